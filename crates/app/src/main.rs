@@ -1,0 +1,76 @@
+//! The binary: `freehold serve` and what an operator does by hand.
+
+mod demo;
+mod operator;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Parser)]
+#[command(version, about = "The account plane a SaaS product owns instead of rents.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::ServeArgs),
+    /// Make an operator: one of the people who run the server. The password is read from standard input.
+    AddOperator(operator::AddOperatorArgs),
+}
+
+/// Where the data is.
+#[derive(Args)]
+struct DatabaseArgs {
+    /// PostgreSQL's address, such as postgres://user@host/database. Without it the embedded SQLite in the data folder is used.
+    #[arg(long, env = "FREEHOLD_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// The data folder of the embedded database. It is created.
+    #[arg(long, env = "FREEHOLD_DATA", default_value = "data")]
+    data: PathBuf,
+}
+
+impl DatabaseArgs {
+    fn options(&self) -> plane::DatabaseOptions {
+        let url = self.database_url.clone().filter(|url| !url.is_empty());
+        plane::DatabaseOptions::new(url.unwrap_or_else(|| format!("sqlite:{}", self.data.join("freehold.db").display())))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// One line a record, for people.
+    Text,
+    /// One JSON object a record, for machines.
+    Json,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::AddOperator(args) => operator::add(args).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "freehold: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error of the command line: its words are for the person who typed the command.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Writes a line to standard output. A reader that went away is not an error.
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,164 @@
+//! `freehold serve`: opens the plane, listens, drains, and stops without dropping what is under way.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use clap::Args;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use plane::deletion::drain;
+use plane::{Clock, Config, Plane};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tower_service::Service;
+use tracing_subscriber::EnvFilter;
+use web::RateLimits;
+
+use crate::{DatabaseArgs, LogFormat, Outcome, demo, say};
+
+/// How long a client may take to send a request's head.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a request's head at the most.
+const HEAD_BYTES: usize = 32 * 1024;
+/// How long requests under way may go on after a signal to stop.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+#[derive(Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Address and port to listen on.
+    #[arg(long, env = "FREEHOLD_LISTEN", default_value = "127.0.0.1:3001")]
+    listen: SocketAddr,
+    /// The server's address as clients see it; http://localhost and the port if missing. With https the cookie is marked Secure.
+    #[arg(long, env = "FREEHOLD_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// Fill the database with an organization to try things on, and print a request for each documented deletion.
+    #[arg(long)]
+    demo: bool,
+    /// Requests that a caller may make in a minute; 0 is no limit.
+    #[arg(long, env = "FREEHOLD_RATE_LIMIT_PER_MINUTE", default_value_t = RateLimits::default().per_minute)]
+    rate_limit_per_minute: u32,
+    /// Requests that a caller may make in a day; 0 is no limit.
+    #[arg(long, env = "FREEHOLD_RATE_LIMIT_PER_DAY", default_value_t = RateLimits::default().per_day)]
+    rate_limit_per_day: u32,
+    /// Connections to the database (1 to 1000).
+    #[arg(long, env = "FREEHOLD_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    connections: u16,
+    /// Requests that SQLite commits together at the most; 1 is one transaction a request.
+    #[arg(long, env = "FREEHOLD_COMMIT_GROUP", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    commit_group: u16,
+    /// Milliseconds that a drain may be silent before another worker takes its deletion over (100 to 600000).
+    #[arg(long, env = "FREEHOLD_DRAIN_LEASE_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
+    drain_lease_ms: u32,
+    /// How to write the log, on standard error. Its level is set with RUST_LOG.
+    #[arg(long, env = "FREEHOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+pub(crate) async fn run(args: ServeArgs) -> Outcome {
+    start_log(args.log_format);
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}. Stop what listens there, or choose another with --listen", args.listen))?;
+    let address = listener.local_addr()?;
+    let public_url = args.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port()));
+    let mut config = Config::new(args.database.options());
+    config.database.connections = usize::from(args.connections);
+    config.database.group = usize::from(args.commit_group);
+    config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
+    config.public_url = public_url.trim_end_matches('/').to_owned();
+    if args.demo {
+        // Long enough for somebody to come back to the printed lines after lunch.
+        config.access_token_life = Duration::from_secs(86_400);
+    }
+    let plane = Plane::open(config, Clock::default()).await?;
+    let lines = if args.demo { demo::fill(&plane).await? } else { Vec::new() };
+
+    let (stop, stopped) = watch::channel(false);
+    let drain = tokio::spawn(drain::run(plane.clone(), stopped.clone()));
+    let limits = RateLimits { per_minute: args.rate_limit_per_minute, per_day: args.rate_limit_per_day };
+    let router = web::router(plane.clone(), limits);
+    tracing::info!(%address, engine = plane.engine_name(), "listening");
+    say(&format!("Freehold listens on {} with {}.", plane.config.public_url, plane.engine_name()));
+    lines.iter().for_each(|line| say(line));
+
+    accept(listener, router, signal()?).await;
+    let _ = stop.send(true);
+    if tokio::time::timeout(FAREWELL, drain).await.is_err() {
+        tracing::warn!("the drain did not stop in time; it goes on at the next start");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// Completes at the first signal to stop.
+fn signal() -> Outcome<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+async fn accept(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => serve_connection(stream, address, router.clone(), &graceful),
+                Err(error) => {
+                    // Out of file descriptors, most likely: others must end first.
+                    tracing::error!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            () = &mut stop => break,
+        }
+    }
+    drop(listener);
+    tracing::info!("stopping: no new connections, requests under way go on");
+    if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+}
+
+fn serve_connection(stream: TcpStream, address: SocketAddr, router: Router, graceful: &GracefulShutdown) {
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(address));
+        router.clone().call(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    });
+}

@@ -1,0 +1,257 @@
+//! What the black-box tests share: a real server on a database of its own, and people who use it through its front door.
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// Everybody's password in these tests.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// The two engines that every test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgresql,
+}
+
+/// Writes each test twice: as `name::sqlite` and as `name::postgresql`.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($(#[$meta:meta])* async fn $name:ident($server:ident: Server) $body:block)*) => {
+        $($(#[$meta])* mod $name {
+            use super::*;
+
+            async fn test($server: Server) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                test(Server::start(Engine::Sqlite, &[]).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgresql() {
+                test(Server::start(Engine::Postgresql, &[]).await).await;
+            }
+        })*
+    };
+}
+
+/// A running server on a database of its own. Killed when dropped.
+pub struct Server {
+    pub engine: Engine,
+    pub url: String,
+    pub client: Client,
+    /// What it printed when it had started, line by line.
+    pub greeting: Vec<String>,
+    database_url: Option<String>,
+    folder: TempDir,
+    child: Child,
+    arguments: Vec<String>,
+    people: AtomicU32,
+}
+
+impl Server {
+    /// Starts a server, without rate limits unless the arguments set some.
+    pub async fn start(engine: Engine, arguments: &[&str]) -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        let database_url = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgresql => Some(make_database().await),
+        };
+        let mut all = vec!["--rate-limit-per-minute=0".to_owned(), "--rate-limit-per-day=0".to_owned(), "--drain-lease-ms=200".to_owned()];
+        all.retain(|default| !arguments.iter().any(|given| given.split('=').next() == default.split('=').next()));
+        all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, "127.0.0.1:0").await;
+        let client = Client::builder().pool_max_idle_per_host(256).build().unwrap();
+        Server { engine, url, client, greeting, database_url, folder, child, arguments: all, people: AtomicU32::new(0) }
+    }
+
+    /// Kills the process the hard way, as a power cut would, and waits until it is gone.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts the server again on the same data. The port, and so the address, may change.
+    pub async fn start_again(&mut self) {
+        let (child, url, greeting) = launch(&self.folder, self.database_url.as_deref(), &self.arguments, "127.0.0.1:0").await;
+        (self.child, self.url, self.greeting) = (child, url, greeting);
+    }
+
+    /// The process, for signals.
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// The address of the PostgreSQL database.
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
+    }
+
+    /// The SQLite file.
+    pub fn database_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("data/freehold.db")
+    }
+
+    /// A request to this server.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// Makes a user with an address of its own and signs them in.
+    pub async fn new_person(&self) -> Person {
+        let number = self.people.fetch_add(1, Ordering::Relaxed);
+        let email = format!("person{number}@example.com");
+        let body = json!({"email": email, "password": PASSWORD, "name": format!("Person {number}")});
+        let answer = self.request(Method::POST, "/api/auth/sign-up").json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        let token = self.sign_in(&email, None).await;
+        Person { email, token }
+    }
+
+    /// Signs a user in, bound to an organization or to none, and returns the access token.
+    pub async fn sign_in(&self, email: &str, organization: Option<&str>) -> String {
+        let mut body = json!({"email": email, "password": PASSWORD});
+        if let Some(organization) = organization {
+            body["organization"] = organization.into();
+        }
+        let answer = expect(self.request(Method::POST, "/api/auth/sign-in").json(&body), StatusCode::OK).await;
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes an organization with its owner.
+    pub async fn new_organization(&self) -> Organization {
+        let owner = self.new_person().await;
+        let slug = format!("org-{}", uuid::Uuid::new_v4().simple());
+        let body = json!({"name": "Test organization", "slug": &slug});
+        let made =
+            expect(self.request(Method::POST, "/api/organizations").bearer_auth(&owner.token).json(&body), StatusCode::CREATED).await;
+        Organization { id: made["id"].as_str().unwrap().to_owned(), slug, owner }
+    }
+
+    /// Makes a person a member by invitation and acceptance. Returns the person and the membership's id (a UUID).
+    pub async fn new_member(&self, organization: &Organization, role: &str) -> (Person, String) {
+        let person = self.new_person().await;
+        let member = self.add_member(organization, &person, role).await;
+        (person, member)
+    }
+
+    /// Makes this person a member by invitation and acceptance. Returns the membership's id (a UUID).
+    pub async fn add_member(&self, organization: &Organization, person: &Person, role: &str) -> String {
+        let path = format!("/api/organizations/{}/members/invite", organization.id);
+        let body = json!({"email": person.email, "role": role});
+        let invite =
+            expect(self.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body), StatusCode::CREATED).await;
+        let body = json!({"token": invite["token"]});
+        let accepted =
+            expect(self.request(Method::POST, "/api/invites/accept").bearer_auth(&person.token).json(&body), StatusCode::OK).await;
+        accepted["memberId"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a customer and returns its id.
+    pub async fn new_customer(&self, organization: &Organization, token: &str) -> String {
+        let path = format!("/api/organizations/{}/customers", organization.id);
+        let body = json!({"name": "Ada Lovelace", "email": "ada@example.com"});
+        let made = expect(self.request(Method::POST, &path).bearer_auth(token).json(&body), StatusCode::CREATED).await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Adds something a customer owns (`subscriptions`, `transactions`, `devices`, `sessions`, `activity`) and returns its id.
+    pub async fn new_dependant(&self, organization: &Organization, customer: &str, kind: &str, body: Json) -> String {
+        let path = format!("/api/organizations/{}/customers/{customer}/{kind}", organization.id);
+        let made = expect(self.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body), StatusCode::CREATED).await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes an API key of whoever the token belongs to. Returns its id and its secret.
+    pub async fn new_api_key(&self, organization: &Organization, token: &str, scopes: &[&str]) -> (String, String) {
+        let path = format!("/api/organizations/{}/api-keys", organization.id);
+        let body = json!({"name": "Test key", "scopes": scopes});
+        let made = expect(self.request(Method::POST, &path).bearer_auth(token).json(&body), StatusCode::CREATED).await;
+        (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned())
+    }
+
+    /// Waits until a deletion is sealed and returns its record. Reads it as the person who ordered it.
+    pub async fn wait_for_seal(&self, deletion: &str, token: &str) -> Json {
+        let path = format!("/api/deletions/{deletion}");
+        loop {
+            let record = expect(self.request(Method::GET, &path).bearer_auth(token), StatusCode::OK).await;
+            if record["state"] == "sealed" {
+                return record;
+            }
+            // The record is the event: there is nothing else to wait on from outside.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A user and their access token.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub email: String,
+    pub token: String,
+}
+
+/// An organization and its owner.
+#[derive(Debug, Clone)]
+pub struct Organization {
+    pub id: String,
+    pub slug: String,
+    pub owner: Person,
+}
+
+/// Sends a request, expects a status and returns the JSON body.
+pub async fn expect(request: RequestBuilder, status: StatusCode) -> Json {
+    let answer = request.send().await.unwrap();
+    let got = answer.status();
+    let text = answer.text().await.unwrap();
+    assert_eq!(got, status, "{text}");
+    if text.is_empty() { Json::Null } else { serde_json::from_str(&text).unwrap() }
+}
+
+/// The value of a header, empty if it is missing.
+pub fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
+    answer.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+/// Whether an id of PyPI shortuuid's form stands for the same 128 bits as a UUID.
+pub fn short(id: &str) -> String {
+    plane::ids::to_short(uuid::Uuid::parse_str(id).unwrap())
+}
+
+async fn launch(folder: &TempDir, database_url: Option<&str>, arguments: &[String], listen: &str) -> (Child, String, Vec<String>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
+    command.arg("serve").args(arguments).arg("--listen").arg(listen).arg("--data").arg(folder.path().join("data"));
+    command.env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+    if let Some(url) = database_url {
+        command.env("FREEHOLD_DATABASE_URL", url);
+    }
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next_line().await.unwrap().expect("the server stopped before it listened");
+    let url = first.split_whitespace().nth(3).unwrap().replace("localhost", "127.0.0.1");
+    let mut greeting = vec![first];
+    if arguments.iter().any(|argument| argument == "--demo") {
+        while greeting.iter().filter(|line| line.starts_with("curl")).count() < 4 {
+            greeting.push(lines.next_line().await.unwrap().unwrap());
+        }
+    }
+    (child, url, greeting)
+}
+
+async fn make_database() -> String {
+    let admin = std::env::var("FREEHOLD_TEST_POSTGRES")
+        .expect("FREEHOLD_TEST_POSTGRES is not set: run `cargo xtask test`, or `cargo xtask postgres` and export the line it prints");
+    let (client, connection) = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    drop(client);
+    connection.await.unwrap().unwrap();
+    let (server, _) = admin.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
+}

@@ -1,0 +1,192 @@
+//! The way into an organization: turns a reference and an action into a [`Tenant`], the proof that this actor may do this here.
+//!
+//! Operations take a `Tenant` and put its organization into every query; nobody else can make one, so no query is without its tenant.
+
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use crate::cx::{Actor, Cx};
+use crate::ids::OrganizationRef;
+use crate::liveness::Membership;
+use crate::policy::{self, Action, Verdict};
+use crate::{Error, Result};
+
+/// An organization that the actor may act in, and how far.
+#[derive(Debug, Clone, Copy)]
+pub struct Tenant {
+    organization: Uuid,
+    membership: Option<Membership>,
+    managed_only: bool,
+}
+
+impl Tenant {
+    /// The organization's id.
+    pub fn organization(&self) -> Uuid {
+        self.organization
+    }
+
+    /// The actor's own membership; none for operators.
+    pub fn membership(&self) -> Option<Membership> {
+        self.membership
+    }
+
+    /// The member whose customers are the only ones the actor may see, if there is such a limit.
+    pub fn only_managed_by(&self) -> Option<Uuid> {
+        self.membership.filter(|_| self.managed_only).map(|membership| membership.id)
+    }
+
+    /// Decides a second action for the same actor and organization.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] with the action's words.
+    pub fn also(&self, cx: &Cx, action: Action) -> Result<Tenant> {
+        judge(cx, self.organization, self.membership, action)
+    }
+
+    /// Fails unless the organization is still alive. Part of every transaction that puts something into it.
+    pub(crate) async fn is_live(&self, tx: &mut Tx) -> Result<()> {
+        let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND state = 'live'");
+        tx.query_opt(statement, params![self.organization]).await?.map(drop).ok_or(Error::NotFound("Organization"))
+    }
+
+    /// Touches the organization's row: until this transaction ends no other that touches it goes on. The portable lock under every
+    /// invariant that spans several rows.
+    pub(crate) async fn lock(&self, tx: &mut Tx) -> Result<()> {
+        let statement = sql!("UPDATE organizations SET version = version + 1 WHERE id = $1 AND state = 'live'");
+        match tx.execute(statement, params![self.organization]).await? {
+            0 => Err(Error::NotFound("Organization")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Lets the actor into an organization for one action.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] when there is no such organization; [`Error::Outsider`] when the actor has nothing to do
+/// with it; [`Error::Forbidden`] when role or scopes do not allow the action; [`Error::Malformed`] when the credential stands for no single
+/// organization.
+pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> Result<Tenant> {
+    let principal = cx.principal()?;
+    let id = find(cx, organization).await?;
+    let found = match principal.organization {
+        // A credential of one organization is a stranger everywhere else.
+        Some(own) if own != id => None,
+        _ => membership(cx, principal.user, id).await?,
+    };
+    if found.is_none() && !(principal.is_operator && policy::operator_may(action)) {
+        return Err(match exists(cx, id).await? {
+            true => Error::Outsider(outsider_words(action).into()),
+            false => Error::NotFound("Organization"),
+        });
+    }
+    judge(cx, id, found, action)
+}
+
+/// The id of the organization meant, whether or not it exists.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown slug; [`Error::Malformed`] when the credential stands for no single organization.
+pub async fn find(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
+    match organization {
+        OrganizationRef::Id(id) => Ok(*id),
+        OrganizationRef::Slug(slug) => {
+            cx.read(slug.clone(), |_, tx, slug| {
+                Box::pin(async move {
+                    let statement = sql!("SELECT id FROM organizations WHERE slug = $1 AND state = 'live'");
+                    let row = tx.query_opt(statement, params![slug]).await?;
+                    Ok(row.ok_or(Error::NotFound("Organization"))?.next()?)
+                })
+            })
+            .await
+        }
+        OrganizationRef::Current => {
+            let principal = cx.principal()?;
+            match principal.organization {
+                Some(id) => Ok(id),
+                None => only_organization(cx, principal.user).await,
+            }
+        }
+    }
+}
+
+fn judge(cx: &Cx, organization: Uuid, membership: Option<Membership>, action: Action) -> Result<Tenant> {
+    if let Actor::User(principal) = &cx.actor
+        && let Some(scopes) = &principal.scopes
+        && !policy::covers(scopes, action.scope())
+    {
+        return Err(Error::Forbidden(format!("Access denied. This credential lacks the scope {}.", action.scope())));
+    }
+    let verdict = match membership {
+        Some(membership) => policy::decide(membership.role, action),
+        None if policy::operator_may(action) => Verdict::Yes,
+        None => Verdict::No,
+    };
+    match verdict {
+        Verdict::No => Err(Error::Forbidden(policy::refusal(action).into())),
+        verdict => Ok(Tenant { organization, membership, managed_only: verdict == Verdict::Managed }),
+    }
+}
+
+/// An outsider who wants to delete an organization hears the same words as a member who may not.
+fn outsider_words(action: Action) -> &'static str {
+    match action {
+        Action::DeleteOrganization => policy::refusal(action),
+        _ => "User is not a member of this organization.",
+    }
+}
+
+async fn membership(cx: &Cx, user: Uuid, organization: Uuid) -> Result<Option<Membership>> {
+    if let Some(known) = cx.plane.liveness.membership(user, organization) {
+        return Ok(Some(known));
+    }
+    let mark = cx.plane.liveness.read_mark();
+    let found = cx.read((user, organization), |_, tx, (user, organization)| Box::pin(load_membership(tx, *user, *organization))).await?;
+    if let Some(membership) = found {
+        cx.plane.liveness.keep_membership(&mark, user, organization, membership);
+    }
+    Ok(found)
+}
+
+pub(crate) async fn load_membership(tx: &mut Tx, user: Uuid, organization: Uuid) -> Result<Option<Membership>> {
+    let statement = sql!(
+        "SELECT members.id, members.role
+         FROM members JOIN organizations ON organizations.id = members.organization_id
+         WHERE members.organization_id = $1 AND members.user_id = $2 AND members.state = 'live' AND organizations.state = 'live'"
+    );
+    let Some(mut row) = tx.query_opt(statement, params![organization, user]).await? else { return Ok(None) };
+    let (id, role) = (row.next()?, row.next::<String>()?);
+    let role = policy::Role::parse(&role).ok_or_else(|| Error::Internal(format!("a member has the unknown role {role}")))?;
+    Ok(Some(Membership { id, role }))
+}
+
+async fn exists(cx: &Cx, organization: Uuid) -> Result<bool> {
+    cx.read(organization, |_, tx, organization| {
+        Box::pin(async move {
+            let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND state = 'live'");
+            Ok(tx.query_opt(statement, params![*organization]).await?.is_some())
+        })
+    })
+    .await
+}
+
+async fn only_organization(cx: &Cx, user: Uuid) -> Result<Uuid> {
+    cx.read(user, |_, tx, user| {
+        Box::pin(async move {
+            let statement = sql!(
+                "SELECT members.organization_id
+                 FROM members JOIN organizations ON organizations.id = members.organization_id
+                 WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live' LIMIT 2"
+            );
+            let mut rows = tx.query(statement, params![*user]).await?;
+            match (rows.len(), rows.pop()) {
+                (1, Some(mut row)) => Ok(row.next()?),
+                (0, _) => Err(Error::Outsider("User is not a member of this organization.".into())),
+                _ => Err(Error::Malformed(
+                    "You are a member of several organizations: name one in the header X-Organization (id or slug), or sign in with \"organization\".".into(),
+                )),
+            }
+        })
+    })
+    .await
+}

@@ -1,0 +1,196 @@
+//! The audit trail: who did, or tried to do, what, when, to which subject, and why.
+//!
+//! Entries hold ids and no personal data but the subject's label, which the subject's deletion removes. They have no foreign key: they
+//! outlive what they speak of.
+
+use jiff::Timestamp;
+use sql::{Row, Tx, params, sql};
+use uuid::Uuid;
+
+use crate::access::enter;
+use crate::credentials::CredentialKind;
+use crate::cx::{Actor, Cx};
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::Action;
+use crate::{Error, Result, access};
+
+/// What an entry says beside actor, time and request, which come from the context.
+#[derive(Debug, Clone, Default)]
+pub struct Note {
+    /// What was done or tried, such as `customer.delete`.
+    pub action: &'static str,
+    /// The kind of subject, such as `customer`.
+    pub subject: &'static str,
+    /// The subject's id, when it was found.
+    pub subject_id: Option<Uuid>,
+    /// How the caller named it. Removed when the subject is deleted.
+    pub subject_label: Option<String>,
+    /// Why, in the actor's words.
+    pub reason: Option<String>,
+    /// The deletion it began.
+    pub deletion_id: Option<Uuid>,
+}
+
+/// One entry.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its id.
+    pub id: Uuid,
+    /// What was done or tried.
+    pub action: String,
+    /// `done`, `refused`, `not_found`, `blocked`, `invalid` or `failed`.
+    pub outcome: String,
+    /// The kind of subject.
+    pub subject: String,
+    /// The subject's id.
+    pub subject_id: Option<Uuid>,
+    /// How the caller named it; none once it is deleted.
+    pub subject_label: Option<String>,
+    /// `user`, `api_key`, `operator` or `system`.
+    pub actor: String,
+    /// The user who acted.
+    pub actor_id: Option<Uuid>,
+    /// The session or key they used.
+    pub credential_id: Option<Uuid>,
+    /// Why, in the actor's words.
+    pub reason: Option<String>,
+    /// For attempts that were not done: what the actor was told.
+    pub detail: Option<String>,
+    /// The deletion it began.
+    pub deletion_id: Option<Uuid>,
+    /// The request.
+    pub request_id: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// The organization under which attempts on unknown organizations are kept; operators read it.
+pub const NO_ORGANIZATION: Uuid = Uuid::nil();
+
+/// Who acts, in the words of audit entries and deletions.
+pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid>) {
+    match &cx.actor {
+        Actor::Nobody => ("nobody", None, None),
+        Actor::System => ("system", None, None),
+        Actor::User(principal) => {
+            let kind = match principal.kind {
+                CredentialKind::ApiKey => "api_key",
+                CredentialKind::Session if principal.is_operator => "operator",
+                CredentialKind::Session => "user",
+            };
+            (kind, Some(principal.user), Some(principal.credential))
+        }
+    }
+}
+
+/// Writes the entry of something that is being done, in its transaction.
+pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note) -> Result<()> {
+    insert(cx, tx, organization, note, "done", None).await
+}
+
+/// Runs an attempt whose failure must leave a trace too: `work` writes the entry of its success itself.
+pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: Note, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let refused = match work.await {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let known = match access::find(cx, organization).await {
+        Ok(id) => id,
+        Err(_) => NO_ORGANIZATION,
+    };
+    tracing::warn!(request_id = %cx.request_id, action = note.action, outcome = refused.outcome(), organization = %known, "attempt not done");
+    let entry = (known, note, refused.clone());
+    let written = cx
+        .write(entry, |cx, tx, (known, note, refused)| {
+            Box::pin(async move {
+                // An id that no organization ever had is not a place in which its next owner should find old entries.
+                let organization = if belongs(tx, *known).await? { *known } else { NO_ORGANIZATION };
+                insert(cx, tx, organization, note, refused.outcome(), Some(refused.to_string())).await
+            })
+        })
+        .await;
+    if let Err(error) = written {
+        tracing::error!(request_id = %cx.request_id, %error, "the audit entry of a refused attempt could not be written");
+    }
+    Err(refused)
+}
+
+async fn belongs(tx: &mut Tx, organization: Uuid) -> Result<bool> {
+    let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 UNION ALL SELECT 1 FROM deletions WHERE organization_id = $1 LIMIT 1");
+    Ok(tx.query_opt(statement, params![organization]).await?.is_some())
+}
+
+async fn insert(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note, outcome: &str, detail: Option<String>) -> Result<()> {
+    let (actor, actor_id, credential_id) = actor_columns(cx);
+    let statement = sql!(
+        "INSERT INTO audit_entries (organization_id, id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id,
+                                    reason, detail, deletion_id, request_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+    );
+    let values = params![
+        organization,
+        cx.new_id()?,
+        note.action,
+        outcome,
+        note.subject,
+        note.subject_id,
+        note.subject_label.as_deref(),
+        actor,
+        actor_id,
+        credential_id,
+        note.reason.as_deref(),
+        detail,
+        note.deletion_id,
+        &*cx.request_id,
+        cx.now,
+    ];
+    tx.execute(statement, values).await?;
+    Ok(())
+}
+
+/// The organization's entries, newest first. Operators can also read those of an organization that is gone, and those of none
+/// ([`NO_ORGANIZATION`]).
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Entry>> {
+    let organization = match enter(cx, organization, Action::ReadAudit).await {
+        Ok(tenant) => tenant.organization(),
+        Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await?,
+        Err(error) => return Err(error),
+    };
+    cx.read((organization, request), |_, tx, (organization, request)| {
+        Box::pin(async move {
+            let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
+            let total = tx.query_one(count, params![*organization]).await?.next()?;
+            let statement = sql!(
+                "SELECT id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id, reason, detail,
+                        deletion_id, request_id, created_at
+                 FROM audit_entries WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+            );
+            let rows = tx.query(statement, params![*organization, request.size, request.offset()]).await?;
+            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+        })
+    })
+    .await
+}
+
+fn read(mut row: Row) -> Result<Entry> {
+    Ok(Entry {
+        id: row.next()?,
+        action: row.next()?,
+        outcome: row.next()?,
+        subject: row.next()?,
+        subject_id: row.next()?,
+        subject_label: row.next()?,
+        actor: row.next()?,
+        actor_id: row.next()?,
+        credential_id: row.next()?,
+        reason: row.next()?,
+        detail: row.next()?,
+        deletion_id: row.next()?,
+        request_id: row.next()?,
+        created_at: row.next()?,
+    })
+}

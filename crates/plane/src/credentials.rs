@@ -1,0 +1,174 @@
+//! From what a caller presents to who they are: the one place where a credential is found good or not.
+//!
+//! A credential is good while it, its user, and the membership and organization it is bound to are alive. That is read from the database
+//! once and from then on from memory, where it dies in the same step as the commit that ends any of them.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use jiff::Timestamp;
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use crate::cx::{Actor, Cx};
+use crate::liveness::Fingerprint;
+use crate::{Error, Result, api_keys};
+
+/// What came with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// `Authorization: Bearer …`: a JWT of this server.
+    Bearer(&'a str),
+    /// `X-API-Key: …`.
+    ApiKey(&'a str),
+    /// The cookie `sessionid`.
+    Cookie(&'a str),
+}
+
+/// Who a good credential stands for.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// The user.
+    pub user: Uuid,
+    /// Whether the user is one of the people who run this server.
+    pub is_operator: bool,
+    /// The session or API key.
+    pub credential: Uuid,
+    /// Which of the two.
+    pub kind: CredentialKind,
+    /// The only organization the credential is good for, if it is bound to one.
+    pub organization: Option<Uuid>,
+    /// The membership it is bound to along with the organization.
+    pub member: Option<Uuid>,
+    /// The scopes it is limited to, if any.
+    pub scopes: Option<Vec<String>>,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The kinds of credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// A session, through its cookie or a token.
+    Session,
+    /// An API key.
+    ApiKey,
+}
+
+impl Principal {
+    /// Everything whose end is the end of this credential.
+    pub(crate) fn subjects(&self) -> Vec<Uuid> {
+        [Some(self.credential), Some(self.user), self.organization, self.member].into_iter().flatten().collect()
+    }
+}
+
+/// SHA-256 of a secret: what the database and the memory hold in its place.
+pub(crate) fn fingerprint(secret: &str) -> Fingerprint {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
+    fingerprint
+}
+
+/// The same context with the credential's user as its actor.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the credential is not good, for whatever reason.
+pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
+    let secret = match presented {
+        Presented::Bearer(secret) | Presented::Cookie(secret) => secret,
+        // A key that was mistyped or made up is refused without a look-up.
+        Presented::ApiKey(secret) => api_keys::has_checksum(secret).then_some(secret).ok_or(Error::Unauthenticated)?,
+    };
+    let fingerprint = fingerprint(secret);
+    let principal = match cx.plane.liveness.credential(&fingerprint) {
+        Some(principal) => principal,
+        None => {
+            let mark = cx.plane.liveness.read_mark();
+            let principal = Arc::new(look_up(&cx, presented, fingerprint).await?);
+            cx.plane.liveness.keep_credential(&mark, fingerprint, &principal);
+            principal
+        }
+    };
+    if principal.expires_at.is_some_and(|end| end <= cx.now) {
+        return Err(Error::Unauthenticated);
+    }
+    Ok(cx.with_actor(Actor::User(principal)))
+}
+
+async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) -> Result<Principal> {
+    match presented {
+        Presented::Bearer(token) => {
+            let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;
+            let mut principal = cx.read(claims.sid, |_, tx, session| Box::pin(load_session(tx, SessionKey::Id(*session)))).await?;
+            principal.expires_at = principal.expires_at.min(Some(claims.expires_at()?));
+            Ok(principal)
+        }
+        Presented::Cookie(_) => cx.read(fingerprint, |_, tx, hash| Box::pin(load_session(tx, SessionKey::Cookie(*hash)))).await,
+        Presented::ApiKey(_) => cx.read(fingerprint, |_, tx, hash| Box::pin(load_api_key(tx, *hash))).await,
+    }
+}
+
+enum SessionKey {
+    Id(Uuid),
+    Cookie(Fingerprint),
+}
+
+async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
+    let found = match key {
+        SessionKey::Id(id) => {
+            let statement = sql!(
+                "SELECT sessions.user_id, users.is_operator, sessions.id, sessions.organization_id, sessions.member_id, sessions.expires_at
+                 FROM sessions JOIN users ON users.id = sessions.user_id
+                 LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
+                 LEFT JOIN organizations ON organizations.id = sessions.organization_id
+                 WHERE sessions.id = $1
+                   AND (sessions.organization_id IS NULL OR (members.state = 'live' AND organizations.state = 'live'))"
+            );
+            tx.query_opt(statement, params![id]).await?
+        }
+        SessionKey::Cookie(hash) => {
+            let statement = sql!(
+                "SELECT sessions.user_id, users.is_operator, sessions.id, sessions.organization_id, sessions.member_id, sessions.expires_at
+                 FROM sessions JOIN users ON users.id = sessions.user_id
+                 LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
+                 LEFT JOIN organizations ON organizations.id = sessions.organization_id
+                 WHERE sessions.cookie_hash = $1
+                   AND (sessions.organization_id IS NULL OR (members.state = 'live' AND organizations.state = 'live'))"
+            );
+            tx.query_opt(statement, params![&hash[..]]).await?
+        }
+    };
+    let mut row = found.ok_or(Error::Unauthenticated)?;
+    Ok(Principal {
+        user: row.next()?,
+        is_operator: row.next()?,
+        credential: row.next()?,
+        kind: CredentialKind::Session,
+        organization: row.next()?,
+        member: row.next()?,
+        scopes: None,
+        expires_at: Some(row.next()?),
+    })
+}
+
+async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
+    let statement = sql!(
+        "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at
+         FROM api_keys
+         JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id AND members.state = 'live'
+         JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
+         WHERE api_keys.hash = $1"
+    );
+    let mut row = tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?;
+    Ok(Principal {
+        user: row.next()?,
+        // A key acts as a member and never with the powers of the people who run the server.
+        is_operator: false,
+        credential: row.next()?,
+        kind: CredentialKind::ApiKey,
+        organization: row.next()?,
+        member: row.next()?,
+        scopes: Some(api_keys::scopes_from(row.next()?)?),
+        expires_at: row.next()?,
+    })
+}

@@ -1,0 +1,319 @@
+//! Customers: the people and companies an organization serves. Known by a reference that is unique in their organization.
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+use sql::{Row, Tx, params, sql};
+use uuid::Uuid;
+
+use crate::access::{Tenant, enter};
+use crate::audit::{self, Note};
+use crate::deletion::{self, Deletion, Order, Root};
+use crate::fields::Check;
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::passwords::hex;
+use crate::policy::{self, Action};
+use crate::{Cx, Error, Result, cx};
+
+/// A customer.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// Internal id: never on the wire in place of the reference.
+    pub id: Uuid,
+    /// The organization.
+    pub organization: Uuid,
+    /// The id that callers use: 1 to 100 visible ASCII characters without `/`.
+    pub reference: String,
+    /// 1 to 200 characters.
+    pub name: String,
+    /// The address.
+    pub email: String,
+    /// Up to 50 characters.
+    pub phone: Option<String>,
+    /// Up to 50 characters.
+    pub tax_id: Option<String>,
+    /// A flat object of texts.
+    pub address: Json,
+    /// A flat object of texts.
+    pub metadata: Json,
+    /// The member who manages this customer.
+    pub managed_by: Option<Uuid>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A new customer.
+#[derive(Debug, Clone)]
+pub struct NewCustomer {
+    /// The id that callers will use; made up if missing.
+    pub reference: Option<String>,
+    /// 1 to 200 characters.
+    pub name: String,
+    /// The address.
+    pub email: String,
+    /// Up to 50 characters.
+    pub phone: Option<String>,
+    /// Up to 50 characters.
+    pub tax_id: Option<String>,
+    /// A flat object of texts.
+    pub address: Json,
+    /// A flat object of texts.
+    pub metadata: Json,
+    /// The member who shall manage this customer; a reseller's customers are always their own.
+    pub managed_by: Option<Uuid>,
+}
+
+/// The two documented ways to delete a customer, and who may go them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleting {
+    /// The organizations API: for good, by members who work with customers.
+    Permanently,
+    /// The customer API's default: marked as deleted and kept; sessions and devices go.
+    Softly,
+    /// The customer API with `hard=true`: for good, also after a soft deletion.
+    Hard,
+}
+
+/// Whether a text can be a customer's reference.
+pub fn is_reference(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.bytes().all(|character| character.is_ascii_graphic() && character != b'/')
+}
+
+/// Makes a customer.
+///
+/// # Errors
+/// [`Error::Invalid`]; [`Error::Forbidden`]; [`Error::Conflict`] when the reference is in use.
+pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -> Result<Customer> {
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    let reference = match new.reference {
+        Some(reference) => reference,
+        None => hex(&cx::random::<12>()?),
+    };
+    let mut check = Check::new();
+    check
+        .text("name", &new.name, 1..=200)
+        .email("email", &new.email)
+        .optional("phone", new.phone.as_deref(), 1..=50)
+        .optional("tax_id", new.tax_id.as_deref(), 1..=50)
+        .address("address", &new.address)
+        .metadata("metadata", &new.metadata);
+    if !is_reference(&reference) {
+        check.refuse("id", "invalid_id", "must be 1 to 100 visible ASCII characters without /");
+    }
+    check.finish()?;
+    let managed_by = match tenant.only_managed_by() {
+        Some(own) => Some(own),
+        None => new.managed_by,
+    };
+    if managed_by.is_some() && managed_by != tenant.membership().map(|own| own.id) {
+        tenant.also(cx, Action::AssignCustomer)?;
+    }
+    let customer = Customer {
+        id: cx.new_id()?,
+        organization: tenant.organization(),
+        reference,
+        name: new.name,
+        email: new.email,
+        phone: new.phone,
+        tax_id: new.tax_id,
+        address: new.address,
+        metadata: new.metadata,
+        managed_by,
+        created_at: cx.now,
+        updated_at: cx.now,
+    };
+    cx.write((tenant, customer), |cx, tx, (tenant, customer)| {
+        Box::pin(async move {
+            tenant.is_live(tx).await?;
+            if let Some(manager) = customer.managed_by {
+                let statement = sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'");
+                if tx.execute(statement, params![customer.organization, manager]).await? == 0 {
+                    return Err(
+                        crate::FieldError::new("managed_by", "unknown_member", "must be the id of a member of this organization").into()
+                    );
+                }
+            }
+            insert(tx, customer).await?;
+            let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
+            audit::record(cx, tx, customer.organization, &note).await?;
+            Ok(customer.clone())
+        })
+    })
+    .await
+}
+
+async fn insert(tx: &mut Tx, customer: &Customer) -> Result<()> {
+    let statement = sql!(
+        "INSERT INTO customers (organization_id, id, reference, name, email, phone, tax_id, address, metadata, managed_by, state, version,
+                                created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'live', 1, $11, $11)"
+    );
+    let values = params![
+        customer.organization,
+        customer.id,
+        &customer.reference,
+        &customer.name,
+        &customer.email,
+        customer.phone.as_deref(),
+        customer.tax_id.as_deref(),
+        &customer.address,
+        &customer.metadata,
+        customer.managed_by,
+        customer.created_at,
+    ];
+    tx.execute(statement, values).await.map(drop).map_err(|error| match error {
+        sql::Error::Unique(_) => Error::Conflict("A customer with this id exists, or existed and is kept: choose another id.".into()),
+        sql::Error::ForeignKey(_) => Error::NotFound("Organization"),
+        other => other.into(),
+    })
+}
+
+/// Reads a customer.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management.
+pub async fn get(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Customer> {
+    let tenant = enter(cx, organization, Action::ReadCustomers).await?;
+    cx.read((tenant, reference.to_owned()), |_, tx, (tenant, reference)| {
+        Box::pin(async move {
+            let statement = sql!(
+                "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, created_at, updated_at
+                 FROM customers WHERE organization_id = $1 AND reference = $2 AND state = 'live'"
+            );
+            let row = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
+            let customer = read(row.ok_or(Error::NotFound("Customer"))?)?;
+            check_management(tenant, customer.managed_by, Action::ReadCustomers)?;
+            Ok(customer)
+        })
+    })
+    .await
+}
+
+/// Lists the customers, newest first; a reseller sees their own.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Customer>> {
+    let tenant = enter(cx, organization, Action::ReadCustomers).await?;
+    cx.read((tenant, request), |_, tx, (tenant, request)| {
+        Box::pin(async move {
+            let organization = tenant.organization();
+            let (total, rows) = match tenant.only_managed_by() {
+                None => {
+                    let count = sql!("SELECT count(*) FROM customers WHERE organization_id = $1 AND state = 'live'");
+                    let page = sql!(
+                        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, created_at, updated_at
+                         FROM customers WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
+                    );
+                    let total = tx.query_one(count, params![organization]).await?.next()?;
+                    (total, tx.query(page, params![organization, request.size, request.offset()]).await?)
+                }
+                Some(manager) => {
+                    let count =
+                        sql!("SELECT count(*) FROM customers WHERE organization_id = $1 AND managed_by = $2 AND state = 'live'");
+                    let page = sql!(
+                        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, created_at, updated_at
+                         FROM customers WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' ORDER BY id DESC LIMIT $3 OFFSET $4"
+                    );
+                    let total = tx.query_one(count, params![organization, manager]).await?.next()?;
+                    (total, tx.query(page, params![organization, manager, request.size, request.offset()]).await?)
+                }
+            };
+            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+        })
+    })
+    .await
+}
+
+/// Deletes a customer in one of the documented ways.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management;
+/// [`Error::Blocked`] while a subscription is active or a transaction pending.
+pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, how: Deleting, reason: Option<String>) -> Result<Deletion> {
+    let action = match how {
+        Deleting::Permanently => Action::DeleteCustomer,
+        Deleting::Softly => Action::RetireCustomer,
+        Deleting::Hard => Action::EraseCustomer,
+    };
+    let words = if how == Deleting::Softly { "customer.retire" } else { "customer.delete" };
+    let note = Note {
+        action: words,
+        subject: "customer",
+        subject_label: Some(reference.chars().take(100).collect()),
+        reason: reason.clone(),
+        ..Note::default()
+    };
+    audit::attempt(cx, organization, note, async {
+        let tenant = enter(cx, organization, action).await?;
+        let order = Order {
+            root: if how == Deleting::Softly { Root::RetiredCustomer } else { Root::Customer },
+            subject: Uuid::nil(),
+            label: Some(reference.to_owned()),
+            reason,
+            action: words,
+        };
+        cx.write((tenant, action, order), |cx, tx, (tenant, action, order)| {
+            Box::pin(async move {
+                let reference = order.label.as_deref().unwrap_or_default();
+                let subject = lock(tx, tenant, reference, *action).await?;
+                deletion::delete(cx, tx, tenant.organization(), Order { subject, ..order.clone() }).await
+            })
+        })
+        .await
+    })
+    .await
+}
+
+/// Touches a customer's row and returns its id: what hangs on it can neither be added to nor deleted by others until this transaction
+/// ends. Customers that were softly deleted are found only to be erased.
+pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, reference: &str, action: Action) -> Result<Uuid> {
+    let statement = match action {
+        Action::EraseCustomer => sql!(
+            "UPDATE customers SET version = version + 1
+             WHERE organization_id = $1 AND reference = $2 AND state IN ('live', 'deleted')
+               AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
+             RETURNING id, managed_by"
+        ),
+        _ => sql!(
+            "UPDATE customers SET version = version + 1
+             WHERE organization_id = $1 AND reference = $2 AND state = 'live'
+               AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
+             RETURNING id, managed_by"
+        ),
+    };
+    let found = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
+    let mut row = found.ok_or(Error::NotFound("Customer"))?;
+    let id = row.next()?;
+    check_management(tenant, row.next()?, action)?;
+    Ok(id)
+}
+
+fn check_management(tenant: &Tenant, managed_by: Option<Uuid>, action: Action) -> Result<()> {
+    match tenant.only_managed_by() {
+        Some(own) if managed_by != Some(own) => Err(Error::Forbidden(match action {
+            Action::RetireCustomer => policy::refusal(action).into(),
+            _ => "Access denied. This customer is not under your management.".into(),
+        })),
+        _ => Ok(()),
+    }
+}
+
+fn read(mut row: Row) -> Result<Customer> {
+    Ok(Customer {
+        id: row.next()?,
+        organization: row.next()?,
+        reference: row.next()?,
+        name: row.next()?,
+        email: row.next()?,
+        phone: row.next()?,
+        tax_id: row.next()?,
+        address: row.next()?,
+        metadata: row.next()?,
+        managed_by: row.next()?,
+        created_at: row.next()?,
+        updated_at: row.next()?,
+    })
+}

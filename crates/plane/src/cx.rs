@@ -1,0 +1,143 @@
+//! The context of one piece of work: who acts, when, for which request, on which plane. The same for requests, jobs, the command line
+//! and tests. Time and randomness come from here and from nowhere else (`clippy.toml` forbids the rest).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use jiff::Timestamp;
+use sql::{Tx, Work};
+use uuid::Uuid;
+
+use crate::credentials::Principal;
+use crate::{Error, Plane, Result};
+
+/// Who acts.
+#[derive(Debug, Clone)]
+pub enum Actor {
+    /// Nobody has signed in.
+    Nobody,
+    /// A user, through a session, a token or a key.
+    User(Arc<Principal>),
+    /// The program itself: a job, or the person at its command line.
+    System,
+}
+
+/// The context of one piece of work. Cheap to clone.
+#[derive(Clone)]
+pub struct Cx {
+    /// The server this happens on.
+    pub plane: Arc<Plane>,
+    /// Who acts.
+    pub actor: Actor,
+    /// When it began, to the microsecond.
+    pub now: Timestamp,
+    /// The request's id, or a job's name.
+    pub request_id: Arc<str>,
+}
+
+impl Cx {
+    /// The context of a request that nobody has signed yet.
+    pub fn new(plane: &Arc<Plane>, request_id: impl Into<Arc<str>>) -> Cx {
+        Cx { plane: plane.clone(), actor: Actor::Nobody, now: plane.clock.now(), request_id: request_id.into() }
+    }
+
+    /// The same work, done by somebody else.
+    pub fn with_actor(mut self, actor: Actor) -> Cx {
+        self.actor = actor;
+        self
+    }
+
+    /// The signed-in user's principal.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for nobody and for the system.
+    pub fn principal(&self) -> Result<&Arc<Principal>> {
+        match &self.actor {
+            Actor::User(principal) => Ok(principal),
+            Actor::Nobody | Actor::System => Err(Error::Unauthenticated),
+        }
+    }
+
+    /// A new id (UUID version 7, RFC 9562): ids of one table sort by their time of birth.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the system has no randomness.
+    pub fn new_id(&self) -> Result<Uuid> {
+        let millis = u64::try_from(self.now.as_millisecond()).unwrap_or(0);
+        Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random()?).into_uuid())
+    }
+
+    pub(crate) async fn write<I, T>(
+        &self,
+        input: I,
+        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.plane.db.write((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input)).await
+    }
+
+    pub(crate) async fn read<I, T>(
+        &self,
+        input: I,
+        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.plane.db.read((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input)).await
+    }
+}
+
+/// `N` random bytes of the operating system, fit for secrets.
+///
+/// # Errors
+/// [`Error::Internal`] when the system has none.
+pub fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    #[expect(clippy::disallowed_methods, reason = "this is the one door through which randomness comes in")]
+    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Internal("the system has no randomness".into()))?;
+    Ok(bytes)
+}
+
+/// What time it is: the system's, moved by an offset that tests advance.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    offset_micros: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// Now, cut to the microsecond that both engines keep.
+    pub fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "this is the one door through which time comes in")]
+        let micros = Timestamp::now().as_microsecond() + self.offset_micros.load(Ordering::Relaxed);
+        Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Moves this clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.offset_micros.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// Starts a measurement of elapsed time.
+    pub fn stopwatch(&self) -> Stopwatch {
+        #[expect(clippy::disallowed_methods, reason = "this is the one door through which time comes in")]
+        Stopwatch(std::time::Instant::now())
+    }
+}
+
+/// A running measurement.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Time since it was started.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

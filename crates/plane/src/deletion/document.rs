@@ -1,0 +1,68 @@
+//! `docs/deletion.md`, printed from the rules: a promise that people can check and that cannot differ from what the program does.
+
+use super::rules::{Fate, Root, Rule};
+
+/// The whole page.
+pub fn document() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for root in Root::ALL {
+        page.push_str(&format!("\n## {}\n\n", title(root)));
+        page.push_str(&format!("Refused with 409 while: {}.\n\n", root.guards()));
+        page.push_str("| table | what happens | why |\n|---|---|---|\n");
+        for rule in root.rules() {
+            page.push_str(&format!("| `{}` | {} | {} |\n", rule.table, fate(rule), rule.why));
+        }
+    }
+    page.push_str(LIMITATIONS);
+    page
+}
+
+fn title(root: Root) -> &'static str {
+    match root {
+        Root::Organization => "An organization",
+        Root::Member => "A member",
+        Root::Customer => "A customer, for good",
+        Root::RetiredCustomer => "A customer, softly",
+        Root::ApiKey => "An API key",
+        Root::Invitation => "An invitation",
+    }
+}
+
+fn fate(rule: &Rule) -> String {
+    match rule.fate {
+        Fate::Erase => "erased".into(),
+        Fate::Keep => "kept".into(),
+        Fate::Redact(columns) => {
+            let columns: Vec<String> = columns.iter().map(|(column, literal)| format!("`{column}` becomes {literal}")).collect();
+            format!("kept, {}", columns.join(", "))
+        }
+    }
+}
+
+const INTRODUCTION: &str = "# What a deletion does
+
+Printed from `crates/plane/src/deletion/rules.rs` by `cargo xtask bless`; a test fails when the two differ, and the server does not start on
+a schema with a table or column that the rules do not know.
+
+A deletion goes through three states. **Closed**: the subject is marked, cannot be found any more, and every credential that depends on it
+is dead; this is durable before the answer goes out. **Draining**: rows are erased and redacted in short transactions, children first; a
+stop or crash at any point is taken up again. **Sealed**: a sweep that trusts nothing of the above found no row left; the subject's own row
+is gone and the deletion's record says how many rows of which table were touched. A subject with up to 200 rows goes through all three in
+one transaction.
+
+Every attempt is in the audit trail, refused ones too. An attempt without a good credential (401) has no actor and no organization to be
+filed under: it is in the server's log.
+";
+
+const LIMITATIONS: &str = "
+## Known limitations
+
+- The reason that an actor gives is kept as written, for as long as the audit trail is. Do not put personal data into it.
+- Parties that verify access tokens on their own, by signature alone, accept them until they expire (15 minutes by default).
+- PostgreSQL keeps the bytes of deleted rows in its heap until VACUUM and reuse, in its write-ahead log until that is recycled, and in
+  every backup taken before. SQLite is run with `secure_delete`: deleted bytes are overwritten in the file; the write-ahead log holds them
+  until the next checkpoint, and backups for as long as they are kept.
+- Softly deleted customers are kept until somebody hard-deletes them: there is no retention period yet.
+- Nothing outside the database is told about a deletion yet: no subscription is cancelled at Stripe, no mail or webhook is sent.
+- Users cannot delete their own accounts yet.
+";

@@ -1,0 +1,208 @@
+//! The drain: goes through the steps of a closed deletion in short transactions, and seals it when a sweep finds nothing left.
+//!
+//! It may stop anywhere. Each batch moves rows, cursor and counts in one transaction; whoever comes next goes on from there. A worker holds
+//! a lease with a fencing number: one that was paused for longer finds its number outdated and commits nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+use sql::{Tx, params, sql};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::rules::Root;
+use super::statements::{Cursor, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
+use crate::cx::{Actor, Cx};
+use crate::{Error, Plane, Result};
+
+/// What a batch should take: well under the 250 ms that no transaction of the drain may exceed.
+const TARGET: Duration = Duration::from_millis(50);
+/// Rows of a worker's first batch, and the least and the most it goes to.
+const FIRST_SIZE: i64 = 500;
+const LEAST_SIZE: i64 = 50;
+const MOST_SIZE: i64 = 5_000;
+/// How long one deletion is worked on before the one that waited longest has its turn.
+const TURN: Duration = Duration::from_millis(500);
+/// How often closed deletions are looked for when nobody rings.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// A deletion that this worker holds.
+struct Held {
+    organization: Uuid,
+    id: Uuid,
+    subject: Uuid,
+    plan: &'static Plan,
+    fence: i64,
+}
+
+/// What one batch came to.
+enum Outcome {
+    More,
+    Sealed,
+    /// Somebody else holds the deletion now.
+    Fenced,
+}
+
+/// Drains closed deletions until told to stop. Run one of these for each server.
+pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
+    let mut size = FIRST_SIZE;
+    while !*stop.borrow() {
+        let found = match work_a_turn(&plane, &mut size).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "the drain could not go on and tries again");
+                false
+            }
+        };
+        if !found {
+            tokio::select! {
+                () = plane.drain_bell.notified() => {}
+                () = tokio::time::sleep(ROUND) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+}
+
+/// Works on the deletion that waited longest, for one turn or until it is sealed. Returns whether there was one.
+///
+/// # Errors
+/// The database's; the deletion then says what it waits for, and is taken up again.
+pub async fn work_a_turn(plane: &Arc<Plane>, size: &mut i64) -> Result<bool> {
+    let cx = job(plane);
+    let Some(held) = cx.write((), |cx, tx, ()| Box::pin(claim(cx, tx))).await? else { return Ok(false) };
+    let held = Arc::new(held);
+    let turn = plane.clock.stopwatch();
+    let mut last_batch = Duration::ZERO;
+    loop {
+        let watch = plane.clock.stopwatch();
+        let input = (held.clone(), *size, micros(last_batch));
+        let batch = job(plane).write(input, |cx, tx, (held, size, last)| Box::pin(advance(cx, tx, held, *size, *last))).await;
+        last_batch = watch.elapsed();
+        match batch {
+            Ok(Outcome::More) if turn.elapsed() < TURN => {}
+            Ok(Outcome::More) => return release(&cx, &held, micros(last_batch), None).await.map(|()| true),
+            Ok(Outcome::Sealed | Outcome::Fenced) => return Ok(true),
+            Err(error) => {
+                release(&cx, &held, 0, Some(error.to_string())).await?;
+                return Err(error);
+            }
+        }
+        *size = if last_batch > TARGET {
+            (*size / 2).max(LEAST_SIZE)
+        } else if last_batch < TARGET / 2 {
+            (*size * 2).min(MOST_SIZE)
+        } else {
+            *size
+        };
+        if plane.db.is_busy() {
+            tokio::time::sleep(last_batch).await;
+        }
+    }
+}
+
+fn job(plane: &Arc<Plane>) -> Cx {
+    Cx::new(plane, "drain").with_actor(Actor::System)
+}
+
+async fn claim(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
+    let waiting = sql!(
+        "SELECT organization_id, id, root, subject_id, fence
+         FROM deletions WHERE state IN ('closed', 'draining') AND (lease_until IS NULL OR lease_until <= $1)
+         ORDER BY updated_at, id LIMIT 1"
+    );
+    let Some(mut row) = tx.query_opt(waiting, params![cx.now]).await? else { return Ok(None) };
+    let (organization, id, root, subject): (Uuid, Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?, row.next()?);
+    let fence: i64 = row.next()?;
+    let take = sql!(
+        "UPDATE deletions SET state = 'draining', fence = fence + 1, lease_until = $4, updated_at = $5
+         WHERE organization_id = $1 AND id = $2 AND fence = $3"
+    );
+    if tx.execute(take, params![organization, id, fence, lease_end(cx), cx.now]).await? == 0 {
+        return Ok(None);
+    }
+    let root = Root::parse(&root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {root}")))?;
+    Ok(Some(Held { organization, id, subject, plan: Plan::of(root), fence: fence + 1 }))
+}
+
+async fn advance(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64) -> Result<Outcome> {
+    // First the fence: this row's lock orders us and whoever took the deletion over.
+    let renew = sql!(
+        "UPDATE deletions SET lease_until = $4, updated_at = $5, batches = batches + 1, waiting_for = NULL,
+                longest_batch_us = CASE WHEN longest_batch_us < $6 THEN $6 ELSE longest_batch_us END
+         WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'draining'
+         RETURNING stage, cursor, counts"
+    );
+    let bound = params![held.organization, held.id, held.fence, lease_end(cx), cx.now, last_batch];
+    let Some(mut row) = tx.query_opt(renew, bound).await? else { return Ok(Outcome::Fenced) };
+    let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
+    let step = usize::try_from(stage).ok().and_then(|stage| held.plan.steps.get(stage));
+    let Some(step) = step else { return close_in(cx, tx, held).await };
+    let cursor = cursor.map_or_else(|| Ok(step.start()), cursor_from_json)?;
+    let (touched, next) = step.advance(tx, held.organization, held.subject, &cursor, size).await?;
+    let counts = add(counts, step.table, touched);
+    let stage = if next.is_some() { stage } else { stage + 1 };
+    progress(tx, held, stage, next.as_ref(), &counts).await?;
+    Ok(Outcome::More)
+}
+
+/// Seals, or goes back to the first step when the sweep finds what was added behind the drain's back.
+async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
+    if !held.plan.is_swept(tx, held.organization, held.subject).await? {
+        let again = sql!("UPDATE deletions SET stage = 0, cursor = NULL WHERE organization_id = $1 AND id = $2");
+        tx.execute(again, params![held.organization, held.id]).await?;
+        return Ok(Outcome::More);
+    }
+    held.plan.erase_root(tx, held.organization, held.subject).await?;
+    let seal = sql!(
+        "UPDATE deletions SET state = 'sealed', sealed_at = $3, lease_until = NULL, cursor = NULL, waiting_for = NULL
+         WHERE organization_id = $1 AND id = $2"
+    );
+    tx.execute(seal, params![held.organization, held.id, cx.now]).await?;
+    tracing::info!(deletion = %held.id, subject = %held.subject, "sealed");
+    Ok(Outcome::Sealed)
+}
+
+async fn progress(tx: &mut Tx, held: &Held, stage: i64, cursor: Option<&Cursor>, counts: &Json) -> Result<()> {
+    let statement = sql!("UPDATE deletions SET stage = $3, cursor = $4, counts = $5 WHERE organization_id = $1 AND id = $2");
+    tx.execute(statement, params![held.organization, held.id, stage, cursor.map(cursor_to_json), counts]).await?;
+    Ok(())
+}
+
+fn add(counts: Json, table: &str, rows: i64) -> Json {
+    let mut counts: Map<String, Json> = counts.as_object().cloned().unwrap_or_default();
+    let before = counts.get(table).and_then(Json::as_i64).unwrap_or(0);
+    if before + rows > 0 {
+        counts.insert(table.to_owned(), Json::from(before + rows));
+    }
+    Json::Object(counts)
+}
+
+async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, waiting_for: Option<String>) -> Result<()> {
+    cx.write((held.clone(), last_batch, waiting_for), |_, tx, (held, last_batch, waiting_for)| {
+        Box::pin(async move {
+            let statement = sql!(
+                "UPDATE deletions SET lease_until = NULL, waiting_for = $4,
+                        longest_batch_us = CASE WHEN longest_batch_us < $5 THEN $5 ELSE longest_batch_us END
+                 WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'draining'"
+            );
+            tx.execute(statement, params![held.organization, held.id, held.fence, waiting_for.as_deref(), *last_batch]).await?;
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// All steps, the sweep and the root's row in the transaction at hand: for subjects on which little hangs. Returns rows by table.
+pub(super) async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, subject: Uuid, counted: &[(&'static str, i64)]) -> Result<Json> {
+    let mut counts = Json::Object(Map::new());
+    for (step, _) in plan.steps.iter().zip(counted).filter(|(_, (_, rows))| *rows > 0) {
+        counts = add(counts, step.table, step.all(tx, organization, subject).await?);
+    }
+    if !plan.is_swept(tx, organization, subject).await? {
+        return Err(Error::Storage(sql::Error::Retry("rows were added while their parent was deleted".into())));
+    }
+    plan.erase_root(tx, organization, subject).await?;
+    Ok(counts)
+}

@@ -1,0 +1,125 @@
+//! Deletions as records: what was ordered by whom, how far it is, and the receipt of what was done.
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+use sql::{Row, Tx, params, sql};
+use uuid::Uuid;
+
+use crate::access::{self, enter};
+use crate::cx::Cx;
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::Action;
+use crate::{Error, Result};
+
+/// A deletion.
+#[derive(Debug, Clone)]
+pub struct Deletion {
+    /// Its id.
+    pub id: Uuid,
+    /// The organization, which may be gone.
+    pub organization: Uuid,
+    /// The rules it follows.
+    pub root: String,
+    /// What is or was deleted.
+    pub subject: Uuid,
+    /// How the caller named it; none after the seal.
+    pub subject_label: Option<String>,
+    /// `closed`, `draining` or `sealed`.
+    pub state: String,
+    /// `user`, `api_key`, `operator` or `system`.
+    pub actor: String,
+    /// The user who ordered it.
+    pub actor_id: Option<Uuid>,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// The request that ordered it.
+    pub request_id: String,
+    /// Rows erased or redacted so far, by table.
+    pub counts: Json,
+    /// Transactions that the drain took.
+    pub batches: i64,
+    /// The longest of them, in microseconds.
+    pub longest_batch_micros: i64,
+    /// What it waits for, when it cannot go on.
+    pub waiting_for: Option<String>,
+    /// When it was ordered; from the answer on nobody has access.
+    pub created_at: Timestamp,
+    /// When it last made progress.
+    pub updated_at: Timestamp,
+    /// When the sweep found nothing left.
+    pub sealed_at: Option<Timestamp>,
+}
+
+/// Reads a deletion: for owners and admins of its organization, the one who ordered it, and operators.
+///
+/// # Errors
+/// [`Error::NotFound`] for everybody else.
+pub async fn get(cx: &Cx, id: Uuid) -> Result<Deletion> {
+    let principal = cx.principal()?.clone();
+    let deletion = cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await?.ok_or(Error::NotFound("Deletion"))?;
+    if principal.is_operator || deletion.actor_id == Some(principal.user) {
+        return Ok(deletion);
+    }
+    match enter(cx, &OrganizationRef::Id(deletion.organization), Action::ReadDeletions).await {
+        Ok(_) => Ok(deletion),
+        Err(_) => Err(Error::NotFound("Deletion")),
+    }
+}
+
+/// Lists an organization's deletions, newest first. Operators can also list those of an organization that is gone.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Deletion>> {
+    let organization = match enter(cx, organization, Action::ReadDeletions).await {
+        Ok(tenant) => tenant.organization(),
+        Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await?,
+        Err(error) => return Err(error),
+    };
+    cx.read((organization, request), |_, tx, (organization, request)| {
+        Box::pin(async move {
+            let total =
+                tx.query_one(sql!("SELECT count(*) FROM deletions WHERE organization_id = $1"), params![*organization]).await?.next()?;
+            let statement = sql!(
+                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, batches,
+                        longest_batch_us, waiting_for, created_at, updated_at, sealed_at
+                 FROM deletions WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+            );
+            let rows = tx.query(statement, params![*organization, request.size, request.offset()]).await?;
+            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+        })
+    })
+    .await
+}
+
+pub(super) async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Deletion>> {
+    let statement = sql!(
+        "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, batches,
+                longest_batch_us, waiting_for, created_at, updated_at, sealed_at
+         FROM deletions WHERE id = $1"
+    );
+    tx.query_opt(statement, params![id]).await?.map(read).transpose()
+}
+
+fn read(mut row: Row) -> Result<Deletion> {
+    Ok(Deletion {
+        id: row.next()?,
+        organization: row.next()?,
+        root: row.next()?,
+        subject: row.next()?,
+        subject_label: row.next()?,
+        state: row.next()?,
+        actor: row.next()?,
+        actor_id: row.next()?,
+        reason: row.next()?,
+        request_id: row.next()?,
+        counts: row.next()?,
+        batches: row.next()?,
+        longest_batch_micros: row.next()?,
+        waiting_for: row.next()?,
+        created_at: row.next()?,
+        updated_at: row.next()?,
+        sealed_at: row.next()?,
+    })
+}

@@ -1,0 +1,350 @@
+//! What a deletion does, table by table: the only place.
+//!
+//! [`TABLES`] says of every column what it holds; [`Root::rules`] says of every root what happens to every table that hangs on it or points
+//! at it. [`check`] holds both against the live schema when the server starts: a table or column that nobody decided about stops it.
+
+use std::fmt::Write;
+
+use sql::Schema;
+
+use crate::{Error, Result};
+use Fate::{Erase, Keep, Redact};
+use Holds::{Link, Personal, Plain, Secret};
+
+/// What can be deleted. Each has rules of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// An organization with everything in it.
+    Organization,
+    /// A membership.
+    Member,
+    /// A customer, for good.
+    Customer,
+    /// A customer, marked as deleted and kept.
+    RetiredCustomer,
+    /// An API key.
+    ApiKey,
+    /// An invitation.
+    Invitation,
+}
+
+/// What happens to the rows of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The rows go.
+    Erase,
+    /// The rows stay and these columns get these SQL literals.
+    Redact(&'static [(&'static str, &'static str)]),
+    /// The rows stay as they are.
+    Keep,
+}
+
+/// One table's fate under one root.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// The table.
+    pub table: &'static str,
+    /// The columns that tie a row to the root: the first holds the organization, the second the subject.
+    pub by: &'static [&'static str],
+    /// The columns that, after `by`, order the rows along an index: the drain walks along them. Empty for the root's own row.
+    pub walk: &'static [&'static str],
+    /// What happens.
+    pub fate: Fate,
+    /// Why, for the people who read `docs/deletion.md`.
+    pub why: &'static str,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Nothing about a person.
+    Plain,
+    /// Something about a person.
+    Personal,
+    /// A secret or the hash of one.
+    Secret,
+    /// The id of a row whose deletion must have a rule for this table.
+    Link(&'static [Root]),
+}
+
+/// A table and what its columns hold.
+#[derive(Debug)]
+pub struct TableColumns {
+    /// The table.
+    pub name: &'static str,
+    /// Every column.
+    pub columns: &'static [(&'static str, Holds)],
+}
+
+const ORGANIZATION: Holds = Link(&[Root::Organization]);
+const MEMBER: Holds = Link(&[Root::Member]);
+const CUSTOMER: Holds = Link(&[Root::Customer, Root::RetiredCustomer]);
+
+const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) -> TableColumns {
+    TableColumns { name, columns }
+}
+
+/// Every column of every table.
+#[rustfmt::skip]
+pub const TABLES: &[TableColumns] = &[
+    table("users", &[("id", Plain), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain)]),
+    table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain)]),
+    table("sessions", &[
+        ("id", Plain), ("user_id", Plain), ("organization_id", ORGANIZATION), ("member_id", MEMBER), ("cookie_hash", Secret),
+        ("refresh_hash", Secret), ("created_at", Plain), ("expires_at", Plain),
+    ]),
+    table("organizations", &[
+        ("id", ORGANIZATION), ("slug", Plain), ("name", Plain), ("logo", Plain), ("plan", Plain), ("subscription_status", Plain),
+        ("stripe_customer_id", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain),
+    ]),
+    table("members", &[
+        ("organization_id", ORGANIZATION), ("id", MEMBER), ("user_id", Plain), ("role", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),
+    ]),
+    table("invitations", &[
+        ("organization_id", ORGANIZATION), ("id", Link(&[Root::Invitation])), ("email", Personal), ("role", Plain), ("token_hash", Secret),
+        ("status", Plain), ("invited_by", MEMBER), ("created_at", Plain), ("expires_at", Plain),
+    ]),
+    table("customers", &[
+        ("organization_id", ORGANIZATION), ("id", CUSTOMER), ("reference", Personal), ("name", Personal), ("email", Personal), ("phone", Personal),
+        ("tax_id", Personal), ("address", Personal), ("metadata", Personal), ("managed_by", MEMBER), ("state", Plain), ("version", Plain),
+        ("created_at", Plain), ("updated_at", Plain), ("deleted_at", Plain),
+    ]),
+    table("subscriptions", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("plan", Plain), ("status", Plain), ("starts_at", Plain),
+        ("ends_at", Plain), ("created_at", Plain),
+    ]),
+    table("transactions", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("amount", Plain), ("currency", Plain), ("status", Plain),
+        ("description", Personal), ("created_at", Plain),
+    ]),
+    table("devices", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("name", Personal), ("platform", Plain), ("created_at", Plain),
+    ]),
+    table("customer_sessions", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("ip_address", Personal), ("user_agent", Personal), ("created_at", Plain),
+    ]),
+    table("activity_entries", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("kind", Plain), ("message", Personal), ("created_at", Plain),
+    ]),
+    table("api_keys", &[
+        ("organization_id", ORGANIZATION), ("id", Link(&[Root::ApiKey])), ("member_id", MEMBER), ("kind", Plain), ("name", Plain),
+        ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
+    ]),
+    table("audit_entries", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("action", Plain), ("outcome", Plain), ("subject", Plain),
+        ("subject_id", CUSTOMER), ("subject_label", Personal), ("actor", Plain), ("actor_id", Plain), ("credential_id", Plain),
+        ("reason", Plain), ("detail", Plain), ("deletion_id", Plain), ("request_id", Plain), ("created_at", Plain),
+    ]),
+    table("deletions", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal), ("state", Plain),
+        ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
+        ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
+        ("updated_at", Plain), ("sealed_at", Plain),
+    ]),
+];
+
+const fn rule(table: &'static str, by: &'static [&'static str], walk: &'static [&'static str], fate: Fate, why: &'static str) -> Rule {
+    Rule { table, by, walk, fate, why }
+}
+
+const BY_ORGANIZATION: &[&str] = &["organization_id"];
+const BY_CUSTOMER: &[&str] = &["organization_id", "customer_id"];
+const BY_MEMBER: &[&str] = &["organization_id", "member_id"];
+const BY_ID: &[&str] = &["organization_id", "id"];
+const BY_SUBJECT: &[&str] = &["organization_id", "subject_id"];
+const NO_LABEL: Fate = Redact(&[("subject_label", "NULL")]);
+
+#[rustfmt::skip]
+const ORGANIZATION_RULES: &[Rule] = &[
+    rule("activity_entries", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
+    rule("customer_sessions", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
+    rule("devices", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
+    rule("transactions", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
+    rule("subscriptions", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
+    rule("customers", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization"),
+    rule("api_keys", BY_ORGANIZATION, &["id"], Erase, "opens nothing any more"),
+    rule("sessions", BY_ORGANIZATION, &["member_id", "id"], Erase, "bound to a membership of the organization"),
+    rule("invitations", BY_ORGANIZATION, &["id"], Erase, "leads nowhere any more"),
+    rule("members", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; the people's accounts stay theirs"),
+    rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed"),
+    rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed"),
+    rule("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),
+];
+
+#[rustfmt::skip]
+const MEMBER_RULES: &[Rule] = &[
+    rule("api_keys", BY_MEMBER, &["id"], Erase, "a key acts as the member who made it"),
+    rule("sessions", BY_MEMBER, &["id"], Erase, "a session bound to the membership ends with it"),
+    rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager"),
+    rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "an invitation is the organization's, not the inviter's"),
+    rule("members", BY_ID, &[], Erase, "the membership itself"),
+];
+
+#[rustfmt::skip]
+const CUSTOMER_RULES: &[Rule] = &[
+    rule("activity_entries", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
+    rule("customer_sessions", BY_CUSTOMER, &["id"], Erase, "the customer's sessions end"),
+    rule("devices", BY_CUSTOMER, &["id"], Erase, "the customer's devices are disconnected"),
+    rule("transactions", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
+    rule("subscriptions", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
+    rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed"),
+    rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed"),
+    rule("customers", BY_ID, &[], Erase, "the customer; the id is free again"),
+];
+
+#[rustfmt::skip]
+const RETIRED_CUSTOMER_RULES: &[Rule] = &[
+    rule("customer_sessions", BY_CUSTOMER, &["id"], Erase, "the customer's sessions end"),
+    rule("devices", BY_CUSTOMER, &["id"], Erase, "the customer's devices are disconnected"),
+    rule("activity_entries", BY_CUSTOMER, &["id"], Keep, "kept for audit until the customer is hard-deleted"),
+    rule("transactions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
+    rule("subscriptions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
+    rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what"),
+    rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt"),
+    rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it"),
+];
+
+const API_KEY_RULES: &[Rule] = &[rule("api_keys", BY_ID, &[], Erase, "the key itself")];
+
+const INVITATION_RULES: &[Rule] =
+    &[rule("invitations", BY_ID, &[], Keep, "marked as cancelled and listed as such; its link no longer works")];
+
+impl Root {
+    /// Every root.
+    pub const ALL: [Root; 6] = [Root::Organization, Root::Member, Root::Customer, Root::RetiredCustomer, Root::ApiKey, Root::Invitation];
+
+    /// Its name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Root::Organization => "organization",
+            Root::Member => "member",
+            Root::Customer => "customer",
+            Root::RetiredCustomer => "retired_customer",
+            Root::ApiKey => "api_key",
+            Root::Invitation => "invitation",
+        }
+    }
+
+    /// The root of this name.
+    pub fn parse(name: &str) -> Option<Root> {
+        Root::ALL.into_iter().find(|root| root.name() == name)
+    }
+
+    /// The kind of subject, in the audit trail.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Root::RetiredCustomer => "customer",
+            other => other.name(),
+        }
+    }
+
+    /// What happens to each table, children before parents, the root's own row last.
+    pub fn rules(self) -> &'static [Rule] {
+        match self {
+            Root::Organization => ORGANIZATION_RULES,
+            Root::Member => MEMBER_RULES,
+            Root::Customer => CUSTOMER_RULES,
+            Root::RetiredCustomer => RETIRED_CUSTOMER_RULES,
+            Root::ApiKey => API_KEY_RULES,
+            Root::Invitation => INVITATION_RULES,
+        }
+    }
+
+    /// How the root's row is marked when it is closed, `{now}` standing for the time. From then on nobody finds it.
+    pub(super) fn mark(self) -> Option<&'static str> {
+        match self {
+            Root::Organization | Root::Customer => Some("state = 'closed', version = version + 1, updated_at = {now}"),
+            Root::Member => Some("state = 'closed', version = version + 1"),
+            Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}, updated_at = {now}"),
+            Root::Invitation => Some("status = 'cancelled'"),
+            // Nothing hangs on a key: it always goes at once.
+            Root::ApiKey => None,
+        }
+    }
+
+    /// What stands in the way of the deletion, for `docs/deletion.md`.
+    pub(super) fn guards(self) -> &'static str {
+        match self {
+            Root::Member => "the member is the organization's last owner",
+            Root::Customer | Root::RetiredCustomer => "a subscription is active; a transaction is pending",
+            Root::Organization | Root::ApiKey | Root::Invitation => "nothing",
+        }
+    }
+}
+
+/// Holds the rules against the live schema.
+///
+/// # Errors
+/// [`Error::Internal`] with every table and column that is not ruled, is ruled and does not exist, or is ruled in an order that cannot work.
+pub fn check(schema: &Schema) -> Result<()> {
+    let mut faults = String::new();
+    check_columns(schema, &mut faults);
+    for root in Root::ALL {
+        check_links(root, &mut faults);
+        check_order(root, schema, &mut faults);
+    }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Internal(format!("the schema and the rules of deletion differ, see crates/plane/src/deletion/rules.rs:\n{faults}")))
+    }
+}
+
+fn check_columns(schema: &Schema, faults: &mut String) {
+    for (name, live) in &schema.tables {
+        let Some(ruled) = TABLES.iter().find(|table| table.name == name) else {
+            let _ = writeln!(faults, "- the table {name} is not in TABLES");
+            continue;
+        };
+        for column in &live.columns {
+            if !ruled.columns.iter().any(|(known, _)| *known == column.name) {
+                let _ = writeln!(faults, "- the column {name}.{} is not in TABLES", column.name);
+            }
+        }
+        for (known, _) in ruled.columns {
+            if !live.columns.iter().any(|column| column.name == *known) {
+                let _ = writeln!(faults, "- TABLES has the column {name}.{known}, which does not exist");
+            }
+        }
+    }
+    for table in TABLES.iter().filter(|table| !schema.tables.contains_key(table.name)) {
+        let _ = writeln!(faults, "- TABLES has the table {}, which does not exist", table.name);
+    }
+}
+
+fn check_links(root: Root, faults: &mut String) {
+    for table in TABLES {
+        for (column, holds) in table.columns {
+            let points_here = matches!(holds, Link(roots) if roots.contains(&root));
+            let is_ruled = root.rules().iter().any(|rule| rule.table == table.name && rule.by.contains(column));
+            if points_here && !is_ruled {
+                let _ =
+                    writeln!(faults, "- {}.{column} points at a {} and its rules do not say what becomes of it", table.name, root.name());
+            }
+        }
+    }
+}
+
+/// Children go before their parents, and each walk runs along an index.
+fn check_order(root: Root, schema: &Schema, faults: &mut String) {
+    let rules = root.rules();
+    for (place, rule) in rules.iter().enumerate() {
+        let Some(live) = schema.tables.get(rule.table) else {
+            let _ = writeln!(faults, "- the rules of {} have the table {}, which does not exist", root.name(), rule.table);
+            continue;
+        };
+        let columns: Vec<String> = rule.by.iter().chain(rule.walk).map(|column| (*column).to_owned()).collect();
+        let names_rows = live.primary_key.iter().all(|column| columns.contains(column));
+        let is_indexed = live.indexes.iter().any(|index| index.columns.starts_with(&columns));
+        if !names_rows || !is_indexed {
+            let _ = writeln!(faults, "- the rules of {}: {} has no index along {}", root.name(), rule.table, columns.join(", "));
+        }
+        for (child, live) in &schema.tables {
+            let hangs_on_it = live.foreign_keys.iter().any(|key| key.parent == rule.table);
+            let goes_before = rules[..place].iter().any(|earlier| earlier.table == child && earlier.fate == Erase);
+            if rule.fate == Erase && hangs_on_it && !goes_before {
+                let _ = writeln!(faults, "- the rules of {}: {child} hangs on {} and must be erased before it", root.name(), rule.table);
+            }
+        }
+    }
+}

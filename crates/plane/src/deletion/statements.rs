@@ -1,0 +1,232 @@
+//! The statements of every deletion, generated once from the rules.
+
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+use sql::{Statement, Tx, Value, params};
+use uuid::Uuid;
+
+use super::rules::{Fate, Root, Rule};
+use crate::cx::Cx;
+use crate::{Error, Result};
+
+/// How one root is deleted.
+pub(super) struct Plan {
+    root: Root,
+    count: Option<Statement>,
+    close: Option<Statement>,
+    /// What the drain goes through, in order.
+    pub(super) steps: Vec<Step>,
+    sweep: Option<Statement>,
+    erase_root: Option<Statement>,
+    /// Columns that tie the root's own row to the organization and the subject.
+    root_keys: usize,
+}
+
+/// One table's part of a deletion.
+pub(super) struct Step {
+    /// The table.
+    pub(super) table: &'static str,
+    keys: usize,
+    walk: usize,
+    bound: Statement,
+    up_to: Statement,
+    rest: Statement,
+    all: Statement,
+}
+
+/// How far a walk has come: the last row's columns.
+pub(super) type Cursor = Vec<Uuid>;
+
+impl Plan {
+    pub(super) fn of(root: Root) -> &'static Plan {
+        static PLANS: OnceLock<Vec<Plan>> = OnceLock::new();
+        let plans = PLANS.get_or_init(|| Root::ALL.into_iter().map(Plan::generate).collect());
+        match plans.iter().find(|plan| plan.root == root) {
+            Some(plan) => plan,
+            None => unreachable!("a plan is made for every root"),
+        }
+    }
+
+    fn generate(root: Root) -> Plan {
+        let rules = root.rules();
+        let steps: Vec<&Rule> = rules.iter().filter(|rule| rule.fate != Fate::Keep && !rule.walk.is_empty()).collect();
+        let own: Option<&Rule> = rules.iter().find(|rule| rule.walk.is_empty());
+        let some = |parts: Vec<String>, make: &dyn Fn(&str) -> String, between: &str| {
+            (!parts.is_empty()).then(|| Statement::generated(make(&parts.join(between))))
+        };
+        let keys = steps.iter().map(|rule| rule.by.len()).max().unwrap_or(0);
+        let counts = steps
+            .iter()
+            .map(|rule| format!("(SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ${}) AS limited)", matching(rule), keys + 1))
+            .collect();
+        let sweeps = steps.iter().map(|rule| format!("CASE WHEN EXISTS (SELECT 1 FROM {}) THEN 1 ELSE 0 END", matching(rule))).collect();
+        Plan {
+            root,
+            count: some(counts, &|parts| format!("SELECT {parts}"), ", "),
+            sweep: some(sweeps, &|parts| format!("SELECT {parts}"), " + "),
+            close: own.zip(root.mark()).map(|(own, mark)| {
+                let now = format!("${}", own.by.len() + 1);
+                Statement::generated(format!("UPDATE {} SET {} WHERE {}", own.table, mark.replace("{now}", &now), tied(own)))
+            }),
+            steps: steps.into_iter().map(Step::generate).collect(),
+            erase_root: own
+                .filter(|own| own.fate == Fate::Erase)
+                .map(|own| Statement::generated(format!("DELETE FROM {} WHERE {}", own.table, tied(own)))),
+            root_keys: own.map_or(0, |own| own.by.len()),
+        }
+    }
+
+    /// Whether the root's own row goes.
+    pub(super) fn erases_root(&self) -> bool {
+        self.erase_root.is_some()
+    }
+
+    /// Rows by table, counted up to a limit each.
+    pub(super) async fn count(&self, tx: &mut Tx, organization: Uuid, subject: Uuid, limit: i64) -> Result<Vec<(&'static str, i64)>> {
+        let Some(statement) = self.count else { return Ok(Vec::new()) };
+        let mut bound = keys(organization, subject, self.steps.iter().map(|step| step.keys).max().unwrap_or(0));
+        bound.push(Value::from(limit));
+        let mut row = tx.query_one(statement, &bound).await?;
+        self.steps.iter().map(|step| Ok((step.table, row.next()?))).collect()
+    }
+
+    /// Marks the root's row.
+    pub(super) async fn close(&self, cx: &Cx, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<()> {
+        let Some(statement) = self.close else { return Ok(()) };
+        let mut bound = keys(organization, subject, self.root_keys);
+        if statement.text().contains(&format!("${}", self.root_keys + 1)) {
+            bound.push(Value::from(cx.now));
+        }
+        tx.execute(statement, &bound).await?;
+        Ok(())
+    }
+
+    /// Whether any row is left that should be gone or redacted: asked anew, whatever the drain believes to have done.
+    pub(super) async fn is_swept(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<bool> {
+        let Some(statement) = self.sweep else { return Ok(true) };
+        let bound = keys(organization, subject, self.steps.iter().map(|step| step.keys).max().unwrap_or(0));
+        let left: i64 = tx.query_one(statement, &bound).await?.next()?;
+        Ok(left == 0)
+    }
+
+    /// Erases the root's own row, if its rule says so.
+    pub(super) async fn erase_root(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<()> {
+        if let Some(statement) = self.erase_root {
+            tx.execute(statement, &keys(organization, subject, self.root_keys)).await?;
+        }
+        Ok(())
+    }
+
+    fn statements(&self) -> Vec<Statement> {
+        let own = [self.count, self.close, self.sweep, self.erase_root].into_iter().flatten();
+        own.chain(self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.all])).collect()
+    }
+}
+
+impl Step {
+    fn generate(rule: &Rule) -> Step {
+        let (table, ties, walk) = (rule.table, tied(rule), rule.walk.join(", "));
+        let first = rule.by.len() + 1;
+        let places = |from: usize| (from..from + rule.walk.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
+        let (from, to) = (places(first), places(first + rule.walk.len()));
+        let verb = match rule.fate {
+            Fate::Redact(columns) => {
+                let changes: Vec<String> = columns.iter().map(|(column, literal)| format!("{column} = {literal}")).collect();
+                format!("UPDATE {table} SET {}", changes.join(", "))
+            }
+            Fate::Erase | Fate::Keep => format!("DELETE FROM {table}"),
+        };
+        Step {
+            table,
+            keys: rule.by.len(),
+            walk: rule.walk.len(),
+            bound: Statement::generated(format!(
+                "SELECT {walk} FROM {table} WHERE {ties} AND ({walk}) > ({from}) ORDER BY {walk} LIMIT 1 OFFSET ${}",
+                first + rule.walk.len()
+            )),
+            up_to: Statement::generated(format!("{verb} WHERE {ties} AND ({walk}) > ({from}) AND ({walk}) <= ({to})")),
+            rest: Statement::generated(format!("{verb} WHERE {ties} AND ({walk}) > ({from})")),
+            all: Statement::generated(format!("{verb} WHERE {ties}")),
+        }
+    }
+
+    /// Does this step's work on up to `size` rows after the cursor. Returns how many rows it touched, and where it came to if there is more.
+    pub(super) async fn advance(
+        &self,
+        tx: &mut Tx,
+        organization: Uuid,
+        subject: Uuid,
+        cursor: &Cursor,
+        size: i64,
+    ) -> Result<(i64, Option<Cursor>)> {
+        let mut bound = keys(organization, subject, self.keys);
+        bound.extend(cursor.iter().map(|id| Value::from(*id)));
+        let mut ask = bound.clone();
+        ask.push(Value::from(size - 1));
+        let Some(mut row) = tx.query_opt(self.bound, &ask).await? else {
+            return Ok((tx.execute(self.rest, &bound).await? as i64, None));
+        };
+        let next = (0..self.walk).map(|_| row.next()).collect::<sql::Result<Cursor>>()?;
+        bound.extend(next.iter().map(|id| Value::from(*id)));
+        Ok((tx.execute(self.up_to, &bound).await? as i64, Some(next)))
+    }
+
+    /// Does all of this step's work.
+    pub(super) async fn all(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<i64> {
+        Ok(tx.execute(self.all, &keys(organization, subject, self.keys)).await? as i64)
+    }
+
+    /// The cursor before the first row.
+    pub(super) fn start(&self) -> Cursor {
+        vec![Uuid::nil(); self.walk]
+    }
+}
+
+/// The condition that ties a row to the root.
+fn tied(rule: &Rule) -> String {
+    let ties: Vec<String> = rule.by.iter().enumerate().map(|(place, column)| format!("{column} = ${}", place + 1)).collect();
+    ties.join(" AND ")
+}
+
+/// The rows of a rule that are not yet as they shall be.
+fn matching(rule: &Rule) -> String {
+    let undone = match rule.fate {
+        Fate::Redact(columns) => {
+            let conditions: Vec<String> = columns.iter().map(|(column, literal)| format!("{column} IS DISTINCT FROM {literal}")).collect();
+            format!(" AND ({})", conditions.join(" OR "))
+        }
+        Fate::Erase | Fate::Keep => String::new(),
+    };
+    format!("{} WHERE {}{undone}", rule.table, tied(rule))
+}
+
+fn keys(organization: Uuid, subject: Uuid, count: usize) -> Vec<Value> {
+    params![organization, subject][..count].to_vec()
+}
+
+/// A cursor as the database holds it.
+pub(super) fn cursor_to_json(cursor: &Cursor) -> Json {
+    cursor.iter().map(|id| Json::from(id.to_string())).collect()
+}
+
+/// A cursor from the database.
+pub(super) fn cursor_from_json(json: Json) -> Result<Cursor> {
+    serde_json::from_value(json).map_err(|error| Error::Internal(format!("the cursor of a deletion: {error}")))
+}
+
+/// Every generated statement, for the test that prepares them.
+pub fn all() -> Vec<Statement> {
+    Root::ALL.into_iter().flat_map(|root| Plan::of(root).statements()).collect()
+}
+
+/// The later of a time and the moment a measurement gives, in whole microseconds.
+pub(super) fn micros(elapsed: std::time::Duration) -> i64 {
+    i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// When a lease taken now runs out.
+pub(super) fn lease_end(cx: &Cx) -> Timestamp {
+    crate::sessions::after(cx.now, cx.plane.config.lease)
+}

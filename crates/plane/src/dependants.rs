@@ -1,0 +1,328 @@
+//! What customers own: subscriptions, transactions, devices, sessions and activity entries. Five tables of one shape, described by data.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value as Json};
+use sql::{Row, Statement, Value, params};
+use std::sync::OnceLock;
+use uuid::Uuid;
+
+use crate::access::enter;
+use crate::customers;
+use crate::fields::Check;
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::Action;
+use crate::{Cx, Error, Result};
+
+/// What a column of a dependant holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Text of up to so many characters.
+    Text(usize),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A whole number of 64 bits.
+    Number,
+    /// A time, written as in RFC 3339.
+    Time,
+}
+
+/// One column that callers write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Its name in snake case.
+    pub name: &'static str,
+    /// What it holds.
+    pub holds: Holds,
+    /// Whether it must be given. A missing word is the first of its list, a missing time of a required column is now.
+    pub required: bool,
+}
+
+/// One kind of dependant.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Its place in addresses, such as `subscriptions`.
+    pub path: &'static str,
+    /// Its table.
+    pub table: &'static str,
+    /// Its name in errors.
+    pub noun: &'static str,
+    /// What callers write.
+    pub fields: &'static [Field],
+}
+
+const fn required(name: &'static str, holds: Holds) -> Field {
+    Field { name, holds, required: true }
+}
+
+const fn optional(name: &'static str, holds: Holds) -> Field {
+    Field { name, holds, required: false }
+}
+
+/// Every kind.
+pub const KINDS: [Kind; 5] = [
+    Kind {
+        path: "subscriptions",
+        table: "subscriptions",
+        noun: "Subscription",
+        fields: &[
+            required("plan", Holds::Text(100)),
+            optional("status", Holds::Word(&["active", "cancelled", "expired"])),
+            required("starts_at", Holds::Time),
+            optional("ends_at", Holds::Time),
+        ],
+    },
+    Kind {
+        path: "transactions",
+        table: "transactions",
+        noun: "Transaction",
+        fields: &[
+            required("amount", Holds::Number),
+            required("currency", Holds::Text(3)),
+            optional("status", Holds::Word(&["settled", "pending", "failed"])),
+            optional("description", Holds::Text(500)),
+        ],
+    },
+    Kind {
+        path: "devices",
+        table: "devices",
+        noun: "Device",
+        fields: &[required("name", Holds::Text(100)), optional("platform", Holds::Text(50))],
+    },
+    Kind {
+        path: "sessions",
+        table: "customer_sessions",
+        noun: "Session",
+        fields: &[optional("ip_address", Holds::Text(45)), optional("user_agent", Holds::Text(500))],
+    },
+    Kind {
+        path: "activity",
+        table: "activity_entries",
+        noun: "Activity entry",
+        fields: &[required("kind", Holds::Text(100)), optional("message", Holds::Text(2_000))],
+    },
+];
+
+impl Kind {
+    /// The kind at this place in addresses.
+    pub fn at(path: &str) -> Option<&'static Kind> {
+        const KNOWN: &[Kind] = &KINDS;
+        KNOWN.iter().find(|kind| kind.path == path)
+    }
+
+    fn statements(&self) -> &'static Statements {
+        static ALL: OnceLock<Vec<(&'static str, Statements)>> = OnceLock::new();
+        let all = ALL.get_or_init(|| KINDS.iter().map(|kind| (kind.table, Statements::of(kind))).collect());
+        match all.iter().find(|(table, _)| *table == self.table) {
+            Some((_, statements)) => statements,
+            None => unreachable!("statements are made for every kind"),
+        }
+    }
+}
+
+struct Statements {
+    insert: Statement,
+    list: Statement,
+    count: Statement,
+    set_status: Statement,
+}
+
+impl Statements {
+    fn of(kind: &Kind) -> Statements {
+        let Kind { table, .. } = kind;
+        let columns: String = kind.fields.iter().map(|field| format!(", {}", field.name)).collect();
+        let places: String = (0..kind.fields.len()).map(|place| format!(", ${}", place + 5)).collect();
+        let set_status = match kind.fields.iter().any(|field| field.name == "status") {
+            true => format!("UPDATE {table} SET status = $4 WHERE organization_id = $1 AND customer_id = $2 AND id = $3"),
+            // Kinds without a status refuse before this statement is reached; it must still be one that both engines accept.
+            false => format!("SELECT 1 FROM {table} WHERE organization_id = $1 AND customer_id = $2 AND id = $3"),
+        };
+        Statements {
+            insert: Statement::generated(format!(
+                "INSERT INTO {table} (organization_id, customer_id, id, created_at{columns}) VALUES ($1, $2, $3, $4{places})"
+            )),
+            list: Statement::generated(format!(
+                "SELECT id, created_at{columns} FROM {table} WHERE organization_id = $1 AND customer_id = $2 ORDER BY id DESC LIMIT $3 OFFSET $4"
+            )),
+            count: Statement::generated(format!("SELECT count(*) FROM {table} WHERE organization_id = $1 AND customer_id = $2")),
+            set_status: Statement::generated(set_status),
+        }
+    }
+}
+
+/// Every statement of this file, for the test that prepares them.
+pub fn statements() -> Vec<Statement> {
+    KINDS
+        .iter()
+        .flat_map(|kind| {
+            let Statements { insert, list, count, set_status } = kind.statements();
+            [*insert, *list, *count, *set_status]
+        })
+        .collect()
+}
+
+/// One entry: its id, its time, and its fields as JSON in the kind's order.
+#[derive(Debug, Clone)]
+pub struct Dependant {
+    /// Its id.
+    pub id: Uuid,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The fields' names and values.
+    pub fields: Vec<(&'static str, Json)>,
+}
+
+/// Adds an entry to a customer.
+///
+/// # Errors
+/// [`Error::Invalid`]; [`Error::NotFound`] for an unknown or deleted customer; [`Error::Forbidden`].
+pub async fn create(
+    cx: &Cx,
+    organization: &OrganizationRef,
+    reference: &str,
+    kind: &'static Kind,
+    given: Map<String, Json>,
+) -> Result<Dependant> {
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    let values = check(cx, kind, given)?;
+    cx.write((tenant, reference.to_owned(), kind, values), |cx, tx, (tenant, reference, kind, values)| {
+        Box::pin(async move {
+            let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
+            let id = cx.new_id()?;
+            let mut bound = params![tenant.organization(), customer, id, cx.now].to_vec();
+            bound.extend(values.iter().cloned());
+            tx.execute(kind.statements().insert, &bound).await?;
+            let fields = kind.fields.iter().zip(values).map(|(field, value)| (field.name, to_json(value))).collect();
+            Ok(Dependant { id, created_at: cx.now, fields })
+        })
+    })
+    .await
+}
+
+fn check(cx: &Cx, kind: &Kind, mut given: Map<String, Json>) -> Result<Vec<Value>> {
+    let mut check = Check::new();
+    let values = kind.fields.iter().map(|field| check_field(cx, &mut check, field, given.remove(field.name))).collect();
+    for name in given.keys() {
+        let known: Vec<&str> = kind.fields.iter().map(|field| field.name).collect();
+        check.refuse(name, "unknown_field", format!("is not a field here; the fields are {}", known.join(", ")));
+    }
+    check.finish()?;
+    Ok(values)
+}
+
+fn check_field(cx: &Cx, check: &mut Check, field: &Field, given: Option<Json>) -> Value {
+    let name = field.name;
+    match (field.holds, given.filter(|value| !value.is_null())) {
+        (Holds::Word(words), None) => Value::from(words[0]),
+        (Holds::Time, None) if field.required => Value::from(cx.now),
+        (_, None) if field.required => {
+            check.refuse(name, "required", "is required");
+            Value::Null
+        }
+        (_, None) => Value::Null,
+        (Holds::Text(length), Some(Json::String(text))) => {
+            check.text(name, &text, 1..=length);
+            Value::from(text)
+        }
+        (Holds::Word(words), Some(Json::String(text))) => {
+            if !words.contains(&text.as_str()) {
+                check.refuse(name, "unknown_word", format!("must be one of {}", words.join(", ")));
+            }
+            Value::from(text)
+        }
+        (Holds::Number, Some(Json::Number(number))) if number.is_i64() => Value::from(number.as_i64()),
+        (Holds::Time, Some(Json::String(text))) => match text.parse::<Timestamp>() {
+            Ok(time) => Value::from(time),
+            Err(_) => {
+                check.refuse(name, "invalid_time", "must be a time such as 2026-01-31T12:00:00Z");
+                Value::Null
+            }
+        },
+        (holds, Some(_)) => {
+            let wanted = match holds {
+                Holds::Text(_) | Holds::Word(_) | Holds::Time => "must be a text",
+                Holds::Number => "must be a whole number",
+            };
+            check.refuse(name, "invalid_type", wanted);
+            Value::Null
+        }
+    }
+}
+
+fn to_json(value: &Value) -> Json {
+    match value {
+        Value::Text(text) => Json::from(text.as_str()),
+        Value::Int(number) => Json::from(*number),
+        Value::Time(time) => Json::from(time.to_string()),
+        _ => Json::Null,
+    }
+}
+
+/// Lists a customer's entries of one kind, newest first.
+///
+/// # Errors
+/// Those of [`customers::get`].
+pub async fn list(
+    cx: &Cx,
+    organization: &OrganizationRef,
+    reference: &str,
+    kind: &'static Kind,
+    request: PageRequest,
+) -> Result<Page<Dependant>> {
+    let customer = customers::get(cx, organization, reference).await?;
+    cx.read((customer.organization, customer.id, kind, request), |_, tx, (organization, customer, kind, request)| {
+        Box::pin(async move {
+            let total = tx.query_one(kind.statements().count, params![*organization, *customer]).await?.next()?;
+            let bound = params![*organization, *customer, request.size, request.offset()];
+            let rows = tx.query(kind.statements().list, bound).await?;
+            Ok(Page { entries: rows.into_iter().map(|row| read(kind, row)).collect::<Result<_>>()?, total, request: *request })
+        })
+    })
+    .await
+}
+
+/// Changes the status of an entry: how a subscription is cancelled or a transaction settled.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`] for an unknown status, or a kind that has none.
+pub async fn set_status(
+    cx: &Cx,
+    organization: &OrganizationRef,
+    reference: &str,
+    kind: &'static Kind,
+    id: Uuid,
+    status: String,
+) -> Result<()> {
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    let mut check = Check::new();
+    match kind.fields.iter().find(|field| field.name == "status") {
+        Some(field) => drop(check_field(cx, &mut check, field, Some(Json::from(status.as_str())))),
+        None => check.refuse("status", "unknown_field", format!("a {} has no status", kind.noun.to_lowercase())),
+    }
+    check.finish()?;
+    cx.write((tenant, reference.to_owned(), kind, id, status), |_, tx, (tenant, reference, kind, id, status)| {
+        Box::pin(async move {
+            let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
+            let bound = params![tenant.organization(), customer, *id, status];
+            match tx.execute(kind.statements().set_status, bound).await? {
+                0 => Err(Error::NotFound(kind.noun)),
+                _ => Ok(()),
+            }
+        })
+    })
+    .await
+}
+
+fn read(kind: &Kind, mut row: Row) -> Result<Dependant> {
+    let (id, created_at) = (row.next()?, row.next()?);
+    let mut fields = Vec::with_capacity(kind.fields.len());
+    for field in kind.fields {
+        let value = match field.holds {
+            Holds::Text(_) | Holds::Word(_) => Json::from(row.next::<Option<String>>()?),
+            Holds::Number => Json::from(row.next::<Option<i64>>()?),
+            Holds::Time => Json::from(row.next::<Option<Timestamp>>()?.map(|time| time.to_string())),
+        };
+        fields.push((field.name, value));
+    }
+    Ok(Dependant { id, created_at, fields })
+}

@@ -1,0 +1,88 @@
+//! The one error of this crate: why an operation was refused or failed, in terms of the product and not of HTTP.
+
+use crate::deletion::Blocker;
+
+/// What every operation returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// One or more inputs are not acceptable; all of them are listed.
+    #[error("{} input(s) are not acceptable", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// The request as a whole makes no sense; the words say what to send instead.
+    #[error("{0}")]
+    Malformed(String),
+    /// Nobody is signed in, or the credential is not good (any more).
+    #[error("authentication required")]
+    Unauthenticated,
+    /// The actor is known and may not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The organization exists and the actor has nothing to do with it. Some surfaces call this "not found".
+    #[error("{0}")]
+    Outsider(String),
+    /// There is no such thing, named by its noun with a capital letter, such as `Customer`.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// Something of this kind exists already or is in use; the words name the remedy.
+    #[error("{0}")]
+    Conflict(String),
+    /// A deletion is blocked: all reasons at once, each with its remedy.
+    #[error("{}", .0.iter().map(|blocker| blocker.detail.as_str()).collect::<Vec<_>>().join(" "))]
+    Blocked(Vec<Blocker>),
+    /// The server has as much of this work as it can take; the same request may succeed later.
+    #[error("{0}")]
+    Overloaded(&'static str),
+    /// The database failed.
+    #[error(transparent)]
+    Storage(#[from] sql::Error),
+    /// A defect of this program. The words go to the log, never to the caller.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// One input that is not acceptable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field's name in snake case, with dots into objects.
+    pub field: String,
+    /// A stable machine-readable word, such as `too_long`.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error of one field.
+    pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> FieldError {
+        FieldError { field: field.into(), code, message: message.into() }
+    }
+}
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Error {
+        Error::Invalid(vec![error])
+    }
+}
+
+impl Error {
+    /// A word for the audit trail: how the attempt ended.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Error::Invalid(_) | Error::Malformed(_) => "invalid",
+            Error::Unauthenticated => "unauthenticated",
+            Error::Forbidden(_) | Error::Outsider(_) => "refused",
+            Error::NotFound(_) => "not_found",
+            Error::Conflict(_) | Error::Blocked(_) => "blocked",
+            Error::Overloaded(_) | Error::Storage(_) | Error::Internal(_) => "failed",
+        }
+    }
+}
+
+impl sql::AsRetry for Error {
+    fn is_retry(&self) -> bool {
+        matches!(self, Error::Storage(error) if error.is_retry())
+    }
+}

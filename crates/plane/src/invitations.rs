@@ -1,0 +1,184 @@
+//! Invitations: how people become members. Good for seven days, once, and only for a user with the address that was invited.
+
+use jiff::Timestamp;
+use sql::{Row, params, sql};
+use uuid::Uuid;
+
+use crate::access::enter;
+use crate::audit::{self, Note};
+use crate::credentials::{CredentialKind, fingerprint};
+use crate::deletion::{self, Deletion, Order, Root};
+use crate::fields::{Check, normal_email};
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::{Action, Role};
+use crate::sessions::after;
+use crate::tokens::secret;
+use crate::{Cx, Error, Result};
+
+/// An invitation.
+#[derive(Debug, Clone)]
+pub struct Invitation {
+    /// Its id.
+    pub id: Uuid,
+    /// Who is invited.
+    pub email: String,
+    /// As what.
+    pub role: Role,
+    /// `pending`, `accepted` or `cancelled`.
+    pub status: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it can be accepted.
+    pub expires_at: Timestamp,
+}
+
+/// Invites a person. The returned secret accepts the invitation and is not kept.
+///
+/// # Errors
+/// [`Error::Invalid`]; [`Error::Forbidden`]; [`Error::Conflict`] when the person is a member already.
+pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: Role) -> Result<(Invitation, String)> {
+    let action = if role == Role::Owner { Action::InviteOwner } else { Action::Invite };
+    let tenant = enter(cx, organization, action).await?;
+    let email = normal_email(email);
+    Check::new().email("email", &email).finish()?;
+    let token = secret()?;
+    let input = (tenant, email, role, fingerprint(&token));
+    let invitation = cx
+        .write(input, |cx, tx, (tenant, email, role, hash)| {
+            Box::pin(async move {
+                tenant.is_live(tx).await?;
+                let member = sql!(
+                    "SELECT 1 FROM members JOIN users ON users.id = members.user_id WHERE members.organization_id = $1 AND users.email = $2"
+                );
+                if tx.query_opt(member, params![tenant.organization(), email]).await?.is_some() {
+                    return Err(Error::Conflict("This person is a member already.".into()));
+                }
+                let id = cx.new_id()?;
+                let expires_at = after(cx.now, cx.plane.config.invitation_life);
+                let insert = sql!(
+                    "INSERT INTO invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at)
+                     VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8)"
+                );
+                let by = tenant.membership().map(|own| own.id);
+                let values = params![tenant.organization(), id, email, role.name(), &hash[..], by, cx.now, expires_at];
+                tx.execute(insert, values).await?;
+                let note = Note { action: "invitation.create", subject: "invitation", subject_id: Some(id), ..Note::default() };
+                audit::record(cx, tx, tenant.organization(), &note).await?;
+                Ok(Invitation { id, email: email.clone(), role: *role, status: "pending".into(), created_at: cx.now, expires_at })
+            })
+        })
+        .await?;
+    Ok((invitation, token))
+}
+
+/// Lists the invitations, newest first.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Invitation>> {
+    let tenant = enter(cx, organization, Action::ListInvitations).await?;
+    cx.read((tenant, request), |_, tx, (tenant, request)| {
+        Box::pin(async move {
+            let count = sql!("SELECT count(*) FROM invitations WHERE organization_id = $1");
+            let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
+            let statement = sql!(
+                "SELECT id, email, role, status, created_at, expires_at
+                 FROM invitations WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+            );
+            let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
+            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+        })
+    })
+    .await
+}
+
+/// Makes the signed-in user a member, if the invitation is theirs. Returns the organization and the membership.
+///
+/// # Errors
+/// [`Error::NotFound`] for any token that is not a pending invitation of this user; [`Error::Conflict`] when they are a member already.
+pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
+    let principal = cx.principal()?;
+    if principal.kind != CredentialKind::Session {
+        return Err(Error::Forbidden("An invitation is accepted by a person: sign in instead of using a key.".into()));
+    }
+    cx.write((principal.user, fingerprint(token)), |cx, tx, (user, hash)| {
+        Box::pin(async move {
+            let accept = sql!(
+                "UPDATE invitations SET status = 'accepted'
+                 WHERE token_hash = $1 AND status = 'pending' AND expires_at > $2
+                   AND email = (SELECT email FROM users WHERE id = $3)
+                   AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = organization_id AND state = 'live')
+                 RETURNING organization_id, id, role"
+            );
+            let found = tx.query_opt(accept, params![&hash[..], cx.now, *user]).await?;
+            let mut row = found.ok_or(Error::NotFound("Invitation"))?;
+            let (organization, invitation, role): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
+            let member = cx.new_id()?;
+            let insert = sql!(
+                "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
+            );
+            let inserted = tx.execute(insert, params![organization, member, *user, role, cx.now]).await;
+            inserted.map_err(|error| match error {
+                sql::Error::Unique(_) => Error::Conflict("You are a member of this organization already.".into()),
+                other => other.into(),
+            })?;
+            let note = Note { action: "invitation.accept", subject: "invitation", subject_id: Some(invitation), ..Note::default() };
+            audit::record(cx, tx, organization, &note).await?;
+            Ok((organization, member))
+        })
+    })
+    .await
+}
+
+/// Cancels a pending invitation: it stays in the list, marked, and can no longer be accepted.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such pending invitation; [`Error::Forbidden`].
+pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, reason: Option<String>) -> Result<Deletion> {
+    let note = Note {
+        action: "invitation.cancel",
+        subject: "invitation",
+        subject_id: Some(invitation),
+        reason: reason.clone(),
+        ..Note::default()
+    };
+    audit::attempt(cx, organization, note, async {
+        let tenant = enter(cx, organization, Action::CancelInvitation).await?;
+        cx.write((tenant, invitation, reason), |cx, tx, (tenant, invitation, reason)| {
+            Box::pin(async move {
+                tenant.is_live(tx).await?;
+                // Takes the row's lock, so that of two who cancel, or one who cancels and one who accepts, one finds it done.
+                let pending =
+                    sql!("UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'");
+                if tx.execute(pending, params![tenant.organization(), *invitation]).await? == 0 {
+                    return Err(Error::NotFound("Invitation"));
+                }
+                let order = Order {
+                    root: Root::Invitation,
+                    subject: *invitation,
+                    label: None,
+                    reason: reason.clone(),
+                    action: "invitation.cancel",
+                };
+                deletion::delete(cx, tx, tenant.organization(), order).await
+            })
+        })
+        .await
+    })
+    .await
+}
+
+fn read(mut row: Row) -> Result<Invitation> {
+    Ok(Invitation {
+        id: row.next()?,
+        email: row.next()?,
+        role: {
+            let role: String = row.next()?;
+            Role::parse(&role).ok_or_else(|| Error::Internal(format!("an invitation has the unknown role {role}")))?
+        },
+        status: row.next()?,
+        created_at: row.next()?,
+        expires_at: row.next()?,
+    })
+}

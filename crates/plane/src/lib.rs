@@ -1,0 +1,36 @@
+//! Every rule of Freehold: who people are, what they own, who may do what, and what becomes of it all when it is deleted.
+//!
+//! No HTTP and no HTML: `web` translates into calls of this crate and back. One noun is one file that holds its record, its SQL and its
+//! operations. `policy.rs` is the only place that decides who may do what, `deletion/rules.rs` the only place that decides what a
+//! deletion does to a table.
+
+pub mod access;
+pub mod api_keys;
+pub mod audit;
+pub mod credentials;
+pub mod customers;
+pub mod cx;
+pub mod deletion;
+pub mod dependants;
+mod error;
+pub mod fields;
+pub mod ids;
+pub mod invitations;
+mod liveness;
+pub mod members;
+pub mod organizations;
+pub mod page;
+mod passwords;
+mod plane;
+pub mod policy;
+pub mod sessions;
+pub mod tokens;
+pub mod users;
+
+pub use cx::{Clock, Cx};
+pub use error::{Error, FieldError, Result};
+pub use plane::{Config, MIGRATIONS, Plane};
+/// Why the database failed.
+pub use sql::Error as StorageError;
+/// Where the data is.
+pub use sql::Options as DatabaseOptions;

@@ -1,0 +1,180 @@
+//! Organizations: the tenants. Everything but users belongs to one of them.
+
+use jiff::Timestamp;
+use sql::{Row, params, sql};
+use uuid::Uuid;
+
+use crate::access::{Tenant, enter};
+use crate::audit::{self, Note};
+use crate::deletion::{self, Deletion, Order, Root};
+use crate::fields::Check;
+use crate::ids::{OrganizationRef, is_slug};
+use crate::page::{Page, PageRequest};
+use crate::policy::{Action, Role};
+use crate::{Cx, Error, Result};
+
+/// An organization.
+#[derive(Debug, Clone)]
+pub struct Organization {
+    /// Its id.
+    pub id: Uuid,
+    /// Unique and unchanging: 3 to 50 of `a-z`, `0-9`, `-`.
+    pub slug: String,
+    /// 3 to 100 characters.
+    pub name: String,
+    /// Address of a picture.
+    pub logo: Option<String>,
+    /// The plan it is on.
+    pub plan: String,
+    /// How its own subscription stands.
+    pub subscription_status: String,
+    /// Its customer id at Stripe.
+    pub stripe_customer_id: Option<String>,
+    /// The user who has owned it longest.
+    pub owner: Option<Uuid>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A new organization.
+#[derive(Debug, Clone)]
+pub struct NewOrganization {
+    /// 3 to 100 characters.
+    pub name: String,
+    /// 3 to 50 of `a-z`, `0-9`, `-`; not readable as an id.
+    pub slug: String,
+    /// Address of a picture, 2,000 characters at the most.
+    pub logo: Option<String>,
+}
+
+/// Makes an organization whose owner is the signed-in user.
+///
+/// # Errors
+/// [`Error::Invalid`]; [`Error::Conflict`] when the slug is taken; [`Error::Forbidden`] for an API key: it belongs to one organization.
+pub async fn create(cx: &Cx, new: NewOrganization) -> Result<Organization> {
+    let principal = cx.principal()?;
+    if principal.organization.is_some() {
+        return Err(Error::Forbidden(
+            "This credential is bound to one organization and cannot make another: sign in without naming one.".into(),
+        ));
+    }
+    let mut check = Check::new();
+    check.text("name", &new.name, 3..=100).optional("logo", new.logo.as_deref(), 1..=2_000);
+    if !is_slug(&new.slug) {
+        check.refuse("slug", "invalid_slug", "must be 3 to 50 of a-z, 0-9 and -, and must not read as an id");
+    }
+    check.finish()?;
+    cx.write((principal.user, new), |cx, tx, (user, new)| {
+        Box::pin(async move {
+            let id = cx.new_id()?;
+            let organization = sql!(
+                "INSERT INTO organizations (id, slug, name, logo, plan, subscription_status, state, version, created_at, updated_at)
+                 VALUES ($1, $2, $3, $4, 'free', 'none', 'live', 1, $5, $5)"
+            );
+            let inserted = tx.execute(organization, params![id, &new.slug, &new.name, new.logo.as_deref(), cx.now]).await;
+            inserted.map_err(|error| match error {
+                sql::Error::Unique(_) => Error::Conflict("This slug is taken: choose another.".into()),
+                other => other.into(),
+            })?;
+            let member = sql!(
+                "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
+            );
+            tx.execute(member, params![id, cx.new_id()?, *user, Role::Owner.name(), cx.now]).await?;
+            let note = Note { action: "organization.create", subject: "organization", subject_id: Some(id), ..Note::default() };
+            audit::record(cx, tx, id, &note).await?;
+            load(tx, id).await
+        })
+    })
+    .await
+}
+
+/// Reads an organization.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<Organization> {
+    let tenant = enter(cx, organization, Action::ReadOrganization).await?;
+    cx.read(tenant.organization(), |_, tx, id| Box::pin(load(tx, *id))).await
+}
+
+/// Lists the organizations of the signed-in user.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub async fn list_mine(cx: &Cx, request: PageRequest) -> Result<Page<Organization>> {
+    let principal = cx.principal()?;
+    cx.read((principal.user, principal.organization, request), |_, tx, (user, bound, request)| {
+        Box::pin(async move {
+            let statement = sql!(
+                "SELECT members.organization_id
+                 FROM members JOIN organizations ON organizations.id = members.organization_id
+                 WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'
+                 ORDER BY members.organization_id"
+            );
+            let mut ids = Vec::new();
+            for mut row in tx.query(statement, params![*user]).await? {
+                ids.push(row.next::<Uuid>()?);
+            }
+            ids.retain(|id| bound.is_none_or(|bound| bound == *id));
+            let mut entries = Vec::new();
+            for id in ids.iter().skip(usize::try_from(request.offset()).unwrap_or(usize::MAX)).take(request.size as usize) {
+                entries.push(load(tx, *id).await?);
+            }
+            Ok(Page { entries, total: ids.len() as i64, request: *request })
+        })
+    })
+    .await
+}
+
+/// Deletes an organization and everything in it. Access ends with the answer; what is large goes in the background.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anyone but an owner, [`Error::NotFound`].
+pub async fn delete(cx: &Cx, organization: &OrganizationRef, reason: Option<String>) -> Result<Deletion> {
+    let note = Note { action: "organization.delete", subject: "organization", reason: reason.clone(), ..Note::default() };
+    audit::attempt(cx, organization, note, async {
+        let tenant = enter(cx, organization, Action::DeleteOrganization).await?;
+        cx.write((tenant, reason), |cx, tx, (tenant, reason)| Box::pin(delete_in(cx, tx, tenant, reason))).await
+    })
+    .await
+}
+
+async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, reason: &Option<String>) -> Result<Deletion> {
+    tenant.lock(tx).await?;
+    let order = Order {
+        root: Root::Organization,
+        subject: tenant.organization(),
+        label: None,
+        reason: reason.clone(),
+        action: "organization.delete",
+    };
+    deletion::delete(cx, tx, tenant.organization(), order).await
+}
+
+async fn load(tx: &mut sql::Tx, id: Uuid) -> Result<Organization> {
+    let statement = sql!(
+        "SELECT id, slug, name, logo, plan, subscription_status, stripe_customer_id,
+                (SELECT user_id FROM members WHERE organization_id = organizations.id AND role = 'owner' AND state = 'live' ORDER BY id LIMIT 1),
+                created_at, updated_at
+         FROM organizations WHERE id = $1 AND state = 'live'"
+    );
+    let row = tx.query_opt(statement, params![id]).await?;
+    read(row.ok_or(Error::NotFound("Organization"))?)
+}
+
+fn read(mut row: Row) -> Result<Organization> {
+    Ok(Organization {
+        id: row.next()?,
+        slug: row.next()?,
+        name: row.next()?,
+        logo: row.next()?,
+        plan: row.next()?,
+        subscription_status: row.next()?,
+        stripe_customer_id: row.next()?,
+        owner: row.next()?,
+        created_at: row.next()?,
+        updated_at: row.next()?,
+    })
+}

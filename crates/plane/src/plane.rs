@@ -1,0 +1,113 @@
+//! The plane itself: the open database, the keys, the caches and the settings that every context shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sql::{Database, Migration, Options};
+use tokio::sync::Notify;
+
+use crate::cx::{Clock, Cx};
+use crate::liveness::Liveness;
+use crate::passwords::Hasher;
+use crate::tokens::TokenKeys;
+use crate::{Result, deletion};
+
+/// The schema's history, oldest first. A migration that has been released is never edited.
+pub const MIGRATIONS: &[Migration] = &[Migration { name: "0001_foundation", text: include_str!("../migrations/0001_foundation.sql") }];
+
+/// Settings of a plane.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the data is.
+    pub database: Options,
+    /// The server's address as its clients see it, without a slash at the end: issuer of tokens, base of links.
+    pub public_url: String,
+    /// How long an access token is good. Default 15 minutes.
+    pub access_token_life: Duration,
+    /// How long a session and its refresh token are good. Default 30 days.
+    pub session_life: Duration,
+    /// How long an invitation can be accepted. Default 7 days.
+    pub invitation_life: Duration,
+    /// How long a drain may be silent before another worker takes over. Default 5 s.
+    pub lease: Duration,
+    /// Credentials held in memory at the most; more are looked up in the database. Default 100,000.
+    pub cached_credentials: usize,
+}
+
+impl Config {
+    /// The defaults on a database.
+    pub fn new(database: Options) -> Config {
+        Config {
+            database,
+            public_url: "http://localhost:3001".into(),
+            access_token_life: Duration::from_secs(15 * 60),
+            session_life: Duration::from_secs(30 * 86_400),
+            invitation_life: Duration::from_secs(7 * 86_400),
+            lease: Duration::from_secs(5),
+            cached_credentials: 100_000,
+        }
+    }
+}
+
+/// One running account plane.
+pub struct Plane {
+    pub(crate) db: Database,
+    pub(crate) liveness: Liveness,
+    pub(crate) keys: TokenKeys,
+    pub(crate) hasher: Hasher,
+    /// Rung when a deletion was closed and waits for its drain.
+    pub(crate) drain_bell: Notify,
+    /// What time it is here.
+    pub clock: Clock,
+    /// Its settings.
+    pub config: Config,
+}
+
+impl Plane {
+    /// Opens the database, brings its schema up to date, holds it against the rules of deletion, and loads or makes the signing key.
+    ///
+    /// # Errors
+    /// The database's, or [`crate::Error::Internal`] naming every table and column that no rule of deletion covers.
+    pub async fn open(config: Config, clock: Clock) -> Result<Arc<Plane>> {
+        let db = Database::open(&config.database).await?;
+        for name in db.migrate(MIGRATIONS).await? {
+            tracing::info!(migration = name, "migrated");
+        }
+        deletion::rules::check(&db.schema().await?)?;
+        let keys = TokenKeys::load(&db, &clock).await?;
+        Ok(Arc::new(Plane {
+            liveness: Liveness::new(config.cached_credentials),
+            hasher: Hasher::new()?,
+            drain_bell: Notify::new(),
+            db,
+            keys,
+            clock,
+            config,
+        }))
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn ping(self: &Arc<Plane>) -> Result<()> {
+        Cx::new(self, "ping")
+            .read((), |_, tx, ()| {
+                Box::pin(async move {
+                    tx.query_one(sql::sql!("SELECT 1"), &[]).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// `"sqlite"` or `"postgresql"`.
+    pub fn engine_name(&self) -> &'static str {
+        self.db.engine_name()
+    }
+
+    /// The public keys that verify this plane's tokens, as a JSON Web Key Set (RFC 7517).
+    pub fn jwks(&self) -> serde_json::Value {
+        self.keys.jwks()
+    }
+}

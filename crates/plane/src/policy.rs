@@ -1,0 +1,252 @@
+//! Who may do what: the only place that decides it.
+//!
+//! [`decide`] is a pure function over an exhaustive match, one line an action: a new action does not compile until somebody decides. The
+//! whole matrix is printed into `docs/policy.md`, and a test holds the two together.
+
+use Role::{Admin, Billing, Master, Member, Owner, Reseller, Viewer};
+
+/// What a member is in an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything; alone may delete the organization.
+    Owner,
+    /// Everything but the organization itself and its owners.
+    Admin,
+    /// All customers.
+    Master,
+    /// The customers under their own management, nothing else.
+    Reseller,
+    /// Reads the organization, works with customers.
+    Member,
+    /// Reads, and billing.
+    Billing,
+    /// Reads.
+    Viewer,
+}
+
+impl Role {
+    /// Every role, the mightiest first.
+    pub const ALL: [Role; 7] = [Owner, Admin, Master, Reseller, Member, Billing, Viewer];
+
+    /// Its name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Owner => "owner",
+            Admin => "admin",
+            Master => "master",
+            Reseller => "reseller",
+            Member => "member",
+            Billing => "billing",
+            Viewer => "viewer",
+        }
+    }
+
+    /// The role of this name.
+    pub fn parse(name: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $scope:literal,)*) => {
+        /// Something an actor may want to do in an organization.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Action {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &[Action] = &[$(Action::$name,)*];
+
+            /// The scope that a key or token with scopes needs for it.
+            pub fn scope(self) -> &'static str {
+                match self {
+                    $(Action::$name => $scope,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Read the organization's profile.
+    ReadOrganization = "read:organization",
+    /// Delete the organization and everything in it.
+    DeleteOrganization = "admin:organization",
+    /// List the members.
+    ListMembers = "read:members",
+    /// Remove another member who is not an owner.
+    RemoveMember = "write:members",
+    /// Remove an owner.
+    RemoveOwner = "write:members",
+    /// Remove oneself.
+    Leave = "write:members",
+    /// Invite a person, to any role but owner.
+    Invite = "write:members",
+    /// Invite a person to be an owner.
+    InviteOwner = "write:members",
+    /// List the invitations.
+    ListInvitations = "read:members",
+    /// Cancel an invitation.
+    CancelInvitation = "write:members",
+    /// Read customers and what they own.
+    ReadCustomers = "read:customers",
+    /// Create customers, and add to what they own.
+    WriteCustomers = "write:customers",
+    /// Put a customer under another member's management.
+    AssignCustomer = "write:customers",
+    /// Delete a customer as the organizations API documents it: for good.
+    DeleteCustomer = "write:customers",
+    /// Delete a customer as the customer API documents it: marked, stripped and kept.
+    RetireCustomer = "write:customers",
+    /// Delete a customer for good through the customer API.
+    EraseCustomer = "write:customers",
+    /// List the API keys.
+    ListApiKeys = "read:organization",
+    /// Make an API key.
+    CreateApiKey = "write:organization",
+    /// Revoke one's own API key.
+    RevokeOwnApiKey = "write:organization",
+    /// Revoke somebody else's API key.
+    RevokeApiKey = "write:organization",
+    /// Read the audit trail.
+    ReadAudit = "admin:organization",
+    /// Read deletions and their progress.
+    ReadDeletions = "read:organization",
+}
+
+/// The answer to "may they?".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes.
+    Yes,
+    /// Only with customers under their own management.
+    Managed,
+    /// No.
+    No,
+}
+
+/// Whether a role may do something in its organization.
+pub fn decide(role: Role, action: Action) -> Verdict {
+    match action {
+        Action::ReadOrganization => Verdict::Yes,
+        Action::DeleteOrganization => only(role, &[Owner]),
+        Action::ListMembers => only(role, &[Owner, Admin, Master, Member, Billing, Viewer]),
+        Action::RemoveMember => only(role, &[Owner, Admin]),
+        Action::RemoveOwner => only(role, &[Owner]),
+        Action::Leave => Verdict::Yes,
+        Action::Invite => only(role, &[Owner, Admin]),
+        Action::InviteOwner => only(role, &[Owner]),
+        Action::ListInvitations => only(role, &[Owner, Admin]),
+        Action::CancelInvitation => only(role, &[Owner, Admin]),
+        Action::ReadCustomers => managed(role, &[Owner, Admin, Master, Member, Billing, Viewer]),
+        Action::WriteCustomers => managed(role, &[Owner, Admin, Master, Member]),
+        Action::AssignCustomer => only(role, &[Owner, Admin, Master]),
+        Action::DeleteCustomer => managed(role, &[Owner, Admin, Master, Member]),
+        Action::RetireCustomer => managed(role, &[Owner, Admin, Master]),
+        Action::EraseCustomer => only(role, &[Owner, Admin]),
+        Action::ListApiKeys => only(role, &[Owner, Admin]),
+        Action::CreateApiKey => only(role, &[Owner, Admin]),
+        Action::RevokeOwnApiKey => Verdict::Yes,
+        Action::RevokeApiKey => only(role, &[Owner, Admin]),
+        Action::ReadAudit => only(role, &[Owner, Admin]),
+        Action::ReadDeletions => only(role, &[Owner, Admin]),
+    }
+}
+
+/// Whether a platform operator who is not a member may do something. Operators look, they do not touch: what they want changed they do as
+/// members or with the server's own command line.
+pub fn operator_may(action: Action) -> bool {
+    match action {
+        Action::ReadOrganization | Action::ReadAudit | Action::ReadDeletions => true,
+        Action::DeleteOrganization
+        | Action::ListMembers
+        | Action::RemoveMember
+        | Action::RemoveOwner
+        | Action::Leave
+        | Action::Invite
+        | Action::InviteOwner
+        | Action::ListInvitations
+        | Action::CancelInvitation
+        | Action::ReadCustomers
+        | Action::WriteCustomers
+        | Action::AssignCustomer
+        | Action::DeleteCustomer
+        | Action::RetireCustomer
+        | Action::EraseCustomer
+        | Action::ListApiKeys
+        | Action::CreateApiKey
+        | Action::RevokeOwnApiKey
+        | Action::RevokeApiKey => false,
+    }
+}
+
+/// The words of a refusal. Those of the organization's deletion and of customers are part of the documented interface.
+pub fn refusal(action: Action) -> &'static str {
+    match action {
+        Action::DeleteOrganization => "Access denied. Only the organization owner can delete the organization",
+        Action::RemoveOwner => "Access denied. Only an owner can remove an owner.",
+        Action::InviteOwner => "Access denied. Only an owner can invite an owner.",
+        Action::EraseCustomer => "Access denied. Only an ADMIN can hard-delete a customer.",
+        Action::RetireCustomer => {
+            "Access denied. Deleting a customer needs the role ADMIN, MASTER or RESALE (for customers under their own management)."
+        }
+        _ => "Access denied. Your role in this organization does not allow this.",
+    }
+}
+
+fn only(role: Role, roles: &[Role]) -> Verdict {
+    if roles.contains(&role) { Verdict::Yes } else { Verdict::No }
+}
+
+/// Like [`only`], and resellers with the customers they manage.
+fn managed(role: Role, roles: &[Role]) -> Verdict {
+    if role == Reseller { Verdict::Managed } else { only(role, roles) }
+}
+
+/// Scopes of keys and tokens, as the organizations API names them. They narrow what the role allows and never widen it.
+pub const SCOPES: [&str; 13] = [
+    "read:user",
+    "write:user",
+    "read:organization",
+    "write:organization",
+    "read:members",
+    "write:members",
+    "read:customers",
+    "write:customers",
+    "read:webhooks",
+    "write:webhooks",
+    "write:oauth-apps",
+    "admin:organization",
+    "admin:all",
+];
+
+/// Whether a credential with these scopes may be used for an action that needs `wanted`.
+pub fn covers(scopes: &[String], wanted: &str) -> bool {
+    let has = |scope: &str| scopes.iter().any(|held| held == scope);
+    has("admin:all") || has(wanted) || (has("admin:organization") && !wanted.ends_with(":user") && wanted != "admin:all")
+}
+
+/// The whole matrix as a Markdown page: what `docs/policy.md` holds.
+pub fn matrix() -> String {
+    let mut page = String::from(
+        "# Who may do what\n\nPrinted from `crates/plane/src/policy.rs` by `cargo xtask bless`; a test fails when the two differ. \
+         *own* means: only with customers under their own management. The last column is the scope that a key or token with scopes needs as well.\n\n\
+         | action | owner | admin | master | reseller | member | billing | viewer | outsider | operator | scope |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for action in Action::ALL {
+        page.push_str(&format!("| {action:?} |"));
+        for role in Role::ALL {
+            page.push_str(match decide(role, *action) {
+                Verdict::Yes => " yes |",
+                Verdict::Managed => " own |",
+                Verdict::No => " – |",
+            });
+        }
+        page.push_str(if operator_may(*action) { " – | yes |" } else { " – | – |" });
+        page.push_str(&format!(" `{}` |\n", action.scope()));
+    }
+    page
+}

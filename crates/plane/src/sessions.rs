@@ -1,0 +1,155 @@
+//! Sessions: what a sign-in makes, behind a cookie, access tokens and a refresh token, until sign-out or its end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use crate::access::{self, load_membership};
+use crate::credentials::fingerprint;
+use crate::fields::normal_email;
+use crate::ids::OrganizationRef;
+use crate::tokens::{Claims, secret};
+use crate::{Cx, Error, Result};
+
+/// What a sign-in hands out. Only hashes of the secrets are kept.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// The user.
+    pub user: Uuid,
+    /// A JWT for `Authorization: Bearer`.
+    pub access_token: String,
+    /// How long it is good.
+    pub expires_in: Duration,
+    /// Good for one new pair of tokens.
+    pub refresh_token: String,
+    /// The value of the cookie `sessionid`.
+    pub cookie: String,
+    /// How long session, cookie and refresh token are good.
+    pub session_life: Duration,
+}
+
+/// Signs a user in. With an organization the session is bound to it: it is good nowhere else and ends with the membership.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] for an unknown address and for a wrong password alike, in the same time; [`Error::Outsider`] or
+/// [`Error::NotFound`] for an organization the user is not a member of.
+pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Option<OrganizationRef>) -> Result<SignedIn> {
+    let found = cx
+        .read(normal_email(email), |_, tx, email| {
+            Box::pin(async move {
+                match tx.query_opt(sql!("SELECT id, password_hash FROM users WHERE email = $1"), params![email]).await? {
+                    Some(mut row) => Ok(Some((row.next::<Uuid>()?, row.next::<String>()?))),
+                    None => Ok(None),
+                }
+            })
+        })
+        .await?;
+    let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
+    let fits = cx.plane.hasher.verify(password, hash).await?;
+    let user = user.filter(|_| fits).ok_or(Error::Unauthenticated)?;
+    let organization = match organization {
+        Some(reference) => Some(access::find(cx, &reference).await?),
+        None => None,
+    };
+    let (cookie, refresh_token) = (secret()?, secret()?);
+    let hashes = (fingerprint(&cookie), fingerprint(&refresh_token));
+    let session = cx
+        .write((user, organization, hashes), |cx, tx, (user, organization, (cookie, refresh))| {
+            Box::pin(async move {
+                let member = match organization {
+                    Some(organization) => {
+                        let outsider = || Error::Outsider("User is not a member of this organization.".into());
+                        Some(load_membership(tx, *user, *organization).await?.ok_or_else(outsider)?.id)
+                    }
+                    None => None,
+                };
+                let id = cx.new_id()?;
+                let statement = sql!(
+                    "INSERT INTO sessions (id, user_id, organization_id, member_id, cookie_hash, refresh_hash, created_at, expires_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                );
+                let expires_at = after(cx.now, cx.plane.config.session_life);
+                let values = params![id, *user, *organization, member, &cookie[..], &refresh[..], cx.now, expires_at];
+                tx.execute(statement, values).await?;
+                Ok(id)
+            })
+        })
+        .await?;
+    hand_out(cx, user, session, organization, refresh_token, cookie)
+}
+
+/// Turns a refresh token into a new pair; the old one is used up.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when it is unknown, used or past its end, or the session is no longer good.
+pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
+    let (cookie, next) = (secret()?, secret()?);
+    let hashes = (fingerprint(refresh_token), fingerprint(&next), fingerprint(&cookie));
+    let (user, session, organization) = cx
+        .write(hashes, |cx, tx, (used, next, cookie)| {
+            Box::pin(async move {
+                let statement = sql!(
+                    "UPDATE sessions SET refresh_hash = $2, cookie_hash = $3 WHERE refresh_hash = $1 AND expires_at > $4
+                     RETURNING user_id, id, organization_id"
+                );
+                let found = tx.query_opt(statement, params![&used[..], &next[..], &cookie[..], cx.now]).await?;
+                let mut row = found.ok_or(Error::Unauthenticated)?;
+                let (user, session, organization): (Uuid, Uuid, Option<Uuid>) = (row.next()?, row.next()?, row.next()?);
+                if let Some(organization) = organization {
+                    load_membership(tx, user, organization).await?.ok_or(Error::Unauthenticated)?;
+                }
+                // The old cookie must not live on in memory.
+                kill_on_commit(cx, tx, session);
+                Ok((user, session, organization))
+            })
+        })
+        .await?;
+    hand_out(cx, user, session, organization, next, cookie)
+}
+
+/// Ends the session the caller came with: cookie, tokens and refresh token are no longer good.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when nobody is signed in.
+pub async fn sign_out(cx: &Cx) -> Result<()> {
+    cx.write(cx.principal()?.credential, |cx, tx, session| {
+        Box::pin(async move {
+            tx.execute(sql!("DELETE FROM sessions WHERE id = $1"), params![*session]).await?;
+            kill_on_commit(cx, tx, *session);
+            Ok(())
+        })
+    })
+    .await
+}
+
+fn kill_on_commit(cx: &Cx, tx: &mut Tx, session: Uuid) {
+    let plane = cx.plane.clone();
+    tx.on_commit(move || plane.liveness.kill(session));
+}
+
+fn hand_out(cx: &Cx, user: Uuid, session: Uuid, organization: Option<Uuid>, refresh_token: String, cookie: String) -> Result<SignedIn> {
+    let config = &cx.plane.config;
+    let claims = Claims {
+        iss: config.public_url.clone(),
+        sub: user,
+        sid: session,
+        org: organization,
+        iat: cx.now.as_second(),
+        exp: after(cx.now, config.access_token_life).as_second(),
+    };
+    Ok(SignedIn {
+        user,
+        access_token: cx.plane.keys.sign(&claims)?,
+        expires_in: config.access_token_life,
+        refresh_token,
+        cookie,
+        session_life: config.session_life,
+    })
+}
+
+/// A time later by a duration; the end of time when there is none.
+pub(crate) fn after(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}

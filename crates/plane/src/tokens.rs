@@ -1,0 +1,127 @@
+//! Access tokens: JSON Web Tokens (RFC 7519) signed with ES256, whose public keys anyone may read as a JWK set (RFC 7517).
+//!
+//! A good signature is not enough here: the session behind a token must be alive, see `credentials.rs`. Parties that verify tokens on
+//! their own see only signature and expiry.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use sql::{Database, Tx, params, sql};
+use uuid::Uuid;
+
+use crate::cx::Clock;
+use crate::passwords::hex;
+use crate::{Error, Result, cx};
+
+/// What an access token says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claims {
+    /// The server's public address.
+    pub iss: String,
+    /// The user.
+    pub sub: Uuid,
+    /// The session that must be alive.
+    pub sid: Uuid,
+    /// The only organization the token is good for, if it is bound to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub org: Option<Uuid>,
+    /// Issued at, in seconds since 1970.
+    pub iat: i64,
+    /// Expires at, in seconds since 1970.
+    pub exp: i64,
+}
+
+impl Claims {
+    pub(crate) fn expires_at(&self) -> Result<Timestamp> {
+        Timestamp::from_second(self.exp).map_err(|_| Error::Unauthenticated)
+    }
+}
+
+/// The key that signs, and how to verify with it.
+pub(crate) struct TokenKeys {
+    id: String,
+    signing: EncodingKey,
+    verifying: DecodingKey,
+    x: String,
+    y: String,
+}
+
+impl TokenKeys {
+    /// Loads the newest key, or makes the first.
+    pub(crate) async fn load(db: &Database, clock: &Clock) -> Result<TokenKeys> {
+        // jsonwebtoken wants its crypto library named once a process; a second time is refused and changes nothing.
+        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        let now = clock.now();
+        let document: Vec<u8> = db.write(now, |tx, now| Box::pin(load_or_make(tx, *now))).await?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document)
+            .map_err(|error| Error::Internal(format!("the signing key in the database: {error}")))?;
+        // An uncompressed point (SEC 1): 0x04, then x and y of 32 bytes each.
+        let point = pair.public_key().as_ref();
+        let (x, y) = (base64url(&point[1..33]), base64url(&point[33..65]));
+        let verifying = DecodingKey::from_ec_components(&x, &y).map_err(|error| Error::Internal(format!("the signing key: {error}")))?;
+        Ok(TokenKeys { id: key_id(point), signing: EncodingKey::from_ec_der(&document), verifying, x, y })
+    }
+
+    pub(crate) fn sign(&self, claims: &Claims) -> Result<String> {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(self.id.clone());
+        jsonwebtoken::encode(&header, claims, &self.signing).map_err(|error| Error::Internal(format!("signing a token: {error}")))
+    }
+
+    pub(crate) fn verify(&self, token: &str, issuer: &str, now: Timestamp) -> Result<Claims> {
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_issuer(&[issuer]);
+        // The library would ask the system's clock; expiry is checked against this request's instead.
+        validation.validate_exp = false;
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Error::Unauthenticated)?;
+        if header.kid.as_deref() != Some(self.id.as_str()) {
+            return Err(Error::Unauthenticated);
+        }
+        let claims: Claims = jsonwebtoken::decode(token, &self.verifying, &validation).map_err(|_| Error::Unauthenticated)?.claims;
+        if claims.exp <= now.as_second() { Err(Error::Unauthenticated) } else { Ok(claims) }
+    }
+
+    pub(crate) fn jwks(&self) -> serde_json::Value {
+        serde_json::json!({"keys": [
+            {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.id, "x": self.x, "y": self.y}
+        ]})
+    }
+}
+
+async fn load_or_make(tx: &mut Tx, now: Timestamp) -> Result<Vec<u8>> {
+    let newest = sql!("SELECT private_key FROM signing_keys ORDER BY created_at DESC, id LIMIT 1");
+    if let Some(mut row) = tx.query_opt(newest, &[]).await? {
+        return Ok(row.next()?);
+    }
+    #[expect(clippy::disallowed_methods, reason = "the library makes its keys from the system's randomness only")]
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+        .map_err(|_| Error::Internal("no signing key could be made".into()))?;
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref())
+        .map_err(|error| Error::Internal(format!("a new signing key: {error}")))?;
+    let insert = sql!("INSERT INTO signing_keys (id, private_key, created_at) VALUES ($1, $2, $3)");
+    tx.execute(insert, params![key_id(pair.public_key().as_ref()), document.as_ref(), now]).await?;
+    Ok(document.as_ref().to_vec())
+}
+
+fn key_id(point: &[u8]) -> String {
+    hex(&aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, point).as_ref()[..8])
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..=chunk.len() {
+            text.push(char::from(ALPHABET[(word >> (18 - 6 * place) & 63) as usize]));
+        }
+    }
+    text
+}
+
+/// A secret of 256 random bits, as 64 hexadecimal digits: cookies, refresh tokens, invitations.
+pub(crate) fn secret() -> Result<String> {
+    Ok(hex(&cx::random::<32>()?))
+}

@@ -1,0 +1,292 @@
+//! The database as the rest of the program sees it: read and write transactions, whatever the engine.
+
+use std::any::Any;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use crate::postgres::{Postgres, PostgresTx};
+use crate::sqlite::{Sqlite, SqliteTx};
+use crate::{Error, Migration, Result, Row, Schema, Value};
+
+/// A statement's text, parameters written `$1`, `$2`, … Made by [`sql!`](crate::sql), so that a test can find every one of them in the
+/// source and prepare it on both engines, or generated once from a table of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statement {
+    text: &'static str,
+}
+
+impl Statement {
+    #[doc(hidden)]
+    pub const fn from_source(text: &'static str) -> Statement {
+        Statement { text }
+    }
+
+    /// A statement put together at start-up. Its text is never freed: generate each one once and keep it.
+    pub fn generated(text: String) -> Statement {
+        Statement { text: Box::leak(text.into_boxed_str()) }
+    }
+
+    /// The text, as it goes to PostgreSQL.
+    pub fn text(self) -> &'static str {
+        self.text
+    }
+}
+
+/// A [`Statement`] from a literal.
+#[macro_export]
+macro_rules! sql {
+    ($text:literal) => {
+        $crate::Statement::from_source($text)
+    };
+}
+
+/// The parameters of a statement, each converted into a [`Value`].
+#[macro_export]
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { &[$($crate::Value::from($value)),*] };
+}
+
+/// Where the data is, and how many connections to hold.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `postgres://…`, or `sqlite:PATH` for the embedded engine. The file and its folder are created.
+    pub url: String,
+    /// Reader connections on SQLite, pooled connections on PostgreSQL. 1 to 1,000.
+    pub connections: usize,
+    /// Requests that SQLite commits together at the most; 1 is one transaction a request. Ignored on PostgreSQL.
+    pub group: usize,
+}
+
+impl Options {
+    /// The defaults for an address: 16 connections, groups of 64.
+    pub fn new(url: impl Into<String>) -> Options {
+        Options { url: url.into(), connections: 16, group: 64 }
+    }
+}
+
+/// A future that a transaction runs. On SQLite it must never wait for anything but its own transaction.
+pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An open database. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    engine: Engine,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+/// How often a transaction that met a concurrent one is run again before its error is passed on.
+const RETRIES: u32 = 8;
+
+impl Database {
+    /// Opens the database, creating an embedded one that is not there yet.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it cannot be reached, [`Error::Migration`] when the engine is too old or the address is of no known kind.
+    pub async fn open(options: &Options) -> Result<Database> {
+        let engine = if options.url.starts_with("postgres://") || options.url.starts_with("postgresql://") {
+            Engine::Postgres(Postgres::open(options).await?)
+        } else if let Some(path) = options.url.strip_prefix("sqlite:") {
+            Engine::Sqlite(Sqlite::open(PathBuf::from(path), options)?)
+        } else {
+            return Err(Error::Migration("the database address must start with postgres:// or sqlite:".into()));
+        };
+        Ok(Database { engine })
+    }
+
+    /// `"sqlite"` or `"postgresql"`.
+    pub fn engine_name(&self) -> &'static str {
+        match &self.engine {
+            Engine::Sqlite(_) => "sqlite",
+            Engine::Postgres(_) => "postgresql",
+        }
+    }
+
+    /// Whether other transactions are waiting for the engine right now: long work should step back.
+    pub fn is_busy(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.is_busy(),
+            Engine::Postgres(postgres) => postgres.is_busy(),
+        }
+    }
+
+    /// Runs `work` in one transaction and returns when it is durable. `Err` rolls back. The transaction ends on its own even if the caller
+    /// goes away; a deadlock runs it again, so `work` must have no effect but through its [`Tx`].
+    ///
+    /// # Errors
+    /// What `work` returned, or the engine's error.
+    pub async fn write<I, T, E>(
+        &self,
+        input: I,
+        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<Error> + AsRetry + Send + 'static,
+    {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.write(input, work).await,
+            Engine::Postgres(postgres) => {
+                let postgres = postgres.clone();
+                let task = tokio::spawn(async move {
+                    let mut attempt = 0;
+                    loop {
+                        match postgres.transaction(&input, &work, true).await {
+                            Err(error) if error.is_retry() && attempt < RETRIES => attempt += 1,
+                            outcome => return outcome,
+                        }
+                    }
+                });
+                task.await.unwrap_or_else(|failure| Err(Error::Statement(panic_words(failure.try_into_panic().ok())).into()))
+            }
+        }
+    }
+
+    /// Runs `work` on a snapshot. It sees everything committed before the call.
+    ///
+    /// # Errors
+    /// What `work` returned, or the engine's error.
+    pub async fn read<I, T, E>(
+        &self,
+        input: I,
+        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<Error> + AsRetry + Send + 'static,
+    {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(input, work).await,
+            Engine::Postgres(postgres) => postgres.transaction(&input, &work, false).await,
+        }
+    }
+
+    /// Brings the schema up to date, one runner at a time, and returns the names of the migrations that ran.
+    ///
+    /// # Errors
+    /// [`Error::Migration`] when an applied migration is unknown here or its text has changed since.
+    pub async fn migrate(&self, migrations: &'static [Migration]) -> Result<Vec<&'static str>> {
+        self.write(migrations, |tx, migrations| Box::pin(crate::migrate::run(tx, migrations))).await
+    }
+
+    /// Reads the live schema back from the engine.
+    ///
+    /// # Errors
+    /// The engine's error.
+    pub async fn schema(&self) -> Result<Schema> {
+        self.read((), |tx, ()| Box::pin(crate::schema::read(tx))).await
+    }
+
+    /// Prepares a statement without running it.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] with the engine's words when the text does not fit the schema.
+    pub async fn prepare(&self, statement: Statement) -> Result<()> {
+        self.read(statement, |tx, statement| Box::pin(tx.prepare(*statement))).await
+    }
+}
+
+/// Tells whether an error means "run the transaction again".
+pub trait AsRetry {
+    /// True for serialization failures and deadlocks only.
+    fn is_retry(&self) -> bool;
+}
+
+impl AsRetry for Error {
+    fn is_retry(&self) -> bool {
+        matches!(self, Error::Retry(_))
+    }
+}
+
+/// One transaction on one engine.
+pub enum Tx {
+    #[doc(hidden)]
+    Sqlite(SqliteTx),
+    #[doc(hidden)]
+    Postgres(PostgresTx),
+}
+
+pub(crate) type Hook = Box<dyn FnOnce() + Send>;
+
+impl Tx {
+    /// Runs a statement and returns how many rows it changed.
+    ///
+    /// # Errors
+    /// The engine's error.
+    pub async fn execute(&mut self, statement: Statement, params: &[Value]) -> Result<u64> {
+        match self {
+            Tx::Sqlite(tx) => tx.execute(statement.text, params),
+            Tx::Postgres(tx) => tx.execute(statement.text, params).await,
+        }
+    }
+
+    /// Runs a statement and returns its rows.
+    ///
+    /// # Errors
+    /// The engine's error.
+    pub async fn query(&mut self, statement: Statement, params: &[Value]) -> Result<Vec<Row>> {
+        match self {
+            Tx::Sqlite(tx) => tx.query(statement.text, params),
+            Tx::Postgres(tx) => tx.query(statement.text, params).await,
+        }
+    }
+
+    /// Runs a statement that returns one row at the most.
+    ///
+    /// # Errors
+    /// The engine's error, or [`Error::Statement`] when there is a second row.
+    pub async fn query_opt(&mut self, statement: Statement, params: &[Value]) -> Result<Option<Row>> {
+        let mut rows = self.query(statement, params).await?;
+        match rows.len() {
+            0 | 1 => Ok(rows.pop()),
+            _ => Err(Error::Statement("more than one row where one at the most was expected".into())),
+        }
+    }
+
+    /// Runs a statement that returns exactly one row.
+    ///
+    /// # Errors
+    /// The engine's error, or [`Error::Statement`] when there is not exactly one.
+    pub async fn query_one(&mut self, statement: Statement, params: &[Value]) -> Result<Row> {
+        self.query_opt(statement, params).await?.ok_or_else(|| Error::Statement("no row where one was expected".into()))
+    }
+
+    /// Runs `hook` after the commit and before the caller of the transaction gets its answer. It also runs when the commit's outcome is
+    /// not known (the connection broke), and never after a roll-back.
+    pub fn on_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
+        match self {
+            Tx::Sqlite(tx) => tx.hooks.push(Box::new(hook)),
+            Tx::Postgres(tx) => tx.hooks.push(Box::new(hook)),
+        }
+    }
+
+    /// Runs a script of statements without parameters.
+    pub(crate) async fn script(&mut self, text: &str) -> Result<()> {
+        match self {
+            Tx::Sqlite(tx) => tx.script(text),
+            Tx::Postgres(tx) => tx.script(text).await,
+        }
+    }
+
+    async fn prepare(&mut self, statement: Statement) -> Result<()> {
+        match self {
+            Tx::Sqlite(tx) => tx.prepare(statement.text),
+            Tx::Postgres(tx) => tx.prepare(statement.text).await,
+        }
+    }
+}
+
+/// The words of a panic inside a transaction, for the log.
+pub(crate) fn panic_words(panic: Option<Box<dyn Any + Send>>) -> String {
+    let words = panic.and_then(|panic| {
+        panic.downcast_ref::<&str>().map(|words| (*words).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned())
+    });
+    format!("a transaction panicked: {}", words.unwrap_or_else(|| "no message".into()))
+}

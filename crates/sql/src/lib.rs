@@ -1,0 +1,21 @@
+//! One SQL text on two engines: embedded SQLite and PostgreSQL.
+//!
+//! This crate knows how to run statements and transactions, how to migrate a schema and how to read it back. It knows nothing of
+//! organizations, customers or any other noun: those live in `plane`.
+
+mod database;
+mod error;
+mod migrate;
+mod postgres;
+mod schema;
+mod sqlite;
+mod value;
+
+pub use database::{AsRetry, Database, Options, Statement, Tx, Work};
+pub use error::Error;
+pub use migrate::Migration;
+pub use schema::{Column, ForeignKey, Index, Schema, Table};
+pub use value::{FromValue, Row, Value};
+
+/// What every call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

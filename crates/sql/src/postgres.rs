@@ -1,0 +1,147 @@
+//! PostgreSQL: a pool of connections and one transaction on one of them.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::NoTls;
+
+use crate::database::Hook;
+use crate::{Error, Options, Result, Row, Tx, Value, Work};
+
+/// How long a caller waits for a free connection, and a connection attempt may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// No statement of this program needs longer; one that does is a defect and must not hold its locks.
+const STATEMENT_TIMEOUT: &str = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s";
+/// The oldest release whose behaviour the tests have seen.
+const OLDEST_SERVER: i64 = 150_000;
+
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    pool: Pool,
+}
+
+impl Postgres {
+    pub(crate) async fn open(options: &Options) -> Result<Postgres> {
+        let mut config = tokio_postgres::Config::from_str(&options.url)
+            .map_err(|error| Error::Migration(format!("the database address is not one PostgreSQL understands: {error}")))?;
+        if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
+            return Err(Error::Migration(
+                "this build does not speak TLS to PostgreSQL: use a local socket, a tunnel or a sidecar, and drop sslmode=require".into(),
+            ));
+        }
+        let extra = config.get_options().map_or_else(|| STATEMENT_TIMEOUT.to_owned(), |given| format!("{STATEMENT_TIMEOUT} {given}"));
+        config.options(&extra).application_name("freehold").connect_timeout(PATIENCE);
+        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(options.connections.max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .build()
+            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        let client = pool.get().await?;
+        let version: i64 = client.query_one("SELECT current_setting('server_version_num')::bigint", &[]).await?.get(0);
+        if version < OLDEST_SERVER {
+            return Err(Error::Migration(format!("PostgreSQL {} is too old: 15 is the oldest supported", version / 10_000)));
+        }
+        drop(client);
+        Ok(Postgres { pool })
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.pool.status().waiting > 0
+    }
+
+    pub(crate) async fn transaction<I, T, E>(
+        &self,
+        input: &I,
+        work: &(impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Sync),
+        commit: bool,
+    ) -> Result<T, E>
+    where
+        I: Sync,
+        E: From<Error>,
+    {
+        let mut client = PostgresTx { client: Some(self.pool.get().await.map_err(Error::from)?), open: false, hooks: Vec::new() };
+        client.begin(commit).await?;
+        let mut tx = Tx::Postgres(client);
+        let result = work(&mut tx, input).await;
+        let Tx::Postgres(client) = &mut tx else { unreachable!("the variant does not change") };
+        match result {
+            Ok(value) if commit => {
+                let fate = client.end("COMMIT").await;
+                std::mem::take(&mut client.hooks).into_iter().for_each(|hook| hook());
+                fate?;
+                Ok(value)
+            }
+            outcome => {
+                // The statement that failed is the news; a connection that cannot even roll back is thrown away by `Drop`.
+                let _ = client.end("ROLLBACK").await;
+                outcome
+            }
+        }
+    }
+}
+
+pub struct PostgresTx {
+    client: Option<Object>,
+    open: bool,
+    pub(crate) hooks: Vec<Hook>,
+}
+
+impl PostgresTx {
+    fn client(&self) -> &Object {
+        match &self.client {
+            Some(client) => client,
+            None => unreachable!("the connection is only taken when the transaction is dropped"),
+        }
+    }
+
+    async fn begin(&mut self, write: bool) -> Result<()> {
+        self.open = true;
+        let text = if write { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" };
+        Ok(self.client().batch_execute(text).await?)
+    }
+
+    async fn end(&mut self, text: &str) -> Result<()> {
+        self.client().batch_execute(text).await?;
+        self.open = false;
+        Ok(())
+    }
+
+    pub(crate) async fn execute(&mut self, text: &str, params: &[Value]) -> Result<u64> {
+        let statement = self.client().prepare_cached(text).await?;
+        Ok(self.client().execute_raw(&statement, params).await?)
+    }
+
+    pub(crate) async fn query(&mut self, text: &str, params: &[Value]) -> Result<Vec<Row>> {
+        let statement = self.client().prepare_cached(text).await?;
+        let params: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> = params.iter().map(|value| value as _).collect();
+        let found = self.client().query(&statement, &params).await?;
+        let mut rows = Vec::with_capacity(found.len());
+        for row in found {
+            let columns = (0..row.len()).map(|column| row.try_get::<_, Value>(column)).collect::<std::result::Result<_, _>>();
+            rows.push(Row::new(columns?));
+        }
+        Ok(rows)
+    }
+
+    pub(crate) async fn script(&mut self, text: &str) -> Result<()> {
+        Ok(self.client().batch_execute(text).await?)
+    }
+
+    pub(crate) async fn prepare(&mut self, text: &str) -> Result<()> {
+        self.client().prepare(text).await?;
+        Ok(())
+    }
+}
+
+impl Drop for PostgresTx {
+    /// A connection whose transaction did not end (a panic, a broken socket) must not go back to the pool.
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take().filter(|_| self.open) {
+            drop(Object::take(client));
+        }
+    }
+}

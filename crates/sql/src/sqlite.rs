@@ -1,0 +1,295 @@
+//! The embedded engine: one writer thread with group commit, and a pool of reader threads.
+//!
+//! The writer takes what is waiting in its queue, runs each request as a savepoint of one transaction, commits once for all of them and
+//! only then lets each caller have its answer: one fsync for up to [`Options::group`](crate::Options) requests.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::database::{Hook, panic_words};
+use crate::{Error, Options, Result, Row, Tx, Value, Work};
+
+/// The first release without the write-ahead-log defect that can corrupt a database under concurrent checkpoints.
+const OLDEST_SQLITE: i32 = 3_051_003;
+/// Requests that may wait for the writer or for a reader before callers themselves wait.
+const QUEUE: usize = 4096;
+/// How long a connection waits for another process that holds the file.
+const BUSY: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub(crate) struct Sqlite {
+    writer: mpsc::Sender<WriteJob>,
+    readers: mpsc::Sender<ReadJob>,
+    waiting: Arc<AtomicUsize>,
+    /// Held for the life of the database: a second server on the same file would not see this one's revocations.
+    _lock: Arc<File>,
+}
+
+/// What the writer does for one request; returns whether to keep its savepoint, and how to answer once the commit's fate is known.
+type WriteJob = Box<dyn FnOnce(&mut Tx) -> Outcome + Send>;
+type ReadJob = Box<dyn FnOnce(&mut Tx) + Send>;
+
+struct Outcome {
+    keep: bool,
+    answer: Box<dyn FnOnce(Result<()>) + Send>,
+}
+
+impl Sqlite {
+    pub(crate) fn open(path: PathBuf, options: &Options) -> Result<Sqlite> {
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(Error::Migration(format!("SQLite {} is too old: 3.51.3 is the oldest that is safe", rusqlite::version())));
+        }
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| Error::Unavailable(format!("cannot create {}: {error}", folder.display())))?;
+        }
+        let lock = lock(&path)?;
+        let waiting = Arc::new(AtomicUsize::new(0));
+
+        let connection = connect(&path, false)?;
+        let (writer, queue) = mpsc::channel(QUEUE);
+        let group = options.group.max(1);
+        let counter = waiting.clone();
+        spawn("sqlite-writer", move || write_loop(Tx::Sqlite(SqliteTx::new(connection)), queue, group, &counter))?;
+
+        let (readers, queue) = mpsc::channel(QUEUE);
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..options.connections.max(1) {
+            let connection = connect(&path, true)?;
+            let queue = queue.clone();
+            spawn("sqlite-reader", move || read_loop(Tx::Sqlite(SqliteTx::new(connection)), &queue))?;
+        }
+        Ok(Sqlite { writer, readers, waiting, _lock: Arc::new(lock) })
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) async fn write<I, T, E>(
+        &self,
+        input: I,
+        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: WriteJob = Box::new(move |tx| {
+            let result = run(tx, &input, &work);
+            Outcome {
+                keep: result.is_ok(),
+                answer: Box::new(move |commit: Result<()>| {
+                    let _ = sender.send(commit.map_err(E::from).and(result));
+                }),
+            }
+        });
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.writer.send(job).await.map_err(|_| stopped())?;
+        receiver.await.unwrap_or_else(|_| Err(stopped().into()))
+    }
+
+    pub(crate) async fn read<I, T, E>(
+        &self,
+        input: I,
+        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: ReadJob = Box::new(move |tx| {
+            let result = match sqlite(tx).script("BEGIN DEFERRED") {
+                Ok(()) => run(tx, &input, &work),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = sqlite(tx).script("ROLLBACK") {
+                tracing::error!(%error, "a read transaction did not end");
+            }
+            let _ = sender.send(result);
+        });
+        self.readers.send(job).await.map_err(|_| stopped())?;
+        receiver.await.unwrap_or_else(|_| Err(stopped().into()))
+    }
+}
+
+fn stopped() -> Error {
+    Error::Unavailable("the embedded database has stopped".into())
+}
+
+/// Runs `work` to its end in one poll: on this engine every await inside a transaction is ready at once.
+fn run<I, T, E: From<Error>>(tx: &mut Tx, input: &I, work: &impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>>) -> Result<T, E> {
+    match catch_unwind(AssertUnwindSafe(|| work(tx, input).now_or_never())) {
+        Ok(Some(result)) => result,
+        Ok(None) => Err(Error::Statement("a transaction waited for something outside the database".into()).into()),
+        Err(panic) => Err(Error::Statement(panic_words(Some(panic))).into()),
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    match std::thread::Builder::new().name(name.into()).spawn(body) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::Unavailable(format!("cannot start a database thread: {error}"))),
+    }
+}
+
+fn lock(path: &Path) -> Result<File> {
+    let name = path.with_extension("lock");
+    let unavailable = |error| Error::Unavailable(format!("cannot open {}: {error}", name.display()));
+    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(unavailable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Unavailable(format!(
+            "{} is in use by another freehold process: stop it first, or give this one its own --data folder",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(unavailable(error)),
+    }
+}
+
+fn connect(path: &Path, reader: bool) -> Result<Connection> {
+    let access = if reader { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE };
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(512);
+    if !reader {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", if reader { -2_000 } else { -16_000 })?;
+    Ok(connection)
+}
+
+fn write_loop(mut tx: Tx, mut queue: mpsc::Receiver<WriteJob>, group: usize, waiting: &AtomicUsize) {
+    while let Some(job) = queue.blocking_recv() {
+        let mut answers = Vec::new();
+        let fate = commit_group(&mut tx, job, &mut queue, group, waiting, &mut answers);
+        let hooks = std::mem::take(&mut sqlite(&mut tx).hooks);
+        if fate.is_err() {
+            // Harmless when the engine has rolled back already.
+            let _ = sqlite(&mut tx).script("ROLLBACK");
+        }
+        hooks.into_iter().for_each(|hook| hook());
+        answers.into_iter().for_each(|answer| answer(fate.clone()));
+    }
+}
+
+fn commit_group(
+    tx: &mut Tx,
+    first: WriteJob,
+    queue: &mut mpsc::Receiver<WriteJob>,
+    group: usize,
+    waiting: &AtomicUsize,
+    answers: &mut Vec<Box<dyn FnOnce(Result<()>) + Send>>,
+) -> Result<()> {
+    let begun = sqlite(tx).script("BEGIN IMMEDIATE");
+    let mut next = Some(first);
+    while let Some(job) = next {
+        waiting.fetch_sub(1, Ordering::Relaxed);
+        if begun.is_ok() {
+            answers.push(run_savepoint(tx, job)?);
+        } else {
+            // The group's fate is the answer; running the job outside a transaction only collects whom to tell.
+            answers.push(Box::new(move |_| drop(job)));
+        }
+        next = if answers.len() < group { queue.try_recv().ok() } else { None };
+    }
+    begun?;
+    sqlite(tx).script("COMMIT")
+}
+
+fn run_savepoint(tx: &mut Tx, job: WriteJob) -> Result<Box<dyn FnOnce(Result<()>) + Send>> {
+    sqlite(tx).execute("SAVEPOINT request", &[])?;
+    let hooks = sqlite(tx).hooks.len();
+    let outcome = job(tx);
+    let tx = sqlite(tx);
+    if !outcome.keep {
+        tx.hooks.truncate(hooks);
+        tx.execute("ROLLBACK TO request", &[])?;
+    }
+    tx.execute("RELEASE request", &[])?;
+    Ok(outcome.answer)
+}
+
+fn read_loop(mut tx: Tx, queue: &Mutex<mpsc::Receiver<ReadJob>>) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        match job {
+            Some(job) => job(&mut tx),
+            None => return,
+        }
+    }
+}
+
+fn sqlite(tx: &mut Tx) -> &mut SqliteTx {
+    match tx {
+        Tx::Sqlite(tx) => tx,
+        Tx::Postgres(_) => unreachable!("the threads of this file only make SQLite transactions"),
+    }
+}
+
+pub struct SqliteTx {
+    connection: Connection,
+    pub(crate) hooks: Vec<Hook>,
+    /// Each statement's text in SQLite's spelling: it numbers `?1` but only names `$1`.
+    spelled: HashMap<&'static str, String>,
+}
+
+impl SqliteTx {
+    fn new(connection: Connection) -> SqliteTx {
+        SqliteTx { connection, hooks: Vec::new(), spelled: HashMap::new() }
+    }
+
+    pub(crate) fn execute(&mut self, text: &'static str, params: &[Value]) -> Result<u64> {
+        let spelled = self.spelled.entry(text).or_insert_with(|| text.replace('$', "?"));
+        let mut prepared = self.connection.prepare_cached(spelled)?;
+        Ok(prepared.execute(rusqlite::params_from_iter(params))? as u64)
+    }
+
+    pub(crate) fn query(&mut self, text: &'static str, params: &[Value]) -> Result<Vec<Row>> {
+        use rusqlite::types::ValueRef;
+        let spelled = self.spelled.entry(text).or_insert_with(|| text.replace('$', "?"));
+        let mut prepared = self.connection.prepare_cached(spelled)?;
+        let width = prepared.column_count();
+        let mut found = prepared.query(rusqlite::params_from_iter(params))?;
+        let mut rows = Vec::new();
+        while let Some(row) = found.next()? {
+            let mut columns = Vec::with_capacity(width);
+            for column in 0..width {
+                columns.push(match row.get_ref(column)? {
+                    ValueRef::Null => Value::Null,
+                    ValueRef::Integer(number) => Value::Int(number),
+                    ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                    ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+                    ValueRef::Real(_) => return Err(Error::Statement("no column of this schema is a floating-point number".into())),
+                });
+            }
+            rows.push(Row::new(columns));
+        }
+        Ok(rows)
+    }
+
+    pub(crate) fn script(&mut self, text: &str) -> Result<()> {
+        Ok(self.connection.execute_batch(text)?)
+    }
+
+    pub(crate) fn prepare(&mut self, text: &str) -> Result<()> {
+        self.connection.prepare(&text.replace('$', "?"))?;
+        Ok(())
+    }
+}

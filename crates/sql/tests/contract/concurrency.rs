@@ -1,0 +1,174 @@
+//! Many callers at once: no update is lost, a deadlock is nobody's error, and who waits is counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::FutureExt;
+use sql::{Database, Error, Result, params, sql};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::engines::{Gate, Place, on_both_engines, one, run};
+
+on_both_engines!(sixty_four_writers_lose_no_update, readers_and_a_writer_run_side_by_side);
+on_both_engines!(place: a_database_is_busy_while_somebody_waits);
+
+async fn counters(database: &Database) -> Result<()> {
+    run(database, sql!("CREATE TABLE counters (id bigint PRIMARY KEY, n bigint NOT NULL)"), &[]).await?;
+    run(database, sql!("INSERT INTO counters (id, n) VALUES (1, 0), (2, 0)"), &[]).await?;
+    Ok(())
+}
+
+async fn sixty_four_writers_lose_no_update(database: Database) -> Result<()> {
+    counters(&database).await?;
+    let mut writers = JoinSet::new();
+    for _ in 0..64 {
+        let database = database.clone();
+        writers.spawn(async move {
+            for _ in 0..4 {
+                run(&database, sql!("UPDATE counters SET n = n + 1 WHERE id = 1"), &[]).await?;
+            }
+            Ok::<_, Error>(())
+        });
+    }
+    while let Some(writer) = writers.join_next().await {
+        writer.unwrap()?;
+    }
+    assert_eq!(one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 1")).await?, 256);
+    Ok(())
+}
+
+async fn readers_and_a_writer_run_side_by_side(database: Database) -> Result<()> {
+    counters(&database).await?;
+    let (gate, mut door) = Gate::new();
+    let writer = tokio::spawn({
+        let database = database.clone();
+        async move {
+            database
+                .write(gate, |tx, gate| {
+                    Box::pin(async move {
+                        tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
+                        gate.pass();
+                        Ok::<_, Error>(())
+                    })
+                })
+                .await
+        }
+    });
+    door.wait().await;
+    assert_eq!(one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 1")).await?, 0, "a reader neither waits nor sees");
+    door.open();
+    writer.await.unwrap()?;
+    assert_eq!(one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 1")).await?, 5);
+    Ok(())
+}
+
+async fn a_database_is_busy_while_somebody_waits(place: &Place) -> Result<()> {
+    let database = Database::open(&sql::Options { connections: 1, ..place.options.clone() }).await?;
+    counters(&database).await?;
+    assert!(!database.is_busy());
+    let (gate, mut door) = Gate::new();
+    let first = tokio::spawn({
+        let database = database.clone();
+        async move {
+            database
+                .write(gate, |_, gate| {
+                    Box::pin(async move {
+                        gate.pass();
+                        Ok::<_, Error>(())
+                    })
+                })
+                .await
+        }
+    });
+    door.wait().await;
+    assert!(!database.is_busy(), "one that runs waits for nobody");
+    let second = tokio::spawn({
+        let database = database.clone();
+        async move { run(&database, sql!("UPDATE counters SET n = n + 1 WHERE id = $1"), params![1]).await }
+    });
+    while !database.is_busy() {
+        tokio::task::yield_now().await;
+    }
+    door.open();
+    first.await.unwrap()?;
+    second.await.unwrap()?;
+    assert!(!database.is_busy());
+    Ok(())
+}
+
+/// More callers than the writer's queue holds; some go away before they have come in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_that_go_away_before_they_are_queued_do_not_keep_the_database_busy() -> Result<()> {
+    let place = Place::sqlite();
+    let database = place.open().await?;
+    counters(&database).await?;
+    let (gate, mut door) = Gate::new();
+    let first = tokio::spawn({
+        let database = database.clone();
+        async move {
+            database
+                .write(gate, |_, gate| {
+                    Box::pin(async move {
+                        gate.pass();
+                        Ok::<_, Error>(())
+                    })
+                })
+                .await
+        }
+    });
+    door.wait().await;
+    for _ in 0..5_000 {
+        assert!(run(&database, sql!("UPDATE counters SET n = n + 1 WHERE id = 2"), &[]).now_or_never().is_none());
+    }
+    door.open();
+    first.await.unwrap()?;
+    // It comes in behind all that were queued, so that none of them is left when it has its answer.
+    run(&database, sql!("UPDATE counters SET n = n + 1 WHERE id = 1"), &[]).await?;
+    assert!(!database.is_busy());
+    let queued = one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 2")).await?;
+    assert!((1..5_000).contains(&queued), "some were queued and ran, the others never came in: {queued}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_deadlock_is_run_again_and_both_succeed() -> Result<()> {
+    let place = Place::postgres().await;
+    let database = place.open().await?;
+    counters(&database).await?;
+    let meeting = Arc::new(Barrier::new(2));
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let hooks = Arc::new(AtomicUsize::new(0));
+    let mut writers = JoinSet::new();
+    for rows in [[1, 2], [2, 1]] {
+        let (database, input) = (database.clone(), (rows, meeting.clone(), attempts.clone(), hooks.clone()));
+        writers.spawn(async move {
+            database
+                .write(input, |tx, (rows, meeting, attempts, hooks)| {
+                    Box::pin(async move {
+                        let update = sql!("UPDATE counters SET n = n + 1 WHERE id = $1");
+                        let hooks = hooks.clone();
+                        tx.on_commit(move || {
+                            hooks.fetch_add(1, Ordering::SeqCst);
+                        });
+                        tx.execute(update, params![rows[0]]).await?;
+                        if attempts.fetch_add(1, Ordering::SeqCst) < 2 {
+                            meeting.wait().await;
+                        }
+                        tx.execute(update, params![rows[1]]).await
+                    })
+                })
+                .await
+        });
+    }
+    while let Some(writer) = writers.join_next().await {
+        assert_eq!(writer.unwrap()?, 1);
+    }
+    assert!(attempts.load(Ordering::SeqCst) > 2, "the two have met");
+    assert_eq!(hooks.load(Ordering::SeqCst), 2, "only the attempts that were kept count");
+    for row in [sql!("SELECT n FROM counters WHERE id = 1"), sql!("SELECT n FROM counters WHERE id = 2")] {
+        assert_eq!(one::<i64>(&database, row).await?, 2);
+    }
+    place.remove().await;
+    Ok(())
+}

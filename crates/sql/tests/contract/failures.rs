@@ -1,0 +1,196 @@
+//! Whatever goes wrong inside a transaction ends that transaction and nothing else.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use sql::{Database, Error, Options, Result, params, sql};
+
+use crate::engines::{Gate, Place, on_both_engines, one, run};
+
+on_both_engines!(a_panic_in_a_write_is_an_error_and_rolls_back, a_panic_in_a_read_is_an_error);
+on_both_engines!(place: a_write_whose_caller_goes_away_ends_on_its_own, a_read_whose_caller_goes_away_leaves_nothing_open);
+
+async fn counter(database: &Database) -> Result<()> {
+    run(database, sql!("CREATE TABLE counters (id bigint PRIMARY KEY, n bigint NOT NULL)"), &[]).await?;
+    run(database, sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await?;
+    Ok(())
+}
+
+async fn count(database: &Database) -> Result<i64> {
+    one(database, sql!("SELECT n FROM counters WHERE id = 1")).await
+}
+
+async fn increment(database: &Database) -> Result<u64> {
+    run(database, sql!("UPDATE counters SET n = n + 1 WHERE id = 1"), &[]).await
+}
+
+/// One connection: what one transaction leaves open, the next one runs into.
+async fn open_narrow(place: &Place) -> Result<Database> {
+    let database = Database::open(&Options { connections: 1, ..place.options.clone() }).await?;
+    counter(&database).await?;
+    Ok(database)
+}
+
+async fn a_panic_in_a_write_is_an_error_and_rolls_back(database: Database) -> Result<()> {
+    counter(&database).await?;
+    for round in 1..=5 {
+        let failed = database
+            .write((), |tx, ()| {
+                Box::pin(async move {
+                    tx.execute(sql!("UPDATE counters SET n = 100 WHERE id = 1"), &[]).await?;
+                    if tx.query_opt(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.is_some() {
+                        panic!("the test's own words");
+                    }
+                    Ok::<_, Error>(())
+                })
+            })
+            .await;
+        assert!(failed.unwrap_err().to_string().contains("the test's own words"));
+        increment(&database).await?;
+        assert_eq!(count(&database).await?, round);
+    }
+    Ok(())
+}
+
+async fn a_panic_in_a_read_is_an_error(database: Database) -> Result<()> {
+    counter(&database).await?;
+    for _ in 1..=5 {
+        let failed = database
+            .read((), |tx, ()| {
+                Box::pin(async move {
+                    if tx.query_opt(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.is_some() {
+                        panic!("the test's own words");
+                    }
+                    Ok::<_, Error>(())
+                })
+            })
+            .await;
+        assert!(failed.unwrap_err().to_string().contains("the test's own words"));
+        assert_eq!(count(&database).await?, 0);
+    }
+    Ok(())
+}
+
+async fn a_write_whose_caller_goes_away_ends_on_its_own(place: &Place) -> Result<()> {
+    let database = open_narrow(place).await?;
+    let (gate, mut door) = Gate::new();
+    let write = database.write(gate, |tx, gate| {
+        Box::pin(async move {
+            tx.execute(sql!("UPDATE counters SET n = n + 1 WHERE id = 1"), &[]).await?;
+            gate.pass();
+            tx.execute(sql!("UPDATE counters SET n = n + 1 WHERE id = 1"), &[]).await
+        })
+    });
+    tokio::select! {
+        biased;
+        outcome = write => panic!("it waits at the gate: {outcome:?}"),
+        () = door.wait() => {}
+    }
+    door.open();
+    increment(&database).await?;
+    assert_eq!(count(&database).await?, 3, "it was kept whole, and the next one was not in its way");
+    Ok(())
+}
+
+async fn a_read_whose_caller_goes_away_leaves_nothing_open(place: &Place) -> Result<()> {
+    let database = open_narrow(place).await?;
+    for _ in 0..20 {
+        // Dropped after its first poll: on PostgreSQL between two of its own round trips.
+        let _ = count(&database).now_or_never();
+        let _ = tokio::time::timeout(Duration::from_micros(300), count(&database)).await;
+    }
+    increment(&database).await?;
+    assert_eq!(count(&database).await?, 1, "a snapshot that was left open would still see nothing");
+    Ok(())
+}
+
+/// On SQLite the writer would stand still for everybody.
+#[tokio::test]
+async fn a_transaction_of_the_embedded_engine_must_not_wait_for_anything_else() -> Result<()> {
+    let place = Place::sqlite();
+    let database = place.open().await?;
+    counter(&database).await?;
+    let told = "the database refused a statement: a transaction waited for something other than its own statements: \
+                do that before it or after it";
+    let slept = database
+        .write((), |tx, ()| {
+            Box::pin(async move {
+                tx.execute(sql!("UPDATE counters SET n = 100 WHERE id = 1"), &[]).await?;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Ok::<_, Error>(())
+            })
+        })
+        .await;
+    assert_eq!(slept.unwrap_err().to_string(), told);
+    let nested = database
+        .read(database.clone(), |tx, database| {
+            Box::pin(async move {
+                tx.query(sql!("SELECT n FROM counters"), &[]).await?;
+                run(database, sql!("UPDATE counters SET n = 200 WHERE id = 1"), &[]).await
+            })
+        })
+        .await;
+    assert_eq!(nested.unwrap_err().to_string(), told);
+    increment(&database).await?;
+    assert!([1, 201].contains(&count(&database).await?), "the nested one was cut off before or after it was queued");
+    Ok(())
+}
+
+/// SQLite then rolls back on its own, and with one transaction all that share its commit.
+#[tokio::test]
+async fn a_full_disk_is_told_to_everybody_in_the_group_and_passes() -> Result<()> {
+    let place = Place::sqlite();
+    let database = place.open().await?;
+    counter(&database).await?;
+    run(&database, sql!("CREATE TABLE files (content bytea NOT NULL)"), &[]).await?;
+    limit(&database, "64").await?;
+    let (gate, mut door) = Gate::new();
+    let first = tokio::spawn({
+        let database = database.clone();
+        async move {
+            database
+                .write(gate, |tx, gate| {
+                    Box::pin(async move {
+                        gate.pass();
+                        tx.execute(sql!("UPDATE counters SET n = n + 1 WHERE id = 1"), &[]).await
+                    })
+                })
+                .await
+        }
+    });
+    door.wait().await;
+    let insert = sql!("INSERT INTO files (content) VALUES ($1)");
+    let too_large = params![vec![1_u8; 1 << 20]];
+    let mut rest = Box::pin(async { tokio::join!(run(&database, insert, too_large), increment(&database)) });
+    assert!((&mut rest).now_or_never().is_none());
+    door.open();
+    let (large, last) = rest.await;
+    for (outcome, who) in [(first.await.unwrap(), "shared its commit"), (large, "filled the disk")] {
+        assert!(matches!(&outcome, Err(Error::Unavailable(words)) if words.contains("full")), "the one that {who}: {outcome:?}");
+    }
+    last?;
+    assert_eq!(count(&database).await?, 1, "only the one that came in a later group was kept");
+    limit(&database, "1000000").await?;
+    run(&database, insert, too_large).await?;
+    Ok(())
+}
+
+async fn limit(database: &Database, pages: &str) -> Result<()> {
+    let pragma = sql::Statement::generated(format!("PRAGMA max_page_count = {pages}"));
+    database.write(pragma, |tx, pragma| Box::pin(async move { tx.query(*pragma, &[]).await.map(drop) })).await
+}
+
+#[tokio::test]
+async fn a_transaction_that_cannot_begin_says_why() -> Result<()> {
+    let place = Place::sqlite();
+    let database = place.open().await?;
+    counter(&database).await?;
+    run(&database, sql!("PRAGMA query_only = 1"), &[]).await?;
+    for refused in join_all((0..3).map(|_| increment(&database))).await {
+        assert!(matches!(&refused, Err(Error::Unavailable(words)) if words.contains("readonly")), "{refused:?}");
+    }
+    assert_eq!(count(&database).await?, 0);
+    assert!(!database.is_busy());
+    Ok(())
+}

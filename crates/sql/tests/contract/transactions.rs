@@ -1,0 +1,192 @@
+//! A transaction is kept whole or not at all, and what it kept is there for whoever reads next.
+
+use sql::{Database, Error, Result, params, sql};
+
+use crate::engines::{Gate, on_both_engines, one, run};
+
+on_both_engines!(
+    what_was_written_is_there_for_the_next_read,
+    a_transaction_reads_what_it_wrote,
+    an_error_rolls_back,
+    an_error_in_the_middle_rolls_back_what_went_before,
+    a_statement_that_failed_is_never_committed_even_when_its_error_is_swallowed,
+    a_transaction_goes_no_further_than_its_first_failed_statement,
+    a_read_sees_one_moment,
+    a_read_writes_nothing,
+    a_second_row_is_an_error_where_one_is_expected,
+    no_row_is_an_error_where_one_is_expected,
+    a_statement_tells_how_many_rows_it_changed,
+    a_written_row_can_be_returned,
+);
+
+async fn table(database: &Database) -> Result<()> {
+    run(database, sql!("CREATE TABLE counters (id bigint PRIMARY KEY, n bigint NOT NULL)"), &[]).await?;
+    run(database, sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await?;
+    Ok(())
+}
+
+async fn first(database: &Database) -> Result<i64> {
+    one(database, sql!("SELECT n FROM counters WHERE id = 1")).await
+}
+
+async fn rows(database: &Database) -> Result<i64> {
+    one(database, sql!("SELECT count(*) FROM counters")).await
+}
+
+async fn what_was_written_is_there_for_the_next_read(database: Database) -> Result<()> {
+    table(&database).await?;
+    for round in 1..=200 {
+        run(&database, sql!("UPDATE counters SET n = $1 WHERE id = 1"), params![round]).await?;
+        assert_eq!(first(&database).await?, round);
+    }
+    Ok(())
+}
+
+async fn a_transaction_reads_what_it_wrote(database: Database) -> Result<()> {
+    table(&database).await?;
+    let read = database
+        .write((), |tx, ()| {
+            Box::pin(async move {
+                tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
+                tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next::<i64>()
+            })
+        })
+        .await?;
+    assert_eq!(read, 5);
+    Ok(())
+}
+
+async fn an_error_rolls_back(database: Database) -> Result<()> {
+    table(&database).await?;
+    let refused = database
+        .write((), |tx, ()| {
+            Box::pin(async move {
+                tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
+                Err::<(), _>(Error::Migration("changed my mind".into()))
+            })
+        })
+        .await;
+    assert_eq!(refused.unwrap_err().to_string(), "changed my mind");
+    assert_eq!(first(&database).await?, 0);
+    Ok(())
+}
+
+async fn an_error_in_the_middle_rolls_back_what_went_before(database: Database) -> Result<()> {
+    table(&database).await?;
+    let refused = database
+        .write((), |tx, ()| {
+            Box::pin(async move {
+                tx.execute(sql!("INSERT INTO counters (id, n) VALUES (2, 0)"), &[]).await?;
+                tx.execute(sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await?;
+                tx.execute(sql!("INSERT INTO counters (id, n) VALUES (3, 0)"), &[]).await
+            })
+        })
+        .await;
+    assert!(matches!(refused, Err(Error::Unique(_))), "{refused:?}");
+    assert_eq!(rows(&database).await?, 1);
+    Ok(())
+}
+
+/// PostgreSQL answers a COMMIT after a failed statement with a silent roll-back: unless the crate watches, the caller is told of a
+/// success that never was.
+async fn a_statement_that_failed_is_never_committed_even_when_its_error_is_swallowed(database: Database) -> Result<()> {
+    table(&database).await?;
+    let refused = database
+        .write((), |tx, ()| {
+            Box::pin(async move {
+                tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
+                let _ = tx.execute(sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await;
+                Ok::<_, Error>(())
+            })
+        })
+        .await;
+    assert!(matches!(refused, Err(Error::Unique(_))), "{refused:?}");
+    assert_eq!(first(&database).await?, 0);
+    run(&database, sql!("UPDATE counters SET n = 6 WHERE id = 1"), &[]).await?;
+    assert_eq!(first(&database).await?, 6);
+    Ok(())
+}
+
+async fn a_transaction_goes_no_further_than_its_first_failed_statement(database: Database) -> Result<()> {
+    table(&database).await?;
+    let refused = database
+        .write((), |tx, ()| {
+            Box::pin(async move {
+                let _ = tx.execute(sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await;
+                tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await
+            })
+        })
+        .await;
+    assert!(matches!(refused, Err(Error::Unique(_))), "the first failure is the news, not what came of it: {refused:?}");
+    assert_eq!(first(&database).await?, 0);
+    Ok(())
+}
+
+async fn a_read_sees_one_moment(database: Database) -> Result<()> {
+    table(&database).await?;
+    let (gate, mut door) = Gate::new();
+    let reader = tokio::spawn({
+        let database = database.clone();
+        async move {
+            database
+                .read(gate, |tx, gate| {
+                    Box::pin(async move {
+                        let before: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
+                        gate.pass();
+                        let after: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
+                        Ok::<_, Error>((before, after))
+                    })
+                })
+                .await
+        }
+    });
+    door.wait().await;
+    run(&database, sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
+    door.open();
+    assert_eq!(reader.await.unwrap()?, (0, 0));
+    assert_eq!(first(&database).await?, 5);
+    Ok(())
+}
+
+async fn a_read_writes_nothing(database: Database) -> Result<()> {
+    table(&database).await?;
+    let refused = database.read((), |tx, ()| Box::pin(tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]))).await;
+    assert!(matches!(refused, Err(Error::Statement(_))), "{refused:?}");
+    assert_eq!(first(&database).await?, 0);
+    Ok(())
+}
+
+async fn a_second_row_is_an_error_where_one_is_expected(database: Database) -> Result<()> {
+    table(&database).await?;
+    run(&database, sql!("INSERT INTO counters (id, n) VALUES (2, 0)"), &[]).await?;
+    let refused = one::<i64>(&database, sql!("SELECT n FROM counters")).await;
+    assert_eq!(refused.unwrap_err().to_string(), "the database refused a statement: more than one row where one at the most was expected");
+    Ok(())
+}
+
+async fn no_row_is_an_error_where_one_is_expected(database: Database) -> Result<()> {
+    table(&database).await?;
+    let refused = one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 9")).await;
+    assert_eq!(refused.unwrap_err().to_string(), "the database refused a statement: no row where one was expected");
+    let absent = database.read((), |tx, ()| Box::pin(tx.query_opt(sql!("SELECT n FROM counters WHERE id = 9"), &[]))).await?;
+    assert!(absent.is_none());
+    Ok(())
+}
+
+async fn a_statement_tells_how_many_rows_it_changed(database: Database) -> Result<()> {
+    table(&database).await?;
+    assert_eq!(run(&database, sql!("INSERT INTO counters (id, n) VALUES (2, 0), (3, 0)"), &[]).await?, 2);
+    assert_eq!(run(&database, sql!("UPDATE counters SET n = 1 WHERE id > 1"), &[]).await?, 2);
+    assert_eq!(run(&database, sql!("UPDATE counters SET n = 1 WHERE id > 9"), &[]).await?, 0);
+    assert_eq!(run(&database, sql!("DELETE FROM counters"), &[]).await?, 3);
+    Ok(())
+}
+
+async fn a_written_row_can_be_returned(database: Database) -> Result<()> {
+    table(&database).await?;
+    let next = sql!("UPDATE counters SET n = n + 1 WHERE id = $1 RETURNING n");
+    let count = database.write(next, |tx, next| Box::pin(async move { tx.query_one(*next, params![1]).await?.next::<i64>() })).await?;
+    assert_eq!(count, 1);
+    assert_eq!(first(&database).await?, 1);
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Every kind of value goes in and comes back the same on both engines, whatever SQLite makes of its type's name.
+
+use std::fmt::Debug;
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use sql::{Database, Error, FromValue, Result, Statement, Value, params, sql};
+use uuid::Uuid;
+
+use crate::engines::{on_both_engines, one, run};
+
+on_both_engines!(
+    booleans_survive,
+    numbers_survive,
+    text_survives_even_where_it_looks_like_a_number,
+    bytes_survive,
+    uuids_survive,
+    times_survive_to_the_microsecond,
+    json_survives,
+    null_survives_in_every_type,
+    null_is_no_value_of_a_required_type,
+    a_column_is_not_read_as_another_type,
+    a_row_ends_after_its_last_column,
+    parameters_are_bound_by_their_number,
+    a_dollar_inside_quotes_is_no_parameter,
+);
+
+const TABLE: Statement =
+    sql!("CREATE TABLE kinds (flag boolean, number bigint, words text, bytes bytea, id uuid, happened timestamptz, document jsonb)");
+
+async fn survive<T>(database: Database, column: &str, values: impl IntoIterator<Item = T>) -> Result<()>
+where
+    T: FromValue + Into<Value> + Clone + PartialEq + Debug + Send + 'static,
+{
+    run(&database, TABLE, &[]).await?;
+    let insert = Statement::generated(format!("INSERT INTO kinds ({column}) VALUES ($1)"));
+    let select = Statement::generated(format!("SELECT {column} FROM kinds"));
+    for value in values {
+        run(&database, insert, &[value.clone().into()]).await?;
+        assert_eq!(one::<T>(&database, select).await?, value);
+        run(&database, sql!("DELETE FROM kinds"), &[]).await?;
+    }
+    Ok(())
+}
+
+async fn booleans_survive(database: Database) -> Result<()> {
+    survive(database, "flag", [true, false]).await
+}
+
+async fn numbers_survive(database: Database) -> Result<()> {
+    survive(database, "number", [0, 1, -1, i64::MIN, i64::MAX]).await
+}
+
+async fn text_survives_even_where_it_looks_like_a_number(database: Database) -> Result<()> {
+    let texts = ["", "plain", "  padded  ", "it's \"quoted\"", "two\nlines", "Füße 🦀", "007", "1.50", "1e5", "NULL", "true"];
+    survive(database, "words", texts.map(str::to_owned)).await
+}
+
+async fn bytes_survive(database: Database) -> Result<()> {
+    survive(database, "bytes", [vec![], vec![0], b"123".to_vec(), (0..=255).collect()]).await
+}
+
+async fn uuids_survive(database: Database) -> Result<()> {
+    survive(database, "id", [Uuid::nil(), Uuid::max(), Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001)]).await
+}
+
+async fn times_survive_to_the_microsecond(database: Database) -> Result<()> {
+    let times = [0, 1, -1, 946_684_800_000_000, 1_764_000_000_123_456, -2_000_000_000_000_001, 253_402_207_199_999_999];
+    survive(database.clone(), "happened", times.map(|micros| Timestamp::from_microsecond(micros).unwrap())).await?;
+
+    let finer = Timestamp::from_nanosecond(1_764_000_000_123_456_789).unwrap();
+    run(&database, sql!("INSERT INTO kinds (happened) VALUES ($1)"), params![finer]).await?;
+    let read: Timestamp = one(&database, sql!("SELECT happened FROM kinds")).await?;
+    assert_eq!(read.as_nanosecond(), 1_764_000_000_123_456_000);
+    Ok(())
+}
+
+async fn json_survives(database: Database) -> Result<()> {
+    let documents = [
+        json!({}),
+        json!([]),
+        json!({"name": "it's \"quoted\"", "list": [1, -2.5, null, true, {"deep": "Füße 🦀"}]}),
+        json!(null),
+        json!(true),
+        json!("text"),
+        json!("5"),
+        json!(5),
+        json!(i64::MIN),
+        json!(u64::MAX),
+        json!(-2.5),
+        json!(100.0),
+        json!(1e300),
+        json!(0.1),
+    ];
+    survive(database, "document", documents).await
+}
+
+async fn null_survives_in_every_type(database: Database) -> Result<()> {
+    run(&database, TABLE, &[]).await?;
+    let insert = sql!(
+        "INSERT INTO kinds (flag, number, words, bytes, id, happened, document)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)"
+    );
+    let nothing: &[Value] =
+        params![None::<bool>, None::<i64>, None::<String>, None::<Vec<u8>>, None::<Uuid>, None::<Timestamp>, None::<Json>];
+    run(&database, insert, nothing).await?;
+    database
+        .read((), |tx, ()| {
+            Box::pin(async move {
+                let row = tx.query_one(sql!("SELECT flag, number, words, bytes, id, happened, document FROM kinds"), &[]).await?;
+                assert_eq!(row.rest(), vec![Value::Null; 7]);
+                let mut row = tx.query_one(sql!("SELECT flag, number, words, bytes, id, happened, document FROM kinds"), &[]).await?;
+                assert_eq!(row.next::<Option<bool>>()?, None);
+                assert_eq!(row.next::<Option<i64>>()?, None);
+                assert_eq!(row.next::<Option<String>>()?, None);
+                assert_eq!(row.next::<Option<Vec<u8>>>()?, None);
+                assert_eq!(row.next::<Option<Uuid>>()?, None);
+                assert_eq!(row.next::<Option<Timestamp>>()?, None);
+                assert_eq!(row.next::<Option<Json>>()?, None);
+                Ok::<_, Error>(())
+            })
+        })
+        .await
+}
+
+async fn null_is_no_value_of_a_required_type(database: Database) -> Result<()> {
+    let refused = one::<i64>(&database, sql!("SELECT CAST(NULL AS bigint)")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the database refused a statement: a column holds null where a number is read");
+    Ok(())
+}
+
+async fn a_column_is_not_read_as_another_type(database: Database) -> Result<()> {
+    let refused = one::<i64>(&database, sql!("SELECT CAST('words' AS text)")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the database refused a statement: a column holds text where a number is read");
+    let refused = one::<Uuid>(&database, sql!("SELECT CAST(1 AS bigint)")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the database refused a statement: a column holds a number where a uuid is read");
+    Ok(())
+}
+
+async fn a_row_ends_after_its_last_column(database: Database) -> Result<()> {
+    database
+        .read((), |tx, ()| {
+            Box::pin(async move {
+                let mut row = tx.query_one(sql!("SELECT CAST(7 AS bigint)"), &[]).await?;
+                assert_eq!(row.next::<i64>()?, 7);
+                assert!(matches!(row.next::<i64>(), Err(Error::Statement(_))));
+                Ok::<_, Error>(())
+            })
+        })
+        .await
+}
+
+async fn parameters_are_bound_by_their_number(database: Database) -> Result<()> {
+    run(&database, TABLE, &[]).await?;
+    run(&database, sql!("INSERT INTO kinds (words, number, flag) VALUES ($2, $1, $3)"), params![7, "seven", true]).await?;
+    let twice = sql!("UPDATE kinds SET number = number + $1 WHERE words = $2 AND number < $1 + $1 AND flag = $3");
+    assert_eq!(run(&database, twice, params![5, "seven", true]).await?, 1);
+    assert_eq!(one::<i64>(&database, sql!("SELECT number FROM kinds")).await?, 12);
+    Ok(())
+}
+
+async fn a_dollar_inside_quotes_is_no_parameter(database: Database) -> Result<()> {
+    run(&database, sql!("CREATE TABLE prices (\"in_$1\" text NOT NULL)"), &[]).await?;
+    run(&database, sql!("INSERT INTO prices (\"in_$1\") VALUES ('it''s $1 and ' || $1)"), params!["more"]).await?;
+    assert_eq!(one::<String>(&database, sql!("SELECT \"in_$1\" FROM prices")).await?, "it's $1 and more");
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Bodies and queries on their way in: JSON objects whose every field is asked for by name, type and need; what nobody asked for is an error.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
+use plane::page::PageRequest;
+use plane::{Error, FieldError, Result};
+use serde_json::{Map, Value as Json};
+
+use crate::dialect::Dialect;
+use crate::problem::Failure;
+
+/// Bytes of a body at the most.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// A JSON object in this surface's spelling.
+#[derive(Debug)]
+pub(crate) struct Form {
+    dialect: &'static Dialect,
+    fields: Map<String, Json>,
+    asked: Vec<String>,
+    errors: Vec<FieldError>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Form, Failure> {
+        let dialect = Dialect::of(request.extensions().get::<axum::extract::OriginalUri>().map_or("", |uri| uri.path()));
+        let (parts, body) = request.into_parts();
+        Form::parse(dialect, &parts.headers, body).await
+    }
+}
+
+impl Form {
+    async fn parse(dialect: &'static Dialect, headers: &HeaderMap, body: Body) -> Result<Form, Failure> {
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            return Err(Failure::Http(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Send a JSON object with the header Content-Type: application/json.",
+            ));
+        }
+        let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| {
+            Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large or did not arrive whole: 1 MiB at the most.")
+        })?;
+        match serde_json::from_slice(&bytes) {
+            Ok(Json::Object(fields)) => Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new() }),
+            Ok(_) => Err(Error::Malformed("The body must be a JSON object.".into()).into()),
+            Err(error) => Err(Error::Malformed(format!("The body is not JSON: {error}.")).into()),
+        }
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Json> {
+        let spelled = self.dialect.name(name);
+        let value = self.fields.remove(&spelled).filter(|value| !value.is_null());
+        self.asked.push(spelled);
+        value
+    }
+
+    fn refuse(&mut self, name: &str, code: &'static str, message: &str) {
+        self.errors.push(FieldError::new(name, code, message));
+    }
+
+    /// A text that must be there.
+    pub fn text(&mut self, name: &'static str) -> String {
+        match self.take(name) {
+            Some(Json::String(text)) => return text,
+            Some(_) => self.refuse(name, "invalid_type", "must be a text"),
+            None => self.refuse(name, "required", "is required"),
+        }
+        String::new()
+    }
+
+    /// A text that may be missing.
+    pub fn optional_text(&mut self, name: &'static str) -> Option<String> {
+        match self.take(name)? {
+            Json::String(text) => Some(text),
+            _ => {
+                self.refuse(name, "invalid_type", "must be a text");
+                None
+            }
+        }
+    }
+
+    /// An object, empty if missing.
+    pub fn object(&mut self, name: &'static str) -> Json {
+        match self.take(name) {
+            None => Json::Object(Map::new()),
+            Some(object @ Json::Object(_)) => object,
+            Some(_) => {
+                self.refuse(name, "invalid_type", "must be an object");
+                Json::Object(Map::new())
+            }
+        }
+    }
+
+    /// A list of texts that may be missing.
+    pub fn optional_texts(&mut self, name: &'static str) -> Option<Vec<String>> {
+        let texts = match self.take(name)? {
+            Json::Array(list) => list.into_iter().map(|entry| entry.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        if texts.is_none() {
+            self.refuse(name, "invalid_type", "must be a list of texts");
+        }
+        texts
+    }
+
+    /// A time that may be missing.
+    pub fn optional_time(&mut self, name: &'static str) -> Option<Timestamp> {
+        let time = self.optional_text(name)?.parse();
+        if time.is_err() {
+            self.refuse(name, "invalid_time", "must be a time such as 2026-01-31T12:00:00Z");
+        }
+        time.ok()
+    }
+
+    /// A text that `read` understands, if it is there.
+    pub fn optional<T>(&mut self, name: &'static str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let value = read(&self.optional_text(name)?);
+        if value.is_none() {
+            self.refuse(name, "invalid", wanted);
+        }
+        value
+    }
+
+    /// All fields as they came, their names in snake case: for operations that check them by a table of their own.
+    pub fn all(self) -> Map<String, Json> {
+        let camel_case = self.dialect.camel_case;
+        self.fields.into_iter().map(|(name, value)| (if camel_case { snake(&name) } else { name }, value)).collect()
+    }
+
+    /// Everything that was wrong, with the fields nobody asked for.
+    pub fn finish(mut self) -> Result<()> {
+        let known = self.asked.join(", ");
+        let unknown: Vec<String> = self.fields.keys().cloned().collect();
+        for name in unknown {
+            self.refuse(
+                &name.chars().take(100).collect::<String>(),
+                "unknown_field",
+                &format!("is not a field here; the fields are {known}"),
+            );
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
+    }
+}
+
+/// `organization_id` for `organizationId`; an underscore stays and then never matches a field.
+fn snake(camel: &str) -> String {
+    let mut spelled = String::with_capacity(camel.len() + 4);
+    for character in camel.chars() {
+        match character {
+            'A'..='Z' => {
+                spelled.push('_');
+                spelled.push(character.to_ascii_lowercase());
+            }
+            '_' => spelled.push_str("__"),
+            _ => spelled.push(character),
+        }
+    }
+    spelled
+}
+
+/// The parameters behind the `?`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+impl Query {
+    pub fn parse(query: Option<&str>) -> Query {
+        let decode = |text: &str| percent_decode(&text.replace('+', " "));
+        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
+            Some((name, value)) => (decode(name), decode(value)),
+            None => (decode(pair), String::new()),
+        });
+        Query { pairs: pairs.collect() }
+    }
+
+    /// The first parameter of this name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `true` or `1`, `false` or `0`; false if missing.
+    pub fn flag(&self, name: &'static str) -> Result<bool> {
+        match self.get(name) {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1" | "") => Ok(true),
+            Some(_) => Err(FieldError::new(name, "invalid", "must be true or false").into()),
+        }
+    }
+
+    /// `page` from 1, `page_size` (or `pageSize`) from 1 to 100.
+    pub fn page(&self) -> Result<PageRequest> {
+        let mut errors = Vec::new();
+        let mut number = |names: &[&'static str], default: i64, most: i64| {
+            let Some((name, text)) = names.iter().find_map(|name| self.get(name).map(|text| (*name, text))) else { return default };
+            match text.parse::<i64>().ok().filter(|number| (1..=most).contains(number)) {
+                Some(number) => number,
+                None => {
+                    errors.push(FieldError::new(name, "out_of_range", format!("must be a number from 1 to {most}")));
+                    default
+                }
+            }
+        };
+        let request = PageRequest { page: number(&["page"], 1, 1_000_000_000), size: number(&["page_size", "pageSize"], 25, 100) };
+        if errors.is_empty() { Ok(request) } else { Err(Error::Invalid(errors)) }
+    }
+}
+
+/// Percent-decoding (RFC 3986). What is no valid escape stays as it is; broken UTF-8 becomes the replacement character.
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut place = 0;
+    while place < bytes.len() {
+        let escape = bytes
+            .get(place + 1..place + 3)
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (bytes[place], escape) {
+            (b'%', Some(byte)) => {
+                decoded.push(byte);
+                place += 3;
+            }
+            (byte, _) => {
+                decoded.push(byte);
+                place += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}

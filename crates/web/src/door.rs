@@ -1,0 +1,233 @@
+//! The door every request comes through: gives it an id, finds out who it is from, counts it, and turns what went wrong into an answer.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::middleware::Next;
+use futures_util::FutureExt;
+use plane::credentials::{CredentialKind, Presented, authenticate};
+use plane::ids::{self, OrganizationRef};
+use plane::{Cx, Error, FieldError, Result};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::Doors;
+use crate::body::Query;
+use crate::dialect::Dialect;
+use crate::limits::Caller;
+use crate::problem::{self, Failure};
+
+/// How long a request may take in all.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the door found out about a request. In its extensions from here on.
+#[derive(Clone)]
+struct Visit {
+    /// Nobody's context, for what needs no sign-in.
+    guest: Cx,
+    /// The signed-in context, or why there is none.
+    signed: Result<Cx>,
+    dialect: &'static Dialect,
+    organization: Option<String>,
+    query: Arc<Query>,
+}
+
+/// The middleware around all routes.
+pub(crate) async fn pass(State(doors): State<Arc<Doors>>, mut request: Request, next: Next) -> Response<Body> {
+    let watch = doors.plane.clock.stopwatch();
+    let guest = match new_request_id(request.headers()) {
+        Ok(id) => Cx::new(&doors.plane, id),
+        Err(error) => return problem::render(&Cx::new(&doors.plane, "none"), Dialect::of(request.uri().path()), error.into()),
+    };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let dialect = Dialect::of(&path);
+    let signed = sign_in(&guest, &method, request.headers()).await;
+    let standing = doors.limiter.count(caller(&signed, &request), guest.now);
+    let mut response = match standing {
+        Some(standing) if !standing.allowed => axum::response::IntoResponse::into_response(Failure::RateLimited(standing.reset)),
+        _ => {
+            let visit = Visit {
+                guest: guest.clone(),
+                signed,
+                dialect,
+                organization: request.headers().get("x-organization").and_then(|value| value.to_str().ok()).map(str::to_owned),
+                query: Arc::new(Query::parse(request.uri().query())),
+            };
+            request.extensions_mut().insert(visit);
+            run(next.run(request)).await
+        }
+    };
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        let headers = std::mem::take(response.headers_mut());
+        response = problem::render(&guest, dialect, failure);
+        response
+            .headers_mut()
+            .extend(headers.into_iter().filter_map(|(name, value)| Some((name.filter(|name| name == header::ALLOW)?, value))));
+    }
+    let headers = response.headers_mut();
+    if let Some(standing) = standing {
+        doors.limiter.write(headers, standing, guest.now);
+    }
+    if let Ok(id) = HeaderValue::from_str(&guest.request_id) {
+        headers.insert("x-request-id", id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    // The path holds ids and never a secret; the query might.
+    tracing::info!(request_id = %guest.request_id, %method, path, status = response.status().as_u16(), micros = watch.elapsed().as_micros() as u64, "request");
+    response
+}
+
+async fn run(work: impl Future<Output = Response<Body>>) -> Response<Body> {
+    let failure = match tokio::time::timeout(PATIENCE, std::panic::AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(response)) => return response,
+        Ok(Err(_)) => Failure::Plane(Error::Internal("a handler panicked".into())),
+        Err(_) => Failure::Http(StatusCode::REQUEST_TIMEOUT, "The request took too long. What it began goes on to its end."),
+    };
+    axum::response::IntoResponse::into_response(failure)
+}
+
+/// The caller's own id for the request if it is a sensible one, so that their logs and ours meet; else a new one.
+fn new_request_id(headers: &HeaderMap) -> Result<String> {
+    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    let is_sensible =
+        |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    match given.filter(is_sensible) {
+        Some(id) => Ok(id.to_owned()),
+        None => Ok(Uuid::from_bytes(plane::cx::random()?).simple().to_string()),
+    }
+}
+
+async fn sign_in(guest: &Cx, method: &Method, headers: &HeaderMap) -> Result<Cx> {
+    let presented = presented(headers).ok_or(Error::Unauthenticated)?;
+    if matches!(presented, Presented::Cookie(_)) && !method.is_safe() {
+        refuse_cross_site(headers)?;
+    }
+    authenticate(guest.clone(), presented).await
+}
+
+/// The credential of a request. One that says who it is in a header is not somebody else because of a cookie.
+fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        return scheme.eq_ignore_ascii_case("bearer").then_some(Presented::Bearer(token.trim()));
+    }
+    if let Some(key) = headers.get("x-api-key") {
+        return key.to_str().ok().map(Presented::ApiKey);
+    }
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let session = cookies.flat_map(|value| value.split(';')).find_map(|cookie| cookie.trim().strip_prefix("sessionid="));
+    session.map(Presented::Cookie)
+}
+
+/// A browser sends its cookies with requests that other sites make it send. It also says whose request it was: in `Sec-Fetch-Site`, or in
+/// `Origin`. What says neither does not come from a browser (W3C Fetch Metadata).
+fn refuse_cross_site(headers: &HeaderMap) -> Result<()> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let is_ours = match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => origin.split_once("://").is_some_and(|(_, host)| Some(host) == text("host")),
+        (None, None) => true,
+    };
+    if is_ours { Ok(()) } else { Err(Error::Forbidden("A request of another site cannot use this site's cookie.".into())) }
+}
+
+fn caller(signed: &Result<Cx>, request: &Request) -> Caller {
+    match signed.as_ref().ok().and_then(|cx| cx.principal().ok()) {
+        Some(principal) if principal.kind == CredentialKind::ApiKey => Caller::Known(principal.credential),
+        Some(principal) => Caller::Known(principal.user),
+        None => {
+            let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
+            Caller::Unknown(address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip()))
+        }
+    }
+}
+
+/// A request whose sender is known. As an argument of a handler it is the proof of sign-in: everybody else gets 401.
+pub(crate) struct Door {
+    /// The signed-in context.
+    pub cx: Cx,
+    /// The surface's habits.
+    pub dialect: &'static Dialect,
+    /// The parameters behind the `?`.
+    pub query: Arc<Query>,
+    organization: Option<String>,
+}
+
+/// A request of anybody.
+pub(crate) struct Guest {
+    /// Nobody's context.
+    pub cx: Cx,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Door {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Door, Failure> {
+        let visit = visit(parts)?;
+        if let (Err(Error::Unauthenticated), &Method::DELETE) = (&visit.signed, &parts.method) {
+            tracing::warn!(request_id = %visit.guest.request_id, path = %parts.uri.path(), "a deletion was tried without a good credential");
+        }
+        Ok(Door { cx: visit.signed?, dialect: visit.dialect, query: visit.query, organization: visit.organization })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Guest {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Guest, Failure> {
+        Ok(Guest { cx: visit(parts)?.guest })
+    }
+}
+
+fn visit(parts: &Parts) -> Result<Visit> {
+    parts.extensions.get::<Visit>().cloned().ok_or_else(|| Error::Internal("a request came in beside the door".into()))
+}
+
+/// The variable parts of an address.
+pub(crate) struct Segments<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segments<T>, Failure> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(segments)) => Ok(Segments(segments)),
+            Err(_) => Err(Failure::Http(StatusCode::BAD_REQUEST, "The address is not valid UTF-8.")),
+        }
+    }
+}
+
+impl Door {
+    /// The organization that a part of the address names.
+    pub fn organization(&self, field: &'static str, text: &str) -> Result<OrganizationRef> {
+        let parsed = if self.dialect.slugs { OrganizationRef::parse(text) } else { ids::parse(text).map(OrganizationRef::Id) };
+        let forms = if self.dialect.slugs { "a UUID, a shortuuid or a slug" } else { "a shortuuid of 22 characters or a UUID" };
+        parsed.ok_or_else(|| FieldError::new(field, "invalid_id", format!("must be {forms}")).into())
+    }
+
+    /// The organization of an address that names none: the header `X-Organization`, or the credential's.
+    pub fn current_organization(&self) -> Result<OrganizationRef> {
+        match &self.organization {
+            None => Ok(OrganizationRef::Current),
+            Some(text) => OrganizationRef::parse(text)
+                .ok_or_else(|| FieldError::new("X-Organization", "invalid_id", "must be a UUID, a shortuuid or a slug").into()),
+        }
+    }
+
+    /// The id that a part of the address gives.
+    pub fn id(&self, field: &'static str, text: &str) -> Result<Uuid> {
+        let forms = "must be a UUID or a shortuuid of 22 characters";
+        ids::parse(text).ok_or_else(|| FieldError::new(field, "invalid_id", forms).into())
+    }
+
+    /// Why, in the actor's words: the parameter `reason`.
+    pub fn reason(&self) -> Option<String> {
+        self.query.get("reason").filter(|reason| !reason.is_empty()).map(str::to_owned)
+    }
+}

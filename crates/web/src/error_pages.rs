@@ -1,0 +1,46 @@
+//! `/docs/errors/{code}`: the pages that the `type` of every problem points at.
+
+use axum::http::StatusCode;
+
+use crate::problem::describe;
+
+/// What each status means and what to do about it.
+const REMEDIES: [(u16, &str, &str); 14] = [
+    (400, "The request cannot be understood.", "Read <code>detail</code> and <code>errors</code>, change the request, send it again."),
+    (401, "No credential came with the request, or it is not good (any more).", "Sign in again, or use a key that was not revoked."),
+    (
+        403,
+        "The credential is good, and does not allow this.",
+        "Ask an owner of the organization for the role or the scope that <code>detail</code> names.",
+    ),
+    (404, "There is no such thing, or none that you may know of.", "Check the id and the organization."),
+    (405, "The address exists and does not take this method.", "Use a method that the header <code>Allow</code> names."),
+    (408, "The request did not arrive in time.", "Send it again, faster."),
+    (409, "The state of things does not allow this now.", "Each entry of <code>blockers</code> names its <code>remedy</code>."),
+    (412, "What the request was based on has changed.", "Read the current state and decide again."),
+    (413, "The body is too large.", "Send 1 MiB at the most."),
+    (415, "The body is of a type that is not read here.", "Send <code>Content-Type: application/json</code>."),
+    (422, "Some fields are not acceptable.", "Each entry of <code>errors</code> names a field, a code and what it must be."),
+    (
+        429,
+        "Too many requests.",
+        "Wait for <code>retry_after_seconds</code>; the headers <code>RateLimit-*</code> tell before it comes to this.",
+    ),
+    (500, "A defect of this server.", "Tell its operators the <code>request_id</code>."),
+    (503, "The server cannot do this at the moment.", "Send the request again after the seconds in <code>Retry-After</code>."),
+];
+
+/// The page of an error code.
+pub(crate) fn page(code: &str) -> Option<String> {
+    REMEDIES.iter().find_map(|(status, meaning, remedy)| {
+        let (known, title, retryable) = StatusCode::from_u16(*status).ok().map(describe)?;
+        (known == code).then(|| {
+            let again = if retryable { "The same request may succeed later." } else { "The same request will fail again." };
+            format!(
+                "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+                 <title>{known}</title><body style=\"font:16px/1.5 system-ui;max-width:40em;margin:3em auto;padding:0 1em\">\
+                 <h1>{status} {title}</h1><p><code>{known}</code></p><p>{meaning} {again}</p><p>{remedy}</p></body></html>"
+            )
+        })
+    })
+}

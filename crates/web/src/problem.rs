@@ -1,0 +1,192 @@
+//! Errors on the wire: RFC 9457 problem details, with the members that each surface's clients look for.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use plane::{Cx, Error, FieldError};
+use serde_json::{Value as Json, json};
+
+use crate::dialect::Dialect;
+
+/// An operation's error on its way to `door.rs`, which knows the dialect and turns it into a response.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// The plane said so.
+    Plane(Error),
+    /// The request never got that far.
+    Http(StatusCode, &'static str),
+    /// Too many requests; seconds until there are some left.
+    RateLimited(i64),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Plane(error.into())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// What handlers return.
+pub(crate) type Answer = Result<Response<Body>, Failure>;
+
+/// No such address.
+pub(crate) async fn not_found() -> Failure {
+    Failure::Http(StatusCode::NOT_FOUND, NOTHING_HERE)
+}
+
+/// There is such an address, but not with this method.
+pub(crate) async fn method_not_allowed() -> Failure {
+    Failure::Http(StatusCode::METHOD_NOT_ALLOWED, "This address does not take this method.")
+}
+
+const NOTHING_HERE: &str = "The requested resource was not found.";
+const UNAUTHORIZED: &str = "Authentication required. Provide a valid bearer token.";
+
+/// What a failure comes to on one surface.
+struct Told {
+    status: StatusCode,
+    detail: String,
+    more: Vec<(&'static str, Json)>,
+}
+
+/// Writes a failure as this surface's clients expect it.
+pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure) -> Response<Body> {
+    let told = tell(cx, dialect, &failure);
+    let (code, title, retryable) = describe(told.status);
+    let mut problem = json!({
+        "type": format!("{}/docs/errors/{code}", cx.plane.config.public_url),
+        "title": title,
+        "status": told.status.as_u16(),
+        "detail": told.detail,
+        "error_code": code,
+        "retryable": retryable,
+        "timestamp": cx.now.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string(),
+        "request_id": &*cx.request_id,
+    });
+    let retry_after = told.more.iter().find(|(name, _)| *name == "retry_after_seconds").and_then(|(_, value)| value.as_i64());
+    for (name, value) in told.more {
+        problem[name] = value;
+    }
+    if dialect.nest_errors {
+        problem["statusCode"] = told.status.as_u16().into();
+        problem["message"] = told.detail.as_str().into();
+        problem["error"] = title.into();
+    }
+    if dialect.success_errors {
+        problem["success"] = false.into();
+        problem["message"] = told.detail.as_str().into();
+    }
+    let mut response = (told.status, problem.to_string()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if told.status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"freehold\""));
+    }
+    if let Some(seconds) = retry_after.or(retryable.then_some(1)) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
+    let told = |status, detail: &str| Told { status, detail: detail.to_owned(), more: Vec::new() };
+    let error = match failure {
+        Failure::Http(status, detail) => return told(*status, detail),
+        Failure::RateLimited(seconds) => {
+            let detail = format!("Too many requests. Try again in {seconds} seconds.");
+            return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", (*seconds).into())] };
+        }
+        Failure::Plane(error) => error,
+    };
+    match error {
+        Error::Invalid(errors) => Told {
+            status: dialect.invalid,
+            detail: summary(dialect, errors),
+            more: vec![("errors", errors.iter().map(|error| field_error(dialect, error)).collect())],
+        },
+        Error::Malformed(words) => told(StatusCode::BAD_REQUEST, words),
+        Error::Unauthenticated => told(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
+        Error::Forbidden(words) => told(StatusCode::FORBIDDEN, words),
+        Error::Outsider(_) if dialect.outsider == StatusCode::NOT_FOUND => told(StatusCode::NOT_FOUND, NOTHING_HERE),
+        Error::Outsider(words) => told(dialect.outsider, words),
+        Error::NotFound(_) if dialect.plain_not_found => told(StatusCode::NOT_FOUND, NOTHING_HERE),
+        // The two documents differ in the full stop; their clients compare the whole message.
+        Error::NotFound("Organization") => told(StatusCode::NOT_FOUND, "Organization not found"),
+        Error::NotFound(noun) => told(StatusCode::NOT_FOUND, &format!("{noun} not found.")),
+        Error::Conflict(words) => told(StatusCode::CONFLICT, words),
+        Error::Blocked(blockers) => Told {
+            status: StatusCode::CONFLICT,
+            detail: error.to_string(),
+            more: vec![(
+                "blockers",
+                blockers
+                    .iter()
+                    .map(|blocker| {
+                        dialect.object(vec![
+                            ("code", blocker.code.into()),
+                            ("kind", blocker.kind.into()),
+                            ("id", dialect.id(blocker.id)),
+                            ("detail", blocker.detail.as_str().into()),
+                            ("remedy", blocker.remedy.into()),
+                        ])
+                    })
+                    .collect(),
+            )],
+        },
+        Error::Overloaded(words) => told(StatusCode::SERVICE_UNAVAILABLE, words),
+        Error::Storage(storage) => {
+            tracing::error!(request_id = %cx.request_id, error = %storage, "the database failed");
+            match error {
+                Error::Storage(defect) if !is_passing(defect) => {
+                    told(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
+                }
+                _ => told(StatusCode::SERVICE_UNAVAILABLE, "The database is not available. Try again."),
+            }
+        }
+        Error::Internal(words) => {
+            tracing::error!(request_id = %cx.request_id, error = %words, "a defect");
+            told(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
+        }
+    }
+}
+
+/// Whether the same request may well succeed a moment later.
+fn is_passing(error: &plane::StorageError) -> bool {
+    matches!(error, plane::StorageError::Unavailable(_) | plane::StorageError::Retry(_))
+}
+
+fn summary(dialect: &Dialect, errors: &[FieldError]) -> String {
+    let each: Vec<String> = errors.iter().map(|error| format!("{} {}", dialect.name(&error.field), error.message)).collect();
+    format!("{}.", each.join("; "))
+}
+
+fn field_error(dialect: &Dialect, error: &FieldError) -> Json {
+    json!({"field": dialect.name(&error.field), "code": error.code, "message": error.message})
+}
+
+/// Code, title and whether trying again makes sense.
+pub(crate) fn describe(status: StatusCode) -> (&'static str, &'static str, bool) {
+    match status.as_u16() {
+        400 => ("bad_request", "Bad Request", false),
+        401 => ("unauthorized", "Unauthorized", false),
+        403 => ("forbidden", "Forbidden", false),
+        404 => ("not_found", "Not Found", false),
+        405 => ("method_not_allowed", "Method Not Allowed", false),
+        408 => ("request_timeout", "Request Timeout", true),
+        409 => ("conflict", "Conflict", false),
+        412 => ("precondition_failed", "Precondition Failed", false),
+        413 => ("payload_too_large", "Payload Too Large", false),
+        415 => ("unsupported_media_type", "Unsupported Media Type", false),
+        422 => ("validation_error", "Validation Error", false),
+        429 => ("rate_limited", "Too Many Requests", true),
+        503 => ("unavailable", "Service Unavailable", true),
+        _ => ("internal_error", "Internal Server Error", false),
+    }
+}

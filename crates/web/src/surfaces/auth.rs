@@ -1,0 +1,48 @@
+//! Sign-up, sign-in, refresh, sign-out: how one gets the bearer token that the documents ask for.
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use plane::ids::OrganizationRef;
+use plane::sessions;
+use plane::users::{self, NewUser};
+use serde_json::json;
+
+use crate::body::Form;
+use crate::door::{Door, Guest};
+use crate::problem::Answer;
+use crate::views;
+
+pub(super) async fn sign_up(guest: Guest, mut form: Form) -> Answer {
+    let new = NewUser { email: form.text("email"), password: form.text("password"), name: form.optional_text("name"), is_operator: false };
+    form.finish()?;
+    users::sign_up(&guest.cx, new).await?;
+    // The same words whether or not the address was free.
+    let words = "If no account had this address, it has one now: sign in.";
+    Ok(views::answer(StatusCode::ACCEPTED, json!({"message": words})))
+}
+
+pub(super) async fn sign_in(guest: Guest, mut form: Form) -> Answer {
+    let (email, password) = (form.text("email"), form.text("password"));
+    let organization = form.optional("organization", "must be an organization's id or slug", OrganizationRef::parse);
+    form.finish()?;
+    let signed_in = sessions::sign_in(&guest.cx, &email, password, organization).await?;
+    Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
+}
+
+pub(super) async fn refresh(guest: Guest, mut form: Form) -> Answer {
+    let token = form.text("refresh_token");
+    form.finish()?;
+    let signed_in = sessions::refresh(&guest.cx, &token).await?;
+    Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
+}
+
+pub(super) async fn sign_out(door: Door) -> Answer {
+    sessions::sign_out(&door.cx).await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(views::with_cookie(response, "", 0, is_https(&door.cx)))
+}
+
+fn is_https(cx: &plane::Cx) -> bool {
+    cx.plane.config.public_url.starts_with("https://")
+}

@@ -1,0 +1,228 @@
+//! Records on their way out: what of each is on the wire, under which names, before a dialect spells it.
+
+use axum::Json as JsonBody;
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use plane::api_keys::ApiKey;
+use plane::audit::Entry;
+use plane::customers::Customer;
+use plane::deletion::Deletion;
+use plane::dependants::Dependant;
+use plane::invitations::Invitation;
+use plane::members::Member;
+use plane::organizations::Organization;
+use plane::page::Page;
+use plane::sessions::SignedIn;
+use plane::users::User;
+use serde_json::{Value as Json, json};
+
+use crate::dialect::{Dialect, Fields, time};
+
+/// A JSON answer.
+pub(crate) fn answer(status: StatusCode, body: Json) -> Response<Body> {
+    (status, JsonBody(body)).into_response()
+}
+
+/// One page in the documented envelope.
+pub(crate) fn page<T>(dialect: &Dialect, page: Page<T>, view: impl Fn(&Dialect, T) -> Json) -> Response<Body> {
+    let (number, size, total) = (page.request.page, page.request.size, page.total);
+    let pages = total.div_euclid(size) + i64::from(total.rem_euclid(size) > 0);
+    let pagination = dialect.object(vec![
+        ("page", number.into()),
+        ("page_size", size.into()),
+        ("total_count", total.into()),
+        ("total_pages", pages.into()),
+        ("has_next", (number < pages).into()),
+        ("has_previous", (number > 1).into()),
+    ]);
+    let data: Vec<Json> = page.entries.into_iter().map(|entry| view(dialect, entry)).collect();
+    answer(StatusCode::OK, json!({"data": data, "pagination": pagination}))
+}
+
+/// Adds the headers that lead to a deletion.
+pub(crate) fn with_deletion(mut response: Response<Body>, deletion: &Deletion) -> Response<Body> {
+    let headers = response.headers_mut();
+    if let (Ok(id), Ok(location)) =
+        (HeaderValue::from_str(&deletion.id.to_string()), HeaderValue::from_str(&format!("/api/deletions/{}", deletion.id)))
+    {
+        headers.insert("deletion-id", id);
+        headers.insert(header::LOCATION, location);
+    }
+    response
+}
+
+pub(crate) fn organization(dialect: &Dialect, organization: Organization) -> Json {
+    dialect.object(vec![
+        ("id", dialect.id(organization.id)),
+        ("name", organization.name.into()),
+        ("slug", organization.slug.into()),
+        ("logo", organization.logo.into()),
+        ("plan", organization.plan.into()),
+        ("owner_id", organization.owner.map_or(Json::Null, |id| dialect.id(id))),
+        ("stripe_customer_id", organization.stripe_customer_id.into()),
+        ("subscription_status", organization.subscription_status.into()),
+        ("created_at", time(organization.created_at)),
+        ("updated_at", time(organization.updated_at)),
+    ])
+}
+
+/// A member as the organizations API shows it.
+pub(crate) fn member(dialect: &Dialect, member: Member) -> Json {
+    dialect.object(vec![
+        ("id", dialect.id(member.id)),
+        ("user_id", dialect.id(member.user)),
+        ("email", member.email.into()),
+        ("name", member.name.into()),
+        ("role", dialect.role(member.role).into()),
+        ("created_at", time(member.created_at)),
+    ])
+}
+
+/// A member as the account API shows it.
+pub(crate) fn member_out(dialect: &Dialect, member: Member) -> Json {
+    let role = dialect.role(member.role);
+    let display: String = role.chars().take(1).flat_map(char::to_uppercase).chain(role.chars().skip(1)).collect();
+    dialect.object(vec![
+        ("id", dialect.id(member.id)),
+        ("user_email", member.email.into()),
+        ("user_name", member.name.into()),
+        ("user_metadata", json!({})),
+        ("role", role.into()),
+        ("role_display", display.into()),
+    ])
+}
+
+pub(crate) fn invitation(dialect: &Dialect, invitation: Invitation) -> Json {
+    dialect.object(invitation_fields(dialect, invitation))
+}
+
+pub(crate) fn new_invitation(dialect: &Dialect, created: Invitation, token: String) -> Json {
+    let mut fields = invitation_fields(dialect, created);
+    fields.push(("token", token.into()));
+    dialect.object(fields)
+}
+
+fn invitation_fields(dialect: &Dialect, invitation: Invitation) -> Fields {
+    vec![
+        ("id", dialect.id(invitation.id)),
+        ("email", invitation.email.into()),
+        ("role", dialect.role(invitation.role).into()),
+        ("status", invitation.status.into()),
+        ("created_at", time(invitation.created_at)),
+        ("expires_at", time(invitation.expires_at)),
+    ]
+}
+
+pub(crate) fn customer(dialect: &Dialect, customer: Customer) -> Json {
+    dialect.object(vec![
+        ("id", customer.reference.into()),
+        ("organization_id", dialect.id(customer.organization)),
+        ("name", customer.name.into()),
+        ("email", customer.email.into()),
+        ("phone", customer.phone.into()),
+        ("tax_id", customer.tax_id.into()),
+        ("address", customer.address),
+        ("metadata", customer.metadata),
+        ("managed_by", customer.managed_by.map_or(Json::Null, |id| dialect.id(id))),
+        ("created_at", time(customer.created_at)),
+        ("updated_at", time(customer.updated_at)),
+    ])
+}
+
+pub(crate) fn dependant(dialect: &Dialect, dependant: Dependant) -> Json {
+    let mut fields: Fields = vec![("id", dialect.id(dependant.id)), ("created_at", time(dependant.created_at))];
+    fields.extend(dependant.fields);
+    dialect.object(fields)
+}
+
+pub(crate) fn api_key(dialect: &Dialect, key: ApiKey) -> Json {
+    dialect.object(api_key_fields(dialect, key))
+}
+
+pub(crate) fn new_api_key(dialect: &Dialect, created: ApiKey, secret: String) -> Json {
+    let mut fields = api_key_fields(dialect, created);
+    fields.push(("key", secret.into()));
+    dialect.object(fields)
+}
+
+fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
+    vec![
+        ("id", dialect.id(key.id)),
+        ("member_id", dialect.id(key.member)),
+        ("kind", key.kind.into()),
+        ("name", key.name.into()),
+        ("description", key.description.into()),
+        ("hint", key.hint.into()),
+        ("scopes", key.scopes.into()),
+        ("created_at", time(key.created_at)),
+        ("expires_at", key.expires_at.map_or(Json::Null, time)),
+    ]
+}
+
+pub(crate) fn audit_entry(dialect: &Dialect, entry: Entry) -> Json {
+    let id = |id: Option<uuid::Uuid>| id.map_or(Json::Null, |id| dialect.id(id));
+    dialect.object(vec![
+        ("id", dialect.id(entry.id)),
+        ("action", entry.action.into()),
+        ("outcome", entry.outcome.into()),
+        ("subject", entry.subject.into()),
+        ("subject_id", id(entry.subject_id)),
+        ("subject_label", entry.subject_label.into()),
+        ("actor", entry.actor.into()),
+        ("actor_id", id(entry.actor_id)),
+        ("credential_id", id(entry.credential_id)),
+        ("reason", entry.reason.into()),
+        ("detail", entry.detail.into()),
+        ("deletion_id", id(entry.deletion_id)),
+        ("request_id", entry.request_id.into()),
+        ("created_at", time(entry.created_at)),
+    ])
+}
+
+pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion) -> Json {
+    dialect.object(vec![
+        ("id", dialect.id(deletion.id)),
+        ("organization_id", dialect.id(deletion.organization)),
+        ("root", deletion.root.into()),
+        ("subject_id", dialect.id(deletion.subject)),
+        ("subject_label", deletion.subject_label.into()),
+        ("state", deletion.state.into()),
+        ("actor", deletion.actor.into()),
+        ("actor_id", deletion.actor_id.map_or(Json::Null, |id| dialect.id(id))),
+        ("reason", deletion.reason.into()),
+        ("request_id", deletion.request_id.into()),
+        ("counts", deletion.counts),
+        ("batches", deletion.batches.into()),
+        ("longest_batch_micros", deletion.longest_batch_micros.into()),
+        ("waiting_for", deletion.waiting_for.into()),
+        ("created_at", time(deletion.created_at)),
+        ("updated_at", time(deletion.updated_at)),
+        ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),
+    ])
+}
+
+pub(crate) fn user(dialect: &Dialect, user: User) -> Json {
+    dialect.object(vec![("id", dialect.id(user.id)), ("email", user.email.into()), ("name", user.name.into())])
+}
+
+/// Tokens in OAuth's spelling (RFC 6749), whatever the surface, and the session's cookie.
+pub(crate) fn signed_in(signed_in: &SignedIn, is_https: bool) -> Response<Body> {
+    let body = json!({
+        "access_token": signed_in.access_token,
+        "token_type": "Bearer",
+        "expires_in": signed_in.expires_in.as_secs(),
+        "refresh_token": signed_in.refresh_token,
+    });
+    with_cookie(answer(StatusCode::OK, body), &signed_in.cookie, signed_in.session_life.as_secs(), is_https)
+}
+
+/// Sets the session's cookie; zero seconds take it back.
+pub(crate) fn with_cookie(mut response: Response<Body>, value: &str, seconds: u64, is_https: bool) -> Response<Body> {
+    let secure = if is_https { "; Secure" } else { "" };
+    let cookie = format!("sessionid={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}

@@ -1,0 +1,231 @@
+//! A throw-away PostgreSQL: found or installed, started in a temporary folder, stopped and removed when it goes out of scope.
+//!
+//! For tests and benchmarks only. It trusts whoever reaches it, so it listens on the loopback address and on a socket in a folder that
+//! only its owner may enter. It writes as durably as a real one, because durability is part of what is tested.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Result;
+
+/// Where the tests look for a PostgreSQL to create their own databases on.
+pub(crate) const TEST_VARIABLE: &str = "FREEHOLD_TEST_POSTGRES";
+/// The programs a cluster needs, all from one release.
+const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
+/// Where Debian keeps them, by release.
+const DEBIAN_RELEASES: &str = "/usr/lib/postgresql";
+/// Between the choice of a free port and its use another program may take it.
+const ATTEMPTS: usize = 3;
+const LOG_LINES: usize = 40;
+
+/// Starts a cluster, says where it is and waits for the end of the input. A signal drops this future and so stops the cluster, too.
+pub(crate) async fn serve() -> Result {
+    let cluster = Cluster::start()?;
+    let url = cluster.url();
+    #[expect(clippy::print_stdout, reason = "the address is what this command is run for")]
+    {
+        println!("{url}\nexport {TEST_VARIABLE}={url}");
+    }
+    eprintln!("PostgreSQL is running; Ctrl-C or the end of the input stops it");
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    // A thread of its own, because a blocked read of tokio's would keep the program from ending on a signal.
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let _ = sender.send(());
+    });
+    let _ = ended.await;
+    Ok(())
+}
+
+/// A running PostgreSQL of its own.
+pub(crate) struct Cluster {
+    folder: PathBuf,
+    programs: PathBuf,
+    /// The user and group it runs as when this program is root, which PostgreSQL refuses to be.
+    owner: Option<(u32, u32)>,
+    port: u16,
+}
+
+impl Cluster {
+    /// Starts a new, empty one; installs PostgreSQL first where that is missing and possible.
+    pub(crate) fn start() -> Result<Cluster> {
+        let folder = temporary_folder()?;
+        let mut cluster = Cluster { folder, programs: PathBuf::new(), owner: None, port: 0 };
+        let root = cluster.folder.metadata().map_err(|error| format!("cannot look at {}: {error}", cluster.folder.display()))?.uid() == 0;
+        cluster.programs = find_or_install(root)?;
+        if root {
+            cluster.owner = Some(hand_over(&cluster.folder)?);
+        }
+        cluster.create()?;
+        let mut failure = String::new();
+        for _ in 0..ATTEMPTS {
+            match cluster.launch() {
+                Ok(()) => return Ok(cluster),
+                Err(words) => failure = words,
+            }
+        }
+        Err(format!("{failure}\nthe last lines of its log:\n{}", cluster.log_tail()))
+    }
+
+    /// The address of its superuser and first database. Tests create their own databases from there.
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The end of the server's log, for the report of a failure.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_else(|error| format!("(no log: {error})"));
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
+    fn create(&self) -> Result {
+        let mut initdb = self.command("initdb");
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--pgdata"]);
+        run(initdb.arg(self.data())).map_err(|words| {
+            format!("{words}\n(its user must be able to enter {}: if it is not, set TMPDIR to another place)", self.folder.display())
+        })
+    }
+
+    fn launch(&mut self) -> Result {
+        self.port = free_port()?;
+        let settings = format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
+             max_connections = 300\nshared_buffers = 256MB\nfsync = on\n",
+            self.port,
+            self.folder.display()
+        );
+        let file = self.data().join("postgresql.auto.conf");
+        fs::write(&file, settings).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        let mut start = self.command("pg_ctl");
+        start.args(["start", "--silent", "--wait", "--timeout=60", "--log"]).arg(self.log()).arg("--pgdata").arg(self.data());
+        run(&mut start)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        // The folder this program was called from may be closed to the cluster's user.
+        command.current_dir(&self.folder).stdin(Stdio::null());
+        if let Some((user, group)) = self.owner {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.data().join("postmaster.pid").exists() {
+            let mut stop = self.command("pg_ctl");
+            if let Err(words) = run(stop.args(["stop", "--silent", "--mode=immediate", "--pgdata"]).arg(self.data())) {
+                eprintln!("xtask: PostgreSQL did not stop, end it by hand: {words}");
+                return;
+            }
+        }
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            eprintln!("xtask: cannot remove {}: {error}", self.folder.display());
+        }
+    }
+}
+
+/// A new folder that only its owner may enter. Its name is short, because a socket's whole path must fit into 107 bytes.
+fn temporary_folder() -> Result<PathBuf> {
+    let place = std::env::temp_dir();
+    for number in 0..1_000 {
+        let folder = place.join(format!("freehold-{}-{number}", std::process::id()));
+        match fs::create_dir(&folder) {
+            Ok(()) => {
+                return fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
+                    .map(|()| folder)
+                    .map_err(|error| format!("cannot close a folder in {} to others: {error}", place.display()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(format!("cannot create a folder in {}, set TMPDIR to another place: {error}", place.display())),
+        }
+    }
+    Err(format!("{} is full of freehold-* folders: remove them", place.display()))
+}
+
+fn find_or_install(root: bool) -> Result<PathBuf> {
+    if let Some(programs) = find() {
+        return Ok(programs);
+    }
+    let remedy = "PostgreSQL is not installed: install the package `postgresql` (Debian, Ubuntu, Homebrew) or `postgresql-server` (Fedora)";
+    if !root || in_path(&["apt-get"]).is_none() {
+        return Err(remedy.into());
+    }
+    eprintln!("   installing PostgreSQL: apt-get update, apt-get install postgresql");
+    run(apt().arg("update"))?;
+    run(apt().args(["install", "--yes", "--no-install-recommends", "postgresql"]))?;
+    find().ok_or_else(|| format!("apt-get has installed no initdb. {remedy}"))
+}
+
+/// The folder with the programs of the newest release.
+fn find() -> Option<PathBuf> {
+    let releases = fs::read_dir(DEBIAN_RELEASES).into_iter().flatten().flatten();
+    let newest = releases
+        .filter_map(|release| Some((release.file_name().to_str()?.parse::<u32>().ok()?, release.path().join("bin"))))
+        .filter(|(_, programs)| holds(programs, &PROGRAMS))
+        .max();
+    newest.map(|(_, programs)| programs).or_else(|| in_path(&PROGRAMS))
+}
+
+fn in_path(programs: &[&str]) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| holds(folder, programs))
+}
+
+fn holds(folder: &Path, programs: &[&str]) -> bool {
+    programs.iter().all(|program| folder.join(program).is_file())
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.arg("--quiet=2").env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command
+}
+
+/// Gives the folder to the user `postgres`, which the package has created, and returns its user and group.
+fn hand_over(folder: &Path) -> Result<(u32, u32)> {
+    let owner = (identity("-u")?, identity("-g")?);
+    chown(folder, Some(owner.0), Some(owner.1)).map_err(|error| format!("cannot give {} to postgres: {error}", folder.display()))?;
+    Ok(owner)
+}
+
+fn identity(kind: &str) -> Result<u32> {
+    let told = Command::new("id").args([kind, "postgres"]).output().map_err(|error| format!("cannot run `id`: {error}"))?;
+    let number = String::from_utf8_lossy(&told.stdout).trim().parse();
+    number.map_err(|_| "PostgreSQL does not run as root and there is no user `postgres`: create it, or run this as another user".into())
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    listener.map(|address| address.port()).map_err(|error| format!("no free port on 127.0.0.1: {error}"))
+}
+
+/// Runs a command to its end; its words are only shown when it fails.
+fn run(command: &mut Command) -> Result {
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
+    let told = command.output().map_err(|error| format!("cannot run {name}: {error}"))?;
+    match told.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{name} failed with {}:\n{}{}",
+            told.status,
+            String::from_utf8_lossy(&told.stdout),
+            String::from_utf8_lossy(&told.stderr)
+        )),
+    }
+}

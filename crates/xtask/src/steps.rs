@@ -1,0 +1,105 @@
+//! The steps of `cargo xtask test` and `cargo xtask bless`: which commands run, in which order, and how their outcome is told.
+//!
+//! No step can be left out and no engine skipped: what passes here has passed on both.
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use tokio::process::Command;
+
+use crate::Result;
+use crate::postgres::{Cluster, TEST_VARIABLE};
+
+/// One step, in the order they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// Every file is formatted.
+    Format,
+    /// No lint has anything to say.
+    Lint,
+    /// Every test passes on both engines.
+    Test,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Step::Format => "format",
+            Step::Lint => "lint",
+            Step::Test => "test",
+        }
+    }
+}
+
+/// Runs every step, or the one asked for, and stops at the first that fails.
+pub(crate) async fn test(only: Option<Step>) -> Result {
+    let began = Instant::now();
+    for step in Step::value_variants() {
+        if only.is_none_or(|wanted| wanted == *step) {
+            run(*step).await?;
+        }
+    }
+    eprintln!("\n── all passed in {}", seconds(began));
+    Ok(())
+}
+
+async fn run(step: Step) -> Result {
+    let name = step.name();
+    let began = Instant::now();
+    eprintln!("\n── {name}");
+    let outcome = match step {
+        Step::Format => cargo(&["fmt", "--all", "--check"], &[]).await,
+        Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[]).await,
+        Step::Test => on_postgres(&["test", "--workspace", "--locked"], &[]).await,
+    };
+    match outcome {
+        Ok(()) => {
+            eprintln!("── {name}: passed in {}", seconds(began));
+            Ok(())
+        }
+        Err(words) => Err(format!("the step `{name}` failed after {}: {words}", seconds(began))),
+    }
+}
+
+fn seconds(began: Instant) -> String {
+    format!("{:.1} s", began.elapsed().as_secs_f64())
+}
+
+/// Runs the golden-file tests of all crates; each of them has `golden` in its name.
+pub(crate) async fn bless() -> Result {
+    on_postgres(&["test", "--workspace", "--locked", "golden"], &[("FREEHOLD_BLESS", "1")]).await
+}
+
+async fn on_postgres(arguments: &[&str], variables: &[(&str, &str)]) -> Result {
+    let cluster = Cluster::start()?;
+    let url = cluster.url();
+    let variables = [variables, &[(TEST_VARIABLE, url.as_str())]].concat();
+    cargo(arguments, &variables).await.map_err(|words| format!("{words}\nthe last lines of PostgreSQL's log:\n{}", cluster.log_tail()))
+}
+
+/// Runs cargo in the workspace, its output going where this program's goes.
+async fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let words = format!("cargo {}", arguments.join(" "));
+    eprintln!("   {words}");
+    let status = Command::new(program)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .current_dir(workspace())
+        .kill_on_drop(true)
+        .status()
+        .await
+        .map_err(|error| format!("cannot run `{words}`: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{words}` ended with {}", ending(status))) }
+}
+
+fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package)
+}
+
+fn ending(status: ExitStatus) -> String {
+    status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"))
+}
