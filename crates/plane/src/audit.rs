@@ -13,7 +13,7 @@ use crate::cx::{Actor, Cx};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
-use crate::{Error, Result, access};
+use crate::{Error, Result, access, customers, deletion};
 
 /// What an entry says beside actor, time and request, which come from the context.
 #[derive(Debug, Clone, Default)]
@@ -106,7 +106,8 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
             Box::pin(async move {
                 // An id that no organization ever had is not a place in which its next owner should find old entries.
                 let organization = if belongs(tx, *known).await? { *known } else { NO_ORGANIZATION };
-                insert(cx, tx, organization, note, refused.outcome(), Some(refused.to_string())).await
+                let note = keepable(tx, organization, note).await?;
+                insert(cx, tx, organization, &note, refused.outcome(), Some(refused.words())).await
             })
         })
         .await;
@@ -119,6 +120,19 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
 async fn belongs(tx: &mut Tx, organization: Uuid) -> Result<bool> {
     let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 UNION ALL SELECT 1 FROM deletions WHERE organization_id = $1 LIMIT 1");
     Ok(tx.query_opt(statement, params![organization]).await?.is_some())
+}
+
+/// What of a failed attempt's note may be kept. A label only when it names a customer who is there: filed under the customer's id, so that
+/// the customer's deletion removes it. One that names nobody might name somebody who was deleted.
+async fn keepable(tx: &mut Tx, organization: Uuid, note: &Note) -> Result<Note> {
+    let mut kept = note.clone();
+    kept.reason = kept.reason.filter(|reason| deletion::check_reason(Some(reason)).is_ok());
+    if let Some(label) = kept.subject_label.take()
+        && let Some(customer) = customers::touch(tx, organization, &label).await?
+    {
+        (kept.subject_id, kept.subject_label) = (Some(customer), Some(label));
+    }
+    Ok(kept)
 }
 
 async fn insert(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note, outcome: &str, detail: Option<String>) -> Result<()> {

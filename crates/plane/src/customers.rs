@@ -176,6 +176,9 @@ async fn insert(tx: &mut Tx, customer: &Customer) -> Result<()> {
 /// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management.
 pub async fn get(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Customer> {
     let tenant = enter(cx, organization, Action::ReadCustomers).await?;
+    if !is_reference(reference) {
+        return Err(Error::NotFound("Customer"));
+    }
     cx.read((tenant, reference.to_owned()), |_, tx, (tenant, reference)| {
         Box::pin(async move {
             let statement = sql!(
@@ -239,13 +242,8 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
         Deleting::Hard => Action::EraseCustomer,
     };
     let words = if how == Deleting::Softly { "customer.retire" } else { "customer.delete" };
-    let note = Note {
-        action: words,
-        subject: "customer",
-        subject_label: Some(reference.chars().take(100).collect()),
-        reason: reason.clone(),
-        ..Note::default()
-    };
+    let note =
+        Note { action: words, subject: "customer", subject_label: Some(reference.to_owned()), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, action).await?;
         let order = Order {
@@ -270,6 +268,9 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
 /// Touches a customer's row and returns its id: what hangs on it can neither be added to nor deleted by others until this transaction
 /// ends. Customers that were softly deleted are found only to be erased.
 pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, reference: &str, action: Action) -> Result<Uuid> {
+    if !is_reference(reference) {
+        return Err(Error::NotFound("Customer"));
+    }
     let statement = match action {
         Action::EraseCustomer => sql!(
             "UPDATE customers SET version = version + 1
@@ -289,6 +290,19 @@ pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, reference: &str, action: 
     let id = row.next()?;
     check_management(tenant, row.next()?, action)?;
     Ok(id)
+}
+
+/// Touches the row of a customer who is there, softly deleted or not, and returns its id: a deletion under way is waited for, and one that
+/// comes after this transaction finds what was filed under the customer.
+pub(crate) async fn touch(tx: &mut Tx, organization: Uuid, reference: &str) -> Result<Option<Uuid>> {
+    if !is_reference(reference) {
+        return Ok(None);
+    }
+    let statement = sql!(
+        "UPDATE customers SET version = version + 1 WHERE organization_id = $1 AND reference = $2 AND state IN ('live', 'deleted') RETURNING id"
+    );
+    let found = tx.query_opt(statement, params![organization, reference]).await?;
+    Ok(found.map(|mut row| row.next()).transpose()?)
 }
 
 fn check_management(tenant: &Tenant, managed_by: Option<Uuid>, action: Action) -> Result<()> {

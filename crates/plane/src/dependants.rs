@@ -232,9 +232,10 @@ fn check_field(cx: &Cx, check: &mut Check, field: &Field, given: Option<Json>) -
         }
         (Holds::Number, Some(Json::Number(number))) if number.is_i64() => Value::from(number.as_i64()),
         (Holds::Time, Some(Json::String(text))) => match text.parse::<Timestamp>() {
-            Ok(time) => Value::from(time),
-            Err(_) => {
-                check.refuse(name, "invalid_time", "must be a time such as 2026-01-31T12:00:00Z");
+            // Before the year 1 lies what PostgreSQL cannot hold.
+            Ok(time) if time.as_second() >= -62_135_596_800 => Value::from(time),
+            _ => {
+                check.refuse(name, "invalid_time", "must be a time such as 2026-01-31T12:00:00Z, in the years 1 to 9999");
                 Value::Null
             }
         },

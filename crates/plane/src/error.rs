@@ -79,6 +79,14 @@ impl Error {
             Error::Overloaded(_) | Error::Storage(_) | Error::Internal(_) => "failed",
         }
     }
+
+    /// What was wrong, for those who may read the audit trail: the words of the database and of defects are for the log only.
+    pub fn words(&self) -> String {
+        match self {
+            Error::Storage(_) | Error::Internal(_) => "an error of the server, which its log has under this request".into(),
+            told => told.to_string(),
+        }
+    }
 }
 
 impl sql::AsRetry for Error {

@@ -7,7 +7,7 @@ use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use crate::access::{self, load_membership};
-use crate::credentials::fingerprint;
+use crate::credentials::{CredentialKind, fingerprint};
 use crate::fields::normal_email;
 use crate::ids::OrganizationRef;
 use crate::tokens::{Claims, secret};
@@ -112,9 +112,13 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
 /// Ends the session the caller came with: cookie, tokens and refresh token are no longer good.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when nobody is signed in.
+/// [`Error::Unauthenticated`] when nobody is signed in; [`Error::Forbidden`] for an API key, which is no session.
 pub async fn sign_out(cx: &Cx) -> Result<()> {
-    cx.write(cx.principal()?.credential, |cx, tx, session| {
+    let principal = cx.principal()?;
+    if principal.kind != CredentialKind::Session {
+        return Err(Error::Forbidden("An API key has no session to end: revoke the key instead.".into()));
+    }
+    cx.write(principal.credential, |cx, tx, session| {
         Box::pin(async move {
             tx.execute(sql!("DELETE FROM sessions WHERE id = $1"), params![*session]).await?;
             kill_on_commit(cx, tx, *session);

@@ -2,8 +2,11 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
+
+use futures_util::FutureExt;
 
 use crate::postgres::{Postgres, PostgresTx};
 use crate::sqlite::{Sqlite, SqliteTx};
@@ -116,7 +119,8 @@ impl Database {
     }
 
     /// Runs `work` in one transaction and returns when it is durable. `Err` rolls back. The transaction ends on its own even if the caller
-    /// goes away; a deadlock runs it again, so `work` must have no effect but through its [`Tx`].
+    /// goes away; a deadlock runs it again, so `work` must have no effect but through its [`Tx`]. A transaction in which a statement has
+    /// failed is never committed, even when `work` returns `Ok`.
     ///
     /// # Errors
     /// What `work` returned, or the engine's error.
@@ -164,7 +168,10 @@ impl Database {
     {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(input, work).await,
-            Engine::Postgres(postgres) => postgres.transaction(&input, &work, false).await,
+            Engine::Postgres(postgres) => AssertUnwindSafe(postgres.transaction(&input, &work, false))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|panic| Err(Error::Statement(panic_words(Some(panic))).into())),
         }
     }
 
@@ -205,7 +212,8 @@ impl AsRetry for Error {
     }
 }
 
-/// One transaction on one engine.
+/// One transaction on one engine. After its first failed statement it runs no other, whatever becomes of the error: PostgreSQL would
+/// not, and code that works on one engine must not behave otherwise on the other.
 pub enum Tx {
     #[doc(hidden)]
     Sqlite(SqliteTx),
@@ -221,10 +229,12 @@ impl Tx {
     /// # Errors
     /// The engine's error.
     pub async fn execute(&mut self, statement: Statement, params: &[Value]) -> Result<u64> {
-        match self {
+        self.refuse_after_failure()?;
+        let outcome = match self {
             Tx::Sqlite(tx) => tx.execute(statement.text, params),
             Tx::Postgres(tx) => tx.execute(statement.text, params).await,
-        }
+        };
+        self.remember_failure(outcome)
     }
 
     /// Runs a statement and returns its rows.
@@ -232,10 +242,12 @@ impl Tx {
     /// # Errors
     /// The engine's error.
     pub async fn query(&mut self, statement: Statement, params: &[Value]) -> Result<Vec<Row>> {
-        match self {
+        self.refuse_after_failure()?;
+        let outcome = match self {
             Tx::Sqlite(tx) => tx.query(statement.text, params),
             Tx::Postgres(tx) => tx.query(statement.text, params).await,
-        }
+        };
+        self.remember_failure(outcome)
     }
 
     /// Runs a statement that returns one row at the most.
@@ -259,7 +271,7 @@ impl Tx {
     }
 
     /// Runs `hook` after the commit and before the caller of the transaction gets its answer. It also runs when the commit's outcome is
-    /// not known (the connection broke), and never after a roll-back.
+    /// not known (the connection broke), and never after a roll-back. What a hook does wrong harms neither the caller nor other hooks.
     pub fn on_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
         match self {
             Tx::Sqlite(tx) => tx.hooks.push(Box::new(hook)),
@@ -269,9 +281,30 @@ impl Tx {
 
     /// Runs a script of statements without parameters.
     pub(crate) async fn script(&mut self, text: &str) -> Result<()> {
-        match self {
+        self.refuse_after_failure()?;
+        let outcome = match self {
             Tx::Sqlite(tx) => tx.script(text),
             Tx::Postgres(tx) => tx.script(text).await,
+        };
+        self.remember_failure(outcome)
+    }
+
+    fn refuse_after_failure(&mut self) -> Result<()> {
+        self.failure().clone().map_or(Ok(()), Err)
+    }
+
+    fn remember_failure<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = &outcome {
+            *self.failure() = Some(error.clone());
+        }
+        outcome
+    }
+
+    /// The error of the statement that has failed.
+    pub(crate) fn failure(&mut self) -> &mut Option<Error> {
+        match self {
+            Tx::Sqlite(tx) => &mut tx.failure,
+            Tx::Postgres(tx) => &mut tx.failure,
         }
     }
 
@@ -279,6 +312,15 @@ impl Tx {
         match self {
             Tx::Sqlite(tx) => tx.prepare(statement.text),
             Tx::Postgres(tx) => tx.prepare(statement.text).await,
+        }
+    }
+}
+
+/// Runs what was asked for on commit. A hook that panics must not tell the caller that a committed transaction failed.
+pub(crate) fn run_hooks(hooks: Vec<Hook>) {
+    for hook in hooks {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(hook)) {
+            tracing::error!(words = panic_words(Some(panic)), "what a transaction asked for on its commit was not done");
         }
     }
 }

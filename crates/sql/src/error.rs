@@ -24,6 +24,14 @@ pub enum Error {
     Migration(String),
 }
 
+impl Error {
+    /// Whether a commit that failed with this has surely changed nothing: the engine itself has said no. After any other error of a
+    /// commit it may have come true all the same.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Error::Unique(_) | Error::ForeignKey(_) | Error::Retry(_))
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ffi::{self, ErrorCode};
@@ -32,15 +40,21 @@ impl From<rusqlite::Error> for Error {
             return Error::Statement(words);
         };
         match failure.extended_code {
-            ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY => return Error::Unique(words),
-            ffi::SQLITE_CONSTRAINT_FOREIGNKEY => return Error::ForeignKey(words),
+            ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
+                return Error::Unique(words);
+            }
+            // SQLite enforces `ON DELETE RESTRICT` by a trigger of its own; this schema has no others.
+            ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => return Error::ForeignKey(words),
             _ => {}
         }
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Retry(words),
-            ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::DatabaseCorrupt => {
-                Error::Unavailable(words)
-            }
+            ErrorCode::DiskFull
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::PermissionDenied => Error::Unavailable(words),
             _ => Error::Statement(words),
         }
     }
@@ -51,14 +65,14 @@ impl From<tokio_postgres::Error> for Error {
         use tokio_postgres::error::SqlState;
         let Some(detail) = error.as_db_error() else {
             return match error.is_closed() || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>()) {
-                true => Error::Unavailable(error.to_string()),
+                true => Error::Unavailable(describe(&error)),
                 false => Error::Statement(describe(&error)),
             };
         };
         let words = format!("{}: {}", detail.code().code(), detail.message());
         match *detail.code() {
             SqlState::UNIQUE_VIOLATION => Error::Unique(words),
-            SqlState::FOREIGN_KEY_VIOLATION => Error::ForeignKey(words),
+            SqlState::FOREIGN_KEY_VIOLATION | SqlState::RESTRICT_VIOLATION => Error::ForeignKey(words),
             SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => Error::Retry(words),
             SqlState::ADMIN_SHUTDOWN
             | SqlState::CRASH_SHUTDOWN

@@ -20,8 +20,13 @@ impl Migration {
 }
 
 pub(crate) async fn run(tx: &mut Tx, migrations: &[Migration]) -> Result<Vec<&'static str>> {
+    if let Tx::Postgres(_) = tx {
+        // To rebuild a large table takes longer than any statement of a request may.
+        tx.script("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;").await?;
+    }
     // The lock makes every other runner wait here; on SQLite the write transaction itself does.
-    tx.script("CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, checksum text NOT NULL);").await?;
+    let table = "CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, checksum text NOT NULL);";
+    tx.script(table).await.map_err(retry_first_meeting)?;
     if let Tx::Postgres(_) = tx {
         tx.script("LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE;").await?;
     }
@@ -61,10 +66,22 @@ pub(crate) async fn run(tx: &mut Tx, migrations: &[Migration]) -> Result<Vec<&'s
     Ok(ran)
 }
 
+/// PostgreSQL tells one of two runners that create the first table at once of a duplicate in its catalogue (`unique_violation`,
+/// `duplicate_object`, `duplicate_table`); when it hears of it the other one has finished.
+fn retry_first_meeting(error: Error) -> Error {
+    match error {
+        Error::Unique(words) => Error::Retry(words),
+        Error::Statement(words) if words.starts_with("42710") || words.starts_with("42P07") => Error::Retry(words),
+        other => other,
+    }
+}
+
 /// On SQLite a table whose key leads with the organization is stored in that key's order: a tenant's rows lie together, and
 /// deletions run 1.5 times as fast.
 fn cluster(text: &str) -> String {
-    text.split_inclusive(";\n")
+    // Also for a last statement whose line does not end.
+    format!("{}\n", text.trim_end())
+        .split_inclusive(";\n")
         .map(|statement| match (statement.contains("PRIMARY KEY (organization_id"), statement.rfind(");\n")) {
             (true, Some(end)) => format!("{}) WITHOUT ROWID;\n", &statement[..end]),
             _ => statement.to_owned(),

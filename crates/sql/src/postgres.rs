@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::NoTls;
 
-use crate::database::Hook;
+use crate::database::{Hook, run_hooks};
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
 /// How long a caller waits for a free connection, and a connection attempt may take.
@@ -63,15 +63,23 @@ impl Postgres {
         I: Sync,
         E: From<Error>,
     {
-        let mut client = PostgresTx { client: Some(self.pool.get().await.map_err(Error::from)?), open: false, hooks: Vec::new() };
+        let client = self.pool.get().await.map_err(Error::from)?;
+        let mut client = PostgresTx { client: Some(client), open: false, hooks: Vec::new(), failure: None };
         client.begin(commit).await?;
         let mut tx = Tx::Postgres(client);
         let result = work(&mut tx, input).await;
         let Tx::Postgres(client) = &mut tx else { unreachable!("the variant does not change") };
+        let result = match client.failure.take() {
+            // PostgreSQL would answer the COMMIT with a roll-back that looks like a success.
+            Some(failure) if commit => result.and(Err(failure.into())),
+            _ => result,
+        };
         match result {
             Ok(value) if commit => {
                 let fate = client.end("COMMIT").await;
-                std::mem::take(&mut client.hooks).into_iter().for_each(|hook| hook());
+                if !fate.as_ref().is_err_and(Error::is_refusal) {
+                    run_hooks(std::mem::take(&mut client.hooks));
+                }
                 fate?;
                 Ok(value)
             }
@@ -88,6 +96,7 @@ pub struct PostgresTx {
     client: Option<Object>,
     open: bool,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) failure: Option<Error>,
 }
 
 impl PostgresTx {

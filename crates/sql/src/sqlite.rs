@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use rusqlite::{Connection, OpenFlags};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::database::{Hook, panic_words};
+use crate::database::{Hook, panic_words, run_hooks};
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
 /// The first release without the write-ahead-log defect that can corrupt a database under concurrent checkpoints.
@@ -34,14 +35,18 @@ pub(crate) struct Sqlite {
     _lock: Arc<File>,
 }
 
-/// What the writer does for one request; returns whether to keep its savepoint, and how to answer once the commit's fate is known.
-type WriteJob = Box<dyn FnOnce(&mut Tx) -> Outcome + Send>;
+/// What the writer does for one request, or why it cannot; returns whether to keep its savepoint, and how to answer once the commit's
+/// fate is known.
+type WriteJob = Box<dyn FnOnce(Result<&mut Tx>) -> Outcome + Send>;
 type ReadJob = Box<dyn FnOnce(&mut Tx) + Send>;
 
 struct Outcome {
     keep: bool,
-    answer: Box<dyn FnOnce(Result<()>) + Send>,
+    answer: Answer,
 }
+
+/// Tells the caller, given the fate of the commit.
+type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 
 impl Sqlite {
     pub(crate) fn open(path: PathBuf, options: &Options) -> Result<Sqlite> {
@@ -86,16 +91,24 @@ impl Sqlite {
     {
         let (sender, receiver) = oneshot::channel();
         let job: WriteJob = Box::new(move |tx| {
-            let result = run(tx, &input, &work);
+            let result = tx.map_err(E::from).and_then(|tx| {
+                let result = run(tx, &input, &work);
+                match tx.failure() {
+                    Some(failure) => result.and(Err(failure.clone().into())),
+                    None => result,
+                }
+            });
             Outcome {
                 keep: result.is_ok(),
                 answer: Box::new(move |commit: Result<()>| {
-                    let _ = sender.send(commit.map_err(E::from).and(result));
+                    let _ = sender.send(result.and_then(|value| commit.map(|()| value).map_err(E::from)));
                 }),
             }
         });
+        // A caller that goes away before there is room for its job has not come in, and is not counted.
+        let place = self.writer.reserve().await.map_err(|_| stopped())?;
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.writer.send(job).await.map_err(|_| stopped())?;
+        place.send(job);
         receiver.await.unwrap_or_else(|_| Err(stopped().into()))
     }
 
@@ -115,9 +128,12 @@ impl Sqlite {
                 Ok(()) => run(tx, &input, &work),
                 Err(error) => Err(error.into()),
             };
-            if let Err(error) = sqlite(tx).script("ROLLBACK") {
+            let tx = sqlite(tx);
+            if let Err(error) = tx.script("ROLLBACK") {
                 tracing::error!(%error, "a read transaction did not end");
             }
+            tx.failure = None;
+            tx.hooks.clear();
             let _ = sender.send(result);
         });
         self.readers.send(job).await.map_err(|_| stopped())?;
@@ -133,12 +149,21 @@ fn stopped() -> Error {
 fn run<I, T, E: From<Error>>(tx: &mut Tx, input: &I, work: &impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>>) -> Result<T, E> {
     match catch_unwind(AssertUnwindSafe(|| work(tx, input).now_or_never())) {
         Ok(Some(result)) => result,
-        Ok(None) => Err(Error::Statement("a transaction waited for something outside the database".into()).into()),
+        Ok(None) => {
+            let words = "a transaction waited for something other than its own statements: do that before it or after it";
+            Err(Error::Statement(words.into()).into())
+        }
         Err(panic) => Err(Error::Statement(panic_words(Some(panic))).into()),
     }
 }
 
+/// The thread belongs to the caller's runtime, so that a transaction that waits for a timer or a socket comes to the error that says so.
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    let runtime = Handle::try_current().ok();
+    let body = move || {
+        let _entered = runtime.as_ref().map(Handle::enter);
+        body();
+    };
     match std::thread::Builder::new().name(name.into()).spawn(body) {
         Ok(_) => Ok(()),
         Err(error) => Err(Error::Unavailable(format!("cannot start a database thread: {error}"))),
@@ -184,7 +209,7 @@ fn write_loop(mut tx: Tx, mut queue: mpsc::Receiver<WriteJob>, group: usize, wai
             // Harmless when the engine has rolled back already.
             let _ = sqlite(&mut tx).script("ROLLBACK");
         }
-        hooks.into_iter().for_each(|hook| hook());
+        run_hooks(hooks);
         answers.into_iter().for_each(|answer| answer(fate.clone()));
     }
 }
@@ -195,35 +220,48 @@ fn commit_group(
     queue: &mut mpsc::Receiver<WriteJob>,
     group: usize,
     waiting: &AtomicUsize,
-    answers: &mut Vec<Box<dyn FnOnce(Result<()>) + Send>>,
+    answers: &mut Vec<Answer>,
 ) -> Result<()> {
     let begun = sqlite(tx).script("BEGIN IMMEDIATE");
+    let mut fate = Ok(());
     let mut next = Some(first);
     while let Some(job) = next {
         waiting.fetch_sub(1, Ordering::Relaxed);
-        if begun.is_ok() {
-            answers.push(run_savepoint(tx, job)?);
-        } else {
-            // The group's fate is the answer; running the job outside a transaction only collects whom to tell.
-            answers.push(Box::new(move |_| drop(job)));
+        match &begun {
+            Ok(()) => fate = run_savepoint(tx, job, answers),
+            // Whoever waits already would only meet the same, one after the other.
+            Err(error) => answers.push(job(Err(error.clone())).answer),
         }
-        next = if answers.len() < group { queue.try_recv().ok() } else { None };
+        next = if fate.is_ok() && answers.len() < group { queue.try_recv().ok() } else { None };
     }
-    begun?;
-    sqlite(tx).script("COMMIT")
+    begun.and(fate).inspect_err(|_| sqlite(tx).hooks.clear())?;
+    sqlite(tx).script("COMMIT").inspect_err(|error| {
+        if error.is_refusal() {
+            sqlite(tx).hooks.clear();
+        }
+    })
 }
 
-fn run_savepoint(tx: &mut Tx, job: WriteJob) -> Result<Box<dyn FnOnce(Result<()>) + Send>> {
-    sqlite(tx).execute("SAVEPOINT request", &[])?;
+fn run_savepoint(tx: &mut Tx, job: WriteJob, answers: &mut Vec<Answer>) -> Result<()> {
+    sqlite(tx).failure = None;
+    if let Err(error) = sqlite(tx).execute("SAVEPOINT request", &[]) {
+        answers.push(job(Err(error.clone())).answer);
+        return Err(error);
+    }
     let hooks = sqlite(tx).hooks.len();
-    let outcome = job(tx);
+    let outcome = job(Ok(tx));
+    answers.push(outcome.answer);
     let tx = sqlite(tx);
+    if let (true, Some(failure)) = (tx.connection.is_autocommit(), &tx.failure) {
+        // A full disk and the like: the engine has rolled the whole group back, and why is the answer to all of it.
+        return Err(failure.clone());
+    }
     if !outcome.keep {
         tx.hooks.truncate(hooks);
         tx.execute("ROLLBACK TO request", &[])?;
     }
     tx.execute("RELEASE request", &[])?;
-    Ok(outcome.answer)
+    Ok(())
 }
 
 fn read_loop(mut tx: Tx, queue: &Mutex<mpsc::Receiver<ReadJob>>) {
@@ -243,27 +281,45 @@ fn sqlite(tx: &mut Tx) -> &mut SqliteTx {
     }
 }
 
+/// Writes a statement's parameters as SQLite numbers them, and leaves alone what is inside quotes or a comment.
+fn spell(text: &str) -> String {
+    let mut spelled = String::with_capacity(text.len());
+    let mut ends_with = None;
+    for letter in text.chars() {
+        match ends_with {
+            Some(end) if letter == end => ends_with = None,
+            Some(_) => {}
+            None if letter == '\'' || letter == '"' => ends_with = Some(letter),
+            None if letter == '-' && spelled.ends_with('-') => ends_with = Some('\n'),
+            None => {}
+        }
+        spelled.push(if letter == '$' && ends_with.is_none() { '?' } else { letter });
+    }
+    spelled
+}
+
 pub struct SqliteTx {
     connection: Connection,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) failure: Option<Error>,
     /// Each statement's text in SQLite's spelling: it numbers `?1` but only names `$1`.
     spelled: HashMap<&'static str, String>,
 }
 
 impl SqliteTx {
     fn new(connection: Connection) -> SqliteTx {
-        SqliteTx { connection, hooks: Vec::new(), spelled: HashMap::new() }
+        SqliteTx { connection, hooks: Vec::new(), failure: None, spelled: HashMap::new() }
     }
 
     pub(crate) fn execute(&mut self, text: &'static str, params: &[Value]) -> Result<u64> {
-        let spelled = self.spelled.entry(text).or_insert_with(|| text.replace('$', "?"));
+        let spelled = self.spelled.entry(text).or_insert_with(|| spell(text));
         let mut prepared = self.connection.prepare_cached(spelled)?;
         Ok(prepared.execute(rusqlite::params_from_iter(params))? as u64)
     }
 
     pub(crate) fn query(&mut self, text: &'static str, params: &[Value]) -> Result<Vec<Row>> {
         use rusqlite::types::ValueRef;
-        let spelled = self.spelled.entry(text).or_insert_with(|| text.replace('$', "?"));
+        let spelled = self.spelled.entry(text).or_insert_with(|| spell(text));
         let mut prepared = self.connection.prepare_cached(spelled)?;
         let width = prepared.column_count();
         let mut found = prepared.query(rusqlite::params_from_iter(params))?;
@@ -289,7 +345,7 @@ impl SqliteTx {
     }
 
     pub(crate) fn prepare(&mut self, text: &str) -> Result<()> {
-        self.connection.prepare(&text.replace('$', "?"))?;
+        self.connection.prepare(&spell(text))?;
         Ok(())
     }
 }

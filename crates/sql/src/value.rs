@@ -144,6 +144,7 @@ impl FromValue for Json {
         match value {
             Value::Json(json) => Ok(json),
             Value::Text(text) => serde_json::from_str(&text).or_else(|_| mismatch("json", &Value::Text(text))),
+            Value::Bytes(bytes) => serde_json::from_slice(&bytes).or_else(|_| mismatch("json", &Value::Bytes(bytes))),
             other => mismatch("json", &other),
         }
     }
@@ -199,6 +200,8 @@ impl rusqlite::ToSql for Value {
             Value::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
             Value::Uuid(id) => ToSqlOutput::Borrowed(ValueRef::Blob(id.as_bytes())),
             Value::Time(time) => ToSqlOutput::Borrowed(ValueRef::Integer(time.as_microsecond())),
+            // SQLite would take the text of a bare number for a number and store it as one, not always the same one.
+            Value::Json(json) if json.is_number() => ToSqlOutput::Owned(Owned::Blob(json.to_string().into_bytes())),
             Value::Json(json) => ToSqlOutput::Owned(Owned::Text(json.to_string())),
         })
     }

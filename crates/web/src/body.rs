@@ -67,7 +67,8 @@ impl Form {
     /// A text that must be there.
     pub fn text(&mut self, name: &'static str) -> String {
         match self.take(name) {
-            Some(Json::String(text)) => return text,
+            Some(Json::String(text)) if is_storable(&text) => return text,
+            Some(Json::String(_)) => self.refuse(name, "invalid", NO_NUL),
             Some(_) => self.refuse(name, "invalid_type", "must be a text"),
             None => self.refuse(name, "required", "is required"),
         }
@@ -77,7 +78,11 @@ impl Form {
     /// A text that may be missing.
     pub fn optional_text(&mut self, name: &'static str) -> Option<String> {
         match self.take(name)? {
-            Json::String(text) => Some(text),
+            Json::String(text) if is_storable(&text) => Some(text),
+            Json::String(_) => {
+                self.refuse(name, "invalid", NO_NUL);
+                None
+            }
             _ => {
                 self.refuse(name, "invalid_type", "must be a text");
                 None
@@ -147,6 +152,13 @@ impl Form {
         if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
     }
 }
+
+/// Whether both engines can hold a text, or look for it.
+fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+const NO_NUL: &str = "must not contain the character U+0000";
 
 /// `organization_id` for `organizationId`; an underscore stays and then never matches a field.
 fn snake(camel: &str) -> String {

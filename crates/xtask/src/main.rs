@@ -2,6 +2,7 @@
 //!
 //! Nothing of the product lives here, and no product crate is linked: what a command checks, it checks from the outside.
 
+mod bench;
 mod postgres;
 mod steps;
 
@@ -22,7 +23,7 @@ struct Arguments {
     command: Command,
 }
 
-#[derive(Subcommand, Clone, Copy)]
+#[derive(Subcommand, Clone)]
 enum Command {
     /// Checks formatting and lints, then runs every test on SQLite and on a throw-away PostgreSQL. What the build server runs.
     Test {
@@ -32,6 +33,8 @@ enum Command {
     },
     /// Runs the golden-file tests and lets them write what they found: review the difference before you commit it.
     Bless,
+    /// Measures the server and prints ratios.
+    Bench(bench::BenchArgs),
     /// Starts a throw-away PostgreSQL for single runs of `cargo test`; ends with Ctrl-C or the end of its input.
     Postgres,
 }
@@ -56,16 +59,16 @@ async fn main() -> ExitCode {
 async fn until_stopped(command: Command, mut interrupt: Signal, mut terminate: Signal) -> Result {
     tokio::select! {
         biased;
-        _ = interrupt.recv() => stopped(command),
-        _ = terminate.recv() => stopped(command),
-        outcome = run(command) => outcome,
+        _ = interrupt.recv() => stopped(&command),
+        _ = terminate.recv() => stopped(&command),
+        outcome = run(command.clone()) => outcome,
     }
 }
 
-fn stopped(command: Command) -> Result {
+fn stopped(command: &Command) -> Result {
     match command {
         Command::Postgres => Ok(()),
-        Command::Test { .. } | Command::Bless => Err("stopped by a signal before the end".into()),
+        Command::Test { .. } | Command::Bless | Command::Bench(_) => Err("stopped by a signal before the end".into()),
     }
 }
 
@@ -73,6 +76,7 @@ async fn run(command: Command) -> Result {
     match command {
         Command::Test { only } => steps::test(only).await,
         Command::Bless => steps::bless().await,
+        Command::Bench(arguments) => bench::run(arguments).await,
         Command::Postgres => postgres::serve().await,
     }
 }

@@ -19,7 +19,7 @@ pub enum Engine {
     Postgresql,
 }
 
-/// Writes each test twice: as `name::sqlite` and as `name::postgresql`.
+/// Writes each test twice: as `name::sqlite` and as `name::postgresql`. One that takes an `Engine` starts its servers itself.
 #[macro_export]
 macro_rules! on_both_engines {
     ($($(#[$meta:meta])* async fn $name:ident($server:ident: Server) $body:block)*) => {
@@ -36,6 +36,23 @@ macro_rules! on_both_engines {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgresql() {
                 test(Server::start(Engine::Postgresql, &[]).await).await;
+            }
+        })*
+    };
+    ($($(#[$meta:meta])* async fn $name:ident($engine:ident: Engine) $body:block)*) => {
+        $($(#[$meta])* mod $name {
+            use super::*;
+
+            async fn test($engine: Engine) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                test(Engine::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgresql() {
+                test(Engine::Postgresql).await;
             }
         })*
     };
@@ -115,22 +132,35 @@ impl Server {
 
     /// Signs a user in, bound to an organization or to none, and returns the access token.
     pub async fn sign_in(&self, email: &str, organization: Option<&str>) -> String {
+        self.sign_in_fully(email, organization).await.token
+    }
+
+    /// Signs a user in, bound to an organization or to none, and returns all that is handed out.
+    pub async fn sign_in_fully(&self, email: &str, organization: Option<&str>) -> SignedIn {
         let mut body = json!({"email": email, "password": PASSWORD});
         if let Some(organization) = organization {
             body["organization"] = organization.into();
         }
-        let answer = expect(self.request(Method::POST, "/api/auth/sign-in").json(&body), StatusCode::OK).await;
-        answer["access_token"].as_str().unwrap().to_owned()
+        let answer = self.request(Method::POST, "/api/auth/sign-in").json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let cookie = header(&answer, "set-cookie").split(';').next().unwrap().to_owned();
+        let body: Json = answer.json().await.unwrap();
+        SignedIn { token: body["access_token"].as_str().unwrap().to_owned(), cookie }
     }
 
     /// Makes an organization with its owner.
     pub async fn new_organization(&self) -> Organization {
         let owner = self.new_person().await;
+        self.found_organization(&owner).await
+    }
+
+    /// Makes an organization owned by this person.
+    pub async fn found_organization(&self, owner: &Person) -> Organization {
         let slug = format!("org-{}", uuid::Uuid::new_v4().simple());
         let body = json!({"name": "Test organization", "slug": &slug});
         let made =
             expect(self.request(Method::POST, "/api/organizations").bearer_auth(&owner.token).json(&body), StatusCode::CREATED).await;
-        Organization { id: made["id"].as_str().unwrap().to_owned(), slug, owner }
+        Organization { id: made["id"].as_str().unwrap().to_owned(), slug, owner: owner.clone() }
     }
 
     /// Makes a person a member by invitation and acceptance. Returns the person and the membership's id (a UUID).
@@ -187,6 +217,14 @@ impl Server {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
+}
+
+/// What a sign-in hands out.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    pub token: String,
+    /// Name and value, as they go into the header `Cookie`.
+    pub cookie: String,
 }
 
 /// A user and their access token.

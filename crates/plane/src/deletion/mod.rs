@@ -21,7 +21,8 @@ pub use rules::Root;
 pub use statements::all as all_statements;
 
 use crate::audit::{self, Note, actor_columns};
-use crate::{Cx, Error, FieldError, Result};
+use crate::fields::Check;
+use crate::{Cx, Error, Result};
 use statements::Plan;
 
 /// Rows up to which a deletion is done at once, in the transaction that orders it.
@@ -45,12 +46,9 @@ pub struct Order {
 /// Checks the reason of a deletion.
 ///
 /// # Errors
-/// [`Error::Invalid`] when it is longer than 500 characters.
+/// [`Error::Invalid`] when it is longer than 500 characters or has control characters.
 pub fn check_reason(reason: Option<&str>) -> Result<()> {
-    match reason.filter(|reason| reason.chars().count() > 500) {
-        Some(_) => Err(FieldError::new("reason", "too_long", "must have 500 characters at the most").into()),
-        None => Ok(()),
-    }
+    Check::new().optional("reason", reason, 0..=500).finish()
 }
 
 /// Deletes a subject whose row the caller has locked: the one choke point of every deletion.

@@ -155,12 +155,14 @@ impl Gate {
         (Gate { arrived: Mutex::new(Some(sender)), opened: Mutex::new(opened) }, Door { arrived, _open: open })
     }
 
-    /// Blocks the thread, which is allowed inside a transaction on either engine; awaiting is not.
+    /// Blocks the thread, because awaiting is not allowed inside a transaction of the embedded engine.
     pub(crate) fn pass(&self) {
         if let Some(arrived) = self.arrived.lock().unwrap().take() {
             let _ = arrived.send(());
         }
-        let _ = self.opened.lock().unwrap().recv();
+        let opened = self.opened.lock().unwrap();
+        // Of the runtime's threads one may be the one that watches the sockets, so it has to know.
+        let _ = tokio::task::block_in_place(|| opened.recv());
     }
 }
 

@@ -22,7 +22,7 @@ on_both_engines!(
     a_column_is_not_read_as_another_type,
     a_row_ends_after_its_last_column,
     parameters_are_bound_by_their_number,
-    a_dollar_inside_quotes_is_no_parameter,
+    a_dollar_inside_quotes_or_a_comment_is_no_parameter,
 );
 
 const TABLE: Statement =
@@ -153,15 +153,18 @@ async fn a_row_ends_after_its_last_column(database: Database) -> Result<()> {
 async fn parameters_are_bound_by_their_number(database: Database) -> Result<()> {
     run(&database, TABLE, &[]).await?;
     run(&database, sql!("INSERT INTO kinds (words, number, flag) VALUES ($2, $1, $3)"), params![7, "seven", true]).await?;
-    let twice = sql!("UPDATE kinds SET number = number + $1 WHERE words = $2 AND number < $1 + $1 AND flag = $3");
+    let twice = sql!("UPDATE kinds SET number = number + $1 WHERE words = $2 AND number <> $1 AND flag = $3");
     assert_eq!(run(&database, twice, params![5, "seven", true]).await?, 1);
     assert_eq!(one::<i64>(&database, sql!("SELECT number FROM kinds")).await?, 12);
     Ok(())
 }
 
-async fn a_dollar_inside_quotes_is_no_parameter(database: Database) -> Result<()> {
+async fn a_dollar_inside_quotes_or_a_comment_is_no_parameter(database: Database) -> Result<()> {
     run(&database, sql!("CREATE TABLE prices (\"in_$1\" text NOT NULL)"), &[]).await?;
     run(&database, sql!("INSERT INTO prices (\"in_$1\") VALUES ('it''s $1 and ' || $1)"), params!["more"]).await?;
     assert_eq!(one::<String>(&database, sql!("SELECT \"in_$1\" FROM prices")).await?, "it's $1 and more");
+    let commented = sql!("UPDATE prices -- isn't $1, it's the second\nSET \"in_$1\" = $2 WHERE $1 = 'it''s $1'");
+    assert_eq!(run(&database, commented, params!["it's $1", "changed"]).await?, 1);
+    assert_eq!(one::<String>(&database, sql!("SELECT \"in_$1\" FROM prices")).await?, "changed");
     Ok(())
 }

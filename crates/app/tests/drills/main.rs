@@ -1,0 +1,15 @@
+//! Drills: what must hold while everything happens at once and the process is killed in the middle, on both engines.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a drill that cannot go on stops; it says what it did"
+)]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the drills need a part of what the black-box tests share")]
+mod support;
+
+mod chance;
+mod revocation;

@@ -1,0 +1,44 @@
+//! `cargo xtask bench`: what the server is worth, measured against itself in interleaved rounds. Ratios count: machines differ.
+
+mod contests;
+mod load;
+mod server;
+
+use clap::{Args, ValueEnum};
+
+use crate::Result;
+use crate::postgres::Cluster;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Contest {
+    /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
+    GroupCommit,
+    /// Deleting an organization of many rows against deleting an empty one, on each engine.
+    Size,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct BenchArgs {
+    /// Smaller loads: 2 minutes at the most, for a look.
+    #[arg(long)]
+    quick: bool,
+    /// One contest alone.
+    #[arg(long, value_name = "NAME")]
+    only: Option<Contest>,
+}
+
+pub(crate) async fn run(arguments: BenchArgs) -> Result {
+    server::build()?;
+    let wanted = |contest| arguments.only.is_none_or(|only| only == contest);
+    if wanted(Contest::GroupCommit) {
+        contests::group_commit(if arguments.quick { 2 } else { 5 }).await?;
+    }
+    if wanted(Contest::Size) {
+        let (customers, rounds) = if arguments.quick { (10_000, 1) } else { (100_000, 3) };
+        contests::size(None, customers, rounds).await?;
+        let cluster = Cluster::start()?;
+        contests::size(Some(&cluster.url()), customers, rounds).await?;
+    }
+    Ok(())
+}
