@@ -5,7 +5,7 @@
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use crate::cx::{Actor, Cx};
+use crate::cx::Cx;
 use crate::ids::OrganizationRef;
 use crate::liveness::Membership;
 use crate::policy::{self, Action, Verdict};
@@ -111,12 +111,7 @@ pub async fn find(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
 }
 
 fn judge(cx: &Cx, organization: Uuid, membership: Option<Membership>, action: Action) -> Result<Tenant> {
-    if let Actor::User(principal) = &cx.actor
-        && let Some(scopes) = &principal.scopes
-        && !policy::covers(scopes, action.scope())
-    {
-        return Err(Error::Forbidden(format!("Access denied. This credential lacks the scope {}.", action.scope())));
-    }
+    cx.principal()?.needs(action.scope())?;
     let verdict = match membership {
         Some(membership) => policy::decide(membership.role, action),
         None if policy::operator_may(action) => Verdict::Yes,

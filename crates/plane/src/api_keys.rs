@@ -21,7 +21,7 @@ const BODY_LENGTH: usize = 32;
 const CHECKSUM_LENGTH: usize = 8;
 const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// What a key may do whose maker did not say.
-const DEFAULT_SCOPES: [&str; 3] = ["read:organization", "read:members", "read:customers"];
+const DEFAULT_SCOPES: [&str; 4] = ["read:user", "read:organization", "read:members", "read:customers"];
 
 /// What a key is for, which shows in its prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct NewApiKey {
     pub name: String,
     /// Up to 200 characters.
     pub description: Option<String>,
-    /// What it may be used for; reading organization, members and customers if missing.
+    /// What it may be used for; reading its maker, organization, members and customers if missing.
     pub scopes: Option<Vec<String>>,
     /// When it ends by itself; in the future.
     pub expires_at: Option<Timestamp>,

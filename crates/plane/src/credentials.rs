@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
 use crate::liveness::Fingerprint;
-use crate::{Error, Result, api_keys};
+use crate::{Error, Result, api_keys, policy};
 
 /// What came with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,16 @@ impl Principal {
     /// Everything whose end is the end of this credential.
     pub(crate) fn subjects(&self) -> Vec<Uuid> {
         [Some(self.credential), Some(self.user), self.organization, self.member].into_iter().flatten().collect()
+    }
+
+    /// Fails when the credential is limited to scopes that do not cover this one.
+    pub(crate) fn needs(&self, scope: &str) -> Result<()> {
+        match &self.scopes {
+            Some(scopes) if !policy::covers(scopes, scope) => {
+                Err(Error::Forbidden(format!("Access denied. This credential lacks the scope {scope}.")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

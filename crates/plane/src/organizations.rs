@@ -102,9 +102,10 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<Organization
 /// Lists the organizations of the signed-in user.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`].
+/// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope.
 pub async fn list_mine(cx: &Cx, request: PageRequest) -> Result<Page<Organization>> {
     let principal = cx.principal()?;
+    principal.needs(Action::ReadOrganization.scope())?;
     cx.read((principal.user, principal.organization, request), |_, tx, (user, bound, request)| {
         Box::pin(async move {
             let statement = sql!(

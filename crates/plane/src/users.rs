@@ -57,9 +57,11 @@ pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
 /// The signed-in user.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`].
+/// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope: one that was published must not tell who made it.
 pub async fn me(cx: &Cx) -> Result<User> {
-    cx.read(cx.principal()?.user, |_, tx, id| {
+    let principal = cx.principal()?;
+    principal.needs("read:user")?;
+    cx.read(principal.user, |_, tx, id| {
         Box::pin(async move {
             let statement = sql!("SELECT id, email, name FROM users WHERE id = $1");
             let mut row = tx.query_opt(statement, params![*id]).await?.ok_or(Error::Unauthenticated)?;

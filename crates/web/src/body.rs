@@ -75,6 +75,14 @@ impl Form {
         String::new()
     }
 
+    /// A text that must be there, in OAuth's spelling (RFC 6749) as well as in the surface's: answers to a sign-in are in OAuth's.
+    pub fn oauth_text(&mut self, name: &'static str) -> String {
+        if let Some(value) = self.fields.remove(name) {
+            self.fields.insert(self.dialect.name(name), value);
+        }
+        self.text(name)
+    }
+
     /// A text that may be missing.
     pub fn optional_text(&mut self, name: &'static str) -> Option<String> {
         match self.take(name)? {

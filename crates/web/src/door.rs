@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequestParts, Path, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
@@ -113,7 +113,12 @@ async fn sign_in(guest: &Cx, method: &Method, headers: &HeaderMap) -> Result<Cx>
 
 /// The credential of a request. One that says who it is in a header is not somebody else because of a cookie.
 fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
+    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    if let Some(value) = authorizations.next() {
+        // Of two it is anybody's guess which one a proxy before this server looked at.
+        if authorizations.next().is_some() {
+            return None;
+        }
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         return scheme.eq_ignore_ascii_case("bearer").then_some(Presented::Bearer(token.trim()));
     }
@@ -171,7 +176,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Door {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Door, Failure> {
         let visit = visit(parts)?;
         if let (Err(Error::Unauthenticated), &Method::DELETE) = (&visit.signed, &parts.method) {
-            tracing::warn!(request_id = %visit.guest.request_id, path = %parts.uri.path(), "a deletion was tried without a good credential");
+            // Inside a surface the address has lost its beginning.
+            let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |uri| uri.path());
+            tracing::warn!(request_id = %visit.guest.request_id, path, "a deletion was tried without a good credential");
         }
         Ok(Door { cx: visit.signed?, dialect: visit.dialect, query: visit.query, organization: visit.organization })
     }

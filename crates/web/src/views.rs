@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use plane::api_keys::ApiKey;
 use plane::audit::Entry;
+use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
 use plane::deletion::Deletion;
 use plane::dependants::Dependant;
@@ -138,6 +139,18 @@ pub(crate) fn dependant(dialect: &Dialect, dependant: Dependant) -> Json {
 
 pub(crate) fn api_key(dialect: &Dialect, key: ApiKey) -> Json {
     dialect.object(api_key_fields(dialect, key))
+}
+
+/// The key that a request came with, null for one that came without.
+pub(crate) fn own_api_key(dialect: &Dialect, principal: &Principal) -> Json {
+    match (principal.kind, &principal.scopes) {
+        (CredentialKind::ApiKey, Some(scopes)) => dialect.object(vec![
+            ("id", dialect.id(principal.credential)),
+            ("scopes", scopes.clone().into()),
+            ("expires_at", principal.expires_at.map_or(Json::Null, time)),
+        ]),
+        _ => Json::Null,
+    }
 }
 
 pub(crate) fn new_api_key(dialect: &Dialect, created: ApiKey, secret: String) -> Json {

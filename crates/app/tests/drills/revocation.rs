@@ -2,6 +2,7 @@
 //! and nobody else is refused meanwhile. More than ten thousand requests race with deletions on each engine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header};
@@ -14,17 +15,19 @@ use crate::support::{Engine, Organization, Server, SignedIn, short};
 
 /// Requests that each of the three drills makes at the least.
 const RACED: usize = 3_500;
+/// Deletions that they race with at the least.
+const ROUNDS: u64 = 8;
 /// Requests that each caller begins after the deletion's answer.
 const CALLS_AFTER: usize = 15;
-/// Keys that are presented for the first time while the deletion goes on: these are read from the database, not from memory.
-const FRESH_KEYS: usize = 40;
+/// Keys of one round that are presented for the first time about when the deletion goes on: read from the database, not from memory.
+const FRESH_KEYS: usize = 120;
 
 on_both_engines! {
     async fn no_request_begun_after_an_organization_was_deleted_is_accepted(server: Server) {
         let owner = server.new_person().await;
         let elsewhere = server.new_organization().await;
         let mut raced = Raced::default();
-        while raced.requests < RACED {
+        while raced.requests < RACED || raced.rounds < ROUNDS {
             let doomed = server.found_organization(&owner).await;
             let home = server.found_organization(&owner).await;
             let (admin, _) = server.new_member(&doomed, "admin").await;
@@ -39,12 +42,11 @@ on_both_engines! {
                 Caller::doomed("cookie", cookie(&unbound), inside(&doomed, "/members")),
                 Caller::doomed("bound cookie", cookie(&bound), "/account/api/v1/whoami".into()),
                 Caller::doomed("admin's token", bearer(&admin.token), format!("/account/api/v1/organizations/{}", short(&doomed.id))),
-                Caller::fresh_keys(&server, &doomed, &owner.token).await,
                 Caller::neighbour("same person's profile", bearer(&owner.token), "/api/users/me".into()),
                 Caller::neighbour("same person elsewhere", bearer(&owner.token), inside(&home, "")),
                 Caller::neighbour("stranger", bearer(&elsewhere.owner.token), inside(&elsewhere, "")),
             ];
-            callers.extend(callers[..3].to_vec());
+            callers.extend(Caller::fresh_keys(&server, &doomed, &owner.token).await);
             let path = match raced.rounds % 2 {
                 0 => inside(&doomed, ""),
                 _ => format!("/account/api/v1/organizations/{}", short(&doomed.id)),
@@ -61,7 +63,7 @@ on_both_engines! {
         server.add_member(&elsewhere, &person, "viewer").await;
         let (_, stays) = server.new_api_key(&organization, &organization.owner.token, &["read:organization"]).await;
         let mut raced = Raced::default();
-        while raced.requests < RACED {
+        while raced.requests < RACED || raced.rounds < ROUNDS {
             let member = server.add_member(&organization, &person, "admin").await;
             let (bound, unbound) = sign_in_twice(&server, &person.email, &organization).await;
             let mut callers = vec![
@@ -71,13 +73,12 @@ on_both_engines! {
                 Caller::doomed("bound token inside", bearer(&bound.token), inside(&organization, "/api-keys")),
                 Caller::doomed("cookie", cookie(&unbound), inside(&organization, "/customers")),
                 Caller::doomed("bound cookie", cookie(&bound), "/account/api/v1/whoami".into()),
-                Caller::fresh_keys(&server, &organization, &person.token).await,
                 Caller::neighbour("same person's profile", bearer(&person.token), "/api/users/me".into()),
                 Caller::neighbour("same person elsewhere", bearer(&person.token), inside(&elsewhere, "")),
                 Caller::neighbour("owner", bearer(&organization.owner.token), inside(&organization, "")),
                 Caller::neighbour("owner's key", key(&stays), inside(&organization, "")),
             ];
-            callers.extend(callers[..3].to_vec());
+            callers.extend(Caller::fresh_keys(&server, &organization, &person.token).await);
             let path = inside(&organization, &format!("/members/{member}"));
             let by = if raced.rounds % 2 == 0 { &organization.owner.token } else { &person.token };
             raced.race(&server, callers, server.request(Method::DELETE, &path).bearer_auth(by)).await;
@@ -92,7 +93,7 @@ on_both_engines! {
         let scopes = ["read:organization", "read:members", "read:customers", "write:organization"];
         let (_, stays) = server.new_api_key(&organization, owner, &scopes).await;
         let mut raced = Raced::default();
-        while raced.requests < RACED {
+        while raced.requests < RACED || raced.rounds < ROUNDS {
             let (id, secret) = server.new_api_key(&organization, owner, &scopes).await;
             let mut callers = vec![
                 Caller::doomed("key on the profile", key(&secret), inside(&organization, "")),
@@ -142,38 +143,59 @@ fn key(secret: &str) -> Credential {
 struct Caller {
     label: &'static str,
     is_doomed: bool,
-    /// Taken in turn.
-    credentials: Arc<Vec<Credential>>,
+    credentials: Arc<Pool>,
     path: String,
+}
+
+/// Credentials that are presented one after the other, and after the deletion's answer backwards: those that were being read from the
+/// database while it committed come first.
+struct Pool {
+    credentials: Vec<Credential>,
+    next: AtomicUsize,
+}
+
+impl Pool {
+    fn of(credentials: Vec<Credential>) -> Arc<Pool> {
+        let next = AtomicUsize::new(credentials.len());
+        Arc::new(Pool { credentials, next })
+    }
+
+    fn next(&self, backwards: bool) -> &Credential {
+        let place = match backwards {
+            false => self.next.fetch_add(1, Ordering::Relaxed),
+            true => self.next.fetch_sub(1, Ordering::Relaxed).wrapping_sub(1),
+        };
+        &self.credentials[place % self.credentials.len()]
+    }
 }
 
 impl Caller {
     fn doomed(label: &'static str, credential: Credential, path: String) -> Caller {
-        Caller { label, is_doomed: true, credentials: Arc::new(vec![credential]), path }
+        Caller { label, is_doomed: true, credentials: Pool::of(vec![credential]), path }
     }
 
     fn neighbour(label: &'static str, credential: Credential, path: String) -> Caller {
-        Caller { label, is_doomed: false, credentials: Arc::new(vec![credential]), path }
+        Caller { label, is_doomed: false, credentials: Pool::of(vec![credential]), path }
     }
 
-    /// A doomed caller with many keys.
-    async fn fresh_keys(server: &Server, organization: &Organization, token: &str) -> Caller {
-        let mut credentials = Vec::new();
-        for _ in 0..FRESH_KEYS {
-            credentials.push(key(&server.new_api_key(organization, token, &["read:organization"]).await.1));
-        }
-        Caller { label: "a fresh key", is_doomed: true, credentials: Arc::new(credentials), path: inside(organization, "") }
+    /// Doomed callers who share many keys, so that some of these are presented for the first time while the deletion goes on.
+    async fn fresh_keys(server: &Server, organization: &Organization, token: &str) -> Vec<Caller> {
+        let making = (0..FRESH_KEYS).map(|_| server.new_api_key(organization, token, &["read:user"]));
+        let credentials = futures_util::future::join_all(making).await.iter().map(|(_, secret)| key(secret)).collect();
+        // An address inside the organization would look for the membership as well: here nothing but the key decides.
+        let path = "/api/users/me".to_owned();
+        let caller = Caller { label: "a fresh key", is_doomed: true, credentials: Pool::of(credentials), path };
+        vec![caller; 6]
     }
 
     /// Calls until enough calls have begun after the deletion's answer.
     async fn call(self, client: Client, url: String, count: watch::Sender<usize>, answered: watch::Receiver<bool>) -> (Caller, Vec<Seen>) {
         let mut seen = Vec::new();
         let mut after = 0;
-        for (name, value) in self.credentials.iter().cycle() {
-            if after == CALLS_AFTER {
-                break;
-            }
-            after += usize::from(*answered.borrow());
+        while after < CALLS_AFTER {
+            let is_after = *answered.borrow();
+            after += usize::from(is_after);
+            let (name, value) = self.credentials.next(is_after);
             let request = client.get(format!("{url}{}", self.path)).header(name, value);
             let begun = Instant::now();
             let status = request.send().await.unwrap().status();
@@ -255,6 +277,6 @@ impl Raced {
             "{engine:?}: {requests} requests raced with {rounds} deletions of {what}; of the doomed credentials' {accepted_before} were \
              accepted before, {overlapping} overlapped and {refused_after} were refused after the answer"
         );
-        assert!(*overlapping > 0 && *refused_after > 1_000, "the race was none");
+        assert!(*accepted_before > 0 && *overlapping > 0, "the race was none");
     }
 }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod deletions;
 mod seeds;
 mod smoke;
 mod tools;

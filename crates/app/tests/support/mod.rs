@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// Everybody's password in these tests.
@@ -97,6 +97,25 @@ impl Server {
     pub async fn start_again(&mut self) {
         let (child, url, greeting) = launch(&self.folder, self.database_url.as_deref(), &self.arguments, "127.0.0.1:0").await;
         (self.child, self.url, self.greeting) = (child, url, greeting);
+    }
+
+    /// Makes an operator with the binary's own command and signs them in. The embedded database has one process at a time, so the server is
+    /// stopped for it and started again: tokens from before are of another address and no longer good.
+    pub async fn new_operator(&mut self) -> Person {
+        self.kill().await;
+        let email = format!("operator{}@example.com", self.people.fetch_add(1, Ordering::Relaxed));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
+        command.args(["add-operator", "--email", &email, "--data"]).arg(self.folder.path().join("data"));
+        command.env_remove("FREEHOLD_DATABASE_URL").stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
+        if let Some(url) = &self.database_url {
+            command.env("FREEHOLD_DATABASE_URL", url);
+        }
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes()).await.unwrap();
+        assert!(child.wait().await.unwrap().success());
+        self.start_again().await;
+        let token = self.sign_in(&email, None).await;
+        Person { email, token }
     }
 
     /// The process, for signals.

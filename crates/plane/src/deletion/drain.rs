@@ -39,6 +39,8 @@ struct Held {
 /// What one batch came to.
 enum Outcome {
     More,
+    /// The next batch is of another table, whose rows may cost more than this one's.
+    NextTable,
     Sealed,
     /// Somebody else holds the deletion now.
     Fenced,
@@ -80,22 +82,22 @@ pub async fn work_a_turn(plane: &Arc<Plane>, size: &mut i64) -> Result<bool> {
         let input = (held.clone(), *size, micros(last_batch));
         let batch = job(plane).write(input, |cx, tx, (held, size, last)| Box::pin(advance(cx, tx, held, *size, *last))).await;
         last_batch = watch.elapsed();
+        tracing::debug!(deletion = %held.id, micros = micros(last_batch), "transaction");
         match batch {
-            Ok(Outcome::More) if turn.elapsed() < TURN => {}
-            Ok(Outcome::More) => return release(&cx, &held, micros(last_batch), None).await.map(|()| true),
-            Ok(Outcome::Sealed | Outcome::Fenced) => return Ok(true),
+            Ok(Outcome::NextTable) => *size = FIRST_SIZE,
+            Ok(Outcome::More) if last_batch > TARGET => *size = (*size / 2).max(LEAST_SIZE),
+            Ok(Outcome::More) if last_batch < TARGET / 2 => *size = (*size * 2).min(MOST_SIZE),
+            Ok(Outcome::More) => {}
+            Ok(Outcome::Sealed) => return release(&cx, &held, micros(last_batch), None).await.map(|()| true),
+            Ok(Outcome::Fenced) => return Ok(true),
             Err(error) => {
                 release(&cx, &held, 0, Some(error.to_string())).await?;
                 return Err(error);
             }
         }
-        *size = if last_batch > TARGET {
-            (*size / 2).max(LEAST_SIZE)
-        } else if last_batch < TARGET / 2 {
-            (*size * 2).min(MOST_SIZE)
-        } else {
-            *size
-        };
+        if turn.elapsed() >= TURN {
+            return release(&cx, &held, micros(last_batch), None).await.map(|()| true);
+        }
         if plane.db.is_busy() {
             tokio::time::sleep(last_batch).await;
         }
@@ -142,9 +144,10 @@ async fn advance(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64) 
     let cursor = cursor.map_or_else(|| Ok(step.start()), cursor_from_json)?;
     let (touched, next) = step.advance(tx, held.organization, held.subject, &cursor, size).await?;
     let counts = add(counts, step.table, touched);
-    let stage = if next.is_some() { stage } else { stage + 1 };
+    let (stage, outcome) = if next.is_some() { (stage, Outcome::More) } else { (stage + 1, Outcome::NextTable) };
     progress(tx, held, stage, next.as_ref(), &counts).await?;
-    Ok(Outcome::More)
+    tracing::debug!(deletion = %held.id, table = step.table, rows = touched, asked = size, "batch");
+    Ok(outcome)
 }
 
 /// Seals, or goes back to the first step when the sweep finds what was added behind the drain's back.
@@ -152,7 +155,7 @@ async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
     if !held.plan.is_swept(tx, held.organization, held.subject).await? {
         let again = sql!("UPDATE deletions SET stage = 0, cursor = NULL WHERE organization_id = $1 AND id = $2");
         tx.execute(again, params![held.organization, held.id]).await?;
-        return Ok(Outcome::More);
+        return Ok(Outcome::NextTable);
     }
     held.plan.erase_root(tx, held.organization, held.subject).await?;
     let seal = sql!(
@@ -179,13 +182,14 @@ fn add(counts: Json, table: &str, rows: i64) -> Json {
     Json::Object(counts)
 }
 
+/// Lets go of a deletion, unless somebody else holds it by now.
 async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, waiting_for: Option<String>) -> Result<()> {
     cx.write((held.clone(), last_batch, waiting_for), |_, tx, (held, last_batch, waiting_for)| {
         Box::pin(async move {
             let statement = sql!(
                 "UPDATE deletions SET lease_until = NULL, waiting_for = $4,
                         longest_batch_us = CASE WHEN longest_batch_us < $5 THEN $5 ELSE longest_batch_us END
-                 WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'draining'"
+                 WHERE organization_id = $1 AND id = $2 AND fence = $3"
             );
             tx.execute(statement, params![held.organization, held.id, held.fence, waiting_for.as_deref(), *last_batch]).await?;
             Ok(())

@@ -51,14 +51,16 @@ pub struct Deletion {
     pub sealed_at: Option<Timestamp>,
 }
 
-/// Reads a deletion: for owners and admins of its organization, the one who ordered it, and operators.
+/// Reads a deletion: for owners and admins of its organization, the one who ordered it, and operators. A credential of one organization is a
+/// stranger to the deletions of every other.
 ///
 /// # Errors
 /// [`Error::NotFound`] for everybody else.
 pub async fn get(cx: &Cx, id: Uuid) -> Result<Deletion> {
     let principal = cx.principal()?.clone();
     let deletion = cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await?.ok_or(Error::NotFound("Deletion"))?;
-    if principal.is_operator || deletion.actor_id == Some(principal.user) {
+    let is_good_here = principal.organization.is_none_or(|own| own == deletion.organization);
+    if principal.is_operator || (is_good_here && deletion.actor_id == Some(principal.user)) {
         return Ok(deletion);
     }
     match enter(cx, &OrganizationRef::Id(deletion.organization), Action::ReadDeletions).await {

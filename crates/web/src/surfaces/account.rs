@@ -36,6 +36,7 @@ async fn whoami(door: Door) -> Answer {
         ("email", user.email.into()),
         ("organizations", organizations.into()),
         ("metadata", json!({})),
+        ("api_key", views::own_api_key(door.dialect, door.cx.principal()?)),
     ];
     Ok(views::answer(StatusCode::OK, door.dialect.object(body)))
 }

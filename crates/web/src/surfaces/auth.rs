@@ -30,7 +30,7 @@ pub(super) async fn sign_in(guest: Guest, mut form: Form) -> Answer {
 }
 
 pub(super) async fn refresh(guest: Guest, mut form: Form) -> Answer {
-    let token = form.text("refresh_token");
+    let token = form.oauth_text("refresh_token");
     form.finish()?;
     let signed_in = sessions::refresh(&guest.cx, &token).await?;
     Ok(views::signed_in(&signed_in, is_https(&guest.cx)))

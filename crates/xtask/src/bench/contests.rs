@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::load::{ROWS_A_CUSTOMER, fill};
+use super::load::{ROWS_A_CUSTOMER, contents, fill};
 use super::server::{Server, words};
 use crate::Result;
 
@@ -69,6 +69,9 @@ pub(super) async fn size(database_url: Option<&str>, customers: u64, rounds: usi
     let server = Arc::new(Server::start(database_url, &[]).await?);
     let neighbour = server.new_organization("neighbour").await?;
     fill(&server, database_url, &neighbour, 1_000).await?;
+    let bystander = server.new_organization("bystander").await?;
+    fill(&server, database_url, &bystander, 1_000).await?;
+    let before = contents(&server, database_url, &bystander).await?;
     let (mut empty, mut large) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         let big = server.new_organization(&format!("large-{round}")).await?;
@@ -106,7 +109,15 @@ pub(super) async fn size(database_url: Option<&str>, customers: u64, rounds: usi
         if touched < rows {
             return Err(format!("{rows} rows were put in and only {touched} were touched"));
         }
+        let left = contents(&server, database_url, &big).await?.len();
+        if left > 0 {
+            return Err(format!("{left} rows are left of a sealed organization"));
+        }
+        if contents(&server, database_url, &bystander).await? != before {
+            return Err("another organization's rows have changed".into());
+        }
     }
+    println!("no row left of any; the {} rows of a bystander are the same to the byte", before.len());
     let (p99, most) = (percentile(&mut empty, 99), percentile(&mut large, 100));
     println!(
         "answers: empty median {:.1} ms, p99 {:.1} ms (of {}); {rows} rows median {:.1} ms, max {:.1} ms (of {}); max against p99 {:.2}",

@@ -1,6 +1,7 @@
 //! Fills an organization with customers and what they own, straight in the database: a million rows through the API would take all day.
 
 use rusqlite::Connection;
+use rusqlite::types::Value;
 use tokio_postgres::NoTls;
 
 use super::server::{Server, words};
@@ -76,3 +77,60 @@ pub(super) async fn fill(server: &Server, database_url: Option<&str>, organizati
         }
     }
 }
+
+/// Every row of an organization in every table, as text in a fixed order; the organization's own row too.
+pub(super) async fn contents(server: &Server, database_url: Option<&str>, organization: &str) -> Result<Vec<String>> {
+    let tables: Vec<(String, &str)> = TENANT_TABLES
+        .iter()
+        .map(|table| (format!("SELECT * FROM {table} WHERE organization_id = {{organization}}"), *table))
+        .chain([("SELECT * FROM organizations WHERE id = {organization}".to_owned(), "organizations")])
+        .collect();
+    let mut rows = Vec::new();
+    match database_url {
+        Some(url) => {
+            let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(words)?;
+            let connection = tokio::spawn(connection);
+            for (query, table) in tables {
+                let query = query
+                    .replace("{organization}", &format!("'{organization}'::uuid"))
+                    .replace('*', "found::text")
+                    .replace(table, &format!("{table} AS found"));
+                for row in client.query(&query, &[]).await.map_err(words)? {
+                    rows.push(format!("{table}: {}", row.get::<_, String>(0)));
+                }
+            }
+            drop(client);
+            connection.await.map_err(words)?.map_err(words)?;
+        }
+        None => {
+            let connection = Connection::open(server.folder.path().join("freehold.db")).map_err(words)?;
+            let blob = format!("x'{}'", organization.replace('-', ""));
+            for (query, table) in tables {
+                let mut prepared = connection.prepare(&query.replace("{organization}", &blob)).map_err(words)?;
+                let width = prepared.column_count();
+                let mut found = prepared.query([]).map_err(words)?;
+                while let Some(row) = found.next().map_err(words)? {
+                    let columns =
+                        (0..width).map(|column| row.get::<_, Value>(column)).collect::<rusqlite::Result<Vec<_>>>().map_err(words)?;
+                    rows.push(format!("{table}: {columns:?}"));
+                }
+            }
+        }
+    }
+    rows.sort();
+    Ok(rows)
+}
+
+/// The tables whose rows must all be gone when their organization is.
+const TENANT_TABLES: [&str; 10] = [
+    "activity_entries",
+    "api_keys",
+    "customer_sessions",
+    "customers",
+    "devices",
+    "invitations",
+    "members",
+    "sessions",
+    "subscriptions",
+    "transactions",
+];

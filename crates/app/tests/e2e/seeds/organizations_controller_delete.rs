@@ -107,7 +107,7 @@ on_both_engines! {
 
     async fn an_id_that_cannot_be_one_is_400(server: Server) {
         let person = server.new_person().await;
-        for id in ["ab", "Not-A-Slug", "zzzzzzzzzzzzzzzzzzzzzz", "a_b"] {
+        for id in ["ab", "Not-A-Slug", "a_b"] {
             let request = server.request(Method::DELETE, &format!("/api/organizations/{id}")).bearer_auth(&person.token);
             let body = refused(request, StatusCode::BAD_REQUEST).await;
             assert_eq!(body["errors"][0]["field"], "id");

@@ -1,0 +1,8 @@
+//! What a deletion does: who loses access at once, what goes and what is kept, what stands in its way, and what is written down about it.
+
+mod access;
+mod audit;
+mod guards;
+mod owners;
+mod records;
+mod retention;
