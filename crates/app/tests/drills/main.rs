@@ -11,5 +11,8 @@
 #[expect(dead_code, reason = "the drills need a part of what the black-box tests share")]
 mod support;
 
+mod bulk;
 mod chance;
+mod crash;
 mod revocation;
+mod store;

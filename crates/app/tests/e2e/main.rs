@@ -4,7 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod deletions;
+mod identity;
 mod seeds;
 mod smoke;
 mod tools;

@@ -23,6 +23,20 @@ pub async fn refused(request: RequestBuilder, status: StatusCode) -> Json {
     check_refusal(answer, status, url.path(), &format!("http://localhost:{}", url.port().unwrap())).await
 }
 
+/// Sends a request that may be refused with any 4xx, as long as it is in the surface's documented form, and returns which.
+pub async fn refused_somehow(request: RequestBuilder) -> (StatusCode, Json) {
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let url = request.url().clone();
+    let answer = client.execute(request).await.unwrap();
+    let status = answer.status();
+    if !status.is_client_error() {
+        panic!("{url} was answered with {status}: {}", answer.text().await.unwrap());
+    }
+    let body = check_refusal(answer, status, url.path(), &format!("http://localhost:{}", url.port().unwrap())).await;
+    (status, body)
+}
+
 /// The form of every refusal: RFC 9457, with the members that the surface's clients look for besides.
 async fn check_refusal(answer: Response, status: StatusCode, path: &str, public_url: &str) -> Json {
     let request_id = header(&answer, "x-request-id").to_owned();

@@ -127,7 +127,7 @@ impl Plan {
 
 impl Step {
     fn generate(rule: &Rule) -> Step {
-        let (table, ties, walk) = (rule.table, tied(rule), rule.walk.join(", "));
+        let (table, ties, undone, walk) = (rule.table, tied(rule), undone(rule), rule.walk.join(", "));
         let first = rule.by.len() + 1;
         let places = |from: usize| (from..from + rule.walk.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
         let (from, to) = (places(first), places(first + rule.walk.len()));
@@ -146,9 +146,9 @@ impl Step {
                 "SELECT {walk} FROM {table} WHERE {ties} AND ({walk}) > ({from}) ORDER BY {walk} LIMIT 1 OFFSET ${}",
                 first + rule.walk.len()
             )),
-            up_to: Statement::generated(format!("{verb} WHERE {ties} AND ({walk}) > ({from}) AND ({walk}) <= ({to})")),
-            rest: Statement::generated(format!("{verb} WHERE {ties} AND ({walk}) > ({from})")),
-            all: Statement::generated(format!("{verb} WHERE {ties}")),
+            up_to: Statement::generated(format!("{verb} WHERE {ties}{undone} AND ({walk}) > ({from}) AND ({walk}) <= ({to})")),
+            rest: Statement::generated(format!("{verb} WHERE {ties}{undone} AND ({walk}) > ({from})")),
+            all: Statement::generated(format!("{verb} WHERE {ties}{undone}")),
         }
     }
 
@@ -192,14 +192,18 @@ fn tied(rule: &Rule) -> String {
 
 /// The rows of a rule that are not yet as they shall be.
 fn matching(rule: &Rule) -> String {
-    let undone = match rule.fate {
+    format!("{} WHERE {}{}", rule.table, tied(rule), undone(rule))
+}
+
+/// The condition that a row is not yet as it shall be, so that a step that is done again counts no row twice.
+fn undone(rule: &Rule) -> String {
+    match rule.fate {
         Fate::Redact(columns) => {
             let conditions: Vec<String> = columns.iter().map(|(column, literal)| format!("{column} IS DISTINCT FROM {literal}")).collect();
             format!(" AND ({})", conditions.join(" OR "))
         }
         Fate::Erase | Fate::Keep => String::new(),
-    };
-    format!("{} WHERE {}{undone}", rule.table, tied(rule))
+    }
 }
 
 fn keys(organization: Uuid, subject: Uuid, count: usize) -> Vec<Value> {

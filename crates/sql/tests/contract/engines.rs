@@ -157,12 +157,17 @@ impl Gate {
 
     /// Blocks the thread, because awaiting is not allowed inside a transaction of the embedded engine.
     pub(crate) fn pass(&self) {
-        if let Some(arrived) = self.arrived.lock().unwrap().take() {
-            let _ = arrived.send(());
-        }
+        self.arrive();
         let opened = self.opened.lock().unwrap();
         // Of the runtime's threads one may be the one that watches the sockets, so it has to know.
         let _ = tokio::task::block_in_place(|| opened.recv());
+    }
+
+    /// Says that the transaction has come here, and no more.
+    pub(crate) fn arrive(&self) {
+        if let Some(arrived) = self.arrived.lock().unwrap().take() {
+            let _ = arrived.send(());
+        }
     }
 }
 

@@ -95,11 +95,27 @@ async fn a_write_whose_caller_goes_away_ends_on_its_own(place: &Place) -> Result
 
 async fn a_read_whose_caller_goes_away_leaves_nothing_open(place: &Place) -> Result<()> {
     let database = open_narrow(place).await?;
-    for _ in 0..20 {
-        // Dropped after its first poll: on PostgreSQL between two of its own round trips.
-        let _ = count(&database).now_or_never();
-        let _ = tokio::time::timeout(Duration::from_micros(300), count(&database)).await;
+    let (gate, mut door) = Gate::new();
+    let waits = database.engine_name() == "postgresql";
+    let read = database.read((gate, waits), |tx, (gate, waits)| {
+        Box::pin(async move {
+            tx.query(sql!("SELECT n FROM counters"), &[]).await?;
+            match waits {
+                true => {
+                    gate.arrive();
+                    std::future::pending::<()>().await;
+                }
+                false => gate.pass(),
+            }
+            Ok::<_, Error>(())
+        })
+    });
+    tokio::select! {
+        biased;
+        outcome = read => panic!("it waits at the gate: {outcome:?}"),
+        () = door.wait() => {}
     }
+    door.open();
     increment(&database).await?;
     assert_eq!(count(&database).await?, 1, "a snapshot that was left open would still see nothing");
     Ok(())

@@ -20,6 +20,12 @@ static TWO: [Migration; 2] = [
     Migration { name: "0002_two", text: "INSERT INTO ones (id) VALUES (1);\nINSERT INTO ones (id) VALUES (2);\n" },
 ];
 
+static THREE: [Migration; 3] = [
+    Migration { name: "0001_one", text: "CREATE TABLE ones (id bigint PRIMARY KEY);\n" },
+    Migration { name: "0002_two", text: "INSERT INTO ones (id) VALUES (1);\nINSERT INTO ones (id) VALUES (2);\n" },
+    Migration { name: "0003_three", text: "INSERT INTO ones (id) VALUES (3);\n" },
+];
+
 async fn ones(database: &Database) -> Result<i64> {
     one(database, sql!("SELECT count(*) FROM ones")).await
 }
@@ -87,6 +93,14 @@ async fn two_runners_at_once_run_each_once(place: &Place) -> Result<()> {
     }
     assert_eq!(ran, ["0001_one", "0002_two"]);
     assert_eq!(ones(&first).await?, 2);
+
+    // Once more where the table of migrations is there already and cannot keep them apart.
+    let mut ran = Vec::new();
+    for outcome in join_all(runners.iter().map(|runner| runner.migrate(&THREE))).await {
+        ran.extend(outcome?);
+    }
+    assert_eq!(ran, ["0003_three"]);
+    assert_eq!(ones(&first).await?, 3);
     Ok(())
 }
 

@@ -1,0 +1,183 @@
+//! Organizations of any size, written straight into the database: rows in every table that hangs on one.
+
+use uuid::Uuid;
+
+use crate::store::Store;
+
+/// Users that exist for all bulk organizations together; each has them as members.
+const USERS: u64 = 300;
+
+/// The tables' places in made-up ids.
+#[derive(Clone, Copy)]
+enum Place {
+    User = 1,
+    Member,
+    Session,
+    Invitation,
+    Customer,
+    Dependant,
+    ApiKey,
+    AuditEntry,
+    Deletion,
+}
+
+/// What is put into one organization.
+#[derive(Clone, Copy)]
+pub struct Filling {
+    /// Different for each organization of a database; from 1.
+    pub number: u64,
+    pub customers: u64,
+    /// Of each of the five kinds, over all customers.
+    pub dependants: u64,
+}
+
+/// Makes the users that fillings have as members. Once for each database, before the first of them.
+pub async fn make_users(store: &Store) {
+    let insert = format!(
+        "INSERT INTO users (id, email, name, password_hash, is_operator, created_at)
+         SELECT {}, 'bulk' || n || '@example.com', 'Bulk', 'none', {}, {} FROM series",
+        id(store, 0, Place::User, "n"),
+        boolean(store, false),
+        now(store),
+    );
+    store.run(&series(USERS, &insert)).await;
+}
+
+/// Fills an organization. About a tenth of the customers have a manager, and audit entries and past deletions have labels.
+pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
+    let Filling { number, customers, dependants } = filling;
+    let made = |place, n: &str| id(store, number, place, n);
+    let hash = |place, n: &str| bytes(store, number, place, n);
+    let (organization, now) = (store.uuid(organization), now(store));
+    let few = customers / 10 + 1;
+    let member = made(Place::Member, &format!("(n % {USERS} + 1)"));
+    let customer = made(Place::Customer, &format!("(n % {customers} + 1)"));
+    let entry = made(Place::Dependant, "n");
+    let (empty, scopes) = (json(store, "{}"), json(store, "[\"read:organization\"]"));
+    let inserts = [
+        (
+            USERS,
+            "members (organization_id, id, user_id, role, state, version, created_at)",
+            format!("{}, {}, 'viewer', 'live', 1, {now}", made(Place::Member, "n"), id(store, 0, Place::User, "n")),
+        ),
+        (
+            few,
+            "sessions (organization_id, id, user_id, member_id, cookie_hash, refresh_hash, created_at, expires_at)",
+            format!(
+                "{}, {}, {member}, {}, {}, {now}, {now}",
+                made(Place::Session, "n"),
+                id(store, 0, Place::User, &format!("(n % {USERS} + 1)")),
+                hash(Place::Session, "n"),
+                hash(Place::Customer, "n")
+            ),
+        ),
+        (
+            few,
+            "invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at)",
+            format!(
+                "{}, 'invited' || n || '@example.com', 'member', {}, 'pending', {member}, {now}, {now}",
+                made(Place::Invitation, "n"),
+                hash(Place::Invitation, "n")
+            ),
+        ),
+        (
+            few,
+            "api_keys (organization_id, id, member_id, kind, name, hint, hash, scopes, created_at)",
+            format!(
+                "{}, {member}, 'organization', 'Bulk', 'csb_…0000', {}, {scopes}, {now}",
+                made(Place::ApiKey, "n"),
+                hash(Place::ApiKey, "n")
+            ),
+        ),
+        (
+            customers,
+            "customers (organization_id, id, reference, name, email, address, metadata, managed_by, state, version, created_at, updated_at)",
+            format!(
+                "{}, 'bulk-' || n, 'Bulk', 'bulk@example.com', {empty}, {empty}, CASE WHEN n % 10 = 0 THEN {member} END, 'live', 1, {now}, {now}",
+                made(Place::Customer, "n")
+            ),
+        ),
+        (
+            dependants,
+            "subscriptions (organization_id, customer_id, id, plan, status, starts_at, created_at)",
+            format!("{customer}, {entry}, 'basic', 'active', {now}, {now}"),
+        ),
+        (
+            dependants,
+            "transactions (organization_id, customer_id, id, amount, currency, status, created_at)",
+            format!("{customer}, {entry}, n, 'EUR', 'pending', {now}"),
+        ),
+        (dependants, "devices (organization_id, customer_id, id, name, created_at)", format!("{customer}, {entry}, 'Bulk', {now}")),
+        (dependants, "customer_sessions (organization_id, customer_id, id, created_at)", format!("{customer}, {entry}, {now}")),
+        (
+            dependants,
+            "activity_entries (organization_id, customer_id, id, kind, created_at)",
+            format!("{customer}, {entry}, 'bulk', {now}"),
+        ),
+        (
+            few,
+            "audit_entries (organization_id, id, action, outcome, subject, subject_id, subject_label, actor, request_id, created_at)",
+            format!(
+                "{}, 'customer.delete', 'blocked', 'customer', {customer}, 'bulk-' || n, 'user', 'bulk', {now}",
+                made(Place::AuditEntry, "n")
+            ),
+        ),
+        (
+            few,
+            "deletions (organization_id, id, root, subject_id, subject_label, state, actor, request_id, stage, counts, batches,
+                        longest_batch_us, fence, created_at, updated_at, sealed_at)",
+            format!(
+                "{}, 'retired_customer', {customer}, 'bulk-' || n, 'sealed', 'user', 'bulk', 0, {empty}, 0, 0, 0, {now}, {now}, {now}",
+                made(Place::Deletion, "n")
+            ),
+        ),
+    ];
+    for (count, table, values) in inserts {
+        store.run(&series(count, &format!("INSERT INTO {table} SELECT {organization}, {values} FROM series"))).await;
+    }
+}
+
+/// The statement with a table `series` of the numbers `n` from 1.
+fn series(count: u64, statement: &str) -> String {
+    format!("WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count}) {statement}")
+}
+
+/// A uuid made of a filling's number, a table's place and `n`.
+fn id(store: &Store, number: u64, place: Place, n: &str) -> String {
+    let value = format!("({} + {n})", number << 40 | (place as u64) << 32);
+    match store {
+        Store::Sqlite(_) => format!("unhex(printf('%032x', {value}))"),
+        Store::Postgresql(_) => format!("lpad(to_hex({value}), 32, '0')::uuid"),
+    }
+}
+
+/// Bytes made in the same way.
+fn bytes(store: &Store, number: u64, place: Place, n: &str) -> String {
+    let value = format!("({} + {n})", number << 40 | (place as u64) << 32);
+    match store {
+        Store::Sqlite(_) => format!("unhex(printf('%064x', {value}))"),
+        Store::Postgresql(_) => format!("decode(lpad(to_hex({value}), 64, '0'), 'hex')"),
+    }
+}
+
+fn json(store: &Store, text: &str) -> String {
+    match store {
+        Store::Sqlite(_) => format!("'{text}'"),
+        Store::Postgresql(_) => format!("'{text}'::jsonb"),
+    }
+}
+
+fn boolean(store: &Store, flag: bool) -> String {
+    match store {
+        Store::Sqlite(_) => i64::from(flag).to_string(),
+        Store::Postgresql(_) => flag.to_string(),
+    }
+}
+
+/// A time, the same for all rows.
+fn now(store: &Store) -> &'static str {
+    match store {
+        Store::Sqlite(_) => "1767225600000000",
+        Store::Postgresql(_) => "'2026-01-01 00:00:00+00'::timestamptz",
+    }
+}

@@ -1,0 +1,8 @@
+//! Who somebody is: passwords, sessions, tokens, cookies, API keys and invitations, and everything that must not pass for one of them.
+
+mod api_keys;
+mod cookies;
+mod invitations;
+mod passwords;
+mod sessions;
+mod tokens;
