@@ -40,9 +40,7 @@ impl From<rusqlite::Error> for Error {
             return Error::Statement(words);
         };
         match failure.extended_code {
-            ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
-                return Error::Unique(words);
-            }
+            ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY => return Error::Unique(words),
             // SQLite enforces `ON DELETE RESTRICT` by a trigger of its own; this schema has no others.
             ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => return Error::ForeignKey(words),
             _ => {}

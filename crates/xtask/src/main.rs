@@ -2,6 +2,7 @@
 //!
 //! Nothing of the product lives here, and no product crate is linked: what a command checks, it checks from the outside.
 
+#[expect(clippy::print_stdout, reason = "figures are what this command is for")]
 mod bench;
 mod postgres;
 mod steps;

@@ -147,7 +147,6 @@ impl Drill {
                 self.wait(5_000..=120_000).await;
                 self.server.kill().await;
                 let progress = self.progress(doomed).await.unwrap();
-                println!("{:?} {} {}", self.server.engine, self.kills(), progress.place);
                 self.hit(progress.place);
             } else {
                 self.wait_for_seal(&progress.id).await;

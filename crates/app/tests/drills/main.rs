@@ -14,5 +14,7 @@ mod support;
 mod bulk;
 mod chance;
 mod crash;
+mod overtaking;
+mod races;
 mod revocation;
 mod store;

@@ -110,6 +110,17 @@ impl Store {
         counts
     }
 
+    /// The internal id of the live customer with this reference.
+    pub async fn customer(&self, reference: &str) -> Uuid {
+        let id = match self {
+            Store::Sqlite(_) => "lower(hex(id))",
+            Store::Postgresql(_) => "id::text",
+        };
+        let query = format!("SELECT {id} FROM customers WHERE reference = '{reference}' AND state = 'live'");
+        let [[id]] = self.texts::<1>(&query).await.try_into().unwrap();
+        id.parse().unwrap()
+    }
+
     /// Every place, but the tables that outlive their subjects, where an id stands in a column of the type `uuid`.
     pub async fn mentions(&self, id: Uuid) -> Vec<String> {
         let mut found = Vec::new();

@@ -29,7 +29,7 @@ async fn make_database() -> String {
         .expect("FREEHOLD_TEST_POSTGRES is not set: run `cargo xtask test`, or `cargo xtask postgres` and export the line it prints");
     let (client, connection) = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
-    let name = format!("test_{}", Uuid::new_v4().simple());
+    let name = format!("test_{}", Uuid::from_bytes(plane::cx::random().unwrap()).simple());
     client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
     drop(client);
     connection.await.unwrap().unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use sql::{Database, Error, Result, params, sql};
@@ -87,9 +88,12 @@ async fn a_database_is_busy_while_somebody_waits(place: &Place) -> Result<()> {
         let database = database.clone();
         async move { run(&database, sql!("UPDATE counters SET n = n + 1 WHERE id = $1"), params![1]).await }
     });
-    while !database.is_busy() {
-        tokio::task::yield_now().await;
-    }
+    let is_busy = async {
+        while !database.is_busy() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), is_busy).await.expect("the second one waits");
     door.open();
     first.await.unwrap()?;
     second.await.unwrap()?;

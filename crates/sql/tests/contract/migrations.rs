@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use sql::{Database, Error, Migration, Result, sql};
+use tokio::task::JoinSet;
 
 use crate::engines::{Place, on_both_engines, one, raw, run};
 
@@ -18,12 +19,6 @@ static ONE: [Migration; 1] = [Migration { name: "0001_one", text: "CREATE TABLE 
 static TWO: [Migration; 2] = [
     Migration { name: "0001_one", text: "CREATE TABLE ones (id bigint PRIMARY KEY);\n" },
     Migration { name: "0002_two", text: "INSERT INTO ones (id) VALUES (1);\nINSERT INTO ones (id) VALUES (2);\n" },
-];
-
-static THREE: [Migration; 3] = [
-    Migration { name: "0001_one", text: "CREATE TABLE ones (id bigint PRIMARY KEY);\n" },
-    Migration { name: "0002_two", text: "INSERT INTO ones (id) VALUES (1);\nINSERT INTO ones (id) VALUES (2);\n" },
-    Migration { name: "0003_three", text: "INSERT INTO ones (id) VALUES (3);\n" },
 ];
 
 async fn ones(database: &Database) -> Result<i64> {
@@ -93,14 +88,31 @@ async fn two_runners_at_once_run_each_once(place: &Place) -> Result<()> {
     }
     assert_eq!(ran, ["0001_one", "0002_two"]);
     assert_eq!(ones(&first).await?, 2);
+    Ok(())
+}
 
-    // Once more where the table of migrations is there already and cannot keep them apart.
-    let mut ran = Vec::new();
-    for outcome in join_all(runners.iter().map(|runner| runner.migrate(&THREE))).await {
-        ran.extend(outcome?);
+/// Both would read that it has not run yet and run it, were it not for the lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_runner_that_comes_second_to_an_upgrade_waits_and_finds_nothing_to_do() -> Result<()> {
+    let place = Place::postgres().await;
+    let database = place.open().await?;
+    database.migrate(&ONE).await?;
+    let blocker = raw(&place.options.url).await;
+    blocker.batch_execute("BEGIN; LOCK TABLE ones IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut runners = JoinSet::new();
+    for _ in 0..2 {
+        let database = database.clone();
+        runners.spawn(async move { database.migrate(&TWO).await });
     }
-    assert_eq!(ran, ["0003_three"]);
-    assert_eq!(ones(&first).await?, 3);
+    until_waiting(&place, 2, &mut runners).await;
+    blocker.batch_execute("COMMIT").await.unwrap();
+    let mut ran = Vec::new();
+    while let Some(runner) = runners.join_next().await {
+        ran.extend(runner.unwrap()?);
+    }
+    assert_eq!(ran, ["0002_two"]);
+    assert_eq!(ones(&database).await?, 2);
+    place.remove().await;
     Ok(())
 }
 
@@ -111,19 +123,24 @@ async fn a_runner_that_meets_the_very_first_one_waits_for_it() -> Result<()> {
     let database = place.open().await?;
     let first = raw(&place.options.url).await;
     first.batch_execute("BEGIN; CREATE TABLE schema_migrations (name text PRIMARY KEY, checksum text NOT NULL)").await.unwrap();
-    let second = tokio::spawn({
-        let database = database.clone();
-        async move { database.migrate(&TWO).await }
-    });
-    let watcher = raw(&place.options.url).await;
-    let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while watcher.query(waiting, &[]).await.unwrap().is_empty() {
-        assert!(!second.is_finished(), "it waits for the first: {:?}", second.await);
-    }
+    let mut runners = JoinSet::new();
+    runners.spawn(async move { database.migrate(&TWO).await });
+    until_waiting(&place, 1, &mut runners).await;
     first.batch_execute("COMMIT").await.unwrap();
-    assert_eq!(second.await.unwrap()?, ["0001_one", "0002_two"]);
+    assert_eq!(runners.join_next().await.unwrap().unwrap()?, ["0001_one", "0002_two"]);
     place.remove().await;
     Ok(())
+}
+
+/// Asks PostgreSQL until so many of the runners wait for a lock; none of them may end before.
+async fn until_waiting(place: &Place, count: usize, runners: &mut JoinSet<Result<Vec<&'static str>>>) {
+    let watcher = raw(&place.options.url).await;
+    let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while watcher.query(waiting, &[]).await.unwrap().len() < count {
+        if let Some(ended) = runners.try_join_next() {
+            panic!("it waits for whoever came before: {ended:?}");
+        }
+    }
 }
 
 /// Statements of requests have a time limit, which the rebuilding of a large table must not run into.

@@ -72,6 +72,10 @@ async fn times_survive_to_the_microsecond(database: Database) -> Result<()> {
     run(&database, sql!("INSERT INTO kinds (happened) VALUES ($1)"), params![finer]).await?;
     let read: Timestamp = one(&database, sql!("SELECT happened FROM kinds")).await?;
     assert_eq!(read.as_nanosecond(), 1_764_000_000_123_456_000);
+    if database.engine_name() == "postgresql" {
+        let shown = one::<String>(&database, sql!("SELECT (happened AT TIME ZONE 'UTC')::text FROM kinds")).await?;
+        assert_eq!(shown, "2025-11-24 16:00:00.123456", "it is the same time for whoever looks with psql");
+    }
     Ok(())
 }
 
