@@ -49,6 +49,17 @@ impl Tenant {
         tx.query_opt(statement, params![self.organization]).await?.map(drop).ok_or(Error::NotFound("Organization"))
     }
 
+    /// Touches the actor's own membership: it is not removed before this transaction ends. Part of every transaction that writes the member's
+    /// id down.
+    pub(crate) async fn hold_membership(&self, tx: &mut Tx) -> Result<()> {
+        let Some(own) = self.membership else { return Ok(()) };
+        let statement = sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'");
+        match tx.execute(statement, params![self.organization, own.id]).await? {
+            0 => Err(Error::Outsider("User is not a member of this organization.".into())),
+            _ => Ok(()),
+        }
+    }
+
     /// Touches the organization's row: until this transaction ends no other that touches it goes on. The portable lock under every
     /// invariant that spans several rows.
     pub(crate) async fn lock(&self, tx: &mut Tx) -> Result<()> {

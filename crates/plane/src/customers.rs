@@ -22,7 +22,7 @@ pub struct Customer {
     pub id: Uuid,
     /// The organization.
     pub organization: Uuid,
-    /// The id that callers use: 1 to 100 visible ASCII characters without `/`.
+    /// The id that callers use: 1 to 100 visible ASCII characters without `/`, but not `.` or `..`.
     pub reference: String,
     /// 1 to 200 characters.
     pub name: String,
@@ -76,9 +76,12 @@ pub enum Deleting {
     Hard,
 }
 
-/// Whether a text can be a customer's reference.
+/// Whether a text can be a customer's reference. Not `.` or `..`: clients and proxies take those out of an address, and what is left of it
+/// is the address of something else.
 pub fn is_reference(text: &str) -> bool {
-    (1..=100).contains(&text.len()) && text.bytes().all(|character| character.is_ascii_graphic() && character != b'/')
+    (1..=100).contains(&text.len())
+        && text.bytes().all(|character| character.is_ascii_graphic() && character != b'/')
+        && !matches!(text, "." | "..")
 }
 
 /// Makes a customer.
@@ -100,7 +103,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
         .address("address", &new.address)
         .metadata("metadata", &new.metadata);
     if !is_reference(&reference) {
-        check.refuse("id", "invalid_id", "must be 1 to 100 visible ASCII characters without /");
+        check.refuse("id", "invalid_id", "must be 1 to 100 visible ASCII characters without /, and not . or ..");
     }
     check.finish()?;
     let managed_by = match tenant.only_managed_by() {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::access::enter;
 use crate::customers;
-use crate::fields::Check;
+use crate::fields::{Check, parse_time};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
@@ -231,10 +231,9 @@ fn check_field(cx: &Cx, check: &mut Check, field: &Field, given: Option<Json>) -
             Value::from(text)
         }
         (Holds::Number, Some(Json::Number(number))) if number.is_i64() => Value::from(number.as_i64()),
-        (Holds::Time, Some(Json::String(text))) => match text.parse::<Timestamp>() {
-            // Before the year 1 lies what PostgreSQL cannot hold.
-            Ok(time) if time.as_second() >= -62_135_596_800 => Value::from(time),
-            _ => {
+        (Holds::Time, Some(Json::String(text))) => match parse_time(&text) {
+            Some(time) => Value::from(time),
+            None => {
                 check.refuse(name, "invalid_time", "must be a time such as 2026-01-31T12:00:00Z, in the years 1 to 9999");
                 Value::Null
             }

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::{Error, FieldError, Result};
@@ -94,6 +95,16 @@ impl Check {
         if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(std::mem::take(&mut self.errors))) }
     }
 }
+
+/// Reads a time of RFC 3339 that both engines can hold and give back: in the years 1 to 9999, cut to the microsecond.
+pub fn parse_time(text: &str) -> Option<Timestamp> {
+    // The last second that jiff reads has microseconds that it does not make a time from again.
+    let time = Timestamp::from_microsecond(text.parse::<Timestamp>().ok()?.as_microsecond()).ok()?;
+    (time.as_second() >= FIRST_SECOND).then_some(time)
+}
+
+/// The beginning of the year 1: PostgreSQL's times do not go back as far as jiff's.
+const FIRST_SECOND: i64 = -62_135_596_800;
 
 /// E-mail addresses are compared in lower case and without surrounding space.
 pub fn normal_email(email: &str) -> String {

@@ -48,6 +48,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
         .write(input, |cx, tx, (tenant, email, role, hash)| {
             Box::pin(async move {
                 tenant.is_live(tx).await?;
+                tenant.hold_membership(tx).await?;
                 let member = sql!(
                     "SELECT 1 FROM members JOIN users ON users.id = members.user_id WHERE members.organization_id = $1 AND users.email = $2"
                 );
@@ -62,7 +63,10 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
                 );
                 let by = tenant.membership().map(|own| own.id);
                 let values = params![tenant.organization(), id, email, role.name(), &hash[..], by, cx.now, expires_at];
-                tx.execute(insert, values).await?;
+                tx.execute(insert, values).await.map_err(|error| match error {
+                    sql::Error::ForeignKey(_) => Error::NotFound("Organization"),
+                    other => other.into(),
+                })?;
                 let note = Note { action: "invitation.create", subject: "invitation", subject_id: Some(id), ..Note::default() };
                 audit::record(cx, tx, tenant.organization(), &note).await?;
                 Ok(Invitation { id, email: email.clone(), role: *role, status: "pending".into(), created_at: cx.now, expires_at })
@@ -121,6 +125,7 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
             let inserted = tx.execute(insert, params![organization, member, *user, role, cx.now]).await;
             inserted.map_err(|error| match error {
                 sql::Error::Unique(_) => Error::Conflict("You are a member of this organization already.".into()),
+                sql::Error::ForeignKey(_) => Error::NotFound("Invitation"),
                 other => other.into(),
             })?;
             let note = Note { action: "invitation.accept", subject: "invitation", subject_id: Some(invitation), ..Note::default() };

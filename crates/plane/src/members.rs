@@ -71,7 +71,9 @@ pub async fn remove(cx: &Cx, organization: &OrganizationRef, member: Uuid, reaso
 async fn remove_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, member: Uuid, reason: &Option<String>) -> Result<Deletion> {
     // Two owners who leave at once must not both find the other still there.
     tenant.lock(tx).await?;
-    let statement = sql!("SELECT role FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'");
+    // And what is being written down with this member's id must be there to be found.
+    let statement =
+        sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role");
     let row = tx.query_opt(statement, params![tenant.organization(), member]).await?;
     let role: String = row.ok_or(Error::NotFound("Member"))?.next()?;
     let is_own = tenant.membership().is_some_and(|own| own.id == member);

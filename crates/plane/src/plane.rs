@@ -101,6 +101,14 @@ impl Plane {
             .await
     }
 
+    /// The live schema: what tests and checks hold themselves against.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn schema(&self) -> Result<sql::Schema> {
+        Ok(self.db.schema().await?)
+    }
+
     /// `"sqlite"` or `"postgresql"`.
     pub fn engine_name(&self) -> &'static str {
         self.db.engine_name()

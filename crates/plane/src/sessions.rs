@@ -58,11 +58,9 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
     let session = cx
         .write((user, organization, hashes), |cx, tx, (user, organization, (cookie, refresh))| {
             Box::pin(async move {
+                let outsider = || Error::Outsider("User is not a member of this organization.".into());
                 let member = match organization {
-                    Some(organization) => {
-                        let outsider = || Error::Outsider("User is not a member of this organization.".into());
-                        Some(load_membership(tx, *user, *organization).await?.ok_or_else(outsider)?.id)
-                    }
+                    Some(organization) => Some(load_membership(tx, *user, *organization).await?.ok_or_else(outsider)?.id),
                     None => None,
                 };
                 let id = cx.new_id()?;
@@ -72,7 +70,10 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
                 );
                 let expires_at = after(cx.now, cx.plane.config.session_life);
                 let values = params![id, *user, *organization, member, &cookie[..], &refresh[..], cx.now, expires_at];
-                tx.execute(statement, values).await?;
+                tx.execute(statement, values).await.map_err(|error| match error {
+                    sql::Error::ForeignKey(_) => outsider(),
+                    other => other.into(),
+                })?;
                 Ok(id)
             })
         })

@@ -1,9 +1,11 @@
 //! Bodies and queries on their way in: JSON objects whose every field is asked for by name, type and need; what nobody asked for is an error.
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::StreamExt;
 use jiff::Timestamp;
+use plane::fields::parse_time;
 use plane::page::PageRequest;
 use plane::{Error, FieldError, Result};
 use serde_json::{Map, Value as Json};
@@ -13,6 +15,36 @@ use crate::problem::Failure;
 
 /// Bytes of a body at the most.
 const MOST_BYTES: usize = 1024 * 1024;
+
+/// Bytes that are taken in to be thrown away, so that whoever sends too many hears why.
+const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
+
+const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large: 1 MiB at the most.");
+
+/// Receives a request's body whole, before anything is answered: a client that is still sending when the answer comes and the connection
+/// ends mostly hears of a broken connection instead.
+pub(crate) async fn receive(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let declared = body.size_hint().lower();
+    // Who waits to be told to go on has sent nothing yet.
+    if declared > MOST_DISCARDED || (declared > MOST_BYTES as u64 && headers.contains_key(header::EXPECT)) {
+        return Err(TOO_LARGE);
+    }
+    let (mut received, mut length) = (Vec::new(), 0);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Failure::Http(StatusCode::BAD_REQUEST, "The body did not arrive whole."))?;
+        length += chunk.len() as u64;
+        if length <= MOST_BYTES as u64 {
+            received.extend_from_slice(&chunk);
+        } else if length > MOST_DISCARDED {
+            break;
+        }
+    }
+    if length > MOST_BYTES as u64 { Err(TOO_LARGE) } else { Ok(received.into()) }
+}
 
 /// A JSON object in this surface's spelling.
 #[derive(Debug)]
@@ -43,9 +75,7 @@ impl Form {
                 "Send a JSON object with the header Content-Type: application/json.",
             ));
         }
-        let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| {
-            Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large or did not arrive whole: 1 MiB at the most.")
-        })?;
+        let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
         match serde_json::from_slice(&bytes) {
             Ok(Json::Object(fields)) => Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new() }),
             Ok(_) => Err(Error::Malformed("The body must be a JSON object.".into()).into()),
@@ -124,11 +154,11 @@ impl Form {
 
     /// A time that may be missing.
     pub fn optional_time(&mut self, name: &'static str) -> Option<Timestamp> {
-        let time = self.optional_text(name)?.parse();
-        if time.is_err() {
-            self.refuse(name, "invalid_time", "must be a time such as 2026-01-31T12:00:00Z");
+        let time = parse_time(&self.optional_text(name)?);
+        if time.is_none() {
+            self.refuse(name, "invalid_time", "must be a time such as 2026-01-31T12:00:00Z, in the years 1 to 9999");
         }
-        time.ok()
+        time
     }
 
     /// A text that `read` understands, if it is there.

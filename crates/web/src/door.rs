@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -17,12 +17,12 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::Doors;
-use crate::body::Query;
+use crate::body::{Query, receive};
 use crate::dialect::Dialect;
 use crate::limits::Caller;
 use crate::problem::{self, Failure};
 
-/// How long a request may take in all.
+/// How long a body may take to arrive, and how long the work on a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the door found out about a request. In its extensions from here on.
@@ -38,8 +38,12 @@ struct Visit {
 }
 
 /// The middleware around all routes.
-pub(crate) async fn pass(State(doors): State<Arc<Doors>>, mut request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response<Body> {
     let watch = doors.plane.clock.stopwatch();
+    // First of all, so that a credential is found good when the work begins and not when a slow body began to arrive.
+    let (parts, body) = request.into_parts();
+    let body = arrive(&parts.headers, body).await;
+    let mut request = Request::from_parts(parts, Body::empty());
     let guest = match new_request_id(request.headers()) {
         Ok(id) => Cx::new(&doors.plane, id),
         Err(error) => return problem::render(&Cx::new(&doors.plane, "none"), Dialect::of(request.uri().path()), error.into()),
@@ -48,9 +52,12 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, mut request: Request, 
     let dialect = Dialect::of(&path);
     let signed = sign_in(&guest, &method, request.headers()).await;
     let standing = doors.limiter.count(caller(&signed, &request), guest.now);
-    let mut response = match standing {
-        Some(standing) if !standing.allowed => axum::response::IntoResponse::into_response(Failure::RateLimited(standing.reset)),
-        _ => {
+    let is_broken_off = body.is_err();
+    let mut response = match (standing, body) {
+        (Some(standing), _) if !standing.allowed => axum::response::IntoResponse::into_response(Failure::RateLimited(standing.reset)),
+        (_, Err(failure)) => axum::response::IntoResponse::into_response(failure),
+        (_, Ok(body)) => {
+            *request.body_mut() = Body::from(body);
             let visit = Visit {
                 guest: guest.clone(),
                 signed,
@@ -76,11 +83,21 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, mut request: Request, 
     if let Ok(id) = HeaderValue::from_str(&guest.request_id) {
         headers.insert("x-request-id", id);
     }
+    if is_broken_off {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     // The path holds ids and never a secret; the query might.
     tracing::info!(request_id = %guest.request_id, %method, path, status = response.status().as_u16(), micros = watch.elapsed().as_micros() as u64, "request");
     response
+}
+
+async fn arrive(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+    match tokio::time::timeout(PATIENCE, receive(headers, body)).await {
+        Ok(received) => received,
+        Err(_) => Err(Failure::Http(StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive.")),
+    }
 }
 
 async fn run(work: impl Future<Output = Response<Body>>) -> Response<Body> {

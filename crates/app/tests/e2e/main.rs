@@ -2,11 +2,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on stops")]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "these tests need a part of what the drills share")]
 mod support;
 
 mod bad_input;
 mod deletions;
+mod demo;
 mod identity;
+mod nouns;
 mod seeds;
 mod smoke;
 mod tools;

@@ -119,7 +119,7 @@ async fn claim(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
     let fence: i64 = row.next()?;
     let take = sql!(
         "UPDATE deletions SET state = 'draining', fence = fence + 1, lease_until = $4, updated_at = $5
-         WHERE organization_id = $1 AND id = $2 AND fence = $3"
+         WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state IN ('closed', 'draining')"
     );
     if tx.execute(take, params![organization, id, fence, lease_end(cx), cx.now]).await? == 0 {
         return Ok(None);

@@ -24,7 +24,8 @@ impl Engines {
     }
 }
 
-async fn make_database() -> String {
+/// The address of a new, empty database on the PostgreSQL of the tests.
+pub(crate) async fn make_database() -> String {
     let admin = std::env::var("FREEHOLD_TEST_POSTGRES")
         .expect("FREEHOLD_TEST_POSTGRES is not set: run `cargo xtask test`, or `cargo xtask postgres` and export the line it prints");
     let (client, connection) = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await.unwrap();

@@ -3,6 +3,7 @@
 
 mod engines;
 mod golden;
+mod residue;
 mod rules;
 mod schema;
 mod statements;

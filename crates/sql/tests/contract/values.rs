@@ -167,7 +167,7 @@ async fn a_dollar_inside_quotes_or_a_comment_is_no_parameter(database: Database)
     run(&database, sql!("CREATE TABLE prices (\"in_$1\" text NOT NULL)"), &[]).await?;
     run(&database, sql!("INSERT INTO prices (\"in_$1\") VALUES ('it''s $1 and ' || $1)"), params!["more"]).await?;
     assert_eq!(one::<String>(&database, sql!("SELECT \"in_$1\" FROM prices")).await?, "it's $1 and more");
-    let commented = sql!("UPDATE prices -- isn't $1, it's the second\nSET \"in_$1\" = $2 WHERE $1 = 'it''s $1'");
+    let commented = sql!("UPDATE prices -- this isn't $1 yet\nSET \"in_$1\" = $2 WHERE $1 = 'it''s $1'");
     assert_eq!(run(&database, commented, params!["it's $1", "changed"]).await?, 1);
     assert_eq!(one::<String>(&database, sql!("SELECT \"in_$1\" FROM prices")).await?, "changed");
     Ok(())

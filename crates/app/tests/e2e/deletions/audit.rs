@@ -68,7 +68,7 @@ on_both_engines! {
                 assert_eq!(detail, entry["outcome"] != "done", "{entry}");
                 assert!(entry["actorId"].is_string() && entry["credentialId"].is_string(), "{entry}");
                 let text = |name: &str| entry[name].as_str().unwrap().to_owned();
-                outcomes.insert(0, (text("action"), text("outcome"), text("actor")));
+                outcomes.push((text("action"), text("outcome"), text("actor")));
             }
         }
         let wanted = [
@@ -85,7 +85,10 @@ on_both_engines! {
             ("invitation.cancel", "not_found", "user"),
             ("customer.delete", "done", "user"),
         ];
-        let wanted: Vec<_> = wanted.iter().map(|(action, outcome, actor)| ((*action).to_owned(), (*outcome).to_owned(), (*actor).to_owned())).collect();
+        let mut wanted: Vec<_> = wanted.iter().map(|(action, outcome, actor)| ((*action).to_owned(), (*outcome).to_owned(), (*actor).to_owned())).collect();
+        // Entries of one millisecond have no order.
+        outcomes.sort();
+        wanted.sort();
         assert_eq!(outcomes, wanted);
     }
 
@@ -164,17 +167,18 @@ on_both_engines! {
 
         refused(server.request(Method::GET, &format!("{path}/audit")).bearer_auth(token), StatusCode::NOT_FOUND).await;
         let entries = entries(&server, &format!("{path}/audit"), &operator.token).await;
-        let told: Vec<(&str, &str)> = entries.iter().map(|entry| (entry["action"].as_str().unwrap(), entry["outcome"].as_str().unwrap())).collect();
+        let mut told: Vec<(&str, &str)> = entries.iter().map(|entry| (entry["action"].as_str().unwrap(), entry["outcome"].as_str().unwrap())).collect();
         let wanted = [
-            ("customer.delete", "not_found"),
-            ("organization.delete", "not_found"),
-            ("organization.delete", "done"),
-            ("customer.retire", "done"),
             ("customer.create", "done"),
+            ("customer.delete", "not_found"),
+            ("customer.retire", "done"),
             ("organization.create", "done"),
+            ("organization.delete", "done"),
+            ("organization.delete", "not_found"),
         ];
+        told.sort_unstable();
         assert_eq!(told, wanted);
-        assert_eq!(entries[2]["reason"], "closing down");
+        assert!(entries.iter().any(|entry| entry["outcome"] == "done" && entry["reason"] == "closing down"), "{entries:?}");
         assert!(entries.iter().all(|entry| entry["subjectLabel"].is_null()), "{entries:?}");
         let record = expect(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(&operator.token), StatusCode::OK).await;
         assert_eq!(record["state"], "sealed");
