@@ -1,5 +1,5 @@
 //! Black-box tests of the server over HTTP, on both engines.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on stops")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "these tests need a part of what the drills share")]

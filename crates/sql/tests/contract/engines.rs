@@ -8,7 +8,7 @@ use std::sync::{Mutex, mpsc};
 
 use tokio::sync::oneshot;
 
-use sql::{Database, Error, FromValue, Options, Result, Statement, Value};
+use sql::{Database, FromValue, Options, Result, Statement, Value};
 
 /// Runs each function as two tests: on SQLite and on PostgreSQL. It takes a `Database`, or, after `place:`, a `&Place` where it opens
 /// its databases itself.
@@ -133,7 +133,7 @@ pub(crate) async fn run(database: &Database, statement: Statement, params: &[Val
 
 /// Reads the one value that a statement returns.
 pub(crate) async fn one<T: FromValue + Send + 'static>(database: &Database, statement: Statement) -> Result<T> {
-    database.read(statement, |tx, statement| Box::pin(async move { Ok::<T, Error>(tx.query_one(*statement, &[]).await?.next()?) })).await
+    database.read(statement, |tx, statement| Box::pin(async move { tx.query_one(*statement, &[]).await?.next::<T>() })).await
 }
 
 /// Holds a transaction or a hook at one point: it says that it has come there and goes on when the [`Door`] is opened or dropped.

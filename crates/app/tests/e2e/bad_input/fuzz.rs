@@ -7,7 +7,7 @@ use super::{Endpoint, PATIENCE, World, fresh, is_ready};
 use crate::on_both_engines;
 use crate::support::{Engine, Server, header};
 
-const SEED: u64 = 0x5eed_0f_f4ee_401d;
+const SEED: u64 = 0x5eed_0ff4_ee40_001d;
 const REQUESTS: usize = 500;
 
 /// A small generator of chances (xorshift64*), the same on every machine.

@@ -164,7 +164,7 @@ on_both_engines! {
             let status = if request.url().path().starts_with("/account") { StatusCode::NOT_FOUND } else { StatusCode::FORBIDDEN };
             refused(RequestBuilder::from_parts(client, request).bearer_auth(&person.token), status).await;
         }
-        assert_eq!(listed(&server, &person.token).await[0], [elsewhere.id.clone()]);
+        assert_eq!(listed(&server, &person.token).await[0], std::slice::from_ref(&elsewhere.id));
         theirs_elsewhere.are_good(&server, &elsewhere).await;
         colleagues.are_good(&server, &organization).await;
         let members = expect(server.request(Method::GET, &format!("/api/organizations/{}/members", organization.id)).bearer_auth(&colleague.token), StatusCode::OK).await;
