@@ -9,8 +9,10 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, header};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::bulk::{Filling, fill, make_users};
 use crate::chance::Chance;
 use crate::on_both_engines;
+use crate::store::Store;
 use crate::support::{Engine, Organization, Server, SignedIn, short};
 
 /// Requests that each of the three drills makes at the least.
@@ -26,9 +28,15 @@ on_both_engines! {
     async fn no_request_begun_after_an_organization_was_deleted_is_accepted(server: Server) {
         let owner = server.new_person().await;
         let elsewhere = server.new_organization().await;
+        let store = Store::open(&server).await;
+        make_users(&store).await;
         let mut raced = Raced::default();
         while raced.requests < RACED || raced.rounds < ROUNDS {
             let doomed = server.found_organization(&owner).await;
+            // Every other one is too large to be sealed at once.
+            if raced.rounds % 2 == 1 {
+                fill(&store, doomed.id.parse().unwrap(), Filling { number: raced.rounds, customers: 100, dependants: 300 }).await;
+            }
             let home = server.found_organization(&owner).await;
             let (admin, _) = server.new_member(&doomed, "admin").await;
             let customer = server.new_customer(&doomed, &owner.token).await;

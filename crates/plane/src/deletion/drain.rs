@@ -27,8 +27,9 @@ const TURN: Duration = Duration::from_millis(500);
 /// How often closed deletions are looked for when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// A deletion that this worker holds.
-struct Held {
+/// A deletion that a worker holds, for as long as its lease lasts.
+#[derive(Debug)]
+pub struct Held {
     organization: Uuid,
     id: Uuid,
     subject: Uuid,
@@ -37,10 +38,13 @@ struct Held {
 }
 
 /// What one batch came to.
-enum Outcome {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// There are more rows of the same table.
     More,
     /// The next batch is of another table, whose rows may cost more than this one's.
     NextTable,
+    /// It was the last: nothing is left.
     Sealed,
     /// Somebody else holds the deletion now.
     Fenced,
@@ -73,14 +77,12 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
 /// The database's; the deletion then says what it waits for, and is taken up again.
 pub async fn work_a_turn(plane: &Arc<Plane>, size: &mut i64) -> Result<bool> {
     let cx = job(plane);
-    let Some(held) = cx.write((), |cx, tx, ()| Box::pin(claim(cx, tx))).await? else { return Ok(false) };
-    let held = Arc::new(held);
+    let Some(held) = take(plane).await? else { return Ok(false) };
     let turn = plane.clock.stopwatch();
     let mut last_batch = Duration::ZERO;
     loop {
         let watch = plane.clock.stopwatch();
-        let input = (held.clone(), *size, micros(last_batch));
-        let batch = job(plane).write(input, |cx, tx, (held, size, last)| Box::pin(advance(cx, tx, held, *size, *last))).await;
+        let batch = advance(plane, &held, *size, last_batch).await;
         last_batch = watch.elapsed();
         tracing::debug!(deletion = %held.id, micros = micros(last_batch), "transaction");
         match batch {
@@ -108,7 +110,15 @@ fn job(plane: &Arc<Plane>) -> Cx {
     Cx::new(plane, "drain").with_actor(Actor::System)
 }
 
-async fn claim(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
+/// Takes the deletion that waited longest of those that nobody holds, if there is one.
+///
+/// # Errors
+/// The database's.
+pub async fn take(plane: &Arc<Plane>) -> Result<Option<Arc<Held>>> {
+    Ok(job(plane).write((), |cx, tx, ()| Box::pin(take_in(cx, tx))).await?.map(Arc::new))
+}
+
+async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
     let waiting = sql!(
         "SELECT organization_id, id, root, subject_id, fence
          FROM deletions WHERE state IN ('closed', 'draining') AND (lease_until IS NULL OR lease_until <= $1)
@@ -128,7 +138,16 @@ async fn claim(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
     Ok(Some(Held { organization, id, subject, plan: Plan::of(root), fence: fence + 1 }))
 }
 
-async fn advance(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64) -> Result<Outcome> {
+/// Does one batch of up to `size` rows in one transaction, and renews the lease. The worker says how long its last batch took.
+///
+/// # Errors
+/// The database's; nothing has happened then.
+pub async fn advance(plane: &Arc<Plane>, held: &Arc<Held>, size: i64, last_batch: Duration) -> Result<Outcome> {
+    let input = (held.clone(), size, micros(last_batch));
+    job(plane).write(input, |cx, tx, (held, size, last)| Box::pin(advance_in(cx, tx, held, *size, *last))).await
+}
+
+async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64) -> Result<Outcome> {
     // First the fence: this row's lock orders us and whoever took the deletion over.
     let renew = sql!(
         "UPDATE deletions SET lease_until = $4, updated_at = $5, batches = batches + 1, waiting_for = NULL,
@@ -198,15 +217,22 @@ async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, waiting_for: Option
     .await
 }
 
-/// All steps, the sweep and the root's row in the transaction at hand: for subjects on which little hangs. Returns rows by table.
-pub(super) async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, subject: Uuid, counted: &[(&'static str, i64)]) -> Result<Json> {
+/// All steps, the sweep and the root's row in the transaction at hand: for subjects on which little hangs. Returns rows by table, and
+/// whether that was all: somebody may have added a row meanwhile.
+pub(super) async fn finish(
+    tx: &mut Tx,
+    plan: &Plan,
+    organization: Uuid,
+    subject: Uuid,
+    counted: &[(&'static str, i64)],
+) -> Result<(Json, bool)> {
     let mut counts = Json::Object(Map::new());
     for (step, _) in plan.steps.iter().zip(counted).filter(|(_, (_, rows))| *rows > 0) {
         counts = add(counts, step.table, step.all(tx, organization, subject).await?);
     }
-    if !plan.is_swept(tx, organization, subject).await? {
-        return Err(Error::Storage(sql::Error::Retry("rows were added while their parent was deleted".into())));
+    let is_swept = plan.is_swept(tx, organization, subject).await?;
+    if is_swept {
+        plan.erase_root(tx, organization, subject).await?;
     }
-    plan.erase_root(tx, organization, subject).await?;
-    Ok(counts)
+    Ok((counts, is_swept))
 }

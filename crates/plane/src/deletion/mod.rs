@@ -65,15 +65,15 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
     let plan = Plan::of(order.root);
     let counted = plan.count(tx, organization, order.subject, SMALL + 1).await?;
     let is_small = counted.iter().map(|(_, rows)| rows).sum::<i64>() <= SMALL;
-    // What is sealed at once never gets the label that the seal would have to remove.
-    let label = order.label.filter(|_| !(is_small && plan.erases_root()));
-    let counts = match is_small && plan.erases_root() {
+    let (counts, is_sealed) = match is_small {
         true => drain::finish(tx, plan, organization, order.subject, &counted).await?,
-        false => {
-            plan.close(cx, tx, organization, order.subject).await?;
-            if is_small { drain::finish(tx, plan, organization, order.subject, &counted).await? } else { serde_json::json!({}) }
-        }
+        false => (serde_json::json!({}), false),
     };
+    if !is_sealed || !plan.erases_root() {
+        plan.close(cx, tx, organization, order.subject).await?;
+    }
+    // What is sealed at once never gets the label that the seal would have to remove.
+    let label = order.label.filter(|_| !(is_sealed && plan.erases_root()));
     let note = Note {
         action: order.action,
         subject: order.root.noun(),
@@ -86,7 +86,7 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
     let plane = cx.plane.clone();
     tx.on_commit(move || {
         plane.liveness.kill(order.subject);
-        if !is_small {
+        if !is_sealed {
             plane.drain_bell.notify_one();
         }
     });
@@ -97,7 +97,7 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
         root: order.root.name().into(),
         subject: order.subject,
         subject_label: label,
-        state: if is_small { "sealed" } else { "closed" }.into(),
+        state: if is_sealed { "sealed" } else { "closed" }.into(),
         actor: actor.into(),
         actor_id,
         reason: order.reason,
@@ -108,7 +108,7 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
         waiting_for: None,
         created_at: cx.now,
         updated_at: cx.now,
-        sealed_at: is_small.then_some(cx.now),
+        sealed_at: is_sealed.then_some(cx.now),
     };
     insert(tx, &deletion).await?;
     Ok(deletion)

@@ -12,6 +12,7 @@ use crate::cx::Cx;
 use crate::{Error, Result};
 
 /// How one root is deleted.
+#[derive(Debug)]
 pub(super) struct Plan {
     root: Root,
     count: Option<Statement>,
@@ -25,6 +26,7 @@ pub(super) struct Plan {
 }
 
 /// One table's part of a deletion.
+#[derive(Debug)]
 pub(super) struct Step {
     /// The table.
     pub(super) table: &'static str,

@@ -1,9 +1,12 @@
 //! What the plane promises about its schema, its statements and its rules, held against both engines.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on stops")]
 
+mod draining;
 mod engines;
 mod golden;
+mod policy;
 mod residue;
 mod rules;
 mod schema;
 mod statements;
+mod world;

@@ -46,7 +46,8 @@ on_both_engines! {
             let request = server.request(Method::GET, &format!("/api/deletions/{id}"));
             refused(request.bearer_auth(&organization.owner.token), StatusCode::BAD_REQUEST).await;
             // A customer's id is any text: these are simply not there, or cannot be.
-            let (status, _) = refused_somehow(server.request(Method::DELETE, &format!("/customer/{id}")).bearer_auth(&organization.owner.token)).await;
+            let (status, _) =
+                refused_somehow(server.request(Method::DELETE, &format!("/customer/{id}")).bearer_auth(&organization.owner.token)).await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{id}");
         }
         let request = server.request(Method::DELETE, &format!("{one}/members/{uppercase}"));
@@ -73,7 +74,21 @@ on_both_engines! {
         for list in &lists {
             let status = if list.starts_with("/api") { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
             let get = |query: &str| server.request(Method::GET, &format!("{list}?{query}")).bearer_auth(&organization.owner.token);
-            for bad in ["0", "-1", "1.5", "1e3", "abc", "", "%00", "+1", "0x1", "99999999999999999999", "9223372036854775807", "-9223372036854775808", "%EF%BC%91"] {
+            for bad in [
+                "0",
+                "-1",
+                "1.5",
+                "1e3",
+                "abc",
+                "",
+                "%00",
+                "+1",
+                "0x1",
+                "99999999999999999999",
+                "9223372036854775807",
+                "-9223372036854775808",
+                "%EF%BC%91",
+            ] {
                 for name in ["page", "page_size", "pageSize"] {
                     let problem = refused(get(&format!("{name}={bad}")), status).await;
                     assert_eq!(problem["errors"][0]["code"], "out_of_range", "{name}={bad}");
@@ -106,7 +121,12 @@ on_both_engines! {
         ];
         for (path, allowed) in cases {
             for method in ["TRACE", "OPTIONS", "PROPFIND", "FROB", "get"] {
-                let request = || server.request(Method::from_bytes(method.as_bytes()).unwrap(), &path).bearer_auth(&organization.owner.token).timeout(PATIENCE);
+                let request = || {
+                    server
+                        .request(Method::from_bytes(method.as_bytes()).unwrap(), &path)
+                        .bearer_auth(&organization.owner.token)
+                        .timeout(PATIENCE)
+                };
                 refused(request(), StatusCode::METHOD_NOT_ALLOWED).await;
                 let answer = request().send().await.unwrap();
                 assert_eq!(header(&answer, "allow"), allowed, "{method} {path}");
@@ -163,7 +183,10 @@ on_both_engines! {
         ];
         for path in paths {
             for method in ["GET", "DELETE"] {
-                let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n", organization.owner.token);
+                let head = format!(
+                    "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+                    organization.owner.token
+                );
                 let answer = send(&server, head.as_bytes()).await;
                 answer.is_problem(&format!("{method} {path}"));
                 assert!(!answer.head.to_lowercase().contains("x-injected"), "{path}");

@@ -70,7 +70,10 @@ on_both_engines! {
                     let expected = [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY].contains(&status) || is_secret;
                     assert!(expected || endpoint.path.ends_with("/sign-in"), "{} {name}: {problem}", endpoint.path);
                     if let Some(error) = problem["errors"].get(0) {
-                        assert!(error["field"].as_str().unwrap().starts_with(name.as_str()) || name == "refresh_token", "{name}: {problem}");
+                        assert!(
+                            error["field"].as_str().unwrap().starts_with(name.as_str()) || name == "refresh_token",
+                            "{name}: {problem}"
+                        );
                     }
                 }
             }
@@ -88,14 +91,22 @@ on_both_engines! {
                 null[*name] = Json::Null;
                 for body in [missing, null] {
                     let (status, problem) = refused_somehow(world.request(&server, endpoint, fresh(&body, 1))).await;
-                    assert!([StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY].contains(&status), "{} {name}: {problem}", endpoint.path);
+                    assert!(
+                        [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY].contains(&status),
+                        "{} {name}: {problem}",
+                        endpoint.path
+                    );
                 }
             }
             for name in ["surprise", "", "__proto__", "Name", "organization_id", "is_operator", "isOperator", "role\0"] {
                 let mut body = endpoint.body.clone();
                 body[name] = json!("x");
                 let (status, problem) = refused_somehow(world.request(&server, endpoint, fresh(&body, 1))).await;
-                assert!([StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY].contains(&status), "{} {name}: {problem}", endpoint.path);
+                assert!(
+                    [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY].contains(&status),
+                    "{} {name}: {problem}",
+                    endpoint.path
+                );
                 assert!(problem["errors"].as_array().unwrap().iter().any(|error| error["code"] == "unknown_field"), "{problem}");
             }
             let many: Map<String, Json> = (0..5_000).map(|number| (format!("field{number}"), json!(number))).collect();
@@ -167,7 +178,15 @@ on_both_engines! {
     async fn a_body_of_another_content_type_is_415(server: Server) {
         let world = World::make(&server).await;
         for endpoint in &world.endpoints {
-            for kind in ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", "json", "application/xml, application/json"] {
+            for kind in [
+                "",
+                "text/plain",
+                "application/x-www-form-urlencoded",
+                "multipart/form-data; boundary=x",
+                "application/jsonp",
+                "json",
+                "application/xml, application/json",
+            ] {
                 let request = server.request(endpoint.method.clone(), &endpoint.path).bearer_auth(&world.organization.owner.token);
                 let request = request.header("Content-Type", kind).timeout(PATIENCE).body(fresh(&endpoint.body, 1));
                 refused(request, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
@@ -196,7 +215,17 @@ on_both_engines! {
             let body = json!({"plan": "basic", "startsAt": time, "endsAt": time});
             server.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body)
         };
-        for time in ["-009999-01-02T01:59:59Z", "-004713-01-01T00:00:00Z", "-000001-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "9999-12-30T22:00:00.5Z", "2026-02-30T00:00:00Z", "2026-01-31", "now", ""] {
+        for time in [
+            "-009999-01-02T01:59:59Z",
+            "-004713-01-01T00:00:00Z",
+            "-000001-01-01T00:00:00Z",
+            "10000-01-01T00:00:00Z",
+            "9999-12-30T22:00:00.5Z",
+            "2026-02-30T00:00:00Z",
+            "2026-01-31",
+            "now",
+            "",
+        ] {
             refused(make(time), StatusCode::BAD_REQUEST).await;
         }
         for time in ["0001-01-01T00:00:00Z", "9999-12-30T21:59:59.999999Z", "2026-01-31T12:00:00+14:00"] {

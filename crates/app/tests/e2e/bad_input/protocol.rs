@@ -99,7 +99,13 @@ on_both_engines! {
     }
 
     async fn unusual_targets_are_refused_in_the_documented_form(server: Server) {
-        for line in ["OPTIONS * HTTP/1.1", "CONNECT localhost:443 HTTP/1.1", "GET http://elsewhere.example/nothing HTTP/1.1", "DELETE http://elsewhere.example/customer/user123 HTTP/1.1", "GET /? HTTP/1.1x"] {
+        for line in [
+            "OPTIONS * HTTP/1.1",
+            "CONNECT localhost:443 HTTP/1.1",
+            "GET http://elsewhere.example/nothing HTTP/1.1",
+            "DELETE http://elsewhere.example/customer/user123 HTTP/1.1",
+            "GET /? HTTP/1.1x",
+        ] {
             let answer = send(&server, format!("{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).await;
             if line.ends_with('x') {
                 assert_eq!(answer.status, 400, "{line}");
@@ -188,7 +194,9 @@ on_both_engines! {
 
     async fn every_answer_forbids_guessing_and_storing(server: Server) {
         let person = server.new_person().await;
-        for (path, status) in [("/api/users/me", StatusCode::OK), ("/api/nothing", StatusCode::NOT_FOUND), ("/customer/user123", StatusCode::FORBIDDEN)] {
+        for (path, status) in
+            [("/api/users/me", StatusCode::OK), ("/api/nothing", StatusCode::NOT_FOUND), ("/customer/user123", StatusCode::FORBIDDEN)]
+        {
             let answer = answered(server.request(Method::GET, path).bearer_auth(&person.token), status).await;
             assert_eq!((header(&answer, "x-content-type-options"), header(&answer, "cache-control")), ("nosniff", "no-store"));
         }

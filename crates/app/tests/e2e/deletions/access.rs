@@ -136,7 +136,11 @@ on_both_engines! {
         let other = another_of(&server, &doomed.owner).await;
         let bound = Bound::make(&server, &other, &doomed.owner).await;
         let customer = server.new_customer(&other, &doomed.owner.token).await;
-        deleted(server.request(Method::DELETE, &format!("/api/organizations/{}", doomed.id)).bearer_auth(&doomed.owner.token), StatusCode::NO_CONTENT).await;
+        deleted(
+            server.request(Method::DELETE, &format!("/api/organizations/{}", doomed.id)).bearer_auth(&doomed.owner.token),
+            StatusCode::NO_CONTENT,
+        )
+        .await;
         bound.are_good(&server, &other).await;
         for request in reads(&server, &other, &customer) {
             answered(request.bearer_auth(&doomed.owner.token), StatusCode::OK).await;
@@ -154,7 +158,8 @@ on_both_engines! {
         let removed = Bound::make(&server, &organization, &person).await;
         let theirs_elsewhere = Bound::make(&server, &elsewhere, &person).await;
         let colleagues = Bound::make(&server, &organization, &colleague).await;
-        let request = server.request(Method::DELETE, &format!("/account/api/v1/organizations/{}/members/{}", short(&organization.id), short(&member)));
+        let request = server
+            .request(Method::DELETE, &format!("/account/api/v1/organizations/{}/members/{}", short(&organization.id), short(&member)));
         deleted(request.bearer_auth(&organization.owner.token), StatusCode::OK).await;
 
         removed.are_dead(&server, &organization, &customer).await;
@@ -167,7 +172,11 @@ on_both_engines! {
         assert_eq!(listed(&server, &person.token).await[0], std::slice::from_ref(&elsewhere.id));
         theirs_elsewhere.are_good(&server, &elsewhere).await;
         colleagues.are_good(&server, &organization).await;
-        let members = expect(server.request(Method::GET, &format!("/api/organizations/{}/members", organization.id)).bearer_auth(&colleague.token), StatusCode::OK).await;
+        let members = expect(
+            server.request(Method::GET, &format!("/api/organizations/{}/members", organization.id)).bearer_auth(&colleague.token),
+            StatusCode::OK,
+        )
+        .await;
         assert_eq!(members["pagination"]["totalCount"], 2);
     }
 
@@ -192,7 +201,11 @@ on_both_engines! {
             let (id, key) = server.new_api_key(&organization, &organization.owner.token, &["read:organization"]).await;
             let (_, other) = server.new_api_key(&organization, &organization.owner.token, &["read:organization"]).await;
             answered(server.request(Method::GET, &path).header("X-API-Key", &key), StatusCode::OK).await;
-            let revoke = || server.request(Method::DELETE, &format!("{surface}/organizations/{}/api-keys/{id}", organization.id)).bearer_auth(&organization.owner.token);
+            let revoke = || {
+                server
+                    .request(Method::DELETE, &format!("{surface}/organizations/{}/api-keys/{id}", organization.id))
+                    .bearer_auth(&organization.owner.token)
+            };
             let status = if surface == "/api" { StatusCode::NO_CONTENT } else { StatusCode::OK };
             deleted(revoke(), status).await;
             for request in reads(&server, &organization, "nobody") {
@@ -207,7 +220,8 @@ on_both_engines! {
     async fn a_key_can_revoke_itself(server: Server) {
         let organization = server.new_organization().await;
         let (id, key) = server.new_api_key(&organization, &organization.owner.token, &["write:organization"]).await;
-        let revoke = || server.request(Method::DELETE, &format!("/api/organizations/{}/api-keys/{id}", organization.id)).header("X-API-Key", &key);
+        let revoke =
+            || server.request(Method::DELETE, &format!("/api/organizations/{}/api-keys/{id}", organization.id)).header("X-API-Key", &key);
         deleted(revoke(), StatusCode::NO_CONTENT).await;
         refused(revoke(), StatusCode::UNAUTHORIZED).await;
     }
@@ -217,7 +231,8 @@ on_both_engines! {
         let invited = server.new_person().await;
         let token = &organization.owner.token;
         let path = format!("/api/organizations/{}", organization.id);
-        let invite = server.request(Method::POST, &format!("{path}/members/invite")).bearer_auth(token).json(&json!({"email": invited.email}));
+        let invite =
+            server.request(Method::POST, &format!("{path}/members/invite")).bearer_auth(token).json(&json!({"email": invited.email}));
         let made = expect(invite, StatusCode::CREATED).await;
         let cancel = || server.request(Method::DELETE, &format!("{path}/invites/{}", made["id"].as_str().unwrap())).bearer_auth(token);
         deleted(cancel(), StatusCode::NO_CONTENT).await;
@@ -244,12 +259,17 @@ on_both_engines! {
             deleted(request.bearer_auth(token), status).await;
             for path in [path.clone(), format!("{path}/subscriptions"), format!("/customer/{customer}")] {
                 refused(server.request(Method::GET, &path).bearer_auth(token), StatusCode::NOT_FOUND).await;
-                refused(server.request(Method::DELETE, &path.replace("/subscriptions", "")).bearer_auth(token), StatusCode::NOT_FOUND).await;
+                refused(server.request(Method::DELETE, &path.replace("/subscriptions", "")).bearer_auth(token), StatusCode::NOT_FOUND)
+                    .await;
             }
             let request = server.request(Method::POST, &format!("{path}/devices")).bearer_auth(token).json(&json!({"name": "Laptop"}));
             refused(request, StatusCode::NOT_FOUND).await;
         }
-        let list = expect(server.request(Method::GET, &format!("/api/organizations/{}/customers", organization.id)).bearer_auth(token), StatusCode::OK).await;
+        let list = expect(
+            server.request(Method::GET, &format!("/api/organizations/{}/customers", organization.id)).bearer_auth(token),
+            StatusCode::OK,
+        )
+        .await;
         assert_eq!(list["pagination"]["totalCount"], 0);
     }
 }

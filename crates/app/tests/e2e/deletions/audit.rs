@@ -1,4 +1,5 @@
-//! The audit trail: who did, or tried to do, what, when and why; who may read it; and that no name of a customer outlives the customer in it.
+//! The audit trail: who did, or tried to do, what, when and why; who may read it; and that no name of a customer outlives the customer in
+//! it.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
@@ -25,7 +26,9 @@ on_both_engines! {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         new_customer(&server, &organization, "user123", None).await;
-        let request = server.request(Method::DELETE, "/customer/user123?reason=asked%20by+mail%3A%20%C3%BC").header("X-Request-Id", "audited-request");
+        let request = server
+            .request(Method::DELETE, "/customer/user123?reason=asked%20by+mail%3A%20%C3%BC")
+            .header("X-Request-Id", "audited-request");
         let deletion = deleted(request.bearer_auth(token), StatusCode::OK).await;
         let entries = trail(&server, &organization.id, "customer.retire", token).await;
         assert_eq!(entries.len(), 1);
@@ -53,7 +56,11 @@ on_both_engines! {
         refused(delete(&format!("/members/{}", cast.member("admin")), cast.token("viewer")), StatusCode::FORBIDDEN).await;
         refused(delete("/customers/user123", cast.token("viewer")), StatusCode::FORBIDDEN).await;
         refused(delete("/customers/user123", cast.token("owner")), StatusCode::CONFLICT).await;
-        refused(server.request(Method::DELETE, &format!("{path}/customers/user123?reason=why")).header("X-API-Key", key), StatusCode::FORBIDDEN).await;
+        refused(
+            server.request(Method::DELETE, &format!("{path}/customers/user123?reason=why")).header("X-API-Key", key),
+            StatusCode::FORBIDDEN,
+        )
+        .await;
         refused(delete("/customers/nobody", cast.token("owner")), StatusCode::NOT_FOUND).await;
         refused(delete(&format!("/api-keys/{UNKNOWN_ID}"), cast.token("owner")), StatusCode::NOT_FOUND).await;
         refused(delete(&format!("/invites/{UNKNOWN_ID}"), cast.token("owner")), StatusCode::NOT_FOUND).await;
@@ -85,7 +92,8 @@ on_both_engines! {
             ("invitation.cancel", "not_found", "user"),
             ("customer.delete", "done", "user"),
         ];
-        let mut wanted: Vec<_> = wanted.iter().map(|(action, outcome, actor)| ((*action).to_owned(), (*outcome).to_owned(), (*actor).to_owned())).collect();
+        let mut wanted: Vec<_> =
+            wanted.iter().map(|(action, outcome, actor)| ((*action).to_owned(), (*outcome).to_owned(), (*actor).to_owned())).collect();
         // Entries of one millisecond have no order.
         outcomes.sort();
         wanted.sort();
@@ -160,14 +168,17 @@ on_both_engines! {
         new_customer(&server, &organization, "user123", None).await;
         let path = format!("/api/organizations/{}", organization.id);
         deleted(server.request(Method::DELETE, "/customer/user123").bearer_auth(token), StatusCode::OK).await;
-        let deletion = deleted(server.request(Method::DELETE, &format!("{path}?reason=closing+down")).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        let deletion =
+            deleted(server.request(Method::DELETE, &format!("{path}?reason=closing+down")).bearer_auth(token), StatusCode::NO_CONTENT)
+                .await;
         server.wait_for_seal(&deletion, token).await;
         refused(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NOT_FOUND).await;
         refused(server.request(Method::DELETE, &format!("{path}/customers/user123")).bearer_auth(token), StatusCode::NOT_FOUND).await;
 
         refused(server.request(Method::GET, &format!("{path}/audit")).bearer_auth(token), StatusCode::NOT_FOUND).await;
         let entries = entries(&server, &format!("{path}/audit"), &operator.token).await;
-        let mut told: Vec<(&str, &str)> = entries.iter().map(|entry| (entry["action"].as_str().unwrap(), entry["outcome"].as_str().unwrap())).collect();
+        let mut told: Vec<(&str, &str)> =
+            entries.iter().map(|entry| (entry["action"].as_str().unwrap(), entry["outcome"].as_str().unwrap())).collect();
         let wanted = [
             ("customer.create", "done"),
             ("customer.delete", "not_found"),
@@ -180,7 +191,8 @@ on_both_engines! {
         assert_eq!(told, wanted);
         assert!(entries.iter().any(|entry| entry["outcome"] == "done" && entry["reason"] == "closing down"), "{entries:?}");
         assert!(entries.iter().all(|entry| entry["subjectLabel"].is_null()), "{entries:?}");
-        let record = expect(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(&operator.token), StatusCode::OK).await;
+        let record =
+            expect(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(&operator.token), StatusCode::OK).await;
         assert_eq!(record["state"], "sealed");
         let named = server.request(Method::GET, "/api/deletions").header("X-Organization", &organization.id);
         let records = expect(named.bearer_auth(&operator.token), StatusCode::OK).await;
@@ -191,13 +203,21 @@ on_both_engines! {
         let mut server = server;
         let operator = server.new_operator().await;
         let person = server.new_person().await;
-        refused(server.request(Method::DELETE, &format!("/api/organizations/{UNKNOWN_ID}")).bearer_auth(&person.token), StatusCode::NOT_FOUND).await;
+        refused(
+            server.request(Method::DELETE, &format!("/api/organizations/{UNKNOWN_ID}")).bearer_auth(&person.token),
+            StatusCode::NOT_FOUND,
+        )
+        .await;
         refused(server.request(Method::DELETE, "/api/organizations/no-such-slug").bearer_auth(&person.token), StatusCode::NOT_FOUND).await;
         refused(server.request(Method::DELETE, "/customer/user123").bearer_auth(&person.token), StatusCode::FORBIDDEN).await;
         let entries = trail(&server, NO_ORGANIZATION, "organization.delete", &operator.token).await;
         assert_eq!(entries.len(), 2);
         assert_eq!(trail(&server, NO_ORGANIZATION, "customer.retire", &operator.token).await.len(), 1);
-        refused(server.request(Method::GET, &format!("/api/organizations/{NO_ORGANIZATION}/audit")).bearer_auth(&person.token), StatusCode::NOT_FOUND).await;
+        refused(
+            server.request(Method::GET, &format!("/api/organizations/{NO_ORGANIZATION}/audit")).bearer_auth(&person.token),
+            StatusCode::NOT_FOUND,
+        )
+        .await;
     }
 
     async fn operators_look_and_do_not_touch(server: Server) {

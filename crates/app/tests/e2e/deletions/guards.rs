@@ -47,7 +47,9 @@ on_both_engines! {
             }
         }
 
-        let remedy = |place: String, status: &str| server.request(Method::PATCH, &format!("{path}/{place}")).bearer_auth(token).json(&json!({"status": status}));
+        let remedy = |place: String, status: &str| {
+            server.request(Method::PATCH, &format!("{path}/{place}")).bearer_auth(token).json(&json!({"status": status}))
+        };
         expect(remedy(format!("subscriptions/{first}"), "cancelled"), StatusCode::OK).await;
         expect(remedy(format!("transactions/{pending}"), "settled"), StatusCode::OK).await;
         for request in requests() {

@@ -19,7 +19,8 @@ on_both_engines! {
         }
         let (first_key, _) = server.new_api_key(organization, token, &["read:user"]).await;
         let (second_key, _) = server.new_api_key(organization, token, &["read:user"]).await;
-        let invite = server.request(Method::POST, &format!("{path}/members/invite")).bearer_auth(token).json(&json!({"email": "new@example.com"}));
+        let invite =
+            server.request(Method::POST, &format!("{path}/members/invite")).bearer_auth(token).json(&json!({"email": "new@example.com"}));
         let invitation = expect(invite, StatusCode::CREATED).await;
         let requests = [
             (format!("{path}/customers/one"), 204, "customer", Some("one")),
@@ -64,7 +65,11 @@ on_both_engines! {
             assert_eq!(body["message"], "Deletion not found.");
         }
         refused(server.request(Method::GET, &format!("/api/deletions/{deletion}")), StatusCode::UNAUTHORIZED).await;
-        refused(server.request(Method::GET, &format!("/api/deletions/{UNKNOWN_ID}")).bearer_auth(cast.token("owner")), StatusCode::NOT_FOUND).await;
+        refused(
+            server.request(Method::GET, &format!("/api/deletions/{UNKNOWN_ID}")).bearer_auth(cast.token("owner")),
+            StatusCode::NOT_FOUND,
+        )
+        .await;
         refused(server.request(Method::GET, "/api/deletions/1").bearer_auth(cast.token("owner")), StatusCode::BAD_REQUEST).await;
     }
 
@@ -74,7 +79,11 @@ on_both_engines! {
         let body = json!({"name": "Elsewhere", "slug": "elsewhere"});
         let made = server.request(Method::POST, "/api/organizations").bearer_auth(&owner.token).json(&body);
         let elsewhere = expect(made, StatusCode::CREATED).await;
-        let elsewhere = crate::support::Organization { id: elsewhere["id"].as_str().unwrap().to_owned(), slug: "elsewhere".into(), owner: owner.clone() };
+        let elsewhere = crate::support::Organization {
+            id: elsewhere["id"].as_str().unwrap().to_owned(),
+            slug: "elsewhere".into(),
+            owner: owner.clone(),
+        };
         let (_, key) = server.new_api_key(&organization, &owner.token, &["write:customers"]).await;
         let (_, stranger) = server.new_api_key(&elsewhere, &owner.token, &["admin:all"]).await;
         new_customer(&server, &organization, "user123", None).await;

@@ -57,7 +57,11 @@ on_both_engines! {
         }
         let deletion = deleted(hard("admin"), StatusCode::OK).await;
         let counts = counts(&server, &deletion, token).await;
-        assert_eq!((&counts["subscriptions"], &counts["transactions"], &counts["activity_entries"]), (&json!(1), &json!(1), &json!(1)), "{counts}");
+        assert_eq!(
+            (&counts["subscriptions"], &counts["transactions"], &counts["activity_entries"]),
+            (&json!(1), &json!(1), &json!(1)),
+            "{counts}"
+        );
         assert_eq!((&counts["devices"], &counts["customer_sessions"]), (&Json::Null, &Json::Null), "{counts}");
         refused(hard("owner"), StatusCode::NOT_FOUND).await;
         new_customer(&server, &cast.organization, "user123", None).await;
@@ -73,7 +77,11 @@ on_both_engines! {
         for request in [server.request(Method::DELETE, &path), server.request(Method::DELETE, "/customer/user123?hard=true")] {
             new_customer(&server, &organization, "user123", None).await;
             fill(&server, &organization, "user123").await;
-            let status = if request.try_clone().unwrap().build().unwrap().url().path().starts_with("/api") { StatusCode::NO_CONTENT } else { StatusCode::OK };
+            let status = if request.try_clone().unwrap().build().unwrap().url().path().starts_with("/api") {
+                StatusCode::NO_CONTENT
+            } else {
+                StatusCode::OK
+            };
             let deletion = deleted(request.bearer_auth(token), status).await;
             let wanted = json!({"activity_entries": 1, "customer_sessions": 2, "devices": 2, "transactions": 1, "subscriptions": 1});
             assert_eq!(counts(&server, &deletion, token).await, wanted);
@@ -108,7 +116,10 @@ on_both_engines! {
         let deletion = deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
         refused(server.request(Method::GET, &path).bearer_auth(token), StatusCode::NOT_FOUND).await;
         let record = server.wait_for_seal(&deletion, token).await;
-        assert_eq!((&record["counts"]["activity_entries"], &record["counts"]["customers"], &record["counts"]["members"]), (&json!(250), &json!(1), &json!(1)));
+        assert_eq!(
+            (&record["counts"]["activity_entries"], &record["counts"]["customers"], &record["counts"]["members"]),
+            (&json!(250), &json!(1), &json!(1))
+        );
         assert!(record["batches"].as_i64().unwrap() >= 2 && record["longestBatchMicros"].as_i64().unwrap() > 0, "{record}");
         let body = json!({"name": "Again", "slug": organization.slug});
         expect(server.request(Method::POST, "/api/organizations").bearer_auth(token).json(&body), StatusCode::CREATED).await;
@@ -123,7 +134,8 @@ on_both_engines! {
         let path = format!("/api/organizations/{}", organization.id);
         let invite = server.request(Method::POST, &format!("{path}/members/invite")).json(&json!({"email": invited.email}));
         let invitation = expect(invite.bearer_auth(&admin.token), StatusCode::CREATED).await;
-        let deletion = deleted(server.request(Method::DELETE, &format!("{path}/members/{member}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        let deletion =
+            deleted(server.request(Method::DELETE, &format!("{path}/members/{member}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
         assert_eq!(counts(&server, &deletion, token).await, json!({"customers": 1, "invitations": 1}));
         let customer = expect(server.request(Method::GET, &format!("{path}/customers/user123")).bearer_auth(token), StatusCode::OK).await;
         assert_eq!(customer["managedBy"], Json::Null);

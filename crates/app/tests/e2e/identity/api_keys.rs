@@ -41,14 +41,23 @@ on_both_engines! {
         let body = json!({"name": "Test key", "description": "For tests", "scopes": ["read:user"], "expiresAt": "2999-12-31T23:59:59Z"});
         let made = make(&server, &organization, body).await;
         let key = made["key"].as_str().unwrap();
-        for path in [format!("/api/organizations/{}/api-keys", organization.id), format!("/account/api/v1/organizations/{}/api-keys", short(&organization.id))] {
+        for path in [
+            format!("/api/organizations/{}/api-keys", organization.id),
+            format!("/account/api/v1/organizations/{}/api-keys", short(&organization.id)),
+        ] {
             let list = expect(server.request(Method::GET, &path).bearer_auth(&organization.owner.token), StatusCode::OK).await;
             let listed = &list["data"][0];
             assert!(listed.get("key").is_none() && !list.to_string().contains(&key[4..36]), "{list}");
-            assert_eq!((&listed["name"], &listed["description"], &listed["scopes"]), (&json!("Test key"), &json!("For tests"), &json!(["read:user"])));
+            assert_eq!(
+                (&listed["name"], &listed["description"], &listed["scopes"]),
+                (&json!("Test key"), &json!("For tests"), &json!(["read:user"]))
+            );
             let hint = listed["hint"].as_str().unwrap();
             assert!(hint.starts_with("csb_") && key.ends_with(&hint[hint.len() - 4..]) && hint.chars().count() <= 12, "{hint}");
-            assert!(is_like(listed[if path.starts_with("/api") { "expiresAt" } else { "expires_at" }].as_str().unwrap(), "9999-99-99T99:99:99.999Z"));
+            assert!(is_like(
+                listed[if path.starts_with("/api") { "expiresAt" } else { "expires_at" }].as_str().unwrap(),
+                "9999-99-99T99:99:99.999Z"
+            ));
         }
     }
 
@@ -78,14 +87,24 @@ on_both_engines! {
         refused(request, StatusCode::UNAUTHORIZED).await;
         let path = format!("/api/organizations/{}/api-keys", organization.id);
         let body = json!({"name": "Old key", "expiresAt": "2020-01-01T00:00:00Z"});
-        let problem = refused(server.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body), StatusCode::BAD_REQUEST).await;
+        let problem =
+            refused(server.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body), StatusCode::BAD_REQUEST).await;
         assert_eq!(problem["errors"][0]["code"], "in_the_past");
     }
 
     async fn each_operation_needs_its_scope_and_the_refusal_names_it(server: Server) {
         let organization = server.new_organization().await;
         new_customer(&server, &organization, "user123", None).await;
-        let all = ["read:user", "read:organization", "write:organization", "read:members", "write:members", "read:customers", "write:customers", "admin:organization"];
+        let all = [
+            "read:user",
+            "read:organization",
+            "write:organization",
+            "read:members",
+            "write:members",
+            "read:customers",
+            "write:customers",
+            "admin:organization",
+        ];
         let one = format!("/api/organizations/{}", organization.id);
         let operations: [(&str, Method, String); 15] = [
             ("read:user", Method::GET, "/api/users/me".into()),
@@ -143,7 +162,8 @@ on_both_engines! {
         let organization = server.new_organization().await;
         let (_, key) = server.new_api_key(&organization, &organization.owner.token, &["write:organization", "read:members"]).await;
         let path = format!("/api/organizations/{}/api-keys", organization.id);
-        let make = |scopes: Json| server.request(Method::POST, &path).header("X-API-Key", &key).json(&json!({"name": "Child", "scopes": scopes}));
+        let make =
+            |scopes: Json| server.request(Method::POST, &path).header("X-API-Key", &key).json(&json!({"name": "Child", "scopes": scopes}));
         expect(make(json!(["read:members"])), StatusCode::CREATED).await;
         for scopes in [json!(["write:members"]), json!(["admin:all"]), json!(["read:members", "read:customers"]), Json::Null] {
             let body = refused(make(scopes), StatusCode::BAD_REQUEST).await;
@@ -164,7 +184,14 @@ on_both_engines! {
         for path in [one.as_str(), "/api/organizations"] {
             answered(with_key(Method::GET, path), StatusCode::OK).await;
         }
-        let secret = ["/api/users/me".to_owned(), "/account/api/v1/whoami".into(), format!("{one}/members"), format!("{one}/customers"), format!("{one}/audit"), "/customer/user123".into()];
+        let secret = [
+            "/api/users/me".to_owned(),
+            "/account/api/v1/whoami".into(),
+            format!("{one}/members"),
+            format!("{one}/customers"),
+            format!("{one}/audit"),
+            "/customer/user123".into(),
+        ];
         for path in &secret {
             refused(with_key(Method::GET, path), StatusCode::FORBIDDEN).await;
         }
@@ -172,7 +199,11 @@ on_both_engines! {
             refused(with_key(Method::DELETE, &path), StatusCode::FORBIDDEN).await;
         }
         let wide = json!({"name": "Public key", "kind": "publishable", "scopes": ["read:customers"]});
-        let body = refused(server.request(Method::POST, &format!("{one}/api-keys")).bearer_auth(&organization.owner.token).json(&wide), StatusCode::BAD_REQUEST).await;
+        let body = refused(
+            server.request(Method::POST, &format!("{one}/api-keys")).bearer_auth(&organization.owner.token).json(&wide),
+            StatusCode::BAD_REQUEST,
+        )
+        .await;
         assert_eq!(body["errors"][0]["code"], "not_publishable");
     }
 
@@ -180,7 +211,8 @@ on_both_engines! {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         let body = json!({"name": "Elsewhere", "slug": "elsewhere"});
-        let elsewhere = expect(server.request(Method::POST, "/api/organizations").bearer_auth(token).json(&body), StatusCode::CREATED).await;
+        let elsewhere =
+            expect(server.request(Method::POST, "/api/organizations").bearer_auth(token).json(&body), StatusCode::CREATED).await;
         let (_, key) = server.new_api_key(&organization, token, &["admin:all"]).await;
         let id = elsewhere["id"].as_str().unwrap();
         let read = |path: &str| server.request(Method::GET, path).header("X-API-Key", &key);
@@ -204,7 +236,11 @@ on_both_engines! {
         let cast = Cast::assemble(&server).await;
         let path = format!("/api/organizations/{}/api-keys", cast.organization.id);
         for role in ["master", "reseller", "member", "billing", "viewer"] {
-            refused(server.request(Method::POST, &path).bearer_auth(cast.token(role)).json(&json!({"name": "Test key"})), StatusCode::FORBIDDEN).await;
+            refused(
+                server.request(Method::POST, &path).bearer_auth(cast.token(role)).json(&json!({"name": "Test key"})),
+                StatusCode::FORBIDDEN,
+            )
+            .await;
             refused(server.request(Method::GET, &path).bearer_auth(cast.token(role)), StatusCode::FORBIDDEN).await;
         }
         for (maker, revoker) in [("owner", "admin"), ("admin", "owner"), ("admin", "admin")] {

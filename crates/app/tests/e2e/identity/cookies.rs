@@ -23,7 +23,11 @@ on_both_engines! {
         new_customer(&server, &organization, "user123", None).await;
         let session = Session::begin(&server, &organization.owner.email, Some(&organization.slug)).await;
         let (_, key) = server.new_api_key(&organization, &organization.owner.token, &["read:user"]).await;
-        let paths = ["/customer/user123".to_owned(), format!("/api/organizations/{}", organization.id), format!("/account/api/v1/organizations/{}", organization.id)];
+        let paths = [
+            "/customer/user123".to_owned(),
+            format!("/api/organizations/{}", organization.id),
+            format!("/account/api/v1/organizations/{}", organization.id),
+        ];
         let own = server.url.clone();
         let foreign = [
             ("Sec-Fetch-Site", "cross-site"),

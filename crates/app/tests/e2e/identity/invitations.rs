@@ -30,13 +30,15 @@ on_both_engines! {
         refused(anonymous, StatusCode::UNAUTHORIZED).await;
         let accepted = expect(accept(&server, &invitation, &invited), StatusCode::OK).await;
         assert_eq!(accepted["organizationId"], organization.id);
-        expect(server.request(Method::GET, &format!("/api/organizations/{}", organization.id)).bearer_auth(&invited.token), StatusCode::OK).await;
+        expect(server.request(Method::GET, &format!("/api/organizations/{}", organization.id)).bearer_auth(&invited.token), StatusCode::OK)
+            .await;
     }
 
     async fn it_is_good_once(server: Server) {
         let organization = server.new_organization().await;
         let invited = server.new_person().await;
-        let (first, second) = (invite(&server, &organization, &invited.email, "viewer").await, invite(&server, &organization, &invited.email, "admin").await);
+        let (first, second) =
+            (invite(&server, &organization, &invited.email, "viewer").await, invite(&server, &organization, &invited.email, "admin").await);
         let accepted = expect(accept(&server, &first, &invited), StatusCode::OK).await;
         refused(accept(&server, &first, &invited), StatusCode::NOT_FOUND).await;
         // A second invitation makes nobody a member twice, and nobody's role another.
@@ -97,7 +99,11 @@ on_both_engines! {
         };
         for role in ["master", "reseller", "member", "billing", "viewer"] {
             refused(request(role, "viewer"), StatusCode::FORBIDDEN).await;
-            refused(server.request(Method::GET, &format!("/api/organizations/{}/invites", cast.organization.id)).bearer_auth(cast.token(role)), StatusCode::FORBIDDEN).await;
+            refused(
+                server.request(Method::GET, &format!("/api/organizations/{}/invites", cast.organization.id)).bearer_auth(cast.token(role)),
+                StatusCode::FORBIDDEN,
+            )
+            .await;
         }
         for invited_as in ["admin", "master", "reseller", "member", "billing", "viewer", "manager"] {
             let status = if invited_as == "manager" { StatusCode::BAD_REQUEST } else { StatusCode::CREATED };

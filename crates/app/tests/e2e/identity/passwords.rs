@@ -33,7 +33,11 @@ on_both_engines! {
         let before = expect(me(), StatusCode::OK).await;
         let takeover = json!({"email": person.email, "password": "another password", "name": "Mallory"});
         answered(server.request(Method::POST, "/api/auth/sign-up").json(&takeover), StatusCode::ACCEPTED).await;
-        refused(server.request(Method::POST, "/api/auth/sign-in").json(&json!({"email": person.email, "password": "another password"})), StatusCode::UNAUTHORIZED).await;
+        refused(
+            server.request(Method::POST, "/api/auth/sign-in").json(&json!({"email": person.email, "password": "another password"})),
+            StatusCode::UNAUTHORIZED,
+        )
+        .await;
         server.sign_in(&person.email, None).await;
         assert_eq!(expect(me(), StatusCode::OK).await, before);
     }
@@ -49,7 +53,8 @@ on_both_engines! {
             ("nobody@example.com", Some(&organization.slug)),
         ] {
             let body = json!({"email": email, "password": "a wrong password", "organization": organization});
-            answers.push(comparable(refused(server.request(Method::POST, "/api/auth/sign-in").json(&body), StatusCode::UNAUTHORIZED).await));
+            answers
+                .push(comparable(refused(server.request(Method::POST, "/api/auth/sign-in").json(&body), StatusCode::UNAUTHORIZED).await));
         }
         assert_eq!(answers[0]["message"], UNAUTHORIZED);
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
@@ -70,7 +75,9 @@ on_both_engines! {
         let fields: Vec<&str> = problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
         assert_eq!(fields, ["email", "name", "password"]);
         assert!(!problem.to_string().contains("tiny#77"), "the password came back: {problem}");
-        for (length, status) in [(7, StatusCode::BAD_REQUEST), (8, StatusCode::ACCEPTED), (256, StatusCode::ACCEPTED), (257, StatusCode::BAD_REQUEST)] {
+        for (length, status) in
+            [(7, StatusCode::BAD_REQUEST), (8, StatusCode::ACCEPTED), (256, StatusCode::ACCEPTED), (257, StatusCode::BAD_REQUEST)]
+        {
             let body = json!({"email": format!("of-{length}@example.com"), "password": "é".repeat(length)});
             answered(server.request(Method::POST, "/api/auth/sign-up").json(&body), status).await;
         }

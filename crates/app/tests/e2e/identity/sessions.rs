@@ -51,7 +51,8 @@ on_both_engines! {
         refused(first.refresh(&server), StatusCode::UNAUTHORIZED).await;
         refused(Credential::Cookie(first.cookie.clone()).on(server.request(Method::GET, ME)), StatusCode::UNAUTHORIZED).await;
         let third = Session::read(answered(second.refresh(&server), StatusCode::OK).await).await;
-        answered(Credential::Bearer(third.token.clone()).on(server.request(Method::POST, "/api/auth/sign-out")), StatusCode::NO_CONTENT).await;
+        answered(Credential::Bearer(third.token.clone()).on(server.request(Method::POST, "/api/auth/sign-out")), StatusCode::NO_CONTENT)
+            .await;
         for session in [&first, &second, &third] {
             is_dead(&server, session).await;
         }

@@ -18,7 +18,8 @@ on_both_engines! {
         });
         let made = expect(server.request(Method::POST, &path).bearer_auth(token).json(&body), StatusCode::CREATED).await;
         let spelled: Vec<&str> = made.as_object().unwrap().keys().map(String::as_str).collect();
-        let wanted = ["id", "organizationId", "name", "email", "phone", "taxId", "address", "metadata", "managedBy", "createdAt", "updatedAt"];
+        let wanted =
+            ["id", "organizationId", "name", "email", "phone", "taxId", "address", "metadata", "managedBy", "createdAt", "updatedAt"];
         assert_eq!(spelled, wanted);
         for (name, value) in body.as_object().unwrap() {
             assert_eq!(made[name], *value, "{name}");
@@ -40,7 +41,10 @@ on_both_engines! {
         let id = first["id"].as_str().unwrap();
         assert!(id.len() == 24 && id.bytes().all(|character| character.is_ascii_hexdigit()), "{id}");
         assert_ne!(first["id"], second["id"]);
-        assert_eq!((&first["name"], &first["address"], &first["metadata"], &first["phone"]), (&json!("Ada Ltd"), &json!({}), &json!({}), &Json::Null));
+        assert_eq!(
+            (&first["name"], &first["address"], &first["metadata"], &first["phone"]),
+            (&json!("Ada Ltd"), &json!({}), &json!({}), &Json::Null)
+        );
     }
 
     async fn an_id_is_unique_in_its_organization_and_free_in_every_other(server: Server) {
@@ -90,7 +94,8 @@ on_both_engines! {
             assert_eq!(listed, [&second, &first], "{kind}");
         }
         refused(server.request(Method::GET, &format!("{path}/passwords")).bearer_auth(token), StatusCode::NOT_FOUND).await;
-        refused(server.request(Method::POST, &format!("{path}/passwords")).bearer_auth(token).json(&json!({})), StatusCode::NOT_FOUND).await;
+        refused(server.request(Method::POST, &format!("{path}/passwords")).bearer_auth(token).json(&json!({})), StatusCode::NOT_FOUND)
+            .await;
     }
 
     async fn what_is_not_said_has_a_sensible_default(server: Server) {
@@ -148,7 +153,12 @@ on_both_engines! {
         let mut ids: Vec<&str> = list["data"].as_array().unwrap().iter().map(|customer| customer["id"].as_str().unwrap()).collect();
         ids.sort_unstable();
         assert_eq!((ids, &list["pagination"]["totalCount"]), (vec!["assigned", "own"], &json!(2)));
-        for (id, status) in [("own", StatusCode::OK), ("assigned", StatusCode::OK), ("of-nobody", StatusCode::FORBIDDEN), ("of-an-admin", StatusCode::FORBIDDEN)] {
+        for (id, status) in [
+            ("own", StatusCode::OK),
+            ("assigned", StatusCode::OK),
+            ("of-nobody", StatusCode::FORBIDDEN),
+            ("of-an-admin", StatusCode::FORBIDDEN),
+        ] {
             for path in [format!("{path}/{id}"), format!("{path}/{id}/devices"), format!("/customer/{id}")] {
                 answered(server.request(Method::GET, &path).bearer_auth(token), status).await;
             }

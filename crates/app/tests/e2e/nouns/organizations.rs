@@ -17,7 +17,8 @@ on_both_engines! {
         let me = expect(server.request(Method::GET, "/api/users/me").bearer_auth(&owner.token), StatusCode::OK).await;
         assert_eq!(names(&me), ["id", "email", "name"]);
         let body = json!({"name": "Acme", "slug": "acme", "logo": "https://example.com/logo.png"});
-        let made = expect(server.request(Method::POST, "/api/organizations").bearer_auth(&owner.token).json(&body), StatusCode::CREATED).await;
+        let made =
+            expect(server.request(Method::POST, "/api/organizations").bearer_auth(&owner.token).json(&body), StatusCode::CREATED).await;
         let spelled = ["id", "name", "slug", "logo", "plan", "ownerId", "stripeCustomerId", "subscriptionStatus", "createdAt", "updatedAt"];
         assert_eq!(names(&made), spelled);
         assert_eq!((&made["name"], &made["slug"], &made["logo"]), (&body["name"], &body["slug"], &body["logo"]));
@@ -63,16 +64,27 @@ on_both_engines! {
                 refused(server.request(Method::POST, path).bearer_auth(&person.token).json(&body), StatusCode::CONFLICT).await;
             }
         }
-        let requests = (0..8).map(|_| server.request(Method::POST, "/api/organizations").bearer_auth(&second.token).json(&json!({"name": "Race", "slug": "race"})).send());
-        let statuses: Vec<StatusCode> = futures_util::future::join_all(requests).await.into_iter().map(|answer| answer.unwrap().status()).collect();
+        let requests = (0..8).map(|_| {
+            server
+                .request(Method::POST, "/api/organizations")
+                .bearer_auth(&second.token)
+                .json(&json!({"name": "Race", "slug": "race"}))
+                .send()
+        });
+        let statuses: Vec<StatusCode> =
+            futures_util::future::join_all(requests).await.into_iter().map(|answer| answer.unwrap().status()).collect();
         assert_eq!(statuses.iter().filter(|status| **status == StatusCode::CREATED).count(), 1, "{statuses:?}");
         assert_eq!(statuses.iter().filter(|status| **status == StatusCode::CONFLICT).count(), 7, "{statuses:?}");
     }
 
     async fn a_slug_has_3_to_50_of_its_characters_and_reads_as_no_id(server: Server) {
         let person = server.new_person().await;
-        let make = |name: &str, slug: &str| server.request(Method::POST, "/api/organizations").bearer_auth(&person.token).json(&json!({"name": name, "slug": slug}));
-        for slug in ["ab", "", "Acme", "a b", "a_b", "ümlaut", "550e8400-e29b-41d4-a716-446655440000", "2222222222222222222222", &"a".repeat(51)] {
+        let make = |name: &str, slug: &str| {
+            server.request(Method::POST, "/api/organizations").bearer_auth(&person.token).json(&json!({"name": name, "slug": slug}))
+        };
+        for slug in
+            ["ab", "", "Acme", "a b", "a_b", "ümlaut", "550e8400-e29b-41d4-a716-446655440000", "2222222222222222222222", &"a".repeat(51)]
+        {
             let problem = refused(make("Acme", slug), StatusCode::BAD_REQUEST).await;
             assert_eq!(problem["errors"][0]["code"], "invalid_slug", "{slug}");
         }
@@ -109,12 +121,25 @@ on_both_engines! {
     async fn everybody_who_is_a_member_reads_the_organization(server: Server) {
         let cast = Cast::assemble(&server).await;
         for role in ["owner", "admin", "master", "reseller", "member", "billing", "viewer"] {
-            for path in [format!("/api/organizations/{}", cast.organization.slug), format!("/account/api/v1/organizations/{}", short(&cast.organization.id))] {
+            for path in [
+                format!("/api/organizations/{}", cast.organization.slug),
+                format!("/account/api/v1/organizations/{}", short(&cast.organization.id)),
+            ] {
                 let read = expect(server.request(Method::GET, &path).bearer_auth(cast.token(role)), StatusCode::OK).await;
                 assert_eq!(read["name"], "Test organization");
             }
         }
-        refused(server.request(Method::GET, &format!("/api/organizations/{}", cast.organization.id)).bearer_auth(&cast.outsider.token), StatusCode::FORBIDDEN).await;
-        refused(server.request(Method::GET, &format!("/account/api/v1/organizations/{}", cast.organization.id)).bearer_auth(&cast.outsider.token), StatusCode::NOT_FOUND).await;
+        refused(
+            server.request(Method::GET, &format!("/api/organizations/{}", cast.organization.id)).bearer_auth(&cast.outsider.token),
+            StatusCode::FORBIDDEN,
+        )
+        .await;
+        refused(
+            server
+                .request(Method::GET, &format!("/account/api/v1/organizations/{}", cast.organization.id))
+                .bearer_auth(&cast.outsider.token),
+            StatusCode::NOT_FOUND,
+        )
+        .await;
     }
 }

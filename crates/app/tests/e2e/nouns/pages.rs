@@ -23,7 +23,9 @@ on_both_engines! {
         let beyond = get("?page=3").await;
         let wanted = json!({"page": 3, "pageSize": 25, "totalCount": 30, "totalPages": 2, "hasNext": false, "hasPrevious": true});
         assert_eq!((&beyond["data"], &beyond["pagination"]), (&json!([]), &wanted));
-        let ids = |page: &Json| -> Vec<String> { page["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect() };
+        let ids = |page: &Json| -> Vec<String> {
+            page["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+        };
         let all = [ids(&first), ids(&last)].concat();
         assert_eq!(ids(&get("?pageSize=100").await), all);
         let mut small = Vec::new();
@@ -43,7 +45,9 @@ on_both_engines! {
             server.new_member(&organization, "viewer").await;
         }
         let path = format!("/account/api/v1/organizations/{}/members", short(&organization.id));
-        let get = |query: &str| expect(server.request(Method::GET, &format!("{path}{query}")).bearer_auth(&organization.owner.token), StatusCode::OK);
+        let get = |query: &str| {
+            expect(server.request(Method::GET, &format!("{path}{query}")).bearer_auth(&organization.owner.token), StatusCode::OK)
+        };
         let page = get("?page=2&page_size=2").await;
         let wanted = json!({"page": 2, "page_size": 2, "total_count": 3, "total_pages": 2, "has_next": false, "has_previous": true});
         assert_eq!((page["data"].as_array().unwrap().len(), &page["pagination"]), (1, &wanted));

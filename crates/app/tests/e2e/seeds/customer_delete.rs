@@ -60,7 +60,8 @@ on_both_engines! {
         let delete = |id: &str| server.request(Method::DELETE, &format!("/customer/{id}")).bearer_auth(cast.token("reseller"));
         for id in ["of-another", "of-nobody"] {
             let body = refused(delete(id), StatusCode::FORBIDDEN).await;
-            let words = "Access denied. Deleting a customer needs the role ADMIN, MASTER or RESALE (for customers under their own management).";
+            let words =
+                "Access denied. Deleting a customer needs the role ADMIN, MASTER or RESALE (for customers under their own management).";
             assert_eq!(body["message"], words);
         }
         expect(delete("own"), StatusCode::OK).await;
@@ -150,7 +151,11 @@ on_both_engines! {
 
     async fn the_header_names_an_organization_or_the_answer_says_what_is_wrong_with_it(server: Server) {
         let organization = server.new_organization().await;
-        for (name, status) in [("No Organization", StatusCode::UNPROCESSABLE_ENTITY), ("no-such-slug", StatusCode::NOT_FOUND), (UNKNOWN_ID, StatusCode::NOT_FOUND)] {
+        for (name, status) in [
+            ("No Organization", StatusCode::UNPROCESSABLE_ENTITY),
+            ("no-such-slug", StatusCode::NOT_FOUND),
+            (UNKNOWN_ID, StatusCode::NOT_FOUND),
+        ] {
             refused(request(&server, &organization.owner.token).header("X-Organization", name), status).await;
         }
     }
@@ -180,6 +185,10 @@ on_both_engines! {
         assert_eq!(body["success"], true);
         new_customer(&server, &cast.organization, "user123", None).await;
         expect(delete(cast.token("owner")), StatusCode::OK).await;
-        refused(server.request(Method::DELETE, "/customer/user123?hard=perhaps").bearer_auth(cast.token("owner")), StatusCode::UNPROCESSABLE_ENTITY).await;
+        refused(
+            server.request(Method::DELETE, "/customer/user123?hard=perhaps").bearer_auth(cast.token("owner")),
+            StatusCode::UNPROCESSABLE_ENTITY,
+        )
+        .await;
     }
 }

@@ -44,7 +44,8 @@ on_both_engines! {
     async fn without_a_good_credential_it_is_401(server: Server) {
         let organization = server.new_organization().await;
         new_customer(&server, &organization, CUSTOMER, None).await;
-        for (organization, customer) in [(organization.id.as_str(), CUSTOMER), (organization.id.as_str(), "nobody"), (UNKNOWN_ID, CUSTOMER)] {
+        for (organization, customer) in [(organization.id.as_str(), CUSTOMER), (organization.id.as_str(), "nobody"), (UNKNOWN_ID, CUSTOMER)]
+        {
             let path = format!("/api/organizations/{organization}/customers/{customer}");
             let body = refused(server.request(Method::DELETE, &path), StatusCode::UNAUTHORIZED).await;
             assert_eq!(body["message"], UNAUTHORIZED);

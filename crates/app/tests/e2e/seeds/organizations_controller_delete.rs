@@ -24,12 +24,14 @@ on_both_engines! {
         let owner = server.new_person().await;
         for form in 0..4 {
             let body = json!({"name": "Acme", "slug": "acme"});
-            let made = expect(server.request(Method::POST, "/api/organizations").bearer_auth(&owner.token).json(&body), StatusCode::CREATED).await;
+            let made =
+                expect(server.request(Method::POST, "/api/organizations").bearer_auth(&owner.token).json(&body), StatusCode::CREATED).await;
             let id = made["id"].as_str().unwrap();
             let name = [id.to_owned(), id.to_uppercase(), short(id), "acme".to_owned()][form].clone();
             let request = server.request(Method::DELETE, &format!("/api/organizations/{name}")).bearer_auth(&owner.token);
             answered(request, StatusCode::NO_CONTENT).await;
-            refused(server.request(Method::GET, &format!("/api/organizations/{id}")).bearer_auth(&owner.token), StatusCode::NOT_FOUND).await;
+            refused(server.request(Method::GET, &format!("/api/organizations/{id}")).bearer_auth(&owner.token), StatusCode::NOT_FOUND)
+                .await;
         }
     }
 

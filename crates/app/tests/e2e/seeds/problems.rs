@@ -32,7 +32,10 @@ on_both_engines! {
             (StatusCode::NOT_FOUND, server.request(Method::DELETE, &format!("/api/organizations/{UNKNOWN_ID}")).bearer_auth(token)),
             (StatusCode::METHOD_NOT_ALLOWED, server.request(Method::PATCH, &customers).bearer_auth(token)),
             (StatusCode::CONFLICT, server.request(Method::DELETE, &format!("{customers}/user123")).bearer_auth(token)),
-            (StatusCode::PAYLOAD_TOO_LARGE, server.request(Method::POST, &customers).bearer_auth(token).header("Content-Type", "application/json").body(too_long)),
+            (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                server.request(Method::POST, &customers).bearer_auth(token).header("Content-Type", "application/json").body(too_long),
+            ),
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, server.request(Method::POST, &customers).bearer_auth(token).body("x")),
             (StatusCode::UNPROCESSABLE_ENTITY, server.request(Method::GET, "/account/api/v1/organizations?page=0").bearer_auth(token)),
         ];
@@ -50,7 +53,16 @@ on_both_engines! {
     }
 
     async fn every_surface_speaks_of_an_unknown_address_in_its_own_form(server: Server) {
-        for path in ["/api/nothing/here", "/api", "/account/api/v1/nothing", "/customer", "/customer/a/b", "/customers", "/nothing", "/organizations"] {
+        for path in [
+            "/api/nothing/here",
+            "/api",
+            "/account/api/v1/nothing",
+            "/customer",
+            "/customer/a/b",
+            "/customers",
+            "/nothing",
+            "/organizations",
+        ] {
             let body = refused(server.request(Method::GET, path), StatusCode::NOT_FOUND).await;
             assert_eq!(body["detail"], "The requested resource was not found.", "{path}");
         }
@@ -59,7 +71,9 @@ on_both_engines! {
     async fn invalid_input_is_400_on_the_organizations_api_and_422_elsewhere(server: Server) {
         let person = server.new_person().await;
         let body = json!({"name": "A", "slug": "!", "surprise": 1});
-        for (path, status) in [("/api/organizations", StatusCode::BAD_REQUEST), ("/account/api/v1/organizations", StatusCode::UNPROCESSABLE_ENTITY)] {
+        for (path, status) in
+            [("/api/organizations", StatusCode::BAD_REQUEST), ("/account/api/v1/organizations", StatusCode::UNPROCESSABLE_ENTITY)]
+        {
             let problem = refused(server.request(Method::POST, path).bearer_auth(&person.token).json(&body), status).await;
             let errors = problem["errors"].as_array().unwrap();
             assert_eq!((errors.len(), &errors[0]["field"], &errors[0]["code"]), (1, &json!("surprise"), &json!("unknown_field")));

@@ -88,7 +88,10 @@ on_both_engines! {
             assert_eq!(seconds, number(&answer, "ratelimit-reset"));
             let body: serde_json::Value = answer.json().await.unwrap();
             assert_eq!(body["retry_after_seconds"], seconds);
-            assert_eq!((body["status"].as_u64(), body["error_code"].as_str(), body["retryable"].as_bool()), (Some(429), Some("rate_limited"), Some(true)));
+            assert_eq!(
+                (body["status"].as_u64(), body["error_code"].as_str(), body["retryable"].as_bool()),
+                (Some(429), Some("rate_limited"), Some(true))
+            );
             assert_eq!(body["statusCode"].is_number(), path.starts_with("/api"));
             assert_eq!(body["success"].is_boolean(), path.starts_with("/customer"));
         }

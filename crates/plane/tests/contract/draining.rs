@@ -1,0 +1,220 @@
+//! The drain may stop anywhere and be taken up by anybody: every batch boundary, every size, workers that are paused past their lease,
+//! several at once, and rows that appear behind its back come to the same end with exact counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plane::deletion::drain::{self, Held, Outcome};
+use plane::deletion::{self, Deletion};
+use plane::ids::OrganizationRef;
+use plane::{Clock, Config, Cx, DatabaseOptions, Plane, organizations};
+use sql::Schema;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::engines::make_database;
+use crate::world::{Engine, furnish, sign_in};
+
+/// A plane with a signed-in owner, and an eye beside it.
+struct Stage {
+    plane: Arc<Plane>,
+    engine: Engine,
+    owner: Cx,
+    schema: Schema,
+    _folder: Option<TempDir>,
+}
+
+/// A closed deletion and what its receipt must say.
+struct Doomed {
+    organization: Uuid,
+    deletion: Uuid,
+    counts: BTreeMap<String, i64>,
+}
+
+/// Runs each test on SQLite and on PostgreSQL.
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {
+        $(mod $name {
+            use crate::draining::Stage;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_sqlite() {
+                super::$name(Stage::on_sqlite().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_postgresql() {
+                super::$name(Stage::on_postgresql().await).await;
+            }
+        })*
+    };
+}
+
+on_both_engines! {
+    a_worker_that_is_paused_past_its_lease_commits_nothing
+    a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size
+    workers_that_take_it_from_each_other_all_the_time_count_every_row_once
+    what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_counted_twice
+}
+
+async fn a_worker_that_is_paused_past_its_lease_commits_nothing(stage: Stage) {
+    let Stage { plane, engine, schema, .. } = &stage;
+    let doomed = stage.close("paused").await;
+    let paused = drain::take(plane).await.unwrap().unwrap();
+    assert_ne!(stage.advance(&paused, 20).await, Outcome::Fenced);
+    assert!(drain::take(plane).await.unwrap().is_none(), "a deletion that is held was taken");
+    plane.clock.advance(plane.config.lease);
+    let other = drain::take(plane).await.unwrap().unwrap();
+    let mut outcome = stage.advance(&other, 20).await;
+    while outcome != Outcome::Sealed {
+        let before = engine.rows(schema).await;
+        assert_eq!(stage.advance(&paused, 20).await, Outcome::Fenced);
+        assert_eq!(engine.rows(schema).await, before);
+        outcome = stage.advance(&other, 20).await;
+    }
+    let sealed = engine.rows(schema).await;
+    assert_eq!(stage.advance(&paused, 20).await, Outcome::Fenced);
+    assert_eq!(stage.advance(&other, 20).await, Outcome::Fenced);
+    assert!(drain::take(plane).await.unwrap().is_none(), "a sealed deletion was taken");
+    assert_eq!(engine.rows(schema).await, sealed);
+    stage.check(&doomed).await;
+}
+
+async fn a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size(stage: Stage) {
+    for size in [1, 2, 7, 49, 50, 51, 1_000] {
+        let doomed = stage.close(&format!("size-{size}")).await;
+        let mut batches = 0;
+        loop {
+            // A worker that is gone after one batch, and a new one when its lease is over.
+            let held = drain::take(&stage.plane).await.unwrap().unwrap();
+            batches += 1;
+            if stage.advance(&held, size).await == Outcome::Sealed {
+                break;
+            }
+            stage.plane.clock.advance(stage.plane.config.lease);
+        }
+        let record = stage.check(&doomed).await;
+        assert_eq!(record.batches, batches, "size {size}");
+        let tables = doomed.counts.len() as i64;
+        assert!(batches > tables && (size > 1 || batches > doomed.counts.values().sum()), "size {size}: {batches} batches");
+    }
+}
+
+async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(stage: Stage) {
+    let doomed = stage.close("contested").await;
+    let workers = (0..4).map(|_| {
+        let plane = stage.plane.clone();
+        tokio::spawn(async move {
+            let mut fenced = 0;
+            loop {
+                // Every lease is over at once, so that others take over in the middle of this worker's batches.
+                plane.clock.advance(plane.config.lease);
+                let Some(held) = drain::take(&plane).await.unwrap() else { return fenced };
+                for _ in 0..3 {
+                    match drain::advance(&plane, &held, 3, Duration::ZERO).await.unwrap() {
+                        Outcome::Sealed => return fenced,
+                        Outcome::Fenced => fenced += 1,
+                        Outcome::More | Outcome::NextTable => {}
+                    }
+                }
+            }
+        })
+    });
+    let mut fenced = 0;
+    for worker in workers.collect::<Vec<_>>() {
+        fenced += worker.await.unwrap();
+    }
+    while drain::work_a_turn(&stage.plane, &mut 50).await.unwrap() {}
+    stage.check(&doomed).await;
+    assert!(fenced > 0, "nobody took it from anybody");
+}
+
+async fn what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_counted_twice(stage: Stage) {
+    let Stage { plane, engine, schema, .. } = &stage;
+    let mut doomed = stage.close("late").await;
+    let held = drain::take(plane).await.unwrap().unwrap();
+    let remaining = |table: &'static str| {
+        let query = format!("SELECT count(*) FROM {table} WHERE organization_id = {}", engine.uuid(doomed.organization));
+        async move { engine.count(&query).await }
+    };
+    while remaining("members").await > 0 {
+        stage.advance(&held, 1_000).await;
+    }
+    stage.advance(&held, 1_000).await;
+    let id = engine.uuid(doomed.organization);
+    let insert = format!(
+        "INSERT INTO invitations SELECT {id}, id, 'late@example.com', 'member', password_hash, 'pending', NULL, created_at, created_at FROM users"
+    );
+    engine.run(&insert, &insert.replace("password_hash", "decode('00', 'hex')")).await.unwrap();
+    *doomed.counts.get_mut("invitations").unwrap() += 1;
+    let mut outcomes = Vec::new();
+    while outcomes.last() != Some(&Outcome::Sealed) {
+        outcomes.push(stage.advance(&held, 1_000).await);
+    }
+    assert!(outcomes.len() > schema.tables.len() - 4, "the drain did not begin again: {outcomes:?}");
+    stage.check(&doomed).await;
+}
+
+impl Stage {
+    async fn on_sqlite() -> Stage {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.db");
+        Stage::set(&format!("sqlite:{}", file.display()), Engine::Sqlite(file), Some(folder)).await
+    }
+
+    async fn on_postgresql() -> Stage {
+        let url = make_database().await;
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        Stage::set(&url, Engine::Postgres(client), None).await
+    }
+
+    async fn set(url: &str, engine: Engine, folder: Option<TempDir>) -> Stage {
+        let plane = Plane::open(Config::new(DatabaseOptions::new(url)), Clock::default()).await.unwrap();
+        let (owner, schema) = (sign_in(&plane).await, plane.schema().await.unwrap());
+        Stage { plane, engine, owner, schema, _folder: folder }
+    }
+
+    /// Makes an organization, counts its rows and deletes it, which closes it: there is too much in it to go at once.
+    async fn close(&self, slug: &str) -> Doomed {
+        let organization = furnish(&self.owner, slug).await;
+        let id = self.engine.uuid(organization);
+        let label = format!("UPDATE audit_entries SET subject_label = 'a label' WHERE organization_id = {id}");
+        self.engine.run(&label, &label).await.unwrap();
+        let mut counts = BTreeMap::new();
+        for (name, table) in &self.schema.tables {
+            if table.columns.iter().any(|column| column.name == "organization_id") {
+                let redacted = table.columns.iter().any(|column| column.name == "subject_label");
+                let only = if redacted { "AND subject_label IS NOT NULL" } else { "" };
+                let count = self.engine.count(&format!("SELECT count(*) FROM {name} WHERE organization_id = {id} {only}")).await;
+                counts.insert(name.clone(), count);
+            }
+        }
+        counts.retain(|_, count| *count > 0);
+        assert!(counts.len() > 10, "{counts:?}");
+        let deletion = organizations::delete(&self.owner, &OrganizationRef::Id(organization), None).await.unwrap();
+        assert_eq!(deletion.state, "closed");
+        Doomed { organization, deletion: deletion.id, counts }
+    }
+
+    async fn advance(&self, held: &Arc<Held>, size: i64) -> Outcome {
+        drain::advance(&self.plane, held, size, Duration::ZERO).await.unwrap()
+    }
+
+    /// The receipt is exact and no row is left.
+    async fn check(&self, doomed: &Doomed) -> Deletion {
+        let record = deletion::get(&self.owner, doomed.deletion).await.unwrap();
+        assert_eq!(record.state, "sealed");
+        let counts: BTreeMap<String, i64> = serde_json::from_value(record.counts.clone()).unwrap();
+        assert_eq!(counts, doomed.counts);
+        let id = self.engine.uuid(doomed.organization);
+        for name in self.schema.tables.keys().filter(|name| doomed.counts.contains_key(*name)) {
+            let only = if name == "audit_entries" { "AND subject_label IS NOT NULL" } else { "" };
+            let left = self.engine.count(&format!("SELECT count(*) FROM {name} WHERE organization_id = {id} {only}")).await;
+            assert_eq!(left, 0, "{name}");
+        }
+        assert_eq!(self.engine.count(&format!("SELECT count(*) FROM organizations WHERE id = {id}")).await, 0);
+        record
+    }
+}

@@ -1,0 +1,99 @@
+//! What no change of the policy may break, whatever else the golden page shows: who is above whom, and that scopes only narrow.
+
+use plane::policy::{Action, Role, SCOPES, Verdict, covers, decide, operator_may, refusal};
+
+fn held(scopes: &[&str]) -> Vec<String> {
+    scopes.iter().map(|scope| (*scope).to_owned()).collect()
+}
+
+/// No, own, yes.
+fn strength(role: Role, action: Action) -> u8 {
+    match decide(role, action) {
+        Verdict::No => 0,
+        Verdict::Managed => 1,
+        Verdict::Yes => 2,
+    }
+}
+
+#[test]
+fn nobody_may_do_what_an_owner_may_not() {
+    for action in Action::ALL {
+        assert_eq!(decide(Role::Owner, *action), Verdict::Yes, "{action:?}");
+    }
+}
+
+#[test]
+fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_owners() {
+    let refused: Vec<Action> = Action::ALL.iter().copied().filter(|action| strength(Role::Admin, *action) < 2).collect();
+    assert_eq!(refused, [Action::DeleteOrganization, Action::RemoveOwner, Action::InviteOwner]);
+}
+
+#[test]
+fn who_only_reads_changes_nothing_but_their_own() {
+    for role in [Role::Billing, Role::Viewer] {
+        for action in Action::ALL.iter().filter(|action| !action.scope().starts_with("read:")) {
+            let is_own = matches!(action, Action::Leave | Action::RevokeOwnApiKey);
+            assert_eq!(strength(role, *action), if is_own { 2 } else { 0 }, "{role:?} {action:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reseller_comes_near_no_customer_of_another() {
+    for action in Action::ALL.iter().filter(|action| action.scope().ends_with(":customers")) {
+        assert!(strength(Role::Reseller, *action) < 2, "{action:?}");
+    }
+    assert!(
+        Role::ALL.iter().filter(|role| **role != Role::Reseller).all(|role| Action::ALL.iter().all(|action| strength(*role, *action) != 1))
+    );
+}
+
+#[test]
+fn operators_look_and_do_not_touch() {
+    let allowed: Vec<Action> = Action::ALL.iter().copied().filter(|action| operator_may(*action)).collect();
+    assert_eq!(allowed, [Action::ReadOrganization, Action::ReadAudit, Action::ReadDeletions]);
+}
+
+#[test]
+fn every_refusal_says_that_access_is_denied() {
+    for action in Action::ALL {
+        assert!(refusal(*action).starts_with("Access denied. "), "{action:?}");
+    }
+}
+
+#[test]
+fn every_action_needs_a_scope_that_a_key_can_have() {
+    for action in Action::ALL {
+        assert!(SCOPES.contains(&action.scope()), "{action:?} needs {}", action.scope());
+    }
+}
+
+#[test]
+fn a_scope_covers_itself_and_no_other() {
+    let plain = SCOPES.iter().filter(|scope| !scope.starts_with("admin:"));
+    for own in plain {
+        for wanted in SCOPES {
+            assert_eq!(covers(&held(&[own]), wanted), *own == wanted, "{own} for {wanted}");
+        }
+    }
+    assert!(SCOPES.iter().all(|wanted| !covers(&[], wanted)));
+}
+
+#[test]
+fn admin_all_covers_everything() {
+    assert!(SCOPES.iter().all(|wanted| covers(&held(&["admin:all"]), wanted)));
+}
+
+#[test]
+fn admin_organization_covers_everything_of_the_organization_and_nothing_of_the_person() {
+    let scopes = held(&["admin:organization"]);
+    let refused: Vec<&str> = SCOPES.into_iter().filter(|wanted| !covers(&scopes, wanted)).collect();
+    assert_eq!(refused, ["read:user", "write:user", "admin:all"]);
+}
+
+#[test]
+fn scopes_add_up_and_a_name_that_only_begins_alike_is_another() {
+    assert!(covers(&held(&["read:members", "write:customers"]), "write:customers"));
+    assert!(!covers(&held(&["read:customers"]), "write:customers"));
+    assert!(!covers(&held(&["write:customer", "write:customers2", "WRITE:CUSTOMERS", ""]), "write:customers"));
+}

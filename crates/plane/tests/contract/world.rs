@@ -1,0 +1,118 @@
+//! A small world to delete from, made through the plane, and an eye on the database that knows nothing of the plane.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use plane::api_keys::{self, Kind, NewApiKey};
+use plane::credentials::{Presented, authenticate};
+use plane::customers::{self, NewCustomer};
+use plane::ids::OrganizationRef;
+use plane::organizations::{self, NewOrganization};
+use plane::policy::Role;
+use plane::users::{self, NewUser};
+use plane::{Cx, Plane, dependants, invitations, sessions};
+use serde_json::{Map, Value as Json, json};
+use sql::Schema;
+use uuid::Uuid;
+
+pub(crate) async fn sign_in(plane: &Arc<Plane>) -> Cx {
+    let nobody = Cx::new(plane, "test");
+    let new = NewUser { email: "owner@example.com".into(), password: "correct horse".into(), name: None, is_operator: false };
+    users::sign_up(&nobody, new).await.unwrap();
+    let signed_in = sessions::sign_in(&nobody, "owner@example.com", "correct horse".into(), None).await.unwrap();
+    authenticate(nobody, Presented::Bearer(&signed_in.access_token)).await.unwrap()
+}
+
+/// An organization with one of everything. More customers than a deletion does at once, so that it is drained.
+pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
+    let new = NewOrganization { name: "Organization".into(), slug: slug.into(), logo: Some("logo".into()) };
+    let id = organizations::create(owner, new).await.unwrap().id;
+    let organization = OrganizationRef::Id(id);
+    invitations::create(owner, &organization, "invited@example.com", Role::Viewer).await.unwrap();
+    let key = NewApiKey { kind: Kind::User, name: "Key".into(), description: Some("Key".into()), scopes: None, expires_at: None };
+    api_keys::create(owner, &organization, key).await.unwrap();
+    sessions::sign_in(owner, "owner@example.com", "correct horse".into(), Some(organization.clone())).await.unwrap();
+    let new = NewCustomer {
+        reference: Some("customer".into()),
+        name: "Customer".into(),
+        email: "customer@example.com".into(),
+        phone: Some("1".into()),
+        tax_id: Some("1".into()),
+        address: json!({}),
+        metadata: json!({}),
+        managed_by: None,
+    };
+    customers::create(owner, &organization, new).await.unwrap();
+    let things = [
+        ("subscriptions", json!({"plan": "basic"})),
+        ("transactions", json!({"amount": 1, "currency": "EUR", "description": "x"})),
+        ("devices", json!({"name": "x", "platform": "x"})),
+        ("sessions", json!({"ip_address": "x", "user_agent": "x"})),
+        ("activity", json!({"kind": "x", "message": "x"})),
+    ];
+    for (path, fields) in things {
+        for _ in 0..50 {
+            let fields: Map<String, Json> = fields.as_object().cloned().unwrap();
+            dependants::create(owner, &organization, "customer", dependants::Kind::at(path).unwrap(), fields).await.unwrap();
+        }
+    }
+    id
+}
+
+/// Where the test looks, beside the plane: straight into the engine.
+pub(crate) enum Engine {
+    Sqlite(PathBuf),
+    Postgres(tokio_postgres::Client),
+}
+
+impl Engine {
+    pub(crate) async fn run(&self, on_sqlite: &str, on_postgres: &str) -> Result<(), String> {
+        match self {
+            Engine::Sqlite(file) => {
+                let connection = rusqlite::Connection::open(file).unwrap();
+                connection.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+                connection.pragma_update(None, "secure_delete", true).unwrap();
+                connection.execute_batch(on_sqlite).map_err(|error| error.to_string())
+            }
+            Engine::Postgres(client) => client.batch_execute(on_postgres).await.map_err(|error| format!("{error:?}")),
+        }
+    }
+
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        match self {
+            Engine::Sqlite(file) => rusqlite::Connection::open(file).unwrap().query_row(query, [], |row| row.get(0)).unwrap(),
+            Engine::Postgres(client) => client.query_one(query, &[]).await.unwrap().get(0),
+        }
+    }
+
+    /// All rows of all tables, each as one text, sorted.
+    pub(crate) async fn rows(&self, schema: &Schema) -> BTreeMap<String, Vec<String>> {
+        let mut all = BTreeMap::new();
+        for (name, table) in &schema.tables {
+            let mut rows: Vec<String> = match self {
+                Engine::Sqlite(file) => {
+                    let row: Vec<String> = table.columns.iter().map(|column| format!("quote({})", column.name)).collect();
+                    let connection = rusqlite::Connection::open(file).unwrap();
+                    let mut query = connection.prepare(&format!("SELECT {} FROM {name}", row.join(" || ',' || "))).unwrap();
+                    query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+                }
+                Engine::Postgres(client) => {
+                    let rows = client.query(&format!("SELECT {name}::text FROM {name}"), &[]).await.unwrap();
+                    rows.iter().map(|row| row.get(0)).collect()
+                }
+            };
+            rows.sort();
+            all.insert(name.clone(), rows);
+        }
+        all
+    }
+
+    /// A uuid as this engine's SQL writes it.
+    pub(crate) fn uuid(&self, id: Uuid) -> String {
+        match self {
+            Engine::Sqlite(_) => format!("x'{}'", id.simple()),
+            Engine::Postgres(_) => format!("'{id}'"),
+        }
+    }
+}
