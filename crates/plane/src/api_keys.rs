@@ -135,7 +135,7 @@ fn make(kind: Kind) -> Result<String> {
 pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> Result<(ApiKey, String)> {
     let tenant = enter(cx, organization, Action::CreateApiKey).await?;
     let member = tenant.membership().ok_or_else(|| Error::Forbidden("Only members can have keys.".into()))?.id;
-    let scopes = new.scopes.unwrap_or_else(|| match new.kind {
+    let mut scopes = new.scopes.unwrap_or_else(|| match new.kind {
         Kind::Publishable => vec!["read:organization".into()],
         _ => DEFAULT_SCOPES.map(str::to_owned).into(),
     });
@@ -156,6 +156,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
         check.refuse("expires_at", "in_the_past", "must be in the future");
     }
     check.finish()?;
+    scopes.sort();
+    scopes.dedup();
     let secret = make(new.kind)?;
     let key = ApiKey {
         id: cx.new_id()?,

@@ -65,8 +65,12 @@ impl Cx {
     /// # Errors
     /// [`Error::Internal`] when the system has no randomness.
     pub fn new_id(&self) -> Result<Uuid> {
-        let millis = u64::try_from(self.now.as_millisecond()).unwrap_or(0);
-        Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random()?).into_uuid())
+        let micros = u64::try_from(self.now.as_microsecond()).unwrap_or(0);
+        let mut bytes = random::<10>()?;
+        // The time below the millisecond goes into the twelve bits after it (RFC 9562, section 6.2, method 3).
+        let fraction = u16::try_from(micros % 1_000 * 4_096 / 1_000).unwrap_or(0);
+        bytes[..2].copy_from_slice(&fraction.to_be_bytes());
+        Ok(uuid::Builder::from_unix_timestamp_millis(micros / 1_000, &bytes).into_uuid())
     }
 
     pub(crate) async fn write<I, T>(

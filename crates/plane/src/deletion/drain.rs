@@ -93,7 +93,8 @@ pub async fn work_a_turn(plane: &Arc<Plane>, size: &mut i64) -> Result<bool> {
             Ok(Outcome::Sealed) => return release(&cx, &held, micros(last_batch), None).await.map(|()| true),
             Ok(Outcome::Fenced) => return Ok(true),
             Err(error) => {
-                release(&cx, &held, 0, Some(error.to_string())).await?;
+                // The database's own words may hold data of others: they go to the log.
+                release(&cx, &held, 0, Some(format!("the database ({}): the server's log has its words", error.outcome()))).await?;
                 return Err(error);
             }
         }

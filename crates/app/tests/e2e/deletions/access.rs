@@ -2,6 +2,8 @@
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value as Json, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::on_both_engines;
 use crate::support::{Engine, Organization, Person, Server, expect, short};
@@ -129,6 +131,31 @@ on_both_engines! {
         }
         let sign_in = json!({"email": organization.owner.email, "password": crate::support::PASSWORD, "organization": organization.slug});
         refused(server.request(Method::POST, "/api/auth/sign-in").json(&sign_in), StatusCode::NOT_FOUND).await;
+    }
+
+    async fn a_request_that_was_still_arriving_is_refused_too(server: Server) {
+        let organization = server.new_organization().await;
+        let (_, key) = server.new_api_key(&organization, &organization.owner.token, &["write:customers"]).await;
+        let bound = Session::begin(&server, &organization.owner.email, Some(&organization.slug)).await;
+        let mut arriving = Vec::new();
+        for credential in [format!("X-API-Key: {key}"), format!("Authorization: Bearer {}", bound.token)] {
+            let head = format!(
+                "POST /api/organizations/{}/customers HTTP/1.1\r\nHost: localhost\r\n{credential}\r\n\
+                 Content-Type: application/json\r\nContent-Length: 40\r\nConnection: close\r\n\r\n",
+                organization.id
+            );
+            let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+            stream.write_all(format!("{head}{{\"name\":\"Ada\",").as_bytes()).await.unwrap();
+            arriving.push(stream);
+        }
+        let request = server.request(Method::DELETE, &format!("/api/organizations/{}", organization.id));
+        deleted(request.bearer_auth(&organization.owner.token), StatusCode::NO_CONTENT).await;
+        for mut stream in arriving {
+            stream.write_all(b"\"email\":\"ada@example.com\"}").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        }
     }
 
     async fn the_other_organizations_of_its_people_go_on(server: Server) {
