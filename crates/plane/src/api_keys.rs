@@ -135,7 +135,7 @@ fn make(kind: Kind) -> Result<String> {
 pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> Result<(ApiKey, String)> {
     let tenant = enter(cx, organization, Action::CreateApiKey).await?;
     let member = tenant.membership().ok_or_else(|| Error::Forbidden("Only members can have keys.".into()))?.id;
-    let mut scopes = new.scopes.unwrap_or_else(|| match new.kind {
+    let scopes = new.scopes.unwrap_or_else(|| match new.kind {
         Kind::Publishable => vec!["read:organization".into()],
         _ => DEFAULT_SCOPES.map(str::to_owned).into(),
     });
@@ -156,8 +156,6 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
         check.refuse("expires_at", "in_the_past", "must be in the future");
     }
     check.finish()?;
-    scopes.sort();
-    scopes.dedup();
     let secret = make(new.kind)?;
     let key = ApiKey {
         id: cx.new_id()?,
@@ -166,7 +164,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
         name: new.name,
         description: new.description,
         hint: format!("{}_…{}", new.kind.prefix(), &secret[secret.len() - 4..]),
-        scopes,
+        scopes: SCOPES.iter().filter(|known| scopes.iter().any(|scope| scope == *known)).map(|known| (*known).to_owned()).collect(),
         created_at: cx.now,
         expires_at: new.expires_at,
     };
