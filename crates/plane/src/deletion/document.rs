@@ -62,6 +62,8 @@ const LIMITATIONS: &str = "
 - PostgreSQL keeps the bytes of deleted rows in its heap until VACUUM and reuse, in its write-ahead log until that is recycled, and in
   every backup taken before. SQLite is run with `secure_delete`: deleted bytes are overwritten in the file; the write-ahead log holds them
   until the next checkpoint, and backups for as long as they are kept.
+- On PostgreSQL, a row that somebody was adding in the very moment in which a small subject was deleted goes with it through the database's
+  CASCADE: nothing is left of it, and the receipt's counts do not name it.
 - Softly deleted customers are kept until somebody hard-deletes them: there is no retention period yet.
 - Nothing outside the database is told about a deletion yet: no subscription is cancelled at Stripe, no mail or webhook is sent.
 - Users cannot delete their own accounts yet.
