@@ -94,7 +94,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, size: &mut i64) -> Result<bool> {
             Ok(Outcome::Fenced) => return Ok(true),
             Err(error) => {
                 // The database's own words may hold data of others: they go to the log.
-                release(&cx, &held, 0, Some(format!("the database ({}): the server's log has its words", error.outcome()))).await?;
+                release(&cx, &held, 0, Some(error.words())).await?;
                 return Err(error);
             }
         }

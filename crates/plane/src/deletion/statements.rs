@@ -227,7 +227,7 @@ pub fn all() -> Vec<Statement> {
     Root::ALL.into_iter().flat_map(|root| Plan::of(root).statements()).collect()
 }
 
-/// The later of a time and the moment a measurement gives, in whole microseconds.
+/// A duration in whole microseconds, as the database holds it.
 pub(super) fn micros(elapsed: std::time::Duration) -> i64 {
     i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
 }
