@@ -23,10 +23,19 @@ pub(super) struct Server {
 /// Builds the binary that is measured.
 pub(super) fn build() -> Result {
     println!("building the release binary …");
-    let status = std::process::Command::new(env!("CARGO")).args(["build", "--release", "--locked", "--package", "freehold"]).status();
-    match status {
+    cargo(std::process::Command::new(env!("CARGO")).args(["build", "--release", "--locked", "--package", "freehold"]))
+}
+
+/// Starts this very command anew from an optimised build.
+pub(super) fn measure_with_a_release_build() -> Result {
+    let mut command = std::process::Command::new(env!("CARGO"));
+    cargo(command.args(["run", "--release", "--locked", "--package", "xtask", "--"]).args(std::env::args_os().skip(1)))
+}
+
+fn cargo(command: &mut std::process::Command) -> Result {
+    match command.status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("the release build failed: {status}")),
+        Ok(status) => Err(format!("{command:?} failed: {status}")),
         Err(error) => Err(format!("cargo could not be started: {error}")),
     }
 }
