@@ -2,6 +2,7 @@
 //!
 //! Operations take a `Tenant` and put its organization into every query; nobody else can make one, so no query is without its tenant.
 
+use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
@@ -47,6 +48,17 @@ impl Tenant {
     pub(crate) async fn is_live(&self, tx: &mut Tx) -> Result<()> {
         let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND state = 'live'");
         tx.query_opt(statement, params![self.organization]).await?.map(drop).ok_or(Error::NotFound("Organization"))
+    }
+
+    /// Like [`Tenant::is_live`], and fails when the organization is archived. Part of every transaction that adds to it or changes what it
+    /// holds; taking access away is allowed in an archive too.
+    pub(crate) async fn is_writable(&self, tx: &mut Tx) -> Result<()> {
+        let statement = sql!("SELECT archived_at FROM organizations WHERE id = $1 AND state = 'live'");
+        let mut row = tx.query_opt(statement, params![self.organization]).await?.ok_or(Error::NotFound("Organization"))?;
+        match row.next::<Option<Timestamp>>()? {
+            Some(_) => Err(Error::Conflict("This organization is archived and read-only: an owner can unarchive it.".into())),
+            None => Ok(()),
+        }
     }
 
     /// Touches the actor's own membership: it is not removed before this transaction ends. Part of every transaction that writes the member's

@@ -171,7 +171,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
     let input = (tenant, key.clone(), fingerprint(&secret));
     cx.write(input, |cx, tx, (tenant, key, hash)| {
         Box::pin(async move {
-            tenant.is_live(tx).await?;
+            tenant.is_writable(tx).await?;
             let insert = sql!(
                 "INSERT INTO api_keys (organization_id, id, member_id, kind, name, description, hint, hash, scopes, created_at, expires_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"

@@ -129,7 +129,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
     };
     cx.write((tenant, customer), |cx, tx, (tenant, customer)| {
         Box::pin(async move {
-            tenant.is_live(tx).await?;
+            tenant.is_writable(tx).await?;
             if let Some(manager) = customer.managed_by {
                 let statement = sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'");
                 if tx.execute(statement, params![customer.organization, manager]).await? == 0 {

@@ -47,7 +47,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
     let invitation = cx
         .write(input, |cx, tx, (tenant, email, role, hash)| {
             Box::pin(async move {
-                tenant.is_live(tx).await?;
+                tenant.is_writable(tx).await?;
                 tenant.hold_membership(tx).await?;
                 let member = sql!(
                     "SELECT 1 FROM members JOIN users ON users.id = members.user_id WHERE members.organization_id = $1 AND users.email = $2"

@@ -13,7 +13,10 @@ use crate::tokens::TokenKeys;
 use crate::{Result, deletion};
 
 /// The schema's history, oldest first. A migration that has been released is never edited.
-pub const MIGRATIONS: &[Migration] = &[Migration { name: "0001_foundation", text: include_str!("../migrations/0001_foundation.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_foundation", text: include_str!("../migrations/0001_foundation.sql") },
+    Migration { name: "0002_account_plane", text: include_str!("../migrations/0002_account_plane.sql") },
+];
 
 /// Settings of a plane.
 #[derive(Debug, Clone)]

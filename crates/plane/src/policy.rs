@@ -72,10 +72,20 @@ macro_rules! actions {
 actions! {
     /// Read the organization's profile.
     ReadOrganization = "read:organization",
+    /// Change the organization's profile.
+    UpdateOrganization = "write:organization",
+    /// Make the organization read-only, or writable again.
+    ArchiveOrganization = "admin:organization",
+    /// Hand the organization over to another member.
+    TransferOrganization = "admin:organization",
     /// Delete the organization and everything in it.
     DeleteOrganization = "admin:organization",
     /// List the members.
     ListMembers = "read:members",
+    /// Change the role of a member, to and from any but owner.
+    ChangeRole = "write:members",
+    /// Make a member an owner, or an owner something else.
+    ChangeOwnerRole = "write:members",
     /// Remove another member who is not an owner.
     RemoveMember = "write:members",
     /// Remove an owner.
@@ -106,10 +116,26 @@ actions! {
     ListApiKeys = "read:organization",
     /// Make an API key.
     CreateApiKey = "write:organization",
+    /// Change an API key.
+    UpdateApiKey = "write:organization",
     /// Revoke one's own API key.
     RevokeOwnApiKey = "write:organization",
     /// Revoke somebody else's API key.
     RevokeApiKey = "write:organization",
+    /// Read webhooks and their deliveries.
+    ReadWebhooks = "read:webhooks",
+    /// Make and change webhooks.
+    WriteWebhooks = "write:webhooks",
+    /// Delete a webhook.
+    DeleteWebhook = "write:webhooks",
+    /// Read OAuth apps.
+    ReadOauthApps = "write:oauth-apps",
+    /// Make and change OAuth apps.
+    WriteOauthApps = "write:oauth-apps",
+    /// Delete an OAuth app and every token of it.
+    DeleteOauthApp = "write:oauth-apps",
+    /// Revoke a token of an OAuth app.
+    RevokeOauthToken = "write:oauth-apps",
     /// Read the audit trail.
     ReadAudit = "admin:organization",
     /// Read deletions and their progress.
@@ -131,8 +157,13 @@ pub enum Verdict {
 pub fn decide(role: Role, action: Action) -> Verdict {
     match action {
         Action::ReadOrganization => Verdict::Yes,
+        Action::UpdateOrganization => only(role, &[Owner]),
+        Action::ArchiveOrganization => only(role, &[Owner]),
+        Action::TransferOrganization => only(role, &[Owner]),
         Action::DeleteOrganization => only(role, &[Owner]),
         Action::ListMembers => only(role, &[Owner, Admin, Master, Member, Billing, Viewer]),
+        Action::ChangeRole => only(role, &[Owner, Admin]),
+        Action::ChangeOwnerRole => only(role, &[Owner]),
         Action::RemoveMember => only(role, &[Owner, Admin]),
         Action::RemoveOwner => only(role, &[Owner]),
         Action::Leave => Verdict::Yes,
@@ -148,8 +179,16 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::EraseCustomer => only(role, &[Owner, Admin]),
         Action::ListApiKeys => only(role, &[Owner, Admin]),
         Action::CreateApiKey => only(role, &[Owner, Admin]),
+        Action::UpdateApiKey => only(role, &[Owner, Admin]),
         Action::RevokeOwnApiKey => Verdict::Yes,
         Action::RevokeApiKey => only(role, &[Owner, Admin]),
+        Action::ReadWebhooks => only(role, &[Owner, Admin]),
+        Action::WriteWebhooks => only(role, &[Owner, Admin]),
+        Action::DeleteWebhook => only(role, &[Owner, Admin]),
+        Action::ReadOauthApps => only(role, &[Owner, Admin]),
+        Action::WriteOauthApps => only(role, &[Owner, Admin]),
+        Action::DeleteOauthApp => only(role, &[Owner, Admin]),
+        Action::RevokeOauthToken => only(role, &[Owner, Admin]),
         Action::ReadAudit => only(role, &[Owner, Admin]),
         Action::ReadDeletions => only(role, &[Owner, Admin]),
     }
@@ -160,8 +199,13 @@ pub fn decide(role: Role, action: Action) -> Verdict {
 pub fn operator_may(action: Action) -> bool {
     match action {
         Action::ReadOrganization | Action::ReadAudit | Action::ReadDeletions => true,
-        Action::DeleteOrganization
+        Action::UpdateOrganization
+        | Action::ArchiveOrganization
+        | Action::TransferOrganization
+        | Action::DeleteOrganization
         | Action::ListMembers
+        | Action::ChangeRole
+        | Action::ChangeOwnerRole
         | Action::RemoveMember
         | Action::RemoveOwner
         | Action::Leave
@@ -177,8 +221,16 @@ pub fn operator_may(action: Action) -> bool {
         | Action::EraseCustomer
         | Action::ListApiKeys
         | Action::CreateApiKey
+        | Action::UpdateApiKey
         | Action::RevokeOwnApiKey
-        | Action::RevokeApiKey => false,
+        | Action::RevokeApiKey
+        | Action::ReadWebhooks
+        | Action::WriteWebhooks
+        | Action::DeleteWebhook
+        | Action::ReadOauthApps
+        | Action::WriteOauthApps
+        | Action::DeleteOauthApp
+        | Action::RevokeOauthToken => false,
     }
 }
 
@@ -186,6 +238,10 @@ pub fn operator_may(action: Action) -> bool {
 pub fn refusal(action: Action) -> &'static str {
     match action {
         Action::DeleteOrganization => "Access denied. Only the organization owner can delete the organization",
+        Action::UpdateOrganization => "Access denied. Only the organization owner can change the organization.",
+        Action::ArchiveOrganization => "Access denied. Only the organization owner can archive or unarchive the organization.",
+        Action::TransferOrganization => "Access denied. Only the organization owner can transfer the organization.",
+        Action::ChangeOwnerRole => "Access denied. Only an owner can make or unmake an owner.",
         Action::RemoveOwner => "Access denied. Only an owner can remove an owner.",
         Action::InviteOwner => "Access denied. Only an owner can invite an owner.",
         Action::EraseCustomer => "Access denied. Only an ADMIN can hard-delete a customer.",

@@ -25,6 +25,9 @@ fn title(root: Root) -> &'static str {
         Root::RetiredCustomer => "A customer, softly",
         Root::ApiKey => "An API key",
         Root::Invitation => "An invitation",
+        Root::Webhook => "A webhook",
+        Root::OauthApp => "An OAuth app",
+        Root::OauthToken => "An OAuth token",
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn check(tx: &mut Tx, root: Root, organization: Uuid, subject: 
     match root {
         Root::Member => last_owner(tx, organization, subject).await,
         Root::Customer | Root::RetiredCustomer => open_dependencies(tx, organization, subject).await,
-        Root::Organization | Root::ApiKey | Root::Invitation => Ok(Vec::new()),
+        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken => Ok(Vec::new()),
     }
 }
 

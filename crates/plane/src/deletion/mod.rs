@@ -117,8 +117,8 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
 async fn insert(tx: &mut Tx, deletion: &Deletion) -> Result<()> {
     let statement = sql!(
         "INSERT INTO deletions (organization_id, id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, stage, cursor,
-                                counts, batches, longest_batch_us, fence, created_at, updated_at, sealed_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, NULL, $11, 0, 0, 0, $12, $12, $13)"
+                                counts, effects, batches, longest_batch_us, fence, created_at, updated_at, sealed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, NULL, $11, '{}', 0, 0, 0, $12, $12, $13)"
     );
     let values = params![
         deletion.organization,

@@ -26,6 +26,12 @@ pub enum Root {
     ApiKey,
     /// An invitation.
     Invitation,
+    /// A webhook endpoint.
+    Webhook,
+    /// An OAuth app with its tokens.
+    OauthApp,
+    /// An OAuth token.
+    OauthToken,
 }
 
 /// What happens to the rows of a table.
@@ -79,6 +85,8 @@ pub struct TableColumns {
 const ORGANIZATION: Holds = Link(&[Root::Organization]);
 const MEMBER: Holds = Link(&[Root::Member]);
 const CUSTOMER: Holds = Link(&[Root::Customer, Root::RetiredCustomer]);
+const WEBHOOK: Holds = Link(&[Root::Webhook]);
+const OAUTH_APP: Holds = Link(&[Root::OauthApp]);
 
 const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) -> TableColumns {
     TableColumns { name, columns }
@@ -87,7 +95,7 @@ const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) ->
 /// Every column of every table.
 #[rustfmt::skip]
 pub const TABLES: &[TableColumns] = &[
-    table("users", &[("id", Plain), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain)]),
+    table("users", &[("id", Plain), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain), ("metadata", Personal)]),
     table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain)]),
     table("sessions", &[
         ("id", Plain), ("user_id", Plain), ("organization_id", ORGANIZATION), ("member_id", MEMBER), ("cookie_hash", Secret),
@@ -95,10 +103,12 @@ pub const TABLES: &[TableColumns] = &[
     ]),
     table("organizations", &[
         ("id", ORGANIZATION), ("slug", Plain), ("name", Plain), ("logo", Plain), ("plan", Plain), ("subscription_status", Plain),
-        ("stripe_customer_id", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain),
+        ("stripe_customer_id", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain), ("archived_at", Plain),
+        ("revision", Plain),
     ]),
     table("members", &[
         ("organization_id", ORGANIZATION), ("id", MEMBER), ("user_id", Plain), ("role", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),
+        ("revision", Plain),
     ]),
     table("invitations", &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::Invitation])), ("email", Personal), ("role", Plain), ("token_hash", Secret),
@@ -107,7 +117,7 @@ pub const TABLES: &[TableColumns] = &[
     table("customers", &[
         ("organization_id", ORGANIZATION), ("id", CUSTOMER), ("reference", Personal), ("name", Personal), ("email", Personal), ("phone", Personal),
         ("tax_id", Personal), ("address", Personal), ("metadata", Personal), ("managed_by", MEMBER), ("state", Plain), ("version", Plain),
-        ("created_at", Plain), ("updated_at", Plain), ("deleted_at", Plain),
+        ("created_at", Plain), ("updated_at", Plain), ("deleted_at", Plain), ("revision", Plain), ("expires_at", Plain),
     ]),
     table("subscriptions", &[
         ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("plan", Plain), ("status", Plain), ("starts_at", Plain),
@@ -129,6 +139,33 @@ pub const TABLES: &[TableColumns] = &[
     table("api_keys", &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::ApiKey])), ("member_id", MEMBER), ("kind", Plain), ("name", Plain),
         ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
+        ("is_active", Plain), ("rate_limit_per_minute", Plain), ("rate_limit_per_hour", Plain), ("allowed_ips", Plain), ("last_used_at", Plain),
+    ]),
+    table("screens", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("pass_id", Plain), ("created_at", Plain),
+    ]),
+    table("webhooks", &[
+        ("organization_id", ORGANIZATION), ("id", WEBHOOK), ("url", Plain), ("description", Plain), ("events", Plain), ("secret", Secret),
+        ("is_active", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain),
+    ]),
+    table("webhook_deliveries", &[
+        ("organization_id", ORGANIZATION), ("webhook_id", WEBHOOK), ("id", Plain), ("event", Plain), ("subject_id", CUSTOMER),
+        ("deletion_id", Plain), ("payload", Personal), ("state", Plain), ("attempts", Plain), ("response_status", Plain), ("error", Plain),
+        ("next_attempt_at", Plain), ("created_at", Plain), ("finished_at", Plain),
+    ]),
+    table("oauth_apps", &[
+        ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),
+        ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),
+        ("updated_at", Plain),
+    ]),
+    table("oauth_tokens", &[
+        ("organization_id", ORGANIZATION), ("id", Link(&[Root::OauthToken])), ("app_id", OAUTH_APP), ("member_id", MEMBER), ("access_hash", Secret),
+        ("refresh_hash", Secret), ("used_refresh_hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
+        ("refresh_expires_at", Plain),
+    ]),
+    table("preferences", &[("user_id", Plain), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
+    table("idempotent_answers", &[
+        ("owner", Plain), ("key_hash", Secret), ("request_hash", Secret), ("worker", Plain), ("answer", Secret), ("created_at", Plain),
     ]),
     table("audit_entries", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("action", Plain), ("outcome", Plain), ("subject", Plain),
@@ -138,7 +175,7 @@ pub const TABLES: &[TableColumns] = &[
     table("deletions", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal), ("state", Plain),
         ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
-        ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
+        ("effects", Plain), ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
         ("updated_at", Plain), ("sealed_at", Plain),
     ]),
 ];
@@ -159,13 +196,18 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("activity_entries", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
     rule("customer_sessions", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
     rule("devices", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
+    rule("screens", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
     rule("transactions", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
     rule("subscriptions", BY_ORGANIZATION, &["customer_id", "id"], Erase, "belongs to a customer"),
     rule("customers", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization"),
     rule("api_keys", BY_ORGANIZATION, &["id"], Erase, "opens nothing any more"),
+    rule("oauth_tokens", BY_ORGANIZATION, &["id"], Erase, "opens nothing any more"),
+    rule("oauth_apps", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization"),
     rule("sessions", BY_ORGANIZATION, &["member_id", "id"], Erase, "bound to a membership of the organization"),
     rule("invitations", BY_ORGANIZATION, &["id"], Erase, "leads nowhere any more"),
     rule("members", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; the people's accounts stay theirs"),
+    rule("webhook_deliveries", BY_ORGANIZATION, &["webhook_id", "id"], Erase, "the history of the organization's webhooks, once the last of them was told"),
+    rule("webhooks", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; its secret goes with it"),
     rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed"),
     rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed"),
     rule("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),
@@ -174,6 +216,8 @@ const ORGANIZATION_RULES: &[Rule] = &[
 #[rustfmt::skip]
 const MEMBER_RULES: &[Rule] = &[
     rule("api_keys", BY_MEMBER, &["id"], Erase, "a key acts as the member who made it"),
+    rule("oauth_tokens", BY_MEMBER, &["id"], Erase, "a token acts as the member who made its app"),
+    rule("oauth_apps", BY_MEMBER, &["id"], Erase, "an app acts as the member who made it"),
     rule("sessions", BY_MEMBER, &["id"], Erase, "a session bound to the membership ends with it"),
     rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager"),
     rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "an invitation is the organization's, not the inviter's"),
@@ -185,8 +229,10 @@ const CUSTOMER_RULES: &[Rule] = &[
     rule("activity_entries", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
     rule("customer_sessions", BY_CUSTOMER, &["id"], Erase, "the customer's sessions end"),
     rule("devices", BY_CUSTOMER, &["id"], Erase, "the customer's devices are disconnected"),
+    rule("screens", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
     rule("transactions", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
     rule("subscriptions", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
+    rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Erase, "speaks of the customer; what was not delivered yet no longer is"),
     rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed"),
     rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed"),
     rule("customers", BY_ID, &[], Erase, "the customer; the id is free again"),
@@ -196,9 +242,11 @@ const CUSTOMER_RULES: &[Rule] = &[
 const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("customer_sessions", BY_CUSTOMER, &["id"], Erase, "the customer's sessions end"),
     rule("devices", BY_CUSTOMER, &["id"], Erase, "the customer's devices are disconnected"),
+    rule("screens", BY_CUSTOMER, &["id"], Keep, "kept with the customer; a pass is used once"),
     rule("activity_entries", BY_CUSTOMER, &["id"], Keep, "kept for audit until the customer is hard-deleted"),
     rule("transactions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
     rule("subscriptions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
+    rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Keep, "the history of the organization's webhooks"),
     rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what"),
     rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt"),
     rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it"),
@@ -209,9 +257,33 @@ const API_KEY_RULES: &[Rule] = &[rule("api_keys", BY_ID, &[], Erase, "the key it
 const INVITATION_RULES: &[Rule] =
     &[rule("invitations", BY_ID, &[], Keep, "marked as cancelled and listed as such; its link no longer works")];
 
+#[rustfmt::skip]
+const WEBHOOK_RULES: &[Rule] = &[
+    rule("webhook_deliveries", &["organization_id", "webhook_id"], &["id"], Erase, "its queue and its history"),
+    rule("webhooks", BY_ID, &[], Erase, "the endpoint and its secret"),
+];
+
+#[rustfmt::skip]
+const OAUTH_APP_RULES: &[Rule] = &[
+    rule("oauth_tokens", &["organization_id", "app_id"], &["id"], Erase, "a token is its app's"),
+    rule("oauth_apps", BY_ID, &[], Erase, "the app itself"),
+];
+
+const OAUTH_TOKEN_RULES: &[Rule] = &[rule("oauth_tokens", BY_ID, &[], Erase, "the token itself")];
+
 impl Root {
     /// Every root.
-    pub const ALL: [Root; 6] = [Root::Organization, Root::Member, Root::Customer, Root::RetiredCustomer, Root::ApiKey, Root::Invitation];
+    pub const ALL: [Root; 9] = [
+        Root::Organization,
+        Root::Member,
+        Root::Customer,
+        Root::RetiredCustomer,
+        Root::ApiKey,
+        Root::Invitation,
+        Root::Webhook,
+        Root::OauthApp,
+        Root::OauthToken,
+    ];
 
     /// Its name in the database.
     pub fn name(self) -> &'static str {
@@ -222,6 +294,9 @@ impl Root {
             Root::RetiredCustomer => "retired_customer",
             Root::ApiKey => "api_key",
             Root::Invitation => "invitation",
+            Root::Webhook => "webhook",
+            Root::OauthApp => "oauth_app",
+            Root::OauthToken => "oauth_token",
         }
     }
 
@@ -247,6 +322,9 @@ impl Root {
             Root::RetiredCustomer => RETIRED_CUSTOMER_RULES,
             Root::ApiKey => API_KEY_RULES,
             Root::Invitation => INVITATION_RULES,
+            Root::Webhook => WEBHOOK_RULES,
+            Root::OauthApp => OAUTH_APP_RULES,
+            Root::OauthToken => OAUTH_TOKEN_RULES,
         }
     }
 
@@ -254,11 +332,11 @@ impl Root {
     pub(super) fn mark(self) -> Option<&'static str> {
         match self {
             Root::Organization | Root::Customer => Some("state = 'closed', version = version + 1, updated_at = {now}"),
-            Root::Member => Some("state = 'closed', version = version + 1"),
+            Root::Member | Root::Webhook | Root::OauthApp => Some("state = 'closed', version = version + 1"),
             Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}, updated_at = {now}"),
             Root::Invitation => Some("status = 'cancelled'"),
-            // Nothing hangs on a key: it always goes at once.
-            Root::ApiKey => None,
+            // Nothing hangs on a key or token: it always goes at once.
+            Root::ApiKey | Root::OauthToken => None,
         }
     }
 
@@ -267,7 +345,7 @@ impl Root {
         match self {
             Root::Member => "the member is the organization's last owner",
             Root::Customer | Root::RetiredCustomer => "a subscription is active; a transaction is pending",
-            Root::Organization | Root::ApiKey | Root::Invitation => "nothing",
+            Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken => "nothing",
         }
     }
 }

@@ -25,7 +25,18 @@ fn nobody_may_do_what_an_owner_may_not() {
 #[test]
 fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_owners() {
     let refused: Vec<Action> = Action::ALL.iter().copied().filter(|action| strength(Role::Admin, *action) < 2).collect();
-    assert_eq!(refused, [Action::DeleteOrganization, Action::RemoveOwner, Action::InviteOwner]);
+    assert_eq!(
+        refused,
+        [
+            Action::UpdateOrganization,
+            Action::ArchiveOrganization,
+            Action::TransferOrganization,
+            Action::DeleteOrganization,
+            Action::ChangeOwnerRole,
+            Action::RemoveOwner,
+            Action::InviteOwner
+        ]
+    );
 }
 
 #[test]
