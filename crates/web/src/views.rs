@@ -8,7 +8,7 @@ use plane::api_keys::ApiKey;
 use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
-use plane::deletion::Deletion;
+use plane::deletion::{Blocker, Deletion, Preview};
 use plane::dependants::Dependant;
 use plane::invitations::Invitation;
 use plane::members::Member;
@@ -214,6 +214,43 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion) -> Json {
         ("updated_at", time(deletion.updated_at)),
         ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),
     ])
+}
+
+/// What a deletion would do.
+pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview) -> Json {
+    let tables: Vec<Json> = preview
+        .tables
+        .iter()
+        .map(|table| {
+            dialect.object(vec![
+                ("table", table.table.into()),
+                ("fate", table.fate.into()),
+                ("rows", table.rows.into()),
+                ("why", table.why.into()),
+            ])
+        })
+        .collect();
+    dialect.object(vec![
+        ("root", preview.root.name().into()),
+        ("subject_id", dialect.id(preview.subject)),
+        ("credentials", preview.credentials().into()),
+        ("tables", tables.into()),
+        ("blockers", blockers(dialect, &preview.blockers)),
+    ])
+}
+
+/// What stands in a deletion's way.
+pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker]) -> Json {
+    let view = |blocker: &Blocker| {
+        dialect.object(vec![
+            ("code", blocker.code.into()),
+            ("kind", blocker.kind.into()),
+            ("id", dialect.id(blocker.id)),
+            ("detail", blocker.detail.as_str().into()),
+            ("remedy", blocker.remedy.into()),
+        ])
+    };
+    blockers.iter().map(view).collect()
 }
 
 pub(crate) fn user(dialect: &Dialect, user: User) -> Json {

@@ -7,6 +7,7 @@
 mod document;
 pub mod drain;
 mod guards;
+mod preview;
 mod records;
 pub mod rules;
 mod statements;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub use document::document;
 pub use guards::Blocker;
+pub use preview::{Preview, Subject, TablePreview, preview};
 pub use records::{Deletion, get, list};
 pub use rules::Root;
 pub use statements::all as all_statements;

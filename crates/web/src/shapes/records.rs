@@ -340,6 +340,29 @@ static FIELD_ERROR: Shape = Shape::new(
     ],
 );
 
+static TABLE_PLAN: Shape = Shape::new(
+    "TablePlan",
+    "What would happen to the rows of one table.",
+    &[
+        required("table", Text(1, 50), "").like("customers"),
+        required("fate", Word(&["erased", "redacted", "kept"]), ""),
+        required("rows", COUNT, "How many.").like("3"),
+        required("why", Text(1, 500), "").like("belongs to the organization"),
+    ],
+);
+
+pub(crate) static DELETION_PLAN: Shape = Shape::new(
+    "DeletionPlan",
+    "What a deletion would do. Nothing has been changed.",
+    &[
+        required("root", Text(1, 50), "The rules that would be followed.").like("organization"),
+        required("subject_id", Id, ""),
+        required("credentials", COUNT, "Keys, sessions and tokens that would die.").like("2"),
+        required("tables", super::Is::Objects(&TABLE_PLAN), "In the order of the deletion."),
+        required("blockers", super::Is::Objects(&BLOCKER), "Everything that stands in the way now."),
+    ],
+);
+
 static BLOCKER: Shape = Shape::new(
     "Blocker",
     "One reason why a deletion cannot happen now.",
