@@ -3,10 +3,12 @@
 //! Every address stands in `surfaces/`, what differs between the surfaces in `dialect.rs`, and who somebody is is found out in `door.rs`.
 
 mod body;
+mod courier;
 mod dialect;
 mod door;
 mod error_pages;
 mod limits;
+mod outbound;
 mod problem;
 mod surfaces;
 mod views;
@@ -17,6 +19,7 @@ use axum::Router;
 use axum::middleware;
 use plane::Plane;
 
+pub use courier::Courier;
 pub use limits::RateLimits;
 
 /// What all requests share.
