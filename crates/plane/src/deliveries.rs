@@ -177,6 +177,15 @@ async fn waiting(tx: &mut Tx, limit: i64) -> Result<Vec<(Uuid, Timestamp)>> {
 async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due>> {
     // Time enough for the call and for writing down how it went.
     let lease_end = after(cx.now, PATIENCE + cx.plane.config.lease);
+    // What a deletion waits for goes before a queue of whatever length.
+    let take_awaited = sql!(
+        "UPDATE webhook_deliveries SET next_attempt_at = $3
+         WHERE organization_id = $1 AND state = 'pending' AND next_attempt_at <= $2
+           AND (webhook_id, id) IN (SELECT webhook_id, id FROM webhook_deliveries
+                                    WHERE organization_id = $1 AND deletion_id IS NOT NULL AND state = 'pending' AND next_attempt_at <= $2
+                                    ORDER BY next_attempt_at, webhook_id, id LIMIT $4)
+         RETURNING webhook_id, id, deletion_id, attempts, payload"
+    );
     let take = sql!(
         "UPDATE webhook_deliveries SET next_attempt_at = $3
          WHERE organization_id = $1 AND state = 'pending' AND next_attempt_at <= $2
@@ -192,7 +201,12 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due
     );
     let mut taken = Vec::new();
     for (organization, share) in shares {
-        for mut row in tx.query(take, params![*organization, cx.now, lease_end, *share]).await? {
+        let mut rows = tx.query(take_awaited, params![*organization, cx.now, lease_end, *share]).await?;
+        let rest = *share - i64::try_from(rows.len()).unwrap_or(*share);
+        if rest > 0 {
+            rows.extend(tx.query(take, params![*organization, cx.now, lease_end, rest]).await?);
+        }
+        for mut row in rows {
             let (webhook, id, deletion): (Uuid, Uuid, Option<Uuid>) = (row.next()?, row.next()?, row.next()?);
             let (attempts, payload): (i64, Option<String>) = (row.next()?, row.next()?);
             let mut row = tx.query_one(endpoint, params![*organization, webhook]).await?;
