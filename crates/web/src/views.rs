@@ -9,6 +9,7 @@ use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
 use plane::deletion::{Blocker, Deletion, Preview};
+use plane::deliveries::Delivery;
 use plane::dependants::Dependant;
 use plane::invitations::Invitation;
 use plane::members::Member;
@@ -16,6 +17,7 @@ use plane::organizations::Organization;
 use plane::page::Page;
 use plane::sessions::SignedIn;
 use plane::users::User;
+use plane::webhooks::Webhook;
 use serde_json::{Value as Json, json};
 
 use crate::dialect::{Dialect, Fields, time};
@@ -171,6 +173,43 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
         ("created_at", time(key.created_at)),
         ("expires_at", key.expires_at.map_or(Json::Null, time)),
     ]
+}
+
+pub(crate) fn webhook(dialect: &Dialect, webhook: Webhook) -> Json {
+    dialect.object(webhook_fields(dialect, webhook))
+}
+
+pub(crate) fn new_webhook(dialect: &Dialect, created: Webhook, secret: String) -> Json {
+    let mut fields = webhook_fields(dialect, created);
+    fields.push(("secret", secret.into()));
+    dialect.object(fields)
+}
+
+fn webhook_fields(dialect: &Dialect, webhook: Webhook) -> Fields {
+    vec![
+        ("id", dialect.id(webhook.id)),
+        ("url", webhook.url.into()),
+        ("description", webhook.description.into()),
+        ("events", webhook.events.iter().map(|event| Json::from(event.name())).collect()),
+        ("is_active", webhook.is_active.into()),
+        ("created_at", time(webhook.created_at)),
+        ("updated_at", time(webhook.updated_at)),
+    ]
+}
+
+pub(crate) fn delivery(dialect: &Dialect, delivery: Delivery) -> Json {
+    dialect.object(vec![
+        ("id", dialect.id(delivery.id)),
+        ("event", delivery.event.into()),
+        ("payload", delivery.payload.and_then(|payload| serde_json::from_str(&payload).ok()).unwrap_or(Json::Null)),
+        ("state", delivery.state.into()),
+        ("attempts", delivery.attempts.into()),
+        ("response_status", delivery.response_status.into()),
+        ("error", delivery.error.into()),
+        ("next_attempt_at", delivery.next_attempt_at.map_or(Json::Null, time)),
+        ("created_at", time(delivery.created_at)),
+        ("finished_at", delivery.finished_at.map_or(Json::Null, time)),
+    ])
 }
 
 pub(crate) fn audit_entry(dialect: &Dialect, entry: Entry) -> Json {
