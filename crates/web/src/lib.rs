@@ -6,6 +6,7 @@ mod body;
 mod dialect;
 mod door;
 mod error_pages;
+mod handlers;
 mod limits;
 mod problem;
 mod surfaces;
@@ -32,6 +33,7 @@ pub fn router(plane: Arc<Plane>, limits: RateLimits) -> Router {
         .nest("/api", surfaces::api::routes())
         .nest("/account/api/v1", surfaces::account::routes())
         .nest("/customer", surfaces::customer::routes())
+        .merge(surfaces::oauth::routes())
         .merge(surfaces::ops::routes())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -12,6 +12,7 @@ use plane::deletion::Deletion;
 use plane::dependants::Dependant;
 use plane::invitations::Invitation;
 use plane::members::Member;
+use plane::oauth_apps::OauthApp;
 use plane::organizations::Organization;
 use plane::page::Page;
 use plane::sessions::SignedIn;
@@ -51,6 +52,13 @@ pub(crate) fn with_deletion(mut response: Response<Body>, deletion: &Deletion) -
         headers.insert(header::LOCATION, location);
     }
     response
+}
+
+/// The answer to a deletion that says nothing but where to look for it.
+pub(crate) fn no_content(deletion: &Deletion) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    with_deletion(response, deletion)
 }
 
 pub(crate) fn organization(dialect: &Dialect, organization: Organization) -> Json {
@@ -170,6 +178,33 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
         ("scopes", key.scopes.into()),
         ("created_at", time(key.created_at)),
         ("expires_at", key.expires_at.map_or(Json::Null, time)),
+    ]
+}
+
+pub(crate) fn oauth_app(dialect: &Dialect, app: OauthApp) -> Json {
+    dialect.object(oauth_app_fields(dialect, app))
+}
+
+pub(crate) fn new_oauth_app(dialect: &Dialect, created: OauthApp, secret: String) -> Json {
+    let mut fields = oauth_app_fields(dialect, created);
+    fields.push(("client_secret", secret.into()));
+    dialect.object(fields)
+}
+
+fn oauth_app_fields(dialect: &Dialect, app: OauthApp) -> Fields {
+    vec![
+        ("id", dialect.id(app.id)),
+        ("client_id", app.client_id.into()),
+        ("organization_id", dialect.id(app.organization)),
+        ("member_id", dialect.id(app.member)),
+        ("name", app.name.into()),
+        ("description", app.description.into()),
+        ("redirect_uri", app.redirect_uris.first().cloned().into()),
+        ("redirect_uris", app.redirect_uris.into()),
+        ("scopes", app.scopes.into()),
+        ("is_active", app.is_active.into()),
+        ("created_at", time(app.created_at)),
+        ("updated_at", time(app.updated_at)),
     ]
 }
 

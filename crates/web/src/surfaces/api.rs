@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::StatusCode;
 use axum::routing::{delete, get, patch, post};
 use plane::api_keys::{self, NewApiKey};
 use plane::customers::{self, Deleting, NewCustomer};
-use plane::deletion::{self, Deletion};
+use plane::deletion;
 use plane::dependants::{self, Kind};
 use plane::organizations::{self, NewOrganization};
 use plane::policy::Role;
@@ -19,6 +18,7 @@ use super::auth;
 use crate::Doors;
 use crate::body::Form;
 use crate::door::{Door, Segments};
+use crate::handlers::oauth;
 use crate::problem::Answer;
 use crate::views;
 
@@ -45,6 +45,13 @@ pub(crate) fn routes() -> Router<Arc<Doors>> {
         .route("/organizations/{organization}/api-keys/{key}", delete(revoke_api_key))
         .route("/organizations/{organization}/audit", get(list_audit))
         .route("/invites/accept", post(accept_invitation))
+        .route("/oauth/apps", post(oauth::create_app))
+        .route("/oauth/apps/organization/{organization}", get(oauth::list_apps))
+        .route("/oauth/apps/{client}", get(oauth::read_app).put(oauth::update_app).delete(oauth::delete_app))
+        .route("/oauth/apps/{client}/secret", post(oauth::rotate_secret))
+        .route("/oauth/token", post(oauth::documented_token))
+        .route("/oauth/token/refresh", post(oauth::documented_refresh))
+        .route("/oauth/token/{token}", delete(oauth::revoke_token))
         .route("/deletions", get(list_deletions))
         .route("/deletions/{deletion}", get(read_deletion))
 }
@@ -73,7 +80,7 @@ pub(super) async fn read_organization(door: Door, Segments(organization): Segmen
 
 async fn delete_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
     let organization = door.organization("id", &organization)?;
-    Ok(no_content(&organizations::delete(&door.cx, &organization, door.reason()).await?))
+    Ok(views::no_content(&organizations::delete(&door.cx, &organization, door.reason()).await?))
 }
 
 async fn list_members(door: Door, Segments(organization): Segments<String>) -> Answer {
@@ -83,7 +90,7 @@ async fn list_members(door: Door, Segments(organization): Segments<String>) -> A
 
 async fn remove_member(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
     let (organization, member) = (door.organization("organization_id", &organization)?, door.id("member_id", &member)?);
-    Ok(no_content(&members::remove(&door.cx, &organization, member, door.reason()).await?))
+    Ok(views::no_content(&members::remove(&door.cx, &organization, member, door.reason()).await?))
 }
 
 async fn create_invitation(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
@@ -103,7 +110,7 @@ async fn list_invitations(door: Door, Segments(organization): Segments<String>) 
 
 async fn cancel_invitation(door: Door, Segments((organization, invitation)): Segments<(String, String)>) -> Answer {
     let (organization, invitation) = (door.organization("organization_id", &organization)?, door.id("invite_id", &invitation)?);
-    Ok(no_content(&invitations::cancel(&door.cx, &organization, invitation, door.reason()).await?))
+    Ok(views::no_content(&invitations::cancel(&door.cx, &organization, invitation, door.reason()).await?))
 }
 
 async fn accept_invitation(door: Door, mut form: Form) -> Answer {
@@ -144,7 +151,7 @@ async fn read_customer(door: Door, Segments((organization, customer)): Segments<
 
 async fn delete_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
     let organization = door.organization("organization_id", &organization)?;
-    Ok(no_content(&customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.reason()).await?))
+    Ok(views::no_content(&customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.reason()).await?))
 }
 
 async fn list_dependants(door: Door, Segments((organization, customer, kind)): Segments<(String, String, String)>) -> Answer {
@@ -196,7 +203,7 @@ pub(super) async fn create_api_key(door: Door, Segments(organization): Segments<
 
 async fn revoke_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
     let (organization, key) = (door.organization("organization_id", &organization)?, door.id("key_id", &key)?);
-    Ok(no_content(&api_keys::revoke(&door.cx, &organization, key, door.reason()).await?))
+    Ok(views::no_content(&api_keys::revoke(&door.cx, &organization, key, door.reason()).await?))
 }
 
 async fn list_audit(door: Door, Segments(organization): Segments<String>) -> Answer {
@@ -212,10 +219,4 @@ async fn list_deletions(door: Door) -> Answer {
 async fn read_deletion(door: Door, Segments(deletion): Segments<String>) -> Answer {
     let deletion = deletion::get(&door.cx, door.id("id", &deletion)?).await?;
     Ok(views::answer(StatusCode::OK, views::deletion(door.dialect, deletion)))
-}
-
-fn no_content(deletion: &Deletion) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    views::with_deletion(response, deletion)
 }

@@ -4,4 +4,5 @@ pub(crate) mod account;
 pub(crate) mod api;
 mod auth;
 pub(crate) mod customer;
+pub(crate) mod oauth;
 pub(crate) mod ops;
