@@ -54,13 +54,6 @@ pub(crate) fn with_deletion(mut response: Response<Body>, deletion: &Deletion) -
     response
 }
 
-/// The answer to a deletion that says nothing but where to look for it.
-pub(crate) fn no_content(deletion: &Deletion) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    with_deletion(response, deletion)
-}
-
 pub(crate) fn organization(dialect: &Dialect, organization: Organization) -> Json {
     dialect.object(vec![
         ("id", dialect.id(organization.id)),
@@ -241,6 +234,7 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion) -> Json {
         ("reason", deletion.reason.into()),
         ("request_id", deletion.request_id.into()),
         ("counts", deletion.counts),
+        ("effects", deletion.effects),
         ("batches", deletion.batches.into()),
         ("longest_batch_micros", deletion.longest_batch_micros.into()),
         ("waiting_for", deletion.waiting_for.into()),

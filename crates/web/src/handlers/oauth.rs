@@ -15,6 +15,7 @@ use plane::policy::SCOPES;
 use plane::{Cx, Error, OauthRefusal};
 use serde_json::{Map, Value as Json, json};
 
+use super::deleted;
 use crate::body::{Form, MOST_BYTES, Query, TOO_LARGE};
 use crate::door::{Door, Guest, Segments};
 use crate::problem::{Answer, Failure};
@@ -44,7 +45,7 @@ fn redirect_uris(form: &mut Form) -> Option<Vec<String>> {
 }
 
 pub(crate) async fn list_apps(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = oauth_apps::list(&door.cx, &door.organization("organization_id", &organization)?, door.query.page()?).await?;
+    let page = oauth_apps::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
     Ok(views::page(door.dialect, page, views::oauth_app))
 }
 
@@ -72,12 +73,12 @@ pub(crate) async fn rotate_secret(door: Door, Segments(client_id): Segments<Stri
 }
 
 pub(crate) async fn delete_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
-    Ok(views::no_content(&oauth_apps::delete(&door.cx, &client_id, door.reason()).await?))
+    Ok(deleted(door.dialect, &oauth_apps::delete(&door.cx, &client_id, door.reason()).await?))
 }
 
 pub(crate) async fn revoke_token(door: Door, Segments(token): Segments<String>) -> Answer {
     let token = door.id("token_id", &token)?;
-    Ok(views::no_content(&oauth_tokens::revoke(&door.cx, token, door.reason()).await?))
+    Ok(deleted(door.dialect, &oauth_tokens::revoke(&door.cx, token, door.reason()).await?))
 }
 
 /// `POST /oauth2/token`.
@@ -115,7 +116,7 @@ pub(crate) async fn documented_refresh(form: ClientForm) -> Answer {
 /// `POST /oauth2/revoke` (RFC 7009).
 pub(crate) async fn revoke(form: ClientForm) -> Answer {
     oauth_tokens::revoke_presented(&form.cx, &form.known_client()?, form.token()?).await?;
-    Ok(uncached(views::answer(StatusCode::OK, json!({}))))
+    Ok(uncached(Response::new(Body::empty())))
 }
 
 /// `POST /oauth2/introspect` (RFC 7662).
