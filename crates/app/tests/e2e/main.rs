@@ -10,6 +10,7 @@ mod deletions;
 mod demo;
 mod identity;
 mod nouns;
+mod oauth;
 mod seeds;
 mod smoke;
 mod tools;
