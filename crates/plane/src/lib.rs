@@ -21,6 +21,8 @@ pub mod ids;
 pub mod invitations;
 mod liveness;
 pub mod members;
+pub mod oauth_apps;
+pub mod oauth_tokens;
 pub mod organizations;
 pub mod page;
 mod passwords;
@@ -32,7 +34,7 @@ pub mod users;
 pub mod webhooks;
 
 pub use cx::{Clock, Cx};
-pub use error::{Error, FieldError, Result};
+pub use error::{Error, FieldError, OauthRefusal, Result};
 pub use plane::{Config, MIGRATIONS, Plane};
 /// Why the database failed.
 pub use sql::Error as StorageError;

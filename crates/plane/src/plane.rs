@@ -30,6 +30,10 @@ pub struct Config {
     pub access_token_life: Duration,
     /// How long a session and its refresh token are good. Default 30 days.
     pub session_life: Duration,
+    /// How long an OAuth app's access token is good. Default 1 hour.
+    pub oauth_access_token_life: Duration,
+    /// How long an OAuth app's refresh token is good. Default 30 days.
+    pub oauth_refresh_token_life: Duration,
     /// How long an invitation can be accepted. Default 7 days.
     pub invitation_life: Duration,
     /// How long a drain may be silent before another worker takes over. Default 5 s.
@@ -48,6 +52,8 @@ impl Config {
             public_url: "http://localhost:3001".into(),
             access_token_life: Duration::from_secs(15 * 60),
             session_life: Duration::from_secs(30 * 86_400),
+            oauth_access_token_life: Duration::from_secs(3_600),
+            oauth_refresh_token_life: Duration::from_secs(30 * 86_400),
             invitation_life: Duration::from_secs(7 * 86_400),
             lease: Duration::from_secs(5),
             destinations: Destinations::default(),

@@ -13,6 +13,7 @@ use plane::deliveries::Delivery;
 use plane::dependants::Dependant;
 use plane::invitations::Invitation;
 use plane::members::Member;
+use plane::oauth_apps::OauthApp;
 use plane::organizations::Organization;
 use plane::page::Page;
 use plane::sessions::SignedIn;
@@ -210,6 +211,33 @@ pub(crate) fn delivery(dialect: &Dialect, delivery: Delivery) -> Json {
         ("created_at", time(delivery.created_at)),
         ("finished_at", delivery.finished_at.map_or(Json::Null, time)),
     ])
+}
+
+pub(crate) fn oauth_app(dialect: &Dialect, app: OauthApp) -> Json {
+    dialect.object(oauth_app_fields(dialect, app))
+}
+
+pub(crate) fn new_oauth_app(dialect: &Dialect, created: OauthApp, secret: String) -> Json {
+    let mut fields = oauth_app_fields(dialect, created);
+    fields.push(("client_secret", secret.into()));
+    dialect.object(fields)
+}
+
+fn oauth_app_fields(dialect: &Dialect, app: OauthApp) -> Fields {
+    vec![
+        ("id", dialect.id(app.id)),
+        ("client_id", app.client_id.into()),
+        ("organization_id", dialect.id(app.organization)),
+        ("member_id", dialect.id(app.member)),
+        ("name", app.name.into()),
+        ("description", app.description.into()),
+        ("redirect_uri", app.redirect_uris.first().cloned().into()),
+        ("redirect_uris", app.redirect_uris.into()),
+        ("scopes", app.scopes.into()),
+        ("is_active", app.is_active.into()),
+        ("created_at", time(app.created_at)),
+        ("updated_at", time(app.updated_at)),
+    ]
 }
 
 pub(crate) fn audit_entry(dialect: &Dialect, entry: Entry) -> Json {

@@ -11,6 +11,7 @@ mod demo;
 mod door;
 mod identity;
 mod nouns;
+mod oauth;
 mod seeds;
 mod smoke;
 mod tools;

@@ -156,13 +156,13 @@ pub const TABLES: &[TableColumns] = &[
     ]),
     table("oauth_apps", &[
         ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),
-        ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),
-        ("updated_at", Plain),
+        ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("is_active", Plain), ("state", Plain), ("version", Plain),
+        ("created_at", Plain), ("updated_at", Plain),
     ]),
     table("oauth_tokens", &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::OauthToken])), ("app_id", OAUTH_APP), ("member_id", MEMBER), ("access_hash", Secret),
-        ("refresh_hash", Secret), ("used_refresh_hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
-        ("refresh_expires_at", Plain),
+        ("refresh_hash", Secret), ("refresh_family_hash", Secret), ("scopes", Plain), ("access_scopes", Plain), ("created_at", Plain),
+        ("expires_at", Plain), ("refresh_expires_at", Plain),
     ]),
     table("preferences", &[("user_id", Plain), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
     table("idempotent_answers", &[

@@ -419,8 +419,12 @@ static BLOCKER: Shape = Shape::new(
 );
 
 /// The members that only some errors have.
-pub(crate) static PROBLEM_EXTRAS: [(&str, super::Is); 3] =
-    [("errors", super::Is::Objects(&FIELD_ERROR)), ("blockers", super::Is::Objects(&BLOCKER)), ("retry_after_seconds", Number(0, 86_400))];
+pub(crate) static PROBLEM_EXTRAS: [(&str, super::Is); 4] = [
+    ("errors", super::Is::Objects(&FIELD_ERROR)),
+    ("blockers", super::Is::Objects(&BLOCKER)),
+    ("retry_after_seconds", Number(0, 86_400)),
+    ("error_description", Text(1, 1_000)),
+];
 
 /// What every error has (RFC 9457), on every surface.
 pub(crate) static PROBLEM: Shape = Shape::new(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::handler::Handler;
 use plane::policy::Action;
 
-use super::{api_customers, api_webhooks};
+use super::{api_customers, api_webhooks, oauth};
 use crate::Doors;
 use crate::catalogue::Content::{Nothing, One, Page};
 use crate::catalogue::{Operation, Surface, tagged};
@@ -23,6 +23,7 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("customers", api_customers::operations()))
         .chain(tagged("api-keys", api_key_operations()))
         .chain(tagged("webhooks", api_webhooks::operations()))
+        .chain(tagged("oauth", oauth::operations()))
         .chain(tagged("deletions", deletion_operations()))
         .collect();
     Surface { name: "", about: "The organizations API.", dialect: &API, prefix: "/api", operations }
