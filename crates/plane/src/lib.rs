@@ -14,6 +14,7 @@ pub mod deletion;
 pub mod dependants;
 mod error;
 pub mod fields;
+pub mod idempotency;
 pub mod ids;
 pub mod invitations;
 mod liveness;
@@ -25,6 +26,8 @@ mod plane;
 pub mod policy;
 pub mod sessions;
 pub mod tokens;
+pub mod upkeep;
+mod usage;
 pub mod users;
 
 pub use cx::{Clock, Cx};

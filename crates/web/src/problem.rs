@@ -113,6 +113,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         },
         Error::Malformed(words) => told(StatusCode::BAD_REQUEST, words),
         Error::Unauthenticated => told(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
+        Error::Inactive(words) => told(StatusCode::UNAUTHORIZED, words),
         Error::Forbidden(words) => told(StatusCode::FORBIDDEN, words),
         Error::Outsider(_) if dialect.outsider == StatusCode::NOT_FOUND => told(StatusCode::NOT_FOUND, NOTHING_HERE),
         Error::Outsider(words) => told(dialect.outsider, words),
