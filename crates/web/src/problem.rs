@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     Http(StatusCode, &'static str),
     /// Too many requests; seconds until there are some left.
     RateLimited(i64),
+    /// The first request with this Idempotency-Key is under way.
+    UnderWay,
 }
 
 impl<E: Into<Error>> From<E> for Failure {
@@ -102,6 +104,10 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Failure::RateLimited(seconds) => {
             let detail = format!("Too many requests. Try again in {seconds} seconds.");
             return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", (*seconds).into())] };
+        }
+        Failure::UnderWay => {
+            let detail = "The first request with this Idempotency-Key is still under way: send this one again in a moment.".to_owned();
+            return Told { status: StatusCode::CONFLICT, detail, more: vec![("retry_after_seconds", 1.into())] };
         }
         Failure::Plane(error) => error,
     };
