@@ -45,7 +45,14 @@ pub struct Cx {
 impl Cx {
     /// The context of a request that nobody has signed yet.
     pub fn new(plane: &Arc<Plane>, request_id: impl Into<Arc<str>>) -> Cx {
-        Cx { plane: plane.clone(), actor: Actor::Nobody, now: plane.clock.now(), request_id: request_id.into(), client: None, within: Arc::default() }
+        Cx {
+            plane: plane.clone(),
+            actor: Actor::Nobody,
+            now: plane.clock.now(),
+            request_id: request_id.into(),
+            client: None,
+            within: Arc::default(),
+        }
     }
 
     /// The same work, done by somebody else.

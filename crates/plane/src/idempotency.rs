@@ -184,7 +184,8 @@ async fn keep(cx: &Cx, tx: &mut Tx, id: Uuid, organization: Option<Uuid>, sealed
             return erase(cx, tx, id).await;
         }
     }
-    let statement = sql!("UPDATE idempotent_answers SET answer = $3, organization_id = $4 WHERE id = $1 AND worker = $2 AND answer IS NULL");
+    let statement =
+        sql!("UPDATE idempotent_answers SET answer = $3, organization_id = $4 WHERE id = $1 AND worker = $2 AND answer IS NULL");
     tx.execute(statement, params![id, cx.plane.run.id, sealed, organization]).await?;
     Ok(())
 }

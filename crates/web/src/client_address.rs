@@ -17,8 +17,9 @@ impl FromStr for TrustedProxies {
     fn from_str(text: &str) -> Result<TrustedProxies, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let network = |part: &str| part.parse::<IpAddr>().map(IpNet::from).ok().or_else(|| part.parse().ok());
-        let networks: Result<Vec<IpNet>, String> =
-            parts.map(|part| network(part).ok_or_else(|| format!("{part} is neither an address nor a network such as 10.0.0.0/8"))).collect();
+        let networks: Result<Vec<IpNet>, String> = parts
+            .map(|part| network(part).ok_or_else(|| format!("{part} is neither an address nor a network such as 10.0.0.0/8")))
+            .collect();
         Ok(TrustedProxies(networks?))
     }
 }

@@ -63,7 +63,8 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let operation = route.and_then(|route| doors.catalogue.find(&method, route)).cloned();
     let signed = sign_in(&guest, &method, &parts.headers).await;
-    let tally = doors.limiter.count(signed.as_ref().ok().and_then(|cx| cx.principal().ok()).map(|principal| &**principal), client, guest.now);
+    let tally =
+        doors.limiter.count(signed.as_ref().ok().and_then(|cx| cx.principal().ok()).map(|principal| &**principal), client, guest.now);
     let is_broken_off = body.is_err();
     let wait = tally.wait();
     let visit = Visit {

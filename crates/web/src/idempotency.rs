@@ -13,7 +13,8 @@ use crate::problem::Failure;
 /// Headers of a request that make it another one.
 const TELLING: [&str; 3] = ["content-type", "if-match", "x-organization"];
 
-const MALFORMED: &str = "The header Idempotency-Key must be there once, with 1 to 255 visible ASCII characters: a UUID made for this request is best.";
+const MALFORMED: &str =
+    "The header Idempotency-Key must be there once, with 1 to 255 visible ASCII characters: a UUID made for this request is best.";
 const OTHER_REQUEST: Failure = Failure::Http(
     StatusCode::UNPROCESSABLE_ENTITY,
     "This Idempotency-Key was used for another request in the last 24 hours: send this one with a key of its own.",

@@ -95,6 +95,13 @@ impl Server {
         self.child.kill().await.unwrap();
     }
 
+    /// Asks the process to stop, as an operator would, and waits until it has.
+    pub async fn stop(&mut self) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status().await.unwrap().success());
+        assert!(self.child.wait().await.unwrap().success());
+    }
+
     /// Starts the server again on the same data. The port, and so the address, may change.
     pub async fn start_again(&mut self) {
         let (child, url, greeting) = launch(&self.folder, self.database_url.as_deref(), &self.arguments, "127.0.0.1:0").await;

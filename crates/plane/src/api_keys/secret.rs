@@ -58,9 +58,8 @@ impl FromStr for Prefixes {
 
     /// Reads three different words of 2 to 10 lower-case letters and digits with commas between them.
     fn from_str(text: &str) -> Result<Prefixes, String> {
-        let is_word = |word: &String| {
-            (2..=10).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        };
+        let is_word =
+            |word: &String| (2..=10).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         let words: Vec<String> = text.split(',').map(|word| word.trim().to_owned()).collect();
         match <[String; 3]>::try_from(words) {
             Ok(words) if words.iter().all(is_word) && words[0] != words[1] && words[0] != words[2] && words[1] != words[2] => {
