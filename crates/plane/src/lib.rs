@@ -17,6 +17,7 @@ pub mod destinations;
 mod error;
 pub mod events;
 pub mod fields;
+pub mod idempotency;
 pub mod ids;
 pub mod invitations;
 mod liveness;
@@ -30,6 +31,8 @@ mod plane;
 pub mod policy;
 pub mod sessions;
 pub mod tokens;
+pub mod upkeep;
+mod usage;
 pub mod users;
 pub mod webhooks;
 
