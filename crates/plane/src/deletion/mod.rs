@@ -105,6 +105,7 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
         reason: order.reason,
         request_id: cx.request_id.to_string(),
         counts,
+        effects: serde_json::json!({}),
         batches: 0,
         longest_batch_micros: 0,
         waiting_for: None,
