@@ -4,11 +4,12 @@ mod account;
 mod api;
 mod api_customers;
 mod customer;
+mod dashboard;
 mod ops;
 
 use crate::catalogue::Surface;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Surface> {
-    vec![api::surface(), account::surface(), customer::surface(), ops::surface()]
+    vec![api::surface(), account::surface(), customer::surface(), dashboard::surface(), ops::surface()]
 }
