@@ -130,7 +130,10 @@ async fn sign_in(guest: Guest, headers: HeaderMap, fields: Fields) -> Answer {
 }
 
 async fn sign_out(door: Result<Door, Failure>) -> Answer {
-    let Ok(door) = door else { return Ok(see(SIGN_IN)) };
+    let door = match door {
+        Err(Failure::Plane(Error::Unauthenticated)) => return Ok(see(SIGN_IN)),
+        other => other?,
+    };
     sessions::sign_out(&door.cx).await?;
     Ok(views::with_cookie(see(SIGN_IN), "", 0, is_https(&door.cx)))
 }
