@@ -233,7 +233,7 @@ fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
 
 /// A browser sends its cookies with requests that other sites make it send. It also says whose request it was: in `Sec-Fetch-Site`, or in
 /// `Origin`. What says neither does not come from a browser (W3C Fetch Metadata).
-fn refuse_cross_site(headers: &HeaderMap) -> Result<()> {
+pub(crate) fn refuse_cross_site(headers: &HeaderMap) -> Result<()> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let is_ours = match (text("sec-fetch-site"), text("origin")) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
