@@ -1,7 +1,7 @@
 //! API keys: `<prefix>_<body>_<checksum>`, shown once, kept as a hash. A key acts as the member who made it, within its scopes.
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sql::{Row, params, sql};
 use uuid::Uuid;
 
@@ -9,6 +9,7 @@ use crate::access::enter;
 use crate::audit::{self, Note};
 use crate::credentials::fingerprint;
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
@@ -194,7 +195,9 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                 other => other.into(),
             })?;
             let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
-            audit::record(cx, tx, tenant.organization(), &note).await
+            audit::record(cx, tx, tenant.organization(), &note).await?;
+            let data = json!({"organizationId": tenant.organization(), "id": key.id, "kind": key.kind});
+            events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await
         })
     })
     .await?;

@@ -1,13 +1,14 @@
 //! Customers: the people and companies an organization serves. Known by a reference that is unique in their organization.
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
@@ -141,6 +142,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
             insert(tx, customer).await?;
             let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
             audit::record(cx, tx, customer.organization, &note).await?;
+            let data = json!({"organizationId": customer.organization, "id": customer.reference});
+            events::emit(cx, tx, customer.organization, Event::CustomerCreated, Some(customer.id), data).await?;
             Ok(customer.clone())
         })
     })

@@ -13,3 +13,4 @@ mod nouns;
 mod seeds;
 mod smoke;
 mod tools;
+mod webhooks;
