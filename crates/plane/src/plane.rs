@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::api_keys::Prefixes;
 use crate::cx::{self, Clock, Cx};
+use crate::destinations::Destinations;
 use crate::liveness::Liveness;
 use crate::passwords::Hasher;
 use crate::tokens::TokenKeys;
@@ -33,10 +34,16 @@ pub struct Config {
     pub access_token_life: Duration,
     /// How long a session and its refresh token are good. Default 30 days.
     pub session_life: Duration,
+    /// How long an OAuth app's access token is good. Default 1 hour.
+    pub oauth_access_token_life: Duration,
+    /// How long an OAuth app's refresh token is good. Default 30 days.
+    pub oauth_refresh_token_life: Duration,
     /// How long an invitation can be accepted. Default 7 days.
     pub invitation_life: Duration,
     /// How long a drain may be silent before another worker takes over. Default 5 s.
     pub lease: Duration,
+    /// Which addresses webhooks may lead to. Default: the public internet.
+    pub destinations: Destinations,
     /// Credentials held in memory at the most; more are looked up in the database. Default 100,000.
     pub cached_credentials: usize,
     /// What API keys begin with. Default `csb`, `csu` and `cpk`.
@@ -51,8 +58,11 @@ impl Config {
             public_url: "http://localhost:3001".into(),
             access_token_life: Duration::from_secs(15 * 60),
             session_life: Duration::from_secs(30 * 86_400),
+            oauth_access_token_life: Duration::from_secs(3_600),
+            oauth_refresh_token_life: Duration::from_secs(30 * 86_400),
             invitation_life: Duration::from_secs(7 * 86_400),
             lease: Duration::from_secs(5),
+            destinations: Destinations::default(),
             cached_credentials: 100_000,
             key_prefixes: Prefixes::default(),
         }
@@ -73,6 +83,8 @@ pub struct Plane {
     pub(crate) run: Run,
     /// Credentials that were looked for in the database since the start.
     pub(crate) credential_lookups: AtomicU64,
+    /// Rung when there is something to deliver to webhooks.
+    pub(crate) courier_bell: Notify,
     /// What time it is here.
     pub clock: Clock,
     /// Its settings.
@@ -106,6 +118,7 @@ impl Plane {
             usage: Usage::default(),
             run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()? },
             credential_lookups: AtomicU64::new(0),
+            courier_bell: Notify::new(),
             db,
             keys,
             clock,
@@ -131,6 +144,11 @@ impl Plane {
     /// How many credentials were looked for in the database since the start: the rest was refused by its form or known from memory.
     pub fn credential_lookups(&self) -> u64 {
         self.credential_lookups.load(Ordering::Relaxed)
+    }
+
+    /// Waits until somebody puts something into the queues of webhooks.
+    pub async fn courier_bell(&self) {
+        self.courier_bell.notified().await;
     }
 
     /// The live schema: what tests and checks hold themselves against.

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use plane::credentials::Presented;
 use plane::idempotency::{self, Begun, Ending, Repeatable, Ticket};
@@ -33,7 +33,10 @@ pub(crate) fn asked(parts: &Parts, body: &[u8], presented: Option<Presented<'_>>
     let (Some(key), None) = (text, keys.next()) else { return Err(Error::Malformed(MALFORMED.into()).into()) };
     let secret = match presented {
         Some(Presented::ApiKey(secret)) => Some(secret.to_owned()),
-        _ => None,
+        // A session's tokens change, and are not what an answer can be bound to.
+        Some(_) => None,
+        // An OAuth app says who it is where others have their token.
+        None => parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let mut request = vec![parts.method.as_str().into(), target.into(), body.to_vec()];

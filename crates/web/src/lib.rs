@@ -5,6 +5,7 @@
 mod body;
 mod catalogue;
 mod client_address;
+mod courier;
 mod dialect;
 mod docs;
 mod door;
@@ -13,6 +14,7 @@ mod handlers;
 mod idempotency;
 mod limits;
 mod openapi;
+mod outbound;
 mod problem;
 mod shapes;
 mod surfaces;
@@ -25,6 +27,7 @@ use axum::middleware;
 use plane::Plane;
 
 pub use client_address::TrustedProxies;
+pub use courier::Courier;
 pub use limits::RateLimits;
 
 /// What all requests share.

@@ -5,13 +5,13 @@
 
 use std::str::FromStr;
 
-use crate::{Result, cx};
+use crate::Result;
+use crate::tokens::alphanumeric;
 
 /// Random characters in a key.
 const BODY_LENGTH: usize = 32;
 /// Hexadecimal digits of the CRC-32 at its end.
 const CHECKSUM_LENGTH: usize = 8;
-const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// What a key is for, which shows in its prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,23 +93,13 @@ impl Prefixes {
     /// A new secret.
     pub(super) fn make(&self, kind: Kind) -> Result<String> {
         loop {
-            let body = make_body()?;
+            let body = alphanumeric(BODY_LENGTH)?;
             let sum = crc32fast::hash(body.as_bytes());
             if is_of_kind(sum, kind as usize) {
                 return Ok(format!("{}_{body}_{sum:08x}", self.of(kind)));
             }
         }
     }
-}
-
-fn make_body() -> Result<String> {
-    let mut body = String::with_capacity(BODY_LENGTH);
-    while body.len() < BODY_LENGTH {
-        // Bytes of 248 and more would make some characters likelier than others: 248 is 4 times 62.
-        let fair = cx::random::<64>()?.into_iter().filter(|byte| *byte < 248);
-        body.extend(fair.take(BODY_LENGTH - body.len()).map(|byte| char::from(ALPHANUMERIC[usize::from(byte % 62)])));
-    }
-    Ok(body)
 }
 
 /// A third of all bodies is for each kind: a key whose prefix was changed for another known one is refused without a look-up too.
