@@ -22,7 +22,7 @@ use crate::body::{Query, receive};
 use crate::catalogue::{Access, Content, Operation};
 use crate::dialect::Dialect;
 use crate::idempotency;
-use crate::limits::{Attempter, Desk, Tally};
+use crate::limits::{Attempts, Desk, Tally};
 use crate::problem::{self, Failure};
 
 /// How long a body may take to arrive, and how long the work on a request may take.
@@ -298,22 +298,21 @@ fn visit(parts: &Parts) -> Result<Visit> {
 }
 
 impl Guest {
-    /// Counts an attempt to get a credential: for the account, if one is named, else all from this address.
-    pub fn attempt(&self, desk: Desk, account: Option<&str>) -> Result<(), Failure> {
-        let attempt = self.doors.limiter.attempt(desk, self.attempter(account), self.cx.now);
+    /// Counts an attempt to get a credential.
+    pub fn attempt(&self, desk: Desk, attempts: Attempts<'_>) -> Result<(), Failure> {
+        let attempt = self.doors.limiter.attempt(desk, attempts, self.client(), self.cx.now);
         let wait = attempt.wait();
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(attempt);
         wait.map_or(Ok(()), |seconds| Err(Failure::RateLimited(seconds)))
     }
 
-    /// Takes an attempt back that turned out to be good.
-    pub fn give_back(&self, desk: Desk, account: Option<&str>) {
-        self.doors.limiter.give_back(desk, self.attempter(account), self.cx.now);
+    /// Takes an attempt back that shall not count.
+    pub fn give_back(&self, desk: Desk, attempts: Attempts<'_>) {
+        self.doors.limiter.give_back(desk, attempts, self.client(), self.cx.now);
     }
 
-    fn attempter<'a>(&self, account: Option<&'a str>) -> Attempter<'a> {
-        let client = self.cx.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        account.map_or(Attempter::Address(client), |account| Attempter::AddressFor(client, account))
+    fn client(&self) -> IpAddr {
+        self.cx.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 }
 
