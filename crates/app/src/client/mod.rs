@@ -1,0 +1,69 @@
+//! What an operator or an owner does by hand: commands that talk HTTP to a running server, each group in a file of its own.
+
+mod audit;
+mod completions;
+mod connection;
+mod credentials;
+mod customers;
+mod deleting;
+mod deletions;
+mod failure;
+mod keys;
+mod members;
+mod organizations;
+mod output;
+mod prompt;
+mod sessions;
+mod users;
+
+use clap::Subcommand;
+
+pub(crate) use failure::{EXIT_CODES, Failure};
+
+/// The client commands.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Sign in and keep the session for the commands after it. The password is asked for, or read from standard input.
+    SignIn(sessions::SignInArgs),
+    /// End the session that `sign-in` began.
+    SignOut(sessions::SignOutArgs),
+    /// Users: make one, show oneself.
+    #[command(after_help = EXIT_CODES)]
+    Users(users::UsersArgs),
+    /// Organizations: make, list, show, delete.
+    #[command(after_help = EXIT_CODES)]
+    Organizations(organizations::OrganizationsArgs),
+    /// Members of an organization: list, invite, remove.
+    #[command(after_help = EXIT_CODES)]
+    Members(members::MembersArgs),
+    /// Customers of an organization: make, list, show, delete.
+    #[command(after_help = EXIT_CODES)]
+    Customers(customers::CustomersArgs),
+    /// API keys: make, list, delete.
+    #[command(after_help = EXIT_CODES)]
+    Keys(keys::KeysArgs),
+    /// Deletions: list, show, watch to the end.
+    #[command(after_help = EXIT_CODES)]
+    Deletions(deletions::DeletionsArgs),
+    /// The audit trail: its newest entries, and those that come.
+    #[command(after_help = EXIT_CODES)]
+    Audit(audit::AuditArgs),
+    /// Print a script that completes these commands in a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs a command.
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::SignIn(args) => sessions::sign_in(args).await,
+        Command::SignOut(args) => sessions::sign_out(args).await,
+        Command::Users(args) => users::run(args).await,
+        Command::Organizations(args) => organizations::run(args).await,
+        Command::Members(args) => members::run(args).await,
+        Command::Customers(args) => customers::run(args).await,
+        Command::Keys(args) => keys::run(args).await,
+        Command::Deletions(args) => deletions::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
+        Command::Completions(args) => completions::run(&args),
+    }
+}
