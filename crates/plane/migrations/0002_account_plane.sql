@@ -57,13 +57,14 @@ CREATE TABLE webhook_deliveries (
     attempts bigint NOT NULL,
     response_status bigint,
     error text,
+    -- For a delivery under way: when whoever carries it is taken for dead.
     next_attempt_at timestamptz NOT NULL,
     created_at timestamptz NOT NULL,
     finished_at timestamptz,
     PRIMARY KEY (organization_id, webhook_id, id),
     FOREIGN KEY (organization_id, webhook_id) REFERENCES webhooks (organization_id, id) ON DELETE CASCADE
 );
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (state, next_attempt_at, id);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (state, organization_id, next_attempt_at, webhook_id, id);
 CREATE INDEX webhook_deliveries_of_subject ON webhook_deliveries (organization_id, subject_id, webhook_id, id);
 CREATE INDEX webhook_deliveries_of_deletion ON webhook_deliveries (organization_id, deletion_id, webhook_id, id);
 
@@ -77,6 +78,7 @@ CREATE TABLE oauth_apps (
     description text,
     redirect_uris jsonb NOT NULL,
     scopes jsonb NOT NULL,
+    is_active boolean NOT NULL,
     state text NOT NULL CHECK (state IN ('live', 'closed')),
     version bigint NOT NULL,
     created_at timestamptz NOT NULL,
@@ -94,21 +96,25 @@ CREATE TABLE oauth_tokens (
     member_id uuid NOT NULL,
     access_hash bytea NOT NULL,
     refresh_hash bytea NOT NULL,
-    -- The refresh token before this one: whoever comes with it has stolen it, or was stolen from.
-    used_refresh_hash bytea,
+    -- Of the part that all refresh tokens of this row have in common: whoever comes with it and not with the newest one has stolen it, or was
+    -- stolen from.
+    refresh_family_hash bytea NOT NULL,
+    -- What was granted, and what the present access token was narrowed to.
     scopes jsonb NOT NULL,
+    access_scopes jsonb NOT NULL,
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     refresh_expires_at timestamptz NOT NULL,
     PRIMARY KEY (organization_id, id),
     UNIQUE (access_hash),
-    UNIQUE (refresh_hash),
+    UNIQUE (refresh_family_hash),
     FOREIGN KEY (organization_id, app_id) REFERENCES oauth_apps (organization_id, id) ON DELETE CASCADE,
     FOREIGN KEY (organization_id, member_id) REFERENCES members (organization_id, id) ON DELETE CASCADE
 );
 CREATE INDEX oauth_tokens_of_app ON oauth_tokens (organization_id, app_id, id);
 CREATE INDEX oauth_tokens_of_member ON oauth_tokens (organization_id, member_id, id);
-CREATE INDEX oauth_tokens_by_used_refresh ON oauth_tokens (used_refresh_hash);
+CREATE INDEX oauth_tokens_by_end ON oauth_tokens (organization_id, app_id, refresh_expires_at);
+CREATE UNIQUE INDEX oauth_tokens_by_id ON oauth_tokens (id);
 
 CREATE TABLE preferences (
     user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,

@@ -106,6 +106,17 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
     judge(cx, id, found, action)
 }
 
+/// Lets the actor into the organization that something belongs to whose address names no organization.
+///
+/// # Errors
+/// Those of [`enter`], except that a stranger to the organization hears what everybody hears who names something that is not there.
+pub(crate) async fn enter_unseen(cx: &Cx, organization: Uuid, action: Action, noun: &'static str) -> Result<Tenant> {
+    match enter(cx, &OrganizationRef::Id(organization), action).await {
+        Err(Error::Outsider(_) | Error::NotFound(_)) => Err(Error::NotFound(noun)),
+        entered => entered,
+    }
+}
+
 /// The id of the organization meant, whether or not it exists.
 ///
 /// # Errors

@@ -13,13 +13,13 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, SCOPES};
-use crate::{Cx, Error, Result, cx};
+use crate::tokens::alphanumeric;
+use crate::{Cx, Error, Result};
 
 /// Random characters in a key.
 const BODY_LENGTH: usize = 32;
 /// Hexadecimal digits of the CRC-32 at its end.
 const CHECKSUM_LENGTH: usize = 8;
-const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// What a key may do whose maker did not say.
 const DEFAULT_SCOPES: [&str; 4] = ["read:user", "read:organization", "read:members", "read:customers"];
 
@@ -118,12 +118,7 @@ fn checksum_of(body: &str) -> String {
 }
 
 fn make(kind: Kind) -> Result<String> {
-    let mut body = String::with_capacity(BODY_LENGTH);
-    while body.len() < BODY_LENGTH {
-        // Bytes of 248 and more would make some characters likelier than others: 248 is 4 times 62.
-        let fair = cx::random::<64>()?.into_iter().filter(|byte| *byte < 248);
-        body.extend(fair.take(BODY_LENGTH - body.len()).map(|byte| char::from(ALPHANUMERIC[usize::from(byte % 62)])));
-    }
+    let body = alphanumeric(BODY_LENGTH)?;
     let checksum = checksum_of(&body);
     Ok(format!("{}_{body}_{checksum}", kind.prefix()))
 }

@@ -47,11 +47,11 @@ pub struct Entry {
     pub subject_id: Option<Uuid>,
     /// How the caller named it; none once it is deleted.
     pub subject_label: Option<String>,
-    /// `user`, `api_key`, `operator` or `system`.
+    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
     pub actor: String,
     /// The user who acted.
     pub actor_id: Option<Uuid>,
-    /// The session or key they used.
+    /// The session, key or token they used; for an app that asks for a token, the app.
     pub credential_id: Option<Uuid>,
     /// Why, in the actor's words.
     pub reason: Option<String>,
@@ -76,6 +76,7 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
         Actor::User(principal) => {
             let kind = match principal.kind {
                 CredentialKind::ApiKey => "api_key",
+                CredentialKind::OauthToken => "oauth_app",
                 CredentialKind::Session if principal.is_operator => "operator",
                 CredentialKind::Session => "user",
             };
@@ -107,6 +108,9 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
                 // An id that no organization ever had is not a place in which its next owner should find old entries.
                 let organization = if belongs(tx, *known).await? { *known } else { NO_ORGANIZATION };
                 let note = keepable(tx, organization, note).await?;
+                if let Error::Blocked(blockers) = refused {
+                    deletion::blocked(cx, tx, organization, &note, blockers).await?;
+                }
                 insert(cx, tx, organization, &note, refused.outcome(), Some(refused.words())).await
             })
         })

@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
 use crate::liveness::Fingerprint;
-use crate::{Error, Result, api_keys, policy};
+use crate::{Error, Result, api_keys, oauth_tokens, policy};
 
 /// What came with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented<'a> {
-    /// `Authorization: Bearer …`: a JWT of this server.
+    /// `Authorization: Bearer …`: a JWT of this server, or an OAuth app's token.
     Bearer(&'a str),
     /// `X-API-Key: …`.
     ApiKey(&'a str),
@@ -32,10 +32,12 @@ pub struct Principal {
     pub user: Uuid,
     /// Whether the user is one of the people who run this server.
     pub is_operator: bool,
-    /// The session or API key.
+    /// The session, API key or OAuth token; the OAuth app itself where it asks for a token.
     pub credential: Uuid,
-    /// Which of the two.
+    /// Which of them.
     pub kind: CredentialKind,
+    /// The OAuth app that a token was given to.
+    pub app: Option<Uuid>,
     /// The only organization the credential is good for, if it is bound to one.
     pub organization: Option<Uuid>,
     /// The membership it is bound to along with the organization.
@@ -53,12 +55,14 @@ pub enum CredentialKind {
     Session,
     /// An API key.
     ApiKey,
+    /// An OAuth app's token.
+    OauthToken,
 }
 
 impl Principal {
     /// Everything whose end is the end of this credential.
     pub(crate) fn subjects(&self) -> Vec<Uuid> {
-        [Some(self.credential), Some(self.user), self.organization, self.member].into_iter().flatten().collect()
+        [Some(self.credential), Some(self.user), self.organization, self.member, self.app].into_iter().flatten().collect()
     }
 
     /// Fails when the credential is limited to scopes that do not cover this one.
@@ -107,6 +111,13 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
 
 async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) -> Result<Principal> {
     match presented {
+        Presented::Bearer(token) if token.starts_with(oauth_tokens::ACCESS_PREFIX) => {
+            // One that was cut or made up is refused without a look-up.
+            if !oauth_tokens::is_access_token(token) {
+                return Err(Error::Unauthenticated);
+            }
+            cx.read(fingerprint, |_, tx, hash| Box::pin(load_oauth_token(tx, *hash))).await
+        }
         Presented::Bearer(token) => {
             let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;
             let mut principal = cx.read(claims.sid, |_, tx, session| Box::pin(load_session(tx, SessionKey::Id(*session)))).await?;
@@ -154,6 +165,7 @@ async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
         is_operator: row.next()?,
         credential: row.next()?,
         kind: CredentialKind::Session,
+        app: None,
         organization: row.next()?,
         member: row.next()?,
         scopes: None,
@@ -176,9 +188,38 @@ async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
         is_operator: false,
         credential: row.next()?,
         kind: CredentialKind::ApiKey,
+        app: None,
         organization: row.next()?,
         member: row.next()?,
         scopes: Some(api_keys::scopes_from(row.next()?)?),
         expires_at: row.next()?,
+    })
+}
+
+async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
+    let statement = sql!(
+        "SELECT members.user_id, oauth_tokens.id, oauth_tokens.app_id, oauth_tokens.organization_id, oauth_tokens.member_id,
+                oauth_tokens.access_scopes, oauth_apps.scopes, oauth_tokens.expires_at
+         FROM oauth_tokens
+         JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
+              AND oauth_apps.state = 'live' AND oauth_apps.is_active
+         JOIN members ON members.organization_id = oauth_tokens.organization_id AND members.id = oauth_tokens.member_id
+              AND members.state = 'live'
+         JOIN organizations ON organizations.id = oauth_tokens.organization_id AND organizations.state = 'live'
+         WHERE oauth_tokens.access_hash = $1"
+    );
+    let mut row = tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?;
+    Ok(Principal {
+        user: row.next()?,
+        // An app acts as a member and never with the powers of the people who run the server.
+        is_operator: false,
+        credential: row.next()?,
+        kind: CredentialKind::OauthToken,
+        app: Some(row.next()?),
+        organization: row.next()?,
+        member: row.next()?,
+        // An app whose scopes were narrowed narrows the tokens that it has.
+        scopes: Some(policy::common(&api_keys::scopes_from(row.next()?)?, &api_keys::scopes_from(row.next()?)?)),
+        expires_at: Some(row.next()?),
     })
 }

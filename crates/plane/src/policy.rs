@@ -284,6 +284,15 @@ pub fn covers(scopes: &[String], wanted: &str) -> bool {
     has("admin:all") || has(wanted) || (has("admin:organization") && !wanted.ends_with(":user") && wanted != "admin:all")
 }
 
+/// What two lists of scopes both allow, in the order of [`SCOPES`].
+pub fn common(some: &[String], others: &[String]) -> Vec<String> {
+    let in_both = |scope: &&str| {
+        let is_in = |list: &[String]| list.iter().any(|held| held == scope);
+        (is_in(some) && covers(others, scope)) || (is_in(others) && covers(some, scope))
+    };
+    SCOPES.into_iter().filter(in_both).map(str::to_owned).collect()
+}
+
 /// The whole matrix as a Markdown page: what `docs/policy.md` holds.
 pub fn matrix() -> String {
     let mut page = String::from(

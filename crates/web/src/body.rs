@@ -20,12 +20,12 @@ use crate::problem::Failure;
 use crate::shapes::Shape;
 
 /// Bytes of a body at the most.
-const MOST_BYTES: usize = 1024 * 1024;
+pub(crate) const MOST_BYTES: usize = 1024 * 1024;
 
 /// Bytes that are taken in to be thrown away, so that whoever sends too many hears why.
 const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 
-const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large: 1 MiB at the most.");
+pub(crate) const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large: 1 MiB at the most.");
 
 /// Receives a request's body whole, before anything is answered: a client that is still sending when the answer comes and the connection
 /// ends mostly hears of a broken connection instead.
@@ -161,6 +161,15 @@ impl Form {
         texts
     }
 
+    /// True or false, that may be missing.
+    pub fn optional_flag(&mut self, name: &'static str) -> Option<bool> {
+        let flag = self.take(name)?.as_bool();
+        if flag.is_none() {
+            self.refuse(name, "invalid_type", "must be true or false");
+        }
+        flag
+    }
+
     /// A time that may be missing.
     pub fn optional_time(&mut self, name: &'static str) -> Option<Timestamp> {
         let time = parse_time(&self.optional_text(name)?);
@@ -254,12 +263,21 @@ pub(crate) struct Query {
 
 impl Query {
     pub fn parse(query: Option<&str>) -> Query {
-        let decode = |text: &str| percent_decode(&text.replace('+', " "));
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
-            Some((name, value)) => (decode(name), decode(value)),
-            None => (decode(pair), String::new()),
+            Some((name, value)) => (Query::decode(name), Query::decode(value)),
+            None => (Query::decode(pair), String::new()),
         });
         Query { pairs: pairs.collect() }
+    }
+
+    /// Decodes a name or a value of a form.
+    pub fn decode(text: &str) -> String {
+        percent_decode(&text.replace('+', " "))
+    }
+
+    /// All parameters, in their order.
+    pub fn into_pairs(self) -> Vec<(String, String)> {
+        self.pairs
     }
 
     /// The first parameter of this name.

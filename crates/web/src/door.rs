@@ -207,8 +207,12 @@ fn refuse_cross_site(headers: &HeaderMap) -> Result<()> {
 
 fn caller(signed: &Result<Cx>, request: &Request) -> Caller {
     match signed.as_ref().ok().and_then(|cx| cx.principal().ok()) {
-        Some(principal) if principal.kind == CredentialKind::ApiKey => Caller::Known(principal.credential),
-        Some(principal) => Caller::Known(principal.user),
+        Some(principal) => Caller::Known(match (principal.kind, principal.app) {
+            (CredentialKind::ApiKey, _) => principal.credential,
+            // However many tokens it gets.
+            (CredentialKind::OauthToken, Some(app)) => app,
+            _ => principal.user,
+        }),
         None => {
             let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
             Caller::Unknown(address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip()))

@@ -27,7 +27,7 @@ impl Default for RateLimits {
 /// Who is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Caller {
-    /// A session's user or an API key.
+    /// A session's user, an API key or an OAuth app.
     Known(Uuid),
     /// Nobody signed in: the client's address.
     Unknown(IpAddr),

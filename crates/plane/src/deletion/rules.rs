@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use sql::Schema;
 
+use crate::events::Event;
 use crate::{Error, Result};
 use Fate::{Erase, Keep, Redact};
 use Holds::{Link, Personal, Plain, Secret};
@@ -155,13 +156,13 @@ pub const TABLES: &[TableColumns] = &[
     ]),
     table("oauth_apps", &[
         ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),
-        ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),
-        ("updated_at", Plain),
+        ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("is_active", Plain), ("state", Plain), ("version", Plain),
+        ("created_at", Plain), ("updated_at", Plain),
     ]),
     table("oauth_tokens", &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::OauthToken])), ("app_id", OAUTH_APP), ("member_id", MEMBER), ("access_hash", Secret),
-        ("refresh_hash", Secret), ("used_refresh_hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
-        ("refresh_expires_at", Plain),
+        ("refresh_hash", Secret), ("refresh_family_hash", Secret), ("scopes", Plain), ("access_scopes", Plain), ("created_at", Plain),
+        ("expires_at", Plain), ("refresh_expires_at", Plain),
     ]),
     table("preferences", &[("user_id", Plain), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
     table("idempotent_answers", &[
@@ -338,6 +339,25 @@ impl Root {
             // Nothing hangs on a key or token: it always goes at once.
             Root::ApiKey | Root::OauthToken => None,
         }
+    }
+
+    /// The event that tells the organization's webhooks of it, beside `deletion.started`.
+    pub(super) fn event(self) -> Option<Event> {
+        match self {
+            Root::Organization => Some(Event::OrganizationDeleted),
+            Root::Member => Some(Event::MemberRemoved),
+            Root::Customer | Root::RetiredCustomer => Some(Event::CustomerDeleted),
+            Root::ApiKey => Some(Event::ApiKeyRevoked),
+            Root::Invitation => Some(Event::InviteCancelled),
+            Root::OauthApp => Some(Event::OauthAppRevoked),
+            Root::Webhook | Root::OauthToken => None,
+        }
+    }
+
+    /// The table that is not touched before the deletion's webhooks were told, because it holds what is to be told. The seal of every
+    /// deletion waits for that anyway.
+    pub(super) fn waits_before(self) -> Option<&'static str> {
+        (self == Root::Organization).then_some("webhook_deliveries")
     }
 
     /// What stands in the way of the deletion, for `docs/deletion.md`.

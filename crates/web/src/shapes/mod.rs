@@ -1,12 +1,14 @@
 //! The shapes of bodies and records: what the documentation says about every field, and what development builds hold the program against.
 
 pub(crate) mod bodies;
+pub(crate) mod oauth;
 pub(crate) mod records;
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::catalogue::Parameter;
 use crate::dialect::Dialect;
+use plane::events::Event;
 use plane::policy::{Role, SCOPES};
 use uuid::Uuid;
 
@@ -42,6 +44,8 @@ pub(crate) enum Need {
     Required,
     /// In records: always, and null when there is no value. In bodies: may be missing or null.
     Optional,
+    /// In records: missing when there is no value.
+    Sometimes,
 }
 
 /// What a field holds.
@@ -68,6 +72,8 @@ pub(crate) enum Is {
     Texts(usize),
     /// A list of scopes.
     Scopes,
+    /// A list of names of events.
+    Events,
     /// An object of texts: so many keys, of such length, values of such length.
     Map(usize, usize, usize),
     /// An object of numbers.
@@ -86,6 +92,10 @@ pub(crate) const fn required(name: &'static str, is: Is, about: &'static str) ->
 
 pub(crate) const fn optional(name: &'static str, is: Is, about: &'static str) -> Field {
     Field { name, is, need: Need::Optional, about, example: "" }
+}
+
+pub(crate) const fn sometimes(name: &'static str, is: Is, about: &'static str) -> Field {
+    Field { name, is, need: Need::Sometimes, about, example: "" }
 }
 
 impl Field {
@@ -159,7 +169,7 @@ impl Shape {
     /// As a JSON Schema (draft 2020-12, which OpenAPI 3.1 uses).
     pub fn schema(&self, dialect: &Dialect, way: Way) -> Json {
         let properties: Map<String, Json> = self.fields().map(|field| (self.spell(dialect, field), field.schema(dialect, way))).collect();
-        let must = |field: &&Field| way == Way::Out || field.need == Need::Required;
+        let must = |field: &&Field| field.need == Need::Required || (way == Way::Out && field.need == Need::Optional);
         let required: Vec<String> = self.fields().filter(must).map(|field| self.spell(dialect, field)).collect();
         let mut schema = json!({"type": "object", "description": self.about, "properties": properties});
         if !required.is_empty() {
@@ -192,8 +202,9 @@ impl Shape {
         for field in self.fields() {
             let name = self.spell(dialect, field);
             match object.get(&name) {
+                None if field.need == Need::Sometimes => {}
                 None => differences.push(format!("{}.{name} is missing", self.name)),
-                Some(Json::Null) if field.need == Need::Required => differences.push(format!("{}.{name} is null", self.name)),
+                Some(Json::Null) if field.need != Need::Optional => differences.push(format!("{}.{name} is null", self.name)),
                 Some(Json::Null) => {}
                 Some(value) if !field.is.fits(dialect, value) => differences.push(format!("{}.{name} is {value}", self.name)),
                 Some(_) => {}
@@ -221,7 +232,7 @@ impl Field {
             return self.is.sample(dialect);
         }
         match self.is {
-            Is::Number(..) | Is::Map(..) | Is::Counts | Is::Texts(_) | Is::Scopes | Is::Anything => {
+            Is::Number(..) | Is::Map(..) | Is::Counts | Is::Texts(_) | Is::Scopes | Is::Events | Is::Anything => {
                 serde_json::from_str(self.example).unwrap_or_else(|_| Json::from(self.example))
             }
             _ => Json::from(self.example),
@@ -262,6 +273,7 @@ impl Is {
             Is::Flag => json!({"type": "boolean"}),
             Is::Texts(most) => json!({"type": "array", "items": {"type": "string"}, "maxItems": most}),
             Is::Scopes => json!({"type": "array", "items": {"type": "string", "enum": SCOPES}}),
+            Is::Events => json!({"type": "array", "items": {"type": "string", "enum": event_names()}}),
             Is::Map(keys, key, value) => {
                 json!({"type": "object", "maxProperties": keys, "propertyNames": {"minLength": 1, "maxLength": key},
                 "additionalProperties": {"type": "string", "maxLength": value}})
@@ -287,6 +299,7 @@ impl Is {
             Is::Flag => Json::from(true),
             Is::Texts(_) => json!(["text"]),
             Is::Scopes => json!(["read:organization", "read:customers"]),
+            Is::Events => json!(["customer.created", "customer.deleted"]),
             Is::Map(..) => json!({"key": "value"}),
             Is::Counts => json!({"customers": 1}),
             Is::Anything => json!({}),
@@ -302,7 +315,7 @@ impl Is {
             Is::Role => value.as_str().is_some_and(|word| Role::ALL.iter().any(|role| dialect.role(*role) == word)),
             Is::Number(..) => value.is_i64() || value.is_u64(),
             Is::Flag => value.is_boolean(),
-            Is::Texts(_) | Is::Scopes => value.as_array().is_some_and(|list| list.iter().all(Json::is_string)),
+            Is::Texts(_) | Is::Scopes | Is::Events => value.as_array().is_some_and(|list| list.iter().all(Json::is_string)),
             Is::Map(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
             Is::Counts => value.as_object().is_some_and(|map| map.values().all(Json::is_number)),
             Is::Anything => value.is_object(),
@@ -312,6 +325,10 @@ impl Is {
             }
         }
     }
+}
+
+fn event_names() -> Vec<&'static str> {
+    Event::ALL.iter().map(|event| event.name()).collect()
 }
 
 /// A reference to a component.

@@ -3,12 +3,14 @@
 mod account;
 mod api;
 mod api_customers;
+mod api_webhooks;
 mod customer;
+mod oauth;
 mod ops;
 
 use crate::catalogue::Surface;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Surface> {
-    vec![api::surface(), account::surface(), customer::surface(), ops::surface()]
+    vec![api::surface(), account::surface(), customer::surface(), oauth::surface(), ops::surface()]
 }
