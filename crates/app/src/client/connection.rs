@@ -159,6 +159,10 @@ impl<'a> Call<'a> {
         Call { method: Method::POST, body: Some(body), ..Call::get(path) }
     }
 
+    pub fn post_nothing<const N: usize>(path: [&'a str; N]) -> Call<'a> {
+        Call { method: Method::POST, ..Call::get(path) }
+    }
+
     pub fn delete<const N: usize>(path: [&'a str; N]) -> Call<'a> {
         Call { method: Method::DELETE, ..Call::get(path) }
     }
@@ -261,7 +265,7 @@ impl Connection {
             return Err(Failure::new(Code::NotAllowed, "Nobody is signed in."));
         };
         let path = file.path().to_owned();
-        match connection.ask(&Call { body: None, ..Call::post(["api", "auth", "sign-out"], Json::Null) }).await {
+        match connection.ask(&Call::post_nothing(["api", "auth", "sign-out"])).await {
             // A session that has ended already needs no ending.
             Err(failure) if failure.code != Code::NotAllowed => {
                 return Err(failure.with(&format!("The session may live on. To forget it all the same, remove {}.", path.display())));
@@ -304,6 +308,11 @@ impl Connection {
     /// Everything in a list, or its beginning.
     pub async fn list(&mut self, call: &Call<'_>, limit: Option<usize>) -> Result<Vec<Json>> {
         self.read_list(call, limit, 1).await
+    }
+
+    /// The first entry of a list that fits.
+    pub async fn find(&mut self, call: &Call<'_>, fits: impl Fn(&Json) -> bool) -> Result<Option<Json>> {
+        Ok(self.list(call, None).await?.into_iter().find(fits))
     }
 
     /// The beginning of a list, for somebody who waits for it anyway.

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Subject};
+use super::deleting::{DeleteArgs, Plan, Record, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs};
 
@@ -80,9 +80,11 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
         Command::Delete { customer, hard, delete } => {
             let hard = hard.then_some("true");
             let subject = Subject {
-                plan: Call::get(["api", "organizations", &organization, "customers", customer, "deletion-plan"]).with("hard", hard),
-                deletion: Call::delete(["customer", customer]).of_organization(&organization).with("hard", hard),
                 given: customer,
+                name: "id",
+                record: Record::Read(Call::get(["customer", customer]).of_organization(&organization)),
+                plan: Plan::Ask(Call::get(["customer", customer, "deletion-plan"]).of_organization(&organization).with("hard", hard)),
+                deletion: Call::delete(["customer", customer]).of_organization(&organization).with("hard", hard),
             };
             delete.run(&mut connection, &args.output, subject).await
         }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Subject};
+use super::deleting::{DeleteArgs, Plan, Record, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -75,9 +75,11 @@ pub(super) async fn run(args: KeysArgs) -> Result {
         }
         Command::Delete { key, delete } => {
             let subject = Subject {
-                plan: Call::get(["api", "organizations", &organization, "api-keys", key, "deletion-plan"]),
-                deletion: Call::delete(["api", "organizations", &organization, "api-keys", key]),
                 given: key,
+                name: "id",
+                record: Record::InList(Call::get(["api", "organizations", &organization, "api-keys"])),
+                plan: Plan::Ask(Call::get(["api", "organizations", &organization, "api-keys", key, "deletion-plan"])),
+                deletion: Call::delete(["api", "organizations", &organization, "api-keys", key]),
             };
             delete.run(&mut connection, &args.output, subject).await
         }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Subject};
+use super::deleting::{DeleteArgs, Plan, Record, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -64,9 +64,11 @@ pub(super) async fn run(args: MembersArgs) -> Result {
         }
         Command::Remove { member, delete } => {
             let subject = Subject {
-                plan: Call::get(["api", "organizations", &organization, "members", member, "deletion-plan"]),
-                deletion: Call::delete(["api", "organizations", &organization, "members", member]),
                 given: member,
+                name: "id",
+                record: Record::InList(Call::get(["api", "organizations", &organization, "members"])),
+                plan: Plan::Ask(Call::get(["api", "organizations", &organization, "members", member, "deletion-plan"])),
+                deletion: Call::delete(["api", "organizations", &organization, "members", member]),
             };
             delete.run(&mut connection, &args.output, subject).await
         }

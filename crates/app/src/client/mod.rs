@@ -1,5 +1,6 @@
 //! What an operator or an owner does by hand: commands that talk HTTP to a running server, each group in a file of its own.
 
+mod apps;
 mod audit;
 mod completions;
 mod connection;
@@ -15,6 +16,7 @@ mod output;
 mod prompt;
 mod sessions;
 mod users;
+mod webhooks;
 
 use clap::Subcommand;
 
@@ -42,6 +44,12 @@ pub(crate) enum Command {
     /// API keys: make, list, delete.
     #[command(after_help = EXIT_CODES)]
     Keys(keys::KeysArgs),
+    /// Webhooks: make, list, show, try, delete, and what they were told.
+    #[command(after_help = EXIT_CODES)]
+    Webhooks(webhooks::WebhooksArgs),
+    /// OAuth apps: make, list, show, delete.
+    #[command(after_help = EXIT_CODES)]
+    Apps(apps::AppsArgs),
     /// Deletions: list, show, watch to the end.
     #[command(after_help = EXIT_CODES)]
     Deletions(deletions::DeletionsArgs),
@@ -62,6 +70,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Members(args) => members::run(args).await,
         Command::Customers(args) => customers::run(args).await,
         Command::Keys(args) => keys::run(args).await,
+        Command::Webhooks(args) => webhooks::run(args).await,
+        Command::Apps(args) => apps::run(args).await,
         Command::Deletions(args) => deletions::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Completions(args) => completions::run(&args),

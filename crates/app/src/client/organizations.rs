@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs};
-use super::deleting::{DeleteArgs, Subject};
+use super::deleting::{DeleteArgs, Plan, Record, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs};
 
@@ -66,9 +66,11 @@ pub(super) async fn run(args: OrganizationsArgs) -> Result {
         Command::Show { organization } => args.output.record(&connection.ask(&Call::get(["api", "organizations", organization])).await?),
         Command::Delete { organization, delete } => {
             let subject = Subject {
-                plan: Call::get(["api", "organizations", organization, "deletion-plan"]),
-                deletion: Call::delete(["api", "organizations", organization]),
                 given: organization,
+                name: "slug",
+                record: Record::Read(Call::get(["api", "organizations", organization])),
+                plan: Plan::Ask(Call::get(["api", "organizations", organization, "deletion-plan"])),
+                deletion: Call::delete(["api", "organizations", organization]),
             };
             delete.run(&mut connection, &args.output, subject).await
         }

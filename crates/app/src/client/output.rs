@@ -28,12 +28,7 @@ impl OutputArgs {
             note("There are none.");
             return Ok(());
         }
-        let mut table: Vec<Vec<String>> = vec![columns.iter().map(|(heading, _)| (*heading).to_owned()).collect()];
-        table.extend(rows.iter().map(|row| columns.iter().map(|(_, field)| cell(&row[*field])).collect()));
-        let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-        let lines: Vec<String> = table.iter().map(|row| line(row, &widths)).collect();
-        print(&lines.join("\n"))
+        print(&table(&rows, columns).join("\n"))
     }
 
     /// A record: the document, or a line for each field that has a value.
@@ -41,22 +36,30 @@ impl OutputArgs {
         if self.json {
             return self.document(record);
         }
-        let fields: Vec<(String, String)> = record
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(_, value)| !is_empty(value))
-            .map(|(name, value)| (label(name), text(value)))
-            .collect();
-        let width = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-        let lines: Vec<String> = fields.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect();
-        print(&lines.join("\n"))
+        print(&fields(record).join("\n"))
     }
 
     /// A JSON document.
     pub(super) fn document(&self, value: &Json) -> Result {
         print(&format!("{value:#}"))
     }
+}
+
+/// The lines of a table, headings first.
+pub(super) fn table(rows: &[Json], columns: &[Column]) -> Vec<String> {
+    let mut table: Vec<Vec<String>> = vec![columns.iter().map(|(heading, _)| (*heading).to_owned()).collect()];
+    table.extend(rows.iter().map(|row| columns.iter().map(|(_, field)| cell(&row[*field])).collect()));
+    let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    table.iter().map(|row| line(row, &widths)).collect()
+}
+
+/// A line for each field of a record that has a value.
+pub(super) fn fields(record: &Json) -> Vec<String> {
+    let told = record.as_object().into_iter().flatten().filter(|(_, value)| !is_empty(value));
+    let told: Vec<(String, String)> = told.map(|(name, value)| (label(name), text(value))).collect();
+    let width = told.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    told.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect()
 }
 
 /// One row of a table whose columns have these widths.
@@ -104,7 +107,7 @@ fn is_steering(character: char) -> bool {
 }
 
 /// `createdAt` as `created at`.
-pub(super) fn label(name: &str) -> String {
+fn label(name: &str) -> String {
     let mut words = String::with_capacity(name.len() + 4);
     for character in clean(name).chars() {
         match character {

@@ -2,10 +2,11 @@
 
 use plane::policy::Action;
 
+use super::api::plan;
 use crate::catalogue::Content::One;
 use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::CUSTOMER;
-use crate::handlers::customers;
+use crate::handlers::{customers, deletions};
 use crate::shapes::{Is, records};
 
 const HARD: [Parameter; 1] =
@@ -30,6 +31,10 @@ pub(crate) fn surface() -> Surface {
             .answers(200, "The customer is deleted.", One(&records::CUSTOMER_DELETED))
             .refuses(400, "The credential is good for several organizations: name one in `X-Organization`.")
             .refuses(409, "A subscription is active or a transaction pending."),
+        plan("/{id}/deletion-plan", "customerPlanDeletion", deletions::plan_of_current_customer)
+            .may(Action::RetireCustomer)
+            .parameters(&HARD)
+            .refuses(400, "The credential is good for several organizations: name one in `X-Organization`."),
     ];
     let operations = tagged("Customers", operations).collect();
     Surface { name: "Customer API", about: "The customer API.", dialect: &CUSTOMER, prefix: "/customer", operations }
