@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
-#[command(version, about = "The account plane a SaaS product owns instead of rents.", after_help = client::EXIT_CODES)]
+#[command(version, about = "The account plane a SaaS product owns instead of rents.", after_help = format!("{}\n\n{}", client::BEGINNING, client::EXIT_CODES))]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -50,7 +50,7 @@ enum Command {
         #[arg(long)]
         id: Option<String>,
     },
-    /// Delete a customer: marked, stripped of personal data and kept for audit.
+    /// Delete a customer: marked as deleted, no longer readable, kept for audit.
     Delete {
         /// The customer's id.
         customer: String,

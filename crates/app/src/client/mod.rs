@@ -22,12 +22,19 @@ use clap::Subcommand;
 
 pub(crate) use failure::{EXIT_CODES, Failure};
 
+/// How the client commands find server and credential, for `--help`.
+pub(crate) const BEGINNING: &str = "\
+All commands but the first two talk to a running server. Begin with `freehold sign-in --email …`, or set FREEHOLD_API_KEY;
+name the server with --server or FREEHOLD_SERVER, and the organization with --organization or FREEHOLD_ORGANIZATION.";
+
 /// The client commands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Sign in and keep the session for the commands after it. The password is asked for, or read from standard input.
+    #[command(after_help = EXIT_CODES)]
     SignIn(sessions::SignInArgs),
     /// End the session that `sign-in` began.
+    #[command(after_help = EXIT_CODES)]
     SignOut(sessions::SignOutArgs),
     /// Users: make one, show oneself.
     #[command(after_help = EXIT_CODES)]

@@ -134,3 +134,23 @@ pub(super) fn print(text: &str) -> Result {
 pub(super) fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{fields, table};
+
+    #[test]
+    fn what_steers_a_terminal_is_not_printed() {
+        let record = json!({"na\u{1b}me": "A\u{1b}[31md\na\u{202e}", "tags": ["\u{7}"]});
+        let steering = |line: &String| line.chars().any(|character| character.is_control() || character == '\u{202e}');
+        assert!(!fields(&record).iter().chain(&table(&[record], &[("TAGS", "tags")])).any(steering));
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [json!({"id": "user123", "name": "Ada"}), json!({"id": "u", "name": null})];
+        assert_eq!(table(&rows, &[("ID", "id"), ("NAME", "name")]), ["ID       NAME", "user123  Ada", "u        -"]);
+    }
+}
