@@ -120,6 +120,19 @@ pub(crate) const AFTER: [Parameter; 1] = [Parameter {
             A slice costs the same wherever it is, and has no `total_count`.",
 }];
 
+/// Which members of a list.
+pub(crate) const MEMBER_FILTER: [Parameter; 2] = [
+    Parameter { name: "role", is: Is::Role, about: "Only members of this role." },
+    Parameter { name: "q", is: Is::Text(0, 200), about: "Only members whose address or name contains this, in whatever case." },
+];
+
+/// Which customers of a list.
+pub(crate) const CUSTOMER_FILTER: [Parameter; 3] = [
+    Parameter { name: "q", is: Is::Text(0, 200), about: "Only customers whose name, address or id contains this, in whatever case." },
+    Parameter { name: "email", is: Is::Text(0, 254), about: "Only customers with this address, in whatever case." },
+    Parameter { name: "managedBy", is: Is::Id, about: "Only customers whom this member manages." },
+];
+
 /// Why, for the audit trail.
 pub(crate) const REASON: [Parameter; 1] = [Parameter {
     name: "reason",
