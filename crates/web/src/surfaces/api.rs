@@ -278,7 +278,7 @@ fn deletion_operations() -> Vec<Operation> {
 }
 
 /// What a deletion would do: the same words for every subject.
-fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+pub(super) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
     Operation::get(path, id, handler)
         .says("See what a deletion would do")
         .explains("Rows by table, their fate and why, the credentials that would die, and everything that stands in the way.")
