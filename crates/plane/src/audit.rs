@@ -28,6 +28,8 @@ pub struct Note {
     pub subject_label: Option<String>,
     /// Why, in the actor's words.
     pub reason: Option<String>,
+    /// What exactly was done, when the action alone does not say it: ids and words of this program only, nothing about a person.
+    pub detail: Option<String>,
     /// The deletion it began.
     pub deletion_id: Option<Uuid>,
 }
@@ -55,7 +57,7 @@ pub struct Entry {
     pub credential_id: Option<Uuid>,
     /// Why, in the actor's words.
     pub reason: Option<String>,
-    /// For attempts that were not done: what the actor was told.
+    /// For attempts that were not done: what the actor was told. For others: what exactly was done.
     pub detail: Option<String>,
     /// The deletion it began.
     pub deletion_id: Option<Uuid>,
@@ -65,7 +67,8 @@ pub struct Entry {
     pub created_at: Timestamp,
 }
 
-/// The organization under which attempts on unknown organizations are kept; operators read it.
+/// The organization under which attempts on unknown organizations are kept, and what people did about their own account, which belongs to
+/// none; operators read it.
 pub const NO_ORGANIZATION: Uuid = Uuid::nil();
 
 /// Who acts, in the words of audit entries and deletions.
@@ -86,7 +89,7 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
 
 /// Writes the entry of something that is being done, in its transaction.
 pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note) -> Result<()> {
-    insert(cx, tx, organization, note, "done", None).await
+    insert(cx, tx, organization, note, "done", note.detail.clone()).await
 }
 
 /// Runs an attempt whose failure must leave a trace too: `work` writes the entry of its success itself.

@@ -23,6 +23,7 @@ pub mod page;
 mod passwords;
 mod plane;
 pub mod policy;
+pub mod preferences;
 pub mod sessions;
 pub mod tokens;
 pub mod users;

@@ -1,5 +1,8 @@
 //! Bodies and queries on their way in: JSON objects whose every field is asked for by name, type and need; what nobody asked for is an error.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -7,11 +10,14 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use plane::fields::parse_time;
 use plane::page::PageRequest;
+use plane::policy::Role;
 use plane::{Error, FieldError, Result};
 use serde_json::{Map, Value as Json};
 
+use crate::catalogue::Operation;
 use crate::dialect::Dialect;
 use crate::problem::Failure;
+use crate::shapes::Shape;
 
 /// Bytes of a body at the most.
 const MOST_BYTES: usize = 1024 * 1024;
@@ -53,15 +59,18 @@ pub(crate) struct Form {
     fields: Map<String, Json>,
     asked: Vec<String>,
     errors: Vec<FieldError>,
+    /// What the documentation says about this body.
+    shape: Option<&'static Shape>,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Form, Failure> {
-        let dialect = Dialect::of(request.extensions().get::<axum::extract::OriginalUri>().map_or("", |uri| uri.path()));
+        let dialect = Dialect::of(request.uri().path());
+        let shape = request.extensions().get::<Arc<Operation>>().and_then(|operation| operation.body);
         let (parts, body) = request.into_parts();
-        Form::parse(dialect, &parts.headers, body).await
+        Ok(Form { shape, ..Form::parse(dialect, &parts.headers, body).await? })
     }
 }
 
@@ -77,7 +86,7 @@ impl Form {
         }
         let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
         match serde_json::from_slice(&bytes) {
-            Ok(Json::Object(fields)) => Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new() }),
+            Ok(Json::Object(fields)) => Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new(), shape: None }),
             Ok(_) => Err(Error::Malformed("The body must be a JSON object.".into()).into()),
             Err(error) => Err(Error::Malformed(format!("The body is not JSON: {error}.")).into()),
         }
@@ -176,8 +185,18 @@ impl Form {
         self.fields.into_iter().map(|(name, value)| (if camel_case { snake(&name) } else { name }, value)).collect()
     }
 
+    /// A role by the surface's name, or ours, if it is there.
+    pub fn role(&mut self, name: &'static str) -> Option<Role> {
+        let dialect = self.dialect;
+        let roles: Vec<&str> = Role::ALL.into_iter().map(|role| dialect.role(role)).collect();
+        self.optional(name, &format!("must be one of {}", roles.join(", ")), |role| dialect.parse_role(role))
+    }
+
     /// Everything that was wrong, with the fields nobody asked for.
     pub fn finish(mut self) -> Result<()> {
+        if cfg!(debug_assertions) {
+            self.is_documented()?;
+        }
         let known = self.asked.join(", ");
         let unknown: Vec<String> = self.fields.keys().cloned().collect();
         for name in unknown {
@@ -188,6 +207,19 @@ impl Form {
             );
         }
         if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
+    }
+}
+
+impl Form {
+    /// In development builds a body that is read otherwise than documented is a defect that every test sees.
+    fn is_documented(&self) -> Result<()> {
+        let documented: BTreeSet<String> =
+            self.shape.into_iter().flat_map(|shape| shape.fields().map(|field| shape.spell(self.dialect, field))).collect();
+        let asked: BTreeSet<String> = self.asked.iter().cloned().collect();
+        if documented == asked {
+            return Ok(());
+        }
+        Err(Error::Internal(format!("the body is documented with {documented:?} and read with {asked:?}")))
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Dialect {
     pub short_ids: bool,
     /// Organizations can be named by their slug.
     pub slugs: bool,
+    /// A deletion that succeeded answers 204 instead of 200.
+    pub empty_success: bool,
     /// The status of an outsider on an organization that exists.
     pub outsider: StatusCode,
     /// The status of input that is not acceptable.
@@ -38,6 +40,7 @@ pub(crate) static API: Dialect = Dialect {
     camel_case: true,
     short_ids: false,
     slugs: true,
+    empty_success: true,
     outsider: StatusCode::FORBIDDEN,
     invalid: StatusCode::BAD_REQUEST,
     nest_errors: true,
@@ -52,6 +55,7 @@ pub(crate) static ACCOUNT: Dialect = Dialect {
     camel_case: false,
     short_ids: true,
     slugs: false,
+    empty_success: false,
     outsider: StatusCode::NOT_FOUND,
     invalid: StatusCode::UNPROCESSABLE_ENTITY,
     nest_errors: false,
@@ -66,6 +70,7 @@ pub(crate) static CUSTOMER: Dialect = Dialect {
     camel_case: true,
     short_ids: false,
     slugs: true,
+    empty_success: false,
     outsider: StatusCode::FORBIDDEN,
     invalid: StatusCode::UNPROCESSABLE_ENTITY,
     nest_errors: false,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, Path, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::Doors;
 use crate::body::{Query, receive};
+use crate::catalogue::{Content, Operation};
 use crate::dialect::Dialect;
 use crate::limits::Caller;
 use crate::problem::{self, Failure};
@@ -33,6 +34,8 @@ struct Visit {
     /// The signed-in context, or why there is none.
     signed: Result<Cx>,
     dialect: &'static Dialect,
+    /// What was asked for; none for an address that does not exist.
+    operation: Option<Arc<Operation>>,
     organization: Option<String>,
     query: Arc<Query>,
 }
@@ -50,6 +53,8 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let dialect = Dialect::of(&path);
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let operation = route.and_then(|route| doors.catalogue.find(&method, route)).cloned();
     let signed = sign_in(&guest, &method, request.headers()).await;
     let standing = doors.limiter.count(caller(&signed, &request), guest.now);
     let is_broken_off = body.is_err();
@@ -62,11 +67,19 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
                 guest: guest.clone(),
                 signed,
                 dialect,
+                operation: operation.clone(),
                 organization: request.headers().get("x-organization").and_then(|value| value.to_str().ok()).map(str::to_owned),
                 query: Arc::new(Query::parse(request.uri().query())),
             };
+            if let Some(operation) = &operation {
+                request.extensions_mut().insert(operation.clone());
+            }
             request.extensions_mut().insert(visit);
-            run(next.run(request)).await
+            let response = run(next.run(request)).await;
+            match &operation {
+                Some(operation) if cfg!(debug_assertions) => as_documented(dialect, operation, response).await,
+                _ => response,
+            }
         }
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
@@ -91,6 +104,39 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     // The path holds ids and never a secret; the query might.
     tracing::info!(request_id = %guest.request_id, %method, path, status = response.status().as_u16(), micros = watch.elapsed().as_micros() as u64, "request");
     response
+}
+
+/// In development builds an answer that differs from its documentation is a defect that every test sees.
+async fn as_documented(dialect: &Dialect, operation: &Operation, response: Response<Body>) -> Response<Body> {
+    let has_failed = response.extensions().get::<Failure>().is_some();
+    if has_failed || response.status().is_client_error() || response.status().is_redirection() {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let record = || serde_json::from_slice(&bytes).unwrap_or(serde_json::Value::Null);
+    let mut differences = match operation.content {
+        Content::One(shape) => shape.differences(dialect, &record()),
+        Content::List(shape) => entries(dialect, shape, &record()),
+        Content::Page(shape) | Content::Slices(shape) => entries(dialect, shape, &record()["data"]),
+        Content::Nothing if !bytes.is_empty() => vec!["a body where none is documented".to_owned()],
+        Content::Nothing | Content::Html | Content::Text(_) => Vec::new(),
+    };
+    if parts.status.as_u16() != operation.status {
+        differences.push(format!("the status {} where {} is documented", parts.status.as_u16(), operation.status));
+    }
+    if differences.is_empty() {
+        return Response::from_parts(parts, Body::from(bytes));
+    }
+    let words = format!("{} answers otherwise than documented: {}", operation.id, differences.join("; "));
+    axum::response::IntoResponse::into_response(Failure::Plane(Error::Internal(words)))
+}
+
+fn entries(dialect: &Dialect, shape: &crate::shapes::Shape, list: &serde_json::Value) -> Vec<String> {
+    match list.as_array() {
+        Some(list) => list.iter().flat_map(|record| shape.differences(dialect, record)).collect(),
+        None => vec!["no list where one is documented".to_owned()],
+    }
 }
 
 async fn arrive(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
@@ -178,6 +224,7 @@ pub(crate) struct Door {
     pub dialect: &'static Dialect,
     /// The parameters behind the `?`.
     pub query: Arc<Query>,
+    operation: Option<Arc<Operation>>,
     organization: Option<String>,
 }
 
@@ -193,11 +240,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Door {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Door, Failure> {
         let visit = visit(parts)?;
         if let (Err(Error::Unauthenticated), &Method::DELETE) = (&visit.signed, &parts.method) {
-            // Inside a surface the address has lost its beginning.
-            let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |uri| uri.path());
-            tracing::warn!(request_id = %visit.guest.request_id, path, "a deletion was tried without a good credential");
+            tracing::warn!(request_id = %visit.guest.request_id, path = parts.uri.path(), "a deletion was tried without a good credential");
         }
-        Ok(Door { cx: visit.signed?, dialect: visit.dialect, query: visit.query, organization: visit.organization })
+        let Visit { dialect, operation, organization, query, .. } = visit;
+        Ok(Door { cx: visit.signed?, dialect, query, operation, organization })
     }
 }
 
@@ -228,11 +274,12 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment
 }
 
 impl Door {
-    /// The organization that a part of the address names.
-    pub fn organization(&self, field: &'static str, text: &str) -> Result<OrganizationRef> {
+    /// The organization that the first variable part of the address names.
+    pub fn organization(&self, text: &str) -> Result<OrganizationRef> {
         let parsed = if self.dialect.slugs { OrganizationRef::parse(text) } else { ids::parse(text).map(OrganizationRef::Id) };
         let forms = if self.dialect.slugs { "a UUID, a shortuuid or a slug" } else { "a shortuuid of 22 characters or a UUID" };
-        parsed.ok_or_else(|| FieldError::new(field, "invalid_id", format!("must be {forms}")).into())
+        let field = || self.operation.as_ref().and_then(|operation| operation.path_parameters().first().copied()).unwrap_or("organization");
+        parsed.ok_or_else(|| FieldError::new(field(), "invalid_id", format!("must be {forms}")).into())
     }
 
     /// The organization of an address that names none: the header `X-Organization`, or the credential's.

@@ -3,11 +3,16 @@
 //! Every address stands in `surfaces/`, what differs between the surfaces in `dialect.rs`, and who somebody is is found out in `door.rs`.
 
 mod body;
+mod catalogue;
 mod dialect;
+mod docs;
 mod door;
 mod error_pages;
+mod handlers;
 mod limits;
+mod openapi;
 mod problem;
+mod shapes;
 mod surfaces;
 mod views;
 
@@ -23,16 +28,17 @@ pub use limits::RateLimits;
 pub(crate) struct Doors {
     plane: Arc<Plane>,
     limiter: limits::Limiter,
+    catalogue: catalogue::Catalogue,
+    docs: docs::Docs,
 }
 
 /// Every address of the server.
 pub fn router(plane: Arc<Plane>, limits: RateLimits) -> Router {
-    let doors = Arc::new(Doors { plane, limiter: limits::Limiter::new(limits) });
-    Router::new()
-        .nest("/api", surfaces::api::routes())
-        .nest("/account/api/v1", surfaces::account::routes())
-        .nest("/customer", surfaces::customer::routes())
-        .merge(surfaces::ops::routes())
+    let catalogue = catalogue::Catalogue::new(surfaces::all());
+    let docs = docs::Docs::new(&catalogue, &plane.config.public_url);
+    let routes = catalogue.router();
+    let doors = Arc::new(Doors { plane, limiter: limits::Limiter::new(limits), catalogue, docs });
+    routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(doors.clone(), door::pass))

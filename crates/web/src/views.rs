@@ -206,6 +206,7 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion) -> Json {
         ("reason", deletion.reason.into()),
         ("request_id", deletion.request_id.into()),
         ("counts", deletion.counts),
+        ("effects", deletion.effects),
         ("batches", deletion.batches.into()),
         ("longest_batch_micros", deletion.longest_batch_micros.into()),
         ("waiting_for", deletion.waiting_for.into()),

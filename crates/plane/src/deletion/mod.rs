@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 pub use document::document;
 pub use guards::Blocker;
+pub(crate) use guards::last_owner;
 pub use records::{Deletion, get, list};
 pub use rules::Root;
 pub use statements::all as all_statements;
@@ -81,6 +82,7 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
         subject_label: label.clone(),
         reason: order.reason.clone(),
         deletion_id: Some(id),
+        ..Note::default()
     };
     audit::record(cx, tx, organization, &note).await?;
     let plane = cx.plane.clone();
@@ -103,6 +105,7 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
         reason: order.reason,
         request_id: cx.request_id.to_string(),
         counts,
+        effects: serde_json::json!({}),
         batches: 0,
         longest_batch_micros: 0,
         waiting_for: None,

@@ -37,6 +37,8 @@ pub struct Deletion {
     pub request_id: String,
     /// Rows erased or redacted so far, by table.
     pub counts: Json,
+    /// What became of its effects outside the database.
+    pub effects: Json,
     /// Transactions that the drain took.
     pub batches: i64,
     /// The longest of them, in microseconds.
@@ -84,7 +86,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
             let total =
                 tx.query_one(sql!("SELECT count(*) FROM deletions WHERE organization_id = $1"), params![*organization]).await?.next()?;
             let statement = sql!(
-                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, batches,
+                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects, batches,
                         longest_batch_us, waiting_for, created_at, updated_at, sealed_at
                  FROM deletions WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
@@ -97,7 +99,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 
 pub(super) async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Deletion>> {
     let statement = sql!(
-        "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, batches,
+        "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects, batches,
                 longest_batch_us, waiting_for, created_at, updated_at, sealed_at
          FROM deletions WHERE id = $1"
     );
@@ -117,6 +119,7 @@ fn read(mut row: Row) -> Result<Deletion> {
         reason: row.next()?,
         request_id: row.next()?,
         counts: row.next()?,
+        effects: row.next()?,
         batches: row.next()?,
         longest_batch_micros: row.next()?,
         waiting_for: row.next()?,

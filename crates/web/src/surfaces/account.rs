@@ -1,65 +1,87 @@
 //! The account API, below `/account/api/v1`: seed 003, and what a client of it needs besides.
 
-use std::sync::Arc;
+use plane::policy::Action;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::{delete, get};
-use plane::page::PageRequest;
-use plane::{api_keys, members, organizations, users};
-use serde_json::{Value as Json, json};
+use crate::catalogue::Content::{One, Page};
+use crate::catalogue::{Operation, Surface, tagged};
+use crate::dialect::ACCOUNT;
+use crate::handlers::{api_keys, members, organizations, users};
+use crate::shapes::{bodies, records};
 
-use super::api;
-use crate::Doors;
-use crate::door::{Door, Segments};
-use crate::problem::Answer;
-use crate::views;
-
-/// Every address of this surface.
-pub(crate) fn routes() -> Router<Arc<Doors>> {
-    Router::new()
-        .route("/whoami", get(whoami))
-        .route("/organizations", get(api::list_organizations).post(api::create_organization))
-        .route("/organizations/{organization}", get(api::read_organization).delete(delete_organization))
-        .route("/organizations/{organization}/members", get(list_members))
-        .route("/organizations/{organization}/members/{member}", delete(remove_member))
-        .route("/organizations/{organization}/api-keys", get(api::list_api_keys).post(api::create_api_key))
-        .route("/organizations/{organization}/api-keys/{key}", delete(revoke_api_key))
+/// Every operation of this surface.
+pub(crate) fn surface() -> Surface {
+    let operations = tagged("Account", account_operations())
+        .chain(tagged("Organizations", organization_operations()))
+        .chain(tagged("Members", member_operations()))
+        .chain(tagged("API Keys", api_key_operations()))
+        .collect();
+    Surface { name: "Account API", about: "The account API.", dialect: &ACCOUNT, prefix: "/account/api/v1", operations }
 }
 
-async fn whoami(door: Door) -> Answer {
-    let user = users::me(&door.cx).await?;
-    let page = organizations::list_mine(&door.cx, PageRequest { page: 1, size: 100 }).await?;
-    let organizations: Vec<Json> = page.entries.into_iter().map(|one| json!({"id": door.dialect.id(one.id), "name": one.name})).collect();
-    let body = vec![
-        ("user_id", door.dialect.id(user.id)),
-        ("email", user.email.into()),
-        ("organizations", organizations.into()),
-        ("metadata", json!({})),
-        ("api_key", views::own_api_key(door.dialect, door.cx.principal()?)),
-    ];
-    Ok(views::answer(StatusCode::OK, door.dialect.object(body)))
+fn account_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/whoami", "accountWhoami", users::whoami)
+            .says("Who am I?")
+            .explains("Scopes: `read:user` and `read:organization`.")
+            .answers(200, "The credential's user, organizations and key.", One(&records::WHOAMI))
+            .refuses(403, "The credential lacks a scope."),
+    ]
 }
 
-async fn delete_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let organization = door.organization("org_id", &organization)?;
-    let deletion = organizations::delete(&door.cx, &organization, door.reason()).await?;
-    Ok(views::with_deletion(views::answer(StatusCode::OK, json!({})), &deletion))
+fn organization_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/organizations", "accountListOrganizations", organizations::list)
+            .says("List my organizations")
+            .explains("Scope: `read:organization`.")
+            .answers(200, "Organizations that the credential is good for.", Page(&records::ORGANIZATION))
+            .refuses(403, "The credential lacks the scope."),
+        Operation::post("/organizations", "accountCreateOrganization", organizations::create)
+            .says("Make an organization")
+            .takes(&bodies::NEW_ORGANIZATION)
+            .answers(201, "The organization. Who made it owns it.", One(&records::ORGANIZATION))
+            .refuses(403, "The credential is bound to one organization.")
+            .refuses(409, "The slug is taken."),
+        Operation::get("/organizations/{id}", "accountReadOrganization", organizations::read)
+            .says("Read an organization")
+            .may(Action::ReadOrganization)
+            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+        Operation::delete("/organizations/{id}", "accountDeleteOrganization", organizations::delete)
+            .says("Delete an organization")
+            .explains("Permanently deletes the organization and everything in it. **This cannot be undone.**")
+            .may(Action::DeleteOrganization)
+            .answers(200, "The organization is gone.", One(&records::NOTHING)),
+    ]
 }
 
-async fn list_members(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = members::list(&door.cx, &door.organization("org_id", &organization)?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::member_out))
+fn member_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/organizations/{org_id}/members", "accountListMembers", members::list_out)
+            .says("List the members")
+            .may(Action::ListMembers)
+            .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER_OUT)),
+        Operation::delete("/organizations/{org_id}/members/{member_id}", "apps_accounts_api_members_remove_member", members::remove)
+            .says("Remove a member")
+            .explains("Remove a member from the organization.")
+            .may_or_own(Action::RemoveMember, Action::Leave)
+            .answers(200, "OK", One(&records::NOTHING))
+            .refuses(409, "The member is the organization's last owner."),
+    ]
 }
 
-async fn remove_member(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
-    let (organization, member) = (door.organization("org_id", &organization)?, door.id("member_id", &member)?);
-    let deletion = members::remove(&door.cx, &organization, member, door.reason()).await?;
-    Ok(views::with_deletion(views::answer(StatusCode::OK, json!({})), &deletion))
-}
-
-async fn revoke_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
-    let (organization, key) = (door.organization("org_id", &organization)?, door.id("key_id", &key)?);
-    let deletion = api_keys::revoke(&door.cx, &organization, key, door.reason()).await?;
-    Ok(views::with_deletion(views::answer(StatusCode::OK, json!({})), &deletion))
+fn api_key_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/organizations/{organization_id}/api-keys", "accountListApiKeys", api_keys::list)
+            .says("List the API keys")
+            .may(Action::ListApiKeys)
+            .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY)),
+        Operation::post("/organizations/{organization_id}/api-keys", "accountCreateApiKey", api_keys::create)
+            .says("Make an API key")
+            .may(Action::CreateApiKey)
+            .takes(&bodies::NEW_API_KEY)
+            .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY)),
+        Operation::delete("/organizations/{organization_id}/api-keys/{key_id}", "accountRevokeApiKey", api_keys::revoke)
+            .says("Revoke an API key")
+            .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
+            .answers(200, "The key is gone.", One(&records::NOTHING)),
+    ]
 }

@@ -1,221 +1,185 @@
 //! The organizations API, below `/api`: seeds 000, 002 and 004, and what a client of theirs needs besides.
 
-use std::sync::Arc;
+use plane::policy::Action;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
-use axum::routing::{delete, get, patch, post};
-use plane::api_keys::{self, NewApiKey};
-use plane::customers::{self, Deleting, NewCustomer};
-use plane::deletion::{self, Deletion};
-use plane::dependants::{self, Kind};
-use plane::organizations::{self, NewOrganization};
-use plane::policy::Role;
-use plane::{Error, audit, invitations, members, users};
-use serde_json::json;
+use super::api_customers;
+use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::{Operation, Surface, tagged};
+use crate::dialect::API;
+use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
+use crate::shapes::{bodies, records};
 
-use super::auth;
-use crate::Doors;
-use crate::body::Form;
-use crate::door::{Door, Segments};
-use crate::problem::Answer;
-use crate::views;
-
-/// Every address of this surface.
-pub(crate) fn routes() -> Router<Arc<Doors>> {
-    Router::new()
-        .route("/auth/sign-up", post(auth::sign_up))
-        .route("/auth/sign-in", post(auth::sign_in))
-        .route("/auth/refresh", post(auth::refresh))
-        .route("/auth/sign-out", post(auth::sign_out))
-        .route("/users/me", get(read_me))
-        .route("/organizations", get(list_organizations).post(create_organization))
-        .route("/organizations/{organization}", get(read_organization).delete(delete_organization))
-        .route("/organizations/{organization}/members", get(list_members))
-        .route("/organizations/{organization}/members/invite", post(create_invitation))
-        .route("/organizations/{organization}/members/{member}", delete(remove_member))
-        .route("/organizations/{organization}/invites", get(list_invitations))
-        .route("/organizations/{organization}/invites/{invitation}", delete(cancel_invitation))
-        .route("/organizations/{organization}/customers", get(list_customers).post(create_customer))
-        .route("/organizations/{organization}/customers/{customer}", get(read_customer).delete(delete_customer))
-        .route("/organizations/{organization}/customers/{customer}/{kind}", get(list_dependants).post(create_dependant))
-        .route("/organizations/{organization}/customers/{customer}/{kind}/{id}", patch(set_status))
-        .route("/organizations/{organization}/api-keys", get(list_api_keys).post(create_api_key))
-        .route("/organizations/{organization}/api-keys/{key}", delete(revoke_api_key))
-        .route("/organizations/{organization}/audit", get(list_audit))
-        .route("/invites/accept", post(accept_invitation))
-        .route("/deletions", get(list_deletions))
-        .route("/deletions/{deletion}", get(read_deletion))
+/// Every operation of this surface.
+pub(crate) fn surface() -> Surface {
+    let operations = tagged("auth", auth_operations())
+        .chain(tagged("users", user_operations()))
+        .chain(tagged("organizations", organization_operations()))
+        .chain(tagged("members", member_operations()))
+        .chain(tagged("invitations", invitation_operations()))
+        .chain(tagged("customers", api_customers::operations()))
+        .chain(tagged("api-keys", api_key_operations()))
+        .chain(tagged("deletions", deletion_operations()))
+        .collect();
+    Surface { name: "", about: "The organizations API.", dialect: &API, prefix: "/api", operations }
 }
 
-async fn read_me(door: Door) -> Answer {
-    let user = users::me(&door.cx).await?;
-    Ok(views::answer(StatusCode::OK, views::user(door.dialect, user)))
+fn auth_operations() -> Vec<Operation> {
+    vec![
+        Operation::post("/auth/sign-up", "signUp", auth::sign_up)
+            .says("Make a user")
+            .explains("Answers the same whether or not the address is known here.")
+            .anybody()
+            .takes(&bodies::SIGN_UP)
+            .answers(202, "The address has an account now, if it had none.", One(&records::MESSAGE)),
+        Operation::post("/auth/sign-in", "signIn", auth::sign_in)
+            .says("Sign in")
+            .anybody()
+            .takes(&bodies::SIGN_IN)
+            .answers(200, "Tokens, and the cookie `sessionid`.", One(&records::SIGNED_IN))
+            .refuses(401, "The address is unknown or the password wrong.")
+            .refuses(403, "The user is not a member of the organization named.")
+            .refuses(404, "There is no such organization."),
+        Operation::post("/auth/refresh", "refresh", auth::refresh)
+            .says("Turn a refresh token into new tokens")
+            .explains("The refresh token is used up; so is the old cookie.")
+            .anybody()
+            .takes(&bodies::REFRESH)
+            .answers(200, "New tokens, and a new cookie.", One(&records::SIGNED_IN))
+            .refuses(401, "The token is unknown, used or past its end."),
+        Operation::post("/auth/sign-out", "signOut", auth::sign_out)
+            .says("End the session")
+            .explains("Cookie, access tokens and refresh token of the session are no longer good.")
+            .answers(204, "The session has ended.", Nothing)
+            .refuses(403, "A key or token has no session to end."),
+    ]
 }
 
-pub(super) async fn list_organizations(door: Door) -> Answer {
-    let page = organizations::list_mine(&door.cx, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::organization))
+fn user_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/users/me", "readMe", users::me)
+            .says("Read one's own profile")
+            .explains("Scope: `read:user`.")
+            .answers(200, "The signed-in user.", One(&records::USER))
+            .refuses(403, "The credential lacks the scope."),
+    ]
 }
 
-pub(super) async fn create_organization(door: Door, mut form: Form) -> Answer {
-    let new = NewOrganization { name: form.text("name"), slug: form.text("slug"), logo: form.optional_text("logo") };
-    form.finish()?;
-    let organization = organizations::create(&door.cx, new).await?;
-    Ok(views::answer(StatusCode::CREATED, views::organization(door.dialect, organization)))
+fn organization_operations() -> Vec<Operation> {
+    const ID: &[(&str, &str)] = &[("id", "body.id")];
+    vec![
+        Operation::get("/organizations", "listOrganizations", organizations::list)
+            .says("List my organizations")
+            .explains("Scope: `read:organization`.")
+            .answers(200, "Organizations that the credential is good for.", Page(&records::ORGANIZATION))
+            .refuses(403, "The credential lacks the scope."),
+        Operation::post("/organizations", "createOrganization", organizations::create)
+            .says("Make an organization")
+            .takes(&bodies::NEW_ORGANIZATION)
+            .answers(201, "The organization. Who made it owns it.", One(&records::ORGANIZATION))
+            .refuses(403, "The credential is bound to one organization.")
+            .refuses(409, "The slug is taken.")
+            .leads("readOrganization", ID)
+            .leads("OrganizationsController_delete", ID)
+            .leads("inviteMember", &[("organizationId", "body.id")])
+            .leads("createCustomer", &[("organizationId", "body.id")]),
+        Operation::get("/organizations/{id}", "readOrganization", organizations::read)
+            .says("Read an organization")
+            .may(Action::ReadOrganization)
+            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete)
+            .says("Delete organization (owner only)")
+            .explains(
+                "Permanently deletes the organization and everything in it. **This cannot be undone.** Access ends with the answer, \
+                 everywhere; what is large is erased in the background: follow `Location`.",
+            )
+            .may(Action::DeleteOrganization)
+            .answers(204, "Organization deleted permanently. All associated data removed.", Nothing)
+            .refuses(403, "Access denied. Only the organization owner can delete the organization.")
+            .refuses(404, "Organization not found with the provided ID."),
+        Operation::get("/organizations/{organizationId}/audit", "listAudit", deletions::list_audit)
+            .says("Read the audit trail")
+            .may(Action::ReadAudit)
+            .answers(200, "Entries, newest first.", Page(&records::AUDIT_ENTRY)),
+    ]
 }
 
-pub(super) async fn read_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let organization = organizations::get(&door.cx, &door.organization("organization_id", &organization)?).await?;
-    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+fn member_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/organizations/{organizationId}/members", "listMembers", members::list)
+            .says("List the members")
+            .may(Action::ListMembers)
+            .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER)),
+        Operation::post("/organizations/{organizationId}/members/invite", "inviteMember", invitations::create)
+            .says("Invite a person")
+            .explains("The invitation is good for 7 days, once, for a user with that address.")
+            .may(Action::Invite)
+            .takes(&bodies::NEW_INVITATION)
+            .answers(201, "The invitation with its secret.", One(&records::NEW_INVITATION))
+            .refuses(409, "The person is a member already.")
+            .leads("cancelInvitation", &[("organizationId", "path.organizationId"), ("inviteId", "body.id")]),
+        Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove)
+            .says("Remove a member, or leave")
+            .explains("The person's keys, tokens and sessions for this organization stop at once; their other organizations are untouched.")
+            .may_or_own(Action::RemoveMember, Action::Leave)
+            .answers(204, "The membership is gone.", Nothing)
+            .refuses(409, "The member is the organization's last owner."),
+    ]
 }
 
-async fn delete_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let organization = door.organization("id", &organization)?;
-    Ok(no_content(&organizations::delete(&door.cx, &organization, door.reason()).await?))
+fn invitation_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/organizations/{organizationId}/invites", "listInvitations", invitations::list)
+            .says("List the invitations")
+            .may(Action::ListInvitations)
+            .answers(200, "Invitations, newest first.", Page(&records::INVITATION)),
+        Operation::delete("/organizations/{organizationId}/invites/{inviteId}", "cancelInvitation", invitations::cancel)
+            .says("Cancel an invitation")
+            .explains("It stays in the list, marked, and can no longer be accepted.")
+            .may(Action::CancelInvitation)
+            .answers(204, "The invitation is cancelled.", Nothing),
+        Operation::post("/invites/accept", "acceptInvitation", invitations::accept)
+            .says("Accept an invitation")
+            .explains("For the user with the address that was invited; a session, not a key.")
+            .takes(&bodies::ACCEPT_INVITATION)
+            .answers(200, "The membership.", One(&records::ACCEPTED))
+            .refuses(403, "A key or token cannot accept.")
+            .refuses(404, "There is no such pending invitation for this user.")
+            .refuses(409, "The user is a member already.")
+            .leads("listMembers", &[("organizationId", "body.organizationId")]),
+    ]
 }
 
-async fn list_members(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = members::list(&door.cx, &door.organization("organization_id", &organization)?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::member))
+fn api_key_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/organizations/{organizationId}/api-keys", "listApiKeys", api_keys::list)
+            .says("List the API keys")
+            .may(Action::ListApiKeys)
+            .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY)),
+        Operation::post("/organizations/{organizationId}/api-keys", "createApiKey", api_keys::create)
+            .says("Make an API key")
+            .may(Action::CreateApiKey)
+            .takes(&bodies::NEW_API_KEY)
+            .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY))
+            .leads("revokeApiKey", &[("organizationId", "path.organizationId"), ("keyId", "body.id")]),
+        Operation::delete("/organizations/{organizationId}/api-keys/{keyId}", "revokeApiKey", api_keys::revoke)
+            .says("Revoke an API key")
+            .explains("It stops working at once.")
+            .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
+            .answers(204, "The key is gone.", Nothing),
+    ]
 }
 
-async fn remove_member(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
-    let (organization, member) = (door.organization("organization_id", &organization)?, door.id("member_id", &member)?);
-    Ok(no_content(&members::remove(&door.cx, &organization, member, door.reason()).await?))
-}
-
-async fn create_invitation(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
-    let email = form.text("email");
-    let roles: Vec<&str> = Role::ALL.into_iter().map(|role| door.dialect.role(role)).collect();
-    let role = form.optional("role", &format!("must be one of {}", roles.join(", ")), |name| door.dialect.parse_role(name));
-    form.finish()?;
-    let organization = door.organization("organization_id", &organization)?;
-    let (invitation, token) = invitations::create(&door.cx, &organization, &email, role.unwrap_or(Role::Member)).await?;
-    Ok(views::answer(StatusCode::CREATED, views::new_invitation(door.dialect, invitation, token)))
-}
-
-async fn list_invitations(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = invitations::list(&door.cx, &door.organization("organization_id", &organization)?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::invitation))
-}
-
-async fn cancel_invitation(door: Door, Segments((organization, invitation)): Segments<(String, String)>) -> Answer {
-    let (organization, invitation) = (door.organization("organization_id", &organization)?, door.id("invite_id", &invitation)?);
-    Ok(no_content(&invitations::cancel(&door.cx, &organization, invitation, door.reason()).await?))
-}
-
-async fn accept_invitation(door: Door, mut form: Form) -> Answer {
-    let token = form.text("token");
-    form.finish()?;
-    let (organization, member) = invitations::accept(&door.cx, &token).await?;
-    let body = vec![("organization_id", door.dialect.id(organization)), ("member_id", door.dialect.id(member))];
-    Ok(views::answer(StatusCode::OK, door.dialect.object(body)))
-}
-
-async fn list_customers(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = customers::list(&door.cx, &door.organization("organization_id", &organization)?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::customer))
-}
-
-async fn create_customer(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
-    let managed_by = form.optional("managed_by", "must be a member's id", plane::ids::parse);
-    let (name, legal_name) = (form.optional_text("name"), form.optional_text("legal_name"));
-    let new = NewCustomer {
-        reference: form.optional_text("id"),
-        name: name.or(legal_name).unwrap_or_default(),
-        email: form.text("email"),
-        phone: form.optional_text("phone"),
-        tax_id: form.optional_text("tax_id"),
-        address: form.object("address"),
-        metadata: form.object("metadata"),
-        managed_by,
-    };
-    form.finish()?;
-    let customer = customers::create(&door.cx, &door.organization("organization_id", &organization)?, new).await?;
-    Ok(views::answer(StatusCode::CREATED, views::customer(door.dialect, customer)))
-}
-
-async fn read_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
-    let customer = customers::get(&door.cx, &door.organization("organization_id", &organization)?, &customer).await?;
-    Ok(views::answer(StatusCode::OK, views::customer(door.dialect, customer)))
-}
-
-async fn delete_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
-    let organization = door.organization("organization_id", &organization)?;
-    Ok(no_content(&customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.reason()).await?))
-}
-
-async fn list_dependants(door: Door, Segments((organization, customer, kind)): Segments<(String, String, String)>) -> Answer {
-    let (organization, kind) = (door.organization("organization_id", &organization)?, find_kind(&kind)?);
-    let page = dependants::list(&door.cx, &organization, &customer, kind, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::dependant))
-}
-
-async fn create_dependant(door: Door, Segments((organization, customer, kind)): Segments<(String, String, String)>, form: Form) -> Answer {
-    let (organization, kind) = (door.organization("organization_id", &organization)?, find_kind(&kind)?);
-    let dependant = dependants::create(&door.cx, &organization, &customer, kind, form.all()).await?;
-    Ok(views::answer(StatusCode::CREATED, views::dependant(door.dialect, dependant)))
-}
-
-async fn set_status(
-    door: Door,
-    Segments((organization, customer, kind, id)): Segments<(String, String, String, String)>,
-    mut form: Form,
-) -> Answer {
-    let status = form.text("status");
-    form.finish()?;
-    let (organization, kind, id) = (door.organization("organization_id", &organization)?, find_kind(&kind)?, door.id("id", &id)?);
-    dependants::set_status(&door.cx, &organization, &customer, kind, id, status.clone()).await?;
-    Ok(views::answer(StatusCode::OK, json!({"id": id, "status": status})))
-}
-
-fn find_kind(path: &str) -> Result<&'static Kind, Error> {
-    Kind::at(path).ok_or(Error::NotFound("Resource"))
-}
-
-pub(super) async fn list_api_keys(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = api_keys::list(&door.cx, &door.organization("organization_id", &organization)?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::api_key))
-}
-
-pub(super) async fn create_api_key(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
-    let kind = form.optional("kind", "must be organization, user or publishable", api_keys::Kind::parse);
-    let new = NewApiKey {
-        kind: kind.unwrap_or(api_keys::Kind::Organization),
-        name: form.text("name"),
-        description: form.optional_text("description"),
-        scopes: form.optional_texts("scopes"),
-        expires_at: form.optional_time("expires_at"),
-    };
-    form.finish()?;
-    let (key, secret) = api_keys::create(&door.cx, &door.organization("organization_id", &organization)?, new).await?;
-    Ok(views::answer(StatusCode::CREATED, views::new_api_key(door.dialect, key, secret)))
-}
-
-async fn revoke_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
-    let (organization, key) = (door.organization("organization_id", &organization)?, door.id("key_id", &key)?);
-    Ok(no_content(&api_keys::revoke(&door.cx, &organization, key, door.reason()).await?))
-}
-
-async fn list_audit(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = audit::list(&door.cx, &door.organization("organization_id", &organization)?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::audit_entry))
-}
-
-async fn list_deletions(door: Door) -> Answer {
-    let page = deletion::list(&door.cx, &door.current_organization()?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::deletion))
-}
-
-async fn read_deletion(door: Door, Segments(deletion): Segments<String>) -> Answer {
-    let deletion = deletion::get(&door.cx, door.id("id", &deletion)?).await?;
-    Ok(views::answer(StatusCode::OK, views::deletion(door.dialect, deletion)))
-}
-
-fn no_content(deletion: &Deletion) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    views::with_deletion(response, deletion)
+fn deletion_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/deletions", "listDeletions", deletions::list)
+            .says("List the deletions")
+            .explains("Of the credential's organization, or the one in the header `X-Organization`.")
+            .may(Action::ReadDeletions)
+            .answers(200, "Deletions, newest first.", Page(&records::DELETION)),
+        Operation::get("/deletions/{id}", "readDeletion", deletions::read)
+            .says("Read a deletion")
+            .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
+            .may(Action::ReadDeletions)
+            .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(&records::DELETION)),
+    ]
 }

@@ -1,7 +1,14 @@
 //! The surfaces: every address of the server, one page a surface.
 
-pub(crate) mod account;
-pub(crate) mod api;
-mod auth;
-pub(crate) mod customer;
-pub(crate) mod ops;
+mod account;
+mod api;
+mod api_customers;
+mod customer;
+mod ops;
+
+use crate::catalogue::Surface;
+
+/// All of them.
+pub(crate) fn all() -> Vec<Surface> {
+    vec![api::surface(), account::surface(), customer::surface(), ops::surface()]
+}

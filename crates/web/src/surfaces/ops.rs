@@ -1,32 +1,58 @@
-//! What belongs to no documented surface: health, keys for verifying tokens, pages about errors.
+//! What belongs to no documented surface: health, keys for verifying tokens, and the documentation.
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
-use axum::routing::get;
 use serde_json::json;
 
 use crate::Doors;
+use crate::catalogue::Content::{Html as Pages, One, Text};
+use crate::catalogue::{Operation, Surface, tagged};
+use crate::dialect::API;
 use crate::door::Segments;
-use crate::error_pages;
 use crate::problem::{Answer, Failure, not_found};
-use crate::views;
+use crate::shapes::records;
+use crate::{docs, error_pages, views};
 
-/// Every address of this surface.
-pub(crate) fn routes() -> Router<Arc<Doors>> {
-    Router::new()
-        .route("/", get(home))
-        .route("/health/live", get(live))
-        .route("/health/ready", get(ready))
-        .route("/.well-known/jwks.json", get(jwks))
-        .route("/docs/errors/{code}", get(error_page))
+/// Every operation of this surface.
+pub(crate) fn surface() -> Surface {
+    let operations = vec![
+        Operation::get("/", "home", home).says("Where everything is").answers(200, "A page for people.", Pages),
+        Operation::get("/health/live", "live", live).says("Is the process alive?").answers(200, "It is.", One(&records::HEALTH)),
+        Operation::get("/health/ready", "ready", ready)
+            .says("Can the server work?")
+            .answers(200, "The database answers.", One(&records::READINESS))
+            .refuses(503, "The database does not answer."),
+        Operation::get("/.well-known/jwks.json", "jwks", jwks)
+            .says("The keys that verify access tokens")
+            .explains("A JSON Web Key Set (RFC 7517).")
+            .answers(200, "The keys.", One(&records::JWKS)),
+        Operation::get("/openapi.json", "openapi", openapi).says("This document").answers(200, "OpenAPI 3.1.", Text("application/json")),
+        Operation::get("/docs", "docs", docs_index).says("The documentation").answers(200, "A page for people.", Pages),
+        Operation::get("/docs/operations/{page}", "operationPage", operation_page).says("One operation as Markdown").answers(
+            200,
+            "Markdown.",
+            Text("text/markdown"),
+        ),
+        Operation::get("/docs/errors/{code}", "errorPage", error_page).says("What an error means and what to do about it").answers(
+            200,
+            "A page for people.",
+            Pages,
+        ),
+        Operation::get("/llms.txt", "llms", llms).says("The documentation's index for language models").answers(
+            200,
+            "Markdown.",
+            Text("text/markdown"),
+        ),
+    ];
+    let operations = tagged("server", operations.into_iter().map(Operation::anybody)).collect();
+    Surface { name: "", about: "The server itself.", dialect: &API, prefix: "", operations }
 }
 
-async fn home() -> Html<&'static str> {
-    Html(HOME)
+async fn home(State(doors): State<Arc<Doors>>) -> Answer {
+    Ok(Html(doors.docs.home.clone()).into_response())
 }
 
 async fn live() -> Answer {
@@ -49,6 +75,22 @@ async fn jwks(State(doors): State<Arc<Doors>>) -> Answer {
     Ok(response)
 }
 
+async fn openapi(State(doors): State<Arc<Doors>>) -> Answer {
+    Ok(([(header::CONTENT_TYPE, "application/json")], doors.docs.openapi.clone()).into_response())
+}
+
+async fn docs_index(State(doors): State<Arc<Doors>>) -> Answer {
+    Ok(Html(doors.docs.index.clone()).into_response())
+}
+
+async fn operation_page(State(doors): State<Arc<Doors>>, Segments(page): Segments<String>) -> Answer {
+    let id = page.strip_suffix(".md").unwrap_or(&page);
+    match docs::operation_page(&doors.catalogue, &doors.plane.config.public_url, id) {
+        Some(text) => Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response()),
+        None => Err(not_found().await),
+    }
+}
+
 async fn error_page(Segments(code): Segments<String>) -> Answer {
     match error_pages::page(&code) {
         Some(page) => Ok(Html(page).into_response()),
@@ -56,11 +98,6 @@ async fn error_page(Segments(code): Segments<String>) -> Answer {
     }
 }
 
-const HOME: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>Freehold</title>\
-<body style=\"font:16px/1.5 system-ui;max-width:40em;margin:3em auto;padding:0 1em\"><h1>Freehold</h1>\
-<p>The account plane of this product. Its doors:</p><ul>\
-<li><code>/api</code>: organizations, members, invitations, customers, API keys, audit, deletions</li>\
-<li><code>/account/api/v1</code>: who am I, organizations, members, API keys</li>\
-<li><code>/customer</code>: customers of the credential's organization</li>\
-<li><a href=\"/health/ready\"><code>/health/ready</code></a>, <a href=\"/.well-known/jwks.json\"><code>/.well-known/jwks.json</code></a></li>\
-</ul></body></html>";
+async fn llms(State(doors): State<Arc<Doors>>) -> Answer {
+    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], doors.docs.llms.clone()).into_response())
+}

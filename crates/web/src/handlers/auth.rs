@@ -12,7 +12,7 @@ use crate::door::{Door, Guest};
 use crate::problem::Answer;
 use crate::views;
 
-pub(super) async fn sign_up(guest: Guest, mut form: Form) -> Answer {
+pub(crate) async fn sign_up(guest: Guest, mut form: Form) -> Answer {
     let new = NewUser { email: form.text("email"), password: form.text("password"), name: form.optional_text("name"), is_operator: false };
     form.finish()?;
     users::sign_up(&guest.cx, new).await?;
@@ -21,7 +21,7 @@ pub(super) async fn sign_up(guest: Guest, mut form: Form) -> Answer {
     Ok(views::answer(StatusCode::ACCEPTED, json!({"message": words})))
 }
 
-pub(super) async fn sign_in(guest: Guest, mut form: Form) -> Answer {
+pub(crate) async fn sign_in(guest: Guest, mut form: Form) -> Answer {
     let (email, password) = (form.text("email"), form.text("password"));
     let organization = form.optional("organization", "must be an organization's id or slug", OrganizationRef::parse);
     form.finish()?;
@@ -29,14 +29,14 @@ pub(super) async fn sign_in(guest: Guest, mut form: Form) -> Answer {
     Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
 }
 
-pub(super) async fn refresh(guest: Guest, mut form: Form) -> Answer {
+pub(crate) async fn refresh(guest: Guest, mut form: Form) -> Answer {
     let token = form.oauth_text("refresh_token");
     form.finish()?;
     let signed_in = sessions::refresh(&guest.cx, &token).await?;
     Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
 }
 
-pub(super) async fn sign_out(door: Door) -> Answer {
+pub(crate) async fn sign_out(door: Door) -> Answer {
     sessions::sign_out(&door.cx).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -1,0 +1,204 @@
+//! The documentation that the binary serves: `/docs` for people, `/llms.txt` and one Markdown page an operation for machines. Made from the
+//! catalogue; nothing is loaded from elsewhere.
+
+use std::fmt::Write;
+
+use axum::body::Bytes;
+use serde_json::Value as Json;
+
+use crate::catalogue::{Catalogue, Content, Operation, Surface};
+use crate::openapi;
+use crate::shapes::Shape;
+
+/// The pages that do not change while the server runs.
+pub(crate) struct Docs {
+    pub openapi: Bytes,
+    pub home: String,
+    pub index: String,
+    pub llms: String,
+}
+
+impl Docs {
+    pub fn new(catalogue: &Catalogue, public_url: &str) -> Docs {
+        Docs {
+            openapi: Bytes::from(openapi::document(catalogue, public_url).to_string()),
+            home: page("Freehold", HOME),
+            index: index(catalogue),
+            llms: llms(catalogue, public_url),
+        }
+    }
+}
+
+const HOME: &str = "<h1>Freehold</h1><p>The account plane of this product. Its doors:</p><ul>\
+<li><code>/api</code>: organizations, members, invitations, customers, API keys, audit, deletions</li>\
+<li><code>/account/api/v1</code>: who am I, organizations, members, API keys</li>\
+<li><code>/customer</code>: customers of the credential's organization</li>\
+<li><a href=\"/docs\">Documentation</a>, <a href=\"/openapi.json\">OpenAPI</a>, <a href=\"/llms.txt\"><code>/llms.txt</code></a></li>\
+<li><a href=\"/health/ready\"><code>/health/ready</code></a>, <a href=\"/.well-known/jwks.json\"><code>/.well-known/jwks.json</code></a></li></ul>";
+
+const STYLE: &str = "body{font:16px/1.5 system-ui;max-width:60em;margin:2em auto;padding:0 1em;color:#1a1a1a;background:#fff}\
+code,pre{font:14px/1.4 ui-monospace,monospace;background:#f4f4f5;border-radius:3px}code{padding:0 .2em}pre{padding:.7em;overflow:auto}\
+table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.3em .6em;text-align:left;vertical-align:top}\
+summary{cursor:pointer;padding:.3em 0}summary b{display:inline-block;min-width:4.5em}nav a{margin-right:1em}\
+@media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#161618}code,pre{background:#26262a}td,th{border-color:#333}a{color:#8ab4f8}}";
+
+/// A page around a body.
+pub(crate) fn page(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <title>{}</title><style>{STYLE}</style></head><body>{body}</body></html>",
+        escape(title)
+    )
+}
+
+/// Text inside HTML.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn index(catalogue: &Catalogue) -> String {
+    let mut body = String::from(
+        "<h1>Documentation</h1><p>Every operation of this server. For machines: <a href=\"/openapi.json\">OpenAPI 3.1</a>, \
+         <a href=\"/llms.txt\">llms.txt</a>.</p>",
+    );
+    for (tag, operations) in by_tag(catalogue) {
+        let _ = write!(body, "<h2>{}</h2>", escape(&tag));
+        for (surface, operation) in operations {
+            body.push_str(&entry(surface, operation));
+        }
+    }
+    page("Freehold: documentation", &body)
+}
+
+fn by_tag(catalogue: &Catalogue) -> Vec<(String, Vec<(&Surface, &Operation)>)> {
+    let mut tags: Vec<(String, Vec<(&Surface, &Operation)>)> = Vec::new();
+    for surface in &catalogue.surfaces {
+        for operation in &surface.operations {
+            let tag = openapi::tag_of(surface, operation);
+            match tags.iter_mut().find(|(known, _)| *known == tag) {
+                Some((_, operations)) => operations.push((surface, operation)),
+                None => tags.push((tag, vec![(surface, operation)])),
+            }
+        }
+    }
+    tags
+}
+
+fn entry(surface: &Surface, operation: &Operation) -> String {
+    let mut body = format!(
+        "<details id=\"{id}\"><summary><b>{method}</b> <code>{path}</code> {says}</summary>",
+        id = operation.id,
+        method = operation.method,
+        path = escape(&format!("{}{}", surface.prefix, operation.path)),
+        says = escape(operation.summary),
+    );
+    for paragraph in openapi::words(surface, operation).split("\n\n") {
+        let _ = write!(body, "<p>{}</p>", inline(paragraph));
+    }
+    for (title, shape) in [("Body", operation.body), ("Answer", record(operation.content))] {
+        if let Some(shape) = shape {
+            let _ = write!(body, "<h4>{title}</h4><pre>{}</pre>", escape(&pretty(&shape.example(surface.dialect))));
+        }
+    }
+    let _ = write!(body, "<table><tr><th>status<th>meaning</tr><tr><td>{}<td>{}</tr>", operation.status, inline(operation.answer));
+    for (status, words) in &operation.refusals {
+        let _ = write!(body, "<tr><td>{status}<td>{}</tr>", inline(words));
+    }
+    let _ = write!(body, "</table><p><a href=\"/docs/operations/{}.md\">As Markdown</a></p></details>", operation.id);
+    body
+}
+
+/// The little Markdown of the catalogue's sentences: code between back-ticks, strong words between two asterisks.
+fn inline(text: &str) -> String {
+    let mut html = String::new();
+    for (place, part) in escape(text).split('`').enumerate() {
+        if place % 2 == 1 {
+            let _ = write!(html, "<code>{part}</code>");
+            continue;
+        }
+        for (place, part) in part.split("**").enumerate() {
+            let _ = if place % 2 == 1 { write!(html, "<strong>{part}</strong>") } else { write!(html, "{part}") };
+        }
+    }
+    html
+}
+
+fn record(content: Content) -> Option<&'static Shape> {
+    match content {
+        Content::One(shape) | Content::List(shape) | Content::Page(shape) | Content::Slices(shape) => Some(shape),
+        Content::Nothing | Content::Html | Content::Text(_) => None,
+    }
+}
+
+fn pretty(value: &Json) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn llms(catalogue: &Catalogue, public_url: &str) -> String {
+    let mut text = String::from(
+        "# Freehold\n\n> The account plane of this product: organizations, members, invitations, customers, API keys and their deletion.\n\n\
+         Authenticate with `Authorization: Bearer <token>` (from `POST /api/auth/sign-in`) or `X-API-Key: <key>`. Errors are problem details \
+         (RFC 9457) whose `type` is a page with the remedy. A DELETE answers with `Deletion-Id` and `Location`, where its receipt is.\n",
+    );
+    for (tag, operations) in by_tag(catalogue) {
+        let _ = write!(text, "\n## {tag}\n\n");
+        for (surface, operation) in operations {
+            let _ = writeln!(
+                text,
+                "- [{} {}{}]({public_url}/docs/operations/{}.md): {}",
+                operation.method, surface.prefix, operation.path, operation.id, operation.summary
+            );
+        }
+    }
+    text
+}
+
+/// One operation as Markdown.
+pub(crate) fn operation_page(catalogue: &Catalogue, public_url: &str, id: &str) -> Option<String> {
+    let (surface, operation) = catalogue
+        .surfaces
+        .iter()
+        .flat_map(|surface| surface.operations.iter().map(move |operation| (surface, operation)))
+        .find(|(_, operation)| operation.id == id)?;
+    let mut text = format!(
+        "# {}\n\n`{} {public_url}{}{}`\n\n{}\n",
+        operation.summary,
+        operation.method,
+        surface.prefix,
+        operation.path,
+        openapi::words(surface, operation)
+    );
+    if !operation.parameters.is_empty() {
+        text.push_str("\n## Parameters\n\n");
+        for parameter in &operation.parameters {
+            let _ = writeln!(text, "- `{}`: {}", parameter.name, parameter.about);
+        }
+    }
+    if let Some(body) = operation.body {
+        let _ = write!(text, "\n## Body\n\n{}\n\n", body.about);
+        fields(&mut text, surface, body);
+        let _ = write!(text, "\n```json\n{}\n```\n", pretty(&body.example(surface.dialect)));
+    }
+    let _ = write!(text, "\n## Answer\n\n**{}** {}\n", operation.status, operation.answer);
+    if let Some(shape) = record(operation.content) {
+        text.push('\n');
+        fields(&mut text, surface, shape);
+        let _ = write!(text, "\n```json\n{}\n```\n", pretty(&shape.example(surface.dialect)));
+    }
+    if !operation.refusals.is_empty() {
+        text.push_str("\n## Errors\n\n");
+        for (status, words) in &operation.refusals {
+            let _ = writeln!(text, "- **{status}** {words}");
+        }
+    }
+    Some(text)
+}
+
+fn fields(text: &mut String, surface: &Surface, shape: &Shape) {
+    for field in shape.fields() {
+        let need = if field.need == crate::shapes::Need::Required { "" } else { ", optional" };
+        let kind = field.is.schema(surface.dialect);
+        let kind = kind.get("type").and_then(Json::as_str).unwrap_or("object");
+        let _ = writeln!(text, "- `{}` ({kind}{need}) {}", shape.spell(surface.dialect, field), field.about);
+    }
+}

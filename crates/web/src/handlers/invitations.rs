@@ -1,0 +1,38 @@
+//! Invitations.
+
+use axum::http::StatusCode;
+use plane::invitations;
+use plane::policy::Role;
+
+use super::deleted;
+use crate::body::Form;
+use crate::door::{Door, Segments};
+use crate::problem::Answer;
+use crate::views;
+
+pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
+    let email = form.text("email");
+    let role = form.role("role");
+    form.finish()?;
+    let organization = door.organization(&organization)?;
+    let (invitation, token) = invitations::create(&door.cx, &organization, &email, role.unwrap_or(Role::Member)).await?;
+    Ok(views::answer(StatusCode::CREATED, views::new_invitation(door.dialect, invitation, token)))
+}
+
+pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer {
+    let page = invitations::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
+    Ok(views::page(door.dialect, page, views::invitation))
+}
+
+pub(crate) async fn cancel(door: Door, Segments((organization, invitation)): Segments<(String, String)>) -> Answer {
+    let (organization, invitation) = (door.organization(&organization)?, door.id("invite_id", &invitation)?);
+    Ok(deleted(door.dialect, &invitations::cancel(&door.cx, &organization, invitation, door.reason()).await?))
+}
+
+pub(crate) async fn accept(door: Door, mut form: Form) -> Answer {
+    let token = form.text("token");
+    form.finish()?;
+    let (organization, member) = invitations::accept(&door.cx, &token).await?;
+    let body = vec![("organization_id", door.dialect.id(organization)), ("member_id", door.dialect.id(member))];
+    Ok(views::answer(StatusCode::OK, door.dialect.object(body)))
+}

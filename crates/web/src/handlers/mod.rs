@@ -1,0 +1,32 @@
+//! Adapters: five lines from a request to an operation of `plane` and back, one file a noun. Which address leads to which stands in
+//! `surfaces/`.
+
+pub(crate) mod api_keys;
+pub(crate) mod auth;
+pub(crate) mod customers;
+pub(crate) mod deletions;
+pub(crate) mod dependants;
+pub(crate) mod invitations;
+pub(crate) mod members;
+pub(crate) mod organizations;
+pub(crate) mod users;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use plane::deletion::Deletion;
+use serde_json::json;
+
+use crate::dialect::Dialect;
+use crate::views;
+
+/// The answer to a deletion that succeeded, in the surface's way: 204, or 200 with an empty object.
+fn deleted(dialect: &Dialect, deletion: &Deletion) -> Response<Body> {
+    let mut response = match dialect.empty_success {
+        true => Response::new(Body::empty()),
+        false => views::answer(StatusCode::OK, json!({})),
+    };
+    if dialect.empty_success {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    views::with_deletion(response, deletion)
+}

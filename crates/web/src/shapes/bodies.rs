@@ -1,0 +1,126 @@
+//! What comes in: the bodies of requests.
+
+use super::Is::{Email, Id, Map, Number, Pattern, Role, Scopes, Text, Time, Word};
+use super::{Shape, optional, required};
+
+pub(crate) const METADATA: super::Is = Map(50, 40, 500);
+pub(crate) const ADDRESS: super::Is = Map(20, 40, 200);
+
+pub(crate) static SIGN_UP: Shape = Shape::new(
+    "SignUp",
+    "A new user.",
+    &[
+        required("email", Email, "Unique without regard to case."),
+        required("password", Text(8, 256), "").like("correct horse battery staple"),
+        optional("name", Text(1, 100), "How the person wants to be called; the address' first part if missing.").like("Ada Lovelace"),
+    ],
+);
+
+pub(crate) static SIGN_IN: Shape = Shape::new("SignIn", "Who signs in.", &[
+        required("email", Email, ""),
+        required("password", Text(0, 1_000), "").like("correct horse battery staple"),
+        optional("organization", Text(1, 100), "Binds the session to this organization (UUID, shortuuid or slug): it is good nowhere else, and addresses without an organization mean it.")
+            .like("acme"),
+    ],
+);
+
+pub(crate) static REFRESH: Shape = Shape::new(
+    "Refresh",
+    "A refresh token. `refresh_token`, as OAuth spells it, is read too.",
+    &[required("refresh_token", Text(1, 500), "Good once.").like("c0ffee")],
+);
+
+pub(crate) static NEW_ORGANIZATION: Shape = Shape::new(
+    "NewOrganization",
+    "A new organization. Who makes it is its owner.",
+    &[
+        required("name", Text(3, 100), "").like("Acme"),
+        required("slug", Pattern("^[a-z0-9-]{3,50}$"), "Unique and unchanging. Must not read as an id.").like("acme"),
+        optional("logo", Text(1, 2_000), "Address of a picture.").like("https://example.com/logo.png"),
+    ],
+);
+
+pub(crate) static NEW_INVITATION: Shape =
+    Shape::new("NewInvitation", "Who is invited, as what.", &[required("email", Email, ""), optional("role", Role, "member if missing.")]);
+
+pub(crate) static ACCEPT_INVITATION: Shape =
+    Shape::new("AcceptInvitation", "The secret of an invitation.", &[required("token", Text(1, 500), "").like("c0ffee")]);
+
+pub(crate) static NEW_CUSTOMER: Shape = Shape::new(
+    "NewCustomer",
+    "A new customer.",
+    &[
+        optional(
+            "id",
+            Pattern("^[!-.0-~]{1,100}$"),
+            "Unique in the organization: 1 to 100 visible ASCII characters without `/`, not `.` or `..`; made up if missing.",
+        )
+        .like("user123"),
+        optional("name", Text(1, 200), "This or `legalName` is required.").like("Ada Lovelace"),
+        optional("legal_name", Text(1, 200), "The same as `name`.").like("Ada Lovelace"),
+        required("email", Email, ""),
+        optional("phone", Text(1, 50), "").like("+44 20 7946 0000"),
+        optional("tax_id", Text(1, 50), "").like("GB123456789"),
+        optional("address", ADDRESS, "Texts by name.").like("{\"city\":\"London\"}"),
+        optional("metadata", METADATA, "Texts by name."),
+        optional("managed_by", Id, "The member who manages the customer. A reseller's customers are always their own."),
+    ],
+);
+
+pub(crate) static NEW_API_KEY: Shape = Shape::new(
+    "NewApiKey",
+    "A new API key. It acts as the member who makes it, within its scopes.",
+    &[
+        required("name", Text(3, 50), "").like("Back end"),
+        optional(
+            "kind",
+            Word(&["organization", "user", "publishable"]),
+            "organization (`csb_…`) if missing; user `csu_…`, publishable `cpk_…`.",
+        ),
+        optional("description", Text(0, 200), "").like("Nightly import"),
+        optional("scopes", Scopes, "Reading its maker, organization, members and customers if missing."),
+        optional("expires_at", Time, "In the future.").like("2030-01-31T12:00:00Z"),
+    ],
+);
+
+pub(crate) static NEW_SUBSCRIPTION: Shape = Shape::new(
+    "NewSubscription",
+    "A customer's subscription.",
+    &[
+        required("plan", Text(1, 100), "").like("basic"),
+        optional("status", Word(&["active", "cancelled", "expired"]), "active if missing."),
+        optional("starts_at", Time, "Now if missing."),
+        optional("ends_at", Time, ""),
+    ],
+);
+
+pub(crate) static NEW_TRANSACTION: Shape = Shape::new(
+    "NewTransaction",
+    "A customer's transaction.",
+    &[
+        required("amount", Number(i64::MIN, i64::MAX), "In the currency's smallest unit.").like("1999"),
+        required("currency", Text(1, 3), "").like("EUR"),
+        optional("status", Word(&["settled", "pending", "failed"]), "settled if missing."),
+        optional("description", Text(1, 500), "").like("Invoice 42"),
+    ],
+);
+
+pub(crate) static NEW_DEVICE: Shape = Shape::new(
+    "NewDevice",
+    "A customer's device.",
+    &[required("name", Text(1, 100), "").like("Laptop"), optional("platform", Text(1, 50), "").like("linux")],
+);
+
+pub(crate) static NEW_CUSTOMER_SESSION: Shape = Shape::new(
+    "NewCustomerSession",
+    "A customer's session in the product.",
+    &[optional("ip_address", Text(1, 45), "").like("192.0.2.7"), optional("user_agent", Text(1, 500), "").like("curl/8")],
+);
+
+pub(crate) static NEW_ACTIVITY: Shape = Shape::new(
+    "NewActivityEntry",
+    "Something a customer did.",
+    &[required("kind", Text(1, 100), "").like("signed_in"), optional("message", Text(1, 2_000), "").like("From a new place")],
+);
+
+pub(crate) static STATUS: Shape = Shape::new("NewStatus", "A status.", &[required("status", Text(1, 50), "").like("cancelled")]);

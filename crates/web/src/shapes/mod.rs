@@ -1,0 +1,320 @@
+//! The shapes of bodies and records: what the documentation says about every field, and what development builds hold the program against.
+
+pub(crate) mod bodies;
+pub(crate) mod records;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::catalogue::Parameter;
+use crate::dialect::Dialect;
+use plane::policy::{Role, SCOPES};
+use uuid::Uuid;
+
+/// The fields of a body or a record.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// Its name among the components of the OpenAPI document.
+    pub name: &'static str,
+    pub about: &'static str,
+    own: &'static [Field],
+    /// The shape whose fields come before its own.
+    base: Option<&'static Shape>,
+    /// Its names stay as they are on every surface: another document has fixed them.
+    verbatim: bool,
+}
+
+/// One field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Field {
+    /// In snake case; a dialect spells it.
+    pub name: &'static str,
+    pub is: Is,
+    pub need: Need,
+    pub about: &'static str,
+    /// What it may look like; made up from what it is if empty.
+    pub example: &'static str,
+}
+
+/// Whether a field is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Always, with a value.
+    Required,
+    /// In records: always, and null when there is no value. In bodies: may be missing or null.
+    Optional,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Is {
+    /// An id in the surface's form.
+    Id,
+    /// Text of so many characters.
+    Text(usize, usize),
+    /// Text of this pattern.
+    Pattern(&'static str),
+    Email,
+    Url,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A role by the surface's name.
+    Role,
+    /// A time (RFC 3339).
+    Time,
+    /// A whole number in this range.
+    Number(i64, i64),
+    Flag,
+    /// A list of up to so many texts.
+    Texts(usize),
+    /// A list of scopes.
+    Scopes,
+    /// An object of texts: so many keys, of such length, values of such length.
+    Map(usize, usize, usize),
+    /// An object of numbers.
+    Counts,
+    /// An object of anything.
+    Anything,
+    Object(&'static Shape),
+    Objects(&'static Shape),
+    /// An object that is null for some.
+    Maybe(&'static Shape),
+}
+
+pub(crate) const fn required(name: &'static str, is: Is, about: &'static str) -> Field {
+    Field { name, is, need: Need::Required, about, example: "" }
+}
+
+pub(crate) const fn optional(name: &'static str, is: Is, about: &'static str) -> Field {
+    Field { name, is, need: Need::Optional, about, example: "" }
+}
+
+impl Field {
+    /// The same with an example.
+    pub const fn like(mut self, example: &'static str) -> Field {
+        self.example = example;
+        self
+    }
+}
+
+/// Which page of a list.
+pub(crate) const PAGE: [Parameter; 2] = [
+    Parameter { name: "page", is: Is::Number(1, 1_000_000_000), about: "The page, from 1. One past the end is empty." },
+    Parameter { name: "page_size", is: Is::Number(1, 100), about: "Entries on a page, 25 if missing. `pageSize` is read too." },
+];
+
+/// Where to go on in a long list.
+pub(crate) const AFTER: [Parameter; 1] = [Parameter {
+    name: "after",
+    is: Is::Text(0, 100),
+    about: "Reads the list along a cursor instead of by pages: empty for the first slice, then the `next_cursor` of the last one. \
+            A slice costs the same wherever it is, and has no `total_count`.",
+}];
+
+/// Why, for the audit trail.
+pub(crate) const REASON: [Parameter; 1] = [Parameter {
+    name: "reason",
+    is: Is::Text(0, 500),
+    about: "Why, in your words: kept in the audit trail and the deletion's record. No personal data, please.",
+}];
+
+/// Whether a shape is for what comes in or what goes out: what `Optional` means differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    In,
+    Out,
+}
+
+impl Shape {
+    pub const fn new(name: &'static str, about: &'static str, own: &'static [Field]) -> Shape {
+        Shape { name, about, own, base: None, verbatim: false }
+    }
+
+    /// The same with the fields of another before its own.
+    pub const fn upon(mut self, base: &'static Shape) -> Shape {
+        self.base = Some(base);
+        self
+    }
+
+    /// The same with names that stay as they are on every surface.
+    pub const fn verbatim(mut self) -> Shape {
+        self.verbatim = true;
+        self
+    }
+
+    /// A field's name on a surface.
+    pub fn spell(&self, dialect: &Dialect, field: &Field) -> String {
+        if self.verbatim { field.name.to_owned() } else { dialect.name(field.name) }
+    }
+
+    /// Its fields.
+    pub fn fields(&self) -> impl Iterator<Item = &'static Field> {
+        self.base.into_iter().flat_map(|base| base.own).chain(self.own)
+    }
+
+    /// Its name among the components, which differ where a surface spells it differently.
+    pub fn component(&self, dialect: &Dialect) -> String {
+        if dialect.short_ids { format!("Account{}", self.name) } else { self.name.to_owned() }
+    }
+
+    /// As a JSON Schema (draft 2020-12, which OpenAPI 3.1 uses).
+    pub fn schema(&self, dialect: &Dialect, way: Way) -> Json {
+        let properties: Map<String, Json> = self.fields().map(|field| (self.spell(dialect, field), field.schema(dialect, way))).collect();
+        let must = |field: &&Field| way == Way::Out || field.need == Need::Required;
+        let required: Vec<String> = self.fields().filter(must).map(|field| self.spell(dialect, field)).collect();
+        let mut schema = json!({"type": "object", "description": self.about, "properties": properties});
+        if !required.is_empty() {
+            schema["required"] = required.into();
+        }
+        if way == Way::In {
+            schema["additionalProperties"] = false.into();
+        }
+        schema["examples"] = json!([self.example(dialect)]);
+        schema
+    }
+
+    /// What it may look like.
+    pub fn example(&self, dialect: &Dialect) -> Json {
+        Json::Object(self.fields().map(|field| (self.spell(dialect, field), field.sample(dialect))).collect())
+    }
+
+    /// The shapes inside this one.
+    pub fn inner(&self) -> impl Iterator<Item = &'static Shape> {
+        self.fields().filter_map(|field| match field.is {
+            Is::Object(shape) | Is::Objects(shape) | Is::Maybe(shape) => Some(shape),
+            _ => None,
+        })
+    }
+
+    /// What of a record differs from this shape: for development builds.
+    pub fn differences(&self, dialect: &Dialect, record: &Json) -> Vec<String> {
+        let Some(object) = record.as_object() else { return vec![format!("{} is no object: {record}", self.name)] };
+        let mut differences = Vec::new();
+        for field in self.fields() {
+            let name = self.spell(dialect, field);
+            match object.get(&name) {
+                None => differences.push(format!("{}.{name} is missing", self.name)),
+                Some(Json::Null) if field.need == Need::Required => differences.push(format!("{}.{name} is null", self.name)),
+                Some(Json::Null) => {}
+                Some(value) if !field.is.fits(dialect, value) => differences.push(format!("{}.{name} is {value}", self.name)),
+                Some(_) => {}
+            }
+        }
+        for name in object.keys().filter(|name| !self.fields().any(|field| self.spell(dialect, field) == **name)) {
+            differences.push(format!("{}.{name} is not documented", self.name));
+        }
+        differences
+    }
+}
+
+impl Field {
+    fn schema(&self, dialect: &Dialect, way: Way) -> Json {
+        let mut schema = self.is.schema(dialect);
+        if !self.about.is_empty() && schema.get("$ref").is_none() {
+            schema["description"] = self.about.into();
+        }
+        let may_be_null = self.need == Need::Optional || (way == Way::Out && matches!(self.is, Is::Maybe(_)));
+        if may_be_null { nullable(schema) } else { schema }
+    }
+
+    fn sample(&self, dialect: &Dialect) -> Json {
+        if self.example.is_empty() {
+            return self.is.sample(dialect);
+        }
+        match self.is {
+            Is::Number(..) | Is::Map(..) | Is::Counts | Is::Texts(_) | Is::Scopes | Is::Anything => {
+                serde_json::from_str(self.example).unwrap_or_else(|_| Json::from(self.example))
+            }
+            _ => Json::from(self.example),
+        }
+    }
+}
+
+/// The same, or null.
+fn nullable(mut schema: Json) -> Json {
+    if let Some(kind) = schema.get("type").and_then(Json::as_str) {
+        schema["type"] = json!([kind, "null"]);
+        if let Some(words) = schema.get_mut("enum").and_then(Json::as_array_mut) {
+            words.push(Json::Null);
+        }
+        return schema;
+    }
+    json!({"anyOf": [schema, {"type": "null"}]})
+}
+
+/// The id in examples: the one of the reference documents.
+const EXAMPLE_ID: Uuid = Uuid::from_u128(0x550e8400_e29b_41d4_a716_446655440000);
+
+impl Is {
+    /// As a JSON Schema.
+    pub fn schema(&self, dialect: &Dialect) -> Json {
+        match self {
+            Is::Id if dialect.short_ids => json!({"type": "string", "format": "shortuuid", "minLength": 22, "maxLength": 22,
+                "pattern": "^[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{22}$"}),
+            Is::Id => json!({"type": "string", "format": "uuid"}),
+            Is::Text(least, most) => json!({"type": "string", "minLength": least, "maxLength": most}),
+            Is::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
+            Is::Email => json!({"type": "string", "format": "email", "maxLength": 254}),
+            Is::Url => json!({"type": "string", "format": "uri", "maxLength": 2_000}),
+            Is::Word(words) => json!({"type": "string", "enum": words}),
+            Is::Role => json!({"type": "string", "enum": Role::ALL.map(|role| dialect.role(role))}),
+            Is::Time => json!({"type": "string", "format": "date-time"}),
+            Is::Number(least, most) => json!({"type": "integer", "format": "int64", "minimum": least, "maximum": most}),
+            Is::Flag => json!({"type": "boolean"}),
+            Is::Texts(most) => json!({"type": "array", "items": {"type": "string"}, "maxItems": most}),
+            Is::Scopes => json!({"type": "array", "items": {"type": "string", "enum": SCOPES}}),
+            Is::Map(keys, key, value) => {
+                json!({"type": "object", "maxProperties": keys, "propertyNames": {"minLength": 1, "maxLength": key},
+                "additionalProperties": {"type": "string", "maxLength": value}})
+            }
+            Is::Counts => json!({"type": "object", "additionalProperties": {"type": "integer", "format": "int64"}}),
+            Is::Anything => json!({"type": "object", "additionalProperties": true}),
+            Is::Object(shape) | Is::Maybe(shape) => reference(shape, dialect),
+            Is::Objects(shape) => json!({"type": "array", "items": reference(shape, dialect)}),
+        }
+    }
+
+    /// What it may look like.
+    pub fn sample(&self, dialect: &Dialect) -> Json {
+        match self {
+            Is::Id => dialect.id(EXAMPLE_ID),
+            Is::Text(..) | Is::Pattern(_) => Json::from("text"),
+            Is::Email => Json::from("ada@example.com"),
+            Is::Url => Json::from("https://example.com/logo.png"),
+            Is::Word(words) => Json::from(words[0]),
+            Is::Role => Json::from(dialect.role(Role::Member)),
+            Is::Time => Json::from("2026-01-20T14:45:00.000Z"),
+            Is::Number(least, most) => Json::from((*least).max(1).min(*most)),
+            Is::Flag => Json::from(true),
+            Is::Texts(_) => json!(["text"]),
+            Is::Scopes => json!(["read:organization", "read:customers"]),
+            Is::Map(..) => json!({"key": "value"}),
+            Is::Counts => json!({"customers": 1}),
+            Is::Anything => json!({}),
+            Is::Object(shape) | Is::Maybe(shape) => shape.example(dialect),
+            Is::Objects(shape) => json!([shape.example(dialect)]),
+        }
+    }
+
+    fn fits(&self, dialect: &Dialect, value: &Json) -> bool {
+        match self {
+            Is::Id | Is::Text(..) | Is::Pattern(_) | Is::Email | Is::Url | Is::Time => value.is_string(),
+            Is::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Is::Role => value.as_str().is_some_and(|word| Role::ALL.iter().any(|role| dialect.role(*role) == word)),
+            Is::Number(..) => value.is_i64() || value.is_u64(),
+            Is::Flag => value.is_boolean(),
+            Is::Texts(_) | Is::Scopes => value.as_array().is_some_and(|list| list.iter().all(Json::is_string)),
+            Is::Map(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
+            Is::Counts => value.as_object().is_some_and(|map| map.values().all(Json::is_number)),
+            Is::Anything => value.is_object(),
+            Is::Object(shape) | Is::Maybe(shape) => shape.differences(dialect, value).is_empty(),
+            Is::Objects(shape) => {
+                value.as_array().is_some_and(|list| list.iter().all(|record| shape.differences(dialect, record).is_empty()))
+            }
+        }
+    }
+}
+
+/// A reference to a component.
+pub(crate) fn reference(shape: &Shape, dialect: &Dialect) -> Json {
+    json!({"$ref": format!("#/components/schemas/{}", shape.component(dialect))})
+}

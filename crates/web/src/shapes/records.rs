@@ -1,0 +1,377 @@
+//! What goes out: the records in answers.
+
+use super::Is::{Anything, Counts, Flag, Id, Number, Role, Scopes, Text, Time, Word};
+use super::bodies::{ADDRESS, METADATA};
+use super::{Shape, optional, required};
+
+const COUNT: super::Is = Number(0, i64::MAX);
+
+pub(crate) static PAGINATION: Shape = Shape::new(
+    "Pagination",
+    "Where in the list this page is.",
+    &[
+        required("page", Number(1, 1_000_000_000), "From 1."),
+        required("page_size", Number(1, 100), "Entries on a page.").like("25"),
+        required("total_count", COUNT, "Entries on all pages.").like("342"),
+        required("total_pages", COUNT, "").like("14"),
+        required("has_next", Flag, ""),
+        required("has_previous", Flag, ""),
+    ],
+);
+
+pub(crate) static SLICE: Shape = Shape::new(
+    "Slice",
+    "Where in the list this slice is.",
+    &[
+        required("page_size", Number(1, 100), "Entries in a slice.").like("25"),
+        required("has_next", Flag, ""),
+        optional("next_cursor", Text(1, 100), "What to give as `after` for the next slice; null after the last."),
+    ],
+);
+
+pub(crate) static MESSAGE: Shape = Shape::new("Message", "A sentence for people.", &[required("message", Text(0, 500), "")]);
+
+pub(crate) static SIGNED_IN: Shape = Shape::new(
+    "SignedIn",
+    "Tokens, in OAuth's spelling (RFC 6749). The answer also sets the cookie `sessionid`.",
+    &[
+        required("access_token", Text(1, 2_000), "A JWT for `Authorization: Bearer`."),
+        required("token_type", Word(&["Bearer"]), ""),
+        required("expires_in", COUNT, "Seconds for which the access token is good.").like("900"),
+        required("refresh_token", Text(1, 500), "Good for one new pair."),
+    ],
+)
+.verbatim();
+
+pub(crate) static USER: Shape = Shape::new(
+    "User",
+    "A user.",
+    &[required("id", Id, ""), required("email", Text(1, 254), ""), required("name", Text(1, 100), "").like("Ada Lovelace")],
+);
+
+pub(crate) static ORGANIZATION: Shape = Shape::new(
+    "Organization",
+    "An organization.",
+    &[
+        required("id", Id, ""),
+        required("name", Text(3, 100), "").like("Acme"),
+        required("slug", Text(3, 50), "Unique and unchanging.").like("acme"),
+        optional("logo", Text(1, 2_000), "Address of a picture.").like("https://example.com/logo.png"),
+        required("plan", Text(1, 100), "").like("free"),
+        optional("owner_id", Id, "The user who has owned it longest."),
+        optional("stripe_customer_id", Text(1, 100), "").like("cus_123"),
+        required("subscription_status", Text(1, 50), "").like("none"),
+        required("created_at", Time, ""),
+        required("updated_at", Time, ""),
+    ],
+);
+
+pub(crate) static MEMBER: Shape = Shape::new(
+    "Member",
+    "A membership with its user.",
+    &[
+        required("id", Id, "The membership's id, not the user's."),
+        required("user_id", Id, ""),
+        required("email", Text(1, 254), ""),
+        required("name", Text(1, 100), "").like("Ada Lovelace"),
+        required("role", Role, ""),
+        required("created_at", Time, ""),
+    ],
+);
+
+pub(crate) static MEMBER_OUT: Shape = Shape::new(
+    "MemberOut",
+    "A membership with its user.",
+    &[
+        required("id", Id, "The membership's id, not the user's."),
+        required("user_email", Text(1, 254), ""),
+        required("user_name", Text(1, 100), "").like("Ada Lovelace"),
+        required("user_metadata", METADATA, ""),
+        required("role", Role, ""),
+        required("role_display", Text(1, 50), "The role for people.").like("Editor"),
+    ],
+);
+
+const INVITATION_STATUS: super::Is = Word(&["pending", "accepted", "cancelled", "expired"]);
+
+pub(crate) static INVITATION: Shape = Shape::new(
+    "Invitation",
+    "An invitation.",
+    &[
+        required("id", Id, ""),
+        required("email", Text(1, 254), ""),
+        required("role", Role, ""),
+        required("status", INVITATION_STATUS, ""),
+        required("created_at", Time, ""),
+        required("expires_at", Time, "Until when it can be accepted."),
+    ],
+);
+
+pub(crate) static NEW_INVITATION: Shape = Shape::new(
+    "CreatedInvitation",
+    "An invitation with its secret.",
+    &[required("token", Text(1, 500), "Accepts the invitation. Shown once.")],
+)
+.upon(&INVITATION);
+
+pub(crate) static ACCEPTED: Shape = Shape::new(
+    "AcceptedInvitation",
+    "The membership that an invitation became.",
+    &[required("organization_id", Id, ""), required("member_id", Id, "")],
+);
+
+pub(crate) static CUSTOMER: Shape = Shape::new(
+    "Customer",
+    "A customer.",
+    &[
+        required("id", Text(1, 100), "Unique in the organization.").like("user123"),
+        required("organization_id", Id, ""),
+        required("name", Text(1, 200), "").like("Ada Lovelace"),
+        required("email", Text(1, 254), ""),
+        optional("phone", Text(1, 50), "").like("+44 20 7946 0000"),
+        optional("tax_id", Text(1, 50), "").like("GB123456789"),
+        required("address", ADDRESS, "").like("{\"city\":\"London\"}"),
+        required("metadata", METADATA, ""),
+        optional("managed_by", Id, "The member who manages the customer."),
+        required("created_at", Time, ""),
+        required("updated_at", Time, ""),
+    ],
+);
+
+pub(crate) static CUSTOMER_DELETED: Shape = Shape::new(
+    "CustomerDeleted",
+    "The customer API's words for a deletion that succeeded.",
+    &[
+        required("success", Flag, ""),
+        required("message", Text(1, 200), "").like("Customer deleted successfully"),
+        required("deleted_at", Time, ""),
+    ],
+);
+
+pub(crate) static SUBSCRIPTION: Shape = Shape::new(
+    "Subscription",
+    "A customer's subscription.",
+    &[
+        required("id", Id, ""),
+        required("created_at", Time, ""),
+        required("plan", Text(1, 100), "").like("basic"),
+        required("status", Word(&["active", "cancelled", "expired"]), ""),
+        required("starts_at", Time, ""),
+        optional("ends_at", Time, ""),
+    ],
+);
+
+pub(crate) static TRANSACTION: Shape = Shape::new(
+    "Transaction",
+    "A customer's transaction.",
+    &[
+        required("id", Id, ""),
+        required("created_at", Time, ""),
+        required("amount", Number(i64::MIN, i64::MAX), "In the currency's smallest unit.").like("1999"),
+        required("currency", Text(1, 3), "").like("EUR"),
+        required("status", Word(&["settled", "pending", "failed"]), ""),
+        optional("description", Text(1, 500), "").like("Invoice 42"),
+    ],
+);
+
+pub(crate) static DEVICE: Shape = Shape::new(
+    "Device",
+    "A customer's device.",
+    &[
+        required("id", Id, ""),
+        required("created_at", Time, ""),
+        required("name", Text(1, 100), "").like("Laptop"),
+        optional("platform", Text(1, 50), "").like("linux"),
+    ],
+);
+
+pub(crate) static CUSTOMER_SESSION: Shape = Shape::new(
+    "CustomerSession",
+    "A customer's session in the product.",
+    &[
+        required("id", Id, ""),
+        required("created_at", Time, ""),
+        optional("ip_address", Text(1, 45), "").like("192.0.2.7"),
+        optional("user_agent", Text(1, 500), "").like("curl/8"),
+    ],
+);
+
+pub(crate) static ACTIVITY: Shape = Shape::new(
+    "ActivityEntry",
+    "Something a customer did.",
+    &[
+        required("id", Id, ""),
+        required("created_at", Time, ""),
+        required("kind", Text(1, 100), "").like("signed_in"),
+        optional("message", Text(1, 2_000), "").like("From a new place"),
+    ],
+);
+
+pub(crate) static API_KEY: Shape = Shape::new(
+    "ApiKey",
+    "An API key without its secret.",
+    &[
+        required("id", Id, ""),
+        required("member_id", Id, "The member it acts as."),
+        required("kind", Word(&["organization", "user", "publishable"]), ""),
+        required("name", Text(3, 50), "").like("Back end"),
+        optional("description", Text(0, 200), "").like("Nightly import"),
+        required("hint", Text(1, 20), "Prefix and last characters, to tell keys apart.").like("csb_…81f2"),
+        required("scopes", Scopes, ""),
+        required("created_at", Time, ""),
+        optional("expires_at", Time, ""),
+    ],
+);
+
+pub(crate) static NEW_API_KEY: Shape = Shape::new(
+    "CreatedApiKey",
+    "An API key with its secret.",
+    &[required("key", Text(1, 100), "The key, for the header `X-API-Key`. Shown once.")
+        .like("csb_0123456789ABCDEFGHIJKLMNOPQRSTUV_2d4f1c81")],
+)
+.upon(&API_KEY);
+
+pub(crate) static OWN_API_KEY: Shape = Shape::new(
+    "OwnApiKey",
+    "The key that the request came with.",
+    &[required("id", Id, ""), required("scopes", Scopes, ""), optional("expires_at", Time, "")],
+);
+
+pub(crate) static NAMED_ORGANIZATION: Shape = Shape::new(
+    "NamedOrganization",
+    "An organization's id and name.",
+    &[required("id", Id, ""), required("name", Text(3, 100), "").like("Acme")],
+);
+
+pub(crate) static WHOAMI: Shape = Shape::new(
+    "Whoami",
+    "Who the credential stands for.",
+    &[
+        required("user_id", Id, ""),
+        required("email", Text(1, 254), ""),
+        required("organizations", super::Is::Objects(&NAMED_ORGANIZATION), "Those the credential is good for."),
+        required("metadata", METADATA, ""),
+        optional("api_key", super::Is::Maybe(&OWN_API_KEY), ""),
+    ],
+);
+
+const ACTOR: super::Is = Word(&["nobody", "user", "api_key", "oauth_app", "operator", "system"]);
+
+pub(crate) static AUDIT_ENTRY: Shape = Shape::new(
+    "AuditEntry",
+    "Who did, or tried to do, what, when, to which subject, and why.",
+    &[
+        required("id", Id, ""),
+        required("action", Text(1, 100), "").like("customer.delete"),
+        required("outcome", Word(&["done", "refused", "not_found", "blocked", "invalid", "failed", "unauthenticated"]), ""),
+        required("subject", Text(1, 50), "The kind of subject.").like("customer"),
+        optional("subject_id", Id, ""),
+        optional("subject_label", Text(0, 200), "How the caller named it; null once it is deleted.").like("user123"),
+        required("actor", ACTOR, ""),
+        optional("actor_id", Id, "The user who acted."),
+        optional("credential_id", Id, "The session, key or token they used."),
+        optional("reason", Text(0, 500), "Why, in the actor's words.").like("The contract ended"),
+        optional("detail", Text(0, 10_000), "For attempts that were not done: what the actor was told.").like("Customer not found"),
+        optional("deletion_id", Id, "The deletion it began."),
+        required("request_id", Text(1, 64), "").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
+        required("created_at", Time, ""),
+    ],
+);
+
+pub(crate) static DELETION: Shape = Shape::new(
+    "Deletion",
+    "A deletion: who ordered what, how far it is, and the receipt of what was done.",
+    &[
+        required("id", Id, ""),
+        required("organization_id", Id, ""),
+        required("root", Text(1, 50), "The rules it follows.").like("organization"),
+        required("subject_id", Id, ""),
+        optional("subject_label", Text(0, 200), "How the caller named it; null after the seal.").like("user123"),
+        required("state", Word(&["closed", "draining", "sealed"]), "From `closed` on nobody has access; after `sealed` nothing is left."),
+        required("actor", ACTOR, ""),
+        optional("actor_id", Id, "The user who ordered it."),
+        optional("reason", Text(0, 500), "Why, in their words.").like("The contract ended"),
+        required("request_id", Text(1, 64), "").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
+        required("counts", Counts, "Rows erased or redacted so far, by table."),
+        required("effects", Anything, "What became of its effects outside the database."),
+        required("batches", COUNT, "Transactions that the drain took.").like("3"),
+        required("longest_batch_micros", COUNT, "The longest of them, in microseconds.").like("41000"),
+        optional("waiting_for", Text(0, 1_000), "What it waits for, when it cannot go on.").like("2 webhook deliveries"),
+        required("created_at", Time, ""),
+        required("updated_at", Time, ""),
+        optional("sealed_at", Time, ""),
+    ],
+);
+
+pub(crate) static NOTHING: Shape = Shape::new("Empty", "An empty object.", &[]);
+
+pub(crate) static HEALTH: Shape = Shape::new("Health", "How the server is.", &[required("status", Word(&["live", "ready"]), "")]);
+
+pub(crate) static READINESS: Shape = Shape::new(
+    "Readiness",
+    "Whether the server can work.",
+    &[required("status", Word(&["ready"]), ""), required("engine", Word(&["sqlite", "postgresql"]), "")],
+);
+
+pub(crate) static JWK: Shape = Shape::new(
+    "JsonWebKey",
+    "A public key (RFC 7517).",
+    &[
+        required("kty", Text(1, 10), "").like("EC"),
+        required("crv", Text(1, 10), "").like("P-256"),
+        required("alg", Text(1, 10), "").like("ES256"),
+        required("use", Text(1, 10), "").like("sig"),
+        required("kid", Text(1, 64), "").like("2f6d5c4b3a291807"),
+        required("x", Text(1, 64), "").like("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
+        required("y", Text(1, 64), "").like("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
+    ],
+);
+
+pub(crate) static JWKS: Shape =
+    Shape::new("JsonWebKeySet", "The keys that verify this server's access tokens.", &[required("keys", super::Is::Objects(&JWK), "")]);
+
+static FIELD_ERROR: Shape = Shape::new(
+    "FieldError",
+    "One field that is not acceptable.",
+    &[
+        required("field", Text(0, 500), "").like("name"),
+        required("code", Text(1, 50), "Stable and machine-readable.").like("too_short"),
+        required("message", Text(1, 500), "For people.").like("must have 3 or more characters"),
+    ],
+);
+
+static BLOCKER: Shape = Shape::new(
+    "Blocker",
+    "One reason why a deletion cannot happen now.",
+    &[
+        required("code", Text(1, 50), "Stable and machine-readable.").like("active_subscription"),
+        required("kind", Text(1, 50), "The kind of what blocks.").like("subscription"),
+        required("id", Id, ""),
+        required("detail", Text(1, 500), "For people.").like("The subscription is active."),
+        required("remedy", Text(1, 500), "What to do about it.").like("Cancel the subscription."),
+    ],
+);
+
+/// The members that only some errors have.
+pub(crate) static PROBLEM_EXTRAS: [(&str, super::Is); 3] =
+    [("errors", super::Is::Objects(&FIELD_ERROR)), ("blockers", super::Is::Objects(&BLOCKER)), ("retry_after_seconds", Number(0, 86_400))];
+
+/// What every error has (RFC 9457), on every surface.
+pub(crate) static PROBLEM: Shape = Shape::new(
+    "Problem",
+    "An error (RFC 9457).",
+    &[
+        required("type", super::Is::Url, "A page about errors of this kind.").like("http://localhost:3001/docs/errors/not_found"),
+        required("title", Text(1, 100), "").like("Not Found"),
+        required("status", Number(400, 599), "").like("404"),
+        required("detail", Text(0, 100_000), "What was wrong, for people.").like("The requested resource was not found."),
+        required("error_code", Text(1, 50), "Stable and machine-readable.").like("not_found"),
+        required("retryable", Flag, "Whether the same request may succeed later."),
+        required("timestamp", Time, "").like("2026-03-31T12:00:00+00:00"),
+        required("request_id", Text(1, 64), "For the server's operators.").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
+    ],
+)
+.verbatim();
+
+pub(crate) static STATUS: Shape =
+    Shape::new("Status", "The status of an entry.", &[required("id", Id, ""), required("status", Text(1, 50), "").like("cancelled")]);

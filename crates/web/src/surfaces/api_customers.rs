@@ -1,0 +1,103 @@
+//! The organizations API's customers and what they own: the part of its page that would make it too long.
+
+use plane::dependants::Kind;
+use plane::policy::Action;
+
+use crate::body::Form;
+use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::Operation;
+use crate::door::{Door, Segments};
+use crate::handlers::{customers, dependants};
+use crate::shapes::{Shape, bodies, records};
+
+pub(super) fn operations() -> Vec<Operation> {
+    const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "body.id")];
+    let mut operations = vec![
+        Operation::get("/organizations/{organizationId}/customers", "listCustomers", customers::list)
+            .says("List the customers")
+            .may(Action::ReadCustomers)
+            .answers(200, "Customers, newest first; a reseller's own.", Page(&records::CUSTOMER)),
+        Operation::post("/organizations/{organizationId}/customers", "createCustomer", customers::create)
+            .says("Make a customer")
+            .may(Action::WriteCustomers)
+            .takes(&bodies::NEW_CUSTOMER)
+            .answers(201, "The customer.", One(&records::CUSTOMER))
+            .refuses(409, "The id is taken, or the organization is archived.")
+            .leads("readCustomer", BOTH)
+            .leads("CustomersController_remove", BOTH)
+            .leads("createDevice", BOTH),
+        Operation::get("/organizations/{organizationId}/customers/{customerId}", "readCustomer", customers::read)
+            .says("Read a customer")
+            .may(Action::ReadCustomers)
+            .answers(200, "The customer.", One(&records::CUSTOMER)),
+        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete)
+            .says("Delete a customer")
+            .explains("Permanently deletes the customer and all it owns. **This cannot be undone.**")
+            .may(Action::DeleteCustomer)
+            .answers(204, "The customer is gone.", Nothing)
+            .refuses(403, "User is not a member of this organization.")
+            .refuses(404, "Customer not found.")
+            .refuses(409, "A subscription is active or a transaction pending: `blockers` names each with its remedy."),
+    ];
+    operations.extend(KINDS.iter().flat_map(owned));
+    operations
+}
+
+/// One kind of what customers own, and how its operations are called.
+struct Owned {
+    kind: &'static str,
+    many: &'static str,
+    one: &'static str,
+    ids: [&'static str; 3],
+    says: [&'static str; 2],
+    new: &'static Shape,
+    record: &'static Shape,
+}
+
+macro_rules! owned {
+    ($kind:literal, $ids:expr, $says:expr, $new:ident, $record:ident) => {
+        Owned {
+            kind: $kind,
+            many: concat!("/organizations/{organizationId}/customers/{customerId}/", $kind),
+            one: concat!("/organizations/{organizationId}/customers/{customerId}/", $kind, "/{id}"),
+            ids: $ids,
+            says: $says,
+            new: &bodies::$new,
+            record: &records::$record,
+        }
+    };
+}
+
+#[rustfmt::skip]
+static KINDS: [Owned; 5] = [
+    owned!("subscriptions", ["listSubscriptions", "createSubscription", "updateSubscription"], ["List a customer's subscriptions", "Give a customer a subscription"], NEW_SUBSCRIPTION, SUBSCRIPTION),
+    owned!("transactions", ["listTransactions", "createTransaction", "updateTransaction"], ["List a customer's transactions", "Add a transaction of a customer"], NEW_TRANSACTION, TRANSACTION),
+    owned!("devices", ["listDevices", "createDevice", "updateDevice"], ["List a customer's devices", "Add a device of a customer"], NEW_DEVICE, DEVICE),
+    owned!("sessions", ["listCustomerSessions", "createCustomerSession", "updateCustomerSession"], ["List a customer's sessions", "Add a session of a customer"], NEW_CUSTOMER_SESSION, CUSTOMER_SESSION),
+    owned!("activity", ["listActivity", "createActivityEntry", "updateActivityEntry"], ["List what a customer did", "Add something a customer did"], NEW_ACTIVITY, ACTIVITY),
+];
+
+fn owned(owned: &'static Owned) -> Vec<Operation> {
+    let Some(kind) = Kind::at(owned.kind) else { return Vec::new() };
+    let list = move |door: Door, Segments(at): Segments<(String, String)>| dependants::list(kind, door, at);
+    let set_status =
+        move |door: Door, segments: Segments<(String, String, String)>, form: Form| dependants::set_status(kind, door, segments, form);
+    let create = move |door: Door, Segments(at): Segments<(String, String)>, form: Form| dependants::create(kind, door, at, form);
+    vec![
+        Operation::get(owned.many, owned.ids[0], list).says(owned.says[0]).may(Action::ReadCustomers).answers(
+            200,
+            "Entries, newest first.",
+            Page(owned.record),
+        ),
+        Operation::post(owned.many, owned.ids[1], create).says(owned.says[1]).may(Action::WriteCustomers).takes(owned.new).answers(
+            201,
+            "The entry.",
+            One(owned.record),
+        ),
+        Operation::patch(owned.one, owned.ids[2], set_status)
+            .says("Change the status of an entry")
+            .may(Action::WriteCustomers)
+            .takes(&bodies::STATUS)
+            .answers(200, "The entry's status.", One(&records::STATUS)),
+    ]
+}
