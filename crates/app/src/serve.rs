@@ -1,4 +1,4 @@
-//! `freehold serve`: opens the plane, listens, drains, and stops without dropping what is under way.
+//! `freehold serve`: opens the plane, listens, drains, tells webhooks, and stops without dropping what is under way.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -14,12 +14,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use plane::deletion::drain;
+use plane::destinations::{Destinations, Network, parse_network};
 use plane::{Clock, Config, Plane};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_service::Service;
 use tracing_subscriber::EnvFilter;
-use web::RateLimits;
+use web::{Courier, RateLimits};
 
 use crate::{DatabaseArgs, LogFormat, Outcome, demo, say};
 
@@ -58,6 +59,9 @@ pub(crate) struct ServeArgs {
     /// Milliseconds that a drain may be silent before another worker takes its deletion over (100 to 600000).
     #[arg(long, env = "FREEHOLD_DRAIN_LEASE_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     drain_lease_ms: u32,
+    /// A network besides the public internet that webhooks may lead to, over http too, such as 10.1.0.0/16; several between commas.
+    #[arg(long, env = "FREEHOLD_WEBHOOK_ALLOW", value_delimiter = ',', value_parser = parse_network)]
+    webhook_allow: Vec<Network>,
     /// How to write the log, on standard error. Its level is set with RUST_LOG.
     #[arg(long, env = "FREEHOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -74,6 +78,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.database.connections = usize::from(args.connections);
     config.database.group = usize::from(args.commit_group);
     config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
+    config.destinations = Destinations::new(args.webhook_allow.clone());
     config.public_url = public_url.trim_end_matches('/').to_owned();
     if args.demo {
         // Long enough for somebody to come back to the printed lines after lunch.
@@ -84,6 +89,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
 
     let (stop, stopped) = watch::channel(false);
     let drain = tokio::spawn(drain::run(plane.clone(), stopped.clone()));
+    let courier = tokio::spawn(Courier::new(&plane)?.run(stopped.clone()));
     let limits = RateLimits { per_minute: args.rate_limit_per_minute, per_day: args.rate_limit_per_day };
     let router = web::router(plane.clone(), limits);
     tracing::info!(%address, engine = plane.engine_name(), "listening");
@@ -92,8 +98,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
 
     accept(listener, router, signal()?).await;
     let _ = stop.send(true);
-    if tokio::time::timeout(FAREWELL, drain).await.is_err() {
-        tracing::warn!("the drain did not stop in time; it goes on at the next start");
+    if tokio::time::timeout(FAREWELL, async { tokio::join!(drain, courier) }).await.is_err() {
+        tracing::warn!("the drain or the courier did not stop in time; they go on at the next start");
     }
     tracing::info!("stopped");
     Ok(())

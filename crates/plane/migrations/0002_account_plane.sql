@@ -57,13 +57,14 @@ CREATE TABLE webhook_deliveries (
     attempts bigint NOT NULL,
     response_status bigint,
     error text,
+    -- For a delivery under way: when whoever carries it is taken for dead.
     next_attempt_at timestamptz NOT NULL,
     created_at timestamptz NOT NULL,
     finished_at timestamptz,
     PRIMARY KEY (organization_id, webhook_id, id),
     FOREIGN KEY (organization_id, webhook_id) REFERENCES webhooks (organization_id, id) ON DELETE CASCADE
 );
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (state, next_attempt_at, id);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (state, organization_id, next_attempt_at, webhook_id, id);
 CREATE INDEX webhook_deliveries_of_subject ON webhook_deliveries (organization_id, subject_id, webhook_id, id);
 CREATE INDEX webhook_deliveries_of_deletion ON webhook_deliveries (organization_id, deletion_id, webhook_id, id);
 

@@ -110,6 +110,9 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
                 // An id that no organization ever had is not a place in which its next owner should find old entries.
                 let organization = if belongs(tx, *known).await? { *known } else { NO_ORGANIZATION };
                 let note = keepable(tx, organization, note).await?;
+                if let Error::Blocked(blockers) = refused {
+                    deletion::blocked(cx, tx, organization, &note, blockers).await?;
+                }
                 insert(cx, tx, organization, &note, refused.outcome(), Some(refused.words())).await
             })
         })

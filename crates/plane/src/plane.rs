@@ -7,6 +7,7 @@ use sql::{Database, Migration, Options};
 use tokio::sync::Notify;
 
 use crate::cx::{Clock, Cx};
+use crate::destinations::Destinations;
 use crate::liveness::Liveness;
 use crate::passwords::Hasher;
 use crate::tokens::TokenKeys;
@@ -33,6 +34,8 @@ pub struct Config {
     pub invitation_life: Duration,
     /// How long a drain may be silent before another worker takes over. Default 5 s.
     pub lease: Duration,
+    /// Which addresses webhooks may lead to. Default: the public internet.
+    pub destinations: Destinations,
     /// Credentials held in memory at the most; more are looked up in the database. Default 100,000.
     pub cached_credentials: usize,
 }
@@ -47,6 +50,7 @@ impl Config {
             session_life: Duration::from_secs(30 * 86_400),
             invitation_life: Duration::from_secs(7 * 86_400),
             lease: Duration::from_secs(5),
+            destinations: Destinations::default(),
             cached_credentials: 100_000,
         }
     }
@@ -60,6 +64,8 @@ pub struct Plane {
     pub(crate) hasher: Hasher,
     /// Rung when a deletion was closed and waits for its drain.
     pub(crate) drain_bell: Notify,
+    /// Rung when there is something to deliver to webhooks.
+    pub(crate) courier_bell: Notify,
     /// What time it is here.
     pub clock: Clock,
     /// Its settings.
@@ -82,6 +88,7 @@ impl Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
+            courier_bell: Notify::new(),
             db,
             keys,
             clock,
@@ -102,6 +109,11 @@ impl Plane {
                 })
             })
             .await
+    }
+
+    /// Waits until somebody puts something into the queues of webhooks.
+    pub async fn courier_bell(&self) {
+        self.courier_bell.notified().await;
     }
 
     /// The live schema: what tests and checks hold themselves against.

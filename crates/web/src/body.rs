@@ -161,6 +161,15 @@ impl Form {
         texts
     }
 
+    /// True or false, that may be missing.
+    pub fn optional_flag(&mut self, name: &'static str) -> Option<bool> {
+        let flag = self.take(name)?.as_bool();
+        if flag.is_none() {
+            self.refuse(name, "invalid_type", "must be true or false");
+        }
+        flag
+    }
+
     /// A time that may be missing.
     pub fn optional_time(&mut self, name: &'static str) -> Option<Timestamp> {
         let time = parse_time(&self.optional_text(name)?);

@@ -4,6 +4,7 @@
 
 mod body;
 mod catalogue;
+mod courier;
 mod dialect;
 mod docs;
 mod door;
@@ -11,6 +12,7 @@ mod error_pages;
 mod handlers;
 mod limits;
 mod openapi;
+mod outbound;
 mod problem;
 mod shapes;
 mod surfaces;
@@ -22,6 +24,7 @@ use axum::Router;
 use axum::middleware;
 use plane::Plane;
 
+pub use courier::Courier;
 pub use limits::RateLimits;
 
 /// What all requests share.

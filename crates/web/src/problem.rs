@@ -7,6 +7,7 @@ use plane::{Cx, Error, FieldError};
 use serde_json::{Value as Json, json};
 
 use crate::dialect::Dialect;
+use crate::views;
 
 /// An operation's error on its way to `door.rs`, which knows the dialect and turns it into a response.
 #[derive(Debug, Clone)]
@@ -121,25 +122,9 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Error::NotFound("Organization") => told(StatusCode::NOT_FOUND, "Organization not found"),
         Error::NotFound(noun) => told(StatusCode::NOT_FOUND, &format!("{noun} not found.")),
         Error::Conflict(words) => told(StatusCode::CONFLICT, words),
-        Error::Blocked(blockers) => Told {
-            status: StatusCode::CONFLICT,
-            detail: error.to_string(),
-            more: vec![(
-                "blockers",
-                blockers
-                    .iter()
-                    .map(|blocker| {
-                        dialect.object(vec![
-                            ("code", blocker.code.into()),
-                            ("kind", blocker.kind.into()),
-                            ("id", dialect.id(blocker.id)),
-                            ("detail", blocker.detail.as_str().into()),
-                            ("remedy", blocker.remedy.into()),
-                        ])
-                    })
-                    .collect(),
-            )],
-        },
+        Error::Blocked(blockers) => {
+            Told { status: StatusCode::CONFLICT, detail: error.to_string(), more: vec![("blockers", views::blockers(dialect, blockers))] }
+        }
         Error::Overloaded(words) => told(StatusCode::SERVICE_UNAVAILABLE, words),
         Error::Storage(storage) => {
             tracing::error!(request_id = %cx.request_id, error = %storage, "the database failed");

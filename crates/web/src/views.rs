@@ -8,7 +8,8 @@ use plane::api_keys::ApiKey;
 use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
-use plane::deletion::Deletion;
+use plane::deletion::{Blocker, Deletion, Preview};
+use plane::deliveries::Delivery;
 use plane::dependants::Dependant;
 use plane::invitations::Invitation;
 use plane::members::Member;
@@ -16,6 +17,7 @@ use plane::organizations::Organization;
 use plane::page::Page;
 use plane::sessions::SignedIn;
 use plane::users::User;
+use plane::webhooks::Webhook;
 use serde_json::{Value as Json, json};
 
 use crate::dialect::{Dialect, Fields, time};
@@ -173,6 +175,43 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
     ]
 }
 
+pub(crate) fn webhook(dialect: &Dialect, webhook: Webhook) -> Json {
+    dialect.object(webhook_fields(dialect, webhook))
+}
+
+pub(crate) fn new_webhook(dialect: &Dialect, created: Webhook, secret: String) -> Json {
+    let mut fields = webhook_fields(dialect, created);
+    fields.push(("secret", secret.into()));
+    dialect.object(fields)
+}
+
+fn webhook_fields(dialect: &Dialect, webhook: Webhook) -> Fields {
+    vec![
+        ("id", dialect.id(webhook.id)),
+        ("url", webhook.url.into()),
+        ("description", webhook.description.into()),
+        ("events", webhook.events.iter().map(|event| Json::from(event.name())).collect()),
+        ("is_active", webhook.is_active.into()),
+        ("created_at", time(webhook.created_at)),
+        ("updated_at", time(webhook.updated_at)),
+    ]
+}
+
+pub(crate) fn delivery(dialect: &Dialect, delivery: Delivery) -> Json {
+    dialect.object(vec![
+        ("id", dialect.id(delivery.id)),
+        ("event", delivery.event.into()),
+        ("payload", delivery.payload.and_then(|payload| serde_json::from_str(&payload).ok()).unwrap_or(Json::Null)),
+        ("state", delivery.state.into()),
+        ("attempts", delivery.attempts.into()),
+        ("response_status", delivery.response_status.into()),
+        ("error", delivery.error.into()),
+        ("next_attempt_at", delivery.next_attempt_at.map_or(Json::Null, time)),
+        ("created_at", time(delivery.created_at)),
+        ("finished_at", delivery.finished_at.map_or(Json::Null, time)),
+    ])
+}
+
 pub(crate) fn audit_entry(dialect: &Dialect, entry: Entry) -> Json {
     let id = |id: Option<uuid::Uuid>| id.map_or(Json::Null, |id| dialect.id(id));
     dialect.object(vec![
@@ -214,6 +253,43 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion) -> Json {
         ("updated_at", time(deletion.updated_at)),
         ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),
     ])
+}
+
+/// What a deletion would do.
+pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview) -> Json {
+    let tables: Vec<Json> = preview
+        .tables
+        .iter()
+        .map(|table| {
+            dialect.object(vec![
+                ("table", table.table.into()),
+                ("fate", table.fate.into()),
+                ("rows", table.rows.into()),
+                ("why", table.why.into()),
+            ])
+        })
+        .collect();
+    dialect.object(vec![
+        ("root", preview.root.name().into()),
+        ("subject_id", dialect.id(preview.subject)),
+        ("credentials", preview.credentials().into()),
+        ("tables", tables.into()),
+        ("blockers", blockers(dialect, &preview.blockers)),
+    ])
+}
+
+/// What stands in a deletion's way.
+pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker]) -> Json {
+    let view = |blocker: &Blocker| {
+        dialect.object(vec![
+            ("code", blocker.code.into()),
+            ("kind", blocker.kind.into()),
+            ("id", dialect.id(blocker.id)),
+            ("detail", blocker.detail.as_str().into()),
+            ("remedy", blocker.remedy.into()),
+        ])
+    };
+    blockers.iter().map(view).collect()
 }
 
 pub(crate) fn user(dialect: &Dialect, user: User) -> Json {

@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod deletions;
 mod demo;
+mod door;
 mod identity;
 mod nouns;
 mod seeds;

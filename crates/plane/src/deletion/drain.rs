@@ -11,9 +11,11 @@ use sql::{Tx, params, sql};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::effects;
 use super::rules::Root;
 use super::statements::{Cursor, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
 use crate::cx::{Actor, Cx};
+use crate::sessions::after;
 use crate::{Error, Plane, Result};
 
 /// What a batch should take: well under the 250 ms that no transaction of the drain may exceed.
@@ -24,6 +26,8 @@ const LEAST_SIZE: i64 = 50;
 const MOST_SIZE: i64 = 5_000;
 /// How long one deletion is worked on before the one that waited longest has its turn.
 const TURN: Duration = Duration::from_millis(500);
+/// How long a deletion that waits for webhooks is left alone, unless the last of them wakes it.
+const NAP: Duration = Duration::from_millis(500);
 /// How often closed deletions are looked for when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -32,6 +36,7 @@ const ROUND: Duration = Duration::from_secs(1);
 pub struct Held {
     organization: Uuid,
     id: Uuid,
+    root: Root,
     subject: Uuid,
     plan: &'static Plan,
     fence: i64,
@@ -44,6 +49,8 @@ pub enum Outcome {
     More,
     /// The next batch is of another table, whose rows may cost more than this one's.
     NextTable,
+    /// So many deliveries to webhooks must come to an end before it can go on.
+    Waiting(i64),
     /// It was the last: nothing is left.
     Sealed,
     /// Somebody else holds the deletion now.
@@ -91,10 +98,14 @@ pub async fn work_a_turn(plane: &Arc<Plane>, size: &mut i64) -> Result<bool> {
             Ok(Outcome::More) if last_batch < TARGET / 2 => *size = (*size * 2).min(MOST_SIZE),
             Ok(Outcome::More) => {}
             Ok(Outcome::Sealed) => return release(&cx, &held, micros(last_batch), None).await.map(|()| true),
+            Ok(Outcome::Waiting(deliveries)) => {
+                let nap = Pause { lasts: NAP, waiting_for: format!("{deliveries} webhook deliveries") };
+                return release(&cx, &held, micros(last_batch), Some(nap)).await.map(|()| true);
+            }
             Ok(Outcome::Fenced) => return Ok(true),
             Err(error) => {
                 // The database's own words may hold data of others: they go to the log.
-                release(&cx, &held, 0, Some(error.words())).await?;
+                release(&cx, &held, 0, Some(Pause { lasts: Duration::ZERO, waiting_for: error.words() })).await?;
                 return Err(error);
             }
         }
@@ -136,7 +147,7 @@ async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
         return Ok(None);
     }
     let root = Root::parse(&root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {root}")))?;
-    Ok(Some(Held { organization, id, subject, plan: Plan::of(root), fence: fence + 1 }))
+    Ok(Some(Held { organization, id, root, subject, plan: Plan::of(root), fence: fence + 1 }))
 }
 
 /// Does one batch of up to `size` rows in one transaction, and renews the lease. The worker says how long its last batch took.
@@ -160,6 +171,12 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     let Some(mut row) = tx.query_opt(renew, bound).await? else { return Ok(Outcome::Fenced) };
     let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
     let step = usize::try_from(stage).ok().and_then(|stage| held.plan.steps.get(stage));
+    if step.is_none_or(|step| held.root.waits_before() == Some(step.table)) && cursor.is_none() {
+        match effects::pending(tx, held.root, held.organization, held.id).await? {
+            0 => effects::record(tx, held.organization, held.id).await?,
+            deliveries => return Ok(Outcome::Waiting(deliveries)),
+        }
+    }
     let Some(step) = step else { return close_in(cx, tx, held).await };
     let cursor = cursor.map_or_else(|| Ok(step.start()), cursor_from_json)?;
     let (touched, next) = step.advance(tx, held.organization, held.subject, &cursor, size).await?;
@@ -183,6 +200,7 @@ async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
          WHERE organization_id = $1 AND id = $2"
     );
     tx.execute(seal, params![held.organization, held.id, cx.now]).await?;
+    effects::complete(cx, tx, held.organization, held.id, held.root, held.subject).await?;
     tracing::info!(deletion = %held.id, subject = %held.subject, "sealed");
     Ok(Outcome::Sealed)
 }
@@ -202,16 +220,26 @@ fn add(counts: Json, table: &str, rows: i64) -> Json {
     Json::Object(counts)
 }
 
+/// Why a deletion cannot go on now, and how long nobody needs to look at it.
+#[derive(Debug)]
+struct Pause {
+    lasts: Duration,
+    waiting_for: String,
+}
+
 /// Lets go of a deletion, unless somebody else holds it by now.
-async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, waiting_for: Option<String>) -> Result<()> {
-    cx.write((held.clone(), last_batch, waiting_for), |_, tx, (held, last_batch, waiting_for)| {
+async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, pause: Option<Pause>) -> Result<()> {
+    cx.write((held.clone(), last_batch, pause), |cx, tx, (held, last_batch, pause)| {
         Box::pin(async move {
             let statement = sql!(
-                "UPDATE deletions SET lease_until = NULL, waiting_for = $4,
+                "UPDATE deletions SET lease_until = $6, waiting_for = $4,
                         longest_batch_us = CASE WHEN longest_batch_us < $5 THEN $5 ELSE longest_batch_us END
                  WHERE organization_id = $1 AND id = $2 AND fence = $3"
             );
-            tx.execute(statement, params![held.organization, held.id, held.fence, waiting_for.as_deref(), *last_batch]).await?;
+            let waiting_for = pause.as_ref().map(|pause| pause.waiting_for.as_str());
+            // The context is as old as the turn.
+            let until = pause.as_ref().filter(|pause| !pause.lasts.is_zero()).map(|pause| after(cx.plane.clock.now(), pause.lasts));
+            tx.execute(statement, params![held.organization, held.id, held.fence, waiting_for, *last_batch, until]).await?;
             Ok(())
         })
     })

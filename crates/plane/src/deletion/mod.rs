@@ -1,12 +1,15 @@
 //! Deletion: close, drain, seal. A deletion is a noun with a row of its own.
 //!
 //! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
-//! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. What is done to which table
-//! stands in `rules.rs`; the drain and the seal in `drain.rs`.
+//! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the seal
+//! waits until they were. What is done to which table
+//! stands in `rules.rs`; the drain and the seal in `drain.rs`; whom it tells in `effects.rs`.
 
 mod document;
 pub mod drain;
+mod effects;
 mod guards;
+mod preview;
 mod records;
 pub mod rules;
 mod statements;
@@ -15,15 +18,17 @@ use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 pub use document::document;
+pub(crate) use effects::blocked;
 pub use guards::Blocker;
 pub(crate) use guards::last_owner;
+pub use preview::{Preview, Subject, TablePreview, preview};
 pub use records::{Deletion, get, list};
 pub use rules::Root;
 pub use statements::all as all_statements;
 
 use crate::audit::{self, Note, actor_columns};
 use crate::fields::Check;
-use crate::{Cx, Error, Result};
+use crate::{Cx, Error, Result, events};
 use statements::Plan;
 
 /// Rows up to which a deletion is done at once, in the transaction that orders it.
@@ -66,15 +71,29 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
     let plan = Plan::of(order.root);
     let counted = plan.count(tx, organization, order.subject, SMALL + 1).await?;
     let is_small = counted.iter().map(|(_, rows)| rows).sum::<i64>() <= SMALL;
-    let (counts, is_sealed) = match is_small {
+    let is_heard = events::has_listeners(tx, organization).await?;
+    let facts = match is_heard {
+        true => effects::facts(tx, order.root, organization, order.subject, order.label.as_deref()).await?,
+        false => serde_json::Value::Null,
+    };
+    // The webhooks of an organization must outlive it until they were told.
+    let (counts, is_done) = match is_small && !(is_heard && order.root.waits_before().is_some()) {
         true => drain::finish(tx, plan, organization, order.subject, &counted).await?,
         false => (serde_json::json!({}), false),
     };
-    if !is_sealed || !plan.erases_root() {
+    if !is_done || !plan.erases_root() {
         plan.close(cx, tx, organization, order.subject).await?;
     }
-    // What is sealed at once never gets the label that the seal would have to remove.
-    let label = order.label.filter(|_| !(is_sealed && plan.erases_root()));
+    let awaited = match is_heard {
+        true => effects::start(cx, tx, organization, id, (order.root, order.subject), facts).await?,
+        false => 0,
+    };
+    let is_sealed = is_done && awaited == 0;
+    if is_sealed && is_heard {
+        effects::complete(cx, tx, organization, id, order.root, order.subject).await?;
+    }
+    // What is erased at once never gets the label that the seal would have to remove.
+    let label = order.label.filter(|_| !(is_done && plan.erases_root()));
     let note = Note {
         action: order.action,
         subject: order.root.noun(),

@@ -37,7 +37,7 @@ pub struct Deletion {
     pub request_id: String,
     /// Rows erased or redacted so far, by table.
     pub counts: Json,
-    /// What became of its effects outside the database.
+    /// What was done outside of the database, such as `{"webhooks":{"delivered":2,"failed":0}}`; empty if nothing was to be done.
     pub effects: Json,
     /// Transactions that the drain took.
     pub batches: i64,
@@ -57,9 +57,10 @@ pub struct Deletion {
 /// stranger to the deletions of every other.
 ///
 /// # Errors
-/// [`Error::NotFound`] for everybody else.
+/// [`Error::NotFound`] for everybody else; [`Error::Forbidden`] for a credential without the scope.
 pub async fn get(cx: &Cx, id: Uuid) -> Result<Deletion> {
     let principal = cx.principal()?.clone();
+    principal.needs(Action::ReadDeletions.scope())?;
     let deletion = cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await?.ok_or(Error::NotFound("Deletion"))?;
     let is_good_here = principal.organization.is_none_or(|own| own == deletion.organization);
     if principal.is_operator || (is_good_here && deletion.actor_id == Some(principal.user)) {
@@ -86,8 +87,8 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
             let total =
                 tx.query_one(sql!("SELECT count(*) FROM deletions WHERE organization_id = $1"), params![*organization]).await?.next()?;
             let statement = sql!(
-                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects, batches,
-                        longest_batch_us, waiting_for, created_at, updated_at, sealed_at
+                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
+                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at
                  FROM deletions WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let rows = tx.query(statement, params![*organization, request.size, request.offset()]).await?;
@@ -99,8 +100,8 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 
 pub(super) async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Deletion>> {
     let statement = sql!(
-        "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects, batches,
-                longest_batch_us, waiting_for, created_at, updated_at, sealed_at
+        "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
+                batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at
          FROM deletions WHERE id = $1"
     );
     tx.query_opt(statement, params![id]).await?.map(read).transpose()

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use sql::Schema;
 
+use crate::events::Event;
 use crate::{Error, Result};
 use Fate::{Erase, Keep, Redact};
 use Holds::{Link, Personal, Plain, Secret};
@@ -338,6 +339,25 @@ impl Root {
             // Nothing hangs on a key or token: it always goes at once.
             Root::ApiKey | Root::OauthToken => None,
         }
+    }
+
+    /// The event that tells the organization's webhooks of it, beside `deletion.started`.
+    pub(super) fn event(self) -> Option<Event> {
+        match self {
+            Root::Organization => Some(Event::OrganizationDeleted),
+            Root::Member => Some(Event::MemberRemoved),
+            Root::Customer | Root::RetiredCustomer => Some(Event::CustomerDeleted),
+            Root::ApiKey => Some(Event::ApiKeyRevoked),
+            Root::Invitation => Some(Event::InviteCancelled),
+            Root::OauthApp => Some(Event::OauthAppRevoked),
+            Root::Webhook | Root::OauthToken => None,
+        }
+    }
+
+    /// The table that is not touched before the deletion's webhooks were told, because it holds what is to be told. The seal of every
+    /// deletion waits for that anyway.
+    pub(super) fn waits_before(self) -> Option<&'static str> {
+        (self == Root::Organization).then_some("webhook_deliveries")
     }
 
     /// What stands in the way of the deletion, for `docs/deletion.md`.

@@ -10,6 +10,7 @@ pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod organizations;
 pub(crate) mod users;
+pub(crate) mod webhooks;
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};

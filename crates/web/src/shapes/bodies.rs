@@ -1,6 +1,6 @@
 //! What comes in: the bodies of requests.
 
-use super::Is::{Email, Id, Map, Number, Pattern, Role, Scopes, Text, Time, Word};
+use super::Is::{Email, Events, Flag, Id, Map, Number, Pattern, Role, Scopes, Text, Time, Url, Word};
 use super::{Shape, optional, required};
 
 pub(crate) const METADATA: super::Is = Map(50, 40, 500);
@@ -80,6 +80,31 @@ pub(crate) static NEW_API_KEY: Shape = Shape::new(
         optional("description", Text(0, 200), "").like("Nightly import"),
         optional("scopes", Scopes, "Reading its maker, organization, members and customers if missing."),
         optional("expires_at", Time, "In the future.").like("2030-01-31T12:00:00Z"),
+    ],
+);
+
+const WHERE_TO: &str = "Where deliveries go: https, on the public internet; no user, password or fragment. Networks of one's own, over http \
+                        too, are for the server's operator to allow. Kept in its normal form.";
+
+pub(crate) static NEW_WEBHOOK: Shape = Shape::new(
+    "NewWebhook",
+    "A new webhook.",
+    &[
+        required("url", Url, WHERE_TO).like("https://example.com/hook"),
+        required("events", Events, "What it is told: one or more."),
+        optional("description", Text(0, 200), "").like("Keeps our CRM up to date"),
+        optional("is_active", Flag, "Whether it is told anything; true if missing."),
+    ],
+);
+
+pub(crate) static WEBHOOK_CHANGE: Shape = Shape::new(
+    "WebhookChange",
+    "What shall change of a webhook; what is missing stays.",
+    &[
+        optional("url", Url, WHERE_TO).like("https://example.com/hook"),
+        optional("events", Events, "What it is told: one or more."),
+        optional("description", Text(0, 200), "Empty takes it away.").like("Keeps our CRM up to date"),
+        optional("is_active", Flag, "Whether it is told anything."),
     ],
 );
 

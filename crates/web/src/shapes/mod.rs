@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::catalogue::Parameter;
 use crate::dialect::Dialect;
+use plane::events::Event;
 use plane::policy::{Role, SCOPES};
 use uuid::Uuid;
 
@@ -68,6 +69,8 @@ pub(crate) enum Is {
     Texts(usize),
     /// A list of scopes.
     Scopes,
+    /// A list of names of events.
+    Events,
     /// An object of texts: so many keys, of such length, values of such length.
     Map(usize, usize, usize),
     /// An object of numbers.
@@ -221,7 +224,7 @@ impl Field {
             return self.is.sample(dialect);
         }
         match self.is {
-            Is::Number(..) | Is::Map(..) | Is::Counts | Is::Texts(_) | Is::Scopes | Is::Anything => {
+            Is::Number(..) | Is::Map(..) | Is::Counts | Is::Texts(_) | Is::Scopes | Is::Events | Is::Anything => {
                 serde_json::from_str(self.example).unwrap_or_else(|_| Json::from(self.example))
             }
             _ => Json::from(self.example),
@@ -262,6 +265,7 @@ impl Is {
             Is::Flag => json!({"type": "boolean"}),
             Is::Texts(most) => json!({"type": "array", "items": {"type": "string"}, "maxItems": most}),
             Is::Scopes => json!({"type": "array", "items": {"type": "string", "enum": SCOPES}}),
+            Is::Events => json!({"type": "array", "items": {"type": "string", "enum": event_names()}}),
             Is::Map(keys, key, value) => {
                 json!({"type": "object", "maxProperties": keys, "propertyNames": {"minLength": 1, "maxLength": key},
                 "additionalProperties": {"type": "string", "maxLength": value}})
@@ -287,6 +291,7 @@ impl Is {
             Is::Flag => Json::from(true),
             Is::Texts(_) => json!(["text"]),
             Is::Scopes => json!(["read:organization", "read:customers"]),
+            Is::Events => json!(["customer.created", "customer.deleted"]),
             Is::Map(..) => json!({"key": "value"}),
             Is::Counts => json!({"customers": 1}),
             Is::Anything => json!({}),
@@ -302,7 +307,7 @@ impl Is {
             Is::Role => value.as_str().is_some_and(|word| Role::ALL.iter().any(|role| dialect.role(*role) == word)),
             Is::Number(..) => value.is_i64() || value.is_u64(),
             Is::Flag => value.is_boolean(),
-            Is::Texts(_) | Is::Scopes => value.as_array().is_some_and(|list| list.iter().all(Json::is_string)),
+            Is::Texts(_) | Is::Scopes | Is::Events => value.as_array().is_some_and(|list| list.iter().all(Json::is_string)),
             Is::Map(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
             Is::Counts => value.as_object().is_some_and(|map| map.values().all(Json::is_number)),
             Is::Anything => value.is_object(),
@@ -312,6 +317,10 @@ impl Is {
             }
         }
     }
+}
+
+fn event_names() -> Vec<&'static str> {
+    Event::ALL.iter().map(|event| event.name()).collect()
 }
 
 /// A reference to a component.

@@ -1,6 +1,6 @@
 //! What goes out: the records in answers.
 
-use super::Is::{Anything, Counts, Flag, Id, Number, Role, Scopes, Text, Time, Word};
+use super::Is::{Anything, Counts, Events, Flag, Id, Number, Role, Scopes, Text, Time, Url, Word};
 use super::bodies::{ADDRESS, METADATA};
 use super::{Shape, optional, required};
 
@@ -231,6 +231,48 @@ pub(crate) static NEW_API_KEY: Shape = Shape::new(
 )
 .upon(&API_KEY);
 
+pub(crate) static WEBHOOK: Shape = Shape::new(
+    "Webhook",
+    "A webhook without its secret.",
+    &[
+        required("id", Id, ""),
+        required("url", Url, "Where deliveries go.").like("https://example.com/hook"),
+        optional("description", Text(0, 200), "").like("Keeps our CRM up to date"),
+        required("events", Events, "What it is told."),
+        required("is_active", Flag, "Whether it is told anything."),
+        required("created_at", Time, ""),
+        required("updated_at", Time, ""),
+    ],
+);
+
+pub(crate) static NEW_WEBHOOK: Shape = Shape::new(
+    "CreatedWebhook",
+    "A webhook with its secret.",
+    &[required("secret", Text(1, 100), "Signs every delivery (Standard Webhooks). Shown once.")
+        .like("whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=")],
+)
+.upon(&WEBHOOK);
+
+pub(crate) static DELIVERY: Shape = Shape::new(
+    "Delivery",
+    "What a webhook was told, or is still to be told.",
+    &[
+        required("id", Id, "The event's id: the header `webhook-id`, the same for every webhook and every attempt."),
+        required("event", Text(1, 50), "").like("customer.deleted"),
+        optional("payload", Anything, "What is sent; null once the deletion it speaks of is sealed."),
+        required("state", Word(&["pending", "delivered", "failed"]), ""),
+        required("attempts", COUNT, "Attempts that came to an end; there are four at the most.").like("1"),
+        optional("response_status", Number(100, 999), "The status of the last answer.").like("204"),
+        optional("error", Text(1, 200), "Why the last attempt failed.").like("no answer within 10 seconds"),
+        optional("next_attempt_at", Time, "While it is pending."),
+        required("created_at", Time, "When it happened."),
+        optional("finished_at", Time, ""),
+    ],
+);
+
+pub(crate) static TEST_EVENT: Shape =
+    Shape::new("TestEvent", "A test event on its way.", &[required("id", Id, "The event's id: its delivery is in the history.")]);
+
 pub(crate) static OWN_API_KEY: Shape = Shape::new(
     "OwnApiKey",
     "The key that the request came with.",
@@ -293,7 +335,8 @@ pub(crate) static DELETION: Shape = Shape::new(
         optional("reason", Text(0, 500), "Why, in their words.").like("The contract ended"),
         required("request_id", Text(1, 64), "").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
         required("counts", Counts, "Rows erased or redacted so far, by table."),
-        required("effects", Anything, "What became of its effects outside the database."),
+        required("effects", Anything, "What was done outside of the database; empty if nothing was to be done.")
+            .like("{\"webhooks\":{\"delivered\":2,\"failed\":0}}"),
         required("batches", COUNT, "Transactions that the drain took.").like("3"),
         required("longest_batch_micros", COUNT, "The longest of them, in microseconds.").like("41000"),
         optional("waiting_for", Text(0, 1_000), "What it waits for, when it cannot go on.").like("2 webhook deliveries"),
@@ -337,6 +380,29 @@ static FIELD_ERROR: Shape = Shape::new(
         required("field", Text(0, 500), "").like("name"),
         required("code", Text(1, 50), "Stable and machine-readable.").like("too_short"),
         required("message", Text(1, 500), "For people.").like("must have 3 or more characters"),
+    ],
+);
+
+static TABLE_PLAN: Shape = Shape::new(
+    "TablePlan",
+    "What would happen to the rows of one table.",
+    &[
+        required("table", Text(1, 50), "").like("customers"),
+        required("fate", Word(&["erased", "redacted", "kept"]), ""),
+        required("rows", COUNT, "How many.").like("3"),
+        required("why", Text(1, 500), "").like("belongs to the organization"),
+    ],
+);
+
+pub(crate) static DELETION_PLAN: Shape = Shape::new(
+    "DeletionPlan",
+    "What a deletion would do. Nothing has been changed.",
+    &[
+        required("root", Text(1, 50), "The rules that would be followed.").like("organization"),
+        required("subject_id", Id, ""),
+        required("credentials", COUNT, "Keys, sessions and tokens that would die.").like("2"),
+        required("tables", super::Is::Objects(&TABLE_PLAN), "In the order of the deletion."),
+        required("blockers", super::Is::Objects(&BLOCKER), "Everything that stands in the way now."),
     ],
 );
 

@@ -1,8 +1,12 @@
 //! The organizations API, below `/api`: seeds 000, 002 and 004, and what a client of theirs needs besides.
 
+use std::sync::Arc;
+
+use axum::handler::Handler;
 use plane::policy::Action;
 
-use super::api_customers;
+use super::{api_customers, api_webhooks};
+use crate::Doors;
 use crate::catalogue::Content::{Nothing, One, Page};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
@@ -18,6 +22,7 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("invitations", invitation_operations()))
         .chain(tagged("customers", api_customers::operations()))
         .chain(tagged("api-keys", api_key_operations()))
+        .chain(tagged("webhooks", api_webhooks::operations()))
         .chain(tagged("deletions", deletion_operations()))
         .collect();
     Surface { name: "", about: "The organizations API.", dialect: &API, prefix: "/api", operations }
@@ -176,10 +181,26 @@ fn deletion_operations() -> Vec<Operation> {
             .explains("Of the credential's organization, or the one in the header `X-Organization`.")
             .may(Action::ReadDeletions)
             .answers(200, "Deletions, newest first.", Page(&records::DELETION)),
+        plan("/organizations/{organizationId}/deletion-plan", "planOrganizationDeletion", deletions::plan_of_organization)
+            .may(Action::DeleteOrganization),
+        plan("/organizations/{organizationId}/members/{memberId}/deletion-plan", "planMemberRemoval", deletions::plan_of_member)
+            .may_or_own(Action::RemoveMember, Action::Leave),
+        plan("/organizations/{organizationId}/customers/{customerId}/deletion-plan", "planCustomerDeletion", deletions::plan_of_customer)
+            .may(Action::DeleteCustomer),
+        plan("/organizations/{organizationId}/api-keys/{keyId}/deletion-plan", "planApiKeyRevocation", deletions::plan_of_api_key)
+            .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey),
         Operation::get("/deletions/{id}", "readDeletion", deletions::read)
             .says("Read a deletion")
             .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
             .may(Action::ReadDeletions)
             .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(&records::DELETION)),
     ]
+}
+
+/// What a deletion would do: the same words for every subject.
+fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+    Operation::get(path, id, handler)
+        .says("See what a deletion would do")
+        .explains("Rows by table, their fate and why, the credentials that would die, and everything that stands in the way.")
+        .answers(200, "The plan. Nothing has been changed.", One(&records::DELETION_PLAN))
 }

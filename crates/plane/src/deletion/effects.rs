@@ -1,0 +1,113 @@
+//! What a deletion does outside of the database: the organization's webhooks are told, and it is not sealed before they were.
+//!
+//! An event of a deletion is queued in the transaction that orders it and delivered or given up within a minute; the receipt says how many
+//! of which. The webhooks of an organization that is deleted, and their secrets, live until that is done.
+
+use serde_json::{Map, Value as Json, json};
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::guards::Blocker;
+use super::rules::Root;
+use crate::Result;
+use crate::audit::Note;
+use crate::cx::Cx;
+use crate::events::{Event, Told, emit, tell};
+
+/// What of the subject its event will say, read while it is still there: ids and plain facts.
+pub(super) async fn facts(tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid, label: Option<&str>) -> Result<Json> {
+    let mut facts = json!({"organizationId": organization, "id": subject});
+    match root {
+        Root::Customer | Root::RetiredCustomer => {
+            // The id that callers know.
+            facts["id"] = label.into();
+            facts["permanent"] = (root == Root::Customer).into();
+        }
+        Root::Member => {
+            let statement = sql!("SELECT user_id, role FROM members WHERE organization_id = $1 AND id = $2");
+            let mut row = tx.query_one(statement, params![organization, subject]).await?;
+            facts["userId"] = row.next::<Uuid>()?.to_string().into();
+            facts["role"] = row.next::<String>()?.into();
+        }
+        Root::OauthApp => {
+            let statement = sql!("SELECT client_id FROM oauth_apps WHERE organization_id = $1 AND id = $2");
+            facts["clientId"] = tx.query_one(statement, params![organization, subject]).await?.next::<String>()?.into();
+        }
+        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthToken => {}
+    }
+    Ok(facts)
+}
+
+/// Queues the events of a deletion that is being ordered. Returns how many deliveries it waits for from here on.
+pub(super) async fn start(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid, (root, subject): (Root, Uuid), facts: Json) -> Result<u64> {
+    let mut queued = 0;
+    if let Some(event) = root.event() {
+        let mut data = facts;
+        data["deletionId"] = id.to_string().into();
+        queued += tell(cx, tx, organization, Told { event, subject_id: None, deletion_id: Some(id), data }).await?;
+    }
+    let data = of_deletion(organization, id, root, subject);
+    queued += tell(cx, tx, organization, Told { event: Event::DeletionStarted, subject_id: None, deletion_id: Some(id), data }).await?;
+    Ok(queued)
+}
+
+/// Queues what tells that a deletion was refused, in the transaction that writes the refusal down.
+pub(crate) async fn blocked(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note, blockers: &[Blocker]) -> Result<()> {
+    let blockers: Vec<Json> =
+        blockers.iter().map(|blocker| json!({"code": blocker.code, "kind": blocker.kind, "id": blocker.id})).collect();
+    let data = json!({
+        "organizationId": organization,
+        "kind": note.subject,
+        "subjectId": note.subject_id,
+        // The id that callers know, for customers.
+        "id": note.subject_label,
+        "blockers": blockers,
+    });
+    // A customer's own deletion erases what speaks of the customer; no other id is one of a customer.
+    emit(cx, tx, organization, Event::DeletionBlocked, note.subject_id, data).await?;
+    Ok(())
+}
+
+/// Deliveries that a deletion has to wait for now. That of an organization waits for those of all deletions in it.
+pub(super) async fn pending(tx: &mut Tx, root: Root, organization: Uuid, id: Uuid) -> Result<i64> {
+    let own = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 AND state = 'pending'");
+    let all = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id IS NOT NULL AND state = 'pending'");
+    let mut row = match root {
+        Root::Organization => tx.query_one(all, params![organization]).await?,
+        _ => tx.query_one(own, params![organization, id]).await?,
+    };
+    Ok(row.next()?)
+}
+
+/// Writes into the deletion what came of its deliveries, if it had any and nobody has done so before they were erased.
+pub(super) async fn record(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
+    let count = sql!("SELECT state, count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 GROUP BY state");
+    let mut outcomes = Map::from_iter([("delivered".to_owned(), Json::from(0)), ("failed".to_owned(), Json::from(0))]);
+    let rows = tx.query(count, params![organization, id]).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    for mut row in rows {
+        outcomes.insert(row.next()?, Json::from(row.next::<i64>()?));
+    }
+    let update = sql!("UPDATE deletions SET effects = $3 WHERE organization_id = $1 AND id = $2");
+    tx.execute(update, params![organization, id, json!({"webhooks": outcomes})]).await?;
+    Ok(())
+}
+
+/// What follows the seal: what its deliveries said is forgotten, and the organization's webhooks hear that it is done.
+pub(super) async fn complete(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid, root: Root, subject: Uuid) -> Result<()> {
+    if root == Root::Organization {
+        return Ok(());
+    }
+    let forget =
+        sql!("UPDATE webhook_deliveries SET payload = NULL WHERE organization_id = $1 AND deletion_id = $2 AND payload IS NOT NULL");
+    tx.execute(forget, params![organization, id]).await?;
+    let data = of_deletion(organization, id, root, subject);
+    emit(cx, tx, organization, Event::DeletionCompleted, None, data).await?;
+    Ok(())
+}
+
+fn of_deletion(organization: Uuid, id: Uuid, root: Root, subject: Uuid) -> Json {
+    json!({"organizationId": organization, "id": id, "kind": root.noun(), "subjectId": subject})
+}

@@ -1,0 +1,317 @@
+//! Deliveries: the queue of what webhooks are still to be told, and the history of what they were told.
+//!
+//! Whoever carries a delivery takes it for the time of a lease and says how it went. One that dies on the way says nothing, and the
+//! delivery is due again when its lease is over: every event arrives at least once, seldom twice, and in no promised order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sql::{Row, Tx, params, sql};
+use uuid::Uuid;
+
+use crate::access::enter;
+use crate::cx::{Actor, Cx};
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::Action;
+use crate::sessions::after;
+use crate::{Plane, Result, webhooks};
+
+/// The longest that a call of a webhook takes, from the look-up of its name to the end of the answer.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long after a failed attempt the next one is made. After the last of these there is one more attempt, then none.
+pub const RETRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+/// Deliveries of one organization under way at once, so that an endpoint that does not answer holds up its own organization only.
+const AT_ONCE: usize = 2;
+/// Finished deliveries that a webhook's history keeps.
+const HISTORY: i64 = 100;
+
+/// A delivery as its history shows it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The event's id, the same for every webhook that is told of it.
+    pub id: Uuid,
+    /// The event's name.
+    pub event: String,
+    /// What is sent; none once the deletion it speaks of is sealed.
+    pub payload: Option<String>,
+    /// `pending`, `delivered` or `failed`.
+    pub state: String,
+    /// Attempts that came to an end.
+    pub attempts: i64,
+    /// The status of the last answer, if there was one.
+    pub response_status: Option<i64>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// When it is tried next, while it is pending.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When the event happened.
+    pub created_at: Timestamp,
+    /// When it was delivered or given up.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A delivery that the caller has taken, and must carry or let go before the lease is over.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// The organization, for counting how many of its deliveries are under way.
+    pub organization: Uuid,
+    webhook: Uuid,
+    /// The event's id: the header `webhook-id`.
+    pub id: Uuid,
+    deletion: Option<Uuid>,
+    attempts: i64,
+    /// Where it goes.
+    pub url: String,
+    /// The body.
+    pub payload: String,
+    secret: Vec<u8>,
+    /// Why it shall not be sent after all.
+    pub undeliverable: Option<&'static str>,
+}
+
+/// How an attempt went.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// Why it failed; none if the webhook took it.
+    pub error: Option<&'static str>,
+}
+
+impl Due {
+    /// The header `webhook-signature` for an attempt at this time, in seconds since 1970.
+    pub fn sign(&self, timestamp: i64) -> String {
+        webhooks::sign(&self.secret, self.id, timestamp, &self.payload)
+    }
+}
+
+/// Lists a webhook's deliveries, newest first: those that wait and the last hundred that came to an end.
+///
+/// # Errors
+/// Those of [`webhooks::get`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, request: PageRequest) -> Result<Page<Delivery>> {
+    webhooks::get(cx, organization, webhook).await?;
+    let tenant = enter(cx, organization, Action::ReadWebhooks).await?;
+    cx.read((tenant, webhook, request), |_, tx, (tenant, webhook, request)| {
+        Box::pin(async move {
+            let count = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2");
+            let total = tx.query_one(count, params![tenant.organization(), *webhook]).await?.next()?;
+            let statement = sql!(
+                "SELECT id, event, payload, state, attempts, response_status, error, next_attempt_at, created_at, finished_at
+                 FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 ORDER BY id DESC LIMIT $3 OFFSET $4"
+            );
+            let rows = tx.query(statement, params![tenant.organization(), *webhook, request.size, request.offset()]).await?;
+            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+        })
+    })
+    .await
+}
+
+/// What a look into the queues found.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Deliveries to carry now.
+    pub due: Vec<Due>,
+    /// When the next one will be due, as far as that is known.
+    pub next: Option<Timestamp>,
+}
+
+/// Takes up to `room` deliveries that are due, the longest due first and no more of an organization than may be under way at once.
+/// `under_way` says how many of which organization the caller carries already.
+///
+/// # Errors
+/// The database's.
+pub async fn take(plane: &Arc<Plane>, room: usize, under_way: &HashMap<Uuid, usize>) -> Result<Taken> {
+    let cx = job(plane);
+    // At most as many organizations as are under way can be at their limit.
+    let limit = i64::try_from(room + under_way.len() + 1).unwrap_or(i64::MAX);
+    let waiting = cx.read(limit, |_, tx, limit| Box::pin(waiting(tx, *limit))).await?;
+    let mut shares = Vec::new();
+    let (mut left, mut next) = (room, None);
+    for (organization, due_at) in waiting {
+        let share = AT_ONCE.saturating_sub(under_way.get(&organization).copied().unwrap_or(0)).min(left);
+        if due_at > cx.now {
+            next = Some(due_at);
+            break;
+        }
+        if share > 0 {
+            left -= share;
+            shares.push((organization, i64::try_from(share).unwrap_or(1)));
+        }
+    }
+    if shares.is_empty() {
+        return Ok(Taken { due: Vec::new(), next });
+    }
+    let due = cx.write(shares, |cx, tx, shares| Box::pin(take_in(cx, tx, shares))).await?;
+    Ok(Taken { due, next })
+}
+
+fn job(plane: &Arc<Plane>) -> Cx {
+    Cx::new(plane, "courier").with_actor(Actor::System)
+}
+
+/// The organizations that have anything in their queues, each with the time at which its first is due, by that time. Jumps from one
+/// organization to the next along the index: a queue of any length costs as much as one of one.
+async fn waiting(tx: &mut Tx, limit: i64) -> Result<Vec<(Uuid, Timestamp)>> {
+    let statement = sql!(
+        "WITH RECURSIVE waiting (organization_id, due_at) AS (
+            SELECT * FROM (SELECT organization_id, next_attempt_at FROM webhook_deliveries WHERE state = 'pending'
+                           ORDER BY organization_id, next_attempt_at LIMIT 1) AS first
+            UNION ALL
+            SELECT (SELECT organization_id FROM webhook_deliveries AS other
+                    WHERE other.state = 'pending' AND other.organization_id > waiting.organization_id
+                    ORDER BY other.organization_id, other.next_attempt_at LIMIT 1),
+                   (SELECT next_attempt_at FROM webhook_deliveries AS other
+                    WHERE other.state = 'pending' AND other.organization_id > waiting.organization_id
+                    ORDER BY other.organization_id, other.next_attempt_at LIMIT 1)
+            FROM waiting WHERE waiting.organization_id IS NOT NULL
+         )
+         SELECT organization_id, due_at FROM waiting WHERE organization_id IS NOT NULL ORDER BY due_at LIMIT $1"
+    );
+    tx.query(statement, params![limit]).await?.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+}
+
+async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due>> {
+    // Time enough for the call and for writing down how it went.
+    let lease_end = after(cx.now, PATIENCE + cx.plane.config.lease);
+    // What a deletion waits for goes before a queue of whatever length.
+    let take_awaited = sql!(
+        "UPDATE webhook_deliveries SET next_attempt_at = $3
+         WHERE organization_id = $1 AND state = 'pending' AND next_attempt_at <= $2
+           AND (webhook_id, id) IN (SELECT webhook_id, id FROM webhook_deliveries
+                                    WHERE organization_id = $1 AND deletion_id IS NOT NULL AND state = 'pending' AND next_attempt_at <= $2
+                                    ORDER BY next_attempt_at, webhook_id, id LIMIT $4)
+         RETURNING webhook_id, id, deletion_id, attempts, payload"
+    );
+    let take = sql!(
+        "UPDATE webhook_deliveries SET next_attempt_at = $3
+         WHERE organization_id = $1 AND state = 'pending' AND next_attempt_at <= $2
+           AND (webhook_id, id) IN (SELECT webhook_id, id FROM webhook_deliveries
+                                    WHERE organization_id = $1 AND state = 'pending' AND next_attempt_at <= $2
+                                    ORDER BY next_attempt_at, webhook_id, id LIMIT $4)
+         RETURNING webhook_id, id, deletion_id, attempts, payload"
+    );
+    let endpoint = sql!(
+        "SELECT webhooks.url, webhooks.secret, webhooks.is_active, webhooks.state, organizations.state
+         FROM webhooks JOIN organizations ON organizations.id = webhooks.organization_id
+         WHERE webhooks.organization_id = $1 AND webhooks.id = $2"
+    );
+    let mut taken = Vec::new();
+    for (organization, share) in shares {
+        let mut rows = tx.query(take_awaited, params![*organization, cx.now, lease_end, *share]).await?;
+        let rest = *share - i64::try_from(rows.len()).unwrap_or(*share);
+        if rest > 0 {
+            rows.extend(tx.query(take, params![*organization, cx.now, lease_end, rest]).await?);
+        }
+        for mut row in rows {
+            let (webhook, id, deletion): (Uuid, Uuid, Option<Uuid>) = (row.next()?, row.next()?, row.next()?);
+            let (attempts, payload): (i64, Option<String>) = (row.next()?, row.next()?);
+            let mut row = tx.query_one(endpoint, params![*organization, webhook]).await?;
+            let (url, secret, is_active): (String, Vec<u8>, bool) = (row.next()?, row.next()?, row.next()?);
+            let (state, organization_state): (String, String) = (row.next()?, row.next()?);
+            let undeliverable = match () {
+                () if state != "live" => Some("the webhook is being deleted"),
+                // The last that an organization's webhooks are told is what became of it.
+                () if organization_state != "live" && deletion.is_none() => Some("the organization is being deleted"),
+                () if !is_active => Some("the webhook is switched off"),
+                () if payload.is_none() => Some("what it said is deleted"),
+                () => None,
+            };
+            let payload = payload.unwrap_or_default();
+            taken.push(Due { organization: *organization, webhook, id, deletion, attempts, url, payload, secret, undeliverable });
+        }
+    }
+    Ok(taken)
+}
+
+/// Writes down how an attempt went: delivered, to be tried again, or given up after the last retry.
+///
+/// # Errors
+/// The database's; the delivery is then due again when its lease is over.
+pub async fn finish(plane: &Arc<Plane>, due: Due, attempt: Attempt) -> Result<()> {
+    job(plane).write((due, attempt), |cx, tx, (due, attempt)| Box::pin(finish_in(cx, tx, due, attempt))).await
+}
+
+async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
+    let retry = usize::try_from(due.attempts).ok().and_then(|made| RETRIES.get(made)).filter(|_| due.undeliverable.is_none());
+    let (state, next) = match (attempt.error, retry) {
+        (None, _) => ("delivered", cx.now),
+        (Some(_), Some(pause)) => ("pending", after(cx.now, *pause)),
+        (Some(_), None) => ("failed", cx.now),
+    };
+    let is_finished = state != "pending";
+    // Whoever took it over after our lease has another number of attempts, or has finished it.
+    let update = sql!(
+        "UPDATE webhook_deliveries SET state = $5, attempts = attempts + $6, response_status = $7, error = $8, next_attempt_at = $9,
+                finished_at = $10
+         WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending' AND attempts = $4"
+    );
+    let values = params![
+        due.organization,
+        due.webhook,
+        due.id,
+        due.attempts,
+        state,
+        i64::from(due.undeliverable.is_none()),
+        attempt.status.map(i64::from),
+        attempt.error,
+        next,
+        is_finished.then_some(cx.now),
+    ];
+    if tx.execute(update, values).await? == 0 || !is_finished {
+        return Ok(());
+    }
+    forget(tx, due).await?;
+    match due.deletion {
+        Some(deletion) => wake(cx, tx, due.organization, deletion).await,
+        None => Ok(()),
+    }
+}
+
+/// Cuts the history to its length. What a deletion is still to count stays until it is sealed, which takes the payload away.
+async fn forget(tx: &mut Tx, due: &Due) -> Result<()> {
+    let statement = sql!(
+        "DELETE FROM webhook_deliveries
+         WHERE organization_id = $1 AND webhook_id = $2 AND state <> 'pending' AND (deletion_id IS NULL OR payload IS NULL)
+           AND id <= (SELECT id FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND state <> 'pending'
+                      ORDER BY id DESC LIMIT 1 OFFSET $3)"
+    );
+    tx.execute(statement, params![due.organization, due.webhook, HISTORY]).await?;
+    Ok(())
+}
+
+/// Lets a deletion that waits for its last delivery go on.
+async fn wake(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Uuid) -> Result<()> {
+    let statement = sql!(
+        "UPDATE deletions SET lease_until = NULL
+         WHERE organization_id = $1 AND id = $2 AND waiting_for IS NOT NULL AND state <> 'sealed'
+           AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 AND state = 'pending')"
+    );
+    if tx.execute(statement, params![organization, deletion]).await? > 0 {
+        let plane = cx.plane.clone();
+        tx.on_commit(move || plane.drain_bell.notify_one());
+    }
+    Ok(())
+}
+
+fn read(mut row: Row) -> Result<Delivery> {
+    let (id, event, payload, state): (Uuid, String, Option<String>, String) = (row.next()?, row.next()?, row.next()?, row.next()?);
+    let (attempts, response_status, error): (i64, Option<i64>, Option<String>) = (row.next()?, row.next()?, row.next()?);
+    let next_attempt_at: Timestamp = row.next()?;
+    let next_attempt_at = (state == "pending").then_some(next_attempt_at);
+    Ok(Delivery {
+        id,
+        event,
+        payload,
+        state,
+        attempts,
+        response_status,
+        error,
+        next_attempt_at,
+        created_at: row.next()?,
+        finished_at: row.next()?,
+    })
+}

@@ -1,0 +1,122 @@
+//! The courier: carries what waits in the queues of webhooks to where they lead, signed as Standard Webhooks says.
+//!
+//! What is due, for how long it may be carried and when it is tried again stands in `plane::deliveries`; what may be called in `outbound`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plane::deliveries::{self, Attempt, Due, Taken};
+use plane::{Plane, Result};
+use reqwest::header::{HeaderMap, HeaderValue};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinSet};
+use uuid::Uuid;
+
+use crate::outbound::Outbound;
+
+/// Deliveries under way at once.
+const AT_ONCE: usize = 16;
+/// How often the queues are looked into when nobody rings and nothing is known to become due.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Delivers to webhooks. Run one of these for each server.
+pub struct Courier {
+    plane: Arc<Plane>,
+    outbound: Arc<Outbound>,
+    /// Every delivery that is being carried.
+    tasks: JoinSet<()>,
+    /// Whose each of them is.
+    organizations: HashMap<Id, Uuid>,
+}
+
+impl Courier {
+    /// A courier that carries to the destinations of the plane's settings.
+    ///
+    /// # Errors
+    /// Words about what the system lacks.
+    pub fn new(plane: &Arc<Plane>) -> Result<Courier, String> {
+        let outbound = Outbound::new(plane.config.destinations.clone())?;
+        Ok(Courier { plane: plane.clone(), outbound: Arc::new(outbound), tasks: JoinSet::new(), organizations: HashMap::new() })
+    }
+
+    /// Carries until told to stop, and then only to the end what is under way.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            let pause = self.look().await;
+            tokio::select! {
+                Some(ended) = self.tasks.join_next_with_id() => self.note_end(ended.map(|(id, ())| id)),
+                () = self.plane.courier_bell() => {}
+                () = tokio::time::sleep(pause) => {}
+                _ = stop.changed() => {}
+            }
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Starts what is due and has room. Returns how long to wait for what will be due.
+    async fn look(&mut self) -> Duration {
+        let room = AT_ONCE - self.tasks.len();
+        if room == 0 {
+            return ROUND;
+        }
+        let mut under_way: HashMap<Uuid, usize> = HashMap::new();
+        self.organizations.values().for_each(|organization| *under_way.entry(*organization).or_default() += 1);
+        let Taken { due, next } = match deliveries::take(&self.plane, room, &under_way).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::error!(%error, "the queues of webhooks could not be read; they are tried again");
+                return ROUND;
+            }
+        };
+        for due in due {
+            let organization = due.organization;
+            let task = self.tasks.spawn(carry(self.plane.clone(), self.outbound.clone(), due));
+            self.organizations.insert(task.id(), organization);
+        }
+        let until = next.map_or(ROUND, |next| Duration::try_from(next.duration_since(self.plane.clock.now())).unwrap_or(Duration::ZERO));
+        until.min(ROUND)
+    }
+
+    fn note_end(&mut self, ended: std::result::Result<Id, tokio::task::JoinError>) {
+        let id = match ended {
+            Ok(id) => id,
+            Err(error) => {
+                tracing::error!(%error, "a delivery came to no end; it is due again when its lease is over");
+                error.id()
+            }
+        };
+        self.organizations.remove(&id);
+    }
+}
+
+async fn carry(plane: Arc<Plane>, outbound: Arc<Outbound>, due: Due) {
+    let attempt = match due.undeliverable {
+        Some(words) => Attempt { status: None, error: Some(words) },
+        None => call(&plane, &outbound, &due).await,
+    };
+    tracing::info!(event = %due.id, organization = %due.organization, status = attempt.status, error = attempt.error, "delivery");
+    if let Err(error) = deliveries::finish(&plane, due, attempt).await {
+        tracing::error!(%error, "how a delivery went could not be written down; it is due again when its lease is over");
+    }
+}
+
+async fn call(plane: &Plane, outbound: &Outbound, due: &Due) -> Attempt {
+    let timestamp = plane.clock.now().as_second();
+    let mut headers = HeaderMap::new();
+    let values =
+        [("webhook-id", due.id.to_string()), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", due.sign(timestamp))];
+    for (name, value) in values {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    match outbound.post(&due.url, headers, due.payload.clone()).await {
+        Ok(status @ 200..=299) => Attempt { status: Some(status), error: None },
+        Ok(status @ 300..=399) => {
+            Attempt { status: Some(status), error: Some("a redirect, which is not followed: register the address it leads to") }
+        }
+        Ok(status) => Attempt { status: Some(status), error: Some("the answer was not a success (2xx)") },
+        Err(unanswered) => Attempt { status: None, error: Some(unanswered.words()) },
+    }
+}

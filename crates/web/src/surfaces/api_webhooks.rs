@@ -1,0 +1,62 @@
+//! The organizations API's webhooks: the part of its page that would make it too long.
+
+use plane::policy::Action;
+
+use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::Operation;
+use crate::handlers::webhooks;
+use crate::shapes::{bodies, records};
+
+pub(super) fn operations() -> Vec<Operation> {
+    const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("webhookId", "body.id")];
+    vec![
+        Operation::get("/organizations/{organizationId}/webhooks", "listWebhooks", webhooks::list)
+            .says("List the webhooks")
+            .may(Action::ReadWebhooks)
+            .answers(200, "Webhooks without their secrets, newest first.", Page(&records::WEBHOOK)),
+        Operation::post("/organizations/{organizationId}/webhooks", "createWebhook", webhooks::create)
+            .says("Make a webhook")
+            .explains(
+                "Deliveries are signed as [Standard Webhooks](https://www.standardwebhooks.com) says: verify `webhook-signature` over \
+                 `webhook-id`, `webhook-timestamp` and the body with the secret. They carry ids and plain facts, no personal data. Any 2xx \
+                 within 10 seconds takes a delivery; otherwise it is tried again after 1, 5 and 30 seconds. Each event arrives at least once, \
+                 seldom twice (the id stays the same), and in no promised order.",
+            )
+            .may(Action::WriteWebhooks)
+            .takes(&bodies::NEW_WEBHOOK)
+            .answers(201, "The webhook with its secret, shown once.", One(&records::NEW_WEBHOOK))
+            .refuses(409, "The organization has 20 webhooks, or is archived.")
+            .leads("readWebhook", BOTH)
+            .leads("updateWebhook", BOTH)
+            .leads("deleteWebhook", BOTH)
+            .leads("testWebhook", BOTH)
+            .leads("listDeliveries", BOTH),
+        Operation::get("/organizations/{organizationId}/webhooks/{webhookId}", "readWebhook", webhooks::read)
+            .says("Read a webhook")
+            .may(Action::ReadWebhooks)
+            .answers(200, "The webhook without its secret.", One(&records::WEBHOOK)),
+        Operation::put("/organizations/{organizationId}/webhooks/{webhookId}", "updateWebhook", webhooks::update)
+            .says("Change a webhook")
+            .explains("What waits for delivery goes to where it leads then; nothing goes out while it is switched off.")
+            .may(Action::WriteWebhooks)
+            .takes(&bodies::WEBHOOK_CHANGE)
+            .answers(200, "The webhook.", One(&records::WEBHOOK))
+            .refuses(409, "The organization is archived."),
+        Operation::delete("/organizations/{organizationId}/webhooks/{webhookId}", "deleteWebhook", webhooks::delete)
+            .says("Delete a webhook")
+            .explains("With its secret, its queue and its history.")
+            .may(Action::DeleteWebhook)
+            .answers(204, "The webhook is told nothing more.", Nothing),
+        Operation::get("/organizations/{organizationId}/webhooks/{webhookId}/deliveries", "listDeliveries", webhooks::list_deliveries)
+            .says("List a webhook's deliveries")
+            .explains("Those that wait, and the last hundred that were delivered or given up.")
+            .may(Action::ReadWebhooks)
+            .answers(200, "Deliveries, newest first.", Page(&records::DELIVERY)),
+        Operation::post("/organizations/{organizationId}/webhooks/{webhookId}/test", "testWebhook", webhooks::test)
+            .says("Send a webhook a test event")
+            .explains("`webhook.test`, whatever it subscribes to.")
+            .may(Action::WriteWebhooks)
+            .answers(202, "It is on its way.", One(&records::TEST_EVENT))
+            .refuses(409, "The organization is archived."),
+    ]
+}
