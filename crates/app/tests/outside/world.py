@@ -105,7 +105,7 @@ def new_tenant(server: Server, marker: str) -> Tenant:
     app = server.call("POST", "/api/oauth/apps", token, oauth_app(made["id"], f"{marker} app"), 201)
     tenant.ids["app"] = app["clientId"]
     granted = server.call("POST", "/api/oauth/token", body=client_credentials(app))
-    tenant.ids["token"] = granted.get("token_id") or granted["tokenId"]
+    tenant.ids["token"] = granted["token_id"]
     gone = server.call("POST", f"{base}/customers", token, {"name": f"{marker} gone", "email": f"{marker}-gone@example.com"}, 201)
     tenant.ids["deletion"] = server.call("DELETE", f"{base}/customers/{gone['id']}", token, status=204)["headers"]["deletion-id"]
     tenant.secrets = {marker, made["id"], made["slug"], *tenant.ids.values()}
