@@ -108,7 +108,21 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
             false => Error::NotFound("Organization"),
         });
     }
-    judge(cx, id, found, action)
+    let tenant = judge(cx, id, found, action)?;
+    cx.note_organization(id);
+    Ok(tenant)
+}
+
+/// Fails unless the actor still has to do with an organization: what was answered about it once is not told again afterwards.
+pub(crate) async fn remains(cx: &Cx, organization: Uuid) -> Result<()> {
+    let principal = cx.principal()?;
+    if principal.is_operator || membership(cx, principal.user, organization).await?.is_some() {
+        return Ok(());
+    }
+    Err(match exists(cx, organization).await? {
+        true => Error::Outsider("User is not a member of this organization.".into()),
+        false => Error::NotFound("Organization"),
+    })
 }
 
 /// Fails when the organization is gone or archived. For those who become members just now and have no [`Tenant`] yet.
@@ -118,6 +132,17 @@ pub(crate) async fn is_writable(tx: &mut Tx, organization: Uuid) -> Result<()> {
     match row.next::<Option<Timestamp>>()? {
         Some(_) => Err(Error::Conflict("This organization is archived and read-only: an owner can unarchive it.".into())),
         None => Ok(()),
+    }
+}
+
+/// Lets the actor into the organization that something belongs to whose address names no organization.
+///
+/// # Errors
+/// Those of [`enter`], except that a stranger to the organization hears what everybody hears who names something that is not there.
+pub(crate) async fn enter_unseen(cx: &Cx, organization: Uuid, action: Action, noun: &'static str) -> Result<Tenant> {
+    match enter(cx, &OrganizationRef::Id(organization), action).await {
+        Err(Error::Outsider(_) | Error::NotFound(_)) => Err(Error::NotFound(noun)),
+        entered => entered,
     }
 }
 

@@ -49,11 +49,11 @@ pub struct Entry {
     pub subject_id: Option<Uuid>,
     /// How the caller named it; none once it is deleted.
     pub subject_label: Option<String>,
-    /// `user`, `api_key`, `operator` or `system`.
+    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
     pub actor: String,
     /// The user who acted.
     pub actor_id: Option<Uuid>,
-    /// The session or key they used.
+    /// The session, key or token they used; for an app that asks for a token, the app.
     pub credential_id: Option<Uuid>,
     /// Why, in the actor's words.
     pub reason: Option<String>,
@@ -79,6 +79,7 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
         Actor::User(principal) => {
             let kind = match principal.kind {
                 CredentialKind::ApiKey => "api_key",
+                CredentialKind::OauthToken => "oauth_app",
                 CredentialKind::Session if principal.is_operator => "operator",
                 CredentialKind::Session => "user",
             };
@@ -89,6 +90,7 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
 
 /// Writes the entry of something that is being done, in its transaction.
 pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note) -> Result<()> {
+    cx.note_organization(organization);
     insert(cx, tx, organization, note, "done", note.detail.clone()).await
 }
 

@@ -123,7 +123,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
     let principal = cx.principal()?;
     if principal.kind != CredentialKind::Session {
-        return Err(Error::Forbidden("An invitation is accepted by a person: sign in instead of using a key.".into()));
+        return Err(Error::Forbidden("An invitation is accepted by a person: sign in instead of using a key or an app's token.".into()));
     }
     cx.write((principal.user, fingerprint(token)), |cx, tx, (user, hash)| {
         Box::pin(async move {

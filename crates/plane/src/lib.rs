@@ -17,10 +17,13 @@ pub mod destinations;
 mod error;
 pub mod events;
 pub mod fields;
+pub mod idempotency;
 pub mod ids;
 pub mod invitations;
 mod liveness;
 pub mod members;
+pub mod oauth_apps;
+pub mod oauth_tokens;
 pub mod organizations;
 pub mod page;
 mod passwords;
@@ -29,11 +32,13 @@ pub mod policy;
 pub mod preferences;
 pub mod sessions;
 pub mod tokens;
+pub mod upkeep;
+mod usage;
 pub mod users;
 pub mod webhooks;
 
 pub use cx::{Clock, Cx};
-pub use error::{Error, FieldError, Result};
+pub use error::{Error, FieldError, OauthRefusal, Result};
 pub use plane::{Config, MIGRATIONS, Plane};
 /// Why the database failed.
 pub use sql::Error as StorageError;

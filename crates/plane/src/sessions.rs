@@ -118,11 +118,11 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
 /// Ends the session the caller came with: cookie, tokens and refresh token are no longer good.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when nobody is signed in; [`Error::Forbidden`] for an API key, which is no session.
+/// [`Error::Unauthenticated`] when nobody is signed in; [`Error::Forbidden`] for a key or an app's token, which is no session.
 pub async fn sign_out(cx: &Cx) -> Result<()> {
     let principal = cx.principal()?;
     if principal.kind != CredentialKind::Session {
-        return Err(Error::Forbidden("An API key has no session to end: revoke the key instead.".into()));
+        return Err(Error::Forbidden("An API key or an app's token has no session to end: revoke it instead.".into()));
     }
     cx.write(principal.credential, |cx, tx, session| {
         Box::pin(async move {

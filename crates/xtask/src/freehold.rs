@@ -30,7 +30,7 @@ impl Freehold {
         let folder = tempfile::tempdir().map_err(words)?;
         let mut command = Command::new(target().join(profile).join("freehold"));
         command.args(["serve", "--listen=127.0.0.1:0"]).args(arguments).arg("--data").arg(folder.path());
-        for unlimited in ["--rate-limit-per-minute", "--rate-limit-per-day"] {
+        for unlimited in ["--rate-limit-per-minute", "--rate-limit-per-day", "--attempt-limit-per-minute"] {
             if !arguments.iter().any(|argument| argument.starts_with(unlimited)) {
                 command.arg(format!("{unlimited}=0"));
             }

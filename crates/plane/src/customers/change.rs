@@ -17,7 +17,7 @@ use crate::{Cx, Error, FieldError, Result, members};
 const CREDIT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What shall be changed about a customer. What is missing stays.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct CustomerChange {
     /// The id it has already: no other can be given.
     pub reference: Option<String>,
@@ -32,7 +32,7 @@ pub struct CustomerChange {
     /// A flat object of texts that takes the place of the old one.
     pub address: Option<Json>,
     /// A flat object of texts that is merged into the old one; an empty text takes a key away.
-    pub metadata: Option<Json>,
+    pub metadata: Json,
     /// The member who shall manage this customer; or nobody.
     pub managed_by: Option<Option<Uuid>>,
 }
@@ -46,6 +46,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, ch
     let tenant = enter(cx, organization, Action::WriteCustomers).await?;
     let mut check = Check::new();
     check
+        .metadata("metadata", &change.metadata)
         .optional("name", change.name.as_deref(), 1..=200)
         .optional("phone", change.phone.iter().flatten().next().map(String::as_str), 1..=50)
         .optional("tax_id", change.tax_id.iter().flatten().next().map(String::as_str), 1..=50);
@@ -54,9 +55,6 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, ch
     }
     if let Some(address) = &change.address {
         check.address("address", address);
-    }
-    if let Some(metadata) = &change.metadata {
-        check.metadata("metadata", metadata);
     }
     if change.reference.as_ref().is_some_and(|other| other != reference) {
         check.refuse("id", "immutable", "never changes: leave the field out, or make another customer");
@@ -91,10 +89,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, chang
         phone: change.phone.unwrap_or_else(|| old.phone.clone()),
         tax_id: change.tax_id.unwrap_or_else(|| old.tax_id.clone()),
         address: change.address.unwrap_or_else(|| old.address.clone()),
-        metadata: match change.metadata {
-            Some(given) => merge_metadata("metadata", &old.metadata, &given)?,
-            None => old.metadata.clone(),
-        },
+        metadata: merge_metadata("metadata", &old.metadata, &change.metadata)?,
         managed_by: change.managed_by.unwrap_or(old.managed_by),
         ..old.clone()
     };

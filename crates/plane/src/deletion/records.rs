@@ -27,7 +27,7 @@ pub struct Deletion {
     pub subject_label: Option<String>,
     /// `closed`, `draining` or `sealed`.
     pub state: String,
-    /// `user`, `api_key`, `operator` or `system`.
+    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
     pub actor: String,
     /// The user who ordered it.
     pub actor_id: Option<Uuid>,

@@ -8,6 +8,8 @@ use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
 use plane::ids::OrganizationRef;
+use plane::oauth_apps::{self, NewOauthApp};
+use plane::oauth_tokens::{self, Client};
 use plane::organizations::{self, NewOrganization};
 use plane::policy::Role;
 use plane::users::{self, NewUser};
@@ -30,8 +32,16 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     let id = organizations::create(owner, new).await.unwrap().id;
     let organization = OrganizationRef::Id(id);
     invitations::create(owner, &organization, "invited@example.com", Role::Viewer).await.unwrap();
-    let key = NewApiKey { kind: Kind::User, name: "Key".into(), description: Some("Key".into()), scopes: None, expires_at: None };
+    let key = NewApiKey { description: Some("Key".into()), ..NewApiKey::new(Kind::User, "Key") };
     api_keys::create(owner, &organization, key).await.unwrap();
+    let app = NewOauthApp {
+        name: "App".into(),
+        description: Some("App".into()),
+        redirect_uris: vec!["https://example.com".into()],
+        scopes: vec!["read:user".into()],
+    };
+    let (app, secret) = oauth_apps::create(owner, &organization, app).await.unwrap();
+    oauth_tokens::issue(owner, &Client { client_id: app.client_id, secret }, None, None).await.unwrap();
     sessions::sign_in(owner, "owner@example.com", "correct horse".into(), Some(organization.clone())).await.unwrap();
     let new = NewCustomer {
         reference: Some("customer".into()),
