@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use plane::deletion::Subject;
-use plane::{audit, deletion};
+use plane::ids::OrganizationRef;
+use plane::{audit, deletion, oauth_apps};
 
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -37,6 +38,12 @@ pub(crate) async fn plan_of_customer(door: Door, Segments((organization, custome
 
 pub(crate) async fn plan_of_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
     plan(&door, &organization, Subject::ApiKey(door.id("key_id", &key)?)).await
+}
+
+pub(crate) async fn plan_of_oauth_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
+    let app = oauth_apps::get(&door.cx, &client_id).await?;
+    let preview = deletion::preview(&door.cx, &OrganizationRef::Id(app.organization), Subject::OauthApp(app.id)).await?;
+    Ok(views::answer(StatusCode::OK, views::deletion_plan(door.dialect, preview)))
 }
 
 async fn plan(door: &Door, organization: &str, subject: Subject) -> Answer {
