@@ -204,7 +204,11 @@ fn roles(dialect: &Dialect, action: Action) -> String {
         }
     }
     let operators = if operator_may(action) { " Operators of the server may too." } else { "" };
-    if roles.len() == Role::ALL.len() { format!("For every member.{operators}") } else { format!("For {}.{operators}", roles.join(", ")) }
+    match roles.len() {
+        0 => format!("For nobody.{operators}"),
+        all if all == Role::ALL.len() => format!("For every member.{operators}"),
+        _ => format!("For {}.{operators}", roles.join(", ")),
+    }
 }
 
 fn access_data(access: Access) -> Json {

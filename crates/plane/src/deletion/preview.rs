@@ -25,6 +25,8 @@ pub enum Subject {
     Customer(String, Deleting),
     /// An API key.
     ApiKey(Uuid),
+    /// An OAuth app, known to be there.
+    OauthApp(Uuid),
 }
 
 /// What would happen.
@@ -124,6 +126,7 @@ async fn find(cx: &Cx, organization: &OrganizationRef, subject: &Subject) -> Res
             }
             Ok((tenant, Root::ApiKey, *key))
         }
+        Subject::OauthApp(app) => Ok((enter(cx, organization, Action::DeleteOauthApp).await?, Root::OauthApp, *app)),
     }
 }
 

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use plane::customers::Deleting;
 use plane::deletion::Subject;
 use plane::ids::OrganizationRef;
-use plane::{audit, deletion};
+use plane::{audit, deletion, oauth_apps};
 
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -44,6 +44,11 @@ pub(crate) async fn plan_of_current_customer(door: Door, Segments(customer): Seg
 
 pub(crate) async fn plan_of_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
     plan(&door, &door.organization(&organization)?, Subject::ApiKey(door.id("key_id", &key)?)).await
+}
+
+pub(crate) async fn plan_of_oauth_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
+    let app = oauth_apps::get(&door.cx, &client_id).await?;
+    plan(&door, &OrganizationRef::Id(app.organization), Subject::OauthApp(app.id)).await
 }
 
 async fn plan(door: &Door, organization: &OrganizationRef, subject: Subject) -> Answer {
