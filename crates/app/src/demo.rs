@@ -7,11 +7,11 @@ use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
 use plane::ids::{OrganizationRef, to_short};
+use plane::members::MemberFilter;
 use plane::organizations::{self, NewOrganization};
 use plane::page::PageRequest;
 use plane::policy::Role;
 use plane::users::{self, NewUser};
-use plane::members::MemberFilter;
 use plane::{Cx, Plane, Result, dependants, invitations, members, sessions};
 use serde_json::{Map, Value as Json, json};
 

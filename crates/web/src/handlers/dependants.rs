@@ -24,12 +24,7 @@ pub(crate) async fn read(kind: &'static Kind, door: Door, (organization, custome
     Ok(views::answer(StatusCode::OK, views::dependant(door.dialect, dependant)))
 }
 
-pub(crate) async fn update(
-    kind: &'static Kind,
-    door: Door,
-    (organization, customer, id): (String, String, String),
-    form: Form,
-) -> Answer {
+pub(crate) async fn update(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String), form: Form) -> Answer {
     let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
     let dependant = dependants::update(&door.cx, &organization, &customer, kind, id, form.all()).await?;
     Ok(views::answer(StatusCode::OK, views::dependant(door.dialect, dependant)))

@@ -68,8 +68,8 @@ pub(crate) static NEW_PASSWORD: Shape = Shape::new(
     "NewPassword",
     "A new password, and the one it replaces.",
     &[
-        required("current_password", Text(0, 1_000), "").like("correct horse battery staple"),
-        required("new_password", Text(8, 256), "").like("staple battery horse correct"),
+        required("current_password", Text(0, 1_000), "").like("my old password"),
+        required("new_password", Text(8, 256), "").like("correct horse battery staple"),
     ],
 );
 
@@ -231,10 +231,7 @@ pub(crate) static TRANSACTION_CHANGE: Shape = Shape::new(
 pub(crate) static DEVICE_CHANGE: Shape = Shape::new(
     "DeviceChange",
     "What shall be changed about a device. What is missing stays.",
-    &[
-        optional("name", Text(1, 100), "").like("Laptop"),
-        optional("platform", Text(1, 50), "Null takes it away.").like("linux"),
-    ],
+    &[optional("name", Text(1, 100), "").like("Laptop"), optional("platform", Text(1, 50), "Null takes it away.").like("linux")],
 );
 
 pub(crate) static CUSTOMER_SESSION_CHANGE: Shape = Shape::new(

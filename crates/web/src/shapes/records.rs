@@ -351,7 +351,8 @@ pub(crate) static AUDIT_ENTRY: Shape = Shape::new(
         optional("actor_id", Id, "The user who acted."),
         optional("credential_id", Id, "The session, key or token they used."),
         optional("reason", Text(0, 500), "Why, in the actor's words.").like("The contract ended"),
-        optional("detail", Text(0, 10_000), "For attempts that were not done: what the actor was told. For others: what exactly was done.").like("Customer not found"),
+        optional("detail", Text(0, 10_000), "For attempts that were not done: what the actor was told. For others: what exactly was done.")
+            .like("Customer not found"),
         optional("deletion_id", Id, "The deletion it began."),
         required("request_id", Text(1, 64), "").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
         required("created_at", Time, ""),
@@ -480,4 +481,3 @@ pub(crate) static PROBLEM: Shape = Shape::new(
     ],
 )
 .verbatim();
-

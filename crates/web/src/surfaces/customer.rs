@@ -28,10 +28,11 @@ pub(crate) fn surface() -> Surface {
             .takes(&bodies::NEW_CUSTOMER)
             .answers(201, "The customer.", One(&records::CUSTOMER))
             .refuses(409, "The id is taken, or the organization is archived."),
-        Operation::get("/{id}", "customerRead", customers::read_current)
-            .says("Read a customer")
-            .may(Action::ReadCustomers)
-            .answers(200, "The customer.", One(&records::CUSTOMER)),
+        Operation::get("/{id}", "customerRead", customers::read_current).says("Read a customer").may(Action::ReadCustomers).answers(
+            200,
+            "The customer.",
+            One(&records::CUSTOMER),
+        ),
         change(Operation::patch("/{id}", "customerUpdate", customers::update_current)),
         Operation::patch("/extend/{id}", "customerExtend", customers::extend_current)
             .says("Add credits to a customer")

@@ -20,9 +20,11 @@ use crate::views;
 /// Every operation of this surface. Whoever has not signed in is sent to the page where one does, and not refused.
 pub(crate) fn surface() -> Surface {
     let operations = vec![
-        Operation::get("/sign-in", "dashboardSignIn", show_sign_in)
-            .says("The page where people sign in")
-            .answers(200, "A page for people.", Pages),
+        Operation::get("/sign-in", "dashboardSignIn", show_sign_in).says("The page where people sign in").answers(
+            200,
+            "A page for people.",
+            Pages,
+        ),
         Operation::post("/sign-in", "dashboardSignInSubmit", sign_in)
             .says("Sign in with the page's form")
             .explains("Takes `email` and `password` as `application/x-www-form-urlencoded`.")
@@ -39,12 +41,16 @@ pub(crate) fn surface() -> Surface {
             .refuses(403, "The credential lacks a scope."),
         Operation::post("/preferences", "dashboardPreferencesSubmit", save_preferences)
             .says("Take stances with the page's form")
-            .explains("Takes a stance for each trait as `application/x-www-form-urlencoded`. Without scripts it leads back to the page (303).")
+            .explains(
+                "Takes a stance for each trait as `application/x-www-form-urlencoded`. Without scripts it leads back to the page (303).",
+            )
             .answers(200, "The part of the page that says so.", Pages)
             .refuses(403, "The form was sent by another site, or the credential lacks a scope."),
-        Operation::get("/assets/{name}", "dashboardAsset", asset)
-            .says("What the pages load")
-            .answers(200, "A script or a style sheet.", Text("text/plain")),
+        Operation::get("/assets/{name}", "dashboardAsset", asset).says("What the pages load").answers(
+            200,
+            "A script or a style sheet.",
+            Text("text/plain"),
+        ),
     ];
     let operations = tagged("dashboard", operations.into_iter().map(Operation::anybody)).collect();
     Surface { name: "", about: "Pages for people.", dialect: &API, prefix: "/dashboard", operations }
@@ -121,9 +127,7 @@ async fn sign_in(guest: Guest, headers: HeaderMap, fields: Fields) -> Answer {
     refuse_cross_site(&headers)?;
     let (email, password) = (fields.text("email"), fields.text("password"));
     match sessions::sign_in(&guest.cx, email, password.to_owned(), None).await {
-        Ok(signed_in) => {
-            Ok(views::with_cookie(see(PREFERENCES), &signed_in.cookie, signed_in.session_life.as_secs(), is_https(&guest.cx)))
-        }
+        Ok(signed_in) => Ok(views::with_cookie(see(PREFERENCES), &signed_in.cookie, signed_in.session_life.as_secs(), is_https(&guest.cx))),
         Err(Error::Unauthenticated) => page(StatusCode::UNAUTHORIZED, &SignInPage { email, is_wrong: true }),
         Err(other) => Err(other.into()),
     }
