@@ -43,8 +43,7 @@ pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     let people = members::list(&owner, &acme, &MemberFilter::default(), all).await?.entries;
     let leaving = people.iter().find(|member| member.role == Role::Viewer).map_or_else(String::new, |member| to_short(member.id));
     let scopes = ["read:organization", "read:members", "write:members", "read:customers", "write:customers"].map(str::to_owned);
-    let new_key =
-        NewApiKey { kind: Kind::Organization, name: "Demo key".into(), description: None, scopes: Some(scopes.into()), expires_at: None };
+    let new_key = NewApiKey { scopes: Some(scopes.into()), ..NewApiKey::new(Kind::Organization, "Demo key") };
     let (_, key) = api_keys::create(&owner, &acme, new_key).await?;
     let acme_id = organizations::get(&owner, &acme).await?.id;
     let doomed_id = organizations::get(&owner, &doomed).await?.id;

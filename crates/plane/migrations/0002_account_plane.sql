@@ -124,18 +124,20 @@ CREATE TABLE preferences (
     PRIMARY KEY (user_id, trait)
 );
 
--- What was answered to a request with an Idempotency-Key, sealed with a key that only its sender has.
+-- What was answered to a request with an Idempotency-Key, sealed with a key that only its sender has. The id is a hash of the sender and
+-- the Idempotency-Key.
 CREATE TABLE idempotent_answers (
-    owner uuid NOT NULL,
-    key_hash bytea NOT NULL,
+    id uuid PRIMARY KEY,
+    -- The organization that the answer tells of; none while there is no answer, and for answers to deletions, which tell of nothing.
+    organization_id uuid,
     request_hash bytea NOT NULL,
     -- The run of the server that works on it, until there is an answer.
     worker uuid NOT NULL,
     answer bytea,
-    created_at timestamptz NOT NULL,
-    PRIMARY KEY (owner, key_hash)
+    created_at timestamptz NOT NULL
 );
-CREATE INDEX idempotent_answers_by_age ON idempotent_answers (created_at);
+CREATE INDEX idempotent_answers_of_organization ON idempotent_answers (organization_id, id);
+CREATE INDEX idempotent_answers_by_age ON idempotent_answers (created_at, id);
 
 -- The list of roots lives in the program alone from here on, and a deletion tells what became of its effects.
 CREATE TABLE deletions_of_all_roots (

@@ -108,7 +108,21 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
             false => Error::NotFound("Organization"),
         });
     }
-    judge(cx, id, found, action)
+    let tenant = judge(cx, id, found, action)?;
+    cx.note_organization(id);
+    Ok(tenant)
+}
+
+/// Fails unless the actor still has to do with an organization: what was answered about it once is not told again afterwards.
+pub(crate) async fn remains(cx: &Cx, organization: Uuid) -> Result<()> {
+    let principal = cx.principal()?;
+    if principal.is_operator || membership(cx, principal.user, organization).await?.is_some() {
+        return Ok(());
+    }
+    Err(match exists(cx, organization).await? {
+        true => Error::Outsider("User is not a member of this organization.".into()),
+        false => Error::NotFound("Organization"),
+    })
 }
 
 /// Fails when the organization is gone or archived. For those who become members just now and have no [`Tenant`] yet.

@@ -90,6 +90,7 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
 
 /// Writes the entry of something that is being done, in its transaction.
 pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note) -> Result<()> {
+    cx.note_organization(organization);
     insert(cx, tx, organization, note, "done", note.detail.clone()).await
 }
 

@@ -4,6 +4,7 @@
 //! once and from then on from memory, where it dies in the same step as the commit that ends any of them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
 use crate::liveness::Fingerprint;
+use crate::usage::Used;
 use crate::{Error, Result, api_keys, oauth_tokens, policy};
 
 /// What came with a request.
@@ -46,6 +48,8 @@ pub struct Principal {
     pub scopes: Option<Vec<String>>,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// What an API key is bound to besides.
+    pub terms: Option<api_keys::Terms>,
 }
 
 /// The kinds of credential.
@@ -86,12 +90,13 @@ pub(crate) fn fingerprint(secret: &str) -> Fingerprint {
 /// The same context with the credential's user as its actor.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when the credential is not good, for whatever reason.
+/// [`Error::Unauthenticated`] when the credential is not good, for whatever reason; [`Error::Inactive`] for a key that is switched off;
+/// [`Error::Forbidden`] for a key that comes from an address it is not allowed from.
 pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
     let secret = match presented {
         Presented::Bearer(secret) | Presented::Cookie(secret) => secret,
         // A key that was mistyped or made up is refused without a look-up.
-        Presented::ApiKey(secret) => api_keys::has_checksum(secret).then_some(secret).ok_or(Error::Unauthenticated)?,
+        Presented::ApiKey(secret) => cx.plane.config.key_prefixes.has_checksum(secret).then_some(secret).ok_or(Error::Unauthenticated)?,
     };
     let fingerprint = fingerprint(secret);
     let principal = match cx.plane.liveness.credential(&fingerprint) {
@@ -106,10 +111,15 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
     if principal.expires_at.is_some_and(|end| end <= cx.now) {
         return Err(Error::Unauthenticated);
     }
+    if let (Some(terms), Some(organization)) = (&principal.terms, principal.organization) {
+        terms.admit(cx.client)?;
+        cx.plane.usage.note(Used { organization, key: principal.credential }, cx.now);
+    }
     Ok(cx.with_actor(Actor::User(principal)))
 }
 
 async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) -> Result<Principal> {
+    cx.plane.credential_lookups.fetch_add(1, Ordering::Relaxed);
     match presented {
         Presented::Bearer(token) if token.starts_with(oauth_tokens::ACCESS_PREFIX) => {
             // One that was cut or made up is refused without a look-up.
@@ -170,12 +180,15 @@ async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
         member: row.next()?,
         scopes: None,
         expires_at: Some(row.next()?),
+        terms: None,
     })
 }
 
 async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
     let statement = sql!(
-        "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at
+        "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at,
+                api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute, api_keys.rate_limit_per_hour,
+                api_keys.allowed_ips
          FROM api_keys
          JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
@@ -193,6 +206,7 @@ async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
         member: row.next()?,
         scopes: Some(api_keys::scopes_from(row.next()?)?),
         expires_at: row.next()?,
+        terms: Some(api_keys::terms_from(&mut row)?),
     })
 }
 
@@ -221,5 +235,6 @@ async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
         // An app whose scopes were narrowed narrows the tokens that it has.
         scopes: Some(policy::common(&api_keys::scopes_from(row.next()?)?, &api_keys::scopes_from(row.next()?)?)),
         expires_at: Some(row.next()?),
+        terms: None,
     })
 }

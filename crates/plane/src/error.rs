@@ -17,6 +17,9 @@ pub enum Error {
     /// Nobody is signed in, or the credential is not good (any more).
     #[error("authentication required")]
     Unauthenticated,
+    /// The credential is good and switched off; the words name the remedy.
+    #[error("{0}")]
+    Inactive(&'static str),
     /// The actor is known and may not do this.
     #[error("{0}")]
     Forbidden(String),
@@ -104,7 +107,7 @@ impl Error {
         match self {
             Error::Oauth(OauthRefusal::InvalidClient | OauthRefusal::InvalidGrant, _) => "refused",
             Error::Invalid(_) | Error::Malformed(_) | Error::Oauth(..) => "invalid",
-            Error::Unauthenticated => "unauthenticated",
+            Error::Unauthenticated | Error::Inactive(_) => "unauthenticated",
             Error::Forbidden(_) | Error::Outsider(_) => "refused",
             Error::NotFound(_) => "not_found",
             Error::Conflict(_) | Error::Blocked(_) => "blocked",

@@ -45,6 +45,14 @@ impl Check {
         self
     }
 
+    /// A number that may be missing must be within `range`.
+    pub fn number(&mut self, field: &str, value: Option<u32>, range: RangeInclusive<u32>) -> &mut Check {
+        if value.is_some_and(|number| !range.contains(&number)) {
+            self.refuse(field, "out_of_range", format!("must be a number from {} to {}", range.start(), range.end()));
+        }
+        self
+    }
+
     /// An e-mail address: something before and after one `@`, no spaces, 254 characters at the most (RFC 5321).
     pub fn email(&mut self, field: &str, value: &str) -> &mut Check {
         let well_formed = value.len() <= 254

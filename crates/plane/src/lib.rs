@@ -17,6 +17,7 @@ pub mod destinations;
 mod error;
 pub mod events;
 pub mod fields;
+pub mod idempotency;
 pub mod ids;
 pub mod invitations;
 mod liveness;
@@ -31,6 +32,8 @@ pub mod policy;
 pub mod preferences;
 pub mod sessions;
 pub mod tokens;
+pub mod upkeep;
+mod usage;
 pub mod users;
 pub mod webhooks;
 

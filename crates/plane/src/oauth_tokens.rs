@@ -102,6 +102,7 @@ impl App {
             member: Some(self.member),
             scopes: Some(self.scopes.clone()),
             expires_at: None,
+            terms: None,
         };
         cx.clone().with_actor(Actor::User(Arc::new(principal)))
     }

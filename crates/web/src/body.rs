@@ -189,13 +189,32 @@ impl Form {
         texts
     }
 
-    /// True or false, that may be missing.
+    /// A whole number from 0 that may be missing.
+    pub fn optional_number(&mut self, name: &'static str) -> Option<u32> {
+        let number = self.take(name)?.as_u64();
+        if number.is_none() {
+            self.refuse(name, "invalid_type", "must be a whole number from 0");
+        }
+        // What is greater is out of every range that is checked later.
+        number.map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// True or false, or missing.
     pub fn optional_flag(&mut self, name: &'static str) -> Option<bool> {
         let flag = self.take(name)?.as_bool();
         if flag.is_none() {
             self.refuse(name, "invalid_type", "must be true or false");
         }
         flag
+    }
+
+    /// A field of a change: `None` when it did not come, `Some(None)` when it came as null.
+    pub fn change<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Form, &'static str) -> Option<T>) -> Option<Option<T>> {
+        let is_null = self.fields.get(&self.dialect.name(name)).is_some_and(Json::is_null);
+        match read(self, name) {
+            None if !is_null => None,
+            value => Some(value),
+        }
     }
 
     /// A time that may be missing.

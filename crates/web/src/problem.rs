@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Http(StatusCode, &'static str),
     /// Too many requests; seconds until there are some left.
     RateLimited(i64),
+    /// The first request with this Idempotency-Key is under way.
+    UnderWay,
 }
 
 impl<E: Into<Error>> From<E> for Failure {
@@ -110,6 +112,10 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
             return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", (*seconds).into())] };
         }
         Failure::As(status, error) => return Told { status: *status, ..tell(cx, dialect, &Failure::Plane(error.clone())) },
+        Failure::UnderWay => {
+            let detail = "The first request with this Idempotency-Key is still under way: send this one again in a moment.".to_owned();
+            return Told { status: StatusCode::CONFLICT, detail, more: vec![("retry_after_seconds", 1.into())] };
+        }
         Failure::Plane(error) => error,
     };
     match error {
@@ -120,6 +126,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         },
         Error::Malformed(words) => told(StatusCode::BAD_REQUEST, words),
         Error::Unauthenticated => told(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
+        Error::Inactive(words) => told(StatusCode::UNAUTHORIZED, words),
         Error::Forbidden(words) => told(StatusCode::FORBIDDEN, words),
         Error::Outsider(_) if dialect.outsider == StatusCode::NOT_FOUND => told(StatusCode::NOT_FOUND, NOTHING_HERE),
         Error::Outsider(words) => told(dialect.outsider, words),

@@ -175,8 +175,13 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
         ("description", key.description.into()),
         ("hint", key.hint.into()),
         ("scopes", key.scopes.into()),
+        ("rate_limit_per_minute", key.rate_limit_per_minute.into()),
+        ("rate_limit_per_hour", key.rate_limit_per_hour.into()),
+        ("allowed_ips", key.allowed_ips.into()),
+        ("is_active", key.is_active.into()),
         ("created_at", time(key.created_at)),
         ("expires_at", key.expires_at.map_or(Json::Null, time)),
+        ("last_used_at", key.last_used_at.map_or(Json::Null, time)),
     ]
 }
 
@@ -242,6 +247,19 @@ fn oauth_app_fields(dialect: &Dialect, app: OauthApp) -> Fields {
         ("created_at", time(app.created_at)),
         ("updated_at", time(app.updated_at)),
     ]
+}
+
+/// A key that was found good.
+pub(crate) fn validated_api_key(dialect: &Dialect, principal: &Principal) -> Json {
+    dialect.object(vec![
+        ("valid", true.into()),
+        ("id", dialect.id(principal.credential)),
+        ("name", principal.terms.as_ref().map_or(Json::Null, |terms| terms.name.as_str().into())),
+        ("organization_id", principal.organization.map_or(Json::Null, |id| dialect.id(id))),
+        ("scopes", principal.scopes.clone().into()),
+        ("expires_at", principal.expires_at.map_or(Json::Null, time)),
+        ("is_active", true.into()),
+    ])
 }
 
 pub(crate) fn audit_entry(dialect: &Dialect, entry: Entry) -> Json {

@@ -80,7 +80,9 @@ impl Server {
             Engine::Sqlite => None,
             Engine::Postgresql => Some(make_database().await),
         };
-        let mut all = vec!["--rate-limit-per-minute=0".to_owned(), "--rate-limit-per-day=0".to_owned(), "--drain-lease-ms=200".to_owned()];
+        let mut all = ["--rate-limit-per-minute=0", "--rate-limit-per-day=0", "--attempt-limit-per-minute=0", "--drain-lease-ms=200"]
+            .map(str::to_owned)
+            .to_vec();
         all.retain(|default| !arguments.iter().any(|given| given.split('=').next() == default.split('=').next()));
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, "127.0.0.1:0").await;
@@ -91,6 +93,13 @@ impl Server {
     /// Kills the process the hard way, as a power cut would, and waits until it is gone.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Asks the process to stop, as an operator would, and waits until it has.
+    pub async fn stop(&mut self) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status().await.unwrap().success());
+        assert!(self.child.wait().await.unwrap().success());
     }
 
     /// Starts the server again on the same data. The port, and so the address, may change.

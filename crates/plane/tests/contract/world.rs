@@ -32,7 +32,7 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     let id = organizations::create(owner, new).await.unwrap().id;
     let organization = OrganizationRef::Id(id);
     invitations::create(owner, &organization, "invited@example.com", Role::Viewer).await.unwrap();
-    let key = NewApiKey { kind: Kind::User, name: "Key".into(), description: Some("Key".into()), scopes: None, expires_at: None };
+    let key = NewApiKey { description: Some("Key".into()), ..NewApiKey::new(Kind::User, "Key") };
     api_keys::create(owner, &organization, key).await.unwrap();
     let app = NewOauthApp {
         name: "App".into(),

@@ -18,6 +18,7 @@ use serde_json::{Map, Value as Json, json};
 use super::deleted;
 use crate::body::{Form, MOST_BYTES, Query, TOO_LARGE};
 use crate::door::{Door, Guest, Segments};
+use crate::limits::Desk;
 use crate::problem::{Answer, Failure};
 use crate::views;
 
@@ -86,7 +87,10 @@ pub(crate) async fn token(form: ClientForm) -> Answer {
     let grant = form.text("grant_type")?.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "Name a grant_type."))?;
     let issued = match grant {
         "client_credentials" => issue(&form).await?,
-        "refresh_token" => oauth_tokens::refresh(&form.cx, Some(&form.known_client()?), form.refresh_token()?, form.scopes()?).await?,
+        "refresh_token" => {
+            form.attempt(Desk::TokenRefresh)?;
+            oauth_tokens::refresh(&form.guest.cx, Some(&form.known_client()?), form.refresh_token()?, form.scopes()?).await?
+        }
         _ => return Err(refuse(OauthRefusal::UnsupportedGrantType, "The grant types are client_credentials and refresh_token.").into()),
     };
     Ok(view(issued))
@@ -106,7 +110,8 @@ pub(crate) async fn documented_refresh(form: ClientForm) -> Answer {
     if form.text("grant_type")?.is_some_and(|grant| grant != "refresh_token") {
         return Err(refuse(OauthRefusal::UnsupportedGrantType, "The grant type here is refresh_token.").into());
     }
-    match oauth_tokens::refresh(&form.cx, form.client()?.as_ref(), form.refresh_token()?, form.scopes()?).await {
+    form.attempt(Desk::TokenRefresh)?;
+    match oauth_tokens::refresh(&form.guest.cx, form.client()?.as_ref(), form.refresh_token()?, form.scopes()?).await {
         Ok(issued) => Ok(view(issued)),
         Err(error @ Error::Oauth(OauthRefusal::InvalidGrant, _)) => Err(Failure::As(StatusCode::UNAUTHORIZED, error)),
         Err(error) => Err(error.into()),
@@ -115,15 +120,15 @@ pub(crate) async fn documented_refresh(form: ClientForm) -> Answer {
 
 /// `POST /oauth2/revoke` (RFC 7009).
 pub(crate) async fn revoke(form: ClientForm) -> Answer {
-    oauth_tokens::revoke_presented(&form.cx, &form.known_client()?, form.token()?).await?;
+    oauth_tokens::revoke_presented(&form.guest.cx, &form.known_client()?, form.token()?).await?;
     Ok(uncached(Response::new(Body::empty())))
 }
 
 /// `POST /oauth2/introspect` (RFC 7662).
 pub(crate) async fn introspect(form: ClientForm) -> Answer {
-    let told = match oauth_tokens::introspect(&form.cx, &form.known_client()?, form.token()?).await? {
+    let told = match oauth_tokens::introspect(&form.guest.cx, &form.known_client()?, form.token()?).await? {
         None => json!({"active": false}),
-        Some(token) => view_introspection(&form.cx, token),
+        Some(token) => view_introspection(&form.guest.cx, token),
     };
     Ok(uncached(views::answer(StatusCode::OK, told)))
 }
@@ -151,12 +156,13 @@ pub(crate) async fn metadata(guest: Guest) -> Answer {
     Ok(response)
 }
 
-async fn issue(form: &ClientForm) -> Result<Issued, Error> {
+async fn issue(form: &ClientForm) -> Result<Issued, Failure> {
+    form.attempt(Desk::Token)?;
     let user = match form.text("user_id")? {
         Some(text) => Some(ids::parse(text).ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "The user is not an id."))?),
         None => None,
     };
-    oauth_tokens::issue(&form.cx, &form.known_client()?, form.scopes()?, user).await
+    Ok(oauth_tokens::issue(&form.guest.cx, &form.known_client()?, form.scopes()?, user).await?)
 }
 
 fn refuse(refusal: OauthRefusal, words: &str) -> Error {
@@ -204,7 +210,7 @@ fn uncached(mut response: Response<Body>) -> Response<Body> {
 /// What a client sends to a token endpoint: a form (RFC 6749) or a JSON object, names in either spelling, and who it is in the body or in
 /// `Authorization: Basic`. Parameters that nobody asks for are ignored, those without a value too.
 pub(crate) struct ClientForm {
-    cx: Cx,
+    guest: Guest,
     fields: Vec<(String, String)>,
     basic: Option<Client>,
 }
@@ -215,7 +221,7 @@ impl<S: Send + Sync> FromRequest<S> for ClientForm {
     async fn from_request(request: Request, state: &S) -> Result<ClientForm, Failure> {
         use axum::extract::FromRequestParts;
         let (mut parts, body) = request.into_parts();
-        let Guest { cx } = Guest::from_request_parts(&mut parts, state).await?;
+        let guest = Guest::from_request_parts(&mut parts, state).await?;
         let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
         let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let fields = match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
@@ -225,7 +231,7 @@ impl<S: Send + Sync> FromRequest<S> for ClientForm {
         };
         let fields = fields.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "The body is not what its Content-Type says."))?;
         let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Ok(ClientForm { cx, fields, basic: basic(&parts.headers)? })
+        Ok(ClientForm { guest, fields, basic: basic(&parts.headers)? })
     }
 }
 
@@ -256,6 +262,12 @@ fn basic(headers: &HeaderMap) -> Result<Option<Client>, Error> {
 }
 
 impl ClientForm {
+    /// Counts an attempt to get a token: of the client that is named, from its address.
+    fn attempt(&self, desk: Desk) -> Result<(), Failure> {
+        let client = self.client()?;
+        self.guest.attempt(desk, client.as_ref().map(|client| client.client_id.as_str()))
+    }
+
     /// A parameter, by its name in OAuth's spelling or in camel case.
     fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         let camel_case = crate::dialect::API.name(name);

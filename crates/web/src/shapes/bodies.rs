@@ -1,7 +1,7 @@
 //! What comes in: the bodies of requests.
 
-use super::Is::{Email, Events, Flag, Id, Map, Number, Pattern, Role, Scopes, Text, Time, Url, Word};
-use super::{Shape, optional, required};
+use super::Is::{Email, Events, Flag, Id, Map, Number, Pattern, Role, Scopes, Text, Texts, Time, Url, Word};
+use super::{Field, Shape, optional, required};
 
 pub(crate) const METADATA: super::Is = Map(50, 40, 500);
 pub(crate) const ADDRESS: super::Is = Map(20, 40, 200);
@@ -137,6 +137,9 @@ pub(crate) static NEW_API_KEY: Shape = Shape::new(
         ),
         optional("description", Text(0, 200), "").like("Nightly import"),
         optional("scopes", Scopes, "Reading its maker, organization, members and customers if missing."),
+        KEY_PER_MINUTE,
+        KEY_PER_HOUR,
+        KEY_ADDRESSES,
         optional("expires_at", Time, "In the future.").like("2030-01-31T12:00:00Z"),
     ],
 );
@@ -163,6 +166,33 @@ pub(crate) static WEBHOOK_CHANGE: Shape = Shape::new(
         optional("events", Events, "What it is told: one or more."),
         optional("description", Text(0, 200), "Empty takes it away.").like("Keeps our CRM up to date"),
         optional("is_active", Flag, "Whether it is told anything."),
+    ],
+);
+
+const KEY_PER_MINUTE: Field = optional(
+    "rate_limit_per_minute",
+    Number(1, 1_000_000),
+    "Requests a minute, in the place of the server's limit. 100 at the most for a publishable key.",
+)
+.like("600");
+const KEY_PER_HOUR: Field =
+    optional("rate_limit_per_hour", Number(1, 60_000_000), "Requests an hour, beside the limits for the minute and the day.").like("10000");
+const KEY_ADDRESSES: Field =
+    optional("allowed_ips", Texts(50), "Addresses and networks the key may be used from; anywhere if there are none.")
+        .like("[\"192.0.2.7\",\"10.0.0.0/8\"]");
+
+pub(crate) static CHANGE_API_KEY: Shape = Shape::new(
+    "ChangeApiKey",
+    "What is to be changed of an API key. What is missing stays; null empties what may be empty.",
+    &[
+        optional("name", Text(3, 50), "").like("Back end"),
+        optional("description", Text(0, 200), "").like("Nightly import"),
+        optional("scopes", Scopes, "None that the credential lacks itself; only `read:organization` for a publishable key."),
+        KEY_PER_MINUTE,
+        KEY_PER_HOUR,
+        KEY_ADDRESSES,
+        optional("expires_at", Time, "In the future.").like("2030-01-31T12:00:00Z"),
+        optional("is_active", Flag, "A key that is switched off is refused with 401 until it is switched on again."),
     ],
 );
 

@@ -1,6 +1,6 @@
 //! What goes out: the records in answers.
 
-use super::Is::{Anything, Counts, Events, Flag, Id, Number, Role, Scopes, Text, Time, Url, Word};
+use super::Is::{Anything, Counts, Events, Flag, Id, Number, Role, Scopes, Text, Texts, Time, Url, Word};
 use super::bodies::{ADDRESS, METADATA};
 use super::{Shape, optional, required};
 
@@ -256,8 +256,28 @@ pub(crate) static API_KEY: Shape = Shape::new(
         optional("description", Text(0, 200), "").like("Nightly import"),
         required("hint", Text(1, 20), "Prefix and last characters, to tell keys apart.").like("csb_…81f2"),
         required("scopes", Scopes, ""),
+        optional("rate_limit_per_minute", Number(1, 1_000_000), "Requests a minute of its own.").like("600"),
+        optional("rate_limit_per_hour", Number(1, 60_000_000), "Requests an hour of its own.").like("10000"),
+        required("allowed_ips", Texts(50), "Addresses and networks it may be used from; anywhere if there are none.")
+            .like("[\"192.0.2.7\",\"10.0.0.0/8\"]"),
+        required("is_active", Flag, "Whether it is switched on."),
         required("created_at", Time, ""),
         optional("expires_at", Time, ""),
+        optional("last_used_at", Time, "When it was last used."),
+    ],
+);
+
+pub(crate) static VALIDATED_API_KEY: Shape = Shape::new(
+    "ValidatedApiKey",
+    "A key that is good.",
+    &[
+        required("valid", Flag, "True: of a key that is not good nothing is told."),
+        required("id", Id, ""),
+        required("name", Text(3, 50), "").like("Back end"),
+        required("organization_id", Id, ""),
+        required("scopes", Scopes, ""),
+        optional("expires_at", Time, ""),
+        required("is_active", Flag, "True: a key that is switched off is refused."),
     ],
 );
 

@@ -113,6 +113,16 @@ fn api_key_operations() -> Vec<Operation> {
             .may(Action::CreateApiKey)
             .takes(&bodies::NEW_API_KEY)
             .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY)),
+        Operation::get("/organizations/{organization_id}/api-keys/{key_id}", "accountReadApiKey", api_keys::read)
+            .says("Read an API key")
+            .may(Action::ListApiKeys)
+            .answers(200, "The key without its secret.", One(&records::API_KEY)),
+        Operation::patch("/organizations/{organization_id}/api-keys/{key_id}", "accountUpdateApiKey", api_keys::update)
+            .says("Change an API key")
+            .explains("With effect from the next request. A key that acts as an owner is changed by owners only.")
+            .may(Action::UpdateApiKey)
+            .takes(&bodies::CHANGE_API_KEY)
+            .answers(200, "The key as it is now.", One(&records::API_KEY)),
         Operation::delete("/organizations/{organization_id}/api-keys/{key_id}", "accountRevokeApiKey", api_keys::revoke)
             .says("Revoke an API key")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)

@@ -215,6 +215,7 @@ fn invitation_operations() -> Vec<Operation> {
 }
 
 fn api_key_operations() -> Vec<Operation> {
+    const KEY: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("keyId", "body.id")];
     vec![
         Operation::get("/organizations/{organizationId}/api-keys", "listApiKeys", api_keys::list)
             .says("List the API keys")
@@ -225,12 +226,31 @@ fn api_key_operations() -> Vec<Operation> {
             .may(Action::CreateApiKey)
             .takes(&bodies::NEW_API_KEY)
             .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY))
-            .leads("revokeApiKey", &[("organizationId", "path.organizationId"), ("keyId", "body.id")]),
+            .leads("readApiKey", KEY)
+            .leads("updateApiKey", KEY)
+            .leads("revokeApiKey", KEY),
+        Operation::get("/organizations/{organizationId}/api-keys/{keyId}", "readApiKey", api_keys::read)
+            .says("Read an API key")
+            .may(Action::ListApiKeys)
+            .answers(200, "The key without its secret.", One(&records::API_KEY)),
+        Operation::patch("/organizations/{organizationId}/api-keys/{keyId}", "updateApiKey", api_keys::update)
+            .says("Change an API key")
+            .explains("With effect from the next request. A key that acts as an owner is changed by owners only.")
+            .may(Action::UpdateApiKey)
+            .takes(&bodies::CHANGE_API_KEY)
+            .answers(200, "The key as it is now.", One(&records::API_KEY)),
         Operation::delete("/organizations/{organizationId}/api-keys/{keyId}", "revokeApiKey", api_keys::revoke)
             .says("Revoke an API key")
             .explains("It stops working at once.")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
             .answers(204, "The key is gone.", Nothing),
+        Operation::post("/api-keys/validate", "validateApiKey", api_keys::validate)
+            .says("Find out whether an API key is good")
+            .explains("The key stands in the header `X-API-Key`; other credentials are not looked at.")
+            .anybody()
+            .answers(200, "The key is good.", One(&records::VALIDATED_API_KEY))
+            .refuses(401, "There is no key, or it is not good: mistyped, revoked, or past its end.")
+            .refuses(403, "The key is switched off, or not allowed from this address."),
     ]
 }
 
