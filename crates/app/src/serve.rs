@@ -90,8 +90,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.database.connections = usize::from(args.connections);
     config.database.group = usize::from(args.commit_group);
     config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
-    config.key_prefixes = args.key_prefixes;
     config.destinations = Destinations::new(args.webhook_allow.clone());
+    config.key_prefixes = args.key_prefixes;
     config.public_url = public_url.trim_end_matches('/').to_owned();
     if args.demo {
         // Long enough for somebody to come back to the printed lines after lunch.

@@ -28,6 +28,8 @@ pub struct Note {
     pub subject_label: Option<String>,
     /// Why, in the actor's words.
     pub reason: Option<String>,
+    /// What exactly was done, when the action alone does not say it: ids and words of this program only, nothing about a person.
+    pub detail: Option<String>,
     /// The deletion it began.
     pub deletion_id: Option<Uuid>,
 }
@@ -55,7 +57,7 @@ pub struct Entry {
     pub credential_id: Option<Uuid>,
     /// Why, in the actor's words.
     pub reason: Option<String>,
-    /// For attempts that were not done: what the actor was told.
+    /// For attempts that were not done: what the actor was told. For others: what exactly was done.
     pub detail: Option<String>,
     /// The deletion it began.
     pub deletion_id: Option<Uuid>,
@@ -65,7 +67,8 @@ pub struct Entry {
     pub created_at: Timestamp,
 }
 
-/// The organization under which attempts on unknown organizations are kept; operators read it.
+/// The organization under which attempts on unknown organizations are kept, and what people did about their own account, which belongs to
+/// none; operators read it.
 pub const NO_ORGANIZATION: Uuid = Uuid::nil();
 
 /// Who acts, in the words of audit entries and deletions.
@@ -88,7 +91,7 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
 /// Writes the entry of something that is being done, in its transaction.
 pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note) -> Result<()> {
     cx.note_organization(organization);
-    insert(cx, tx, organization, note, "done", None).await
+    insert(cx, tx, organization, note, "done", note.detail.clone()).await
 }
 
 /// Runs an attempt whose failure must leave a trace too: `work` writes the entry of its success itself.
@@ -182,14 +185,18 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
     cx.read((organization, request), |_, tx, (organization, request)| {
         Box::pin(async move {
             let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
-            let total = tx.query_one(count, params![*organization]).await?.next()?;
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.query_one(count, params![*organization]).await?.next()?,
+            };
             let statement = sql!(
                 "SELECT id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id, reason, detail,
                         deletion_id, request_id, created_at
-                 FROM audit_entries WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+                 FROM audit_entries WHERE organization_id = $1 AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
-            let rows = tx.query(statement, params![*organization, request.size, request.offset()]).await?;
-            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+            let rows = tx.query(statement, params![*organization, request.limit(), request.offset(), request.below()]).await?;
+            let entries = rows.into_iter().map(read).collect::<Result<_>>()?;
+            Ok(Page::part(entries, total, *request, |entry: &Entry| entry.id))
         })
     })
     .await

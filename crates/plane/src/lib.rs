@@ -29,6 +29,8 @@ pub mod page;
 mod passwords;
 mod plane;
 pub mod policy;
+pub mod preferences;
+mod revisions;
 pub mod sessions;
 pub mod tokens;
 pub mod upkeep;

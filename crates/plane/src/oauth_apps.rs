@@ -4,7 +4,7 @@
 //! may give it more; everybody else who may manage apps can only take from it.
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use crate::api_keys::scopes_from;
 use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::credentials::fingerprint;
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
@@ -160,7 +161,9 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
                 sql::Error::ForeignKey(_) => Error::Unauthenticated,
                 other => other.into(),
             })?;
-            record(cx, tx, tenant, "oauth_app.create", app.id).await
+            record(cx, tx, tenant, "oauth_app.create", app.id).await?;
+            let data = json!({"organizationId": tenant.organization(), "id": app.id, "clientId": app.client_id});
+            events::emit(cx, tx, tenant.organization(), Event::OauthAppCreated, None, data).await
         })
     })
     .await?;
@@ -182,7 +185,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
                  FROM oauth_apps WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
-            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+            Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, *request))
         })
     })
     .await

@@ -77,14 +77,14 @@ pub struct Plane {
     pub(crate) hasher: Hasher,
     /// Rung when a deletion was closed and waits for its drain.
     pub(crate) drain_bell: Notify,
+    /// Rung when there is something to deliver to webhooks.
+    pub(crate) courier_bell: Notify,
     /// When each API key was last used, until that is written down.
     pub(crate) usage: Usage,
     /// What tells this run of the server from those before it.
     pub(crate) run: Run,
     /// Credentials that were looked for in the database since the start.
     pub(crate) credential_lookups: AtomicU64,
-    /// Rung when there is something to deliver to webhooks.
-    pub(crate) courier_bell: Notify,
     /// What time it is here.
     pub clock: Clock,
     /// Its settings.
@@ -115,10 +115,10 @@ impl Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
+            courier_bell: Notify::new(),
             usage: Usage::default(),
             run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()? },
             credential_lookups: AtomicU64::new(0),
-            courier_bell: Notify::new(),
             db,
             keys,
             clock,
@@ -141,14 +141,14 @@ impl Plane {
             .await
     }
 
-    /// How many credentials were looked for in the database since the start: the rest was refused by its form or known from memory.
-    pub fn credential_lookups(&self) -> u64 {
-        self.credential_lookups.load(Ordering::Relaxed)
-    }
-
     /// Waits until somebody puts something into the queues of webhooks.
     pub async fn courier_bell(&self) {
         self.courier_bell.notified().await;
+    }
+
+    /// How many credentials were looked for in the database since the start: the rest was refused by its form or known from memory.
+    pub fn credential_lookups(&self) -> u64 {
+        self.credential_lookups.load(Ordering::Relaxed)
     }
 
     /// The live schema: what tests and checks hold themselves against.

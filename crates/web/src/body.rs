@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use plane::fields::parse_time;
+use plane::ids;
 use plane::page::PageRequest;
 use plane::policy::Role;
 use plane::{Error, FieldError, Result};
@@ -137,6 +138,34 @@ impl Form {
         }
     }
 
+    /// Something that may be missing, which leaves it as it is, or null, which empties it.
+    pub fn clearable<T>(&mut self, name: &'static str, wanted: &str, read: impl FnOnce(&Json) -> Option<T>) -> Option<Option<T>> {
+        let is_null = self.fields.get(&self.dialect.name(name)).is_some_and(Json::is_null);
+        let Some(given) = self.take(name) else { return is_null.then_some(None) };
+        let value = read(&given);
+        if value.is_none() {
+            self.refuse(name, "invalid", wanted);
+        }
+        value.map(Some)
+    }
+
+    /// A text that may be missing, or null.
+    pub fn clearable_text(&mut self, name: &'static str) -> Option<Option<String>> {
+        self.clearable(name, "must be a text without the character U+0000", |value| {
+            value.as_str().filter(|text| is_storable(text)).map(str::to_owned)
+        })
+    }
+
+    /// A whole number that must be there.
+    pub fn number(&mut self, name: &'static str) -> i64 {
+        match self.take(name).map(|value| value.as_i64()) {
+            Some(Some(number)) => return number,
+            Some(None) => self.refuse(name, "invalid_type", "must be a whole number"),
+            None => self.refuse(name, "required", "is required"),
+        }
+        0
+    }
+
     /// An object, empty if missing.
     pub fn object(&mut self, name: &'static str) -> Json {
         match self.take(name) {
@@ -216,8 +245,7 @@ impl Form {
     /// A role by the surface's name, or ours, if it is there.
     pub fn role(&mut self, name: &'static str) -> Option<Role> {
         let dialect = self.dialect;
-        let roles: Vec<&str> = Role::ALL.into_iter().map(|role| dialect.role(role)).collect();
-        self.optional(name, &format!("must be one of {}", roles.join(", ")), |role| dialect.parse_role(role))
+        self.optional(name, &dialect.role_words(), |role| dialect.parse_role(role))
     }
 
     /// Everything that was wrong, with the fields nobody asked for.
@@ -248,6 +276,36 @@ impl Form {
             return Ok(());
         }
         Err(Error::Internal(format!("the body is documented with {documented:?} and read with {asked:?}")))
+    }
+}
+
+/// The fields of a form as browsers send it: `application/x-www-form-urlencoded`.
+pub(crate) struct Fields(Query);
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Fields, Failure> {
+        let (parts, body) = request.into_parts();
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            let words = "Send a form with the header Content-Type: application/x-www-form-urlencoded.";
+            return Err(Failure::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, words));
+        }
+        let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
+        Ok(Fields(Query::parse(Some(&String::from_utf8_lossy(&bytes)))))
+    }
+}
+
+impl Fields {
+    /// The text of this name; empty if it is missing, or nothing that could be stored.
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).filter(|text| is_storable(text)).unwrap_or_default()
+    }
+
+    /// All fields, in the order in which they came.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.pairs()
     }
 }
 
@@ -304,6 +362,22 @@ impl Query {
         self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// All parameters, in the order in which they came.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The first parameter of this name, if it is not empty.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    /// The first parameter of this name as `read` understands it, if it is not empty.
+    pub fn read<T>(&self, name: &'static str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
+        let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        read(text).map(Some).ok_or_else(|| FieldError::new(name, "invalid", wanted).into())
+    }
+
     /// `true` or `1`, `false` or `0`; false if missing.
     pub fn flag(&self, name: &'static str) -> Result<bool> {
         match self.get(name) {
@@ -311,6 +385,19 @@ impl Query {
             Some("true" | "1" | "") => Ok(true),
             Some(_) => Err(FieldError::new(name, "invalid", "must be true or false").into()),
         }
+    }
+
+    /// Like [`Query::page`], for a list that can be read along a cursor too: `after`, empty for the first slice.
+    pub fn part(&self) -> Result<PageRequest> {
+        let request = self.page()?;
+        let after = match self.get("after") {
+            None => None,
+            Some("") => Some(PageRequest::FIRST),
+            Some(text) => Some(ids::parse(text).ok_or_else(|| {
+                Error::from(FieldError::new("after", "invalid_cursor", "must be empty, or the next_cursor of the slice before"))
+            })?),
+        };
+        Ok(PageRequest { after, ..request })
     }
 
     /// `page` from 1, `page_size` (or `pageSize`) from 1 to 100.
@@ -326,7 +413,7 @@ impl Query {
                 }
             }
         };
-        let request = PageRequest { page: number(&["page"], 1, 1_000_000_000), size: number(&["page_size", "pageSize"], 25, 100) };
+        let request = PageRequest::new(number(&["page"], 1, 1_000_000_000), number(&["page_size", "pageSize"], 25, 100));
         if errors.is_empty() { Ok(request) } else { Err(Error::Invalid(errors)) }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     let client = doors.trusted_proxies.client(peer, &parts.headers);
     let guest = match new_request_id(&parts.headers) {
-        Ok(id) => Cx::new(&doors.plane, id).with_client(client),
+        Ok(id) => Cx::new(&doors.plane, id).with_client(client).under(precondition(&parts.headers)),
         Err(error) => return problem::render(&Cx::new(&doors.plane, "none"), Dialect::of(parts.uri.path()), error.into()),
     };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
@@ -193,6 +193,12 @@ async fn run(work: impl Future<Output = Response<Body>>) -> Response<Body> {
     failure.into_response()
 }
 
+/// The states in which the record may be changed, all that the caller names.
+fn precondition(headers: &HeaderMap) -> Option<Arc<str>> {
+    let tags: Vec<&str> = headers.get_all(header::IF_MATCH).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    (!tags.is_empty()).then(|| tags.join(",").into())
+}
+
 /// The caller's own id for the request if it is a sensible one, so that their logs and ours meet; else a new one.
 fn new_request_id(headers: &HeaderMap) -> Result<String> {
     let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
@@ -233,7 +239,7 @@ fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
 
 /// A browser sends its cookies with requests that other sites make it send. It also says whose request it was: in `Sec-Fetch-Site`, or in
 /// `Origin`. What says neither does not come from a browser (W3C Fetch Metadata).
-fn refuse_cross_site(headers: &HeaderMap) -> Result<()> {
+pub(crate) fn refuse_cross_site(headers: &HeaderMap) -> Result<()> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let is_ours = match (text("sec-fetch-site"), text("origin")) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),

@@ -263,7 +263,7 @@ fn query_parameters<'a>(dialect: &'a Dialect, operation: &'a Operation) -> impl 
 fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
     let header = |name: &str, about: &str, most: usize| json!({"name": name, "in": "header", "required": false, "description": about, "schema": {"type": "string", "minLength": 1, "maxLength": most}});
     let repeats = matches!(operation.method, axum::http::Method::POST | axum::http::Method::DELETE);
-    let changes = operation.has_etag && operation.method != axum::http::Method::GET;
+    let changes = operation.is_conditional();
     let idempotency = repeats.then(|| {
         header("Idempotency-Key", "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.", 255)
     });
@@ -313,7 +313,7 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     if !operation.path_parameters().is_empty() {
         statuses.push(404);
     }
-    if operation.has_etag && operation.method != axum::http::Method::GET {
+    if operation.is_conditional() {
         statuses.push(412);
     }
     if takes_input && dialect.invalid.as_u16() == 422 {
@@ -356,7 +356,7 @@ fn success(surface: &Surface, operation: &Operation, components: &mut Components
     if let Some(content) = content {
         response["content"] = content;
     }
-    if operation.has_etag {
+    if operation.has_etag && !operation.deletes {
         response["headers"]["ETag"] = json!({"$ref": "#/components/headers/ETag"});
     }
     if operation.deletes {

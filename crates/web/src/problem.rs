@@ -111,11 +111,11 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
             let detail = format!("Too many requests. Try again in {seconds} seconds.");
             return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", (*seconds).into())] };
         }
+        Failure::As(status, error) => return Told { status: *status, ..tell(cx, dialect, &Failure::Plane(error.clone())) },
         Failure::UnderWay => {
             let detail = "The first request with this Idempotency-Key is still under way: send this one again in a moment.".to_owned();
             return Told { status: StatusCode::CONFLICT, detail, more: vec![("retry_after_seconds", 1.into())] };
         }
-        Failure::As(status, error) => return Told { status: *status, ..tell(cx, dialect, &Failure::Plane(error.clone())) },
         Failure::Plane(error) => error,
     };
     match error {
@@ -134,6 +134,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         // The two documents differ in the full stop; their clients compare the whole message.
         Error::NotFound("Organization") => told(StatusCode::NOT_FOUND, "Organization not found"),
         Error::NotFound(noun) => told(StatusCode::NOT_FOUND, &format!("{noun} not found.")),
+        Error::Stale => told(StatusCode::PRECONDITION_FAILED, &error.to_string()),
         Error::Conflict(words) => told(StatusCode::CONFLICT, words),
         Error::Blocked(blockers) => {
             Told { status: StatusCode::CONFLICT, detail: error.to_string(), more: vec![("blockers", views::blockers(dialect, blockers))] }

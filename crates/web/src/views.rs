@@ -16,6 +16,7 @@ use plane::members::Member;
 use plane::oauth_apps::OauthApp;
 use plane::organizations::Organization;
 use plane::page::Page;
+use plane::preferences::Preference;
 use plane::sessions::SignedIn;
 use plane::users::User;
 use plane::webhooks::Webhook;
@@ -28,9 +29,21 @@ pub(crate) fn answer(status: StatusCode, body: Json) -> Response<Body> {
     (status, JsonBody(body)).into_response()
 }
 
+/// A record with the tag of its state.
+pub(crate) fn tagged(status: StatusCode, etag: &str, body: Json) -> Response<Body> {
+    let mut response = answer(status, body);
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
 /// One page in the documented envelope.
 pub(crate) fn page<T>(dialect: &Dialect, page: Page<T>, view: impl Fn(&Dialect, T) -> Json) -> Response<Body> {
     let (number, size, total) = (page.request.page, page.request.size, page.total);
+    if page.request.after.is_some() {
+        return slice(dialect, page, view);
+    }
     let pages = total.div_euclid(size) + i64::from(total.rem_euclid(size) > 0);
     let pagination = dialect.object(vec![
         ("page", number.into()),
@@ -39,6 +52,17 @@ pub(crate) fn page<T>(dialect: &Dialect, page: Page<T>, view: impl Fn(&Dialect, 
         ("total_pages", pages.into()),
         ("has_next", (number < pages).into()),
         ("has_previous", (number > 1).into()),
+    ]);
+    let data: Vec<Json> = page.entries.into_iter().map(|entry| view(dialect, entry)).collect();
+    answer(StatusCode::OK, json!({"data": data, "pagination": pagination}))
+}
+
+/// A slice of a list, and the cursor of the next.
+fn slice<T>(dialect: &Dialect, page: Page<T>, view: impl Fn(&Dialect, T) -> Json) -> Response<Body> {
+    let pagination = dialect.object(vec![
+        ("page_size", page.request.size.into()),
+        ("has_next", page.next.is_some().into()),
+        ("next_cursor", page.next.map_or(Json::Null, |cursor| plane::ids::to_short(cursor).into())),
     ]);
     let data: Vec<Json> = page.entries.into_iter().map(|entry| view(dialect, entry)).collect();
     answer(StatusCode::OK, json!({"data": data, "pagination": pagination}))
@@ -66,6 +90,7 @@ pub(crate) fn organization(dialect: &Dialect, organization: Organization) -> Jso
         ("owner_id", organization.owner.map_or(Json::Null, |id| dialect.id(id))),
         ("stripe_customer_id", organization.stripe_customer_id.into()),
         ("subscription_status", organization.subscription_status.into()),
+        ("archived_at", organization.archived_at.map_or(Json::Null, time)),
         ("created_at", time(organization.created_at)),
         ("updated_at", time(organization.updated_at)),
     ])
@@ -91,7 +116,7 @@ pub(crate) fn member_out(dialect: &Dialect, member: Member) -> Json {
         ("id", dialect.id(member.id)),
         ("user_email", member.email.into()),
         ("user_name", member.name.into()),
-        ("user_metadata", json!({})),
+        ("user_metadata", member.user_metadata),
         ("role", role.into()),
         ("role_display", display.into()),
     ])
@@ -129,6 +154,8 @@ pub(crate) fn customer(dialect: &Dialect, customer: Customer) -> Json {
         ("address", customer.address),
         ("metadata", customer.metadata),
         ("managed_by", customer.managed_by.map_or(Json::Null, |id| dialect.id(id))),
+        ("expires_at", customer.expires_at.map_or(Json::Null, time)),
+        ("screens", customer.screens.into()),
         ("created_at", time(customer.created_at)),
         ("updated_at", time(customer.updated_at)),
     ])
@@ -179,19 +206,6 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
         ("expires_at", key.expires_at.map_or(Json::Null, time)),
         ("last_used_at", key.last_used_at.map_or(Json::Null, time)),
     ]
-}
-
-/// A key that was found good.
-pub(crate) fn validated_api_key(dialect: &Dialect, principal: &Principal) -> Json {
-    dialect.object(vec![
-        ("valid", true.into()),
-        ("id", dialect.id(principal.credential)),
-        ("name", principal.terms.as_ref().map_or(Json::Null, |terms| terms.name.as_str().into())),
-        ("organization_id", principal.organization.map_or(Json::Null, |id| dialect.id(id))),
-        ("scopes", principal.scopes.clone().into()),
-        ("expires_at", principal.expires_at.map_or(Json::Null, time)),
-        ("is_active", true.into()),
-    ])
 }
 
 pub(crate) fn webhook(dialect: &Dialect, webhook: Webhook) -> Json {
@@ -256,6 +270,19 @@ fn oauth_app_fields(dialect: &Dialect, app: OauthApp) -> Fields {
         ("created_at", time(app.created_at)),
         ("updated_at", time(app.updated_at)),
     ]
+}
+
+/// A key that was found good.
+pub(crate) fn validated_api_key(dialect: &Dialect, principal: &Principal) -> Json {
+    dialect.object(vec![
+        ("valid", true.into()),
+        ("id", dialect.id(principal.credential)),
+        ("name", principal.terms.as_ref().map_or(Json::Null, |terms| terms.name.as_str().into())),
+        ("organization_id", principal.organization.map_or(Json::Null, |id| dialect.id(id))),
+        ("scopes", principal.scopes.clone().into()),
+        ("expires_at", principal.expires_at.map_or(Json::Null, time)),
+        ("is_active", true.into()),
+    ])
 }
 
 pub(crate) fn audit_entry(dialect: &Dialect, entry: Entry) -> Json {
@@ -340,6 +367,24 @@ pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker]) -> Json {
 
 pub(crate) fn user(dialect: &Dialect, user: User) -> Json {
     dialect.object(vec![("id", dialect.id(user.id)), ("email", user.email.into()), ("name", user.name.into())])
+}
+
+/// A user as they see themselves.
+pub(crate) fn own_user(dialect: &Dialect, user: User) -> Json {
+    let metadata = user.metadata.clone();
+    let mut record = self::user(dialect, user);
+    record["metadata"] = metadata;
+    record
+}
+
+pub(crate) fn preference(dialect: &Dialect, preference: Preference) -> Json {
+    let Preference { subject, stance } = preference;
+    dialect.object(vec![
+        ("trait", subject.name.into()),
+        ("trait_label", subject.label.into()),
+        ("category", subject.category.name().into()),
+        ("stance", stance.name().into()),
+    ])
 }
 
 /// Tokens in OAuth's spelling (RFC 6749), whatever the surface, and the session's cookie.

@@ -17,3 +17,4 @@ mod repeats;
 mod seeds;
 mod smoke;
 mod tools;
+mod webhooks;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 pub use document::document;
 pub(crate) use effects::blocked;
 pub use guards::Blocker;
+pub(crate) use guards::last_owner;
 pub use preview::{Preview, Subject, TablePreview, preview};
 pub use records::{Deletion, get, list};
 pub use rules::Root;
@@ -100,6 +101,7 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
         subject_label: label.clone(),
         reason: order.reason.clone(),
         deletion_id: Some(id),
+        ..Note::default()
     };
     audit::record(cx, tx, organization, &note).await?;
     let plane = cx.plane.clone();

@@ -50,6 +50,7 @@ pub(crate) async fn sign_out(door: Door) -> Answer {
     Ok(views::with_cookie(response, "", 0, is_https(&door.cx)))
 }
 
-fn is_https(cx: &plane::Cx) -> bool {
+/// Whether clients see this server behind TLS, so that its cookie may say so.
+pub(crate) fn is_https(cx: &plane::Cx) -> bool {
     cx.plane.config.public_url.starts_with("https://")
 }

@@ -19,7 +19,7 @@ pub(crate) async fn read(door: Door, Segments(deletion): Segments<String>) -> An
 }
 
 pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = audit::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
+    let page = audit::list(&door.cx, &door.organization(&organization)?, door.query.part()?).await?;
     Ok(views::page(door.dialect, page, views::audit_entry))
 }
 

@@ -80,7 +80,6 @@ pub(crate) enum Is {
     Counts,
     /// An object of anything.
     Anything,
-    Object(&'static Shape),
     Objects(&'static Shape),
     /// An object that is null for some.
     Maybe(&'static Shape),
@@ -119,6 +118,19 @@ pub(crate) const AFTER: [Parameter; 1] = [Parameter {
     about: "Reads the list along a cursor instead of by pages: empty for the first slice, then the `next_cursor` of the last one. \
             A slice costs the same wherever it is, and has no `total_count`.",
 }];
+
+/// Which members of a list.
+pub(crate) const MEMBER_FILTER: [Parameter; 2] = [
+    Parameter { name: "role", is: Is::Role, about: "Only members of this role." },
+    Parameter { name: "q", is: Is::Text(0, 200), about: "Only members whose address or name contains this, in whatever case." },
+];
+
+/// Which customers of a list.
+pub(crate) const CUSTOMER_FILTER: [Parameter; 3] = [
+    Parameter { name: "q", is: Is::Text(0, 200), about: "Only customers whose name, address or id contains this, in whatever case." },
+    Parameter { name: "email", is: Is::Text(0, 254), about: "Only customers with this address, in whatever case." },
+    Parameter { name: "managedBy", is: Is::Id, about: "Only customers whom this member manages." },
+];
 
 /// Why, for the audit trail.
 pub(crate) const REASON: [Parameter; 1] = [Parameter {
@@ -190,7 +202,7 @@ impl Shape {
     /// The shapes inside this one.
     pub fn inner(&self) -> impl Iterator<Item = &'static Shape> {
         self.fields().filter_map(|field| match field.is {
-            Is::Object(shape) | Is::Objects(shape) | Is::Maybe(shape) => Some(shape),
+            Is::Objects(shape) | Is::Maybe(shape) => Some(shape),
             _ => None,
         })
     }
@@ -280,7 +292,7 @@ impl Is {
             }
             Is::Counts => json!({"type": "object", "additionalProperties": {"type": "integer", "format": "int64"}}),
             Is::Anything => json!({"type": "object", "additionalProperties": true}),
-            Is::Object(shape) | Is::Maybe(shape) => reference(shape, dialect),
+            Is::Maybe(shape) => reference(shape, dialect),
             Is::Objects(shape) => json!({"type": "array", "items": reference(shape, dialect)}),
         }
     }
@@ -303,7 +315,7 @@ impl Is {
             Is::Map(..) => json!({"key": "value"}),
             Is::Counts => json!({"customers": 1}),
             Is::Anything => json!({}),
-            Is::Object(shape) | Is::Maybe(shape) => shape.example(dialect),
+            Is::Maybe(shape) => shape.example(dialect),
             Is::Objects(shape) => json!([shape.example(dialect)]),
         }
     }
@@ -319,7 +331,7 @@ impl Is {
             Is::Map(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
             Is::Counts => value.as_object().is_some_and(|map| map.values().all(Json::is_number)),
             Is::Anything => value.is_object(),
-            Is::Object(shape) | Is::Maybe(shape) => shape.differences(dialect, value).is_empty(),
+            Is::Maybe(shape) => shape.differences(dialect, value).is_empty(),
             Is::Objects(shape) => {
                 value.as_array().is_some_and(|list| list.iter().all(|record| shape.differences(dialect, record).is_empty()))
             }

@@ -49,6 +49,21 @@ pub(crate) static USER: Shape = Shape::new(
     &[required("id", Id, ""), required("email", Text(1, 254), ""), required("name", Text(1, 100), "").like("Ada Lovelace")],
 );
 
+pub(crate) static OWN_USER: Shape =
+    Shape::new("OwnUser", "A user as they see themselves.", &[required("metadata", METADATA, "What the user says about themselves.")])
+        .upon(&USER);
+
+pub(crate) static PREFERENCE: Shape = Shape::new(
+    "Preference",
+    "A user's stance on a trait.",
+    &[
+        required("trait", Text(1, 50), "For programs.").like("peanuts"),
+        required("trait_label", Text(1, 100), "For people.").like("Peanuts"),
+        required("category", Word(&["ALLERGEN", "DIETARY", "RELIGIOUS", "SOURCING", "OTHER"]), ""),
+        required("stance", Word(&["AVOID", "REQUIRE", "PREFER", "NEUTRAL"]), "NEUTRAL when it was taken back."),
+    ],
+);
+
 pub(crate) static ORGANIZATION: Shape = Shape::new(
     "Organization",
     "An organization.",
@@ -58,9 +73,10 @@ pub(crate) static ORGANIZATION: Shape = Shape::new(
         required("slug", Text(3, 50), "Unique and unchanging.").like("acme"),
         optional("logo", Text(1, 2_000), "Address of a picture.").like("https://example.com/logo.png"),
         required("plan", Text(1, 100), "").like("free"),
-        optional("owner_id", Id, "The user who has owned it longest."),
+        optional("owner_id", Id, "Its owner; of several the one who has been a member longest."),
         optional("stripe_customer_id", Text(1, 100), "").like("cus_123"),
         required("subscription_status", Text(1, 50), "").like("none"),
+        optional("archived_at", Time, "Since when it is read-only."),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
     ],
@@ -86,7 +102,7 @@ pub(crate) static MEMBER_OUT: Shape = Shape::new(
         required("id", Id, "The membership's id, not the user's."),
         required("user_email", Text(1, 254), ""),
         required("user_name", Text(1, 100), "").like("Ada Lovelace"),
-        required("user_metadata", METADATA, ""),
+        required("user_metadata", METADATA, "What the user says about themselves."),
         required("role", Role, ""),
         required("role_display", Text(1, 50), "The role for people.").like("Editor"),
     ],
@@ -133,6 +149,8 @@ pub(crate) static CUSTOMER: Shape = Shape::new(
         required("address", ADDRESS, "").like("{\"city\":\"London\"}"),
         required("metadata", METADATA, ""),
         optional("managed_by", Id, "The member who manages the customer."),
+        optional("expires_at", Time, "Until when the customer's credits last."),
+        required("screens", COUNT, "How many screens were added.").like("2"),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
     ],
@@ -145,6 +163,26 @@ pub(crate) static CUSTOMER_DELETED: Shape = Shape::new(
         required("success", Flag, ""),
         required("message", Text(1, 200), "").like("Customer deleted successfully"),
         required("deleted_at", Time, ""),
+    ],
+);
+
+pub(crate) static CUSTOMER_EXTENDED: Shape = Shape::new(
+    "CustomerExtended",
+    "The customer API's words for credits that were added.",
+    &[
+        required("success", Flag, ""),
+        required("message", Text(1, 200), "").like("Customer extended successfully"),
+        required("expires_at", Time, "Until when the customer's credits last now."),
+    ],
+);
+
+pub(crate) static SCREEN_ADDED: Shape = Shape::new(
+    "ScreenAdded",
+    "The customer API's words for a screen that was added.",
+    &[
+        required("success", Flag, ""),
+        required("message", Text(1, 200), "").like("Screen added successfully"),
+        required("screens", COUNT, "How many the customer has now.").like("2"),
     ],
 );
 
@@ -333,7 +371,8 @@ pub(crate) static AUDIT_ENTRY: Shape = Shape::new(
         optional("actor_id", Id, "The user who acted."),
         optional("credential_id", Id, "The session, key or token they used."),
         optional("reason", Text(0, 500), "Why, in the actor's words.").like("The contract ended"),
-        optional("detail", Text(0, 10_000), "For attempts that were not done: what the actor was told.").like("Customer not found"),
+        optional("detail", Text(0, 10_000), "For attempts that were not done: what the actor was told. For others: what exactly was done.")
+            .like("Customer not found"),
         optional("deletion_id", Id, "The deletion it began."),
         required("request_id", Text(1, 64), "").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
         required("created_at", Time, ""),
@@ -462,6 +501,3 @@ pub(crate) static PROBLEM: Shape = Shape::new(
     ],
 )
 .verbatim();
-
-pub(crate) static STATUS: Shape =
-    Shape::new("Status", "The status of an entry.", &[required("id", Id, ""), required("status", Text(1, 50), "").like("cancelled")]);

@@ -7,11 +7,11 @@ use plane::policy::Action;
 
 use super::{api_customers, api_webhooks, oauth};
 use crate::Doors;
-use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
-use crate::shapes::{bodies, records};
+use crate::shapes::{MEMBER_FILTER, bodies, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -65,7 +65,24 @@ fn user_operations() -> Vec<Operation> {
         Operation::get("/users/me", "readMe", users::me)
             .says("Read one's own profile")
             .explains("Scope: `read:user`.")
-            .answers(200, "The signed-in user.", One(&records::USER))
+            .answers(200, "The signed-in user.", One(&records::OWN_USER))
+            .refuses(403, "The credential lacks the scope."),
+        Operation::patch("/users/me", "updateMe", users::update_me)
+            .says("Change one's own profile")
+            .explains("Scope: `write:user`. What is missing stays. Metadata merges; an empty text takes a key away.")
+            .takes(&bodies::USER_CHANGE)
+            .answers(200, "The signed-in user.", One(&records::OWN_USER))
+            .refuses(403, "The credential lacks the scope."),
+        Operation::post("/users/me/password", "changePassword", users::change_password)
+            .says("Change one's own password")
+            .explains("All other sessions of the user end at once; API keys go on. A wrong current password is an error of that field.")
+            .takes(&bodies::NEW_PASSWORD)
+            .answers(204, "The new password counts from now on.", Nothing)
+            .refuses(403, "A key or token cannot change a password."),
+        Operation::get("/users/{id}", "readUser", users::read)
+            .says("Read a user")
+            .explains("Scope: `read:user`. Oneself, and whoever is in an organization whose members one may list.")
+            .answers(200, "The user.", One(&records::USER))
             .refuses(403, "The credential lacks the scope."),
     ]
 }
@@ -78,7 +95,7 @@ fn organization_operations() -> Vec<Operation> {
             .explains("Scope: `read:organization`.")
             .answers(200, "Organizations that the credential is good for.", Page(&records::ORGANIZATION))
             .refuses(403, "The credential lacks the scope."),
-        Operation::post("/organizations", "createOrganization", organizations::create)
+        Operation::post("/organizations", "createOrganization", organizations::create).etag()
             .says("Make an organization")
             .takes(&bodies::NEW_ORGANIZATION)
             .answers(201, "The organization. Who made it owns it.", One(&records::ORGANIZATION))
@@ -88,11 +105,38 @@ fn organization_operations() -> Vec<Operation> {
             .leads("OrganizationsController_delete", ID)
             .leads("inviteMember", &[("organizationId", "body.id")])
             .leads("createCustomer", &[("organizationId", "body.id")]),
-        Operation::get("/organizations/{id}", "readOrganization", organizations::read)
+        Operation::get("/organizations/{id}", "readOrganization", organizations::read).etag()
             .says("Read an organization")
             .may(Action::ReadOrganization)
             .answers(200, "The organization.", One(&records::ORGANIZATION)),
-        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete)
+        Operation::put("/organizations/{id}", "updateOrganization", organizations::update).etag()
+            .says("Change an organization's profile")
+            .explains("What is missing stays. The slug never changes.")
+            .may(Action::UpdateOrganization)
+            .takes(&bodies::ORGANIZATION_CHANGE)
+            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .refuses(409, "The organization is archived."),
+        Operation::post("/organizations/{id}/archive", "archiveOrganization", organizations::archive).etag()
+            .says("Archive an organization")
+            .explains(
+                "It becomes read-only: nothing can be added or changed, and customers cannot be deleted. Reading goes on, access can be taken \
+                 away, and the organization can be deleted. One that is archived already stays as it is.",
+            )
+            .may(Action::ArchiveOrganization)
+            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+        Operation::post("/organizations/{id}/unarchive", "unarchiveOrganization", organizations::unarchive).etag()
+            .says("Unarchive an organization")
+            .explains("It can be written to again. One that is not archived stays as it is.")
+            .may(Action::ArchiveOrganization)
+            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+        Operation::post("/organizations/{id}/transfer", "transferOrganization", organizations::transfer).etag()
+            .says("Hand an organization over")
+            .explains("The member becomes an owner and you an admin, in one step.")
+            .may(Action::TransferOrganization)
+            .takes(&bodies::NEW_OWNER)
+            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .refuses(409, "The organization is archived."),
+        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).etag()
             .says("Delete organization (owner only)")
             .explains(
                 "Permanently deletes the organization and everything in it. **This cannot be undone.** Access ends with the answer, \
@@ -105,7 +149,7 @@ fn organization_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/audit", "listAudit", deletions::list_audit)
             .says("Read the audit trail")
             .may(Action::ReadAudit)
-            .answers(200, "Entries, newest first.", Page(&records::AUDIT_ENTRY)),
+            .answers(200, "Entries, newest first.", Slices(&records::AUDIT_ENTRY)),
     ]
 }
 
@@ -114,16 +158,31 @@ fn member_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/members", "listMembers", members::list)
             .says("List the members")
             .may(Action::ListMembers)
+            .parameters(&MEMBER_FILTER)
             .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER)),
+        Operation::get("/organizations/{organizationId}/members/{memberId}", "readMember", members::read).etag()
+            .says("Read a member")
+            .may(Action::ListMembers)
+            .answers(200, "The member.", One(&records::MEMBER)),
+        Operation::put("/organizations/{organizationId}/members/{memberId}/role", "changeRole", members::change_role).etag()
+            .says("Give a member another role")
+            .explains("It counts from the answer on. Only owners make and unmake owners.")
+            .may(Action::ChangeRole)
+            .takes(&bodies::NEW_ROLE)
+            .answers(200, "The member.", One(&records::MEMBER))
+            .refuses(409, "The member is the organization's last owner, or the organization is archived."),
         Operation::post("/organizations/{organizationId}/members/invite", "inviteMember", invitations::create)
             .says("Invite a person")
-            .explains("The invitation is good for 7 days, once, for a user with that address.")
+            .explains(
+                "The invitation is good for 7 days, once, for a user with that address. It takes the place of an earlier one that could still \
+                 be accepted.",
+            )
             .may(Action::Invite)
             .takes(&bodies::NEW_INVITATION)
             .answers(201, "The invitation with its secret.", One(&records::NEW_INVITATION))
-            .refuses(409, "The person is a member already.")
+            .refuses(409, "The person is a member already, or the organization is archived.")
             .leads("cancelInvitation", &[("organizationId", "path.organizationId"), ("inviteId", "body.id")]),
-        Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove)
+        Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove).etag()
             .says("Remove a member, or leave")
             .explains("The person's keys, tokens and sessions for this organization stop at once; their other organizations are untouched.")
             .may_or_own(Action::RemoveMember, Action::Leave)
@@ -150,7 +209,7 @@ fn invitation_operations() -> Vec<Operation> {
             .answers(200, "The membership.", One(&records::ACCEPTED))
             .refuses(403, "A key or token cannot accept.")
             .refuses(404, "There is no such pending invitation for this user.")
-            .refuses(409, "The user is a member already.")
+            .refuses(409, "The user is a member already, or the organization is archived.")
             .leads("listMembers", &[("organizationId", "body.organizationId")]),
     ]
 }

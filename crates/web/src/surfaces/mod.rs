@@ -5,6 +5,7 @@ mod api;
 mod api_customers;
 mod api_webhooks;
 mod customer;
+mod dashboard;
 mod oauth;
 mod ops;
 
@@ -12,5 +13,5 @@ use crate::catalogue::Surface;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Surface> {
-    vec![api::surface(), account::surface(), customer::surface(), oauth::surface(), ops::surface()]
+    vec![api::surface(), account::surface(), customer::surface(), oauth::surface(), dashboard::surface(), ops::surface()]
 }
