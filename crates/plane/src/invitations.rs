@@ -1,6 +1,7 @@
 //! Invitations: how people become members. Good for seven days, once, and only for a user with the address that was invited.
 
 use jiff::Timestamp;
+use serde_json::json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -8,6 +9,7 @@ use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
 use crate::credentials::{CredentialKind, fingerprint};
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::events::{self, Event};
 use crate::fields::{Check, normal_email};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
@@ -73,6 +75,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
                 })?;
                 let note = Note { action: "invitation.create", subject: "invitation", subject_id: Some(id), ..Note::default() };
                 audit::record(cx, tx, tenant.organization(), &note).await?;
+                let data = json!({"organizationId": tenant.organization(), "id": id, "role": role.name()});
+                events::emit(cx, tx, tenant.organization(), Event::InviteCreated, None, data).await?;
                 Ok(Invitation { id, email: email.clone(), role: *role, status: "pending".into(), created_at: cx.now, expires_at })
             })
         })
@@ -109,7 +113,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
                  FROM invitations WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
-            Ok(Page { entries: rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, request: *request })
+            Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, *request))
         })
     })
     .await
@@ -142,7 +146,7 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
             let insert = sql!(
                 "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
             );
-            let inserted = tx.execute(insert, params![organization, member, *user, role, cx.now]).await;
+            let inserted = tx.execute(insert, params![organization, member, *user, &role, cx.now]).await;
             inserted.map_err(|error| match error {
                 sql::Error::Unique(_) => Error::Conflict("You are a member of this organization already.".into()),
                 sql::Error::ForeignKey(_) => Error::NotFound("Invitation"),
@@ -150,6 +154,10 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
             })?;
             let note = Note { action: "invitation.accept", subject: "invitation", subject_id: Some(invitation), ..Note::default() };
             audit::record(cx, tx, organization, &note).await?;
+            let accepted = json!({"organizationId": organization, "id": invitation, "memberId": member});
+            events::emit(cx, tx, organization, Event::InviteAccepted, None, accepted).await?;
+            let added = json!({"organizationId": organization, "id": member, "userId": user, "role": role});
+            events::emit(cx, tx, organization, Event::MemberAdded, None, added).await?;
             Ok((organization, member))
         })
     })

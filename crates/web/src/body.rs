@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use plane::fields::parse_time;
+use plane::ids;
 use plane::page::PageRequest;
 use plane::policy::Role;
 use plane::{Error, FieldError, Result};
@@ -400,6 +401,19 @@ impl Query {
         }
     }
 
+    /// Like [`Query::page`], for a list that can be read along a cursor too: `after`, empty for the first slice.
+    pub fn part(&self) -> Result<PageRequest> {
+        let request = self.page()?;
+        let after = match self.get("after") {
+            None => None,
+            Some("") => Some(PageRequest::FIRST),
+            Some(text) => Some(ids::parse(text).ok_or_else(|| {
+                Error::from(FieldError::new("after", "invalid_cursor", "must be empty, or the next_cursor of the slice before"))
+            })?),
+        };
+        Ok(PageRequest { after, ..request })
+    }
+
     /// `page` from 1, `page_size` (or `pageSize`) from 1 to 100.
     pub fn page(&self) -> Result<PageRequest> {
         let mut errors = Vec::new();
@@ -413,7 +427,7 @@ impl Query {
                 }
             }
         };
-        let request = PageRequest { page: number(&["page"], 1, 1_000_000_000), size: number(&["page_size", "pageSize"], 25, 100) };
+        let request = PageRequest::new(number(&["page"], 1, 1_000_000_000), number(&["page_size", "pageSize"], 25, 100));
         if errors.is_empty() { Ok(request) } else { Err(Error::Invalid(errors)) }
     }
 }

@@ -204,7 +204,11 @@ fn roles(dialect: &Dialect, action: Action) -> String {
         }
     }
     let operators = if operator_may(action) { " Operators of the server may too." } else { "" };
-    if roles.len() == Role::ALL.len() { format!("For every member.{operators}") } else { format!("For {}.{operators}", roles.join(", ")) }
+    match roles.len() {
+        0 => format!("For nobody.{operators}"),
+        all if all == Role::ALL.len() => format!("For every member.{operators}"),
+        _ => format!("For {}.{operators}", roles.join(", ")),
+    }
 }
 
 fn access_data(access: Access) -> Json {
@@ -263,7 +267,7 @@ fn query_parameters<'a>(dialect: &'a Dialect, operation: &'a Operation) -> impl 
 fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
     let header = |name: &str, about: &str, most: usize| json!({"name": name, "in": "header", "required": false, "description": about, "schema": {"type": "string", "minLength": 1, "maxLength": most}});
     let repeats = matches!(operation.method, axum::http::Method::POST | axum::http::Method::DELETE);
-    let changes = operation.has_etag && operation.method != axum::http::Method::GET;
+    let changes = operation.is_conditional();
     let idempotency = repeats.then(|| {
         header("Idempotency-Key", "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.", 255)
     });
@@ -313,7 +317,7 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     if !operation.path_parameters().is_empty() {
         statuses.push(404);
     }
-    if operation.has_etag && operation.method != axum::http::Method::GET {
+    if operation.is_conditional() {
         statuses.push(412);
     }
     if takes_input && dialect.invalid.as_u16() == 422 {
@@ -357,7 +361,7 @@ fn success(surface: &Surface, operation: &Operation, components: &mut Components
     if let Some(content) = content {
         response["content"] = content;
     }
-    if operation.has_etag {
+    if operation.has_etag && !operation.deletes {
         response["headers"]["ETag"] = json!({"$ref": "#/components/headers/ETag"});
     }
     if operation.deletes {

@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_input;
+mod client;
 mod deletions;
 mod demo;
 mod door;
@@ -17,3 +18,4 @@ mod repeats;
 mod seeds;
 mod smoke;
 mod tools;
+mod webhooks;

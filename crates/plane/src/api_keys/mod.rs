@@ -4,7 +4,7 @@ mod secret;
 mod terms;
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::credentials::fingerprint;
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
@@ -189,7 +190,9 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                 other => other.into(),
             })?;
             let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
-            audit::record(cx, tx, tenant.organization(), &note).await
+            audit::record(cx, tx, tenant.organization(), &note).await?;
+            let data = json!({"organizationId": tenant.organization(), "id": key.id, "kind": key.kind});
+            events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await
         })
     })
     .await?;
@@ -304,7 +307,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
             );
             let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
             let keys = rows.into_iter().map(|row| Ok(with_use(cx, tenant, read(row)?)));
-            Ok(Page { entries: keys.collect::<Result<_>>()?, total, request: *request })
+            Ok(Page::new(keys.collect::<Result<_>>()?, total, *request))
         })
     })
     .await

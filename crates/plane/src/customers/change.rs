@@ -1,13 +1,14 @@
 //! Changes of a customer: its fields, who manages it, how long its credits last, and its screens.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use super::{Customer, load, lock, unknown_manager};
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
+use crate::events::{self, Event};
 use crate::fields::{Check, merge_metadata};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
@@ -56,9 +57,6 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, ch
     if let Some(address) = &change.address {
         check.address("address", address);
     }
-    if change.reference.as_ref().is_some_and(|other| other != reference) {
-        check.refuse("id", "immutable", "never changes: leave the field out, or make another customer");
-    }
     check.finish()?;
     cx.write((tenant, reference.to_owned(), change), |cx, tx, (tenant, reference, change)| {
         Box::pin(update_in(cx, tx, tenant, reference, change))
@@ -74,6 +72,10 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, chang
     };
     lock(tx, tenant, reference, Action::WriteCustomers).await?;
     let old = load(tx, tenant, reference).await?;
+    cx.expects(old.id, old.revision)?;
+    if change.reference.as_ref().is_some_and(|other| *other != old.reference) {
+        return Err(FieldError::new("id", "immutable", "never changes: leave the field out, or make another customer").into());
+    }
     if let Some(managed_by) = change.managed_by
         && managed_by != old.managed_by
     {
@@ -128,6 +130,7 @@ pub async fn extend(cx: &Cx, organization: &OrganizationRef, reference: &str, cr
         Box::pin(async move {
             lock(tx, tenant, reference, Action::WriteCustomers).await?;
             let old = load(tx, tenant, reference).await?;
+            cx.expects(old.id, old.revision)?;
             let from = old.expires_at.map_or(cx.now, |end| end.max(cx.now));
             let end =
                 i32::try_from(*credits).ok().and_then(|credits| CREDIT.checked_mul(credits)).and_then(|added| from.checked_add(added).ok());
@@ -153,6 +156,7 @@ pub async fn add_screen(cx: &Cx, organization: &OrganizationRef, reference: &str
         Box::pin(async move {
             lock(tx, tenant, reference, Action::WriteCustomers).await?;
             let old = load(tx, tenant, reference).await?;
+            cx.expects(old.id, old.revision)?;
             let statement = sql!("INSERT INTO screens (organization_id, customer_id, id, pass_id, created_at) VALUES ($1, $2, $3, $4, $5)");
             let values = params![old.organization, old.id, cx.new_id()?, pass, cx.now];
             tx.execute(statement, values).await.map_err(|error| match error {
@@ -171,5 +175,7 @@ async fn finish(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: &Customer, acti
     tx.execute(statement, params![customer.organization, customer.id, cx.now]).await?;
     let note = Note { action, subject: "customer", subject_id: Some(customer.id), ..Note::default() };
     audit::record(cx, tx, customer.organization, &note).await?;
+    let data = json!({"organizationId": customer.organization, "id": customer.reference});
+    events::emit(cx, tx, customer.organization, Event::CustomerUpdated, Some(customer.id), data).await?;
     load(tx, tenant, &customer.reference).await
 }

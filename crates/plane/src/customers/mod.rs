@@ -4,13 +4,14 @@ mod change;
 mod list;
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::events::{self, Event};
 use crate::fields::{Check, merge_metadata};
 use crate::ids::OrganizationRef;
 use crate::passwords::hex;
@@ -153,6 +154,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
             insert(tx, customer).await?;
             let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
             audit::record(cx, tx, customer.organization, &note).await?;
+            let data = json!({"organizationId": customer.organization, "id": customer.reference});
+            events::emit(cx, tx, customer.organization, Event::CustomerCreated, Some(customer.id), data).await?;
             Ok(customer.clone())
         })
     })
@@ -246,12 +249,23 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
             Box::pin(async move {
                 let reference = order.label.as_deref().unwrap_or_default();
                 let subject = lock(tx, tenant, reference, *action).await?;
+                expects(cx, tx, tenant, subject).await?;
                 deletion::delete(cx, tx, tenant.organization(), Order { subject, ..order.clone() }).await
             })
         })
         .await
     })
     .await
+}
+
+/// Holds a locked customer against what the caller had read, if they said so.
+async fn expects(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<()> {
+    if cx.precondition.is_none() {
+        return Ok(());
+    }
+    let statement = sql!("SELECT revision FROM customers WHERE organization_id = $1 AND id = $2");
+    let revision = tx.query_one(statement, params![tenant.organization(), id]).await?.next()?;
+    cx.expects(id, revision)
 }
 
 /// Touches a customer's row and returns its id: what hangs on it can neither be added to nor deleted by others until this transaction

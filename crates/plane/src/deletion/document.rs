@@ -1,13 +1,15 @@
 //! `docs/deletion.md`, printed from the rules: a promise that people can check and that cannot differ from what the program does.
 
 use super::rules::{Fate, Root, Rule};
+use crate::events::Event;
 
 /// The whole page.
 pub fn document() -> String {
     let mut page = String::from(INTRODUCTION);
     for root in Root::ALL {
         page.push_str(&format!("\n## {}\n\n", title(root)));
-        page.push_str(&format!("Refused with 409 while: {}.\n\n", root.guards()));
+        page.push_str(&format!("Refused with 409 while: {}. ", root.guards()));
+        page.push_str(&format!("Tells the organization's webhooks: {}.\n\n", events(root)));
         page.push_str("| table | what happens | why |\n|---|---|---|\n");
         for rule in root.rules() {
             page.push_str(&format!("| `{}` | {} | {} |\n", rule.table, fate(rule), rule.why));
@@ -29,6 +31,12 @@ fn title(root: Root) -> &'static str {
         Root::OauthApp => "An OAuth app",
         Root::OauthToken => "An OAuth token",
     }
+}
+
+fn events(root: Root) -> String {
+    let last = (root != Root::Organization).then_some(Event::DeletionCompleted);
+    let events = root.event().into_iter().chain([Event::DeletionStarted]).chain(last);
+    events.map(|event| format!("`{}`", event.name())).collect::<Vec<_>>().join(", ")
 }
 
 fn fate(rule: &Rule) -> String {
@@ -53,6 +61,10 @@ stop or crash at any point is taken up again. **Sealed**: a sweep that trusts no
 is gone and the deletion's record says how many rows of which table were touched. A subject with up to 200 rows goes through all three in
 one transaction.
 
+Webhooks of the organization are told of the deletion, by events queued in the transaction that orders it. While there are such events the
+seal waits until each is delivered or given up after its fourth attempt, and the record says how many of which; rows that hold nothing that
+is to be told go before that. The webhooks of a deleted organization and their secrets live until then, and are told nothing else.
+
 Every attempt is in the audit trail, refused ones too. An attempt without a good credential (401) has no actor and no organization to be
 filed under: it is in the server's log.
 ";
@@ -70,6 +82,8 @@ const LIMITATIONS: &str = "
 - What was answered to a request with an Idempotency-Key is kept for 24 hours, sealed so that only its sender can have it again. The
   deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until the day is over.
 - Softly deleted customers are kept until somebody hard-deletes them: there is no retention period yet.
-- Nothing outside the database is told about a deletion yet: no subscription is cancelled at Stripe, no mail or webhook is sent.
+- Outside the database nobody but the organization's webhooks is told about a deletion yet: no subscription is cancelled at Stripe, no mail
+  is sent. A webhook that fails all four attempts, about 36 seconds and four times up to 10 seconds for an answer, is not told any more.
+- What was delivered to a webhook is in the hands of whoever received it. It holds ids, and a customer's id is what its maker chose.
 - Users cannot delete their own accounts yet.
 ";

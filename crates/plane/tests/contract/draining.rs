@@ -8,47 +8,18 @@ use std::time::Duration;
 use plane::deletion::drain::{self, Held, Outcome};
 use plane::deletion::{self, Deletion};
 use plane::ids::OrganizationRef;
-use plane::{Clock, Config, Cx, DatabaseOptions, Plane, organizations};
-use sql::Schema;
-use tempfile::TempDir;
+use plane::organizations;
 use uuid::Uuid;
 
-use crate::engines::make_database;
-use crate::world::{Engine, furnish, sign_in};
-
-/// A plane with a signed-in owner, and an eye beside it.
-struct Stage {
-    plane: Arc<Plane>,
-    engine: Engine,
-    owner: Cx,
-    schema: Schema,
-    _folder: Option<TempDir>,
-}
+use crate::on_both_engines;
+use crate::stage::Stage;
+use crate::world::{deliver, furnish};
 
 /// A closed deletion and what its receipt must say.
 struct Doomed {
     organization: Uuid,
     deletion: Uuid,
     counts: BTreeMap<String, i64>,
-}
-
-/// Runs each test on SQLite and on PostgreSQL.
-macro_rules! on_both_engines {
-    ($($name:ident)*) => {
-        $(mod $name {
-            use crate::draining::Stage;
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn on_sqlite() {
-                super::$name(Stage::on_sqlite().await).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn on_postgresql() {
-                super::$name(Stage::on_postgresql().await).await;
-            }
-        })*
-    };
 }
 
 on_both_engines! {
@@ -155,25 +126,6 @@ async fn what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_coun
 }
 
 impl Stage {
-    async fn on_sqlite() -> Stage {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("test.db");
-        Stage::set(&format!("sqlite:{}", file.display()), Engine::Sqlite(file), Some(folder)).await
-    }
-
-    async fn on_postgresql() -> Stage {
-        let url = make_database().await;
-        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
-        Stage::set(&url, Engine::Postgres(client), None).await
-    }
-
-    async fn set(url: &str, engine: Engine, folder: Option<TempDir>) -> Stage {
-        let plane = Plane::open(Config::new(DatabaseOptions::new(url)), Clock::default()).await.unwrap();
-        let (owner, schema) = (sign_in(&plane).await, plane.schema().await.unwrap());
-        Stage { plane, engine, owner, schema, _folder: folder }
-    }
-
     /// Makes an organization, counts its rows and deletes it, which closes it: there is too much in it to go at once.
     async fn close(&self, slug: &str) -> Doomed {
         let organization = furnish(&self.owner, slug).await;
@@ -193,6 +145,9 @@ impl Stage {
         assert!(counts.len() > 10, "{counts:?}");
         let deletion = organizations::delete(&self.owner, &OrganizationRef::Id(organization), None).await.unwrap();
         assert_eq!(deletion.state, "closed");
+        // It tells its webhook so twice, as `organization.deleted` and as `deletion.started`, and waits until the webhook heard it.
+        *counts.get_mut("webhook_deliveries").unwrap() += 2;
+        deliver(&self.plane, 200).await;
         Doomed { organization, deletion: deletion.id, counts }
     }
 

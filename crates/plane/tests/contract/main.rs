@@ -10,5 +10,7 @@ mod policy;
 mod residue;
 mod rules;
 mod schema;
+mod stage;
 mod statements;
+mod telling;
 mod world;

@@ -1,18 +1,21 @@
 //! A small world to delete from, made through the plane, and an eye on the database that knows nothing of the plane.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
+use plane::deliveries::{self, Attempt};
+use plane::events::Event;
 use plane::ids::OrganizationRef;
 use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::organizations::{self, NewOrganization};
 use plane::policy::Role;
 use plane::users::{self, NewUser};
+use plane::webhooks::{self, NewWebhook};
 use plane::{Cx, Plane, dependants, invitations, sessions};
 use serde_json::{Map, Value as Json, json};
 use sql::Schema;
@@ -31,6 +34,7 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     let new = NewOrganization { name: "Organization".into(), slug: slug.into(), logo: Some("logo".into()) };
     let id = organizations::create(owner, new).await.unwrap().id;
     let organization = OrganizationRef::Id(id);
+    listen(owner, id).await;
     invitations::create(owner, &organization, "invited@example.com", Role::Viewer).await.unwrap();
     let key = NewApiKey { description: Some("Key".into()), ..NewApiKey::new(Kind::User, "Key") };
     api_keys::create(owner, &organization, key).await.unwrap();
@@ -43,17 +47,7 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     let (app, secret) = oauth_apps::create(owner, &organization, app).await.unwrap();
     oauth_tokens::issue(owner, &Client { client_id: app.client_id, secret }, None, None).await.unwrap();
     sessions::sign_in(owner, "owner@example.com", "correct horse".into(), Some(organization.clone())).await.unwrap();
-    let new = NewCustomer {
-        reference: Some("customer".into()),
-        name: "Customer".into(),
-        email: "customer@example.com".into(),
-        phone: Some("1".into()),
-        tax_id: Some("1".into()),
-        address: json!({}),
-        metadata: json!({}),
-        managed_by: None,
-    };
-    customers::create(owner, &organization, new).await.unwrap();
+    new_customer(owner, id, "customer").await;
     let things = [
         ("subscriptions", json!({"plan": "basic"})),
         ("transactions", json!({"amount": 1, "currency": "EUR", "description": "x"})),
@@ -68,6 +62,44 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
         }
     }
     id
+}
+
+/// A customer with everything filled in.
+pub(crate) async fn new_customer(owner: &Cx, organization: Uuid, reference: &str) {
+    let new = NewCustomer {
+        reference: Some(reference.into()),
+        name: "Customer".into(),
+        email: "customer@example.com".into(),
+        phone: Some("1".into()),
+        tax_id: Some("1".into()),
+        address: json!({}),
+        metadata: json!({}),
+        managed_by: None,
+    };
+    customers::create(owner, &OrganizationRef::Id(organization), new).await.unwrap();
+}
+
+/// Makes a webhook that wants every event. No courier runs here: what it is told stays in its queue until [`deliver`].
+pub(crate) async fn listen(owner: &Cx, organization: Uuid) -> Uuid {
+    let events = Event::ALL.iter().map(|event| event.name().to_owned()).collect();
+    let new = NewWebhook { url: "https://example.com/hook".into(), description: Some("Hook".into()), events, is_active: true };
+    webhooks::create(owner, &OrganizationRef::Id(organization), new).await.unwrap().0.id
+}
+
+/// Carries everything that is due, as a courier whom every webhook answers with this status. Returns how many there were.
+pub(crate) async fn deliver(plane: &Arc<Plane>, status: u16) -> usize {
+    let mut carried = 0;
+    loop {
+        let due = deliveries::take(plane, 16, &HashMap::new()).await.unwrap().due;
+        if due.is_empty() {
+            return carried;
+        }
+        for due in due {
+            carried += 1;
+            let error = due.undeliverable.or((status != 200).then_some("refused"));
+            deliveries::finish(plane, due, Attempt { status: Some(status), error }).await.unwrap();
+        }
+    }
 }
 
 /// Where the test looks, beside the plane: straight into the engine.

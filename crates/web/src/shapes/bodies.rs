@@ -68,8 +68,8 @@ pub(crate) static NEW_PASSWORD: Shape = Shape::new(
     "NewPassword",
     "A new password, and the one it replaces.",
     &[
-        required("current_password", Text(0, 1_000), "").like("correct horse battery staple"),
-        required("new_password", Text(8, 256), "").like("staple battery horse correct"),
+        required("current_password", Text(0, 1_000), "").like("my old password"),
+        required("new_password", Text(8, 256), "").like("correct horse battery staple"),
     ],
 );
 

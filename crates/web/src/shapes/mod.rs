@@ -80,7 +80,6 @@ pub(crate) enum Is {
     Counts,
     /// An object of anything.
     Anything,
-    Object(&'static Shape),
     Objects(&'static Shape),
     /// An object that is null for some.
     Maybe(&'static Shape),
@@ -203,7 +202,7 @@ impl Shape {
     /// The shapes inside this one.
     pub fn inner(&self) -> impl Iterator<Item = &'static Shape> {
         self.fields().filter_map(|field| match field.is {
-            Is::Object(shape) | Is::Objects(shape) | Is::Maybe(shape) => Some(shape),
+            Is::Objects(shape) | Is::Maybe(shape) => Some(shape),
             _ => None,
         })
     }
@@ -306,7 +305,7 @@ impl Is {
             }
             Is::Counts => json!({"type": "object", "additionalProperties": {"type": "integer", "format": "int64"}}),
             Is::Anything => json!({"type": "object", "additionalProperties": true}),
-            Is::Object(shape) | Is::Maybe(shape) => reference(shape, dialect),
+            Is::Maybe(shape) => reference(shape, dialect),
             Is::Objects(shape) => json!({"type": "array", "items": reference(shape, dialect)}),
         }
     }
@@ -344,7 +343,7 @@ impl Is {
             Is::Map(..) => json!({"key": "value"}),
             Is::Counts => json!({"customers": 1}),
             Is::Anything => json!({}),
-            Is::Object(shape) | Is::Maybe(shape) => shape.example(dialect),
+            Is::Maybe(shape) => shape.example(dialect),
             Is::Objects(shape) => json!([shape.example(dialect)]),
         }
     }
@@ -360,7 +359,7 @@ impl Is {
             Is::Map(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
             Is::Counts => value.as_object().is_some_and(|map| map.values().all(Json::is_number)),
             Is::Anything => value.is_object(),
-            Is::Object(shape) | Is::Maybe(shape) => shape.differences(dialect, value).is_empty(),
+            Is::Maybe(shape) => shape.differences(dialect, value).is_empty(),
             Is::Objects(shape) => {
                 value.as_array().is_some_and(|list| list.iter().all(|record| shape.differences(dialect, record).is_empty()))
             }

@@ -1,0 +1,134 @@
+//! What receivers get: signed, tried again when they fail, and never sent where a redirect points.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use super::receiver::{Answer, Receiver};
+use super::{ALLOW, attempted, listen, make};
+use crate::on_both_engines;
+use crate::support::{Engine, Server, expect};
+
+on_both_engines! {
+    async fn everything_that_happens_is_told_signed_and_without_personal_data(engine: Engine) {
+        let server = Server::start(engine, &[ALLOW]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let receiver = Receiver::open(&[]).await;
+        let (webhook, secret) = listen(&server, &organization, &receiver.url).await;
+        let (_, member) = server.new_member(&organization, "viewer").await;
+        let customer = server.new_customer(&organization, token).await;
+        let (key, _) = server.new_api_key(&organization, token, &["read:user"]).await;
+        // What is not delivered when its customer is deleted goes with the customer.
+        receiver.event("customer.created").await;
+        let base = format!("/api/organizations/{}", organization.id);
+        for path in [format!("{base}/api-keys/{key}"), format!("{base}/members/{member}"), format!("{base}/customers/{customer}")] {
+            expect(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        }
+        receiver.events("deletion.completed", 3).await;
+        let ids = [
+            ("webhook.created", &webhook),
+            ("member.added", &member),
+            ("member.removed", &member),
+            ("customer.created", &customer),
+            ("customer.deleted", &customer),
+            ("api_key.created", &key),
+            ("api_key.revoked", &key),
+        ];
+        for (name, id) in ids {
+            let event = receiver.event(name).await.event();
+            assert_eq!((&event["data"]["id"], &event["data"]["organizationId"]), (&json!(id), &json!(organization.id)), "{event}");
+        }
+        for name in ["invite.created", "invite.accepted"] {
+            receiver.event(name).await;
+        }
+        receiver.events("deletion.started", 3).await;
+        let all = receiver.all();
+        for delivery in &all {
+            delivery.verify(&secret);
+            for personal in ["@example.com", "Ada", "Person", "Test key"] {
+                assert!(!delivery.body.contains(personal), "{}", delivery.body);
+            }
+        }
+        let mut ids: Vec<&str> = all.iter().map(|delivery| delivery.header("webhook-id")).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), all.len(), "every event has an id of its own");
+    }
+
+    async fn a_receiver_that_fails_is_tried_again_after_one_and_five_seconds(engine: Engine) {
+        let server = Server::start(engine, &[ALLOW]).await;
+        let organization = server.new_organization().await;
+        let receiver = Receiver::open(&[Answer::Status(500), Answer::Status(404)]).await;
+        let made = make(&server, &organization, json!({"url": receiver.url, "events": ["customer.created"]})).await;
+        let (webhook, secret) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+        server.new_customer(&organization, &organization.owner.token).await;
+        let first = attempted(&server, &organization, webhook, "customer.created", 1).await;
+        assert_eq!((&first["state"], &first["responseStatus"]), (&json!("pending"), &json!(500)));
+        assert_eq!(first["error"], "the answer was not a success (2xx)");
+        assert!(first["nextAttemptAt"].is_string() && first["finishedAt"].is_null());
+        let attempts = receiver.events("customer.created", 3).await;
+        // Never before its time; how much later is the machine's business.
+        assert!(attempts[1].after(&attempts[0]) >= Duration::from_secs(1));
+        assert!(attempts[2].after(&attempts[1]) >= Duration::from_secs(5));
+        for attempt in &attempts {
+            attempt.verify(secret);
+            assert_eq!((attempt.header("webhook-id"), &attempt.body), (attempts[0].header("webhook-id"), &attempts[0].body));
+        }
+        assert_ne!(attempts[0].header("webhook-timestamp"), attempts[2].header("webhook-timestamp"), "each attempt is signed anew");
+        let last = attempted(&server, &organization, webhook, "customer.created", 3).await;
+        assert_eq!((&last["state"], &last["responseStatus"], &last["error"]), (&json!("delivered"), &json!(204), &json!(null)));
+    }
+
+    async fn a_redirect_is_not_followed(engine: Engine) {
+        let server = Server::start(engine, &[ALLOW]).await;
+        let organization = server.new_organization().await;
+        let inside = Receiver::open(&[]).await;
+        let receiver = Receiver::open(&[Answer::Redirect(inside.url.clone())]).await;
+        let (webhook, _) = listen(&server, &organization, &receiver.url).await;
+        let told = attempted(&server, &organization, &webhook, "webhook.created", 1).await;
+        assert_eq!((&told["state"], &told["responseStatus"]), (&json!("pending"), &json!(307)));
+        assert!(told["error"].as_str().unwrap().contains("register the address it leads to"));
+        assert_eq!(inside.all().len(), 0);
+    }
+
+    async fn a_host_without_an_answer_tells_nothing_but_that(engine: Engine) {
+        let server = Server::start(engine, &["--webhook-allow=127.0.0.2,10.99.0.0/16"]).await;
+        let organization = server.new_organization().await;
+        // A name that leads inside and one that leads nowhere come to the same words.
+        let receiver = Receiver::open(&[]).await;
+        let port = receiver.url.rsplit(':').next().unwrap();
+        for url in [format!("http://127.0.0.2:{port}"), "http://nowhere.invalid/".to_owned()] {
+            let made = make(&server, &organization, json!({"url": url, "events": ["customer.created"]})).await;
+            server.new_customer(&organization, &organization.owner.token).await;
+            let told = attempted(&server, &organization, made["id"].as_str().unwrap(), "customer.created", 1).await;
+            assert!(told["error"].as_str().unwrap().starts_with("no connection: the host has no public address"), "{told}");
+            assert_eq!((&told["responseStatus"], &told["state"]), (&json!(null), &json!("pending")));
+        }
+        assert_eq!(receiver.all().len(), 0);
+    }
+
+    async fn a_test_event_comes_whatever_the_webhook_wants_and_not_while_it_is_off(engine: Engine) {
+        let server = Server::start(engine, &[ALLOW]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let receiver = Receiver::open(&[]).await;
+        let made = make(&server, &organization, json!({"url": receiver.url, "events": ["member.removed"]})).await;
+        let path = format!("/api/organizations/{}/webhooks/{}", organization.id, made["id"].as_str().unwrap());
+        let test = expect(server.request(Method::POST, &format!("{path}/test")).bearer_auth(token), StatusCode::ACCEPTED).await;
+        let received = receiver.event("webhook.test").await;
+        received.verify(made["secret"].as_str().unwrap());
+        assert_eq!(received.header("webhook-id"), test["id"]);
+        expect(server.request(Method::PUT, &path).bearer_auth(token).json(&json!({"isActive": false})), StatusCode::OK).await;
+        let test = expect(server.request(Method::POST, &format!("{path}/test")).bearer_auth(token), StatusCode::ACCEPTED).await;
+        loop {
+            let told = attempted(&server, &organization, made["id"].as_str().unwrap(), "webhook.test", 0).await;
+            if told["state"] != "pending" {
+                assert_eq!((&told["id"], &told["error"]), (&test["id"], &json!("the webhook is switched off")));
+                break;
+            }
+        }
+        assert_eq!(receiver.all().len(), 1);
+    }
+}

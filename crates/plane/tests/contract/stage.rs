@@ -1,0 +1,60 @@
+//! A plane on an engine of its own, for tests that run on both.
+
+use std::sync::Arc;
+
+use plane::{Clock, Config, Cx, DatabaseOptions, Plane};
+use sql::Schema;
+use tempfile::TempDir;
+
+use crate::engines::make_database;
+use crate::world::{Engine, sign_in};
+
+/// A plane with a signed-in owner, and an eye beside it.
+pub(crate) struct Stage {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) engine: Engine,
+    pub(crate) owner: Cx,
+    pub(crate) schema: Schema,
+    _folder: Option<TempDir>,
+}
+
+/// Runs each test on SQLite and on PostgreSQL.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {
+        $(mod $name {
+            use $crate::stage::Stage;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_sqlite() {
+                super::$name(Stage::on_sqlite().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_postgresql() {
+                super::$name(Stage::on_postgresql().await).await;
+            }
+        })*
+    };
+}
+
+impl Stage {
+    pub(crate) async fn on_sqlite() -> Stage {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.db");
+        Stage::set(&format!("sqlite:{}", file.display()), Engine::Sqlite(file), Some(folder)).await
+    }
+
+    pub(crate) async fn on_postgresql() -> Stage {
+        let url = make_database().await;
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        Stage::set(&url, Engine::Postgres(client), None).await
+    }
+
+    async fn set(url: &str, engine: Engine, folder: Option<TempDir>) -> Stage {
+        let plane = Plane::open(Config::new(DatabaseOptions::new(url)), Clock::default()).await.unwrap();
+        let (owner, schema) = (sign_in(&plane).await, plane.schema().await.unwrap());
+        Stage { plane, engine, owner, schema, _folder: folder }
+    }
+}
