@@ -19,7 +19,7 @@ pub(crate) static SIGN_UP: Shape = Shape::new(
 pub(crate) static SIGN_IN: Shape = Shape::new("SignIn", "Who signs in.", &[
         required("email", Email, ""),
         required("password", Text(0, 1_000), "").like("correct horse battery staple"),
-        optional("organization", Text(1, 100), "Binds the session to this organization (UUID, shortuuid or slug): it is good nowhere else, and addresses without an organization mean it.")
+        optional("organization", super::ORGANIZATION, "Binds the session to this organization (UUID, shortuuid or slug): it is good nowhere else, and addresses without an organization mean it.")
             .like("acme"),
     ],
 );
