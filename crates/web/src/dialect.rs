@@ -24,6 +24,8 @@ pub(crate) struct Dialect {
     pub outsider: StatusCode,
     /// The status of input that is not acceptable.
     pub invalid: StatusCode,
+    /// The media type of errors.
+    pub error_type: &'static str,
     /// Errors also carry `statusCode`, `message` and `error`.
     pub nest_errors: bool,
     /// Errors also carry `success: false` and `message`.
@@ -43,6 +45,23 @@ pub(crate) static API: Dialect = Dialect {
     empty_success: true,
     outsider: StatusCode::FORBIDDEN,
     invalid: StatusCode::BAD_REQUEST,
+    error_type: PROBLEM,
+    nest_errors: true,
+    success_errors: false,
+    plain_not_found: false,
+    roles: &[],
+};
+
+/// The standard OAuth 2.0 endpoints, whose errors are JSON (RFC 6749, section 5.2): libraries read no others.
+pub(crate) static OAUTH: Dialect = Dialect {
+    prefix: "/oauth2/",
+    camel_case: true,
+    short_ids: false,
+    slugs: true,
+    empty_success: true,
+    outsider: StatusCode::FORBIDDEN,
+    invalid: StatusCode::BAD_REQUEST,
+    error_type: "application/json",
     nest_errors: true,
     success_errors: false,
     plain_not_found: false,
@@ -58,6 +77,7 @@ pub(crate) static ACCOUNT: Dialect = Dialect {
     empty_success: false,
     outsider: StatusCode::NOT_FOUND,
     invalid: StatusCode::UNPROCESSABLE_ENTITY,
+    error_type: PROBLEM,
     nest_errors: false,
     success_errors: false,
     plain_not_found: true,
@@ -73,11 +93,15 @@ pub(crate) static CUSTOMER: Dialect = Dialect {
     empty_success: false,
     outsider: StatusCode::FORBIDDEN,
     invalid: StatusCode::UNPROCESSABLE_ENTITY,
+    error_type: PROBLEM,
     nest_errors: false,
     success_errors: true,
     plain_not_found: false,
     roles: &[],
 };
+
+/// RFC 9457.
+const PROBLEM: &str = "application/problem+json";
 
 /// An object whose keys are names of this program in snake case, before a dialect spells them.
 pub(crate) type Fields = Vec<(&'static str, Json)>;
@@ -85,7 +109,7 @@ pub(crate) type Fields = Vec<(&'static str, Json)>;
 impl Dialect {
     /// The dialect of an address.
     pub fn of(path: &str) -> &'static Dialect {
-        [&ACCOUNT, &CUSTOMER].into_iter().find(|dialect| path.starts_with(dialect.prefix)).unwrap_or(&API)
+        [&ACCOUNT, &CUSTOMER, &OAUTH].into_iter().find(|dialect| path.starts_with(dialect.prefix)).unwrap_or(&API)
     }
 
     /// Spells a name.

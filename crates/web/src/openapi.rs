@@ -284,7 +284,7 @@ fn responses(surface: &Surface, operation: &Operation, components: &mut Componen
         let (code, ..) = describe(axum::http::StatusCode::from_u16(status).unwrap_or_default());
         let about = if words.is_empty() { refusal_words(status) } else { words };
         responses.entry(status.to_string()).or_insert_with(|| {
-            json!({"description": about, "headers": limit_headers(), "content": {"application/problem+json": {"schema": problem.clone()}},
+            json!({"description": about, "headers": limit_headers(), "content": {dialect.error_type: {"schema": problem.clone()}},
                    "x-error-code": code})
         });
     };
@@ -296,7 +296,7 @@ fn responses(surface: &Surface, operation: &Operation, components: &mut Componen
     }
     responses.insert(
         "default".into(),
-        json!({"description": "Any other error.", "headers": limit_headers(), "content": {"application/problem+json": {"schema": problem}}}),
+        json!({"description": "Any other error.", "headers": limit_headers(), "content": {dialect.error_type: {"schema": problem}}}),
     );
     Json::Object(responses)
 }

@@ -91,7 +91,7 @@ pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure) -> Response<B
     }
     let mut response = (told.status, problem.to_string()).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(dialect.error_type));
     if told.status == StatusCode::UNAUTHORIZED {
         let is_client = matches!(failure, Failure::Plane(Error::Oauth(OauthRefusal::InvalidClient, _)));
         let challenge = if is_client { "Basic realm=\"freehold\"" } else { "Bearer realm=\"freehold\"" };

@@ -5,7 +5,7 @@ use plane::policy::Action;
 
 use crate::catalogue::Content::{Nothing, One, Page};
 use crate::catalogue::{Operation, Surface, tagged};
-use crate::dialect::API;
+use crate::dialect::OAUTH;
 use crate::handlers::oauth;
 use crate::shapes::oauth as shapes;
 
@@ -17,7 +17,7 @@ pub(super) fn operations() -> Vec<Operation> {
 /// The standard endpoints.
 pub(crate) fn surface() -> Surface {
     let operations = tagged("oauth", standard_operations().into_iter().map(Operation::anybody)).collect();
-    Surface { name: "", about: "OAuth 2.0.", dialect: &API, prefix: "", operations }
+    Surface { name: "", about: "OAuth 2.0.", dialect: &OAUTH, prefix: "", operations }
 }
 
 fn app_operations() -> Vec<Operation> {

@@ -18,7 +18,9 @@ const SCOPES: [&str; 4] = ["read:user", "read:organization", "read:members", "re
 /// Sends a request to a token endpoint that must be refused in OAuth's words and ours, and returns the body.
 async fn refused_as(request: RequestBuilder, status: StatusCode, error: &str) -> Json {
     let answer = answered(request, status).await;
-    assert_eq!(header(&answer, "content-type"), "application/problem+json");
+    // RFC 6749, section 5.2: libraries read no other.
+    let kind = if answer.url().path().starts_with("/oauth2/") { "application/json" } else { "application/problem+json" };
+    assert_eq!(header(&answer, "content-type"), kind);
     assert_eq!(header(&answer, "cache-control"), "no-store");
     assert_eq!(header(&answer, "www-authenticate").is_empty(), status != StatusCode::UNAUTHORIZED);
     if error == "invalid_client" {
