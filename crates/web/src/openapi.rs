@@ -187,6 +187,7 @@ fn access_words(dialect: &Dialect, access: Access) -> String {
     match access {
         Access::Anybody => "For everybody: no credential is needed.".into(),
         Access::Person => "For everybody who has signed in.".into(),
+        Access::Operators => "For the operators of the server.".into(),
         Access::May(action) => format!("{} Scope: `{}`.", roles(dialect, action), action.scope()),
         Access::MayOrOwn(action, own) => {
             format!("{} What is one's own: {} Scope: `{}`.", roles(dialect, action), roles(dialect, own).to_lowercase(), action.scope())
@@ -215,6 +216,7 @@ fn access_data(access: Access) -> Json {
     match access {
         Access::Anybody => json!({"for": "anybody"}),
         Access::Person => json!({"for": "person"}),
+        Access::Operators => json!({"for": "operators"}),
         Access::May(action) => json!({"for": "members", "action": format!("{action:?}"), "scope": action.scope()}),
         Access::MayOrOwn(action, own) => {
             json!({"for": "members", "action": format!("{action:?}"), "own": format!("{own:?}"), "scope": action.scope()})
@@ -311,7 +313,7 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     if operation.access != Access::Anybody {
         statuses.push(401);
     }
-    if matches!(operation.access, Access::May(_) | Access::MayOrOwn(..)) {
+    if matches!(operation.access, Access::Operators | Access::May(_) | Access::MayOrOwn(..)) {
         statuses.push(403);
     }
     if !operation.path_parameters().is_empty() {
