@@ -7,6 +7,7 @@ use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
 use plane::ids::{OrganizationRef, to_short};
+use plane::members::MemberFilter;
 use plane::organizations::{self, NewOrganization};
 use plane::page::PageRequest;
 use plane::policy::Role;
@@ -39,11 +40,10 @@ pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     make_customers(&owner, &doomed).await?;
 
     let all = PageRequest { page: 1, size: 100 };
-    let people = members::list(&owner, &acme, all).await?.entries;
+    let people = members::list(&owner, &acme, &MemberFilter::default(), all).await?.entries;
     let leaving = people.iter().find(|member| member.role == Role::Viewer).map_or_else(String::new, |member| to_short(member.id));
     let scopes = ["read:organization", "read:members", "write:members", "read:customers", "write:customers"].map(str::to_owned);
-    let new_key =
-        NewApiKey { kind: Kind::Organization, name: "Demo key".into(), description: None, scopes: Some(scopes.into()), expires_at: None };
+    let new_key = NewApiKey { scopes: Some(scopes.into()), ..NewApiKey::new(Kind::Organization, "Demo key") };
     let (_, key) = api_keys::create(&owner, &acme, new_key).await?;
     let acme_id = organizations::get(&owner, &acme).await?.id;
     let doomed_id = organizations::get(&owner, &doomed).await?.id;

@@ -13,14 +13,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use plane::api_keys::Prefixes;
 use plane::deletion::drain;
 use plane::destinations::{Destinations, Network, parse_network};
-use plane::{Clock, Config, Plane};
+use plane::{Clock, Config, Plane, upkeep};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_service::Service;
 use tracing_subscriber::EnvFilter;
-use web::{Courier, RateLimits};
+use web::{Courier, RateLimits, TrustedProxies};
 
 use crate::{DatabaseArgs, LogFormat, Outcome, demo, say};
 
@@ -50,6 +51,17 @@ pub(crate) struct ServeArgs {
     /// Requests that a caller may make in a day; 0 is no limit.
     #[arg(long, env = "FREEHOLD_RATE_LIMIT_PER_DAY", default_value_t = RateLimits::default().per_day)]
     rate_limit_per_day: u32,
+    /// Attempts to get a credential in a minute: sign-ins for an account, sign-ups and OAuth tokens from an address. Refreshing has twice as
+    /// many. 0 is no limit.
+    #[arg(long, env = "FREEHOLD_ATTEMPT_LIMIT_PER_MINUTE", default_value_t = RateLimits::default().attempts_per_minute)]
+    attempt_limit_per_minute: u32,
+    /// Addresses and networks of the proxies before this server, with commas between them. A request that comes from one is counted for the
+    /// right-most address of X-Forwarded-For that is none of them; nobody else's X-Forwarded-For is believed.
+    #[arg(long, env = "FREEHOLD_TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
+    trusted_proxies: TrustedProxies,
+    /// What API keys begin with: those of organizations, of users, and publishable ones. Keys with other beginnings stop working.
+    #[arg(long, env = "FREEHOLD_KEY_PREFIXES", default_value = "csb,csu,cpk")]
+    key_prefixes: Prefixes,
     /// Connections to the database (1 to 1000).
     #[arg(long, env = "FREEHOLD_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
@@ -79,6 +91,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.database.group = usize::from(args.commit_group);
     config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
     config.destinations = Destinations::new(args.webhook_allow.clone());
+    config.key_prefixes = args.key_prefixes;
     config.public_url = public_url.trim_end_matches('/').to_owned();
     if args.demo {
         // Long enough for somebody to come back to the printed lines after lunch.
@@ -90,8 +103,13 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let (stop, stopped) = watch::channel(false);
     let drain = tokio::spawn(drain::run(plane.clone(), stopped.clone()));
     let courier = tokio::spawn(Courier::new(&plane)?.run(stopped.clone()));
-    let limits = RateLimits { per_minute: args.rate_limit_per_minute, per_day: args.rate_limit_per_day };
-    let router = web::router(plane.clone(), limits);
+    let upkeep = tokio::spawn(upkeep::run(plane.clone(), stopped));
+    let limits = RateLimits {
+        per_minute: args.rate_limit_per_minute,
+        per_day: args.rate_limit_per_day,
+        attempts_per_minute: args.attempt_limit_per_minute,
+    };
+    let router = web::router(plane.clone(), limits, args.trusted_proxies);
     tracing::info!(%address, engine = plane.engine_name(), "listening");
     say(&format!("Freehold listens on {} with {}.", plane.config.public_url, plane.engine_name()));
     lines.iter().for_each(|line| say(line));
@@ -100,6 +118,9 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let _ = stop.send(true);
     if tokio::time::timeout(FAREWELL, async { tokio::join!(drain, courier) }).await.is_err() {
         tracing::warn!("the drain or the courier did not stop in time; they go on at the next start");
+    }
+    if tokio::time::timeout(FAREWELL, upkeep).await.is_err() {
+        tracing::warn!("the upkeep did not stop in time; the latest uses of API keys may be lost");
     }
     tracing::info!("stopped");
     Ok(())

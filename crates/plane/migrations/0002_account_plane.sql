@@ -78,6 +78,7 @@ CREATE TABLE oauth_apps (
     description text,
     redirect_uris jsonb NOT NULL,
     scopes jsonb NOT NULL,
+    is_active boolean NOT NULL,
     state text NOT NULL CHECK (state IN ('live', 'closed')),
     version bigint NOT NULL,
     created_at timestamptz NOT NULL,
@@ -95,21 +96,25 @@ CREATE TABLE oauth_tokens (
     member_id uuid NOT NULL,
     access_hash bytea NOT NULL,
     refresh_hash bytea NOT NULL,
-    -- The refresh token before this one: whoever comes with it has stolen it, or was stolen from.
-    used_refresh_hash bytea,
+    -- Of the part that all refresh tokens of this row have in common: whoever comes with it and not with the newest one has stolen it, or was
+    -- stolen from.
+    refresh_family_hash bytea NOT NULL,
+    -- What was granted, and what the present access token was narrowed to.
     scopes jsonb NOT NULL,
+    access_scopes jsonb NOT NULL,
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     refresh_expires_at timestamptz NOT NULL,
     PRIMARY KEY (organization_id, id),
     UNIQUE (access_hash),
-    UNIQUE (refresh_hash),
+    UNIQUE (refresh_family_hash),
     FOREIGN KEY (organization_id, app_id) REFERENCES oauth_apps (organization_id, id) ON DELETE CASCADE,
     FOREIGN KEY (organization_id, member_id) REFERENCES members (organization_id, id) ON DELETE CASCADE
 );
 CREATE INDEX oauth_tokens_of_app ON oauth_tokens (organization_id, app_id, id);
 CREATE INDEX oauth_tokens_of_member ON oauth_tokens (organization_id, member_id, id);
-CREATE INDEX oauth_tokens_by_used_refresh ON oauth_tokens (used_refresh_hash);
+CREATE INDEX oauth_tokens_by_end ON oauth_tokens (organization_id, app_id, refresh_expires_at);
+CREATE UNIQUE INDEX oauth_tokens_by_id ON oauth_tokens (id);
 
 CREATE TABLE preferences (
     user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -119,18 +124,20 @@ CREATE TABLE preferences (
     PRIMARY KEY (user_id, trait)
 );
 
--- What was answered to a request with an Idempotency-Key, sealed with a key that only its sender has.
+-- What was answered to a request with an Idempotency-Key, sealed with a key that only its sender has. The id is a hash of the sender and
+-- the Idempotency-Key.
 CREATE TABLE idempotent_answers (
-    owner uuid NOT NULL,
-    key_hash bytea NOT NULL,
+    id uuid PRIMARY KEY,
+    -- The organization that the answer tells of; none while there is no answer, and for answers to deletions, which tell of nothing.
+    organization_id uuid,
     request_hash bytea NOT NULL,
     -- The run of the server that works on it, until there is an answer.
     worker uuid NOT NULL,
     answer bytea,
-    created_at timestamptz NOT NULL,
-    PRIMARY KEY (owner, key_hash)
+    created_at timestamptz NOT NULL
 );
-CREATE INDEX idempotent_answers_by_age ON idempotent_answers (created_at);
+CREATE INDEX idempotent_answers_of_organization ON idempotent_answers (organization_id, id);
+CREATE INDEX idempotent_answers_by_age ON idempotent_answers (created_at, id);
 
 -- The list of roots lives in the program alone from here on, and a deletion tells what became of its effects.
 CREATE TABLE deletions_of_all_roots (

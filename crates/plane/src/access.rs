@@ -10,7 +10,7 @@ use crate::cx::Cx;
 use crate::ids::OrganizationRef;
 use crate::liveness::Membership;
 use crate::policy::{self, Action, Verdict};
-use crate::{Error, Result};
+use crate::{Error, Result, members};
 
 /// An organization that the actor may act in, and how far.
 #[derive(Debug, Clone, Copy)]
@@ -53,12 +53,7 @@ impl Tenant {
     /// Like [`Tenant::is_live`], and fails when the organization is archived. Part of every transaction that adds to it or changes what it
     /// holds; taking access away is allowed in an archive too.
     pub(crate) async fn is_writable(&self, tx: &mut Tx) -> Result<()> {
-        let statement = sql!("SELECT archived_at FROM organizations WHERE id = $1 AND state = 'live'");
-        let mut row = tx.query_opt(statement, params![self.organization]).await?.ok_or(Error::NotFound("Organization"))?;
-        match row.next::<Option<Timestamp>>()? {
-            Some(_) => Err(Error::Conflict("This organization is archived and read-only: an owner can unarchive it.".into())),
-            None => Ok(()),
-        }
+        is_writable(tx, self.organization).await
     }
 
     /// Touches the actor's own membership: it is not removed before this transaction ends. Part of every transaction that writes the member's
@@ -69,6 +64,16 @@ impl Tenant {
         match tx.execute(statement, params![self.organization, own.id]).await? {
             0 => Err(Error::Outsider("User is not a member of this organization.".into())),
             _ => Ok(()),
+        }
+    }
+
+    /// Decides an action once more, with the actor's role as it is now and stays until this transaction ends: what memory said about it may be
+    /// older than the locks of this transaction. Part of those that change roles, and those that a change of roles must not overtake.
+    pub(crate) async fn confirm(&self, cx: &Cx, tx: &mut Tx, action: Action) -> Result<Tenant> {
+        let Some(own) = self.membership else { return Ok(*self) };
+        match members::lock(tx, self, own.id).await? {
+            None => Err(Error::Outsider("User is not a member of this organization.".into())),
+            Some(role) => judge(cx, self.organization, Some(Membership { id: own.id, role }), action),
         }
     }
 
@@ -103,7 +108,42 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
             false => Error::NotFound("Organization"),
         });
     }
-    judge(cx, id, found, action)
+    let tenant = judge(cx, id, found, action)?;
+    cx.note_organization(id);
+    Ok(tenant)
+}
+
+/// Fails unless the actor still has to do with an organization: what was answered about it once is not told again afterwards.
+pub(crate) async fn remains(cx: &Cx, organization: Uuid) -> Result<()> {
+    let principal = cx.principal()?;
+    if principal.is_operator || membership(cx, principal.user, organization).await?.is_some() {
+        return Ok(());
+    }
+    Err(match exists(cx, organization).await? {
+        true => Error::Outsider("User is not a member of this organization.".into()),
+        false => Error::NotFound("Organization"),
+    })
+}
+
+/// Fails when the organization is gone or archived. For those who become members just now and have no [`Tenant`] yet.
+pub(crate) async fn is_writable(tx: &mut Tx, organization: Uuid) -> Result<()> {
+    let statement = sql!("SELECT archived_at FROM organizations WHERE id = $1 AND state = 'live'");
+    let mut row = tx.query_opt(statement, params![organization]).await?.ok_or(Error::NotFound("Organization"))?;
+    match row.next::<Option<Timestamp>>()? {
+        Some(_) => Err(Error::Conflict("This organization is archived and read-only: an owner can unarchive it.".into())),
+        None => Ok(()),
+    }
+}
+
+/// Lets the actor into the organization that something belongs to whose address names no organization.
+///
+/// # Errors
+/// Those of [`enter`], except that a stranger to the organization hears what everybody hears who names something that is not there.
+pub(crate) async fn enter_unseen(cx: &Cx, organization: Uuid, action: Action, noun: &'static str) -> Result<Tenant> {
+    match enter(cx, &OrganizationRef::Id(organization), action).await {
+        Err(Error::Outsider(_) | Error::NotFound(_)) => Err(Error::NotFound(noun)),
+        entered => entered,
+    }
 }
 
 /// The id of the organization meant, whether or not it exists.

@@ -28,6 +28,8 @@ pub struct Note {
     pub subject_label: Option<String>,
     /// Why, in the actor's words.
     pub reason: Option<String>,
+    /// What exactly was done, when the action alone does not say it: ids and words of this program only, nothing about a person.
+    pub detail: Option<String>,
     /// The deletion it began.
     pub deletion_id: Option<Uuid>,
 }
@@ -47,15 +49,15 @@ pub struct Entry {
     pub subject_id: Option<Uuid>,
     /// How the caller named it; none once it is deleted.
     pub subject_label: Option<String>,
-    /// `user`, `api_key`, `operator` or `system`.
+    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
     pub actor: String,
     /// The user who acted.
     pub actor_id: Option<Uuid>,
-    /// The session or key they used.
+    /// The session, key or token they used; for an app that asks for a token, the app.
     pub credential_id: Option<Uuid>,
     /// Why, in the actor's words.
     pub reason: Option<String>,
-    /// For attempts that were not done: what the actor was told.
+    /// For attempts that were not done: what the actor was told. For others: what exactly was done.
     pub detail: Option<String>,
     /// The deletion it began.
     pub deletion_id: Option<Uuid>,
@@ -65,7 +67,8 @@ pub struct Entry {
     pub created_at: Timestamp,
 }
 
-/// The organization under which attempts on unknown organizations are kept; operators read it.
+/// The organization under which attempts on unknown organizations are kept, and what people did about their own account, which belongs to
+/// none; operators read it.
 pub const NO_ORGANIZATION: Uuid = Uuid::nil();
 
 /// Who acts, in the words of audit entries and deletions.
@@ -76,6 +79,7 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
         Actor::User(principal) => {
             let kind = match principal.kind {
                 CredentialKind::ApiKey => "api_key",
+                CredentialKind::OauthToken => "oauth_app",
                 CredentialKind::Session if principal.is_operator => "operator",
                 CredentialKind::Session => "user",
             };
@@ -86,7 +90,8 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
 
 /// Writes the entry of something that is being done, in its transaction.
 pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note) -> Result<()> {
-    insert(cx, tx, organization, note, "done", None).await
+    cx.note_organization(organization);
+    insert(cx, tx, organization, note, "done", note.detail.clone()).await
 }
 
 /// Runs an attempt whose failure must leave a trace too: `work` writes the entry of its success itself.

@@ -4,6 +4,7 @@
 //! once and from then on from memory, where it dies in the same step as the commit that ends any of them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
@@ -12,12 +13,13 @@ use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
 use crate::liveness::Fingerprint;
-use crate::{Error, Result, api_keys, policy};
+use crate::usage::Used;
+use crate::{Error, Result, api_keys, oauth_tokens, policy};
 
 /// What came with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented<'a> {
-    /// `Authorization: Bearer …`: a JWT of this server.
+    /// `Authorization: Bearer …`: a JWT of this server, or an OAuth app's token.
     Bearer(&'a str),
     /// `X-API-Key: …`.
     ApiKey(&'a str),
@@ -32,10 +34,12 @@ pub struct Principal {
     pub user: Uuid,
     /// Whether the user is one of the people who run this server.
     pub is_operator: bool,
-    /// The session or API key.
+    /// The session, API key or OAuth token; the OAuth app itself where it asks for a token.
     pub credential: Uuid,
-    /// Which of the two.
+    /// Which of them.
     pub kind: CredentialKind,
+    /// The OAuth app that a token was given to.
+    pub app: Option<Uuid>,
     /// The only organization the credential is good for, if it is bound to one.
     pub organization: Option<Uuid>,
     /// The membership it is bound to along with the organization.
@@ -44,6 +48,8 @@ pub struct Principal {
     pub scopes: Option<Vec<String>>,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// What an API key is bound to besides.
+    pub terms: Option<api_keys::Terms>,
 }
 
 /// The kinds of credential.
@@ -53,12 +59,14 @@ pub enum CredentialKind {
     Session,
     /// An API key.
     ApiKey,
+    /// An OAuth app's token.
+    OauthToken,
 }
 
 impl Principal {
     /// Everything whose end is the end of this credential.
     pub(crate) fn subjects(&self) -> Vec<Uuid> {
-        [Some(self.credential), Some(self.user), self.organization, self.member].into_iter().flatten().collect()
+        [Some(self.credential), Some(self.user), self.organization, self.member, self.app].into_iter().flatten().collect()
     }
 
     /// Fails when the credential is limited to scopes that do not cover this one.
@@ -82,12 +90,13 @@ pub(crate) fn fingerprint(secret: &str) -> Fingerprint {
 /// The same context with the credential's user as its actor.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when the credential is not good, for whatever reason.
+/// [`Error::Unauthenticated`] when the credential is not good, for whatever reason; [`Error::Inactive`] for a key that is switched off;
+/// [`Error::Forbidden`] for a key that comes from an address it is not allowed from.
 pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
     let secret = match presented {
         Presented::Bearer(secret) | Presented::Cookie(secret) => secret,
         // A key that was mistyped or made up is refused without a look-up.
-        Presented::ApiKey(secret) => api_keys::has_checksum(secret).then_some(secret).ok_or(Error::Unauthenticated)?,
+        Presented::ApiKey(secret) => cx.plane.config.key_prefixes.has_checksum(secret).then_some(secret).ok_or(Error::Unauthenticated)?,
     };
     let fingerprint = fingerprint(secret);
     let principal = match cx.plane.liveness.credential(&fingerprint) {
@@ -102,11 +111,23 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
     if principal.expires_at.is_some_and(|end| end <= cx.now) {
         return Err(Error::Unauthenticated);
     }
+    if let (Some(terms), Some(organization)) = (&principal.terms, principal.organization) {
+        terms.admit(cx.client)?;
+        cx.plane.usage.note(Used { organization, key: principal.credential }, cx.now);
+    }
     Ok(cx.with_actor(Actor::User(principal)))
 }
 
 async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) -> Result<Principal> {
+    cx.plane.credential_lookups.fetch_add(1, Ordering::Relaxed);
     match presented {
+        Presented::Bearer(token) if token.starts_with(oauth_tokens::ACCESS_PREFIX) => {
+            // One that was cut or made up is refused without a look-up.
+            if !oauth_tokens::is_access_token(token) {
+                return Err(Error::Unauthenticated);
+            }
+            cx.read(fingerprint, |_, tx, hash| Box::pin(load_oauth_token(tx, *hash))).await
+        }
         Presented::Bearer(token) => {
             let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;
             let mut principal = cx.read(claims.sid, |_, tx, session| Box::pin(load_session(tx, SessionKey::Id(*session)))).await?;
@@ -154,16 +175,20 @@ async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
         is_operator: row.next()?,
         credential: row.next()?,
         kind: CredentialKind::Session,
+        app: None,
         organization: row.next()?,
         member: row.next()?,
         scopes: None,
         expires_at: Some(row.next()?),
+        terms: None,
     })
 }
 
 async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
     let statement = sql!(
-        "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at
+        "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at,
+                api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute, api_keys.rate_limit_per_hour,
+                api_keys.allowed_ips
          FROM api_keys
          JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
@@ -176,9 +201,40 @@ async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
         is_operator: false,
         credential: row.next()?,
         kind: CredentialKind::ApiKey,
+        app: None,
         organization: row.next()?,
         member: row.next()?,
         scopes: Some(api_keys::scopes_from(row.next()?)?),
         expires_at: row.next()?,
+        terms: Some(api_keys::terms_from(&mut row)?),
+    })
+}
+
+async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
+    let statement = sql!(
+        "SELECT members.user_id, oauth_tokens.id, oauth_tokens.app_id, oauth_tokens.organization_id, oauth_tokens.member_id,
+                oauth_tokens.access_scopes, oauth_apps.scopes, oauth_tokens.expires_at
+         FROM oauth_tokens
+         JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
+              AND oauth_apps.state = 'live' AND oauth_apps.is_active
+         JOIN members ON members.organization_id = oauth_tokens.organization_id AND members.id = oauth_tokens.member_id
+              AND members.state = 'live'
+         JOIN organizations ON organizations.id = oauth_tokens.organization_id AND organizations.state = 'live'
+         WHERE oauth_tokens.access_hash = $1"
+    );
+    let mut row = tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?;
+    Ok(Principal {
+        user: row.next()?,
+        // An app acts as a member and never with the powers of the people who run the server.
+        is_operator: false,
+        credential: row.next()?,
+        kind: CredentialKind::OauthToken,
+        app: Some(row.next()?),
+        organization: row.next()?,
+        member: row.next()?,
+        // An app whose scopes were narrowed narrows the tokens that it has.
+        scopes: Some(policy::common(&api_keys::scopes_from(row.next()?)?, &api_keys::scopes_from(row.next()?)?)),
+        expires_at: Some(row.next()?),
+        terms: None,
     })
 }

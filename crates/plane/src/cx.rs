@@ -1,8 +1,9 @@
 //! The context of one piece of work: who acts, when, for which request, on which plane. The same for requests, jobs, the command line
 //! and tests. Time and randomness come from here and from nowhere else (`clippy.toml` forbids the rest).
 
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -35,18 +36,45 @@ pub struct Cx {
     pub now: Timestamp,
     /// The request's id, or a job's name.
     pub request_id: Arc<str>,
+    /// The address of the client, for a request that came over a network.
+    pub client: Option<IpAddr>,
+    /// The organization that the work turned out to be about, the same for all clones of this context.
+    within: Arc<Mutex<Option<Uuid>>>,
 }
 
 impl Cx {
     /// The context of a request that nobody has signed yet.
     pub fn new(plane: &Arc<Plane>, request_id: impl Into<Arc<str>>) -> Cx {
-        Cx { plane: plane.clone(), actor: Actor::Nobody, now: plane.clock.now(), request_id: request_id.into() }
+        Cx {
+            plane: plane.clone(),
+            actor: Actor::Nobody,
+            now: plane.clock.now(),
+            request_id: request_id.into(),
+            client: None,
+            within: Arc::default(),
+        }
     }
 
     /// The same work, done by somebody else.
     pub fn with_actor(mut self, actor: Actor) -> Cx {
         self.actor = actor;
         self
+    }
+
+    /// The same work, asked for from this address.
+    pub fn with_client(mut self, client: IpAddr) -> Cx {
+        self.client = Some(client);
+        self
+    }
+
+    /// Remembers which organization the work is about; the last one counts.
+    pub(crate) fn note_organization(&self, organization: Uuid) {
+        *self.within.lock().unwrap_or_else(PoisonError::into_inner) = Some(organization);
+    }
+
+    /// The organization that the work turned out to be about, if it came to that.
+    pub(crate) fn noted_organization(&self) -> Option<Uuid> {
+        *self.within.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The signed-in user's principal.

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
-use sql::{Row, Statement, Value, params};
+use sql::{Row, Statement, Tx, Value, params};
 use std::sync::OnceLock;
 use uuid::Uuid;
 
 use crate::access::enter;
+use crate::audit::{self, Note};
 use crate::customers;
 use crate::fields::{Check, parse_time};
 use crate::ids::OrganizationRef;
@@ -124,7 +125,8 @@ struct Statements {
     insert: Statement,
     list: Statement,
     count: Statement,
-    set_status: Statement,
+    get: Statement,
+    update: Statement,
 }
 
 impl Statements {
@@ -132,11 +134,8 @@ impl Statements {
         let Kind { table, .. } = kind;
         let columns: String = kind.fields.iter().map(|field| format!(", {}", field.name)).collect();
         let places: String = (0..kind.fields.len()).map(|place| format!(", ${}", place + 5)).collect();
-        let set_status = match kind.fields.iter().any(|field| field.name == "status") {
-            true => format!("UPDATE {table} SET status = $4 WHERE organization_id = $1 AND customer_id = $2 AND id = $3"),
-            // Kinds without a status refuse before this statement is reached; it must still be one that both engines accept.
-            false => format!("SELECT 1 FROM {table} WHERE organization_id = $1 AND customer_id = $2 AND id = $3"),
-        };
+        let changes: Vec<String> =
+            kind.fields.iter().enumerate().map(|(place, field)| format!("{} = ${}", field.name, place + 4)).collect();
         Statements {
             insert: Statement::generated(format!(
                 "INSERT INTO {table} (organization_id, customer_id, id, created_at{columns}) VALUES ($1, $2, $3, $4{places})"
@@ -145,7 +144,13 @@ impl Statements {
                 "SELECT id, created_at{columns} FROM {table} WHERE organization_id = $1 AND customer_id = $2 ORDER BY id DESC LIMIT $3 OFFSET $4"
             )),
             count: Statement::generated(format!("SELECT count(*) FROM {table} WHERE organization_id = $1 AND customer_id = $2")),
-            set_status: Statement::generated(set_status),
+            get: Statement::generated(format!(
+                "SELECT id, created_at{columns} FROM {table} WHERE organization_id = $1 AND customer_id = $2 AND id = $3"
+            )),
+            update: Statement::generated(format!(
+                "UPDATE {table} SET {} WHERE organization_id = $1 AND customer_id = $2 AND id = $3",
+                changes.join(", ")
+            )),
         }
     }
 }
@@ -155,8 +160,8 @@ pub fn statements() -> Vec<Statement> {
     KINDS
         .iter()
         .flat_map(|kind| {
-            let Statements { insert, list, count, set_status } = kind.statements();
-            [*insert, *list, *count, *set_status]
+            let Statements { insert, list, count, get, update } = kind.statements();
+            [*insert, *list, *count, *get, *update]
         })
         .collect()
 }
@@ -202,12 +207,16 @@ pub async fn create(
 fn check(cx: &Cx, kind: &Kind, mut given: Map<String, Json>) -> Result<Vec<Value>> {
     let mut check = Check::new();
     let values = kind.fields.iter().map(|field| check_field(cx, &mut check, field, given.remove(field.name))).collect();
-    for name in given.keys() {
-        let known: Vec<&str> = kind.fields.iter().map(|field| field.name).collect();
-        check.refuse(name, "unknown_field", format!("is not a field here; the fields are {}", known.join(", ")));
-    }
+    refuse_unknown(&mut check, kind, &given);
     check.finish()?;
     Ok(values)
+}
+
+fn refuse_unknown(check: &mut Check, kind: &Kind, given: &Map<String, Json>) {
+    let known: Vec<&str> = kind.fields.iter().map(|field| field.name).collect();
+    for name in given.keys() {
+        check.refuse(name, "unknown_field", format!("is not a field here; the fields are {}", known.join(", ")));
+    }
 }
 
 fn check_field(cx: &Cx, check: &mut Check, field: &Field, given: Option<Json>) -> Value {
@@ -281,36 +290,86 @@ pub async fn list(
     .await
 }
 
-/// Changes the status of an entry: how a subscription is cancelled or a transaction settled.
+/// Reads an entry.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Invalid`] for an unknown status, or a kind that has none.
-pub async fn set_status(
+/// Those of [`customers::get`]; [`Error::NotFound`].
+pub async fn get(cx: &Cx, organization: &OrganizationRef, reference: &str, kind: &'static Kind, id: Uuid) -> Result<Dependant> {
+    let customer = customers::get(cx, organization, reference).await?;
+    cx.read((customer.organization, customer.id, kind, id), |_, tx, (organization, customer, kind, id)| {
+        Box::pin(load(tx, kind, *organization, *customer, *id))
+    })
+    .await
+}
+
+async fn load(tx: &mut Tx, kind: &Kind, organization: Uuid, customer: Uuid, id: Uuid) -> Result<Dependant> {
+    let found = tx.query_opt(kind.statements().get, params![organization, customer, id]).await?;
+    read(kind, found.ok_or(Error::NotFound(kind.noun))?)
+}
+
+/// Changes the given fields of an entry: how a subscription is cancelled or a transaction settled. Fields that are missing stay; null
+/// empties one that may be empty.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Conflict`] when the organization is archived.
+pub async fn update(
     cx: &Cx,
     organization: &OrganizationRef,
     reference: &str,
     kind: &'static Kind,
     id: Uuid,
-    status: String,
-) -> Result<()> {
+    given: Map<String, Json>,
+) -> Result<Dependant> {
     let tenant = enter(cx, organization, Action::WriteCustomers).await?;
-    let mut check = Check::new();
-    match kind.fields.iter().find(|field| field.name == "status") {
-        Some(field) => drop(check_field(cx, &mut check, field, Some(Json::from(status.as_str())))),
-        None => check.refuse("status", "unknown_field", format!("a {} has no status", kind.noun.to_lowercase())),
-    }
-    check.finish()?;
-    cx.write((tenant, reference.to_owned(), kind, id, status), |_, tx, (tenant, reference, kind, id, status)| {
+    let changes = check_changes(cx, kind, given)?;
+    cx.write((tenant, reference.to_owned(), kind, id, changes), |cx, tx, (tenant, reference, kind, id, changes)| {
         Box::pin(async move {
             let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
-            let bound = params![tenant.organization(), customer, *id, status];
-            match tx.execute(kind.statements().set_status, bound).await? {
-                0 => Err(Error::NotFound(kind.noun)),
-                _ => Ok(()),
+            let old = load(tx, kind, tenant.organization(), customer, *id).await?;
+            let mut bound = params![tenant.organization(), customer, *id].to_vec();
+            for ((field, change), (_, old)) in kind.fields.iter().zip(changes).zip(&old.fields) {
+                bound.push(change.clone().unwrap_or_else(|| from_json(field, old)));
             }
+            tx.execute(kind.statements().update, &bound).await?;
+            let new = load(tx, kind, tenant.organization(), customer, *id).await?;
+            if new.fields != old.fields {
+                // Whether a subscription is active decides whether its customer can be deleted.
+                let detail = Some(format!("{} {id}", kind.path));
+                let note =
+                    Note { action: "customer.change_entry", subject: "customer", subject_id: Some(customer), detail, ..Note::default() };
+                audit::record(cx, tx, tenant.organization(), &note).await?;
+            }
+            Ok(new)
         })
     })
     .await
+}
+
+/// A value for each field that is given, in the kind's order.
+fn check_changes(cx: &Cx, kind: &Kind, mut given: Map<String, Json>) -> Result<Vec<Option<Value>>> {
+    let mut check = Check::new();
+    let mut values = Vec::with_capacity(kind.fields.len());
+    for field in kind.fields {
+        let change = given.remove(field.name);
+        if change == Some(Json::Null) && (field.required || matches!(field.holds, Holds::Word(_))) {
+            check.refuse(field.name, "required", "cannot be emptied");
+            continue;
+        }
+        values.push(change.map(|change| check_field(cx, &mut check, field, Some(change))));
+    }
+    refuse_unknown(&mut check, kind, &given);
+    check.finish()?;
+    Ok(values)
+}
+
+/// A field's value as the database takes it, from what it gave.
+fn from_json(field: &Field, value: &Json) -> Value {
+    match (field.holds, value) {
+        (Holds::Number, Json::Number(number)) => Value::from(number.as_i64()),
+        (Holds::Time, Json::String(text)) => Value::from(parse_time(text)),
+        (_, Json::String(text)) => Value::from(text),
+        _ => Value::Null,
+    }
 }
 
 fn read(kind: &Kind, mut row: Row) -> Result<Dependant> {

@@ -17,6 +17,9 @@ pub enum Error {
     /// Nobody is signed in, or the credential is not good (any more).
     #[error("authentication required")]
     Unauthenticated,
+    /// The credential is good and switched off; the words name the remedy.
+    #[error("{0}")]
+    Inactive(&'static str),
     /// The actor is known and may not do this.
     #[error("{0}")]
     Forbidden(String),
@@ -32,6 +35,9 @@ pub enum Error {
     /// A deletion is blocked: all reasons at once, each with its remedy.
     #[error("{}", .0.iter().map(|blocker| blocker.detail.as_str()).collect::<Vec<_>>().join(" "))]
     Blocked(Vec<Blocker>),
+    /// A token endpoint refuses, with a code of OAuth 2.0 and a sentence.
+    #[error("{1}")]
+    Oauth(OauthRefusal, String),
     /// The server has as much of this work as it can take; the same request may succeed later.
     #[error("{0}")]
     Overloaded(&'static str),
@@ -41,6 +47,34 @@ pub enum Error {
     /// A defect of this program. The words go to the log, never to the caller.
     #[error("{0}")]
     Internal(String),
+}
+
+/// Why a token endpoint refuses (RFC 6749, section 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OauthRefusal {
+    /// A parameter is missing, is there twice or makes no sense.
+    InvalidRequest,
+    /// The client is unknown, or its secret is wrong. Which of the two is not told.
+    InvalidClient,
+    /// The refresh token is unknown, used or past its end, or another client's.
+    InvalidGrant,
+    /// This kind of grant is not given here.
+    UnsupportedGrantType,
+    /// A scope is unknown, or wider than what can be granted.
+    InvalidScope,
+}
+
+impl OauthRefusal {
+    /// The code on the wire.
+    pub fn code(self) -> &'static str {
+        match self {
+            OauthRefusal::InvalidRequest => "invalid_request",
+            OauthRefusal::InvalidClient => "invalid_client",
+            OauthRefusal::InvalidGrant => "invalid_grant",
+            OauthRefusal::UnsupportedGrantType => "unsupported_grant_type",
+            OauthRefusal::InvalidScope => "invalid_scope",
+        }
+    }
 }
 
 /// One input that is not acceptable.
@@ -71,8 +105,9 @@ impl Error {
     /// A word for the audit trail: how the attempt ended.
     pub fn outcome(&self) -> &'static str {
         match self {
-            Error::Invalid(_) | Error::Malformed(_) => "invalid",
-            Error::Unauthenticated => "unauthenticated",
+            Error::Oauth(OauthRefusal::InvalidClient | OauthRefusal::InvalidGrant, _) => "refused",
+            Error::Invalid(_) | Error::Malformed(_) | Error::Oauth(..) => "invalid",
+            Error::Unauthenticated | Error::Inactive(_) => "unauthenticated",
             Error::Forbidden(_) | Error::Outsider(_) => "refused",
             Error::NotFound(_) => "not_found",
             Error::Conflict(_) | Error::Blocked(_) => "blocked",

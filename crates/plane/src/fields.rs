@@ -45,6 +45,14 @@ impl Check {
         self
     }
 
+    /// A number that may be missing must be within `range`.
+    pub fn number(&mut self, field: &str, value: Option<u32>, range: RangeInclusive<u32>) -> &mut Check {
+        if value.is_some_and(|number| !range.contains(&number)) {
+            self.refuse(field, "out_of_range", format!("must be a number from {} to {}", range.start(), range.end()));
+        }
+        self
+    }
+
     /// An e-mail address: something before and after one `@`, no spaces, 254 characters at the most (RFC 5321).
     pub fn email(&mut self, field: &str, value: &str) -> &mut Check {
         let well_formed = value.len() <= 254
@@ -56,9 +64,10 @@ impl Check {
         self
     }
 
-    /// Metadata: a flat object of texts, 50 keys at the most, keys of 1 to 40 and values of up to 500 characters.
+    /// What shall be written into metadata: a flat object of texts, keys of 1 to 40 and values of up to 500 characters. How many keys there
+    /// are counts once they are [merged](merge_metadata).
     pub fn metadata(&mut self, field: &str, value: &Json) -> &mut Check {
-        self.flat(field, value, 50, 40, 500)
+        self.flat(field, value, usize::MAX, 40, 500)
     }
 
     /// A postal address: a flat object of texts.
@@ -96,6 +105,40 @@ impl Check {
     }
 }
 
+/// Keys of metadata at the most.
+const MOST_METADATA_KEYS: usize = 50;
+
+/// Metadata after a write: keys that are given take the place of their old values, an empty text takes the key away, all others stay.
+///
+/// # Errors
+/// [`Error::Invalid`] when there would be more than 50 keys.
+pub fn merge_metadata(field: &str, old: &Json, given: &Json) -> Result<Json> {
+    let mut merged = old.as_object().cloned().unwrap_or_default();
+    for (key, value) in given.as_object().into_iter().flatten() {
+        match value.as_str() {
+            Some("") => drop(merged.shift_remove(key)),
+            _ => drop(merged.insert(key.clone(), value.clone())),
+        }
+    }
+    if merged.len() > MOST_METADATA_KEYS {
+        let words = format!("must have {MOST_METADATA_KEYS} keys at the most: give those that are not needed any more an empty text");
+        return Err(FieldError::new(field, "too_many", words).into());
+    }
+    Ok(Json::Object(merged))
+}
+
+/// The pattern of SQL's `LIKE … ESCAPE '!'` that finds a text within another; none for a text that is missing or empty.
+///
+/// # Errors
+/// [`Error::Invalid`] when the text is longer than 200 characters or has control characters.
+pub fn containing(field: &str, text: Option<&str>) -> Result<Option<String>> {
+    Check::new().optional(field, text, 0..=200).finish()?;
+    Ok(text.filter(|text| !text.is_empty()).map(|text| {
+        let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+        format!("%{escaped}%")
+    }))
+}
+
 /// Reads a time of RFC 3339 that both engines can hold and give back: in the years 1 to 9999, cut to the microsecond.
 pub fn parse_time(text: &str) -> Option<Timestamp> {
     // The last second that jiff reads has microseconds that it does not make a time from again.
@@ -109,4 +152,32 @@ const FIRST_SECOND: i64 = -62_135_596_800;
 /// E-mail addresses are compared in lower case and without surrounding space.
 pub fn normal_email(email: &str) -> String {
     email.trim().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn metadata_merges_and_an_empty_text_takes_a_key_away() {
+        let old = json!({"a": "1", "b": "2"});
+        let merged = merge_metadata("metadata", &old, &json!({"b": "", "c": "3", "d": ""})).unwrap();
+        assert_eq!(merged, json!({"a": "1", "c": "3"}));
+    }
+
+    #[test]
+    fn the_keys_of_metadata_are_counted_after_the_merge() {
+        let all: serde_json::Map<String, Json> = (0..50).map(|number| (number.to_string(), json!("x"))).collect();
+        let full = Json::Object(all);
+        assert!(merge_metadata("metadata", &full, &json!({"more": "x"})).is_err());
+        assert!(merge_metadata("metadata", &full, &json!({"more": "x", "0": ""})).is_ok());
+    }
+
+    #[test]
+    fn what_a_pattern_means_by_itself_is_escaped() {
+        assert_eq!(containing("q", Some("50%_!")).unwrap().as_deref(), Some("%50!%!_!!%"));
+        assert_eq!(containing("q", Some("")).unwrap(), None);
+        assert!(containing("q", Some("\0")).is_err());
+    }
 }

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sql::{Row, params, sql};
+use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
-use crate::access::enter;
+use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
 use crate::credentials::{CredentialKind, fingerprint};
 use crate::deletion::{self, Deletion, Order, Root};
@@ -27,7 +27,7 @@ pub struct Invitation {
     pub email: String,
     /// As what.
     pub role: Role,
-    /// `pending`, `accepted` or `cancelled`.
+    /// `pending`, `accepted` or `cancelled`; `expired` when it was still pending at its end.
     pub status: String,
     /// When it was made.
     pub created_at: Timestamp,
@@ -35,7 +35,8 @@ pub struct Invitation {
     pub expires_at: Timestamp,
 }
 
-/// Invites a person. The returned secret accepts the invitation and is not kept.
+/// Invites a person. The returned secret accepts the invitation and is not kept. An earlier invitation of the same address that could still
+/// be accepted is cancelled: this one takes its place.
 ///
 /// # Errors
 /// [`Error::Invalid`]; [`Error::Forbidden`]; [`Error::Conflict`] when the person is a member already.
@@ -49,6 +50,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
     let invitation = cx
         .write(input, |cx, tx, (tenant, email, role, hash)| {
             Box::pin(async move {
+                // Two who invite the same person at once must not both find no earlier invitation.
+                tenant.lock(tx).await?;
                 tenant.is_writable(tx).await?;
                 tenant.hold_membership(tx).await?;
                 let member = sql!(
@@ -57,6 +60,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
                 if tx.query_opt(member, params![tenant.organization(), email]).await?.is_some() {
                     return Err(Error::Conflict("This person is a member already.".into()));
                 }
+                cancel_earlier(cx, tx, tenant, email).await?;
                 let id = cx.new_id()?;
                 let expires_at = after(cx.now, cx.plane.config.invitation_life);
                 let insert = sql!(
@@ -80,13 +84,27 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
     Ok((invitation, token))
 }
 
+async fn cancel_earlier(cx: &Cx, tx: &mut Tx, tenant: &Tenant, email: &str) -> Result<()> {
+    // Takes the rows' locks, so that an acceptance at the same moment finds them cancelled, or is found.
+    let statement = sql!(
+        "UPDATE invitations SET status = 'pending'
+         WHERE organization_id = $1 AND email = $2 AND status = 'pending' AND expires_at > $3 RETURNING id"
+    );
+    for mut row in tx.query(statement, params![tenant.organization(), email, cx.now]).await? {
+        let reason = Some("replaced by a newer invitation of the same address".to_owned());
+        let order = Order { root: Root::Invitation, subject: row.next()?, label: None, reason, action: "invitation.cancel" };
+        deletion::delete(cx, tx, tenant.organization(), order).await?;
+    }
+    Ok(())
+}
+
 /// Lists the invitations, newest first.
 ///
 /// # Errors
 /// Those of [`enter`].
 pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Invitation>> {
     let tenant = enter(cx, organization, Action::ListInvitations).await?;
-    cx.read((tenant, request), |_, tx, (tenant, request)| {
+    cx.read((tenant, request), |cx, tx, (tenant, request)| {
         Box::pin(async move {
             let count = sql!("SELECT count(*) FROM invitations WHERE organization_id = $1");
             let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
@@ -95,7 +113,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
                  FROM invitations WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
-            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+            Ok(Page { entries: rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, request: *request })
         })
     })
     .await
@@ -104,11 +122,12 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 /// Makes the signed-in user a member, if the invitation is theirs. Returns the organization and the membership.
 ///
 /// # Errors
-/// [`Error::NotFound`] for any token that is not a pending invitation of this user; [`Error::Conflict`] when they are a member already.
+/// [`Error::NotFound`] for any token that is not a pending invitation of this user; [`Error::Conflict`] when they are a member already, or the organization is
+/// archived.
 pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
     let principal = cx.principal()?;
     if principal.kind != CredentialKind::Session {
-        return Err(Error::Forbidden("An invitation is accepted by a person: sign in instead of using a key.".into()));
+        return Err(Error::Forbidden("An invitation is accepted by a person: sign in instead of using a key or an app's token.".into()));
     }
     cx.write((principal.user, fingerprint(token)), |cx, tx, (user, hash)| {
         Box::pin(async move {
@@ -122,6 +141,7 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
             let found = tx.query_opt(accept, params![&hash[..], cx.now, *user]).await?;
             let mut row = found.ok_or(Error::NotFound("Invitation"))?;
             let (organization, invitation, role): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
+            access::is_writable(tx, organization).await?;
             let member = cx.new_id()?;
             let insert = sql!(
                 "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
@@ -182,8 +202,8 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
     .await
 }
 
-fn read(mut row: Row) -> Result<Invitation> {
-    Ok(Invitation {
+fn read(cx: &Cx, mut row: Row) -> Result<Invitation> {
+    let mut invitation = Invitation {
         id: row.next()?,
         email: row.next()?,
         role: {
@@ -193,5 +213,9 @@ fn read(mut row: Row) -> Result<Invitation> {
         status: row.next()?,
         created_at: row.next()?,
         expires_at: row.next()?,
-    })
+    };
+    if invitation.status == "pending" && invitation.expires_at <= cx.now {
+        invitation.status = "expired".into();
+    }
+    Ok(invitation)
 }

@@ -1,16 +1,19 @@
 //! Members: the users of an organization, each with a role.
 
 use jiff::Timestamp;
-use sql::{Row, params, sql};
+use serde_json::{Value as Json, json};
+use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::events::{self, Event};
+use crate::fields::containing;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role};
-use crate::{Cx, Error, Result};
+use crate::{Cx, Error, Result, organizations};
 
 /// A membership with its user.
 #[derive(Debug, Clone)]
@@ -23,32 +26,125 @@ pub struct Member {
     pub email: String,
     /// The user's name.
     pub name: String,
+    /// What the user says about themselves: a flat object of texts.
+    pub user_metadata: Json,
     /// What the user is here.
     pub role: Role,
+    /// Counts the changes of this membership, from 1.
+    pub revision: i64,
     /// Since when.
     pub created_at: Timestamp,
+}
+
+/// Which members of a list are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct MemberFilter {
+    /// Those of one role.
+    pub role: Option<Role>,
+    /// Those whose address or name contains this, in whatever case; up to 200 characters.
+    pub text: Option<String>,
 }
 
 /// Lists the members, the longest-standing first.
 ///
 /// # Errors
-/// Those of [`enter`].
-pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Member>> {
+/// Those of [`enter`]; [`Error::Invalid`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: &MemberFilter, request: PageRequest) -> Result<Page<Member>> {
     let tenant = enter(cx, organization, Action::ListMembers).await?;
-    cx.read((tenant, request), |_, tx, (tenant, request)| {
+    let (role, pattern) = (filter.role.map(Role::name), containing("q", filter.text.as_deref())?);
+    cx.read((tenant, role, pattern, request), |_, tx, (tenant, role, pattern, request)| {
         Box::pin(async move {
-            let count = sql!("SELECT count(*) FROM members WHERE organization_id = $1 AND state = 'live'");
-            let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
-            let statement = sql!(
-                "SELECT members.id, users.id, users.email, users.name, members.role, members.created_at
-                 FROM members JOIN users ON users.id = members.user_id
-                 WHERE members.organization_id = $1 AND members.state = 'live' ORDER BY members.id LIMIT $2 OFFSET $3"
+            let count = sql!(
+                "SELECT count(*) FROM members JOIN users ON users.id = members.user_id
+                 WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
+                   AND (lower(users.email) LIKE lower($3) ESCAPE '!' OR lower(users.name) LIKE lower($3) ESCAPE '!' OR $3 IS NULL)"
             );
-            let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
+            let total = tx.query_one(count, params![tenant.organization(), *role, pattern.as_deref()]).await?.next()?;
+            let statement = sql!(
+                "SELECT members.id, users.id, users.email, users.name, users.metadata, members.role, members.revision, members.created_at
+                 FROM members JOIN users ON users.id = members.user_id
+                 WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
+                   AND (lower(users.email) LIKE lower($3) ESCAPE '!' OR lower(users.name) LIKE lower($3) ESCAPE '!' OR $3 IS NULL)
+                 ORDER BY members.id LIMIT $4 OFFSET $5"
+            );
+            let bound = params![tenant.organization(), *role, pattern.as_deref(), request.size, request.offset()];
+            let rows = tx.query(statement, bound).await?;
             Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
         })
     })
     .await
+}
+
+/// Reads a member.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`].
+pub async fn get(cx: &Cx, organization: &OrganizationRef, member: Uuid) -> Result<Member> {
+    let tenant = enter(cx, organization, Action::ListMembers).await?;
+    cx.read((tenant, member), |_, tx, (tenant, member)| Box::pin(load(tx, tenant, *member))).await
+}
+
+/// Gives a member another role. It counts from the answer on, for every session and key of the member; these go on working.
+///
+/// # Errors
+/// [`Error::Forbidden`]; [`Error::NotFound`]; [`Error::Blocked`] when the organization would be without an owner; [`Error::Conflict`] when
+/// it is archived.
+pub async fn change_role(cx: &Cx, organization: &OrganizationRef, member: Uuid, role: Role) -> Result<Member> {
+    let note = Note { action: "member.change_role", subject: "member", subject_id: Some(member), ..Note::default() };
+    audit::attempt(cx, organization, note, async {
+        let tenant = enter(cx, organization, Action::ChangeRole).await?;
+        cx.write((tenant, member, role), |cx, tx, (tenant, member, role)| Box::pin(change_role_in(cx, tx, tenant, *member, *role))).await
+    })
+    .await
+}
+
+async fn change_role_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, role: Role) -> Result<Member> {
+    // Two owners who demote each other at once must not both find the other still there.
+    tenant.lock(tx).await?;
+    tenant.is_writable(tx).await?;
+    let old = lock(tx, tenant, member).await?.ok_or(Error::NotFound("Member"))?;
+    // Of two who demote each other the second is no longer who they were.
+    let is_about_owners = old == Role::Owner || role == Role::Owner;
+    tenant.confirm(cx, tx, if is_about_owners { Action::ChangeOwnerRole } else { Action::ChangeRole }).await?;
+    if old == role {
+        return load(tx, tenant, member).await;
+    }
+    let blockers = match old {
+        Role::Owner => deletion::last_owner(tx, tenant.organization(), member).await?,
+        _ => Vec::new(),
+    };
+    if !blockers.is_empty() {
+        return Err(Error::Blocked(blockers));
+    }
+    set_role(cx, tx, tenant, member, role).await?;
+    if is_about_owners {
+        organizations::count_change(cx, tx, tenant).await?;
+    }
+    let detail = Some(format!("from {} to {}", old.name(), role.name()));
+    let note = Note { action: "member.change_role", subject: "member", subject_id: Some(member), detail, ..Note::default() };
+    audit::record(cx, tx, tenant.organization(), &note).await?;
+    load(tx, tenant, member).await
+}
+
+/// Touches a membership's row and returns its role; none when there is no such member. Whoever writes the member's id down, or changes the
+/// membership, waits from here on.
+pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<Option<Role>> {
+    let statement =
+        sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role");
+    let found = tx.query_opt(statement, params![tenant.organization(), member]).await?;
+    found.map(|mut row| parse_role(&row.next::<String>()?)).transpose()
+}
+
+/// Writes a role down. The organization and the membership are locked by the caller, who has looked at the guards.
+pub(crate) async fn set_role(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, role: Role) -> Result<()> {
+    let statement = sql!("UPDATE members SET role = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'");
+    tx.execute(statement, params![tenant.organization(), member, role.name()]).await?;
+    let data = json!({"organizationId": tenant.organization(), "id": member, "role": role.name()});
+    events::emit(cx, tx, tenant.organization(), Event::MemberRoleUpdated, None, data).await?;
+    let plane = cx.plane.clone();
+    // The old role must not live on in memory.
+    tx.on_commit(move || plane.liveness.kill(member));
+    Ok(())
 }
 
 /// Removes a member, or lets the actor leave when it is their own membership. The person's keys, tokens and sessions for this organization
@@ -68,20 +164,30 @@ pub async fn remove(cx: &Cx, organization: &OrganizationRef, member: Uuid, reaso
     .await
 }
 
-async fn remove_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, member: Uuid, reason: &Option<String>) -> Result<Deletion> {
+async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: &Option<String>) -> Result<Deletion> {
     // Two owners who leave at once must not both find the other still there.
     tenant.lock(tx).await?;
     // And what is being written down with this member's id must be there to be found.
-    let statement =
-        sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role");
-    let row = tx.query_opt(statement, params![tenant.organization(), member]).await?;
-    let role: String = row.ok_or(Error::NotFound("Member"))?.next()?;
-    let is_own = tenant.membership().is_some_and(|own| own.id == member);
-    if role == Role::Owner.name() && !is_own {
-        tenant.also(cx, Action::RemoveOwner)?;
+    let role = lock(tx, tenant, member).await?.ok_or(Error::NotFound("Member"))?;
+    if tenant.membership().is_none_or(|own| own.id != member) {
+        tenant.confirm(cx, tx, if role == Role::Owner { Action::RemoveOwner } else { Action::RemoveMember }).await?;
     }
     let order = Order { root: Root::Member, subject: member, label: None, reason: reason.clone(), action: "member.remove" };
-    deletion::delete(cx, tx, tenant.organization(), order).await
+    let deletion = deletion::delete(cx, tx, tenant.organization(), order).await?;
+    if role == Role::Owner {
+        organizations::count_change(cx, tx, tenant).await?;
+    }
+    Ok(deletion)
+}
+
+async fn load(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<Member> {
+    let statement = sql!(
+        "SELECT members.id, users.id, users.email, users.name, users.metadata, members.role, members.revision, members.created_at
+         FROM members JOIN users ON users.id = members.user_id
+         WHERE members.organization_id = $1 AND members.id = $2 AND members.state = 'live'"
+    );
+    let found = tx.query_opt(statement, params![tenant.organization(), member]).await?;
+    read(found.ok_or(Error::NotFound("Member"))?)
 }
 
 fn read(mut row: Row) -> Result<Member> {
@@ -90,10 +196,13 @@ fn read(mut row: Row) -> Result<Member> {
         user: row.next()?,
         email: row.next()?,
         name: row.next()?,
-        role: {
-            let role: String = row.next()?;
-            Role::parse(&role).ok_or_else(|| Error::Internal(format!("a member has the unknown role {role}")))?
-        },
+        user_metadata: row.next()?,
+        role: parse_role(&row.next::<String>()?)?,
+        revision: row.next()?,
         created_at: row.next()?,
     })
+}
+
+fn parse_role(name: &str) -> Result<Role> {
+    Role::parse(name).ok_or_else(|| Error::Internal(format!("a member has the unknown role {name}")))
 }

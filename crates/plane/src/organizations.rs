@@ -1,17 +1,19 @@
 //! Organizations: the tenants. Everything but users belongs to one of them.
 
 use jiff::Timestamp;
+use serde_json::json;
 use sql::{Row, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::{OrganizationRef, is_slug};
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role};
-use crate::{Cx, Error, Result};
+use crate::{Cx, Error, FieldError, Result, members};
 
 /// An organization.
 #[derive(Debug, Clone)]
@@ -30,8 +32,12 @@ pub struct Organization {
     pub subscription_status: String,
     /// Its customer id at Stripe.
     pub stripe_customer_id: Option<String>,
-    /// The user who has owned it longest.
+    /// Its owner; of several the one who has been a member longest.
     pub owner: Option<Uuid>,
+    /// Since when it is read-only.
+    pub archived_at: Option<Timestamp>,
+    /// Counts the changes of this record, from 1.
+    pub revision: i64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -47,6 +53,17 @@ pub struct NewOrganization {
     pub slug: String,
     /// Address of a picture, 2,000 characters at the most.
     pub logo: Option<String>,
+}
+
+/// What shall be changed about an organization. What is missing stays.
+#[derive(Debug, Clone, Default)]
+pub struct OrganizationChange {
+    /// 3 to 100 characters.
+    pub name: Option<String>,
+    /// The slug it has already: no other can be given.
+    pub slug: Option<String>,
+    /// Address of a picture, 2,000 characters at the most; or none.
+    pub logo: Option<Option<String>>,
 }
 
 /// Makes an organization whose owner is the signed-in user.
@@ -129,6 +146,138 @@ pub async fn list_mine(cx: &Cx, request: PageRequest) -> Result<Page<Organizatio
     .await
 }
 
+/// Changes an organization's profile.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anyone but an owner; [`Error::Invalid`], also for another slug than its own; [`Error::Conflict`] when it is
+/// archived.
+pub async fn update(cx: &Cx, organization: &OrganizationRef, change: OrganizationChange) -> Result<Organization> {
+    let tenant = enter(cx, organization, Action::UpdateOrganization).await?;
+    let mut check = Check::new();
+    check.optional("name", change.name.as_deref(), 3..=100).optional(
+        "logo",
+        change.logo.iter().flatten().next().map(String::as_str),
+        1..=2_000,
+    );
+    check.finish()?;
+    cx.write((tenant, change), |cx, tx, (tenant, change)| {
+        Box::pin(async move {
+            tenant.lock(tx).await?;
+            tenant.is_writable(tx).await?;
+            let old = load(tx, tenant.organization()).await?;
+            if change.slug.as_ref().is_some_and(|slug| *slug != old.slug) {
+                let words =
+                    format!("never changes: this organization's is {}. Leave the field out, or make another organization.", old.slug);
+                return Err(FieldError::new("slug", "immutable", words).into());
+            }
+            let name = change.name.as_ref().unwrap_or(&old.name);
+            let logo = change.logo.as_ref().unwrap_or(&old.logo);
+            if (name, logo) == (&old.name, &old.logo) {
+                return Ok(old);
+            }
+            let statement = sql!(
+                "UPDATE organizations SET name = $2, logo = $3, updated_at = $4, revision = revision + 1 WHERE id = $1 AND state = 'live'"
+            );
+            tx.execute(statement, params![old.id, name, logo.as_deref(), cx.now]).await?;
+            let note = Note { action: "organization.update", subject: "organization", subject_id: Some(old.id), ..Note::default() };
+            audit::record(cx, tx, old.id, &note).await?;
+            tell(cx, tx, tenant, Event::OrganizationUpdated).await?;
+            load(tx, old.id).await
+        })
+    })
+    .await
+}
+
+/// Makes an organization read-only. One that is archived already stays as it is.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anyone but an owner, [`Error::NotFound`].
+pub async fn archive(cx: &Cx, organization: &OrganizationRef) -> Result<Organization> {
+    let note = Note { action: "organization.archive", subject: "organization", ..Note::default() };
+    set_archived(cx, organization, note, true).await
+}
+
+/// Makes an archived organization writable again. One that is not archived stays as it is.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anyone but an owner, [`Error::NotFound`].
+pub async fn unarchive(cx: &Cx, organization: &OrganizationRef) -> Result<Organization> {
+    let note = Note { action: "organization.unarchive", subject: "organization", ..Note::default() };
+    set_archived(cx, organization, note, false).await
+}
+
+async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall_be: bool) -> Result<Organization> {
+    audit::attempt(cx, organization, note.clone(), async {
+        let tenant = enter(cx, organization, Action::ArchiveOrganization).await?;
+        cx.write((tenant, note, shall_be), |cx, tx, (tenant, note, shall_be)| {
+            Box::pin(async move {
+                tenant.lock(tx).await?;
+                let id = tenant.organization();
+                let old = load(tx, id).await?;
+                if old.archived_at.is_some() == *shall_be {
+                    return Ok(old);
+                }
+                let statement = sql!(
+                    "UPDATE organizations SET archived_at = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 AND state = 'live'"
+                );
+                tx.execute(statement, params![id, shall_be.then_some(cx.now), cx.now]).await?;
+                audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
+                tell(cx, tx, tenant, if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored }).await?;
+                load(tx, id).await
+            })
+        })
+        .await
+    })
+    .await
+}
+
+/// Hands the organization over: the member becomes an owner and the acting owner an admin, in one step.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anyone but an owner; [`Error::Invalid`] when there is no such member, or it is the acting owner's own
+/// membership; [`Error::Conflict`] when the organization is archived.
+pub async fn transfer(cx: &Cx, organization: &OrganizationRef, member: Uuid) -> Result<Organization> {
+    let note = Note { action: "organization.transfer", subject: "organization", ..Note::default() };
+    audit::attempt(cx, organization, note, async {
+        let tenant = enter(cx, organization, Action::TransferOrganization).await?;
+        cx.write((tenant, member), |cx, tx, (tenant, member)| Box::pin(transfer_in(cx, tx, tenant, *member))).await
+    })
+    .await
+}
+
+async fn transfer_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, member: Uuid) -> Result<Organization> {
+    tenant.lock(tx).await?;
+    tenant.is_writable(tx).await?;
+    let id = tenant.organization();
+    let own = tenant.membership().map(|own| own.id).filter(|own| *own != member);
+    let own = own.ok_or_else(|| FieldError::new("member_id", "own_membership", "must be another member's than your own"))?;
+    let role = members::lock(tx, tenant, member).await?;
+    let role = role.ok_or_else(|| FieldError::new("member_id", "unknown_member", "must be the id of a member of this organization"))?;
+    tenant.confirm(cx, tx, Action::TransferOrganization).await?;
+    if role != Role::Owner {
+        members::set_role(cx, tx, tenant, member, Role::Owner).await?;
+    }
+    members::set_role(cx, tx, tenant, own, Role::Admin).await?;
+    count_change(cx, tx, tenant).await?;
+    let detail = Some(format!("from member {own} to member {member}"));
+    let note = Note { action: "organization.transfer", subject: "organization", subject_id: Some(id), detail, ..Note::default() };
+    audit::record(cx, tx, id, &note).await?;
+    load(tx, id).await
+}
+
+/// Counts a change of what the organization's record shows that did not happen in its own row: who owns it.
+pub(crate) async fn count_change(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant) -> Result<()> {
+    let statement = sql!("UPDATE organizations SET updated_at = $2, revision = revision + 1 WHERE id = $1");
+    tx.execute(statement, params![tenant.organization(), cx.now]).await?;
+    tell(cx, tx, tenant, Event::OrganizationUpdated).await
+}
+
+async fn tell(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, event: Event) -> Result<()> {
+    let data = json!({"organizationId": tenant.organization(), "id": tenant.organization()});
+    events::emit(cx, tx, tenant.organization(), event, None, data).await?;
+    Ok(())
+}
+
 /// Deletes an organization and everything in it. Access ends with the answer; what is large goes in the background.
 ///
 /// # Errors
@@ -158,7 +307,7 @@ async fn load(tx: &mut sql::Tx, id: Uuid) -> Result<Organization> {
     let statement = sql!(
         "SELECT id, slug, name, logo, plan, subscription_status, stripe_customer_id,
                 (SELECT user_id FROM members WHERE organization_id = organizations.id AND role = 'owner' AND state = 'live' ORDER BY id LIMIT 1),
-                created_at, updated_at
+                archived_at, revision, created_at, updated_at
          FROM organizations WHERE id = $1 AND state = 'live'"
     );
     let row = tx.query_opt(statement, params![id]).await?;
@@ -175,6 +324,8 @@ fn read(mut row: Row) -> Result<Organization> {
         subscription_status: row.next()?,
         stripe_customer_id: row.next()?,
         owner: row.next()?,
+        archived_at: row.next()?,
+        revision: row.next()?,
         created_at: row.next()?,
         updated_at: row.next()?,
     })

@@ -1,16 +1,20 @@
 //! The plane itself: the open database, the keys, the caches and the settings that every context shares.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sql::{Database, Migration, Options};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
-use crate::cx::{Clock, Cx};
+use crate::api_keys::Prefixes;
+use crate::cx::{self, Clock, Cx};
 use crate::destinations::Destinations;
 use crate::liveness::Liveness;
 use crate::passwords::Hasher;
 use crate::tokens::TokenKeys;
+use crate::usage::Usage;
 use crate::{Result, deletion};
 
 /// The schema's history, oldest first. A migration that has been released is never edited.
@@ -30,6 +34,10 @@ pub struct Config {
     pub access_token_life: Duration,
     /// How long a session and its refresh token are good. Default 30 days.
     pub session_life: Duration,
+    /// How long an OAuth app's access token is good. Default 1 hour.
+    pub oauth_access_token_life: Duration,
+    /// How long an OAuth app's refresh token is good. Default 30 days.
+    pub oauth_refresh_token_life: Duration,
     /// How long an invitation can be accepted. Default 7 days.
     pub invitation_life: Duration,
     /// How long a drain may be silent before another worker takes over. Default 5 s.
@@ -38,6 +46,8 @@ pub struct Config {
     pub destinations: Destinations,
     /// Credentials held in memory at the most; more are looked up in the database. Default 100,000.
     pub cached_credentials: usize,
+    /// What API keys begin with. Default `csb`, `csu` and `cpk`.
+    pub key_prefixes: Prefixes,
 }
 
 impl Config {
@@ -48,10 +58,13 @@ impl Config {
             public_url: "http://localhost:3001".into(),
             access_token_life: Duration::from_secs(15 * 60),
             session_life: Duration::from_secs(30 * 86_400),
+            oauth_access_token_life: Duration::from_secs(3_600),
+            oauth_refresh_token_life: Duration::from_secs(30 * 86_400),
             invitation_life: Duration::from_secs(7 * 86_400),
             lease: Duration::from_secs(5),
             destinations: Destinations::default(),
             cached_credentials: 100_000,
+            key_prefixes: Prefixes::default(),
         }
     }
 }
@@ -66,10 +79,24 @@ pub struct Plane {
     pub(crate) drain_bell: Notify,
     /// Rung when there is something to deliver to webhooks.
     pub(crate) courier_bell: Notify,
+    /// When each API key was last used, until that is written down.
+    pub(crate) usage: Usage,
+    /// What tells this run of the server from those before it.
+    pub(crate) run: Run,
+    /// Credentials that were looked for in the database since the start.
+    pub(crate) credential_lookups: AtomicU64,
     /// What time it is here.
     pub clock: Clock,
     /// Its settings.
     pub config: Config,
+}
+
+/// One run of the server.
+pub(crate) struct Run {
+    /// Its id.
+    pub(crate) id: Uuid,
+    /// Random bytes that are never written down: what is sealed with them nobody opens after the run.
+    pub(crate) secret: [u8; 32],
 }
 
 impl Plane {
@@ -89,6 +116,9 @@ impl Plane {
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
             courier_bell: Notify::new(),
+            usage: Usage::default(),
+            run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()? },
+            credential_lookups: AtomicU64::new(0),
             db,
             keys,
             clock,
@@ -114,6 +144,11 @@ impl Plane {
     /// Waits until somebody puts something into the queues of webhooks.
     pub async fn courier_bell(&self) {
         self.courier_bell.notified().await;
+    }
+
+    /// How many credentials were looked for in the database since the start: the rest was refused by its form or known from memory.
+    pub fn credential_lookups(&self) -> u64 {
+        self.credential_lookups.load(Ordering::Relaxed)
     }
 
     /// The live schema: what tests and checks hold themselves against.

@@ -118,6 +118,8 @@ actions! {
     CreateApiKey = "write:organization",
     /// Change an API key.
     UpdateApiKey = "write:organization",
+    /// Change an API key that acts as an owner.
+    UpdateOwnerApiKey = "write:organization",
     /// Revoke one's own API key.
     RevokeOwnApiKey = "write:organization",
     /// Revoke somebody else's API key.
@@ -180,6 +182,7 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::ListApiKeys => only(role, &[Owner, Admin]),
         Action::CreateApiKey => only(role, &[Owner, Admin]),
         Action::UpdateApiKey => only(role, &[Owner, Admin]),
+        Action::UpdateOwnerApiKey => only(role, &[Owner]),
         Action::RevokeOwnApiKey => Verdict::Yes,
         Action::RevokeApiKey => only(role, &[Owner, Admin]),
         Action::ReadWebhooks => only(role, &[Owner, Admin]),
@@ -222,6 +225,7 @@ pub fn operator_may(action: Action) -> bool {
         | Action::ListApiKeys
         | Action::CreateApiKey
         | Action::UpdateApiKey
+        | Action::UpdateOwnerApiKey
         | Action::RevokeOwnApiKey
         | Action::RevokeApiKey
         | Action::ReadWebhooks
@@ -244,6 +248,7 @@ pub fn refusal(action: Action) -> &'static str {
         Action::ChangeOwnerRole => "Access denied. Only an owner can make or unmake an owner.",
         Action::RemoveOwner => "Access denied. Only an owner can remove an owner.",
         Action::InviteOwner => "Access denied. Only an owner can invite an owner.",
+        Action::UpdateOwnerApiKey => "Access denied. Only an owner can change an API key that acts as an owner.",
         Action::EraseCustomer => "Access denied. Only an ADMIN can hard-delete a customer.",
         Action::RetireCustomer => {
             "Access denied. Deleting a customer needs the role ADMIN, MASTER or RESALE (for customers under their own management)."
@@ -282,6 +287,15 @@ pub const SCOPES: [&str; 13] = [
 pub fn covers(scopes: &[String], wanted: &str) -> bool {
     let has = |scope: &str| scopes.iter().any(|held| held == scope);
     has("admin:all") || has(wanted) || (has("admin:organization") && !wanted.ends_with(":user") && wanted != "admin:all")
+}
+
+/// What two lists of scopes both allow, in the order of [`SCOPES`].
+pub fn common(some: &[String], others: &[String]) -> Vec<String> {
+    let in_both = |scope: &&str| {
+        let is_in = |list: &[String]| list.iter().any(|held| held == scope);
+        (is_in(some) && covers(others, scope)) || (is_in(others) && covers(some, scope))
+    };
+    SCOPES.into_iter().filter(in_both).map(str::to_owned).collect()
 }
 
 /// The whole matrix as a Markdown page: what `docs/policy.md` holds.

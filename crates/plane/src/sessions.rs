@@ -47,7 +47,7 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
         })
         .await?;
     let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-    let fits = cx.plane.hasher.verify(password, hash).await?;
+    let fits = cx.plane.hasher.verify(password, hash.clone()).await?;
     let user = user.filter(|_| fits).ok_or(Error::Unauthenticated)?;
     let organization = match organization {
         Some(reference) => Some(access::find(cx, &reference).await?),
@@ -56,8 +56,13 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
     let (cookie, refresh_token) = (secret()?, secret()?);
     let hashes = (fingerprint(&cookie), fingerprint(&refresh_token));
     let session = cx
-        .write((user, organization, hashes), |cx, tx, (user, organization, (cookie, refresh))| {
+        .write((user, hash, organization, hashes), |cx, tx, (user, hash, organization, (cookie, refresh))| {
             Box::pin(async move {
+                // A password that was changed meanwhile opens nothing any more. Takes the user's lock: whoever changes it ends this session too.
+                let unchanged = sql!("UPDATE users SET password_hash = password_hash WHERE id = $1 AND password_hash = $2");
+                if tx.execute(unchanged, params![*user, hash.as_deref()]).await? == 0 {
+                    return Err(Error::Unauthenticated);
+                }
                 let outsider = || Error::Outsider("User is not a member of this organization.".into());
                 let member = match organization {
                     Some(organization) => Some(load_membership(tx, *user, *organization).await?.ok_or_else(outsider)?.id),
@@ -113,11 +118,11 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
 /// Ends the session the caller came with: cookie, tokens and refresh token are no longer good.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when nobody is signed in; [`Error::Forbidden`] for an API key, which is no session.
+/// [`Error::Unauthenticated`] when nobody is signed in; [`Error::Forbidden`] for a key or an app's token, which is no session.
 pub async fn sign_out(cx: &Cx) -> Result<()> {
     let principal = cx.principal()?;
     if principal.kind != CredentialKind::Session {
-        return Err(Error::Forbidden("An API key has no session to end: revoke the key instead.".into()));
+        return Err(Error::Forbidden("An API key or an app's token has no session to end: revoke it instead.".into()));
     }
     cx.write(principal.credential, |cx, tx, session| {
         Box::pin(async move {
@@ -127,6 +132,15 @@ pub async fn sign_out(cx: &Cx) -> Result<()> {
         })
     })
     .await
+}
+
+/// Ends every session of a user but one, in memory too.
+pub(crate) async fn end_others(cx: &Cx, tx: &mut Tx, user: Uuid, kept: Uuid) -> Result<()> {
+    let statement = sql!("DELETE FROM sessions WHERE user_id = $1 AND id <> $2 RETURNING id");
+    for mut row in tx.query(statement, params![user, kept]).await? {
+        kill_on_commit(cx, tx, row.next()?);
+    }
+    Ok(())
 }
 
 fn kill_on_commit(cx: &Cx, tx: &mut Tx, session: Uuid) {

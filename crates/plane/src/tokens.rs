@@ -125,3 +125,16 @@ fn base64url(bytes: &[u8]) -> String {
 pub(crate) fn secret() -> Result<String> {
     Ok(hex(&cx::random::<32>()?))
 }
+
+const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Random digits and letters, each as likely as any other: 43 of them are 256 bits.
+pub(crate) fn alphanumeric(length: usize) -> Result<String> {
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        // Bytes of 248 and more would make some characters likelier than others: 248 is 4 times 62.
+        let fair = cx::random::<64>()?.into_iter().filter(|byte| *byte < 248);
+        text.extend(fair.take(length - text.len()).map(|byte| char::from(ALPHANUMERIC[usize::from(byte % 62)])));
+    }
+    Ok(text)
+}

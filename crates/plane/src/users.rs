@@ -1,10 +1,14 @@
 //! Users: people with an e-mail address and a password, members of any number of organizations.
 
-use sql::{params, sql};
+use serde_json::Value as Json;
+use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
-use crate::fields::{Check, normal_email};
-use crate::{Cx, Error, Result};
+use crate::audit::{self, NO_ORGANIZATION, Note};
+use crate::credentials::CredentialKind;
+use crate::fields::{Check, merge_metadata, normal_email};
+use crate::policy::{Action, Role, Verdict, decide};
+use crate::{Cx, Error, FieldError, Result, sessions};
 
 /// A new user.
 #[derive(Debug, Clone)]
@@ -19,7 +23,7 @@ pub struct NewUser {
     pub is_operator: bool,
 }
 
-/// A user's own profile.
+/// A user.
 #[derive(Debug, Clone)]
 pub struct User {
     /// Its id.
@@ -28,6 +32,17 @@ pub struct User {
     pub email: String,
     /// The name.
     pub name: String,
+    /// What the user says about themselves: a flat object of texts.
+    pub metadata: Json,
+}
+
+/// What a user changes about themselves. What is missing stays.
+#[derive(Debug, Clone)]
+pub struct UserChange {
+    /// 1 to 100 characters.
+    pub name: Option<String>,
+    /// A flat object of texts that is merged into what is there; an empty text takes a key away.
+    pub metadata: Json,
 }
 
 /// Makes a user. An address that is taken is no error, and takes as long: whoever asks does not learn whose addresses are known here.
@@ -61,12 +76,118 @@ pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
 pub async fn me(cx: &Cx) -> Result<User> {
     let principal = cx.principal()?;
     principal.needs("read:user")?;
-    cx.read(principal.user, |_, tx, id| {
+    cx.read(principal.user, |_, tx, id| Box::pin(load(tx, *id))).await
+}
+
+/// Changes what the signed-in user says about themselves.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope; [`Error::Invalid`].
+pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
+    let principal = cx.principal()?;
+    principal.needs("write:user")?;
+    Check::new().optional("name", change.name.as_deref(), 1..=100).metadata("metadata", &change.metadata).finish()?;
+    cx.write((principal.user, change), |cx, tx, (id, change)| {
         Box::pin(async move {
-            let statement = sql!("SELECT id, email, name FROM users WHERE id = $1");
-            let mut row = tx.query_opt(statement, params![*id]).await?.ok_or(Error::Unauthenticated)?;
-            Ok(User { id: row.next()?, email: row.next()?, name: row.next()? })
+            // Takes the row's lock: of two who write different keys at once neither loses one.
+            tx.execute(sql!("UPDATE users SET name = name WHERE id = $1"), params![*id]).await?;
+            let old = load(tx, *id).await?;
+            let metadata = merge_metadata("metadata", &old.metadata, &change.metadata)?;
+            let name = change.name.as_ref().unwrap_or(&old.name);
+            if (name, &metadata) == (&old.name, &old.metadata) {
+                return Ok(old);
+            }
+            tx.execute(sql!("UPDATE users SET name = $2, metadata = $3 WHERE id = $1"), params![*id, name, &metadata]).await?;
+            audit::record(cx, tx, NO_ORGANIZATION, &about("user.update", *id)).await?;
+            load(tx, *id).await
         })
     })
     .await
+}
+
+/// A user whom the signed-in user knows from an organization that the credential is good for, and whose members their role may list; or
+/// themselves.
+///
+/// # Errors
+/// [`Error::NotFound`] for everybody else; [`Error::Forbidden`] for a key without the scope.
+pub async fn get(cx: &Cx, user: Uuid) -> Result<User> {
+    let principal = cx.principal()?;
+    principal.needs("read:user")?;
+    cx.read((principal.clone(), user), |_, tx, (principal, user)| {
+        Box::pin(async move {
+            if principal.user != *user {
+                let statement = sql!(
+                    "SELECT own.role
+                     FROM members AS own
+                     JOIN organizations ON organizations.id = own.organization_id AND organizations.state = 'live'
+                     JOIN members AS theirs ON theirs.organization_id = own.organization_id AND theirs.state = 'live'
+                     WHERE own.user_id = $1 AND own.state = 'live' AND theirs.user_id = $2 AND (own.organization_id = $3 OR $3 IS NULL)"
+                );
+                let mut may_know = false;
+                for mut row in tx.query(statement, params![principal.user, *user, principal.organization]).await? {
+                    let role = Role::parse(&row.next::<String>()?);
+                    may_know |= role.is_some_and(|role| decide(role, Action::ListMembers) == Verdict::Yes);
+                }
+                if !may_know {
+                    return Err(Error::NotFound("User"));
+                }
+            }
+            load(tx, *user).await
+        })
+    })
+    .await
+}
+
+/// Gives the signed-in user another password and ends all of their other sessions at once. Keys go on: they are revoked one by one.
+///
+/// # Errors
+/// [`Error::Invalid`] when the current password is wrong or the new one is not acceptable; [`Error::Forbidden`] for an API key.
+pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()> {
+    let principal = cx.principal()?;
+    if principal.kind != CredentialKind::Session {
+        return Err(Error::Forbidden("A password is changed by a person: sign in instead of using a key.".into()));
+    }
+    Check::new().text("new_password", &new, 8..=256).finish()?;
+    let wrong = || Error::from(FieldError::new("current_password", "wrong_password", "is not your password"));
+    let old = cx
+        .read(principal.user, |_, tx, id| {
+            Box::pin(async move {
+                let found = tx.query_opt(sql!("SELECT password_hash FROM users WHERE id = $1"), params![*id]).await?;
+                Ok(found.ok_or(Error::Unauthenticated)?.next::<String>()?)
+            })
+        })
+        .await?;
+    if !cx.plane.hasher.verify(current, Some(old.clone())).await? {
+        return Err(wrong());
+    }
+    let hash = cx.plane.hasher.hash(new).await?;
+    let changed = cx
+        .write((principal.clone(), old, hash), |cx, tx, (principal, old, hash)| {
+            Box::pin(async move {
+                let statement = sql!("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2");
+                if tx.execute(statement, params![principal.user, old, hash]).await? == 0 {
+                    return Ok(false);
+                }
+                sessions::end_others(cx, tx, principal.user, principal.credential).await?;
+                audit::record(cx, tx, NO_ORGANIZATION, &about("user.change_password", principal.user)).await?;
+                Ok(true)
+            })
+        })
+        .await?;
+    // Of two changes at once the second was based on a password that is none any more.
+    if changed { Ok(()) } else { Err(wrong()) }
+}
+
+/// A note about something that users do to their own account.
+pub(crate) fn about(action: &'static str, user: Uuid) -> Note {
+    Note { action, subject: "user", subject_id: Some(user), ..Note::default() }
+}
+
+async fn load(tx: &mut Tx, id: Uuid) -> Result<User> {
+    let row = tx.query_opt(sql!("SELECT id, email, name, metadata FROM users WHERE id = $1"), params![id]).await?;
+    read(row.ok_or(Error::Unauthenticated)?)
+}
+
+fn read(mut row: Row) -> Result<User> {
+    Ok(User { id: row.next()?, email: row.next()?, name: row.next()?, metadata: row.next()? })
 }

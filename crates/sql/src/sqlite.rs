@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -197,6 +198,9 @@ fn connect(path: &Path, reader: bool) -> Result<Connection> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", if reader { -2_000 } else { -16_000 })?;
+    // The engine's own `lower` knows the letters from A to Z; PostgreSQL's knows all of them.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("lower", 1, flags, |call| Ok(call.get::<Option<String>>(0)?.map(|text| text.to_lowercase())))?;
     Ok(connection)
 }
 

@@ -20,12 +20,12 @@ use crate::problem::Failure;
 use crate::shapes::Shape;
 
 /// Bytes of a body at the most.
-const MOST_BYTES: usize = 1024 * 1024;
+pub(crate) const MOST_BYTES: usize = 1024 * 1024;
 
 /// Bytes that are taken in to be thrown away, so that whoever sends too many hears why.
 const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 
-const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large: 1 MiB at the most.");
+pub(crate) const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large: 1 MiB at the most.");
 
 /// Receives a request's body whole, before anything is answered: a client that is still sending when the answer comes and the connection
 /// ends mostly hears of a broken connection instead.
@@ -137,6 +137,34 @@ impl Form {
         }
     }
 
+    /// Something that may be missing, which leaves it as it is, or null, which empties it.
+    pub fn clearable<T>(&mut self, name: &'static str, wanted: &str, read: impl FnOnce(&Json) -> Option<T>) -> Option<Option<T>> {
+        let is_null = self.fields.get(&self.dialect.name(name)).is_some_and(Json::is_null);
+        let Some(given) = self.take(name) else { return is_null.then_some(None) };
+        let value = read(&given);
+        if value.is_none() {
+            self.refuse(name, "invalid", wanted);
+        }
+        value.map(Some)
+    }
+
+    /// A text that may be missing, or null.
+    pub fn clearable_text(&mut self, name: &'static str) -> Option<Option<String>> {
+        self.clearable(name, "must be a text without the character U+0000", |value| {
+            value.as_str().filter(|text| is_storable(text)).map(str::to_owned)
+        })
+    }
+
+    /// A whole number that must be there.
+    pub fn number(&mut self, name: &'static str) -> i64 {
+        match self.take(name).map(|value| value.as_i64()) {
+            Some(Some(number)) => return number,
+            Some(None) => self.refuse(name, "invalid_type", "must be a whole number"),
+            None => self.refuse(name, "required", "is required"),
+        }
+        0
+    }
+
     /// An object, empty if missing.
     pub fn object(&mut self, name: &'static str) -> Json {
         match self.take(name) {
@@ -161,13 +189,32 @@ impl Form {
         texts
     }
 
-    /// True or false, that may be missing.
+    /// A whole number from 0 that may be missing.
+    pub fn optional_number(&mut self, name: &'static str) -> Option<u32> {
+        let number = self.take(name)?.as_u64();
+        if number.is_none() {
+            self.refuse(name, "invalid_type", "must be a whole number from 0");
+        }
+        // What is greater is out of every range that is checked later.
+        number.map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// True or false, or missing.
     pub fn optional_flag(&mut self, name: &'static str) -> Option<bool> {
         let flag = self.take(name)?.as_bool();
         if flag.is_none() {
             self.refuse(name, "invalid_type", "must be true or false");
         }
         flag
+    }
+
+    /// A field of a change: `None` when it did not come, `Some(None)` when it came as null.
+    pub fn change<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Form, &'static str) -> Option<T>) -> Option<Option<T>> {
+        let is_null = self.fields.get(&self.dialect.name(name)).is_some_and(Json::is_null);
+        match read(self, name) {
+            None if !is_null => None,
+            value => Some(value),
+        }
     }
 
     /// A time that may be missing.
@@ -197,8 +244,7 @@ impl Form {
     /// A role by the surface's name, or ours, if it is there.
     pub fn role(&mut self, name: &'static str) -> Option<Role> {
         let dialect = self.dialect;
-        let roles: Vec<&str> = Role::ALL.into_iter().map(|role| dialect.role(role)).collect();
-        self.optional(name, &format!("must be one of {}", roles.join(", ")), |role| dialect.parse_role(role))
+        self.optional(name, &dialect.role_words(), |role| dialect.parse_role(role))
     }
 
     /// Everything that was wrong, with the fields nobody asked for.
@@ -229,6 +275,36 @@ impl Form {
             return Ok(());
         }
         Err(Error::Internal(format!("the body is documented with {documented:?} and read with {asked:?}")))
+    }
+}
+
+/// The fields of a form as browsers send it: `application/x-www-form-urlencoded`.
+pub(crate) struct Fields(Query);
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Fields, Failure> {
+        let (parts, body) = request.into_parts();
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            let words = "Send a form with the header Content-Type: application/x-www-form-urlencoded.";
+            return Err(Failure::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, words));
+        }
+        let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
+        Ok(Fields(Query::parse(Some(&String::from_utf8_lossy(&bytes)))))
+    }
+}
+
+impl Fields {
+    /// The text of this name; empty if it is missing, or nothing that could be stored.
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).filter(|text| is_storable(text)).unwrap_or_default()
+    }
+
+    /// All fields, in the order in which they came.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.pairs()
     }
 }
 
@@ -263,17 +339,42 @@ pub(crate) struct Query {
 
 impl Query {
     pub fn parse(query: Option<&str>) -> Query {
-        let decode = |text: &str| percent_decode(&text.replace('+', " "));
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
-            Some((name, value)) => (decode(name), decode(value)),
-            None => (decode(pair), String::new()),
+            Some((name, value)) => (Query::decode(name), Query::decode(value)),
+            None => (Query::decode(pair), String::new()),
         });
         Query { pairs: pairs.collect() }
+    }
+
+    /// Decodes a name or a value of a form.
+    pub fn decode(text: &str) -> String {
+        percent_decode(&text.replace('+', " "))
+    }
+
+    /// All parameters, in their order.
+    pub fn into_pairs(self) -> Vec<(String, String)> {
+        self.pairs
     }
 
     /// The first parameter of this name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All parameters, in the order in which they came.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The first parameter of this name, if it is not empty.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    /// The first parameter of this name as `read` understands it, if it is not empty.
+    pub fn read<T>(&self, name: &'static str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
+        let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        read(text).map(Some).ok_or_else(|| FieldError::new(name, "invalid", wanted).into())
     }
 
     /// `true` or `1`, `false` or `0`; false if missing.

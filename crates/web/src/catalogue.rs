@@ -80,6 +80,8 @@ pub(crate) struct Operation {
     pub access: Access,
     pub parameters: Vec<Parameter>,
     pub body: Option<&'static Shape>,
+    /// The body may also be a form (`application/x-www-form-urlencoded`).
+    pub takes_forms: bool,
     pub status: u16,
     pub answer: &'static str,
     pub content: Content,
@@ -107,6 +109,7 @@ impl Operation {
             access: Access::Person,
             parameters: Vec::new(),
             body: None,
+            takes_forms: false,
             status: 200,
             answer: "OK",
             content: Content::Nothing,
@@ -172,6 +175,12 @@ impl Operation {
 
     pub fn takes(mut self, body: &'static Shape) -> Operation {
         self.body = Some(body);
+        self
+    }
+
+    /// The same, as a form or as JSON.
+    pub fn takes_form(mut self, body: &'static Shape) -> Operation {
+        (self.body, self.takes_forms) = (Some(body), true);
         self
     }
 

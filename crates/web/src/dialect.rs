@@ -123,6 +123,11 @@ impl Dialect {
         self.roles.iter().find(|(known, _)| *known == role).map_or(role.name(), |(_, name)| name)
     }
 
+    /// What a role must be, for people.
+    pub fn role_words(&self) -> String {
+        format!("must be one of {}", Role::ALL.map(|role| self.role(role)).join(", "))
+    }
+
     /// Reads a role by this surface's name or ours.
     pub fn parse_role(&self, name: &str) -> Option<Role> {
         self.roles.iter().find(|(_, known)| *known == name).map(|(role, _)| *role).or_else(|| Role::parse(name))

@@ -1,7 +1,7 @@
 //! The door every request comes through: gives it an id, finds out who it is from, counts it, and turns what went wrong into an answer.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -9,8 +9,9 @@ use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Path, Request, S
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
+use axum::response::IntoResponse;
 use futures_util::FutureExt;
-use plane::credentials::{CredentialKind, Presented, authenticate};
+use plane::credentials::{Presented, authenticate};
 use plane::ids::{self, OrganizationRef};
 use plane::{Cx, Error, FieldError, Result};
 use serde::de::DeserializeOwned;
@@ -18,9 +19,10 @@ use uuid::Uuid;
 
 use crate::Doors;
 use crate::body::{Query, receive};
-use crate::catalogue::{Content, Operation};
+use crate::catalogue::{Access, Content, Operation};
 use crate::dialect::Dialect;
-use crate::limits::Caller;
+use crate::idempotency;
+use crate::limits::{Attempter, Desk, Tally};
 use crate::problem::{self, Failure};
 
 /// How long a body may take to arrive, and how long the work on a request may take.
@@ -29,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the door found out about a request. In its extensions from here on.
 #[derive(Clone)]
 struct Visit {
+    doors: Arc<Doors>,
     /// Nobody's context, for what needs no sign-in.
     guest: Cx,
     /// The signed-in context, or why there is none.
@@ -38,6 +41,8 @@ struct Visit {
     operation: Option<Arc<Operation>>,
     organization: Option<String>,
     query: Arc<Query>,
+    /// How the request stands with its limits.
+    tally: Arc<Mutex<Tally>>,
 }
 
 /// The middleware around all routes.
@@ -46,53 +51,39 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     // First of all, so that a credential is found good when the work begins and not when a slow body began to arrive.
     let (parts, body) = request.into_parts();
     let body = arrive(&parts.headers, body).await;
-    let mut request = Request::from_parts(parts, Body::empty());
-    let guest = match new_request_id(request.headers()) {
-        Ok(id) => Cx::new(&doors.plane, id),
-        Err(error) => return problem::render(&Cx::new(&doors.plane, "none"), Dialect::of(request.uri().path()), error.into()),
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+    let client = doors.trusted_proxies.client(peer, &parts.headers);
+    let guest = match new_request_id(&parts.headers) {
+        Ok(id) => Cx::new(&doors.plane, id).with_client(client),
+        Err(error) => return problem::render(&Cx::new(&doors.plane, "none"), Dialect::of(parts.uri.path()), error.into()),
     };
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let dialect = Dialect::of(&path);
-    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let operation = route.and_then(|route| doors.catalogue.find(&method, route)).cloned();
-    let signed = sign_in(&guest, &method, request.headers()).await;
-    let standing = doors.limiter.count(caller(&signed, &request), guest.now);
+    let signed = sign_in(&guest, &method, &parts.headers).await;
+    let tally =
+        doors.limiter.count(signed.as_ref().ok().and_then(|cx| cx.principal().ok()).map(|principal| &**principal), client, guest.now);
     let is_broken_off = body.is_err();
-    let mut response = match (standing, body) {
-        (Some(standing), _) if !standing.allowed => axum::response::IntoResponse::into_response(Failure::RateLimited(standing.reset)),
-        (_, Err(failure)) => axum::response::IntoResponse::into_response(failure),
-        (_, Ok(body)) => {
-            *request.body_mut() = Body::from(body);
-            let visit = Visit {
-                guest: guest.clone(),
-                signed,
-                dialect,
-                operation: operation.clone(),
-                organization: request.headers().get("x-organization").and_then(|value| value.to_str().ok()).map(str::to_owned),
-                query: Arc::new(Query::parse(request.uri().query())),
-            };
-            if let Some(operation) = &operation {
-                request.extensions_mut().insert(operation.clone());
-            }
-            request.extensions_mut().insert(visit);
-            let response = run(next.run(request)).await;
-            match &operation {
-                Some(operation) if cfg!(debug_assertions) => as_documented(dialect, operation, response).await,
-                _ => response,
-            }
-        }
+    let wait = tally.wait();
+    let visit = Visit {
+        doors,
+        guest: guest.clone(),
+        signed,
+        dialect,
+        operation,
+        organization: parts.headers.get("x-organization").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        query: Arc::new(Query::parse(parts.uri.query())),
+        tally: Arc::new(Mutex::new(tally)),
     };
-    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-        let headers = std::mem::take(response.headers_mut());
-        response = problem::render(&guest, dialect, failure);
-        response
-            .headers_mut()
-            .extend(headers.into_iter().filter_map(|(name, value)| Some((name.filter(|name| name == header::ALLOW)?, value))));
-    }
+    let mut response = match (wait, body) {
+        (Some(seconds), _) => visit.settle(Failure::RateLimited(seconds).into_response()),
+        (None, Err(failure)) => visit.settle(failure.into_response()),
+        (None, Ok(body)) => answer(&visit, parts, body, next).await,
+    };
     let headers = response.headers_mut();
-    if let Some(standing) = standing {
-        doors.limiter.write(headers, standing, guest.now);
-    }
+    visit.tally.lock().unwrap_or_else(PoisonError::into_inner).write(headers, guest.now);
     if let Ok(id) = HeaderValue::from_str(&guest.request_id) {
         headers.insert("x-request-id", id);
     }
@@ -104,6 +95,53 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     // The path holds ids and never a secret; the query might.
     tracing::info!(request_id = %guest.request_id, %method, path, status = response.status().as_u16(), micros = watch.elapsed().as_micros() as u64, "request");
     response
+}
+
+/// Has the request carried out, or finds what was answered to it before.
+async fn answer(visit: &Visit, parts: Parts, body: Bytes, next: Next) -> Response<Body> {
+    let repeatable = match idempotency::asked(&parts, &body, presented(&parts.headers)) {
+        Ok(repeatable) => repeatable.filter(|_| visit.may_repeat()),
+        Err(failure) => return visit.settle(failure.into_response()),
+    };
+    let mut request = Request::from_parts(parts, Body::from(body));
+    if let Some(operation) = &visit.operation {
+        request.extensions_mut().insert(operation.clone());
+    }
+    request.extensions_mut().insert(visit.clone());
+    let inside = visit.clone();
+    let work = async move {
+        let response = run(next.run(request)).await;
+        let response = match &inside.operation {
+            Some(operation) if cfg!(debug_assertions) => as_documented(inside.dialect, operation, response).await,
+            _ => response,
+        };
+        inside.settle(response)
+    };
+    match repeatable {
+        None => work.await,
+        Some(repeatable) => {
+            let cx = visit.signed.as_ref().unwrap_or(&visit.guest).clone();
+            let tells = !visit.operation.as_ref().is_some_and(|operation| operation.deletes);
+            visit.settle(idempotency::once(cx, repeatable, tells, work).await)
+        }
+    }
+}
+
+impl Visit {
+    /// Whether an answer is kept for repetitions. Who is not signed in and gets no further than 401 makes no work for the database.
+    fn may_repeat(&self) -> bool {
+        self.signed.is_ok() || self.operation.as_ref().is_some_and(|operation| operation.access == Access::Anybody)
+    }
+
+    /// Turns what went wrong into an answer.
+    fn settle(&self, mut response: Response<Body>) -> Response<Body> {
+        let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
+        let headers = std::mem::take(response.headers_mut());
+        let mut response = problem::render(&self.guest, self.dialect, failure);
+        let allowed = headers.into_iter().filter_map(|(name, value)| Some((name.filter(|name| name == header::ALLOW)?, value)));
+        response.headers_mut().extend(allowed);
+        response
+    }
 }
 
 /// In development builds an answer that differs from its documentation is a defect that every test sees.
@@ -129,7 +167,7 @@ async fn as_documented(dialect: &Dialect, operation: &Operation, response: Respo
         return Response::from_parts(parts, Body::from(bytes));
     }
     let words = format!("{} answers otherwise than documented: {}", operation.id, differences.join("; "));
-    axum::response::IntoResponse::into_response(Failure::Plane(Error::Internal(words)))
+    Failure::Plane(Error::Internal(words)).into_response()
 }
 
 fn entries(dialect: &Dialect, shape: &crate::shapes::Shape, list: &serde_json::Value) -> Vec<String> {
@@ -152,7 +190,7 @@ async fn run(work: impl Future<Output = Response<Body>>) -> Response<Body> {
         Ok(Err(_)) => Failure::Plane(Error::Internal("a handler panicked".into())),
         Err(_) => Failure::Http(StatusCode::REQUEST_TIMEOUT, "The request took too long. What it began goes on to its end."),
     };
-    axum::response::IntoResponse::into_response(failure)
+    failure.into_response()
 }
 
 /// The caller's own id for the request if it is a sensible one, so that their logs and ours meet; else a new one.
@@ -195,7 +233,7 @@ fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
 
 /// A browser sends its cookies with requests that other sites make it send. It also says whose request it was: in `Sec-Fetch-Site`, or in
 /// `Origin`. What says neither does not come from a browser (W3C Fetch Metadata).
-fn refuse_cross_site(headers: &HeaderMap) -> Result<()> {
+pub(crate) fn refuse_cross_site(headers: &HeaderMap) -> Result<()> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let is_ours = match (text("sec-fetch-site"), text("origin")) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
@@ -203,17 +241,6 @@ fn refuse_cross_site(headers: &HeaderMap) -> Result<()> {
         (None, None) => true,
     };
     if is_ours { Ok(()) } else { Err(Error::Forbidden("A request of another site cannot use this site's cookie.".into())) }
-}
-
-fn caller(signed: &Result<Cx>, request: &Request) -> Caller {
-    match signed.as_ref().ok().and_then(|cx| cx.principal().ok()) {
-        Some(principal) if principal.kind == CredentialKind::ApiKey => Caller::Known(principal.credential),
-        Some(principal) => Caller::Known(principal.user),
-        None => {
-            let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
-            Caller::Unknown(address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip()))
-        }
-    }
 }
 
 /// A request whose sender is known. As an argument of a handler it is the proof of sign-in: everybody else gets 401.
@@ -232,6 +259,10 @@ pub(crate) struct Door {
 pub(crate) struct Guest {
     /// Nobody's context.
     pub cx: Cx,
+    /// The surface's habits.
+    pub dialect: &'static Dialect,
+    doors: Arc<Doors>,
+    tally: Arc<Mutex<Tally>>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Door {
@@ -251,12 +282,33 @@ impl<S: Send + Sync> FromRequestParts<S> for Guest {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Guest, Failure> {
-        Ok(Guest { cx: visit(parts)?.guest })
+        let Visit { guest, dialect, doors, tally, .. } = visit(parts)?;
+        Ok(Guest { cx: guest, dialect, doors, tally })
     }
 }
 
 fn visit(parts: &Parts) -> Result<Visit> {
     parts.extensions.get::<Visit>().cloned().ok_or_else(|| Error::Internal("a request came in beside the door".into()))
+}
+
+impl Guest {
+    /// Counts an attempt to get a credential: for the account, if one is named, else all from this address.
+    pub fn attempt(&self, desk: Desk, account: Option<&str>) -> Result<(), Failure> {
+        let attempt = self.doors.limiter.attempt(desk, self.attempter(account), self.cx.now);
+        let wait = attempt.wait();
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(attempt);
+        wait.map_or(Ok(()), |seconds| Err(Failure::RateLimited(seconds)))
+    }
+
+    /// Takes an attempt back that turned out to be good.
+    pub fn give_back(&self, desk: Desk, account: Option<&str>) {
+        self.doors.limiter.give_back(desk, self.attempter(account), self.cx.now);
+    }
+
+    fn attempter<'a>(&self, account: Option<&'a str>) -> Attempter<'a> {
+        let client = self.cx.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        account.map_or(Attempter::Address(client), |account| Attempter::AddressFor(client, account))
+    }
 }
 
 /// The variable parts of an address.

@@ -4,12 +4,14 @@
 
 mod body;
 mod catalogue;
+mod client_address;
 mod courier;
 mod dialect;
 mod docs;
 mod door;
 mod error_pages;
 mod handlers;
+mod idempotency;
 mod limits;
 mod openapi;
 mod outbound;
@@ -24,6 +26,7 @@ use axum::Router;
 use axum::middleware;
 use plane::Plane;
 
+pub use client_address::TrustedProxies;
 pub use courier::Courier;
 pub use limits::RateLimits;
 
@@ -31,16 +34,17 @@ pub use limits::RateLimits;
 pub(crate) struct Doors {
     plane: Arc<Plane>,
     limiter: limits::Limiter,
+    trusted_proxies: TrustedProxies,
     catalogue: catalogue::Catalogue,
     docs: docs::Docs,
 }
 
 /// Every address of the server.
-pub fn router(plane: Arc<Plane>, limits: RateLimits) -> Router {
+pub fn router(plane: Arc<Plane>, limits: RateLimits, trusted_proxies: TrustedProxies) -> Router {
     let catalogue = catalogue::Catalogue::new(surfaces::all());
     let docs = docs::Docs::new(&catalogue, &plane.config.public_url);
     let routes = catalogue.router();
-    let doors = Arc::new(Doors { plane, limiter: limits::Limiter::new(limits), catalogue, docs });
+    let doors = Arc::new(Doors { plane, limiter: limits::Limiter::new(limits), trusted_proxies, catalogue, docs });
     routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -164,11 +164,11 @@ fn describe_operation(surface: &Surface, operation: &Operation, components: &mut
     }
     if let Some(body) = operation.body {
         let schema = components.of(body, dialect, Way::In);
-        described["requestBody"] = json!({
-            "required": true,
-            "description": body.about,
-            "content": {"application/json": {"schema": schema, "example": body.example(dialect)}},
-        });
+        let content = json!({"schema": schema, "example": body.example(dialect)});
+        described["requestBody"] = json!({"required": true, "description": body.about, "content": {"application/json": content}});
+        if operation.takes_forms {
+            described["requestBody"]["content"]["application/x-www-form-urlencoded"] = content;
+        }
     }
     described
 }

@@ -3,20 +3,25 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use plane::{Cx, Error, FieldError};
+use plane::{Cx, Error, FieldError, OauthRefusal};
 use serde_json::{Value as Json, json};
 
 use crate::dialect::Dialect;
+use crate::views;
 
 /// An operation's error on its way to `door.rs`, which knows the dialect and turns it into a response.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// The plane said so.
     Plane(Error),
+    /// The plane said so, and the document of this address has another status for it.
+    As(StatusCode, Error),
     /// The request never got that far.
     Http(StatusCode, &'static str),
     /// Too many requests; seconds until there are some left.
     RateLimited(i64),
+    /// The first request with this Idempotency-Key is under way.
+    UnderWay,
 }
 
 impl<E: Into<Error>> From<E> for Failure {
@@ -71,9 +76,6 @@ pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure) -> Response<B
         "request_id": &*cx.request_id,
     });
     let retry_after = told.more.iter().find(|(name, _)| *name == "retry_after_seconds").and_then(|(_, value)| value.as_i64());
-    for (name, value) in told.more {
-        problem[name] = value;
-    }
     if dialect.nest_errors {
         problem["statusCode"] = told.status.as_u16().into();
         problem["message"] = told.detail.as_str().into();
@@ -83,11 +85,17 @@ pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure) -> Response<B
         problem["success"] = false.into();
         problem["message"] = told.detail.as_str().into();
     }
+    // After the surface's own members: at a token endpoint `error` is OAuth's.
+    for (name, value) in told.more {
+        problem[name] = value;
+    }
     let mut response = (told.status, problem.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if told.status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"freehold\""));
+        let is_client = matches!(failure, Failure::Plane(Error::Oauth(OauthRefusal::InvalidClient, _)));
+        let challenge = if is_client { "Basic realm=\"freehold\"" } else { "Bearer realm=\"freehold\"" };
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if let Some(seconds) = retry_after.or(retryable.then_some(1)) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -103,6 +111,11 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
             let detail = format!("Too many requests. Try again in {seconds} seconds.");
             return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", (*seconds).into())] };
         }
+        Failure::As(status, error) => return Told { status: *status, ..tell(cx, dialect, &Failure::Plane(error.clone())) },
+        Failure::UnderWay => {
+            let detail = "The first request with this Idempotency-Key is still under way: send this one again in a moment.".to_owned();
+            return Told { status: StatusCode::CONFLICT, detail, more: vec![("retry_after_seconds", 1.into())] };
+        }
         Failure::Plane(error) => error,
     };
     match error {
@@ -113,6 +126,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         },
         Error::Malformed(words) => told(StatusCode::BAD_REQUEST, words),
         Error::Unauthenticated => told(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
+        Error::Inactive(words) => told(StatusCode::UNAUTHORIZED, words),
         Error::Forbidden(words) => told(StatusCode::FORBIDDEN, words),
         Error::Outsider(_) if dialect.outsider == StatusCode::NOT_FOUND => told(StatusCode::NOT_FOUND, NOTHING_HERE),
         Error::Outsider(words) => told(dialect.outsider, words),
@@ -121,24 +135,13 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Error::NotFound("Organization") => told(StatusCode::NOT_FOUND, "Organization not found"),
         Error::NotFound(noun) => told(StatusCode::NOT_FOUND, &format!("{noun} not found.")),
         Error::Conflict(words) => told(StatusCode::CONFLICT, words),
-        Error::Blocked(blockers) => Told {
-            status: StatusCode::CONFLICT,
-            detail: error.to_string(),
-            more: vec![(
-                "blockers",
-                blockers
-                    .iter()
-                    .map(|blocker| {
-                        dialect.object(vec![
-                            ("code", blocker.code.into()),
-                            ("kind", blocker.kind.into()),
-                            ("id", dialect.id(blocker.id)),
-                            ("detail", blocker.detail.as_str().into()),
-                            ("remedy", blocker.remedy.into()),
-                        ])
-                    })
-                    .collect(),
-            )],
+        Error::Blocked(blockers) => {
+            Told { status: StatusCode::CONFLICT, detail: error.to_string(), more: vec![("blockers", views::blockers(dialect, blockers))] }
+        }
+        Error::Oauth(refusal, words) => Told {
+            status: if *refusal == OauthRefusal::InvalidClient { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST },
+            detail: words.clone(),
+            more: vec![("error", refusal.code().into()), ("error_description", words.as_str().into())],
         },
         Error::Overloaded(words) => told(StatusCode::SERVICE_UNAVAILABLE, words),
         Error::Storage(storage) => {

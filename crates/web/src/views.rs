@@ -8,13 +8,15 @@ use plane::api_keys::ApiKey;
 use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
-use plane::deletion::Deletion;
+use plane::deletion::{Blocker, Deletion, Preview};
 use plane::deliveries::Delivery;
 use plane::dependants::Dependant;
 use plane::invitations::Invitation;
 use plane::members::Member;
+use plane::oauth_apps::OauthApp;
 use plane::organizations::Organization;
 use plane::page::Page;
+use plane::preferences::Preference;
 use plane::sessions::SignedIn;
 use plane::users::User;
 use plane::webhooks::Webhook;
@@ -65,6 +67,7 @@ pub(crate) fn organization(dialect: &Dialect, organization: Organization) -> Jso
         ("owner_id", organization.owner.map_or(Json::Null, |id| dialect.id(id))),
         ("stripe_customer_id", organization.stripe_customer_id.into()),
         ("subscription_status", organization.subscription_status.into()),
+        ("archived_at", organization.archived_at.map_or(Json::Null, time)),
         ("created_at", time(organization.created_at)),
         ("updated_at", time(organization.updated_at)),
     ])
@@ -90,7 +93,7 @@ pub(crate) fn member_out(dialect: &Dialect, member: Member) -> Json {
         ("id", dialect.id(member.id)),
         ("user_email", member.email.into()),
         ("user_name", member.name.into()),
-        ("user_metadata", json!({})),
+        ("user_metadata", member.user_metadata),
         ("role", role.into()),
         ("role_display", display.into()),
     ])
@@ -128,6 +131,8 @@ pub(crate) fn customer(dialect: &Dialect, customer: Customer) -> Json {
         ("address", customer.address),
         ("metadata", customer.metadata),
         ("managed_by", customer.managed_by.map_or(Json::Null, |id| dialect.id(id))),
+        ("expires_at", customer.expires_at.map_or(Json::Null, time)),
+        ("screens", customer.screens.into()),
         ("created_at", time(customer.created_at)),
         ("updated_at", time(customer.updated_at)),
     ])
@@ -170,8 +175,13 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
         ("description", key.description.into()),
         ("hint", key.hint.into()),
         ("scopes", key.scopes.into()),
+        ("rate_limit_per_minute", key.rate_limit_per_minute.into()),
+        ("rate_limit_per_hour", key.rate_limit_per_hour.into()),
+        ("allowed_ips", key.allowed_ips.into()),
+        ("is_active", key.is_active.into()),
         ("created_at", time(key.created_at)),
         ("expires_at", key.expires_at.map_or(Json::Null, time)),
+        ("last_used_at", key.last_used_at.map_or(Json::Null, time)),
     ]
 }
 
@@ -209,6 +219,46 @@ pub(crate) fn delivery(dialect: &Dialect, delivery: Delivery) -> Json {
         ("next_attempt_at", delivery.next_attempt_at.map_or(Json::Null, time)),
         ("created_at", time(delivery.created_at)),
         ("finished_at", delivery.finished_at.map_or(Json::Null, time)),
+    ])
+}
+
+pub(crate) fn oauth_app(dialect: &Dialect, app: OauthApp) -> Json {
+    dialect.object(oauth_app_fields(dialect, app))
+}
+
+pub(crate) fn new_oauth_app(dialect: &Dialect, created: OauthApp, secret: String) -> Json {
+    let mut fields = oauth_app_fields(dialect, created);
+    fields.push(("client_secret", secret.into()));
+    dialect.object(fields)
+}
+
+fn oauth_app_fields(dialect: &Dialect, app: OauthApp) -> Fields {
+    vec![
+        ("id", dialect.id(app.id)),
+        ("client_id", app.client_id.into()),
+        ("organization_id", dialect.id(app.organization)),
+        ("member_id", dialect.id(app.member)),
+        ("name", app.name.into()),
+        ("description", app.description.into()),
+        ("redirect_uri", app.redirect_uris.first().cloned().into()),
+        ("redirect_uris", app.redirect_uris.into()),
+        ("scopes", app.scopes.into()),
+        ("is_active", app.is_active.into()),
+        ("created_at", time(app.created_at)),
+        ("updated_at", time(app.updated_at)),
+    ]
+}
+
+/// A key that was found good.
+pub(crate) fn validated_api_key(dialect: &Dialect, principal: &Principal) -> Json {
+    dialect.object(vec![
+        ("valid", true.into()),
+        ("id", dialect.id(principal.credential)),
+        ("name", principal.terms.as_ref().map_or(Json::Null, |terms| terms.name.as_str().into())),
+        ("organization_id", principal.organization.map_or(Json::Null, |id| dialect.id(id))),
+        ("scopes", principal.scopes.clone().into()),
+        ("expires_at", principal.expires_at.map_or(Json::Null, time)),
+        ("is_active", true.into()),
     ])
 }
 
@@ -255,8 +305,63 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion) -> Json {
     ])
 }
 
+/// What a deletion would do.
+pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview) -> Json {
+    let tables: Vec<Json> = preview
+        .tables
+        .iter()
+        .map(|table| {
+            dialect.object(vec![
+                ("table", table.table.into()),
+                ("fate", table.fate.into()),
+                ("rows", table.rows.into()),
+                ("why", table.why.into()),
+            ])
+        })
+        .collect();
+    dialect.object(vec![
+        ("root", preview.root.name().into()),
+        ("subject_id", dialect.id(preview.subject)),
+        ("credentials", preview.credentials().into()),
+        ("tables", tables.into()),
+        ("blockers", blockers(dialect, &preview.blockers)),
+    ])
+}
+
+/// What stands in a deletion's way.
+pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker]) -> Json {
+    let view = |blocker: &Blocker| {
+        dialect.object(vec![
+            ("code", blocker.code.into()),
+            ("kind", blocker.kind.into()),
+            ("id", dialect.id(blocker.id)),
+            ("detail", blocker.detail.as_str().into()),
+            ("remedy", blocker.remedy.into()),
+        ])
+    };
+    blockers.iter().map(view).collect()
+}
+
 pub(crate) fn user(dialect: &Dialect, user: User) -> Json {
     dialect.object(vec![("id", dialect.id(user.id)), ("email", user.email.into()), ("name", user.name.into())])
+}
+
+/// A user as they see themselves.
+pub(crate) fn own_user(dialect: &Dialect, user: User) -> Json {
+    let metadata = user.metadata.clone();
+    let mut record = self::user(dialect, user);
+    record["metadata"] = metadata;
+    record
+}
+
+pub(crate) fn preference(dialect: &Dialect, preference: Preference) -> Json {
+    let Preference { subject, stance } = preference;
+    dialect.object(vec![
+        ("trait", subject.name.into()),
+        ("trait_label", subject.label.into()),
+        ("category", subject.category.name().into()),
+        ("stance", stance.name().into()),
+    ])
 }
 
 /// Tokens in OAuth's spelling (RFC 6749), whatever the surface, and the session's cookie.

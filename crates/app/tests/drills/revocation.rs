@@ -13,16 +13,16 @@ use crate::bulk::{Filling, fill, make_users};
 use crate::chance::Chance;
 use crate::on_both_engines;
 use crate::store::Store;
-use crate::support::{Engine, Organization, Server, SignedIn, short};
+use crate::support::{Engine, OauthApp, Organization, Server, SignedIn, short};
 
-/// Requests that each of the three drills makes at the least.
+/// Requests that each of the four drills makes at the least.
 const RACED: usize = 3_500;
 /// Deletions that they race with at the least.
 const ROUNDS: u64 = 8;
 /// Requests that each caller begins after the deletion's answer.
 const CALLS_AFTER: usize = 15;
-/// Keys of one round that are presented for the first time about when the deletion goes on: read from the database, not from memory.
-const FRESH_KEYS: usize = 120;
+/// Keys or tokens of one round that are presented for the first time about when the deletion goes on: read from the database, not from memory.
+const FRESH: usize = 120;
 
 on_both_engines! {
     async fn no_request_begun_after_an_organization_was_deleted_is_accepted(server: Server) {
@@ -41,6 +41,8 @@ on_both_engines! {
             let (admin, _) = server.new_member(&doomed, "admin").await;
             let customer = server.new_customer(&doomed, &owner.token).await;
             let (bound, unbound) = sign_in_twice(&server, &owner.email, &doomed).await;
+            let app = server.new_oauth_app(&doomed, &owner.token, &["admin:all"]).await;
+            let given = server.new_oauth_token(&app).await.access;
             let customer_path = format!("/customer/{customer}");
             let mut callers = vec![
                 Caller::doomed("token", bearer(&owner.token), inside(&doomed, "")),
@@ -49,6 +51,8 @@ on_both_engines! {
                 Caller::doomed("bound token inside", bearer(&bound.token), customer_path),
                 Caller::doomed("cookie", cookie(&unbound), inside(&doomed, "/members")),
                 Caller::doomed("bound cookie", cookie(&bound), "/account/api/v1/whoami".into()),
+                Caller::doomed("app's token", bearer(&given), "/api/users/me".into()),
+                Caller::doomed("app's token inside", bearer(&given), inside(&doomed, "/audit")),
                 Caller::doomed("admin's token", bearer(&admin.token), format!("/account/api/v1/organizations/{}", short(&doomed.id))),
                 Caller::neighbour("same person's profile", bearer(&owner.token), "/api/users/me".into()),
                 Caller::neighbour("same person elsewhere", bearer(&owner.token), inside(&home, "")),
@@ -74,6 +78,8 @@ on_both_engines! {
         while raced.requests < RACED || raced.rounds < ROUNDS {
             let member = server.add_member(&organization, &person, "admin").await;
             let (bound, unbound) = sign_in_twice(&server, &person.email, &organization).await;
+            let app = server.new_oauth_app(&organization, &person.token, &["admin:all"]).await;
+            let given = server.new_oauth_token(&app).await.access;
             let mut callers = vec![
                 Caller::doomed("token", bearer(&person.token), inside(&organization, "")),
                 Caller::doomed("other session's token", bearer(&unbound.token), inside(&organization, "/members")),
@@ -81,6 +87,8 @@ on_both_engines! {
                 Caller::doomed("bound token inside", bearer(&bound.token), inside(&organization, "/api-keys")),
                 Caller::doomed("cookie", cookie(&unbound), inside(&organization, "/customers")),
                 Caller::doomed("bound cookie", cookie(&bound), "/account/api/v1/whoami".into()),
+                Caller::doomed("app's token", bearer(&given), "/api/users/me".into()),
+                Caller::doomed("app's token inside", bearer(&given), inside(&organization, "/audit")),
                 Caller::neighbour("same person's profile", bearer(&person.token), "/api/users/me".into()),
                 Caller::neighbour("same person elsewhere", bearer(&person.token), inside(&elsewhere, "")),
                 Caller::neighbour("owner", bearer(&organization.owner.token), inside(&organization, "")),
@@ -119,6 +127,37 @@ on_both_engines! {
             raced.race(&server, callers, deletion).await;
         }
         raced.report("keys", server.engine);
+    }
+
+    async fn no_request_begun_after_an_app_or_its_token_was_deleted_is_accepted(server: Server) {
+        let organization = server.new_organization().await;
+        let owner = &organization.owner.token;
+        let scopes = ["read:user", "read:organization", "read:members", "write:oauth-apps"];
+        let stays = server.new_oauth_token(&server.new_oauth_app(&organization, owner, &scopes).await).await.access;
+        let mut raced = Raced::default();
+        while raced.requests < RACED || raced.rounds < ROUNDS {
+            let app = server.new_oauth_app(&organization, owner, &scopes).await;
+            let token = server.new_oauth_token(&app).await;
+            let mut callers = vec![
+                Caller::doomed("token on the profile", bearer(&token.access), inside(&organization, "")),
+                Caller::doomed("token on the members", bearer(&token.access), inside(&organization, "/members")),
+                Caller::doomed("token on its user", bearer(&token.access), "/api/users/me".into()),
+                Caller::doomed("token on the account", bearer(&token.access), "/account/api/v1/organizations".into()),
+                Caller::neighbour("another app's token", bearer(&stays), inside(&organization, "/members")),
+                Caller::neighbour("its member's token", bearer(owner), inside(&organization, "")),
+            ];
+            let path = match raced.rounds % 2 {
+                0 => {
+                    callers.extend(Caller::fresh_tokens(&server, &app).await);
+                    format!("/api/oauth/apps/{}", app.client_id)
+                }
+                _ => format!("/api/oauth/token/{}", token.id),
+            };
+            let deletion = server.request(Method::DELETE, &path);
+            let deletion = if raced.rounds % 3 == 0 { deletion.bearer_auth(owner) } else { deletion.bearer_auth(&token.access) };
+            raced.race(&server, callers, deletion).await;
+        }
+        raced.report("apps and tokens", server.engine);
     }
 }
 
@@ -188,12 +227,20 @@ impl Caller {
 
     /// Doomed callers who share many keys, so that some of these are presented for the first time while the deletion goes on.
     async fn fresh_keys(server: &Server, organization: &Organization, token: &str) -> Vec<Caller> {
-        let making = (0..FRESH_KEYS).map(|_| server.new_api_key(organization, token, &["read:user"]));
+        let making = (0..FRESH).map(|_| server.new_api_key(organization, token, &["read:user"]));
         let credentials = futures_util::future::join_all(making).await.iter().map(|(_, secret)| key(secret)).collect();
         // An address inside the organization would look for the membership as well: here nothing but the key decides.
         let path = "/api/users/me".to_owned();
         let caller = Caller { label: "a fresh key", is_doomed: true, credentials: Pool::of(credentials), path };
         vec![caller; 6]
+    }
+
+    /// The same with tokens of one app.
+    async fn fresh_tokens(server: &Server, app: &OauthApp) -> Vec<Caller> {
+        let getting = (0..FRESH).map(|_| server.new_oauth_token(app));
+        let credentials = futures_util::future::join_all(getting).await.iter().map(|token| bearer(&token.access)).collect();
+        let path = "/api/users/me".to_owned();
+        vec![Caller { label: "a fresh token", is_doomed: true, credentials: Pool::of(credentials), path }; 6]
     }
 
     /// Calls until enough calls have begun after the deletion's answer.

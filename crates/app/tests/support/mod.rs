@@ -80,7 +80,9 @@ impl Server {
             Engine::Sqlite => None,
             Engine::Postgresql => Some(make_database().await),
         };
-        let mut all = vec!["--rate-limit-per-minute=0".to_owned(), "--rate-limit-per-day=0".to_owned(), "--drain-lease-ms=200".to_owned()];
+        let mut all = ["--rate-limit-per-minute=0", "--rate-limit-per-day=0", "--attempt-limit-per-minute=0", "--drain-lease-ms=200"]
+            .map(str::to_owned)
+            .to_vec();
         all.retain(|default| !arguments.iter().any(|given| given.split('=').next() == default.split('=').next()));
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, "127.0.0.1:0").await;
@@ -91,6 +93,13 @@ impl Server {
     /// Kills the process the hard way, as a power cut would, and waits until it is gone.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Asks the process to stop, as an operator would, and waits until it has.
+    pub async fn stop(&mut self) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status().await.unwrap().success());
+        assert!(self.child.wait().await.unwrap().success());
     }
 
     /// Starts the server again on the same data. The port, and so the address, may change.
@@ -224,6 +233,30 @@ impl Server {
         (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned())
     }
 
+    /// Makes an OAuth app of whoever the token belongs to.
+    pub async fn new_oauth_app(&self, organization: &Organization, token: &str, scopes: &[&str]) -> OauthApp {
+        let body = json!({"name": "Test app", "scopes": scopes, "organizationId": organization.id});
+        let made = expect(self.request(Method::POST, "/api/oauth/apps").bearer_auth(token).json(&body), StatusCode::CREATED).await;
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        OauthApp { id: text("id"), client_id: text("clientId"), secret: text("clientSecret") }
+    }
+
+    /// Gets tokens for an app.
+    pub async fn new_oauth_token(&self, app: &OauthApp) -> OauthTokens {
+        let form = [("grant_type", "client_credentials"), ("client_id", &app.client_id), ("client_secret", &app.secret)];
+        OauthTokens::read(&expect(self.form("/oauth2/token", &form), StatusCode::OK).await)
+    }
+
+    /// A request with a form.
+    pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        let mut form = String::new();
+        for (name, value) in fields {
+            let encoded: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            form.push_str(&format!("{name}={encoded}&"));
+        }
+        self.request(Method::POST, path).header("Content-Type", "application/x-www-form-urlencoded").body(form)
+    }
+
     /// Waits until a deletion is sealed and returns its record. Reads it as the person who ordered it.
     pub async fn wait_for_seal(&self, deletion: &str, token: &str) -> Json {
         let path = format!("/api/deletions/{deletion}");
@@ -244,6 +277,32 @@ pub struct SignedIn {
     pub token: String,
     /// Name and value, as they go into the header `Cookie`.
     pub cookie: String,
+}
+
+/// An OAuth app with its secret.
+#[derive(Debug, Clone)]
+pub struct OauthApp {
+    pub id: String,
+    pub client_id: String,
+    pub secret: String,
+}
+
+/// What a token endpoint hands out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OauthTokens {
+    pub id: String,
+    pub access: String,
+    pub refresh: String,
+    pub scope: String,
+}
+
+impl OauthTokens {
+    /// Reads a token endpoint's answer.
+    pub fn read(body: &Json) -> OauthTokens {
+        assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(3600)), "{body}");
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        OauthTokens { id: text("token_id"), access: text("access_token"), refresh: text("refresh_token"), scope: text("scope") }
+    }
 }
 
 /// A user and their access token.

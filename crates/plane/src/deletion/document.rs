@@ -79,6 +79,8 @@ const LIMITATIONS: &str = "
   until the next checkpoint, and backups for as long as they are kept.
 - On PostgreSQL, a row that somebody was adding in the very moment in which a small subject was deleted goes with it through the database's
   CASCADE: nothing is left of it, and the receipt's counts do not name it.
+- What was answered to a request with an Idempotency-Key is kept for 24 hours, sealed so that only its sender can have it again. The
+  deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until the day is over.
 - Softly deleted customers are kept until somebody hard-deletes them: there is no retention period yet.
 - Outside the database nobody but the organization's webhooks is told about a deletion yet: no subscription is cancelled at Stripe, no mail
   is sent. A webhook that fails all four attempts, about 36 seconds and four times up to 10 seconds for an answer, is not told any more.

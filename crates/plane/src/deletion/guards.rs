@@ -30,7 +30,8 @@ pub(super) async fn check(tx: &mut Tx, root: Root, organization: Uuid, subject: 
     }
 }
 
-async fn last_owner(tx: &mut Tx, organization: Uuid, member: Uuid) -> Result<Vec<Blocker>> {
+/// What blocks when the last owner would go, or be an owner no longer. The organization's row is locked.
+pub(crate) async fn last_owner(tx: &mut Tx, organization: Uuid, member: Uuid) -> Result<Vec<Blocker>> {
     let statement = sql!(
         "SELECT 1 FROM members AS leaving
          WHERE leaving.organization_id = $1 AND leaving.id = $2 AND leaving.role = 'owner'

@@ -9,6 +9,7 @@ mod document;
 pub mod drain;
 mod effects;
 mod guards;
+mod preview;
 mod records;
 pub mod rules;
 mod statements;
@@ -19,6 +20,8 @@ use uuid::Uuid;
 pub use document::document;
 pub(crate) use effects::blocked;
 pub use guards::Blocker;
+pub(crate) use guards::last_owner;
+pub use preview::{Preview, Subject, TablePreview, preview};
 pub use records::{Deletion, get, list};
 pub use rules::Root;
 pub use statements::all as all_statements;
@@ -98,6 +101,7 @@ pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Orde
         subject_label: label.clone(),
         reason: order.reason.clone(),
         deletion_id: Some(id),
+        ..Note::default()
     };
     audit::record(cx, tx, organization, &note).await?;
     let plane = cx.plane.clone();

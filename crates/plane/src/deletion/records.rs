@@ -27,7 +27,7 @@ pub struct Deletion {
     pub subject_label: Option<String>,
     /// `closed`, `draining` or `sealed`.
     pub state: String,
-    /// `user`, `api_key`, `operator` or `system`.
+    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
     pub actor: String,
     /// The user who ordered it.
     pub actor_id: Option<Uuid>,
@@ -57,9 +57,10 @@ pub struct Deletion {
 /// stranger to the deletions of every other.
 ///
 /// # Errors
-/// [`Error::NotFound`] for everybody else.
+/// [`Error::NotFound`] for everybody else; [`Error::Forbidden`] for a credential without the scope.
 pub async fn get(cx: &Cx, id: Uuid) -> Result<Deletion> {
     let principal = cx.principal()?.clone();
+    principal.needs(Action::ReadDeletions.scope())?;
     let deletion = cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await?.ok_or(Error::NotFound("Deletion"))?;
     let is_good_here = principal.organization.is_none_or(|own| own == deletion.organization);
     if principal.is_operator || (is_good_here && deletion.actor_id == Some(principal.user)) {

@@ -156,17 +156,17 @@ pub const TABLES: &[TableColumns] = &[
     ]),
     table("oauth_apps", &[
         ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),
-        ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),
-        ("updated_at", Plain),
+        ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("is_active", Plain), ("state", Plain), ("version", Plain),
+        ("created_at", Plain), ("updated_at", Plain),
     ]),
     table("oauth_tokens", &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::OauthToken])), ("app_id", OAUTH_APP), ("member_id", MEMBER), ("access_hash", Secret),
-        ("refresh_hash", Secret), ("used_refresh_hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
-        ("refresh_expires_at", Plain),
+        ("refresh_hash", Secret), ("refresh_family_hash", Secret), ("scopes", Plain), ("access_scopes", Plain), ("created_at", Plain),
+        ("expires_at", Plain), ("refresh_expires_at", Plain),
     ]),
     table("preferences", &[("user_id", Plain), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
     table("idempotent_answers", &[
-        ("owner", Plain), ("key_hash", Secret), ("request_hash", Secret), ("worker", Plain), ("answer", Secret), ("created_at", Plain),
+        ("id", Plain), ("organization_id", ORGANIZATION), ("request_hash", Secret), ("worker", Plain), ("answer", Secret), ("created_at", Plain),
     ]),
     table("audit_entries", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("action", Plain), ("outcome", Plain), ("subject", Plain),
@@ -209,6 +209,7 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("members", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; the people's accounts stay theirs"),
     rule("webhook_deliveries", BY_ORGANIZATION, &["webhook_id", "id"], Erase, "the history of the organization's webhooks, once the last of them was told"),
     rule("webhooks", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; its secret goes with it"),
+    rule("idempotent_answers", BY_ORGANIZATION, &["id"], Erase, "what was answered about the organization, kept for repeated requests"),
     rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed"),
     rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed"),
     rule("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),

@@ -19,10 +19,13 @@ pub(super) struct Plan {
     close: Option<Statement>,
     /// What the drain goes through, in order.
     pub(super) steps: Vec<Step>,
+    /// Rows of every rule, for a preview.
+    survey: Option<Statement>,
     sweep: Option<Statement>,
     erase_root: Option<Statement>,
     /// Columns that tie the root's own row to the organization and the subject.
     root_keys: usize,
+    survey_keys: usize,
 }
 
 /// One table's part of a deletion.
@@ -63,10 +66,14 @@ impl Plan {
             .iter()
             .map(|rule| format!("(SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ${}) AS limited)", matching(rule), keys + 1))
             .collect();
+        let keys_of_all = rules.iter().map(|rule| rule.by.len()).max().unwrap_or(0);
+        let surveys = rules.iter().map(|rule| format!("(SELECT count(*) FROM {})", matching(rule))).collect();
         let sweeps = steps.iter().map(|rule| format!("CASE WHEN EXISTS (SELECT 1 FROM {}) THEN 1 ELSE 0 END", matching(rule))).collect();
         Plan {
             root,
             count: some(counts, &|parts| format!("SELECT {parts}"), ", "),
+            survey: some(surveys, &|parts| format!("SELECT {parts}"), ", "),
+            survey_keys: keys_of_all,
             sweep: some(sweeps, &|parts| format!("SELECT {parts}"), " + "),
             close: own.zip(root.mark()).map(|(own, mark)| {
                 let now = format!("${}", own.by.len() + 1);
@@ -92,6 +99,13 @@ impl Plan {
         bound.push(Value::from(limit));
         let mut row = tx.query_one(statement, &bound).await?;
         self.steps.iter().map(|step| Ok((step.table, row.next()?))).collect()
+    }
+
+    /// Rows of every rule, in their order, the root's own row last.
+    pub(super) async fn survey(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<Vec<i64>> {
+        let Some(statement) = self.survey else { return Ok(Vec::new()) };
+        let mut row = tx.query_one(statement, &keys(organization, subject, self.survey_keys)).await?;
+        self.root.rules().iter().map(|_| Ok(row.next()?)).collect()
     }
 
     /// Marks the root's row.
@@ -122,7 +136,7 @@ impl Plan {
     }
 
     fn statements(&self) -> Vec<Statement> {
-        let own = [self.count, self.close, self.sweep, self.erase_root].into_iter().flatten();
+        let own = [self.count, self.survey, self.close, self.sweep, self.erase_root].into_iter().flatten();
         own.chain(self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.all])).collect()
     }
 }

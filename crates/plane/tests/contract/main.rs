@@ -1,9 +1,11 @@
 //! What the plane promises about its schema, its statements and its rules, held against both engines.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on stops")]
 
+mod api_keys;
 mod draining;
 mod engines;
 mod golden;
+mod idempotency;
 mod policy;
 mod residue;
 mod rules;

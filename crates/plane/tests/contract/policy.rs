@@ -34,7 +34,8 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
             Action::DeleteOrganization,
             Action::ChangeOwnerRole,
             Action::RemoveOwner,
-            Action::InviteOwner
+            Action::InviteOwner,
+            Action::UpdateOwnerApiKey
         ]
     );
 }

@@ -7,10 +7,11 @@ use plane::customers::{self, Deleting};
 use plane::deletion::{self, Deletion, drain};
 use plane::deliveries::{self, Attempt, Delivery, Due, PATIENCE, RETRIES};
 use plane::ids::OrganizationRef;
+use plane::members::{self, MemberFilter};
 use plane::organizations::{self, NewOrganization};
 use plane::page::PageRequest;
 use plane::webhooks::{self, WebhookChange};
-use plane::{Cx, Error, members};
+use plane::{Cx, Error};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -160,7 +161,10 @@ async fn a_deletion_waits_for_no_webhook_that_is_deleted_itself(stage: Stage) {
 
 async fn a_deletion_that_is_refused_says_so_once(stage: Stage) {
     let (organization, hooks) = stage.found("blocked", 1).await;
-    let members = members::list(&stage.owner, &OrganizationRef::Id(organization), PageRequest { page: 1, size: 1 }).await.unwrap();
+    let members =
+        members::list(&stage.owner, &OrganizationRef::Id(organization), &MemberFilter::default(), PageRequest { page: 1, size: 1 })
+            .await
+            .unwrap();
     let member = members.entries[0].id;
     let refused = members::remove(&stage.owner, &OrganizationRef::Id(organization), member, None).await;
     assert!(matches!(refused, Err(Error::Blocked(_))));

@@ -10,6 +10,8 @@ use plane::customers::{self, NewCustomer};
 use plane::deliveries::{self, Attempt};
 use plane::events::Event;
 use plane::ids::OrganizationRef;
+use plane::oauth_apps::{self, NewOauthApp};
+use plane::oauth_tokens::{self, Client};
 use plane::organizations::{self, NewOrganization};
 use plane::policy::Role;
 use plane::users::{self, NewUser};
@@ -34,8 +36,16 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     let organization = OrganizationRef::Id(id);
     listen(owner, id).await;
     invitations::create(owner, &organization, "invited@example.com", Role::Viewer).await.unwrap();
-    let key = NewApiKey { kind: Kind::User, name: "Key".into(), description: Some("Key".into()), scopes: None, expires_at: None };
+    let key = NewApiKey { description: Some("Key".into()), ..NewApiKey::new(Kind::User, "Key") };
     api_keys::create(owner, &organization, key).await.unwrap();
+    let app = NewOauthApp {
+        name: "App".into(),
+        description: Some("App".into()),
+        redirect_uris: vec!["https://example.com".into()],
+        scopes: vec!["read:user".into()],
+    };
+    let (app, secret) = oauth_apps::create(owner, &organization, app).await.unwrap();
+    oauth_tokens::issue(owner, &Client { client_id: app.client_id, secret }, None, None).await.unwrap();
     sessions::sign_in(owner, "owner@example.com", "correct horse".into(), Some(organization.clone())).await.unwrap();
     new_customer(owner, id, "customer").await;
     let things = [

@@ -1,11 +1,13 @@
 //! API keys.
 
-use axum::http::StatusCode;
-use plane::api_keys::{self, NewApiKey};
+use axum::http::{HeaderMap, StatusCode};
+use plane::Error;
+use plane::api_keys::{self, Change, NewApiKey};
+use plane::credentials::{Presented, authenticate};
 
 use super::deleted;
 use crate::body::Form;
-use crate::door::{Door, Segments};
+use crate::door::{Door, Guest, Segments};
 use crate::problem::Answer;
 use crate::views;
 
@@ -21,11 +23,46 @@ pub(crate) async fn create(door: Door, Segments(organization): Segments<String>,
         name: form.text("name"),
         description: form.optional_text("description"),
         scopes: form.optional_texts("scopes"),
+        rate_limit_per_minute: form.optional_number("rate_limit_per_minute"),
+        rate_limit_per_hour: form.optional_number("rate_limit_per_hour"),
+        allowed_ips: form.optional_texts("allowed_ips").unwrap_or_default(),
         expires_at: form.optional_time("expires_at"),
     };
     form.finish()?;
     let (key, secret) = api_keys::create(&door.cx, &door.organization(&organization)?, new).await?;
     Ok(views::answer(StatusCode::CREATED, views::new_api_key(door.dialect, key, secret)))
+}
+
+pub(crate) async fn read(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
+    let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
+    Ok(views::answer(StatusCode::OK, views::api_key(door.dialect, api_keys::get(&door.cx, &organization, key).await?)))
+}
+
+pub(crate) async fn update(door: Door, Segments((organization, key)): Segments<(String, String)>, mut form: Form) -> Answer {
+    let change = Change {
+        name: form.optional_text("name"),
+        description: form.change("description", Form::optional_text),
+        scopes: form.optional_texts("scopes"),
+        rate_limit_per_minute: form.change("rate_limit_per_minute", Form::optional_number),
+        rate_limit_per_hour: form.change("rate_limit_per_hour", Form::optional_number),
+        allowed_ips: form.change("allowed_ips", Form::optional_texts).map(Option::unwrap_or_default),
+        expires_at: form.change("expires_at", Form::optional_time),
+        is_active: form.optional_flag("is_active"),
+    };
+    form.finish()?;
+    let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
+    Ok(views::answer(StatusCode::OK, views::api_key(door.dialect, api_keys::update(&door.cx, &organization, key, change).await?)))
+}
+
+/// Whether the key in `X-API-Key` is good, whatever other credential came with it.
+pub(crate) async fn validate(guest: Guest, headers: HeaderMap) -> Answer {
+    let key = headers.get("x-api-key").and_then(|key| key.to_str().ok()).ok_or(Error::Unauthenticated)?;
+    let signed = authenticate(guest.cx.clone(), Presented::ApiKey(key)).await.map_err(|error| match error {
+        // The key is good and is switched off: whoever asks about it shall not think that it was revoked.
+        Error::Inactive(words) => Error::Forbidden(words.into()),
+        other => other,
+    })?;
+    Ok(views::answer(StatusCode::OK, views::validated_api_key(guest.dialect, signed.principal()?)))
 }
 
 pub(crate) async fn revoke(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {

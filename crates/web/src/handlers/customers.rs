@@ -1,8 +1,9 @@
 //! Customers, below an organization and on the customer surface, whose organization is the credential's.
 
 use axum::http::StatusCode;
-use plane::customers::{self, Deleting, NewCustomer};
-use serde_json::json;
+use plane::customers::{self, CustomerChange, CustomerFilter, Deleting, NewCustomer};
+use plane::ids::{self, OrganizationRef};
+use serde_json::{Value as Json, json};
 
 use super::deleted;
 use crate::body::Form;
@@ -12,12 +13,33 @@ use crate::problem::Answer;
 use crate::views;
 
 pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = customers::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
+    list_in(&door, door.organization(&organization)?).await
+}
+
+pub(crate) async fn list_current(door: Door) -> Answer {
+    list_in(&door, door.current_organization()?).await
+}
+
+async fn list_in(door: &Door, organization: OrganizationRef) -> Answer {
+    let filter = CustomerFilter {
+        text: door.query.text("q"),
+        email: door.query.text("email"),
+        managed_by: door.query.read("managedBy", "must be a member's id", ids::parse)?,
+    };
+    let page = customers::list(&door.cx, &organization, filter, door.query.page()?).await?;
     Ok(views::page(door.dialect, page, views::customer))
 }
 
-pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
-    let managed_by = form.optional("managed_by", "must be a member's id", plane::ids::parse);
+pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, form: Form) -> Answer {
+    create_in(&door, door.organization(&organization)?, form).await
+}
+
+pub(crate) async fn create_current(door: Door, form: Form) -> Answer {
+    create_in(&door, door.current_organization()?, form).await
+}
+
+async fn create_in(door: &Door, organization: OrganizationRef, mut form: Form) -> Answer {
+    let managed_by = form.optional("managed_by", "must be a member's id", ids::parse);
     let (name, legal_name) = (form.optional_text("name"), form.optional_text("legal_name"));
     let new = NewCustomer {
         reference: form.optional_text("id"),
@@ -30,7 +52,7 @@ pub(crate) async fn create(door: Door, Segments(organization): Segments<String>,
         managed_by,
     };
     form.finish()?;
-    let customer = customers::create(&door.cx, &door.organization(&organization)?, new).await?;
+    let customer = customers::create(&door.cx, &organization, new).await?;
     Ok(views::answer(StatusCode::CREATED, views::customer(door.dialect, customer)))
 }
 
@@ -39,15 +61,58 @@ pub(crate) async fn read(door: Door, Segments((organization, customer)): Segment
     Ok(views::answer(StatusCode::OK, views::customer(door.dialect, customer)))
 }
 
+pub(crate) async fn read_current(door: Door, Segments(customer): Segments<String>) -> Answer {
+    let customer = customers::get(&door.cx, &door.current_organization()?, &customer).await?;
+    Ok(views::answer(StatusCode::OK, views::customer(door.dialect, customer)))
+}
+
+pub(crate) async fn update(door: Door, Segments((organization, customer)): Segments<(String, String)>, form: Form) -> Answer {
+    update_in(&door, door.organization(&organization)?, &customer, form).await
+}
+
+pub(crate) async fn update_current(door: Door, Segments(customer): Segments<String>, form: Form) -> Answer {
+    update_in(&door, door.current_organization()?, &customer, form).await
+}
+
+async fn update_in(door: &Door, organization: OrganizationRef, customer: &str, mut form: Form) -> Answer {
+    let (name, legal_name) = (form.optional_text("name"), form.optional_text("legal_name"));
+    let address = form.clearable("address", "must be an object", |address| address.is_object().then(|| address.clone()));
+    let change = CustomerChange {
+        reference: form.optional_text("id"),
+        name: name.or(legal_name),
+        email: form.optional_text("email"),
+        phone: form.clearable_text("phone"),
+        tax_id: form.clearable_text("tax_id"),
+        address: address.map(|address| address.unwrap_or_else(|| json!({}))),
+        metadata: form.object("metadata"),
+        managed_by: form.clearable("managed_by", "must be a member's id", |id| id.as_str().and_then(ids::parse)),
+    };
+    form.finish()?;
+    let customer = customers::update(&door.cx, &organization, customer, change).await?;
+    Ok(views::answer(StatusCode::OK, views::customer(door.dialect, customer)))
+}
+
+pub(crate) async fn extend_current(door: Door, Segments(customer): Segments<String>, mut form: Form) -> Answer {
+    let credits = form.number("credits");
+    form.finish()?;
+    let customer = customers::extend(&door.cx, &door.current_organization()?, &customer, credits).await?;
+    let expires_at = customer.expires_at.map_or(Json::Null, time);
+    let body = json!({"success": true, "message": "Customer extended successfully", "expiresAt": expires_at});
+    Ok(views::answer(StatusCode::OK, body))
+}
+
+pub(crate) async fn add_screen_current(door: Door, Segments(customer): Segments<String>, mut form: Form) -> Answer {
+    let pass = form.text("pass_id");
+    form.finish()?;
+    let customer = customers::add_screen(&door.cx, &door.current_organization()?, &customer, &pass).await?;
+    let body = json!({"success": true, "message": "Screen added successfully", "screens": customer.screens});
+    Ok(views::answer(StatusCode::OK, body))
+}
+
 pub(crate) async fn delete(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
     let organization = door.organization(&organization)?;
     let deletion = customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.reason()).await?;
     Ok(deleted(door.dialect, &deletion))
-}
-
-pub(crate) async fn read_current(door: Door, Segments(customer): Segments<String>) -> Answer {
-    let customer = customers::get(&door.cx, &door.current_organization()?, &customer).await?;
-    Ok(views::answer(StatusCode::OK, views::customer(door.dialect, customer)))
 }
 
 pub(crate) async fn delete_current(door: Door, Segments(customer): Segments<String>) -> Answer {

@@ -1,6 +1,7 @@
 //! Deletions and the audit trail.
 
 use axum::http::StatusCode;
+use plane::deletion::Subject;
 use plane::{audit, deletion};
 
 use crate::door::{Door, Segments};
@@ -20,4 +21,25 @@ pub(crate) async fn read(door: Door, Segments(deletion): Segments<String>) -> An
 pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<String>) -> Answer {
     let page = audit::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
     Ok(views::page(door.dialect, page, views::audit_entry))
+}
+
+pub(crate) async fn plan_of_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
+    plan(&door, &organization, Subject::Organization).await
+}
+
+pub(crate) async fn plan_of_member(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
+    plan(&door, &organization, Subject::Member(door.id("member_id", &member)?)).await
+}
+
+pub(crate) async fn plan_of_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
+    plan(&door, &organization, Subject::Customer(customer)).await
+}
+
+pub(crate) async fn plan_of_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
+    plan(&door, &organization, Subject::ApiKey(door.id("key_id", &key)?)).await
+}
+
+async fn plan(door: &Door, organization: &str, subject: Subject) -> Answer {
+    let preview = deletion::preview(&door.cx, &door.organization(organization)?, subject).await?;
+    Ok(views::answer(StatusCode::OK, views::deletion_plan(door.dialect, preview)))
 }

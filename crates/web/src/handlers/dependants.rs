@@ -2,10 +2,9 @@
 
 use axum::http::StatusCode;
 use plane::dependants::{self, Kind};
-use serde_json::json;
 
 use crate::body::Form;
-use crate::door::{Door, Segments};
+use crate::door::Door;
 use crate::problem::Answer;
 use crate::views;
 
@@ -19,15 +18,14 @@ pub(crate) async fn create(kind: &'static Kind, door: Door, (organization, custo
     Ok(views::answer(StatusCode::CREATED, views::dependant(door.dialect, dependant)))
 }
 
-pub(crate) async fn set_status(
-    kind: &'static Kind,
-    door: Door,
-    Segments((organization, customer, id)): Segments<(String, String, String)>,
-    mut form: Form,
-) -> Answer {
-    let status = form.text("status");
-    form.finish()?;
+pub(crate) async fn read(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String)) -> Answer {
     let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
-    dependants::set_status(&door.cx, &organization, &customer, kind, id, status.clone()).await?;
-    Ok(views::answer(StatusCode::OK, json!({"id": id, "status": status})))
+    let dependant = dependants::get(&door.cx, &organization, &customer, kind, id).await?;
+    Ok(views::answer(StatusCode::OK, views::dependant(door.dialect, dependant)))
+}
+
+pub(crate) async fn update(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String), form: Form) -> Answer {
+    let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
+    let dependant = dependants::update(&door.cx, &organization, &customer, kind, id, form.all()).await?;
+    Ok(views::answer(StatusCode::OK, views::dependant(door.dialect, dependant)))
 }

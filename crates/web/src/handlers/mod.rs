@@ -8,6 +8,7 @@ pub(crate) mod deletions;
 pub(crate) mod dependants;
 pub(crate) mod invitations;
 pub(crate) mod members;
+pub(crate) mod oauth;
 pub(crate) mod organizations;
 pub(crate) mod users;
 pub(crate) mod webhooks;

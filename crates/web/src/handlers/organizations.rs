@@ -1,7 +1,7 @@
 //! Organizations.
 
 use axum::http::StatusCode;
-use plane::organizations::{self, NewOrganization};
+use plane::organizations::{self, NewOrganization, OrganizationChange};
 
 use super::deleted;
 use crate::body::Form;
@@ -23,6 +23,32 @@ pub(crate) async fn create(door: Door, mut form: Form) -> Answer {
 
 pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -> Answer {
     let organization = organizations::get(&door.cx, &door.organization(&organization)?).await?;
+    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+}
+
+pub(crate) async fn update(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
+    let (name, slug, logo) = (form.optional_text("name"), form.optional_text("slug"), form.clearable_text("logo"));
+    form.finish()?;
+    let change = OrganizationChange { name, slug, logo };
+    let organization = organizations::update(&door.cx, &door.organization(&organization)?, change).await?;
+    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+}
+
+pub(crate) async fn archive(door: Door, Segments(organization): Segments<String>) -> Answer {
+    let organization = organizations::archive(&door.cx, &door.organization(&organization)?).await?;
+    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+}
+
+pub(crate) async fn unarchive(door: Door, Segments(organization): Segments<String>) -> Answer {
+    let organization = organizations::unarchive(&door.cx, &door.organization(&organization)?).await?;
+    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+}
+
+pub(crate) async fn transfer(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
+    let member = form.text("member_id");
+    form.finish()?;
+    let (organization, member) = (door.organization(&organization)?, door.id("member_id", &member)?);
+    let organization = organizations::transfer(&door.cx, &organization, member).await?;
     Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
 }
 

@@ -1,16 +1,40 @@
-//! Users: oneself.
+//! Users: oneself, and those one knows from an organization.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
 use plane::page::PageRequest;
-use plane::{organizations, users};
+use plane::users::{self, UserChange};
+use plane::{organizations, preferences};
 use serde_json::{Value as Json, json};
 
-use crate::door::Door;
+use crate::body::Form;
+use crate::door::{Door, Segments};
 use crate::problem::Answer;
 use crate::views;
 
 pub(crate) async fn me(door: Door) -> Answer {
     let user = users::me(&door.cx).await?;
+    Ok(views::answer(StatusCode::OK, views::own_user(door.dialect, user)))
+}
+
+pub(crate) async fn update_me(door: Door, mut form: Form) -> Answer {
+    let change = UserChange { name: form.optional_text("name"), metadata: form.object("metadata") };
+    form.finish()?;
+    let user = users::update(&door.cx, change).await?;
+    Ok(views::answer(StatusCode::OK, views::own_user(door.dialect, user)))
+}
+
+pub(crate) async fn change_password(door: Door, mut form: Form) -> Answer {
+    let (current, new) = (form.text("current_password"), form.text("new_password"));
+    form.finish()?;
+    users::change_password(&door.cx, current, new).await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer {
+    let user = users::get(&door.cx, door.id("id", &user)?).await?;
     Ok(views::answer(StatusCode::OK, views::user(door.dialect, user)))
 }
 
@@ -22,8 +46,14 @@ pub(crate) async fn whoami(door: Door) -> Answer {
         ("user_id", door.dialect.id(user.id)),
         ("email", user.email.into()),
         ("organizations", organizations.into()),
-        ("metadata", json!({})),
+        ("metadata", user.metadata),
         ("api_key", views::own_api_key(door.dialect, door.cx.principal()?)),
     ];
     Ok(views::answer(StatusCode::OK, door.dialect.object(body)))
+}
+
+pub(crate) async fn preferences(door: Door) -> Answer {
+    let taken = preferences::list(&door.cx).await?;
+    let list: Vec<Json> = taken.into_iter().map(|one| views::preference(door.dialect, one)).collect();
+    Ok(views::answer(StatusCode::OK, list.into()))
 }

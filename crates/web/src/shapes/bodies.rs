@@ -1,7 +1,7 @@
 //! What comes in: the bodies of requests.
 
-use super::Is::{Email, Events, Flag, Id, Map, Number, Pattern, Role, Scopes, Text, Time, Url, Word};
-use super::{Shape, optional, required};
+use super::Is::{Email, Events, Flag, Id, Map, Number, Pattern, Role, Scopes, Text, Texts, Time, Url, Word};
+use super::{Field, Shape, optional, required};
 
 pub(crate) const METADATA: super::Is = Map(50, 40, 500);
 pub(crate) const ADDRESS: super::Is = Map(20, 40, 200);
@@ -40,6 +40,39 @@ pub(crate) static NEW_ORGANIZATION: Shape = Shape::new(
     ],
 );
 
+pub(crate) static ORGANIZATION_CHANGE: Shape = Shape::new(
+    "OrganizationChange",
+    "What shall be changed about an organization. What is missing stays.",
+    &[
+        optional("name", Text(3, 100), "").like("Acme"),
+        optional("slug", Text(3, 50), "Never changes: leave it out, or send the one it has.").like("acme"),
+        optional("logo", Text(1, 2_000), "Address of a picture; null takes it away.").like("https://example.com/logo.png"),
+    ],
+);
+
+pub(crate) static NEW_OWNER: Shape =
+    Shape::new("NewOwner", "Who shall own the organization.", &[required("member_id", Id, "The membership's id, not the user's.")]);
+
+pub(crate) static NEW_ROLE: Shape = Shape::new("NewRole", "What a member shall be.", &[required("role", Role, "")]);
+
+pub(crate) static USER_CHANGE: Shape = Shape::new(
+    "UserChange",
+    "What a user changes about themselves. What is missing stays.",
+    &[
+        optional("name", Text(1, 100), "").like("Ada Lovelace"),
+        optional("metadata", METADATA, "Merged into what is there; an empty text takes a key away."),
+    ],
+);
+
+pub(crate) static NEW_PASSWORD: Shape = Shape::new(
+    "NewPassword",
+    "A new password, and the one it replaces.",
+    &[
+        required("current_password", Text(0, 1_000), "").like("correct horse battery staple"),
+        required("new_password", Text(8, 256), "").like("staple battery horse correct"),
+    ],
+);
+
 pub(crate) static NEW_INVITATION: Shape =
     Shape::new("NewInvitation", "Who is invited, as what.", &[required("email", Email, ""), optional("role", Role, "member if missing.")]);
 
@@ -67,6 +100,31 @@ pub(crate) static NEW_CUSTOMER: Shape = Shape::new(
     ],
 );
 
+pub(crate) static CUSTOMER_CHANGE: Shape = Shape::new(
+    "CustomerChange",
+    "What shall be changed about a customer. What is missing stays.",
+    &[
+        optional("id", Text(1, 100), "Never changes: leave it out, or send the one it has.").like("user123"),
+        optional("name", Text(1, 200), "").like("Ada Lovelace"),
+        optional("legal_name", Text(1, 200), "The same as `name`.").like("Ada Lovelace"),
+        optional("email", Email, ""),
+        optional("phone", Text(1, 50), "Null takes it away.").like("+44 20 7946 0000"),
+        optional("tax_id", Text(1, 50), "Null takes it away.").like("GB123456789"),
+        optional("address", ADDRESS, "Takes the place of the old one; null takes it away.").like("{\"city\":\"London\"}"),
+        optional("metadata", METADATA, "Merged into what is there; an empty text takes a key away."),
+        optional("managed_by", Id, "The member who shall manage the customer; null for nobody. For those who may assign customers."),
+    ],
+);
+
+pub(crate) static CREDITS: Shape =
+    Shape::new("Credits", "Credits for a customer: 30 days each.", &[required("credits", Number(1, 120), "").like("12")]);
+
+pub(crate) static NEW_SCREEN: Shape = Shape::new(
+    "NewScreen",
+    "A screen for a customer.",
+    &[required("pass_id", Text(1, 100), "The pass, which is used once in an organization.").like("pass-123")],
+);
+
 pub(crate) static NEW_API_KEY: Shape = Shape::new(
     "NewApiKey",
     "A new API key. It acts as the member who makes it, within its scopes.",
@@ -79,6 +137,9 @@ pub(crate) static NEW_API_KEY: Shape = Shape::new(
         ),
         optional("description", Text(0, 200), "").like("Nightly import"),
         optional("scopes", Scopes, "Reading its maker, organization, members and customers if missing."),
+        KEY_PER_MINUTE,
+        KEY_PER_HOUR,
+        KEY_ADDRESSES,
         optional("expires_at", Time, "In the future.").like("2030-01-31T12:00:00Z"),
     ],
 );
@@ -105,6 +166,33 @@ pub(crate) static WEBHOOK_CHANGE: Shape = Shape::new(
         optional("events", Events, "What it is told: one or more."),
         optional("description", Text(0, 200), "Empty takes it away.").like("Keeps our CRM up to date"),
         optional("is_active", Flag, "Whether it is told anything."),
+    ],
+);
+
+const KEY_PER_MINUTE: Field = optional(
+    "rate_limit_per_minute",
+    Number(1, 1_000_000),
+    "Requests a minute, in the place of the server's limit. 100 at the most for a publishable key.",
+)
+.like("600");
+const KEY_PER_HOUR: Field =
+    optional("rate_limit_per_hour", Number(1, 60_000_000), "Requests an hour, beside the limits for the minute and the day.").like("10000");
+const KEY_ADDRESSES: Field =
+    optional("allowed_ips", Texts(50), "Addresses and networks the key may be used from; anywhere if there are none.")
+        .like("[\"192.0.2.7\",\"10.0.0.0/8\"]");
+
+pub(crate) static CHANGE_API_KEY: Shape = Shape::new(
+    "ChangeApiKey",
+    "What is to be changed of an API key. What is missing stays; null empties what may be empty.",
+    &[
+        optional("name", Text(3, 50), "").like("Back end"),
+        optional("description", Text(0, 200), "").like("Nightly import"),
+        optional("scopes", Scopes, "None that the credential lacks itself; only `read:organization` for a publishable key."),
+        KEY_PER_MINUTE,
+        KEY_PER_HOUR,
+        KEY_ADDRESSES,
+        optional("expires_at", Time, "In the future.").like("2030-01-31T12:00:00Z"),
+        optional("is_active", Flag, "A key that is switched off is refused with 401 until it is switched on again."),
     ],
 );
 
@@ -148,4 +236,48 @@ pub(crate) static NEW_ACTIVITY: Shape = Shape::new(
     &[required("kind", Text(1, 100), "").like("signed_in"), optional("message", Text(1, 2_000), "").like("From a new place")],
 );
 
-pub(crate) static STATUS: Shape = Shape::new("NewStatus", "A status.", &[required("status", Text(1, 50), "").like("cancelled")]);
+pub(crate) static SUBSCRIPTION_CHANGE: Shape = Shape::new(
+    "SubscriptionChange",
+    "What shall be changed about a subscription. What is missing stays.",
+    &[
+        optional("plan", Text(1, 100), "").like("basic"),
+        optional("status", Word(&["active", "cancelled", "expired"]), "").like("cancelled"),
+        optional("starts_at", Time, ""),
+        optional("ends_at", Time, "Null takes it away."),
+    ],
+);
+
+pub(crate) static TRANSACTION_CHANGE: Shape = Shape::new(
+    "TransactionChange",
+    "What shall be changed about a transaction. What is missing stays.",
+    &[
+        optional("amount", Number(i64::MIN, i64::MAX), "In the currency's smallest unit.").like("1999"),
+        optional("currency", Text(1, 3), "").like("EUR"),
+        optional("status", Word(&["settled", "pending", "failed"]), ""),
+        optional("description", Text(1, 500), "Null takes it away.").like("Invoice 42"),
+    ],
+);
+
+pub(crate) static DEVICE_CHANGE: Shape = Shape::new(
+    "DeviceChange",
+    "What shall be changed about a device. What is missing stays.",
+    &[optional("name", Text(1, 100), "").like("Laptop"), optional("platform", Text(1, 50), "Null takes it away.").like("linux")],
+);
+
+pub(crate) static CUSTOMER_SESSION_CHANGE: Shape = Shape::new(
+    "CustomerSessionChange",
+    "What shall be changed about a session. What is missing stays.",
+    &[
+        optional("ip_address", Text(1, 45), "Null takes it away.").like("192.0.2.7"),
+        optional("user_agent", Text(1, 500), "Null takes it away.").like("curl/8"),
+    ],
+);
+
+pub(crate) static ACTIVITY_CHANGE: Shape = Shape::new(
+    "ActivityEntryChange",
+    "What shall be changed about an entry. What is missing stays.",
+    &[
+        optional("kind", Text(1, 100), "").like("signed_in"),
+        optional("message", Text(1, 2_000), "Null takes it away.").like("From a new place"),
+    ],
+);

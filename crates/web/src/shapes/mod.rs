@@ -1,6 +1,7 @@
 //! The shapes of bodies and records: what the documentation says about every field, and what development builds hold the program against.
 
 pub(crate) mod bodies;
+pub(crate) mod oauth;
 pub(crate) mod records;
 
 use serde_json::{Map, Value as Json, json};
@@ -43,6 +44,8 @@ pub(crate) enum Need {
     Required,
     /// In records: always, and null when there is no value. In bodies: may be missing or null.
     Optional,
+    /// In records: missing when there is no value.
+    Sometimes,
 }
 
 /// What a field holds.
@@ -91,6 +94,10 @@ pub(crate) const fn optional(name: &'static str, is: Is, about: &'static str) ->
     Field { name, is, need: Need::Optional, about, example: "" }
 }
 
+pub(crate) const fn sometimes(name: &'static str, is: Is, about: &'static str) -> Field {
+    Field { name, is, need: Need::Sometimes, about, example: "" }
+}
+
 impl Field {
     /// The same with an example.
     pub const fn like(mut self, example: &'static str) -> Field {
@@ -112,6 +119,19 @@ pub(crate) const AFTER: [Parameter; 1] = [Parameter {
     about: "Reads the list along a cursor instead of by pages: empty for the first slice, then the `next_cursor` of the last one. \
             A slice costs the same wherever it is, and has no `total_count`.",
 }];
+
+/// Which members of a list.
+pub(crate) const MEMBER_FILTER: [Parameter; 2] = [
+    Parameter { name: "role", is: Is::Role, about: "Only members of this role." },
+    Parameter { name: "q", is: Is::Text(0, 200), about: "Only members whose address or name contains this, in whatever case." },
+];
+
+/// Which customers of a list.
+pub(crate) const CUSTOMER_FILTER: [Parameter; 3] = [
+    Parameter { name: "q", is: Is::Text(0, 200), about: "Only customers whose name, address or id contains this, in whatever case." },
+    Parameter { name: "email", is: Is::Text(0, 254), about: "Only customers with this address, in whatever case." },
+    Parameter { name: "managedBy", is: Is::Id, about: "Only customers whom this member manages." },
+];
 
 /// Why, for the audit trail.
 pub(crate) const REASON: [Parameter; 1] = [Parameter {
@@ -162,7 +182,7 @@ impl Shape {
     /// As a JSON Schema (draft 2020-12, which OpenAPI 3.1 uses).
     pub fn schema(&self, dialect: &Dialect, way: Way) -> Json {
         let properties: Map<String, Json> = self.fields().map(|field| (self.spell(dialect, field), field.schema(dialect, way))).collect();
-        let must = |field: &&Field| way == Way::Out || field.need == Need::Required;
+        let must = |field: &&Field| field.need == Need::Required || (way == Way::Out && field.need == Need::Optional);
         let required: Vec<String> = self.fields().filter(must).map(|field| self.spell(dialect, field)).collect();
         let mut schema = json!({"type": "object", "description": self.about, "properties": properties});
         if !required.is_empty() {
@@ -195,8 +215,9 @@ impl Shape {
         for field in self.fields() {
             let name = self.spell(dialect, field);
             match object.get(&name) {
+                None if field.need == Need::Sometimes => {}
                 None => differences.push(format!("{}.{name} is missing", self.name)),
-                Some(Json::Null) if field.need == Need::Required => differences.push(format!("{}.{name} is null", self.name)),
+                Some(Json::Null) if field.need != Need::Optional => differences.push(format!("{}.{name} is null", self.name)),
                 Some(Json::Null) => {}
                 Some(value) if !field.is.fits(dialect, value) => differences.push(format!("{}.{name} is {value}", self.name)),
                 Some(_) => {}

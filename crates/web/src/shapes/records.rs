@@ -1,6 +1,6 @@
 //! What goes out: the records in answers.
 
-use super::Is::{Anything, Counts, Events, Flag, Id, Number, Role, Scopes, Text, Time, Url, Word};
+use super::Is::{Anything, Counts, Events, Flag, Id, Number, Role, Scopes, Text, Texts, Time, Url, Word};
 use super::bodies::{ADDRESS, METADATA};
 use super::{Shape, optional, required};
 
@@ -49,6 +49,21 @@ pub(crate) static USER: Shape = Shape::new(
     &[required("id", Id, ""), required("email", Text(1, 254), ""), required("name", Text(1, 100), "").like("Ada Lovelace")],
 );
 
+pub(crate) static OWN_USER: Shape =
+    Shape::new("OwnUser", "A user as they see themselves.", &[required("metadata", METADATA, "What the user says about themselves.")])
+        .upon(&USER);
+
+pub(crate) static PREFERENCE: Shape = Shape::new(
+    "Preference",
+    "A user's stance on a trait.",
+    &[
+        required("trait", Text(1, 50), "For programs.").like("peanuts"),
+        required("trait_label", Text(1, 100), "For people.").like("Peanuts"),
+        required("category", Word(&["ALLERGEN", "DIETARY", "RELIGIOUS", "SOURCING", "OTHER"]), ""),
+        required("stance", Word(&["AVOID", "REQUIRE", "PREFER", "NEUTRAL"]), "NEUTRAL when it was taken back."),
+    ],
+);
+
 pub(crate) static ORGANIZATION: Shape = Shape::new(
     "Organization",
     "An organization.",
@@ -58,9 +73,10 @@ pub(crate) static ORGANIZATION: Shape = Shape::new(
         required("slug", Text(3, 50), "Unique and unchanging.").like("acme"),
         optional("logo", Text(1, 2_000), "Address of a picture.").like("https://example.com/logo.png"),
         required("plan", Text(1, 100), "").like("free"),
-        optional("owner_id", Id, "The user who has owned it longest."),
+        optional("owner_id", Id, "Its owner; of several the one who has been a member longest."),
         optional("stripe_customer_id", Text(1, 100), "").like("cus_123"),
         required("subscription_status", Text(1, 50), "").like("none"),
+        optional("archived_at", Time, "Since when it is read-only."),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
     ],
@@ -86,7 +102,7 @@ pub(crate) static MEMBER_OUT: Shape = Shape::new(
         required("id", Id, "The membership's id, not the user's."),
         required("user_email", Text(1, 254), ""),
         required("user_name", Text(1, 100), "").like("Ada Lovelace"),
-        required("user_metadata", METADATA, ""),
+        required("user_metadata", METADATA, "What the user says about themselves."),
         required("role", Role, ""),
         required("role_display", Text(1, 50), "The role for people.").like("Editor"),
     ],
@@ -133,6 +149,8 @@ pub(crate) static CUSTOMER: Shape = Shape::new(
         required("address", ADDRESS, "").like("{\"city\":\"London\"}"),
         required("metadata", METADATA, ""),
         optional("managed_by", Id, "The member who manages the customer."),
+        optional("expires_at", Time, "Until when the customer's credits last."),
+        required("screens", COUNT, "How many screens were added.").like("2"),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
     ],
@@ -145,6 +163,26 @@ pub(crate) static CUSTOMER_DELETED: Shape = Shape::new(
         required("success", Flag, ""),
         required("message", Text(1, 200), "").like("Customer deleted successfully"),
         required("deleted_at", Time, ""),
+    ],
+);
+
+pub(crate) static CUSTOMER_EXTENDED: Shape = Shape::new(
+    "CustomerExtended",
+    "The customer API's words for credits that were added.",
+    &[
+        required("success", Flag, ""),
+        required("message", Text(1, 200), "").like("Customer extended successfully"),
+        required("expires_at", Time, "Until when the customer's credits last now."),
+    ],
+);
+
+pub(crate) static SCREEN_ADDED: Shape = Shape::new(
+    "ScreenAdded",
+    "The customer API's words for a screen that was added.",
+    &[
+        required("success", Flag, ""),
+        required("message", Text(1, 200), "").like("Screen added successfully"),
+        required("screens", COUNT, "How many the customer has now.").like("2"),
     ],
 );
 
@@ -218,8 +256,28 @@ pub(crate) static API_KEY: Shape = Shape::new(
         optional("description", Text(0, 200), "").like("Nightly import"),
         required("hint", Text(1, 20), "Prefix and last characters, to tell keys apart.").like("csb_…81f2"),
         required("scopes", Scopes, ""),
+        optional("rate_limit_per_minute", Number(1, 1_000_000), "Requests a minute of its own.").like("600"),
+        optional("rate_limit_per_hour", Number(1, 60_000_000), "Requests an hour of its own.").like("10000"),
+        required("allowed_ips", Texts(50), "Addresses and networks it may be used from; anywhere if there are none.")
+            .like("[\"192.0.2.7\",\"10.0.0.0/8\"]"),
+        required("is_active", Flag, "Whether it is switched on."),
         required("created_at", Time, ""),
         optional("expires_at", Time, ""),
+        optional("last_used_at", Time, "When it was last used."),
+    ],
+);
+
+pub(crate) static VALIDATED_API_KEY: Shape = Shape::new(
+    "ValidatedApiKey",
+    "A key that is good.",
+    &[
+        required("valid", Flag, "True: of a key that is not good nothing is told."),
+        required("id", Id, ""),
+        required("name", Text(3, 50), "").like("Back end"),
+        required("organization_id", Id, ""),
+        required("scopes", Scopes, ""),
+        optional("expires_at", Time, ""),
+        required("is_active", Flag, "True: a key that is switched off is refused."),
     ],
 );
 
@@ -313,7 +371,8 @@ pub(crate) static AUDIT_ENTRY: Shape = Shape::new(
         optional("actor_id", Id, "The user who acted."),
         optional("credential_id", Id, "The session, key or token they used."),
         optional("reason", Text(0, 500), "Why, in the actor's words.").like("The contract ended"),
-        optional("detail", Text(0, 10_000), "For attempts that were not done: what the actor was told.").like("Customer not found"),
+        optional("detail", Text(0, 10_000), "For attempts that were not done: what the actor was told. For others: what exactly was done.")
+            .like("Customer not found"),
         optional("deletion_id", Id, "The deletion it began."),
         required("request_id", Text(1, 64), "").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
         required("created_at", Time, ""),
@@ -383,6 +442,29 @@ static FIELD_ERROR: Shape = Shape::new(
     ],
 );
 
+static TABLE_PLAN: Shape = Shape::new(
+    "TablePlan",
+    "What would happen to the rows of one table.",
+    &[
+        required("table", Text(1, 50), "").like("customers"),
+        required("fate", Word(&["erased", "redacted", "kept"]), ""),
+        required("rows", COUNT, "How many.").like("3"),
+        required("why", Text(1, 500), "").like("belongs to the organization"),
+    ],
+);
+
+pub(crate) static DELETION_PLAN: Shape = Shape::new(
+    "DeletionPlan",
+    "What a deletion would do. Nothing has been changed.",
+    &[
+        required("root", Text(1, 50), "The rules that would be followed.").like("organization"),
+        required("subject_id", Id, ""),
+        required("credentials", COUNT, "Keys, sessions and tokens that would die.").like("2"),
+        required("tables", super::Is::Objects(&TABLE_PLAN), "In the order of the deletion."),
+        required("blockers", super::Is::Objects(&BLOCKER), "Everything that stands in the way now."),
+    ],
+);
+
 static BLOCKER: Shape = Shape::new(
     "Blocker",
     "One reason why a deletion cannot happen now.",
@@ -396,8 +478,12 @@ static BLOCKER: Shape = Shape::new(
 );
 
 /// The members that only some errors have.
-pub(crate) static PROBLEM_EXTRAS: [(&str, super::Is); 3] =
-    [("errors", super::Is::Objects(&FIELD_ERROR)), ("blockers", super::Is::Objects(&BLOCKER)), ("retry_after_seconds", Number(0, 86_400))];
+pub(crate) static PROBLEM_EXTRAS: [(&str, super::Is); 4] = [
+    ("errors", super::Is::Objects(&FIELD_ERROR)),
+    ("blockers", super::Is::Objects(&BLOCKER)),
+    ("retry_after_seconds", Number(0, 86_400)),
+    ("error_description", Text(1, 1_000)),
+];
 
 /// What every error has (RFC 9457), on every surface.
 pub(crate) static PROBLEM: Shape = Shape::new(
@@ -415,6 +501,3 @@ pub(crate) static PROBLEM: Shape = Shape::new(
     ],
 )
 .verbatim();
-
-pub(crate) static STATUS: Shape =
-    Shape::new("Status", "The status of an entry.", &[required("id", Id, ""), required("status", Text(1, 50), "").like("cancelled")]);

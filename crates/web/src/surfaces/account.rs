@@ -2,11 +2,11 @@
 
 use plane::policy::Action;
 
-use crate::catalogue::Content::{One, Page};
+use crate::catalogue::Content::{List, One, Page};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::ACCOUNT;
-use crate::handlers::{api_keys, members, organizations, users};
-use crate::shapes::{bodies, records};
+use crate::handlers::{api_keys, invitations, members, organizations, users};
+use crate::shapes::{MEMBER_FILTER, bodies, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -25,6 +25,14 @@ fn account_operations() -> Vec<Operation> {
             .explains("Scopes: `read:user` and `read:organization`.")
             .answers(200, "The credential's user, organizations and key.", One(&records::WHOAMI))
             .refuses(403, "The credential lacks a scope."),
+        Operation::get("/preferences", "accountListPreferences", users::preferences)
+            .says("Read one's own preferences")
+            .explains(
+                "The traits on which the user has taken a stance, those taken back as `NEUTRAL`. Read-only here: they are set on the page \
+                 `/dashboard/preferences`. Scope: `read:user`.",
+            )
+            .answers(200, "Stances by trait.", List(&records::PREFERENCE))
+            .refuses(403, "The credential lacks the scope."),
     ]
 }
 
@@ -45,6 +53,13 @@ fn organization_operations() -> Vec<Operation> {
             .says("Read an organization")
             .may(Action::ReadOrganization)
             .answers(200, "The organization.", One(&records::ORGANIZATION)),
+        Operation::put("/organizations/{id}", "accountUpdateOrganization", organizations::update)
+            .says("Change an organization's profile")
+            .explains("What is missing stays. The slug never changes.")
+            .may(Action::UpdateOrganization)
+            .takes(&bodies::ORGANIZATION_CHANGE)
+            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .refuses(409, "The organization is archived."),
         Operation::delete("/organizations/{id}", "accountDeleteOrganization", organizations::delete)
             .says("Delete an organization")
             .explains("Permanently deletes the organization and everything in it. **This cannot be undone.**")
@@ -58,7 +73,26 @@ fn member_operations() -> Vec<Operation> {
         Operation::get("/organizations/{org_id}/members", "accountListMembers", members::list_out)
             .says("List the members")
             .may(Action::ListMembers)
+            .parameters(&MEMBER_FILTER)
             .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER_OUT)),
+        Operation::post("/organizations/{org_id}/members", "accountInviteMember", invitations::create)
+            .says("Invite a person")
+            .explains("The person becomes a member by accepting. An earlier invitation of the same address is replaced.")
+            .may(Action::Invite)
+            .takes(&bodies::NEW_INVITATION)
+            .answers(201, "The invitation with its secret.", One(&records::NEW_INVITATION))
+            .refuses(409, "The person is a member already, or the organization is archived."),
+        Operation::get("/organizations/{org_id}/members/{member_id}", "accountReadMember", members::read_out)
+            .says("Read a member")
+            .may(Action::ListMembers)
+            .answers(200, "The member.", One(&records::MEMBER_OUT)),
+        Operation::put("/organizations/{org_id}/members/{member_id}", "accountChangeRole", members::change_role_out)
+            .says("Give a member another role")
+            .explains("It counts from the answer on. Only owners make and unmake owners.")
+            .may(Action::ChangeRole)
+            .takes(&bodies::NEW_ROLE)
+            .answers(200, "The member.", One(&records::MEMBER_OUT))
+            .refuses(409, "The member is the organization's last owner, or the organization is archived."),
         Operation::delete("/organizations/{org_id}/members/{member_id}", "apps_accounts_api_members_remove_member", members::remove)
             .says("Remove a member")
             .explains("Remove a member from the organization.")
@@ -79,6 +113,16 @@ fn api_key_operations() -> Vec<Operation> {
             .may(Action::CreateApiKey)
             .takes(&bodies::NEW_API_KEY)
             .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY)),
+        Operation::get("/organizations/{organization_id}/api-keys/{key_id}", "accountReadApiKey", api_keys::read)
+            .says("Read an API key")
+            .may(Action::ListApiKeys)
+            .answers(200, "The key without its secret.", One(&records::API_KEY)),
+        Operation::patch("/organizations/{organization_id}/api-keys/{key_id}", "accountUpdateApiKey", api_keys::update)
+            .says("Change an API key")
+            .explains("With effect from the next request. A key that acts as an owner is changed by owners only.")
+            .may(Action::UpdateApiKey)
+            .takes(&bodies::CHANGE_API_KEY)
+            .answers(200, "The key as it is now.", One(&records::API_KEY)),
         Operation::delete("/organizations/{organization_id}/api-keys/{key_id}", "accountRevokeApiKey", api_keys::revoke)
             .says("Revoke an API key")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)

@@ -1,13 +1,17 @@
 //! The organizations API, below `/api`: seeds 000, 002 and 004, and what a client of theirs needs besides.
 
+use std::sync::Arc;
+
+use axum::handler::Handler;
 use plane::policy::Action;
 
-use super::{api_customers, api_webhooks};
+use super::{api_customers, api_webhooks, oauth};
+use crate::Doors;
 use crate::catalogue::Content::{Nothing, One, Page};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
-use crate::shapes::{bodies, records};
+use crate::shapes::{MEMBER_FILTER, bodies, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -19,6 +23,7 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("customers", api_customers::operations()))
         .chain(tagged("api-keys", api_key_operations()))
         .chain(tagged("webhooks", api_webhooks::operations()))
+        .chain(tagged("oauth", oauth::operations()))
         .chain(tagged("deletions", deletion_operations()))
         .collect();
     Surface { name: "", about: "The organizations API.", dialect: &API, prefix: "/api", operations }
@@ -60,7 +65,24 @@ fn user_operations() -> Vec<Operation> {
         Operation::get("/users/me", "readMe", users::me)
             .says("Read one's own profile")
             .explains("Scope: `read:user`.")
-            .answers(200, "The signed-in user.", One(&records::USER))
+            .answers(200, "The signed-in user.", One(&records::OWN_USER))
+            .refuses(403, "The credential lacks the scope."),
+        Operation::patch("/users/me", "updateMe", users::update_me)
+            .says("Change one's own profile")
+            .explains("Scope: `write:user`. What is missing stays. Metadata merges; an empty text takes a key away.")
+            .takes(&bodies::USER_CHANGE)
+            .answers(200, "The signed-in user.", One(&records::OWN_USER))
+            .refuses(403, "The credential lacks the scope."),
+        Operation::post("/users/me/password", "changePassword", users::change_password)
+            .says("Change one's own password")
+            .explains("All other sessions of the user end at once; API keys go on. A wrong current password is an error of that field.")
+            .takes(&bodies::NEW_PASSWORD)
+            .answers(204, "The new password counts from now on.", Nothing)
+            .refuses(403, "A key or token cannot change a password."),
+        Operation::get("/users/{id}", "readUser", users::read)
+            .says("Read a user")
+            .explains("Scope: `read:user`. Oneself, and whoever is in an organization whose members one may list.")
+            .answers(200, "The user.", One(&records::USER))
             .refuses(403, "The credential lacks the scope."),
     ]
 }
@@ -87,6 +109,33 @@ fn organization_operations() -> Vec<Operation> {
             .says("Read an organization")
             .may(Action::ReadOrganization)
             .answers(200, "The organization.", One(&records::ORGANIZATION)),
+        Operation::put("/organizations/{id}", "updateOrganization", organizations::update)
+            .says("Change an organization's profile")
+            .explains("What is missing stays. The slug never changes.")
+            .may(Action::UpdateOrganization)
+            .takes(&bodies::ORGANIZATION_CHANGE)
+            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .refuses(409, "The organization is archived."),
+        Operation::post("/organizations/{id}/archive", "archiveOrganization", organizations::archive)
+            .says("Archive an organization")
+            .explains(
+                "It becomes read-only: nothing can be added or changed, and customers cannot be deleted. Reading goes on, access can be taken \
+                 away, and the organization can be deleted. One that is archived already stays as it is.",
+            )
+            .may(Action::ArchiveOrganization)
+            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+        Operation::post("/organizations/{id}/unarchive", "unarchiveOrganization", organizations::unarchive)
+            .says("Unarchive an organization")
+            .explains("It can be written to again. One that is not archived stays as it is.")
+            .may(Action::ArchiveOrganization)
+            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+        Operation::post("/organizations/{id}/transfer", "transferOrganization", organizations::transfer)
+            .says("Hand an organization over")
+            .explains("The member becomes an owner and you an admin, in one step.")
+            .may(Action::TransferOrganization)
+            .takes(&bodies::NEW_OWNER)
+            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .refuses(409, "The organization is archived."),
         Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete)
             .says("Delete organization (owner only)")
             .explains(
@@ -109,14 +158,29 @@ fn member_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/members", "listMembers", members::list)
             .says("List the members")
             .may(Action::ListMembers)
+            .parameters(&MEMBER_FILTER)
             .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER)),
+        Operation::get("/organizations/{organizationId}/members/{memberId}", "readMember", members::read)
+            .says("Read a member")
+            .may(Action::ListMembers)
+            .answers(200, "The member.", One(&records::MEMBER)),
+        Operation::put("/organizations/{organizationId}/members/{memberId}/role", "changeRole", members::change_role)
+            .says("Give a member another role")
+            .explains("It counts from the answer on. Only owners make and unmake owners.")
+            .may(Action::ChangeRole)
+            .takes(&bodies::NEW_ROLE)
+            .answers(200, "The member.", One(&records::MEMBER))
+            .refuses(409, "The member is the organization's last owner, or the organization is archived."),
         Operation::post("/organizations/{organizationId}/members/invite", "inviteMember", invitations::create)
             .says("Invite a person")
-            .explains("The invitation is good for 7 days, once, for a user with that address.")
+            .explains(
+                "The invitation is good for 7 days, once, for a user with that address. It takes the place of an earlier one that could still \
+                 be accepted.",
+            )
             .may(Action::Invite)
             .takes(&bodies::NEW_INVITATION)
             .answers(201, "The invitation with its secret.", One(&records::NEW_INVITATION))
-            .refuses(409, "The person is a member already.")
+            .refuses(409, "The person is a member already, or the organization is archived.")
             .leads("cancelInvitation", &[("organizationId", "path.organizationId"), ("inviteId", "body.id")]),
         Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove)
             .says("Remove a member, or leave")
@@ -145,12 +209,13 @@ fn invitation_operations() -> Vec<Operation> {
             .answers(200, "The membership.", One(&records::ACCEPTED))
             .refuses(403, "A key or token cannot accept.")
             .refuses(404, "There is no such pending invitation for this user.")
-            .refuses(409, "The user is a member already.")
+            .refuses(409, "The user is a member already, or the organization is archived.")
             .leads("listMembers", &[("organizationId", "body.organizationId")]),
     ]
 }
 
 fn api_key_operations() -> Vec<Operation> {
+    const KEY: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("keyId", "body.id")];
     vec![
         Operation::get("/organizations/{organizationId}/api-keys", "listApiKeys", api_keys::list)
             .says("List the API keys")
@@ -161,12 +226,31 @@ fn api_key_operations() -> Vec<Operation> {
             .may(Action::CreateApiKey)
             .takes(&bodies::NEW_API_KEY)
             .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY))
-            .leads("revokeApiKey", &[("organizationId", "path.organizationId"), ("keyId", "body.id")]),
+            .leads("readApiKey", KEY)
+            .leads("updateApiKey", KEY)
+            .leads("revokeApiKey", KEY),
+        Operation::get("/organizations/{organizationId}/api-keys/{keyId}", "readApiKey", api_keys::read)
+            .says("Read an API key")
+            .may(Action::ListApiKeys)
+            .answers(200, "The key without its secret.", One(&records::API_KEY)),
+        Operation::patch("/organizations/{organizationId}/api-keys/{keyId}", "updateApiKey", api_keys::update)
+            .says("Change an API key")
+            .explains("With effect from the next request. A key that acts as an owner is changed by owners only.")
+            .may(Action::UpdateApiKey)
+            .takes(&bodies::CHANGE_API_KEY)
+            .answers(200, "The key as it is now.", One(&records::API_KEY)),
         Operation::delete("/organizations/{organizationId}/api-keys/{keyId}", "revokeApiKey", api_keys::revoke)
             .says("Revoke an API key")
             .explains("It stops working at once.")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
             .answers(204, "The key is gone.", Nothing),
+        Operation::post("/api-keys/validate", "validateApiKey", api_keys::validate)
+            .says("Find out whether an API key is good")
+            .explains("The key stands in the header `X-API-Key`; other credentials are not looked at.")
+            .anybody()
+            .answers(200, "The key is good.", One(&records::VALIDATED_API_KEY))
+            .refuses(401, "There is no key, or it is not good: mistyped, revoked, or past its end.")
+            .refuses(403, "The key is switched off, or not allowed from this address."),
     ]
 }
 
@@ -177,10 +261,26 @@ fn deletion_operations() -> Vec<Operation> {
             .explains("Of the credential's organization, or the one in the header `X-Organization`.")
             .may(Action::ReadDeletions)
             .answers(200, "Deletions, newest first.", Page(&records::DELETION)),
+        plan("/organizations/{organizationId}/deletion-plan", "planOrganizationDeletion", deletions::plan_of_organization)
+            .may(Action::DeleteOrganization),
+        plan("/organizations/{organizationId}/members/{memberId}/deletion-plan", "planMemberRemoval", deletions::plan_of_member)
+            .may_or_own(Action::RemoveMember, Action::Leave),
+        plan("/organizations/{organizationId}/customers/{customerId}/deletion-plan", "planCustomerDeletion", deletions::plan_of_customer)
+            .may(Action::DeleteCustomer),
+        plan("/organizations/{organizationId}/api-keys/{keyId}/deletion-plan", "planApiKeyRevocation", deletions::plan_of_api_key)
+            .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey),
         Operation::get("/deletions/{id}", "readDeletion", deletions::read)
             .says("Read a deletion")
             .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
             .may(Action::ReadDeletions)
             .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(&records::DELETION)),
     ]
+}
+
+/// What a deletion would do: the same words for every subject.
+fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+    Operation::get(path, id, handler)
+        .says("See what a deletion would do")
+        .explains("Rows by table, their fate and why, the credentials that would die, and everything that stands in the way.")
+        .answers(200, "The plan. Nothing has been changed.", One(&records::DELETION_PLAN))
 }

@@ -8,7 +8,7 @@ use crate::catalogue::Content::{Nothing, One, Page};
 use crate::catalogue::Operation;
 use crate::door::{Door, Segments};
 use crate::handlers::{customers, dependants};
-use crate::shapes::{Shape, bodies, records};
+use crate::shapes::{CUSTOMER_FILTER, Shape, bodies, records};
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "body.id")];
@@ -16,6 +16,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/customers", "listCustomers", customers::list)
             .says("List the customers")
             .may(Action::ReadCustomers)
+            .parameters(&CUSTOMER_FILTER)
             .answers(200, "Customers, newest first; a reseller's own.", Page(&records::CUSTOMER)),
         Operation::post("/organizations/{organizationId}/customers", "createCustomer", customers::create)
             .says("Make a customer")
@@ -30,6 +31,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("Read a customer")
             .may(Action::ReadCustomers)
             .answers(200, "The customer.", One(&records::CUSTOMER)),
+        change(Operation::put("/organizations/{organizationId}/customers/{customerId}", "updateCustomer", customers::update)),
+        change(Operation::patch("/organizations/{organizationId}/customers/{customerId}", "patchCustomer", customers::update)),
         Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete)
             .says("Delete a customer")
             .explains("Permanently deletes the customer and all it owns. **This cannot be undone.**")
@@ -37,10 +40,24 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers(204, "The customer is gone.", Nothing)
             .refuses(403, "User is not a member of this organization.")
             .refuses(404, "Customer not found.")
-            .refuses(409, "A subscription is active or a transaction pending: `blockers` names each with its remedy."),
+            .refuses(
+                409,
+                "A subscription is active or a transaction pending: `blockers` names each with its remedy. Or the organization is archived.",
+            ),
     ];
     operations.extend(KINDS.iter().flat_map(owned));
     operations
+}
+
+/// What is the same about every operation that changes a customer's fields.
+pub(super) fn change(operation: Operation) -> Operation {
+    operation
+        .says("Change a customer")
+        .explains("What is missing stays, null takes away what may be missing. Metadata merges; an empty text takes a key away.")
+        .may(Action::WriteCustomers)
+        .takes(&bodies::CUSTOMER_CHANGE)
+        .answers(200, "The customer.", One(&records::CUSTOMER))
+        .refuses(409, "The organization is archived.")
 }
 
 /// One kind of what customers own, and how its operations are called.
@@ -48,14 +65,15 @@ struct Owned {
     kind: &'static str,
     many: &'static str,
     one: &'static str,
-    ids: [&'static str; 3],
+    ids: [&'static str; 4],
     says: [&'static str; 2],
     new: &'static Shape,
+    change: &'static Shape,
     record: &'static Shape,
 }
 
 macro_rules! owned {
-    ($kind:literal, $ids:expr, $says:expr, $new:ident, $record:ident) => {
+    ($kind:literal, $ids:expr, $says:expr, $new:ident, $change:ident, $record:ident) => {
         Owned {
             kind: $kind,
             many: concat!("/organizations/{organizationId}/customers/{customerId}/", $kind),
@@ -63,6 +81,7 @@ macro_rules! owned {
             ids: $ids,
             says: $says,
             new: &bodies::$new,
+            change: &bodies::$change,
             record: &records::$record,
         }
     };
@@ -70,18 +89,18 @@ macro_rules! owned {
 
 #[rustfmt::skip]
 static KINDS: [Owned; 5] = [
-    owned!("subscriptions", ["listSubscriptions", "createSubscription", "updateSubscription"], ["List a customer's subscriptions", "Give a customer a subscription"], NEW_SUBSCRIPTION, SUBSCRIPTION),
-    owned!("transactions", ["listTransactions", "createTransaction", "updateTransaction"], ["List a customer's transactions", "Add a transaction of a customer"], NEW_TRANSACTION, TRANSACTION),
-    owned!("devices", ["listDevices", "createDevice", "updateDevice"], ["List a customer's devices", "Add a device of a customer"], NEW_DEVICE, DEVICE),
-    owned!("sessions", ["listCustomerSessions", "createCustomerSession", "updateCustomerSession"], ["List a customer's sessions", "Add a session of a customer"], NEW_CUSTOMER_SESSION, CUSTOMER_SESSION),
-    owned!("activity", ["listActivity", "createActivityEntry", "updateActivityEntry"], ["List what a customer did", "Add something a customer did"], NEW_ACTIVITY, ACTIVITY),
+    owned!("subscriptions", ["listSubscriptions", "createSubscription", "readSubscription", "updateSubscription"], ["List a customer's subscriptions", "Give a customer a subscription"], NEW_SUBSCRIPTION, SUBSCRIPTION_CHANGE, SUBSCRIPTION),
+    owned!("transactions", ["listTransactions", "createTransaction", "readTransaction", "updateTransaction"], ["List a customer's transactions", "Add a transaction of a customer"], NEW_TRANSACTION, TRANSACTION_CHANGE, TRANSACTION),
+    owned!("devices", ["listDevices", "createDevice", "readDevice", "updateDevice"], ["List a customer's devices", "Add a device of a customer"], NEW_DEVICE, DEVICE_CHANGE, DEVICE),
+    owned!("sessions", ["listCustomerSessions", "createCustomerSession", "readCustomerSession", "updateCustomerSession"], ["List a customer's sessions", "Add a session of a customer"], NEW_CUSTOMER_SESSION, CUSTOMER_SESSION_CHANGE, CUSTOMER_SESSION),
+    owned!("activity", ["listActivity", "createActivityEntry", "readActivityEntry", "updateActivityEntry"], ["List what a customer did", "Add something a customer did"], NEW_ACTIVITY, ACTIVITY_CHANGE, ACTIVITY),
 ];
 
 fn owned(owned: &'static Owned) -> Vec<Operation> {
     let Some(kind) = Kind::at(owned.kind) else { return Vec::new() };
     let list = move |door: Door, Segments(at): Segments<(String, String)>| dependants::list(kind, door, at);
-    let set_status =
-        move |door: Door, segments: Segments<(String, String, String)>, form: Form| dependants::set_status(kind, door, segments, form);
+    let read = move |door: Door, Segments(at): Segments<(String, String, String)>| dependants::read(kind, door, at);
+    let update = move |door: Door, Segments(at): Segments<(String, String, String)>, form: Form| dependants::update(kind, door, at, form);
     let create = move |door: Door, Segments(at): Segments<(String, String)>, form: Form| dependants::create(kind, door, at, form);
     vec![
         Operation::get(owned.many, owned.ids[0], list).says(owned.says[0]).may(Action::ReadCustomers).answers(
@@ -94,10 +113,17 @@ fn owned(owned: &'static Owned) -> Vec<Operation> {
             "The entry.",
             One(owned.record),
         ),
-        Operation::patch(owned.one, owned.ids[2], set_status)
-            .says("Change the status of an entry")
+        Operation::get(owned.one, owned.ids[2], read).says("Read an entry").may(Action::ReadCustomers).answers(
+            200,
+            "The entry.",
+            One(owned.record),
+        ),
+        Operation::patch(owned.one, owned.ids[3], update)
+            .says("Change an entry")
+            .explains("What is missing stays, null takes away what may be missing.")
             .may(Action::WriteCustomers)
-            .takes(&bodies::STATUS)
-            .answers(200, "The entry's status.", One(&records::STATUS)),
+            .takes(owned.change)
+            .answers(200, "The entry.", One(owned.record))
+            .refuses(409, "The organization is archived."),
     ]
 }

@@ -2,23 +2,52 @@
 
 use plane::policy::Action;
 
-use crate::catalogue::Content::One;
+use super::api_customers::change;
+use crate::catalogue::Content::{One, Page};
 use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::CUSTOMER;
 use crate::handlers::customers;
-use crate::shapes::{Is, records};
+use crate::shapes::{CUSTOMER_FILTER, Is, bodies, records};
 
 const HARD: [Parameter; 1] =
     [Parameter { name: "hard", is: Is::Flag, about: "Erase the customer for good instead of marking it: for ADMIN only." }];
 
+const SEVERAL: &str = "The credential is good for several organizations: name one in `X-Organization`.";
+
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
     let operations = vec![
-        Operation::get("/{id}", "customerRead", customers::read_current)
-            .says("Read a customer")
+        Operation::get("", "customerList", customers::list_current)
+            .says("List the customers")
             .may(Action::ReadCustomers)
-            .answers(200, "The customer.", One(&records::CUSTOMER))
-            .refuses(400, "The credential is good for several organizations: name one in `X-Organization`."),
+            .parameters(&CUSTOMER_FILTER)
+            .answers(200, "Customers, newest first; a RESALE's own.", Page(&records::CUSTOMER)),
+        Operation::post("", "customerCreate", customers::create_current)
+            .says("Make a customer")
+            .may(Action::WriteCustomers)
+            .takes(&bodies::NEW_CUSTOMER)
+            .answers(201, "The customer.", One(&records::CUSTOMER))
+            .refuses(409, "The id is taken, or the organization is archived."),
+        Operation::get("/{id}", "customerRead", customers::read_current).says("Read a customer").may(Action::ReadCustomers).answers(
+            200,
+            "The customer.",
+            One(&records::CUSTOMER),
+        ),
+        change(Operation::patch("/{id}", "customerUpdate", customers::update_current)),
+        Operation::patch("/extend/{id}", "customerExtend", customers::extend_current)
+            .says("Add credits to a customer")
+            .explains("30 days each, from now or from the end of those that are left.")
+            .may(Action::WriteCustomers)
+            .takes(&bodies::CREDITS)
+            .answers(200, "The credits were added.", One(&records::CUSTOMER_EXTENDED))
+            .refuses(409, "The organization is archived, or the credits would last beyond the year 9999."),
+        Operation::patch("/addscreen/{id}", "customerAddScreen", customers::add_screen_current)
+            .says("Add a screen to a customer")
+            .explains("A pass is used once in an organization, whoever the customer.")
+            .may(Action::WriteCustomers)
+            .takes(&bodies::NEW_SCREEN)
+            .answers(200, "The screen was added.", One(&records::SCREEN_ADDED))
+            .refuses(409, "The pass was used already, or the organization is archived."),
         Operation::delete("/{id}", "customerDelete", customers::delete_current)
             .says("Delete a customer")
             .explains(
@@ -28,9 +57,9 @@ pub(crate) fn surface() -> Surface {
             .may(Action::RetireCustomer)
             .parameters(&HARD)
             .answers(200, "The customer is deleted.", One(&records::CUSTOMER_DELETED))
-            .refuses(400, "The credential is good for several organizations: name one in `X-Organization`.")
-            .refuses(409, "A subscription is active or a transaction pending."),
+            .refuses(409, "A subscription is active or a transaction pending, or the organization is archived."),
     ];
+    let operations = operations.into_iter().map(|operation| operation.refuses(400, SEVERAL));
     let operations = tagged("Customers", operations).collect();
     Surface { name: "Customer API", about: "The customer API.", dialect: &CUSTOMER, prefix: "/customer", operations }
 }

@@ -5,11 +5,13 @@ mod api;
 mod api_customers;
 mod api_webhooks;
 mod customer;
+mod dashboard;
+mod oauth;
 mod ops;
 
 use crate::catalogue::Surface;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Surface> {
-    vec![api::surface(), account::surface(), customer::surface(), ops::surface()]
+    vec![api::surface(), account::surface(), customer::surface(), oauth::surface(), dashboard::surface(), ops::surface()]
 }

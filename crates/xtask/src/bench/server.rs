@@ -53,7 +53,9 @@ impl Server {
     pub(super) async fn start(database_url: Option<&str>, arguments: &[&str]) -> Result<Server> {
         let folder = tempfile::tempdir().map_err(words)?;
         let mut command = Command::new(binary());
-        command.args(["serve", "--listen=127.0.0.1:0", "--rate-limit-per-minute=0", "--rate-limit-per-day=0"]).args(arguments);
+        command
+            .args(["serve", "--listen=127.0.0.1:0", "--rate-limit-per-minute=0", "--rate-limit-per-day=0", "--attempt-limit-per-minute=0"])
+            .args(arguments);
         command.arg("--data").arg(folder.path()).env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn");
         if let Some(url) = database_url {
             command.env("FREEHOLD_DATABASE_URL", url);

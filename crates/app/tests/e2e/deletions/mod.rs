@@ -4,5 +4,6 @@ mod access;
 mod audit;
 mod guards;
 mod owners;
+mod plans;
 mod records;
 mod retention;

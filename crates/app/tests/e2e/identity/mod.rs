@@ -3,6 +3,7 @@
 mod api_keys;
 mod cookies;
 mod invitations;
+mod key_terms;
 mod passwords;
 mod sessions;
 mod tokens;

@@ -1,5 +1,15 @@
 //! Every noun made, read and listed, in the spelling of each surface.
 
+mod archives;
+mod credits;
+mod customer_changes;
 mod customers;
+mod dashboard;
+mod dependants;
+mod organization_changes;
 mod organizations;
 mod pages;
+mod resends;
+mod roles;
+mod search;
+mod users;

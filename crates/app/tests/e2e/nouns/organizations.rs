@@ -15,11 +15,23 @@ on_both_engines! {
     async fn an_organization_is_spelled_in_camel_case_with_uuids_on_the_organizations_api(server: Server) {
         let owner = server.new_person().await;
         let me = expect(server.request(Method::GET, "/api/users/me").bearer_auth(&owner.token), StatusCode::OK).await;
-        assert_eq!(names(&me), ["id", "email", "name"]);
+        assert_eq!(names(&me), ["id", "email", "name", "metadata"]);
         let body = json!({"name": "Acme", "slug": "acme", "logo": "https://example.com/logo.png"});
         let made =
             expect(server.request(Method::POST, "/api/organizations").bearer_auth(&owner.token).json(&body), StatusCode::CREATED).await;
-        let spelled = ["id", "name", "slug", "logo", "plan", "ownerId", "stripeCustomerId", "subscriptionStatus", "createdAt", "updatedAt"];
+        let spelled = [
+            "id",
+            "name",
+            "slug",
+            "logo",
+            "plan",
+            "ownerId",
+            "stripeCustomerId",
+            "subscriptionStatus",
+            "archivedAt",
+            "createdAt",
+            "updatedAt",
+        ];
         assert_eq!(names(&made), spelled);
         assert_eq!((&made["name"], &made["slug"], &made["logo"]), (&body["name"], &body["slug"], &body["logo"]));
         assert_eq!((&made["plan"], &made["subscriptionStatus"], &made["stripeCustomerId"]), (&json!("free"), &json!("none"), &Json::Null));
@@ -41,8 +53,19 @@ on_both_engines! {
         let body = json!({"name": "Acme", "slug": "acme"});
         let path = "/account/api/v1/organizations";
         let made = expect(server.request(Method::POST, path).bearer_auth(&owner.token).json(&body), StatusCode::CREATED).await;
-        let spelled =
-            ["id", "name", "slug", "logo", "plan", "owner_id", "stripe_customer_id", "subscription_status", "created_at", "updated_at"];
+        let spelled = [
+            "id",
+            "name",
+            "slug",
+            "logo",
+            "plan",
+            "owner_id",
+            "stripe_customer_id",
+            "subscription_status",
+            "archived_at",
+            "created_at",
+            "updated_at",
+        ];
         assert_eq!(names(&made), spelled);
         let id = made["id"].as_str().unwrap();
         assert_eq!((id.len(), made["owner_id"].as_str().unwrap().len()), (22, 22));

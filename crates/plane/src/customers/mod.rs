@@ -1,5 +1,8 @@
 //! Customers: the people and companies an organization serves. Known by a reference that is unique in their organization.
 
+mod change;
+mod list;
+
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use sql::{Row, Tx, params, sql};
@@ -9,15 +12,17 @@ use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{self, Deletion, Order, Root};
 use crate::events::{self, Event};
-use crate::fields::Check;
+use crate::fields::{Check, merge_metadata};
 use crate::ids::OrganizationRef;
-use crate::page::{Page, PageRequest};
 use crate::passwords::hex;
 use crate::policy::{self, Action};
-use crate::{Cx, Error, Result, cx};
+use crate::{Cx, Error, FieldError, Result, cx, members};
+
+pub use change::{CustomerChange, add_screen, extend, update};
+pub use list::{CustomerFilter, list};
 
 /// A customer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Customer {
     /// Internal id: never on the wire in place of the reference.
     pub id: Uuid,
@@ -39,6 +44,12 @@ pub struct Customer {
     pub metadata: Json,
     /// The member who manages this customer.
     pub managed_by: Option<Uuid>,
+    /// Until when the customer's credits last; none before the first were added.
+    pub expires_at: Option<Timestamp>,
+    /// How many screens were added.
+    pub screens: i64,
+    /// Counts the changes of this record, from 1.
+    pub revision: i64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -107,6 +118,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
         check.refuse("id", "invalid_id", "must be 1 to 100 visible ASCII characters without /, and not . or ..");
     }
     check.finish()?;
+    let metadata = merge_metadata("metadata", &Json::Null, &new.metadata)?;
     let managed_by = match tenant.only_managed_by() {
         Some(own) => Some(own),
         None => new.managed_by,
@@ -123,21 +135,21 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
         phone: new.phone,
         tax_id: new.tax_id,
         address: new.address,
-        metadata: new.metadata,
+        metadata,
         managed_by,
+        expires_at: None,
+        screens: 0,
+        revision: 1,
         created_at: cx.now,
         updated_at: cx.now,
     };
     cx.write((tenant, customer), |cx, tx, (tenant, customer)| {
         Box::pin(async move {
             tenant.is_writable(tx).await?;
-            if let Some(manager) = customer.managed_by {
-                let statement = sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'");
-                if tx.execute(statement, params![customer.organization, manager]).await? == 0 {
-                    return Err(
-                        crate::FieldError::new("managed_by", "unknown_member", "must be the id of a member of this organization").into()
-                    );
-                }
+            if let Some(manager) = customer.managed_by
+                && members::lock(tx, tenant, manager).await?.is_none()
+            {
+                return Err(unknown_manager());
             }
             insert(tx, customer).await?;
             let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
@@ -148,6 +160,10 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
         })
     })
     .await
+}
+
+fn unknown_manager() -> Error {
+    FieldError::new("managed_by", "unknown_member", "must be the id of a member of this organization").into()
 }
 
 async fn insert(tx: &mut Tx, customer: &Customer) -> Result<()> {
@@ -187,12 +203,7 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Re
     }
     cx.read((tenant, reference.to_owned()), |_, tx, (tenant, reference)| {
         Box::pin(async move {
-            let statement = sql!(
-                "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, created_at, updated_at
-                 FROM customers WHERE organization_id = $1 AND reference = $2 AND state = 'live'"
-            );
-            let row = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
-            let customer = read(row.ok_or(Error::NotFound("Customer"))?)?;
+            let customer = load(tx, tenant, reference).await?;
             check_management(tenant, customer.managed_by, Action::ReadCustomers)?;
             Ok(customer)
         })
@@ -200,47 +211,22 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Re
     .await
 }
 
-/// Lists the customers, newest first; a reseller sees their own.
-///
-/// # Errors
-/// Those of [`enter`].
-pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Customer>> {
-    let tenant = enter(cx, organization, Action::ReadCustomers).await?;
-    cx.read((tenant, request), |_, tx, (tenant, request)| {
-        Box::pin(async move {
-            let organization = tenant.organization();
-            let (total, rows) = match tenant.only_managed_by() {
-                None => {
-                    let count = sql!("SELECT count(*) FROM customers WHERE organization_id = $1 AND state = 'live'");
-                    let page = sql!(
-                        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, created_at, updated_at
-                         FROM customers WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
-                    );
-                    let total = tx.query_one(count, params![organization]).await?.next()?;
-                    (total, tx.query(page, params![organization, request.size, request.offset()]).await?)
-                }
-                Some(manager) => {
-                    let count =
-                        sql!("SELECT count(*) FROM customers WHERE organization_id = $1 AND managed_by = $2 AND state = 'live'");
-                    let page = sql!(
-                        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, created_at, updated_at
-                         FROM customers WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' ORDER BY id DESC LIMIT $3 OFFSET $4"
-                    );
-                    let total = tx.query_one(count, params![organization, manager]).await?.next()?;
-                    (total, tx.query(page, params![organization, manager, request.size, request.offset()]).await?)
-                }
-            };
-            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
-        })
-    })
-    .await
+async fn load(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Customer> {
+    let statement = sql!(
+        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
+                (SELECT count(*) FROM screens WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
+                revision, created_at, updated_at
+         FROM customers WHERE organization_id = $1 AND reference = $2 AND state = 'live'"
+    );
+    let row = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
+    read(row.ok_or(Error::NotFound("Customer"))?)
 }
 
 /// Deletes a customer in one of the documented ways.
 ///
 /// # Errors
 /// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management;
-/// [`Error::Blocked`] while a subscription is active or a transaction pending.
+/// [`Error::Blocked`] while a subscription is active or a transaction pending; [`Error::Conflict`] when the organization is archived.
 pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, how: Deleting, reason: Option<String>) -> Result<Deletion> {
     let action = match how {
         Deleting::Permanently => Action::DeleteCustomer,
@@ -272,8 +258,9 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
 }
 
 /// Touches a customer's row and returns its id: what hangs on it can neither be added to nor deleted by others until this transaction
-/// ends. Customers that were softly deleted are found only to be erased.
+/// ends. Customers that were softly deleted are found only to be erased, and none in an organization that is archived.
 pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, reference: &str, action: Action) -> Result<Uuid> {
+    tenant.is_writable(tx).await?;
     if !is_reference(reference) {
         return Err(Error::NotFound("Customer"));
     }
@@ -333,6 +320,9 @@ fn read(mut row: Row) -> Result<Customer> {
         address: row.next()?,
         metadata: row.next()?,
         managed_by: row.next()?,
+        expires_at: row.next()?,
+        screens: row.next()?,
+        revision: row.next()?,
         created_at: row.next()?,
         updated_at: row.next()?,
     })

@@ -1,0 +1,103 @@
+//! The operations as `/openapi.json` tells them, and the requests made from that alone.
+
+use plane::policy::Action;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value as Json;
+
+use super::world::{Caller, Tenant};
+use crate::support::{Server, expect};
+
+/// Who an operation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Anybody,
+    Person,
+    Members(Action),
+}
+
+/// One operation.
+pub struct Operation {
+    pub id: String,
+    pub method: Method,
+    pub path: String,
+    pub access: Access,
+    body: Option<Json>,
+}
+
+/// Every operation of the server.
+pub async fn operations(server: &Server) -> Vec<Operation> {
+    let document = expect(server.request(Method::GET, "/openapi.json"), StatusCode::OK).await;
+    let paths = document["paths"].as_object().unwrap();
+    let each =
+        paths.iter().flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(method, described)| (path, method, described)));
+    each.map(|(path, method, described)| Operation {
+        id: described["operationId"].as_str().unwrap().to_owned(),
+        method: Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
+        path: path.clone(),
+        access: access(&described["x-access"]),
+        body: described["requestBody"]["content"].as_object().map(|content| {
+            let mut body = content["application/json"]["example"].clone();
+            if let Some(fields) = body.as_object_mut() {
+                // To assign a customer is an action of its own.
+                fields.retain(|name, _| name != "managedBy");
+            }
+            body
+        }),
+    })
+    .collect()
+}
+
+fn access(described: &Json) -> Access {
+    match described["for"].as_str().unwrap() {
+        "anybody" => Access::Anybody,
+        "person" => Access::Person,
+        _ => {
+            let name = described["action"].as_str().unwrap();
+            Access::Members(*Action::ALL.iter().find(|action| format!("{action:?}") == name).unwrap())
+        }
+    }
+}
+
+impl Operation {
+    /// Whether its address names an organization, directly or through what belongs to one only.
+    pub fn names_an_organization(&self) -> bool {
+        self.path.contains("/organizations/") || self.path.contains("/organization/")
+    }
+
+    /// Whether it is about one customer.
+    pub fn names_a_customer(&self) -> bool {
+        self.path.contains("/customers/{") || (self.path.starts_with("/customer/") && self.path.contains('{'))
+    }
+
+    /// Whether it ends or changes what its address names.
+    pub fn is_destructive(&self) -> bool {
+        self.method == Method::DELETE
+    }
+
+    /// The request of a caller for what a tenant has.
+    pub fn request(&self, server: &Server, caller: &Caller, tenant: &Tenant) -> RequestBuilder {
+        let mut path = String::new();
+        let mut before = "";
+        for segment in self.path.split('/').skip(1) {
+            path.push('/');
+            match segment.starts_with('{') {
+                false => path.push_str(segment),
+                true => {
+                    let id = tenant.id_after(before, self.path.starts_with("/customer/"));
+                    path.push_str(id.unwrap_or_else(|| panic!("the door test does not know what stands in {} after {before}", self.path)));
+                }
+            }
+            before = segment;
+        }
+        let mut request = caller.sign(server.request(self.method.clone(), &path));
+        let organization_is_the_callers =
+            !self.names_an_organization() && (self.path.starts_with("/customer") || self.path == "/api/deletions");
+        if organization_is_the_callers {
+            request = request.header("X-Organization", &tenant.organization);
+        }
+        match &self.body {
+            Some(body) => request.json(body),
+            None => request,
+        }
+    }
+}

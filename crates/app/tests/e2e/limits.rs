@@ -1,0 +1,129 @@
+//! Rate limits beyond the document: limits of single keys, attempts to get a credential, addresses behind proxies, and exactness when
+//! everybody comes at once.
+
+use futures_util::future::join_all;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value as Json, json};
+
+use crate::on_both_engines;
+use crate::support::{Engine, Organization, PASSWORD, Server, expect, header};
+use crate::tools::{Session, answered};
+
+async fn make_key(server: &Server, organization: &Organization, body: Json) -> Json {
+    let path = format!("/api/organizations/{}/api-keys", organization.id);
+    expect(server.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body), StatusCode::CREATED).await
+}
+
+/// Sends requests until one is refused, and returns the answers before it and the refusal. A window may end meanwhile and begin anew.
+async fn exhaust(request: impl Fn() -> RequestBuilder, limit: usize) -> (Vec<Response>, Response) {
+    let mut answers = Vec::new();
+    for _ in 0..=2 * limit {
+        let answer = request().send().await.unwrap();
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            return (answers, answer);
+        }
+        answers.push(answer);
+    }
+    panic!("{} requests were answered", answers.len());
+}
+
+fn policy(answer: &Response) -> &str {
+    header(answer, "ratelimit-policy")
+}
+
+on_both_engines! {
+    async fn a_key_has_its_own_limits_and_they_change_at_once(engine: Engine) {
+        let server = Server::start(engine, &["--rate-limit-per-minute=300", "--rate-limit-per-day=10000"]).await;
+        let organization = server.new_organization().await;
+        let key = make_key(&server, &organization, json!({"name": "Test key", "rateLimitPerMinute": 4})).await;
+        let me = || server.request(Method::GET, "/api/users/me").header("X-API-Key", key["key"].as_str().unwrap());
+        let (_, refusal) = exhaust(me, 4).await;
+        assert_eq!((policy(&refusal), header(&refusal, "ratelimit-limit")), ("4;w=60, 10000;w=86400", "4"));
+        let path = format!("/api/organizations/{}/api-keys/{}", organization.id, key["id"].as_str().unwrap());
+        let change = |body: Json| server.request(Method::PATCH, &path).bearer_auth(&organization.owner.token).json(&body);
+        answered(change(json!({"rateLimitPerMinute": 1000, "rateLimitPerHour": 50})), StatusCode::OK).await;
+        let answer = answered(me(), StatusCode::OK).await;
+        assert_eq!((policy(&answer), header(&answer, "ratelimit-limit")), ("1000;w=60, 50;w=3600, 10000;w=86400", "50"));
+        assert!((1..=3_600).contains(&header(&answer, "ratelimit-reset").parse::<i64>().unwrap()));
+        assert_eq!(header(&answer, "x-ratelimit-reset").parse::<i64>().unwrap() % 3_600, 0);
+        answered(change(json!({"rateLimitPerMinute": null, "rateLimitPerHour": null})), StatusCode::OK).await;
+        assert_eq!(policy(&answered(me(), StatusCode::OK).await), "300;w=60, 10000;w=86400");
+        let public = make_key(&server, &organization, json!({"name": "Public key", "kind": "publishable"})).await;
+        let request = server.request(Method::GET, &format!("/api/organizations/{}", organization.id));
+        let answer = answered(request.header("X-API-Key", public["key"].as_str().unwrap()), StatusCode::OK).await;
+        assert_eq!(policy(&answer), "100;w=60, 10000;w=86400");
+    }
+
+    async fn of_requests_at_the_same_time_exactly_as_many_are_let_through_as_the_limit_says(engine: Engine) {
+        // A day, so that the window does not end in the middle.
+        let server = Server::start(engine, &["--rate-limit-per-minute=0", "--rate-limit-per-day=100"]).await;
+        let person = server.new_person().await;
+        let callers = (0..64).map(|_| async {
+            let mut allowed = Vec::new();
+            for _ in 0..4 {
+                let answer = server.request(Method::GET, "/api/users/me").bearer_auth(&person.token).send().await.unwrap();
+                if answer.status() == StatusCode::OK {
+                    allowed.push(header(&answer, "ratelimit-remaining").parse::<u32>().unwrap());
+                }
+            }
+            allowed
+        });
+        let mut remaining: Vec<u32> = join_all(callers).await.into_iter().flatten().collect();
+        remaining.sort_unstable();
+        // Each number of requests that were left was told once.
+        assert_eq!(remaining, (0..100).collect::<Vec<u32>>());
+    }
+
+    async fn passwords_are_tried_ten_times_a_minute_for_an_account_from_an_address(engine: Engine) {
+        let server = Server::start(engine, &["--attempt-limit-per-minute=10", "--trusted-proxies=127.0.0.1"]).await;
+        let (person, other) = (server.new_person().await, server.new_person().await);
+        let try_as = |email: &str, password: &str, from: &str| {
+            let body = json!({"email": email, "password": password});
+            server.request(Method::POST, "/api/auth/sign-in").json(&body).header("X-Forwarded-For", from)
+        };
+        let (tried, refusal) = exhaust(|| try_as(&person.email, "wrong password", "192.0.2.1"), 10).await;
+        assert!(tried.len() >= 10 && tried.iter().all(|answer| answer.status() == StatusCode::UNAUTHORIZED));
+        assert_eq!(policy(&refusal), "10;w=60");
+        assert_eq!(header(&refusal, "retry-after"), header(&refusal, "ratelimit-reset"));
+        assert!((1..=60).contains(&header(&refusal, "retry-after").parse::<i64>().unwrap()));
+        // However the address is written; and nobody else is locked out, nor this person elsewhere.
+        let spelled = format!(" {}", person.email.to_uppercase());
+        let (tried, _) = exhaust(|| try_as(&spelled, "wrong password", "192.0.2.1"), 10).await;
+        assert!(tried.len() <= 10);
+        answered(try_as(&other.email, PASSWORD, "192.0.2.1"), StatusCode::OK).await;
+        answered(try_as(&person.email, PASSWORD, "192.0.2.2"), StatusCode::OK).await;
+    }
+
+    async fn sign_ups_are_counted_and_of_refreshes_those_that_fail(engine: Engine) {
+        let server = Server::start(engine, &["--attempt-limit-per-minute=3", "--trusted-proxies=127.0.0.1"]).await;
+        let person = server.new_person().await;
+        let body = json!({"email": "new@example.com", "password": PASSWORD});
+        let sign_up = || server.request(Method::POST, "/api/auth/sign-up").json(&body).header("X-Forwarded-For", "192.0.2.1");
+        assert_eq!(policy(&exhaust(sign_up, 3).await.1), "3;w=60");
+        let mut session = Session::begin(&server, &person.email, None).await;
+        for _ in 0..20 {
+            session = Session::read(answered(session.refresh(&server), StatusCode::OK).await).await;
+        }
+        let guess = || server.request(Method::POST, "/api/auth/refresh").json(&json!({"refresh_token": "guess"}));
+        let (tried, refusal) = exhaust(guess, 6).await;
+        assert!(tried.len() >= 6 && tried.iter().all(|answer| answer.status() == StatusCode::UNAUTHORIZED));
+        assert_eq!(policy(&refusal), "6;w=60");
+    }
+
+    async fn strangers_are_counted_by_their_address_behind_proxies(engine: Engine) {
+        let server = Server::start(engine, &["--rate-limit-per-minute=5", "--trusted-proxies=127.0.0.0/8, 10.0.0.0/8"]).await;
+        let live = |from: &'static str| server.request(Method::GET, "/health/live").header("X-Forwarded-For", from);
+        exhaust(|| live("192.0.2.1"), 5).await;
+        answered(live("192.0.2.2"), StatusCode::OK).await;
+        // The same network of IPv6 is the same caller, whatever the client puts to the left of it.
+        exhaust(|| live("192.0.2.3, 2001:db8:0:1::1, 10.0.0.9"), 5).await;
+        let (answers, _) = exhaust(|| live("2001:db8:0:1:ffff::2"), 5).await;
+        assert!(answers.len() <= 5);
+        answered(live("2001:db8:0:2::1"), StatusCode::OK).await;
+        // A bad credential counts for the address it comes from.
+        let guess = || server.request(Method::GET, "/api/users/me").bearer_auth("guess").header("X-Forwarded-For", "192.0.2.4");
+        exhaust(guess, 5).await;
+        let (answers, _) = exhaust(|| live("192.0.2.4"), 5).await;
+        assert!(answers.len() <= 5);
+    }
+}

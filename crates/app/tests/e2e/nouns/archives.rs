@@ -1,0 +1,122 @@
+//! An archived organization: nothing is lost, nothing changes, access can be taken away, and it comes back as it was.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::on_both_engines;
+use crate::support::{Engine, Organization, Server, expect, short};
+use crate::tools::{Cast, answered, deleted, new_customer, refused};
+
+/// Archives or unarchives an organization as its owner.
+async fn set(server: &Server, organization: &Organization, verb: &str) -> serde_json::Value {
+    let path = format!("/api/organizations/{}/{verb}", organization.id);
+    expect(server.request(Method::POST, &path).bearer_auth(&organization.owner.token), StatusCode::OK).await
+}
+
+on_both_engines! {
+    async fn an_owner_archives_and_unarchives_and_doing_so_twice_changes_nothing(server: Server) {
+        let organization = server.new_organization().await;
+        let archived = set(&server, &organization, "archive").await;
+        assert!(archived["archivedAt"].is_string(), "{archived}");
+        assert_eq!(set(&server, &organization, "archive").await, archived);
+        let path = format!("/account/api/v1/organizations/{}", short(&organization.id));
+        let read = expect(server.request(Method::GET, &path).bearer_auth(&organization.owner.token), StatusCode::OK).await;
+        assert_eq!(read["archived_at"], archived["archivedAt"]);
+        let back = set(&server, &organization, "unarchive").await;
+        assert!(back["archivedAt"].is_null(), "{back}");
+        assert_eq!(set(&server, &organization, "unarchive").await, back);
+    }
+
+    async fn nobody_but_an_owner_archives(server: Server) {
+        let cast = Cast::assemble(&server).await;
+        for verb in ["archive", "unarchive"] {
+            let path = format!("/api/organizations/{}/{verb}", cast.organization.id);
+            for role in crate::tools::OTHER_ROLES {
+                let problem = refused(server.request(Method::POST, &path).bearer_auth(cast.token(role)), StatusCode::FORBIDDEN).await;
+                assert_eq!(problem["detail"], "Access denied. Only the organization owner can archive or unarchive the organization.");
+            }
+            refused(server.request(Method::POST, &path).bearer_auth(&cast.outsider.token), StatusCode::FORBIDDEN).await;
+            refused(server.request(Method::POST, &path), StatusCode::UNAUTHORIZED).await;
+        }
+    }
+
+    async fn nothing_is_made_or_changed_in_an_archive(server: Server) {
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        new_customer(&server, &organization, "user123", None).await;
+        let device = server.new_dependant(&organization, "user123", "devices", json!({"name": "Laptop"})).await;
+        let (_, member) = server.new_member(&organization, "member").await;
+        let invited = server.new_person().await;
+        let invite = server.request(Method::POST, &format!("/api/organizations/{}/members/invite", organization.id));
+        let invitation = expect(invite.bearer_auth(token).json(&json!({"email": invited.email})), StatusCode::CREATED).await;
+        set(&server, &organization, "archive").await;
+        let one = format!("/api/organizations/{}", organization.id);
+        let account = format!("/account/api/v1/organizations/{}", short(&organization.id));
+        let person = json!({"name": "Ada", "email": "new@example.com"});
+        let writes = [
+            (Method::PUT, one.clone(), json!({"name": "Other"})),
+            (Method::PUT, account.clone(), json!({"name": "Other"})),
+            (Method::POST, format!("{one}/transfer"), json!({"memberId": member})),
+            (Method::POST, format!("{one}/members/invite"), json!({"email": "new@example.com"})),
+            (Method::POST, format!("{account}/members"), json!({"email": "new@example.com"})),
+            (Method::PUT, format!("{one}/members/{member}/role"), json!({"role": "viewer"})),
+            (Method::PUT, format!("{account}/members/{member}"), json!({"role": "viewer"})),
+            (Method::POST, format!("{one}/customers"), person.clone()),
+            (Method::PUT, format!("{one}/customers/user123"), json!({"name": "Other"})),
+            (Method::PATCH, format!("{one}/customers/user123"), json!({"name": "Other"})),
+            (Method::POST, format!("{one}/customers/user123/devices"), json!({"name": "Phone"})),
+            (Method::PATCH, format!("{one}/customers/user123/devices/{device}"), json!({"name": "Phone"})),
+            (Method::POST, "/customer".into(), person),
+            (Method::PATCH, "/customer/user123".into(), json!({"name": "Other"})),
+            (Method::PATCH, "/customer/extend/user123".into(), json!({"credits": 1})),
+            (Method::PATCH, "/customer/addscreen/user123".into(), json!({"passId": "pass"})),
+            (Method::POST, format!("{one}/api-keys"), json!({"name": "Test key"})),
+        ];
+        for (method, path, body) in writes {
+            let problem = refused(server.request(method.clone(), &path).bearer_auth(token).json(&body), StatusCode::CONFLICT).await;
+            let words = "This organization is archived and read-only: an owner can unarchive it.";
+            assert_eq!(problem["detail"], words, "{method} {path}");
+        }
+        let accept = server.request(Method::POST, "/api/invites/accept").bearer_auth(&invited.token);
+        refused(accept.json(&json!({"token": invitation["token"]})), StatusCode::CONFLICT).await;
+        set(&server, &organization, "unarchive").await;
+        let accept = server.request(Method::POST, "/api/invites/accept").bearer_auth(&invited.token);
+        expect(accept.json(&json!({"token": invitation["token"]})), StatusCode::OK).await;
+    }
+
+    async fn customers_of_an_archive_are_read_and_kept_from_deletion_on_every_surface(server: Server) {
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        new_customer(&server, &organization, "user123", None).await;
+        set(&server, &organization, "archive").await;
+        let path = format!("/api/organizations/{}/customers/user123", organization.id);
+        for path in [path.clone(), "/customer/user123".into(), "/customer/user123?hard=true".into()] {
+            refused(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::CONFLICT).await;
+        }
+        for path in [path.clone(), format!("{path}/devices"), "/customer/user123".into(), "/customer".into()] {
+            answered(server.request(Method::GET, &path).bearer_auth(token), StatusCode::OK).await;
+        }
+        let trail = format!("/api/organizations/{}/audit", organization.id);
+        let trail = expect(server.request(Method::GET, &trail).bearer_auth(token), StatusCode::OK).await;
+        assert_eq!((&trail["data"][0]["action"], &trail["data"][0]["outcome"]), (&json!("customer.delete"), &json!("blocked")));
+        set(&server, &organization, "unarchive").await;
+        deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
+    }
+
+    async fn access_to_an_archive_can_be_taken_away_and_the_archive_be_deleted(server: Server) {
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let (person, member) = server.new_member(&organization, "admin").await;
+        let (key, _) = server.new_api_key(&organization, token, &["read:organization"]).await;
+        let invite = server.request(Method::POST, &format!("/api/organizations/{}/members/invite", organization.id));
+        let invitation = expect(invite.bearer_auth(token).json(&json!({"email": "guest@example.org"})), StatusCode::CREATED).await;
+        set(&server, &organization, "archive").await;
+        let one = format!("/api/organizations/{}", organization.id);
+        answered(server.request(Method::GET, &one).bearer_auth(&person.token), StatusCode::OK).await;
+        let invitation = invitation["id"].as_str().unwrap();
+        for path in [format!("{one}/members/{member}"), format!("{one}/api-keys/{key}"), format!("{one}/invites/{invitation}"), one.clone()] {
+            deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        }
+        refused(server.request(Method::GET, &one).bearer_auth(&person.token), StatusCode::NOT_FOUND).await;
+    }
+}

@@ -1,0 +1,401 @@
+//! API keys: shown once, kept as a hash. A key acts as the member who made it, within its scopes and its terms.
+
+mod secret;
+mod terms;
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use sql::{Row, Tx, params, sql};
+use uuid::Uuid;
+
+pub use secret::{Kind, Prefixes};
+pub use terms::{MOST_ADDRESSES, PER_HOUR, PER_MINUTE, PUBLISHABLE_PER_MINUTE, Terms};
+
+use crate::access::{Tenant, enter};
+use crate::audit::{self, Note};
+use crate::credentials::fingerprint;
+use crate::deletion::{self, Deletion, Order, Root};
+use crate::events::{self, Event};
+use crate::fields::Check;
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::{Action, Role, SCOPES, covers};
+use crate::usage::Used;
+use crate::{Cx, Error, Result};
+use terms::{check_addresses, limit_from, networks_from, texts_from};
+
+/// What a key may do whose maker did not say.
+const DEFAULT_SCOPES: [&str; 4] = ["read:user", "read:organization", "read:members", "read:customers"];
+
+/// An API key without its secret.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: Uuid,
+    /// The member it acts as.
+    pub member: Uuid,
+    /// What it is for.
+    pub kind: String,
+    /// 3 to 50 characters.
+    pub name: String,
+    /// Up to 200 characters.
+    pub description: Option<String>,
+    /// Prefix and last characters, to tell keys apart.
+    pub hint: String,
+    /// What it may be used for.
+    pub scopes: Vec<String>,
+    /// Requests a minute of its own, 1 to 1,000,000.
+    pub rate_limit_per_minute: Option<u32>,
+    /// Requests an hour of its own, 1 to 60,000,000.
+    pub rate_limit_per_hour: Option<u32>,
+    /// Addresses and networks it may be used from; anywhere if empty. 50 at the most.
+    pub allowed_ips: Vec<String>,
+    /// Whether it is switched on.
+    pub is_active: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A new key.
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    /// What it is for.
+    pub kind: Kind,
+    /// 3 to 50 characters.
+    pub name: String,
+    /// Up to 200 characters.
+    pub description: Option<String>,
+    /// What it may be used for; reading its maker, organization, members and customers if missing.
+    pub scopes: Option<Vec<String>>,
+    /// Requests a minute of its own, in place of the server's: 1 to 1,000,000, for a publishable key 1 to 100.
+    pub rate_limit_per_minute: Option<u32>,
+    /// Requests an hour of its own: 1 to 60,000,000.
+    pub rate_limit_per_hour: Option<u32>,
+    /// Addresses and networks it may be used from; anywhere if empty. 50 at the most.
+    pub allowed_ips: Vec<String>,
+    /// When it ends by itself; in the future.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl NewApiKey {
+    /// A key of this kind and name that has the usual scopes and no terms.
+    pub fn new(kind: Kind, name: impl Into<String>) -> NewApiKey {
+        NewApiKey {
+            kind,
+            name: name.into(),
+            description: None,
+            scopes: None,
+            rate_limit_per_minute: None,
+            rate_limit_per_hour: None,
+            allowed_ips: Vec::new(),
+            expires_at: None,
+        }
+    }
+}
+
+/// What is to be changed of a key. `None` leaves a field as it is; `Some(None)` empties one that may be empty.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// 3 to 50 characters.
+    pub name: Option<String>,
+    /// Up to 200 characters.
+    pub description: Option<Option<String>>,
+    /// What it may be used for.
+    pub scopes: Option<Vec<String>>,
+    /// As for a new key.
+    pub rate_limit_per_minute: Option<Option<u32>>,
+    /// As for a new key.
+    pub rate_limit_per_hour: Option<Option<u32>>,
+    /// As for a new key.
+    pub allowed_ips: Option<Vec<String>>,
+    /// When it ends by itself; in the future.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// Whether it is switched on.
+    pub is_active: Option<bool>,
+}
+
+impl Change {
+    /// Whether it does no more than to switch the key off, which an archived organization allows too.
+    fn only_switches_off(&self) -> bool {
+        let Change { name, description, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, expires_at, is_active } = self;
+        let others = [name.is_some(), description.is_some(), scopes.is_some(), allowed_ips.is_some(), expires_at.is_some()];
+        let limits = [rate_limit_per_minute.is_some(), rate_limit_per_hour.is_some()];
+        *is_active == Some(false) && !others.contains(&true) && !limits.contains(&true)
+    }
+}
+
+/// Makes a key of the signed-in member. The returned secret is not kept.
+///
+/// # Errors
+/// [`Error::Invalid`]; [`Error::Forbidden`].
+pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> Result<(ApiKey, String)> {
+    let tenant = enter(cx, organization, Action::CreateApiKey).await?;
+    let member = tenant.membership().ok_or_else(|| Error::Forbidden("Only members can have keys.".into()))?.id;
+    let scopes = new.scopes.unwrap_or_else(|| match new.kind {
+        Kind::Publishable => vec!["read:organization".into()],
+        _ => DEFAULT_SCOPES.map(str::to_owned).into(),
+    });
+    let mut key = ApiKey {
+        id: cx.new_id()?,
+        member,
+        kind: new.kind.name().into(),
+        name: new.name,
+        description: new.description,
+        hint: String::new(),
+        scopes,
+        rate_limit_per_minute: new.rate_limit_per_minute,
+        rate_limit_per_hour: new.rate_limit_per_hour,
+        allowed_ips: new.allowed_ips,
+        is_active: true,
+        created_at: cx.now,
+        expires_at: new.expires_at,
+        last_used_at: None,
+    };
+    check(cx, &mut key, None)?;
+    let prefixes = &cx.plane.config.key_prefixes;
+    let secret = prefixes.make(new.kind)?;
+    key.hint = format!("{}_…{}", prefixes.of(new.kind), &secret[secret.len() - 4..]);
+    let input = (tenant, key.clone(), fingerprint(&secret));
+    cx.write(input, |cx, tx, (tenant, key, hash)| {
+        Box::pin(async move {
+            tenant.is_writable(tx).await?;
+            let insert = sql!(
+                "INSERT INTO api_keys (organization_id, id, member_id, kind, name, description, hint, hash, scopes, rate_limit_per_minute,
+                                       rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+            );
+            let values = params![
+                tenant.organization(),
+                key.id,
+                key.member,
+                &key.kind,
+                &key.name,
+                key.description.as_deref(),
+                &key.hint,
+                &hash[..],
+                Json::from(key.scopes.clone()),
+                key.rate_limit_per_minute.map(i64::from),
+                key.rate_limit_per_hour.map(i64::from),
+                Json::from(key.allowed_ips.clone()),
+                key.is_active,
+                key.created_at,
+                key.expires_at,
+            ];
+            tx.execute(insert, values).await.map_err(|error| match error {
+                sql::Error::ForeignKey(_) => Error::Unauthenticated,
+                other => other.into(),
+            })?;
+            let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
+            audit::record(cx, tx, tenant.organization(), &note).await?;
+            let data = json!({"organizationId": tenant.organization(), "id": key.id, "kind": key.kind});
+            events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await
+        })
+    })
+    .await?;
+    Ok((key, secret))
+}
+
+/// Changes a key, with effect from the next request.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] also for a key that acts as an owner, when the actor is none.
+pub async fn update(cx: &Cx, organization: &OrganizationRef, id: Uuid, change: Change) -> Result<ApiKey> {
+    let tenant = enter(cx, organization, Action::UpdateApiKey).await?;
+    cx.write((tenant, id, change), |cx, tx, (tenant, id, change)| Box::pin(update_in(cx, tx, tenant, *id, change.clone()))).await
+}
+
+async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Change) -> Result<ApiKey> {
+    if change.only_switches_off() {
+        tenant.is_live(tx).await?;
+    } else {
+        tenant.is_writable(tx).await?;
+    }
+    // Takes the row's lock: of two who change different fields, neither undoes what the other did.
+    let lock = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2");
+    tx.execute(lock, params![tenant.organization(), id]).await?;
+    let before = load(tx, tenant, id).await?;
+    let role = sql!("SELECT role FROM members WHERE organization_id = $1 AND id = $2");
+    let role: String = tx.query_one(role, params![tenant.organization(), before.member]).await?.next()?;
+    if Role::parse(&role) == Some(Role::Owner) {
+        // It can do what its owner can: who makes it wider would be an owner through it.
+        tenant.also(cx, Action::UpdateOwnerApiKey)?;
+    }
+    let mut key = before.clone();
+    key.name = change.name.unwrap_or(key.name);
+    key.description = change.description.unwrap_or(key.description);
+    key.scopes = change.scopes.unwrap_or(key.scopes);
+    key.rate_limit_per_minute = change.rate_limit_per_minute.unwrap_or(key.rate_limit_per_minute);
+    key.rate_limit_per_hour = change.rate_limit_per_hour.unwrap_or(key.rate_limit_per_hour);
+    key.allowed_ips = change.allowed_ips.unwrap_or(key.allowed_ips);
+    key.expires_at = change.expires_at.unwrap_or(key.expires_at);
+    key.is_active = change.is_active.unwrap_or(key.is_active);
+    check(cx, &mut key, Some(&before))?;
+    let update = sql!(
+        "UPDATE api_keys SET name = $3, description = $4, scopes = $5, rate_limit_per_minute = $6, rate_limit_per_hour = $7,
+                             allowed_ips = $8, expires_at = $9, is_active = $10
+         WHERE organization_id = $1 AND id = $2"
+    );
+    let values = params![
+        tenant.organization(),
+        id,
+        &key.name,
+        key.description.as_deref(),
+        Json::from(key.scopes.clone()),
+        key.rate_limit_per_minute.map(i64::from),
+        key.rate_limit_per_hour.map(i64::from),
+        Json::from(key.allowed_ips.clone()),
+        key.expires_at,
+        key.is_active,
+    ];
+    tx.execute(update, values).await?;
+    let note = Note { action: "api_key.update", subject: "api_key", subject_id: Some(id), ..Note::default() };
+    audit::record(cx, tx, tenant.organization(), &note).await?;
+    // What memory knows of the key is no longer so: the next request reads it anew.
+    let plane = cx.plane.clone();
+    tx.on_commit(move || plane.liveness.kill(id));
+    Ok(with_use(cx, tenant, key))
+}
+
+/// Checks a key as it is to be, and brings scopes and addresses into their one spelling. Of a key that there was before, scopes and end may
+/// stay as they are.
+fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
+    let is_publishable = key.kind == Kind::Publishable.name();
+    let mut check = Check::new();
+    check.text("name", &key.name, 3..=50).optional("description", key.description.as_deref(), 0..=200);
+    let own = &cx.principal()?.scopes;
+    for (place, scope) in key.scopes.iter().enumerate() {
+        let field = format!("scopes.{place}");
+        let was_there = before.is_some_and(|before| before.scopes.contains(scope));
+        if !SCOPES.contains(&scope.as_str()) {
+            check.refuse(&field, "unknown_scope", format!("must be one of {}", SCOPES.join(", ")));
+        } else if is_publishable && scope != "read:organization" {
+            check.refuse(&field, "not_publishable", "a publishable key can only have read:organization");
+        } else if !was_there && own.as_ref().is_some_and(|held| !covers(held, scope)) {
+            check.refuse(&field, "wider_than_own", "a key cannot give a key scopes it lacks itself");
+        }
+    }
+    key.scopes = SCOPES.iter().filter(|known| key.scopes.iter().any(|scope| scope == *known)).map(|known| (*known).to_owned()).collect();
+    let per_minute = if is_publishable { 1..=PUBLISHABLE_PER_MINUTE } else { PER_MINUTE };
+    check.number("rate_limit_per_minute", key.rate_limit_per_minute, per_minute);
+    check.number("rate_limit_per_hour", key.rate_limit_per_hour, PER_HOUR);
+    key.allowed_ips = check_addresses(&mut check, &key.allowed_ips);
+    let is_new_end = before.is_none_or(|before| before.expires_at != key.expires_at);
+    if is_new_end && key.expires_at.is_some_and(|end| end <= cx.now) {
+        check.refuse("expires_at", "in_the_past", "must be in the future");
+    }
+    check.finish()
+}
+
+/// Lists the keys, newest first.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<ApiKey>> {
+    let tenant = enter(cx, organization, Action::ListApiKeys).await?;
+    cx.read((tenant, request), |cx, tx, (tenant, request)| {
+        Box::pin(async move {
+            let count = sql!("SELECT count(*) FROM api_keys WHERE organization_id = $1");
+            let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
+            let statement = sql!(
+                "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips,
+                        is_active, created_at, expires_at, last_used_at
+                 FROM api_keys WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+            );
+            let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
+            let keys = rows.into_iter().map(|row| Ok(with_use(cx, tenant, read(row)?)));
+            Ok(Page { entries: keys.collect::<Result<_>>()?, total, request: *request })
+        })
+    })
+    .await
+}
+
+/// Reads a key.
+///
+/// # Errors
+/// [`Error::NotFound`]; those of [`enter`].
+pub async fn get(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Result<ApiKey> {
+    let tenant = enter(cx, organization, Action::ListApiKeys).await?;
+    cx.read((tenant, id), |cx, tx, (tenant, id)| Box::pin(async move { Ok(with_use(cx, tenant, load(tx, tenant, *id).await?)) })).await
+}
+
+/// Revokes a key: it stops working at once and its row goes.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Forbidden`] for somebody else's key without the right to revoke it.
+pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: Option<String>) -> Result<Deletion> {
+    let note = Note { action: "api_key.revoke", subject: "api_key", subject_id: Some(key), reason: reason.clone(), ..Note::default() };
+    audit::attempt(cx, organization, note, async {
+        let tenant = enter(cx, organization, Action::RevokeOwnApiKey).await?;
+        cx.write((tenant, key, reason), |cx, tx, (tenant, key, reason)| {
+            Box::pin(async move {
+                // Takes the row's lock: of two who revoke at once, one finds it gone.
+                let statement = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2 RETURNING member_id");
+                let row = tx.query_opt(statement, params![tenant.organization(), *key]).await?;
+                let member: Uuid = row.ok_or(Error::NotFound("API key"))?.next()?;
+                if tenant.membership().is_none_or(|own| own.id != member) {
+                    tenant.also(cx, Action::RevokeApiKey)?;
+                }
+                let order = Order { root: Root::ApiKey, subject: *key, label: None, reason: reason.clone(), action: "api_key.revoke" };
+                deletion::delete(cx, tx, tenant.organization(), order).await
+            })
+        })
+        .await
+    })
+    .await
+}
+
+/// The scopes as the database holds them.
+pub(crate) fn scopes_from(json: Json) -> Result<Vec<String>> {
+    serde_json::from_value(json).map_err(|error| Error::Internal(format!("the scopes of a key: {error}")))
+}
+
+/// The terms from the columns `name` to `allowed_ips` of a row.
+pub(crate) fn terms_from(row: &mut Row) -> Result<Terms> {
+    let (name, kind): (String, String) = (row.next()?, row.next()?);
+    Ok(Terms {
+        name,
+        kind: Kind::parse(&kind).ok_or_else(|| Error::Internal(format!("a key has the unknown kind {kind}")))?,
+        is_active: row.next()?,
+        rate_limit_per_minute: limit_from(row.next()?),
+        rate_limit_per_hour: limit_from(row.next()?),
+        allowed_ips: networks_from(&texts_from(row.next()?)?)?,
+    })
+}
+
+async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {
+    let statement = sql!(
+        "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, is_active,
+                created_at, expires_at, last_used_at
+         FROM api_keys WHERE organization_id = $1 AND id = $2"
+    );
+    read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(Error::NotFound("API key"))?)
+}
+
+fn read(mut row: Row) -> Result<ApiKey> {
+    Ok(ApiKey {
+        id: row.next()?,
+        member: row.next()?,
+        kind: row.next()?,
+        name: row.next()?,
+        description: row.next()?,
+        hint: row.next()?,
+        scopes: scopes_from(row.next()?)?,
+        rate_limit_per_minute: limit_from(row.next()?),
+        rate_limit_per_hour: limit_from(row.next()?),
+        allowed_ips: texts_from(row.next()?)?,
+        is_active: row.next()?,
+        created_at: row.next()?,
+        expires_at: row.next()?,
+        last_used_at: row.next()?,
+    })
+}
+
+/// The key with its latest use, which may not be written down yet.
+fn with_use(cx: &Cx, tenant: &Tenant, mut key: ApiKey) -> ApiKey {
+    key.last_used_at = key.last_used_at.max(cx.plane.usage.latest(Used { organization: tenant.organization(), key: key.id }));
+    key
+}

@@ -1,0 +1,178 @@
+//! Changes of a customer: its fields, who manages it, how long its credits last, and its screens.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value as Json, json};
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::{Customer, load, lock, unknown_manager};
+use crate::access::{Tenant, enter};
+use crate::audit::{self, Note};
+use crate::events::{self, Event};
+use crate::fields::{Check, merge_metadata};
+use crate::ids::OrganizationRef;
+use crate::policy::Action;
+use crate::{Cx, Error, FieldError, Result, members};
+
+/// What one credit adds.
+const CREDIT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What shall be changed about a customer. What is missing stays.
+#[derive(Debug, Clone)]
+pub struct CustomerChange {
+    /// The id it has already: no other can be given.
+    pub reference: Option<String>,
+    /// 1 to 200 characters.
+    pub name: Option<String>,
+    /// The address.
+    pub email: Option<String>,
+    /// Up to 50 characters; or none.
+    pub phone: Option<Option<String>>,
+    /// Up to 50 characters; or none.
+    pub tax_id: Option<Option<String>>,
+    /// A flat object of texts that takes the place of the old one.
+    pub address: Option<Json>,
+    /// A flat object of texts that is merged into the old one; an empty text takes a key away.
+    pub metadata: Json,
+    /// The member who shall manage this customer; or nobody.
+    pub managed_by: Option<Option<Uuid>>,
+}
+
+/// Changes a customer.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management, and for those who may
+/// not assign customers; [`Error::Invalid`]; [`Error::Conflict`] when the organization is archived.
+pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, change: CustomerChange) -> Result<Customer> {
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    let mut check = Check::new();
+    check
+        .metadata("metadata", &change.metadata)
+        .optional("name", change.name.as_deref(), 1..=200)
+        .optional("phone", change.phone.iter().flatten().next().map(String::as_str), 1..=50)
+        .optional("tax_id", change.tax_id.iter().flatten().next().map(String::as_str), 1..=50);
+    if let Some(email) = &change.email {
+        check.email("email", email);
+    }
+    if let Some(address) = &change.address {
+        check.address("address", address);
+    }
+    if change.reference.as_ref().is_some_and(|other| other != reference) {
+        check.refuse("id", "immutable", "never changes: leave the field out, or make another customer");
+    }
+    check.finish()?;
+    cx.write((tenant, reference.to_owned(), change), |cx, tx, (tenant, reference, change)| {
+        Box::pin(update_in(cx, tx, tenant, reference, change))
+    })
+    .await
+}
+
+async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, change: &CustomerChange) -> Result<Customer> {
+    // Members are locked before their customers, as in a member's removal.
+    let manager = match change.managed_by.flatten() {
+        Some(manager) => members::lock(tx, tenant, manager).await?,
+        None => None,
+    };
+    lock(tx, tenant, reference, Action::WriteCustomers).await?;
+    let old = load(tx, tenant, reference).await?;
+    if let Some(managed_by) = change.managed_by
+        && managed_by != old.managed_by
+    {
+        tenant.also(cx, Action::AssignCustomer)?;
+        if managed_by.is_some() && manager.is_none() {
+            return Err(unknown_manager());
+        }
+    }
+    let change = change.clone();
+    let new = Customer {
+        name: change.name.unwrap_or_else(|| old.name.clone()),
+        email: change.email.unwrap_or_else(|| old.email.clone()),
+        phone: change.phone.unwrap_or_else(|| old.phone.clone()),
+        tax_id: change.tax_id.unwrap_or_else(|| old.tax_id.clone()),
+        address: change.address.unwrap_or_else(|| old.address.clone()),
+        metadata: merge_metadata("metadata", &old.metadata, &change.metadata)?,
+        managed_by: change.managed_by.unwrap_or(old.managed_by),
+        ..old.clone()
+    };
+    if new == old {
+        return Ok(old);
+    }
+    let statement = sql!(
+        "UPDATE customers SET name = $3, email = $4, phone = $5, tax_id = $6, address = $7, metadata = $8, managed_by = $9
+         WHERE organization_id = $1 AND id = $2"
+    );
+    let values = params![
+        new.organization,
+        new.id,
+        &new.name,
+        &new.email,
+        new.phone.as_deref(),
+        new.tax_id.as_deref(),
+        &new.address,
+        &new.metadata,
+        new.managed_by,
+    ];
+    tx.execute(statement, values).await?;
+    finish(cx, tx, tenant, &new, "customer.update").await
+}
+
+/// Adds credits: 30 days each, from now or from the end of those that are left. Credits that are added at once add up.
+///
+/// # Errors
+/// Those of [`update`]; [`Error::Invalid`] unless there are 1 to 120 credits; [`Error::Conflict`] when they would last beyond the year 9999.
+pub async fn extend(cx: &Cx, organization: &OrganizationRef, reference: &str, credits: i64) -> Result<Customer> {
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    if !(1..=120).contains(&credits) {
+        return Err(FieldError::new("credits", "out_of_range", "must be a whole number from 1 to 120").into());
+    }
+    cx.write((tenant, reference.to_owned(), credits), |cx, tx, (tenant, reference, credits)| {
+        Box::pin(async move {
+            lock(tx, tenant, reference, Action::WriteCustomers).await?;
+            let old = load(tx, tenant, reference).await?;
+            let from = old.expires_at.map_or(cx.now, |end| end.max(cx.now));
+            let end =
+                i32::try_from(*credits).ok().and_then(|credits| CREDIT.checked_mul(credits)).and_then(|added| from.checked_add(added).ok());
+            // Cut to the microsecond that the database keeps, which the last second that there is does not survive.
+            let end = end.and_then(|end| Timestamp::from_microsecond(end.as_microsecond()).ok());
+            let end = end.ok_or_else(|| Error::Conflict("These credits would last beyond the year 9999: add fewer.".into()))?;
+            let statement = sql!("UPDATE customers SET expires_at = $3 WHERE organization_id = $1 AND id = $2");
+            tx.execute(statement, params![old.organization, old.id, end]).await?;
+            finish(cx, tx, tenant, &old, "customer.extend").await
+        })
+    })
+    .await
+}
+
+/// Adds a screen for a pass. A pass is used once in an organization, whoever the customer.
+///
+/// # Errors
+/// Those of [`update`]; [`Error::Invalid`] unless the pass has 1 to 100 characters; [`Error::Conflict`] when it was used.
+pub async fn add_screen(cx: &Cx, organization: &OrganizationRef, reference: &str, pass: &str) -> Result<Customer> {
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    Check::new().text("pass_id", pass, 1..=100).finish()?;
+    cx.write((tenant, reference.to_owned(), pass.to_owned()), |cx, tx, (tenant, reference, pass)| {
+        Box::pin(async move {
+            lock(tx, tenant, reference, Action::WriteCustomers).await?;
+            let old = load(tx, tenant, reference).await?;
+            let statement = sql!("INSERT INTO screens (organization_id, customer_id, id, pass_id, created_at) VALUES ($1, $2, $3, $4, $5)");
+            let values = params![old.organization, old.id, cx.new_id()?, pass, cx.now];
+            tx.execute(statement, values).await.map_err(|error| match error {
+                sql::Error::Unique(_) => Error::Conflict("This pass was used already: use another.".into()),
+                other => other.into(),
+            })?;
+            finish(cx, tx, tenant, &old, "customer.add_screen").await
+        })
+    })
+    .await
+}
+
+/// What every change of a customer ends with.
+async fn finish(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: &Customer, action: &'static str) -> Result<Customer> {
+    let statement = sql!("UPDATE customers SET updated_at = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2");
+    tx.execute(statement, params![customer.organization, customer.id, cx.now]).await?;
+    let note = Note { action, subject: "customer", subject_id: Some(customer.id), ..Note::default() };
+    audit::record(cx, tx, customer.organization, &note).await?;
+    let data = json!({"organizationId": customer.organization, "id": customer.reference});
+    events::emit(cx, tx, customer.organization, Event::CustomerUpdated, Some(customer.id), data).await?;
+    load(tx, tenant, &customer.reference).await
+}

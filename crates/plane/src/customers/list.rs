@@ -1,0 +1,94 @@
+//! The list of customers: newest first, by page, filtered, and for resellers only their own.
+
+use sql::{params, sql};
+use uuid::Uuid;
+
+use super::{Customer, read};
+use crate::access::enter;
+use crate::fields::containing;
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::Action;
+use crate::{Cx, Result};
+
+/// Which customers of a list are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct CustomerFilter {
+    /// Those whose name, address or id contains this, in whatever case; up to 200 characters.
+    pub text: Option<String>,
+    /// Those with this address, in whatever case.
+    pub email: Option<String>,
+    /// Those under this member's management.
+    pub managed_by: Option<Uuid>,
+}
+
+/// Lists the customers, newest first; a reseller sees their own.
+///
+/// # Errors
+/// Those of [`enter`]; [`crate::Error::Invalid`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilter, request: PageRequest) -> Result<Page<Customer>> {
+    let tenant = enter(cx, organization, Action::ReadCustomers).await?;
+    let pattern = containing("q", filter.text.as_deref())?;
+    let nobody = Page { entries: Vec::new(), total: 0, request };
+    let manager = match (tenant.only_managed_by(), filter.managed_by) {
+        (Some(own), Some(other)) if own != other => return Ok(nobody),
+        (own, other) => own.or(other),
+    };
+    let email = match filter.email {
+        // No customer has such an address, and not every engine would look for it.
+        Some(email) if email.contains('\0') => return Ok(nobody),
+        email => email,
+    };
+    cx.read((tenant, manager, email, pattern, request), |_, tx, (tenant, manager, email, pattern, request)| {
+        Box::pin(async move {
+            let organization = tenant.organization();
+            let (email, pattern) = (email.as_deref(), pattern.as_deref());
+            let (total, rows) = match *manager {
+                None => {
+                    let count = sql!(
+                        "SELECT count(*) FROM customers
+                         WHERE organization_id = $1 AND state = 'live' AND (lower(email) = lower($2) OR $2 IS NULL)
+                           AND (lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
+                                OR lower(reference) LIKE lower($3) ESCAPE '!' OR $3 IS NULL)"
+                    );
+                    let page = sql!(
+                        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
+                                (SELECT count(*) FROM screens
+                                 WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
+                                revision, created_at, updated_at
+                         FROM customers
+                         WHERE organization_id = $1 AND state = 'live' AND (lower(email) = lower($2) OR $2 IS NULL)
+                           AND (lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
+                                OR lower(reference) LIKE lower($3) ESCAPE '!' OR $3 IS NULL)
+                         ORDER BY id DESC LIMIT $4 OFFSET $5"
+                    );
+                    let total = tx.query_one(count, params![organization, email, pattern]).await?.next()?;
+                    (total, tx.query(page, params![organization, email, pattern, request.size, request.offset()]).await?)
+                }
+                Some(manager) => {
+                    let count = sql!(
+                        "SELECT count(*) FROM customers
+                         WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' AND (lower(email) = lower($3) OR $3 IS NULL)
+                           AND (lower(name) LIKE lower($4) ESCAPE '!' OR lower(email) LIKE lower($4) ESCAPE '!'
+                                OR lower(reference) LIKE lower($4) ESCAPE '!' OR $4 IS NULL)"
+                    );
+                    let page = sql!(
+                        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
+                                (SELECT count(*) FROM screens
+                                 WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
+                                revision, created_at, updated_at
+                         FROM customers
+                         WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' AND (lower(email) = lower($3) OR $3 IS NULL)
+                           AND (lower(name) LIKE lower($4) ESCAPE '!' OR lower(email) LIKE lower($4) ESCAPE '!'
+                                OR lower(reference) LIKE lower($4) ESCAPE '!' OR $4 IS NULL)
+                         ORDER BY id DESC LIMIT $5 OFFSET $6"
+                    );
+                    let total = tx.query_one(count, params![organization, manager, email, pattern]).await?.next()?;
+                    (total, tx.query(page, params![organization, manager, email, pattern, request.size, request.offset()]).await?)
+                }
+            };
+            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+        })
+    })
+    .await
+}

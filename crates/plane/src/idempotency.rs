@@ -1,0 +1,269 @@
+//! Requests that are to be carried out once however often they are sent: what was answered to an Idempotency-Key, kept for 24 hours.
+//!
+//! An answer can hold secrets, so it is sealed (AES-256-GCM) with a key that is derived from what only its sender has: the Idempotency-Key
+//! itself, of which nothing but a hash is kept, and the secret of the API key it came with. Before a request is carried out its
+//! row is taken; if the server stops in between, the row says that nobody knows what came of it.
+
+use std::time::Duration;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::{hkdf, hmac};
+use jiff::Timestamp;
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use crate::credentials::CredentialKind;
+use crate::cx::{Actor, Cx};
+use crate::{Error, Result, access, cx};
+
+/// How long an answer is kept.
+pub const LIFE: Duration = Duration::from_secs(24 * 3_600);
+/// Old answers that are erased in one transaction.
+const BATCH: i64 = 500;
+
+/// A request that its sender may repeat.
+#[derive(Debug, Clone)]
+pub struct Repeatable {
+    /// What the sender calls it: the Idempotency-Key.
+    pub key: String,
+    /// The secret that came with it, when the sender presents the same one every time.
+    pub secret: Option<String>,
+    /// Everything that makes it this request and no other.
+    pub parts: Vec<Vec<u8>>,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is the first of its name: carry it out, then [`finish`].
+    Go(Ticket),
+    /// It was carried out, and this was the answer.
+    Answered(Vec<u8>),
+    /// Another request had this name.
+    OtherRequest,
+    /// It is being carried out.
+    UnderWay,
+    /// It was begun and nobody knows what came of it: the server stopped meanwhile, or gave up waiting.
+    Unknown,
+}
+
+/// The right to carry out a request, and what its answer is sealed with.
+pub struct Ticket {
+    id: Uuid,
+    request_hash: [u8; 32],
+    sealing: LessSafeKey,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Ticket").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// With an answer that is given to every repetition. One that tells of the organization is erased with it, and is not given to somebody
+    /// who has left it.
+    Answered {
+        /// The answer.
+        answer: Vec<u8>,
+        /// Whether it tells of the organization, as answers to deletions do not.
+        tells: bool,
+    },
+    /// With nothing done: a repetition is carried out.
+    Undone,
+    /// Nobody knows how.
+    Unknown,
+}
+
+/// Takes the request's name, or tells what came of the request that has it.
+///
+/// # Errors
+/// [`Error::Outsider`] and [`Error::NotFound`] for an answer that tells of an organization the actor no longer has to do with; the
+/// database's.
+pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
+    let ticket = Ticket::derive(cx, request)?;
+    let (id, hash) = (ticket.id, ticket.request_hash);
+    let found = cx.write((id, hash), |cx, tx, (id, hash)| Box::pin(take(cx, tx, *id, *hash))).await?;
+    let Some(found) = found else { return Ok(Begun::Go(ticket)) };
+    if verify_slices_are_equal(&found.request_hash, &hash).is_err() {
+        return Ok(Begun::OtherRequest);
+    }
+    let Some(answer) = found.answer else {
+        return Ok(if found.worker == cx.plane.run.id { Begun::UnderWay } else { Begun::Unknown });
+    };
+    if let Some(organization) = found.organization {
+        access::remains(cx, organization).await?;
+    }
+    Ok(Begun::Answered(ticket.open(answer)?))
+}
+
+/// Says how a request ended.
+///
+/// # Errors
+/// The database's: repetitions then hear that it is under way, and that nobody knows once the server was started anew.
+pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
+    match ending {
+        Ending::Undone => cx.write(ticket.id, |cx, tx, id| Box::pin(erase(cx, tx, *id))).await,
+        Ending::Unknown => {
+            cx.write(ticket.id, |cx, tx, id| {
+                Box::pin(async move {
+                    let statement = sql!("UPDATE idempotent_answers SET worker = $3 WHERE id = $1 AND worker = $2 AND answer IS NULL");
+                    tx.execute(statement, params![*id, cx.plane.run.id, Uuid::nil()]).await?;
+                    Ok(())
+                })
+            })
+            .await
+        }
+        Ending::Answered { answer, tells } => {
+            let organization = cx.noted_organization().filter(|_| tells);
+            let sealed = ticket.seal(answer)?;
+            cx.write((ticket.id, organization, sealed), |cx, tx, (id, organization, sealed)| {
+                Box::pin(keep(cx, tx, *id, *organization, sealed))
+            })
+            .await
+        }
+    }
+}
+
+/// Erases the answers that are older than [`LIFE`].
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn sweep(cx: &Cx) -> Result<()> {
+    loop {
+        let erased = cx
+            .write((), |cx, tx, ()| {
+                Box::pin(async move {
+                    let statement = sql!(
+                        "DELETE FROM idempotent_answers
+                         WHERE id IN (SELECT id FROM idempotent_answers WHERE created_at <= $1 ORDER BY created_at, id LIMIT $2)"
+                    );
+                    Ok(tx.execute(statement, params![last_birth(cx), BATCH]).await?)
+                })
+            })
+            .await?;
+        if erased < BATCH as u64 {
+            return Ok(());
+        }
+    }
+}
+
+/// A row that somebody took before.
+struct Found {
+    request_hash: Vec<u8>,
+    worker: Uuid,
+    answer: Option<Vec<u8>>,
+    organization: Option<Uuid>,
+}
+
+/// Takes a row, or returns the one that is there. One that has had its time is as good as none.
+async fn take(cx: &Cx, tx: &mut Tx, id: Uuid, request_hash: [u8; 32]) -> Result<Option<Found>> {
+    let insert = sql!(
+        "INSERT INTO idempotent_answers (id, request_hash, worker, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (id) DO UPDATE
+         SET request_hash = excluded.request_hash, worker = excluded.worker, created_at = excluded.created_at, answer = NULL,
+             organization_id = NULL
+         WHERE idempotent_answers.created_at <= $5"
+    );
+    if tx.execute(insert, params![id, &request_hash[..], cx.plane.run.id, cx.now, last_birth(cx)]).await? == 1 {
+        return Ok(None);
+    }
+    let select = sql!("SELECT request_hash, worker, answer, organization_id FROM idempotent_answers WHERE id = $1");
+    let mut row = tx.query_one(select, params![id]).await?;
+    Ok(Some(Found { request_hash: row.next()?, worker: row.next()?, answer: row.next()?, organization: row.next()? }))
+}
+
+async fn keep(cx: &Cx, tx: &mut Tx, id: Uuid, organization: Option<Uuid>, sealed: &[u8]) -> Result<()> {
+    if let Some(organization) = organization {
+        let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND state = 'live'");
+        if tx.query_opt(statement, params![organization]).await?.is_none() {
+            // It was deleted meanwhile, and with it goes what was answered about it.
+            return erase(cx, tx, id).await;
+        }
+    }
+    let statement =
+        sql!("UPDATE idempotent_answers SET answer = $3, organization_id = $4 WHERE id = $1 AND worker = $2 AND answer IS NULL");
+    tx.execute(statement, params![id, cx.plane.run.id, sealed, organization]).await?;
+    Ok(())
+}
+
+async fn erase(cx: &Cx, tx: &mut Tx, id: Uuid) -> Result<()> {
+    let statement = sql!("DELETE FROM idempotent_answers WHERE id = $1 AND worker = $2 AND answer IS NULL");
+    tx.execute(statement, params![id, cx.plane.run.id]).await?;
+    Ok(())
+}
+
+/// Rows made then or earlier have had their time.
+fn last_birth(cx: &Cx) -> Timestamp {
+    cx.now.checked_sub(LIFE).unwrap_or(Timestamp::MIN)
+}
+
+impl Ticket {
+    /// Everything that is needed of a request, from what its sender has and the database has not.
+    fn derive(cx: &Cx, request: &Repeatable) -> Result<Ticket> {
+        let (kind, owner) = owner(cx);
+        let secret = match &cx.actor {
+            // Nobody's requests hold passwords: what is kept of them can be compared and opened in this run of the server only.
+            Actor::Nobody => &cx.plane.run.secret[..],
+            _ => request.secret.as_deref().unwrap_or_default().as_bytes(),
+        };
+        let material = joined([kind, &owner[..], secret, request.key.as_bytes()]);
+        let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"freehold idempotency 1").extract(&material);
+        let part = |name: &'static [u8]| -> Result<[u8; 32]> {
+            let mut bytes = [0; 32];
+            let filled = derived.expand(&[name], hkdf::HKDF_SHA256).and_then(|output| output.fill(&mut bytes));
+            filled.map(|()| bytes).map_err(|_| Error::Internal("no key could be derived".into()))
+        };
+        let (name, comparing, sealing) = (part(b"name")?, part(b"request")?, part(b"answer")?);
+        let mut id = [0; 16];
+        id.copy_from_slice(&name[..16]);
+        let mut request_hash = [0; 32];
+        let parts = joined(request.parts.iter().map(Vec::as_slice));
+        request_hash.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &comparing), &parts).as_ref());
+        let sealing = UnboundKey::new(&AES_256_GCM, &sealing).map_err(|_| Error::Internal("no key could be made".into()))?;
+        Ok(Ticket { id: Uuid::from_bytes(id), request_hash, sealing: LessSafeKey::new(sealing) })
+    }
+
+    /// Nonce, then ciphertext and tag. The request's hash is bound in.
+    fn seal(&self, mut answer: Vec<u8>) -> Result<Vec<u8>> {
+        let nonce: [u8; NONCE_LEN] = cx::random()?;
+        let bound = Aad::from(self.request_hash);
+        let sealed = self.sealing.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound, &mut answer);
+        sealed.map_err(|_| Error::Internal("an answer could not be sealed".into()))?;
+        Ok([&nonce[..], &answer].concat())
+    }
+
+    fn open(&self, sealed: Vec<u8>) -> Result<Vec<u8>> {
+        let broken = || Error::Internal("a kept answer could not be opened".into());
+        let (nonce, mut rest) = sealed.split_first_chunk::<NONCE_LEN>().map(|(nonce, rest)| (*nonce, rest.to_vec())).ok_or_else(broken)?;
+        let bound = Aad::from(self.request_hash);
+        let opened = self.sealing.open_in_place(Nonce::assume_unique_for_key(nonce), bound, &mut rest).map_err(|_| broken())?;
+        Ok(opened.to_vec())
+    }
+}
+
+/// Whose the name is. Sessions change, so theirs are their user's.
+fn owner(cx: &Cx) -> (&'static [u8], Vec<u8>) {
+    match &cx.actor {
+        Actor::User(principal) => match principal.kind {
+            CredentialKind::ApiKey => (b"key", principal.credential.as_bytes().to_vec()),
+            CredentialKind::Session => (b"user", principal.user.as_bytes().to_vec()),
+            // However many tokens the app gets.
+            CredentialKind::OauthToken => (b"app", principal.app.unwrap_or(principal.credential).as_bytes().to_vec()),
+        },
+        Actor::Nobody | Actor::System => (b"address", cx.client.map_or_else(Vec::new, |client| client.to_string().into_bytes())),
+    }
+}
+
+/// Parts one after the other, each behind its length, so that no two lists come to the same bytes.
+fn joined<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in parts {
+        bytes.extend((part.len() as u64).to_be_bytes());
+        bytes.extend(part);
+    }
+    bytes
+}

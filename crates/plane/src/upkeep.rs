@@ -1,0 +1,40 @@
+//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used and erases idempotent answers that are old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::cx::{Actor, Cx};
+use crate::{Plane, Result, idempotency, usage};
+
+/// How often.
+const ROUND: Duration = Duration::from_secs(30);
+
+/// Goes on until told to stop, and once more then. Run one of these for each server.
+pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let is_last = *stop.borrow();
+        if let Err(error) = once(&plane).await {
+            tracing::error!(%error, "the upkeep could not be done and is tried again");
+        }
+        if is_last {
+            return;
+        }
+        tokio::select! {
+            () = plane.usage.is_full.notified() => {}
+            () = tokio::time::sleep(ROUND) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// One round of all of it.
+///
+/// # Errors
+/// The database's; the next round goes on where this one came to.
+pub async fn once(plane: &Arc<Plane>) -> Result<()> {
+    let cx = Cx::new(plane, "upkeep").with_actor(Actor::System);
+    usage::flush(&cx).await?;
+    idempotency::sweep(&cx).await
+}

@@ -1,0 +1,317 @@
+//! OAuth apps, and the endpoints at which they get, renew, revoke and introspect tokens.
+//!
+//! The standard endpoints below `/oauth2` keep to their RFCs to the letter. Those below `/api/oauth` do the same for clients of the
+//! organizations API's document, which sends JSON, names no grant type, lists scopes and refreshes without saying who it is.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use plane::ids::{self, OrganizationRef};
+use plane::oauth_apps::{self, NewOauthApp, OauthAppChanges};
+use plane::oauth_tokens::{self, Client, Introspection, Issued};
+use plane::policy::SCOPES;
+use plane::{Cx, Error, OauthRefusal};
+use serde_json::{Map, Value as Json, json};
+
+use super::deleted;
+use crate::body::{Form, MOST_BYTES, Query, TOO_LARGE};
+use crate::door::{Door, Guest, Segments};
+use crate::limits::Desk;
+use crate::problem::{Answer, Failure};
+use crate::views;
+
+pub(crate) async fn create_app(door: Door, mut form: Form) -> Answer {
+    let organization = form.optional("organization_id", "must be an organization's id or slug", OrganizationRef::parse);
+    let new = NewOauthApp {
+        name: form.text("name"),
+        description: form.optional_text("description"),
+        redirect_uris: redirect_uris(&mut form).unwrap_or_default(),
+        scopes: form.optional_texts("scopes").unwrap_or_default(),
+    };
+    form.finish()?;
+    let organization = match organization {
+        Some(organization) => organization,
+        None => door.current_organization()?,
+    };
+    let (app, secret) = oauth_apps::create(&door.cx, &organization, new).await?;
+    Ok(views::answer(StatusCode::CREATED, views::new_oauth_app(door.dialect, app, secret)))
+}
+
+/// The document has one address, in `redirectUri`; there can be several, in `redirectUris`.
+fn redirect_uris(form: &mut Form) -> Option<Vec<String>> {
+    let (one, several) = (form.optional_text("redirect_uri"), form.optional_texts("redirect_uris"));
+    several.or(one.map(|one| vec![one]))
+}
+
+pub(crate) async fn list_apps(door: Door, Segments(organization): Segments<String>) -> Answer {
+    let page = oauth_apps::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
+    Ok(views::page(door.dialect, page, views::oauth_app))
+}
+
+pub(crate) async fn read_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
+    let app = oauth_apps::get(&door.cx, &client_id).await?;
+    Ok(views::answer(StatusCode::OK, views::oauth_app(door.dialect, app)))
+}
+
+pub(crate) async fn update_app(door: Door, Segments(client_id): Segments<String>, mut form: Form) -> Answer {
+    let changes = OauthAppChanges {
+        name: form.optional_text("name"),
+        description: form.optional_text("description"),
+        redirect_uris: redirect_uris(&mut form),
+        scopes: form.optional_texts("scopes"),
+        is_active: form.optional_flag("is_active"),
+    };
+    form.finish()?;
+    let app = oauth_apps::update(&door.cx, &client_id, changes).await?;
+    Ok(views::answer(StatusCode::OK, views::oauth_app(door.dialect, app)))
+}
+
+pub(crate) async fn rotate_secret(door: Door, Segments(client_id): Segments<String>) -> Answer {
+    let (app, secret) = oauth_apps::rotate_secret(&door.cx, &client_id).await?;
+    Ok(views::answer(StatusCode::OK, views::new_oauth_app(door.dialect, app, secret)))
+}
+
+pub(crate) async fn delete_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
+    Ok(deleted(door.dialect, &oauth_apps::delete(&door.cx, &client_id, door.reason()).await?))
+}
+
+pub(crate) async fn revoke_token(door: Door, Segments(token): Segments<String>) -> Answer {
+    let token = door.id("token_id", &token)?;
+    Ok(deleted(door.dialect, &oauth_tokens::revoke(&door.cx, token, door.reason()).await?))
+}
+
+/// `POST /oauth2/token`.
+pub(crate) async fn token(form: ClientForm) -> Answer {
+    let grant = form.text("grant_type")?.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "Name a grant_type."))?;
+    let issued = match grant {
+        "client_credentials" => issue(&form).await?,
+        "refresh_token" => {
+            form.attempt(Desk::TokenRefresh)?;
+            oauth_tokens::refresh(&form.guest.cx, Some(&form.known_client()?), form.refresh_token()?, form.scopes()?).await?
+        }
+        _ => return Err(refuse(OauthRefusal::UnsupportedGrantType, "The grant types are client_credentials and refresh_token.").into()),
+    };
+    Ok(view(issued))
+}
+
+/// `POST /api/oauth/token`: its document names no grant type.
+pub(crate) async fn documented_token(form: ClientForm) -> Answer {
+    match form.text("grant_type")? {
+        Some(_) => token(form).await,
+        None => Ok(view(issue(&form).await?)),
+    }
+}
+
+/// `POST /api/oauth/token/refresh`: its document asks for nothing but the refresh token, and answers 401 when that is no good. A client that
+/// says who it is must be the right one.
+pub(crate) async fn documented_refresh(form: ClientForm) -> Answer {
+    if form.text("grant_type")?.is_some_and(|grant| grant != "refresh_token") {
+        return Err(refuse(OauthRefusal::UnsupportedGrantType, "The grant type here is refresh_token.").into());
+    }
+    form.attempt(Desk::TokenRefresh)?;
+    match oauth_tokens::refresh(&form.guest.cx, form.client()?.as_ref(), form.refresh_token()?, form.scopes()?).await {
+        Ok(issued) => Ok(view(issued)),
+        Err(error @ Error::Oauth(OauthRefusal::InvalidGrant, _)) => Err(Failure::As(StatusCode::UNAUTHORIZED, error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `POST /oauth2/revoke` (RFC 7009).
+pub(crate) async fn revoke(form: ClientForm) -> Answer {
+    oauth_tokens::revoke_presented(&form.guest.cx, &form.known_client()?, form.token()?).await?;
+    Ok(uncached(Response::new(Body::empty())))
+}
+
+/// `POST /oauth2/introspect` (RFC 7662).
+pub(crate) async fn introspect(form: ClientForm) -> Answer {
+    let told = match oauth_tokens::introspect(&form.guest.cx, &form.known_client()?, form.token()?).await? {
+        None => json!({"active": false}),
+        Some(token) => view_introspection(&form.guest.cx, token),
+    };
+    Ok(uncached(views::answer(StatusCode::OK, told)))
+}
+
+/// `GET /.well-known/oauth-authorization-server` (RFC 8414).
+pub(crate) async fn metadata(guest: Guest) -> Answer {
+    let issuer = &guest.cx.plane.config.public_url;
+    let methods = ["client_secret_basic", "client_secret_post"];
+    let body = json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}/oauth2/token"),
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
+        "revocation_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
+        "introspection_endpoint_auth_methods_supported": methods,
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "grant_types_supported": ["client_credentials", "refresh_token"],
+        // There is no authorization endpoint, so none. The member itself is required.
+        "response_types_supported": [],
+        "scopes_supported": SCOPES,
+    });
+    let mut response = views::answer(StatusCode::OK, body);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    Ok(response)
+}
+
+async fn issue(form: &ClientForm) -> Result<Issued, Failure> {
+    form.attempt(Desk::Token)?;
+    let user = match form.text("user_id")? {
+        Some(text) => Some(ids::parse(text).ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "The user is not an id."))?),
+        None => None,
+    };
+    Ok(oauth_tokens::issue(&form.guest.cx, &form.known_client()?, form.scopes()?, user).await?)
+}
+
+fn refuse(refusal: OauthRefusal, words: &str) -> Error {
+    Error::Oauth(refusal, words.into())
+}
+
+/// In OAuth's spelling, whatever the surface.
+fn view(issued: Issued) -> Response<Body> {
+    let body = json!({
+        "access_token": issued.access_token,
+        "token_type": "Bearer",
+        "expires_in": issued.expires_in.as_secs(),
+        "refresh_token": issued.refresh_token,
+        "scope": issued.scopes.join(" "),
+        "token_id": issued.id,
+    });
+    uncached(views::answer(StatusCode::OK, body))
+}
+
+fn view_introspection(cx: &Cx, token: Introspection) -> Json {
+    let mut told = Map::new();
+    told.insert("active".into(), true.into());
+    told.insert("iss".into(), cx.plane.config.public_url.as_str().into());
+    told.insert("sub".into(), token.user.to_string().into());
+    told.insert("jti".into(), token.id.to_string().into());
+    let type_ = token.is_access.then(|| Json::from("Bearer"));
+    let more = [
+        ("client_id", token.client_id.map(Json::from)),
+        ("token_type", type_),
+        ("scope", token.scopes.map(|scopes| scopes.join(" ").into())),
+        ("exp", token.expires_at.map(|end| end.as_second().into())),
+    ];
+    told.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    Json::Object(told)
+}
+
+/// For caches that know nothing newer (RFC 6749, section 5.1).
+fn uncached(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// What a client sends to a token endpoint: a form (RFC 6749) or a JSON object, names in either spelling, and who it is in the body or in
+/// `Authorization: Basic`. Parameters that nobody asks for are ignored, those without a value too.
+pub(crate) struct ClientForm {
+    guest: Guest,
+    fields: Vec<(String, String)>,
+    basic: Option<Client>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for ClientForm {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<ClientForm, Failure> {
+        use axum::extract::FromRequestParts;
+        let (mut parts, body) = request.into_parts();
+        let guest = Guest::from_request_parts(&mut parts, state).await?;
+        let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let fields = match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "application/x-www-form-urlencoded" => std::str::from_utf8(&bytes).ok().map(|text| Query::parse(Some(text)).into_pairs()),
+            "application/json" => serde_json::from_slice(&bytes).ok().and_then(from_json),
+            _ => return Err(refuse(OauthRefusal::InvalidRequest, "Send application/x-www-form-urlencoded or application/json.").into()),
+        };
+        let fields = fields.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "The body is not what its Content-Type says."))?;
+        let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        Ok(ClientForm { guest, fields, basic: basic(&parts.headers)? })
+    }
+}
+
+/// Texts as they are, and lists of texts as OAuth writes them.
+fn from_json(object: Map<String, Json>) -> Option<Vec<(String, String)>> {
+    let text = |value: Json| match value {
+        Json::String(text) => Some(text),
+        Json::Null => Some(String::new()),
+        Json::Array(list) => list.iter().map(Json::as_str).collect::<Option<Vec<&str>>>().map(|texts| texts.join(" ")),
+        other => Some(other.to_string()),
+    };
+    object.into_iter().map(|(name, value)| Some((name, text(value)?))).collect()
+}
+
+/// Client id and secret from the header, each encoded like a form's value first (RFC 6749, section 2.3.1).
+fn basic(headers: &HeaderMap) -> Result<Option<Client>, Error> {
+    let Some((scheme, coded)) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' ')) else {
+        return Ok(None);
+    };
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Ok(None);
+    }
+    let pair = STANDARD.decode(coded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    match pair.as_deref().and_then(|pair| pair.split_once(':')) {
+        Some((id, secret)) => Ok(Some(Client { client_id: Query::decode(id), secret: Query::decode(secret) })),
+        None => Err(refuse(OauthRefusal::InvalidClient, "The header Authorization is not that of HTTP Basic.")),
+    }
+}
+
+impl ClientForm {
+    /// Counts an attempt to get a token: of the client that is named, from its address.
+    fn attempt(&self, desk: Desk) -> Result<(), Failure> {
+        let client = self.client()?;
+        self.guest.attempt(desk, client.as_ref().map(|client| client.client_id.as_str()))
+    }
+
+    /// A parameter, by its name in OAuth's spelling or in camel case.
+    fn text(&self, name: &str) -> Result<Option<&str>, Error> {
+        let camel_case = crate::dialect::API.name(name);
+        let mut found = self.fields.iter().filter(|(known, _)| known == name || *known == camel_case).map(|(_, value)| value.as_str());
+        match (found.next(), found.next()) {
+            (first, None) => Ok(first),
+            _ => Err(refuse(OauthRefusal::InvalidRequest, &format!("The parameter {name} is there more than once."))),
+        }
+    }
+
+    fn refresh_token(&self) -> Result<&str, Error> {
+        self.text("refresh_token")?.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "The parameter refresh_token is missing."))
+    }
+
+    fn token(&self) -> Result<&str, Error> {
+        self.text("token")?.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "The parameter token is missing."))
+    }
+
+    /// `scope`, with spaces between, or a list in `scopes`.
+    fn scopes(&self) -> Result<Option<Vec<String>>, Error> {
+        match (self.text("scope")?, self.text("scopes")?) {
+            (Some(_), Some(_)) => Err(refuse(OauthRefusal::InvalidRequest, "Send scope or scopes, not both.")),
+            (scope, scopes) => {
+                Ok(scope.or(scopes).map(|text| text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()))
+            }
+        }
+    }
+
+    fn client(&self) -> Result<Option<Client>, Error> {
+        let (client_id, secret) = (self.text("client_id")?, self.text("client_secret")?);
+        match (&self.basic, client_id, secret) {
+            (Some(basic), id, None) if id.is_none_or(|id| id == basic.client_id) => Ok(Some(basic.clone())),
+            (Some(_), ..) => Err(refuse(OauthRefusal::InvalidRequest, "Say who the client is in the header or in the body, not in both.")),
+            (None, Some(id), Some(secret)) => Ok(Some(Client { client_id: id.to_owned(), secret: secret.to_owned() })),
+            (None, None, None) => Ok(None),
+            (None, ..) => Err(no_client()),
+        }
+    }
+
+    fn known_client(&self) -> Result<Client, Error> {
+        self.client()?.ok_or_else(no_client)
+    }
+}
+
+fn no_client() -> Error {
+    refuse(OauthRefusal::InvalidClient, "Say who the client is: HTTP Basic, or client_id and client_secret in the body.")
+}

@@ -1,0 +1,393 @@
+//! Rate limits: how many requests a caller may make in a minute, an hour and a day, and the headers that say how many are left.
+
+mod ledger;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use plane::api_keys::{Kind, PUBLISHABLE_PER_MINUTE};
+use plane::credentials::{CredentialKind, Principal};
+use uuid::Uuid;
+
+use ledger::{Ledger, Limits, WINDOWS};
+
+/// How many requests a caller may make. Zero is no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct RateLimits {
+    /// In each minute of the clock.
+    pub per_minute: u32,
+    /// In each day, from midnight UTC.
+    pub per_day: u32,
+    /// Attempts to get a credential in each minute: sign-ins for an account, sign-ups and OAuth tokens from an address. Refreshing has twice
+    /// as many.
+    pub attempts_per_minute: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> RateLimits {
+        RateLimits { per_minute: 300, per_day: 10_000, attempts_per_minute: 10 }
+    }
+}
+
+/// Who is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Caller {
+    /// A session's user.
+    User(Uuid),
+    /// An API key.
+    Key(Uuid),
+    /// An OAuth app.
+    App(Uuid),
+    /// Nobody signed in: the client's address. Of IPv6 the first 64 bits, since the rest is the client's to choose.
+    Address(Ipv6Addr),
+    /// Somebody who wants a credential: a keyed hash of where and for which account.
+    Attempt([u8; 16]),
+}
+
+/// Where credentials are handed out, each with a limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Desk {
+    /// A new user.
+    SignUp,
+    /// A session for a password.
+    SignIn,
+    /// New tokens for a session.
+    Refresh,
+    /// A token for an OAuth app.
+    Token,
+    /// New tokens for an OAuth app's refresh token.
+    TokenRefresh,
+}
+
+/// Whose attempts at a desk are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Attempter<'a> {
+    /// All from the same address.
+    Address(IpAddr),
+    /// Those from the same address for the same account.
+    AddressFor(IpAddr, &'a str),
+}
+
+/// How a request stands in the windows it was counted in.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    windows: Vec<Window>,
+    is_refused: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Window {
+    limit: u32,
+    seconds: i64,
+    remaining: u32,
+    /// Seconds until it ends.
+    reset: i64,
+}
+
+pub(crate) struct Limiter {
+    limits: RateLimits,
+    /// Those who have signed in are remembered apart: no flood of strangers makes the server forget them.
+    known: Ledger,
+    unknown: Ledger,
+    attempts: Ledger,
+    hashers: [RandomState; 2],
+}
+
+/// Callers that are remembered. At 52 bytes each and up to 100 more in a map that has grown once too often this is 70, 35 and 17 MB at the
+/// most, whatever happens.
+const KNOWN: usize = 458_752;
+const UNKNOWN: usize = 229_376;
+const ATTEMPTS: usize = 114_688;
+
+impl Limiter {
+    pub(crate) fn new(limits: RateLimits) -> Limiter {
+        let hashers = [RandomState::new(), RandomState::new()];
+        Limiter { limits, known: Ledger::new(KNOWN), unknown: Ledger::new(UNKNOWN), attempts: Ledger::new(ATTEMPTS), hashers }
+    }
+
+    /// Counts a request of somebody who has signed in, or of an address.
+    pub(crate) fn count(&self, principal: Option<&Principal>, client: IpAddr, now: Timestamp) -> Tally {
+        let (ledger, caller) = match principal {
+            Some(principal) => (&self.known, known(principal)),
+            None => (&self.unknown, Caller::Address(network(client))),
+        };
+        tally(ledger, caller, self.limits_of(principal), now)
+    }
+
+    /// Counts an attempt to get a credential.
+    pub(crate) fn attempt(&self, desk: Desk, attempter: Attempter<'_>, now: Timestamp) -> Tally {
+        let limits = [self.limits.attempts_per_minute.saturating_mul(desk.factor()), 0, 0];
+        tally(&self.attempts, self.attempted(desk, attempter), limits, now)
+    }
+
+    /// Takes an attempt back that turned out to be good.
+    pub(crate) fn give_back(&self, desk: Desk, attempter: Attempter<'_>, now: Timestamp) {
+        self.attempts.give_back(self.attempted(desk, attempter), now.as_second());
+    }
+
+    /// A key's own limits stand in the place of the server's for the minute, and beside them for the hour. The day is the server's: no key
+    /// can be given more of it than its operators give.
+    fn limits_of(&self, principal: Option<&Principal>) -> Limits {
+        let RateLimits { per_minute, per_day, .. } = self.limits;
+        let Some(terms) = principal.and_then(|principal| principal.terms.as_ref()) else { return [per_minute, 0, per_day] };
+        let usual = if terms.kind == Kind::Publishable { per_minute.min(PUBLISHABLE_PER_MINUTE) } else { per_minute };
+        [terms.rate_limit_per_minute.unwrap_or(usual), terms.rate_limit_per_hour.unwrap_or(0), per_day]
+    }
+
+    fn attempted(&self, desk: Desk, attempter: Attempter<'_>) -> Caller {
+        let attempter = match attempter {
+            Attempter::Address(client) => (network(client), None),
+            Attempter::AddressFor(client, account) => (network(client), Some(account)),
+        };
+        let mut hash = [0; 16];
+        for (half, hasher) in hash.chunks_exact_mut(8).zip(&self.hashers) {
+            half.copy_from_slice(&hasher.hash_one((desk, attempter)).to_ne_bytes());
+        }
+        Caller::Attempt(hash)
+    }
+}
+
+impl Desk {
+    fn factor(self) -> u32 {
+        match self {
+            Desk::SignUp | Desk::SignIn | Desk::Token => 1,
+            Desk::Refresh | Desk::TokenRefresh => 2,
+        }
+    }
+}
+
+fn known(principal: &Principal) -> Caller {
+    match principal.kind {
+        CredentialKind::ApiKey => Caller::Key(principal.credential),
+        CredentialKind::Session => Caller::User(principal.user),
+        // However many tokens the app gets.
+        CredentialKind::OauthToken => Caller::App(principal.app.unwrap_or(principal.credential)),
+    }
+}
+
+/// What of an address is counted: all of IPv4, and the network of IPv6.
+fn network(address: IpAddr) -> Ipv6Addr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64),
+    }
+}
+
+fn tally(ledger: &Ledger, caller: Caller, limits: Limits, now: Timestamp) -> Tally {
+    if limits == [0; WINDOWS.len()] {
+        return Tally::default();
+    }
+    let (is_within, standing) = ledger.count(caller, limits, now.as_second());
+    let windows = limits.into_iter().zip(WINDOWS).zip(standing).filter(|((limit, _), _)| *limit > 0);
+    let windows = windows.map(|((limit, seconds), standing)| {
+        let remaining = limit.saturating_sub(standing.used);
+        Window { limit, seconds, remaining, reset: standing.reset }
+    });
+    Tally { windows: windows.collect(), is_refused: !is_within }
+}
+
+impl Tally {
+    /// Adds the windows of another count of the same request.
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.windows.extend(other.windows);
+        self.is_refused |= other.is_refused;
+    }
+
+    /// Seconds to wait, when the request was one too many.
+    pub(crate) fn wait(&self) -> Option<i64> {
+        self.tightest().filter(|_| self.is_refused).map(|window| window.reset)
+    }
+
+    /// The window with the fewest requests left. Of two that are used up, the one that lasts longer is the one to wait for.
+    fn tightest(&self) -> Option<Window> {
+        self.windows.iter().copied().min_by_key(|window| (window.remaining, -window.reset))
+    }
+
+    /// Adds the headers that tell the caller how they stand; none when nothing is limited.
+    pub(crate) fn write(&self, headers: &mut HeaderMap, now: Timestamp) {
+        let Some(tightest) = self.tightest() else { return };
+        let mut policy: Vec<(i64, u32)> = self.windows.iter().map(|window| (window.seconds, window.limit)).collect();
+        policy.sort_unstable();
+        policy.dedup();
+        let policy: Vec<String> = policy.into_iter().map(|(seconds, limit)| format!("{limit};w={seconds}")).collect();
+        let values = [
+            ("ratelimit-policy", policy.join(", ")),
+            ("ratelimit-limit", tightest.limit.to_string()),
+            ("ratelimit-remaining", tightest.remaining.to_string()),
+            ("ratelimit-reset", tightest.reset.to_string()),
+            ("x-ratelimit-limit", tightest.limit.to_string()),
+            ("x-ratelimit-remaining", tightest.remaining.to_string()),
+            ("x-ratelimit-reset", (now.as_second() + tightest.reset).to_string()),
+        ];
+        for (name, value) in values {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plane::api_keys::Terms;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn limiter(per_minute: u32, per_day: u32) -> Limiter {
+        Limiter::new(RateLimits { per_minute, per_day, attempts_per_minute: 10 })
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn user(number: u128) -> Principal {
+        Principal {
+            user: Uuid::from_u128(number),
+            is_operator: false,
+            credential: Uuid::from_u128(number + 1_000),
+            kind: CredentialKind::Session,
+            organization: None,
+            member: None,
+            scopes: None,
+            expires_at: None,
+            terms: None,
+        }
+    }
+
+    fn key(kind: Kind, per_minute: Option<u32>, per_hour: Option<u32>) -> Principal {
+        let terms = Terms {
+            name: "Key".into(),
+            kind,
+            is_active: true,
+            rate_limit_per_minute: per_minute,
+            rate_limit_per_hour: per_hour,
+            allowed_ips: Vec::new(),
+        };
+        Principal { kind: CredentialKind::ApiKey, terms: Some(terms), ..user(1) }
+    }
+
+    fn header(tally: &Tally, name: &str, now: Timestamp) -> String {
+        let mut headers = HeaderMap::new();
+        tally.write(&mut headers, now);
+        headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned()
+    }
+
+    fn policy(tally: &Tally) -> String {
+        header(tally, "ratelimit-policy", at(0))
+    }
+
+    #[test]
+    fn the_request_after_the_last_of_a_minute_waits_for_the_next_minute() {
+        let limiter = limiter(2, 100);
+        let count = |second| limiter.count(Some(&user(1)), HERE, at(second));
+        assert_eq!((count(61).wait(), count(62).wait()), (None, None));
+        let refused = count(63);
+        assert_eq!(refused.wait(), Some(57));
+        let told = ["limit", "remaining", "reset"].map(|name| header(&refused, &format!("ratelimit-{name}"), at(63)));
+        assert_eq!(told, ["2", "0", "57"]);
+        assert_eq!(header(&refused, "x-ratelimit-reset", at(63)), "120");
+        assert_eq!(count(120).wait(), None);
+    }
+
+    #[test]
+    fn the_day_is_told_when_it_is_the_tighter_window() {
+        let limiter = limiter(2, 3);
+        let count = |second| limiter.count(Some(&user(1)), HERE, at(second));
+        for second in [0, 1, 60] {
+            assert_eq!(count(second).wait(), None);
+        }
+        assert_eq!(count(61).wait(), Some(86_400 - 61));
+    }
+
+    #[test]
+    fn callers_do_not_share() {
+        let limiter = limiter(1, 0);
+        let (one, other) = (user(1), user(2));
+        let key = key(Kind::User, None, None);
+        let elsewhere = "192.0.2.1".parse().unwrap();
+        for (principal, client) in [(Some(&one), HERE), (Some(&other), HERE), (Some(&key), HERE), (None, HERE), (None, elsewhere)] {
+            assert_eq!(limiter.count(principal, client, at(0)).wait(), None);
+            assert_eq!(limiter.count(principal, client, at(0)).wait(), Some(60));
+        }
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_caller_and_an_address_of_ipv4_is_one_however_it_is_written() {
+        let limiter = limiter(1, 0);
+        let is_refused = |address: &str| limiter.count(None, address.parse().unwrap(), at(0)).wait().is_some();
+        assert!(!is_refused("2001:db8:1:2::1"));
+        assert!(is_refused("2001:db8:1:2:ffff::9"));
+        assert!(!is_refused("2001:db8:1:3::1"));
+        assert!(!is_refused("192.0.2.1"));
+        assert!(is_refused("::ffff:192.0.2.1"));
+        assert!(!is_refused("192.0.2.2"));
+    }
+
+    #[test]
+    fn the_policy_names_the_windows_of_this_caller_and_no_other() {
+        let limiter = limiter(300, 10_000);
+        let of = |principal: &Principal| policy(&limiter.count(Some(principal), HERE, at(0)));
+        assert_eq!(of(&user(1)), "300;w=60, 10000;w=86400");
+        assert_eq!(of(&key(Kind::Organization, None, None)), "300;w=60, 10000;w=86400");
+        assert_eq!(of(&key(Kind::Organization, Some(1_000), None)), "1000;w=60, 10000;w=86400");
+        assert_eq!(of(&key(Kind::User, None, Some(500))), "300;w=60, 500;w=3600, 10000;w=86400");
+        assert_eq!(of(&key(Kind::User, Some(5), Some(50))), "5;w=60, 50;w=3600, 10000;w=86400");
+        assert_eq!(of(&key(Kind::Publishable, None, None)), "100;w=60, 10000;w=86400");
+        assert_eq!(of(&key(Kind::Publishable, Some(7), None)), "7;w=60, 10000;w=86400");
+    }
+
+    #[test]
+    fn without_limits_nothing_is_told_but_what_a_key_was_given() {
+        let limiter = Limiter::new(RateLimits { per_minute: 0, per_day: 0, attempts_per_minute: 0 });
+        assert_eq!(policy(&limiter.count(Some(&user(1)), HERE, at(0))), "");
+        assert_eq!(policy(&limiter.count(Some(&key(Kind::Publishable, None, None)), HERE, at(0))), "");
+        assert_eq!(policy(&limiter.count(Some(&key(Kind::User, Some(5), None)), HERE, at(0))), "5;w=60");
+        assert_eq!(policy(&limiter.attempt(Desk::SignIn, Attempter::Address(HERE), at(0))), "");
+    }
+
+    #[test]
+    fn a_limit_that_is_changed_holds_for_what_was_used_before() {
+        let limiter = limiter(300, 10_000);
+        for _ in 0..10 {
+            assert_eq!(limiter.count(Some(&key(Kind::User, None, None)), HERE, at(0)).wait(), None);
+        }
+        assert_eq!(limiter.count(Some(&key(Kind::User, Some(10), None)), HERE, at(0)).wait(), Some(60));
+        assert_eq!(limiter.count(Some(&key(Kind::User, Some(11), None)), HERE, at(0)).wait(), None);
+        assert_eq!(limiter.count(Some(&key(Kind::User, Some(300), Some(11))), HERE, at(0)).wait(), Some(3_600));
+    }
+
+    #[test]
+    fn attempts_are_counted_by_address_and_account_and_told_beside_the_usual_windows() {
+        let limiter = limiter(300, 10_000);
+        let sign_in = |account: &str| limiter.attempt(Desk::SignIn, Attempter::AddressFor(HERE, account), at(0));
+        for _ in 0..10 {
+            assert_eq!(sign_in("ada@example.com").wait(), None);
+        }
+        assert_eq!(sign_in("ada@example.com").wait(), Some(60));
+        assert_eq!(sign_in("alan@example.com").wait(), None);
+        let mut tally = limiter.count(None, HERE, at(0));
+        tally.add(sign_in("alan@example.com"));
+        assert_eq!(policy(&tally), "10;w=60, 300;w=60, 10000;w=86400");
+        assert_eq!(header(&tally, "ratelimit-remaining", at(0)), "8");
+        let refresh = || limiter.attempt(Desk::Refresh, Attempter::Address(HERE), at(0));
+        assert!((0..20).all(|_| refresh().wait().is_none()) && refresh().wait().is_some());
+        limiter.give_back(Desk::Refresh, Attempter::Address(HERE), at(0));
+        assert_eq!(refresh().wait(), None);
+    }
+
+    #[test]
+    fn those_who_have_signed_in_are_not_forgotten_for_a_flood_of_strangers() {
+        let limiter = limiter(1, 0);
+        assert_eq!(limiter.count(Some(&user(1)), HERE, at(0)).wait(), None);
+        for number in 0..=UNKNOWN as u32 {
+            limiter.count(None, IpAddr::from(number.to_be_bytes()), at(0));
+        }
+        assert!(limiter.unknown.bytes() <= UNKNOWN * 152, "{} bytes", limiter.unknown.bytes());
+        assert_eq!(limiter.count(Some(&user(1)), HERE, at(0)).wait(), Some(60));
+    }
+}

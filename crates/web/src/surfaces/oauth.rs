@@ -1,0 +1,126 @@
+//! OAuth: apps and their tokens as the organizations API has them, and the standard endpoints: token (RFC 6749), revocation (RFC 7009),
+//! introspection (RFC 7662), and the metadata that leads to them (RFC 8414).
+
+use plane::policy::Action;
+
+use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::{Operation, Surface, tagged};
+use crate::dialect::API;
+use crate::handlers::oauth;
+use crate::shapes::oauth as shapes;
+
+/// What of it is below `/api`.
+pub(super) fn operations() -> Vec<Operation> {
+    app_operations().into_iter().chain(token_operations()).collect()
+}
+
+/// The standard endpoints.
+pub(crate) fn surface() -> Surface {
+    let operations = tagged("oauth", standard_operations().into_iter().map(Operation::anybody)).collect();
+    Surface { name: "", about: "OAuth 2.0.", dialect: &API, prefix: "", operations }
+}
+
+fn app_operations() -> Vec<Operation> {
+    const CLIENT: &[(&str, &str)] = &[("clientId", "body.clientId")];
+    vec![
+        Operation::post("/oauth/apps", "createOauthApp", oauth::create_app)
+            .says("Make an OAuth app")
+            .may(Action::WriteOauthApps)
+            .takes(&shapes::NEW_APP)
+            .answers(201, "The app with its secret, shown once.", One(&shapes::CREATED_APP))
+            .leads("readOauthApp", CLIENT)
+            .leads("updateOauthApp", CLIENT)
+            .leads("deleteOauthApp", CLIENT),
+        Operation::get("/oauth/apps/organization/{organizationId}", "listOauthApps", oauth::list_apps)
+            .says("List an organization's OAuth apps")
+            .may(Action::ReadOauthApps)
+            .answers(200, "Apps without their secrets, newest first.", Page(&shapes::APP)),
+        Operation::get("/oauth/apps/{clientId}", "readOauthApp", oauth::read_app)
+            .says("Read an OAuth app")
+            .explains("For strangers to its organization there is no such app.")
+            .may(Action::ReadOauthApps)
+            .answers(200, "The app without its secret.", One(&shapes::APP)),
+        Operation::put("/oauth/apps/{clientId}", "updateOauthApp", oauth::update_app)
+            .says("Change an OAuth app")
+            .explains("Its tokens change with it, at once. Who did not make the app can take from it and not give to it.")
+            .may(Action::WriteOauthApps)
+            .takes(&shapes::APP_CHANGES)
+            .answers(200, "The app without its secret.", One(&shapes::APP))
+            .refuses(409, "The organization is archived."),
+        Operation::delete("/oauth/apps/{clientId}", "deleteOauthApp", oauth::delete_app)
+            .says("Delete an OAuth app")
+            .explains("Every token of it is revoked: from the answer on none is good.")
+            .may(Action::DeleteOauthApp)
+            .answers(204, "The app and its tokens are gone.", Nothing),
+        Operation::post("/oauth/apps/{clientId}/secret", "rotateOauthAppSecret", oauth::rotate_secret)
+            .says("Give an OAuth app a new secret")
+            .explains(
+                "The old secret is no longer good; tokens got with it are. Only for the member who made the app, with a credential that has \
+                 all of the app's scopes: whoever has the secret acts as that member.",
+            )
+            .may(Action::WriteOauthApps)
+            .answers(200, "The app with its new secret, shown once.", One(&shapes::CREATED_APP))
+            .refuses(409, "The organization is archived."),
+    ]
+}
+
+fn token_operations() -> Vec<Operation> {
+    vec![
+        Operation::post("/oauth/token", "createOauthToken", oauth::documented_token)
+            .says("Get a token for an OAuth app")
+            .explains("Errors carry `error` and `error_description` of RFC 6749 as well. The standard endpoint is `/oauth2/token`.")
+            .anybody()
+            .takes_form(&shapes::DOCUMENTED_TOKEN_REQUEST)
+            .answers(200, "Tokens.", One(&shapes::TOKENS))
+            .refuses(401, "The client is unknown, or its secret is not the right one.")
+            .leads("revokeOauthToken", &[("tokenId", "body.token_id")]),
+        Operation::post("/oauth/token/refresh", "refreshOauthToken", oauth::documented_refresh)
+            .says("Turn a refresh token into new tokens")
+            .explains(
+                "The refresh token is used up and the old access token ends. One that was used before ends them all. Errors carry `error` \
+                 and `error_description` of RFC 6749 as well.",
+            )
+            .anybody()
+            .takes_form(&shapes::DOCUMENTED_REFRESH)
+            .answers(200, "New tokens.", One(&shapes::TOKENS))
+            .refuses(401, "The refresh token is unknown, used or past its end.")
+            .leads("revokeOauthToken", &[("tokenId", "body.token_id")]),
+        Operation::delete("/oauth/token/{tokenId}", "revokeOauthToken", oauth::revoke_token)
+            .says("Revoke a token of an OAuth app")
+            .explains("A token can always revoke itself. For strangers to its organization there is no such token.")
+            .may(Action::RevokeOauthToken)
+            .answers(204, "The token and its refresh token are gone.", Nothing),
+    ]
+}
+
+fn standard_operations() -> Vec<Operation> {
+    const CLIENT: &str = "The client is unknown, or its secret is not the right one: `invalid_client`.";
+    vec![
+        Operation::post("/oauth2/token", "oauthToken", oauth::token)
+            .says("The token endpoint (RFC 6749)")
+            .explains("For the grants `client_credentials` and `refresh_token`. Errors carry `error` and `error_description` as well.")
+            .takes_form(&shapes::TOKEN_REQUEST)
+            .answers(200, "Tokens.", One(&shapes::TOKENS))
+            .refuses(400, "`invalid_request`, `invalid_grant`, `invalid_scope` or `unsupported_grant_type`.")
+            .refuses(401, CLIENT)
+            .leads("revokeOauthToken", &[("tokenId", "body.token_id")]),
+        Operation::post("/oauth2/revoke", "oauthRevoke", oauth::revoke)
+            .says("The revocation endpoint (RFC 7009)")
+            .explains("Access token and refresh token go together. A token that is unknown or gone is no error.")
+            .takes_form(&shapes::PRESENTED_TOKEN)
+            .answers(200, "The token is not good, if it ever was.", Nothing)
+            .refuses(400, "`invalid_request`, or `invalid_grant` for another client's token.")
+            .refuses(401, CLIENT),
+        Operation::post("/oauth2/introspect", "oauthIntrospect", oauth::introspect)
+            .says("The introspection endpoint (RFC 7662)")
+            .explains("An app is told about tokens that are good for its own organization, access tokens of sessions too.")
+            .takes_form(&shapes::PRESENTED_TOKEN)
+            .answers(200, "What the token is good for.", One(&shapes::INTROSPECTION))
+            .refuses(400, "`invalid_request`.")
+            .refuses(401, CLIENT),
+        Operation::get("/.well-known/oauth-authorization-server", "oauthMetadata", oauth::metadata)
+            .says("What this authorization server can do")
+            .explains("RFC 8414.")
+            .answers(200, "The metadata.", One(&shapes::SERVER_METADATA)),
+    ]
+}
