@@ -39,7 +39,7 @@ pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     make_customers(&owner, &acme).await?;
     make_customers(&owner, &doomed).await?;
 
-    let all = PageRequest { page: 1, size: 100 };
+    let all = PageRequest::new(1, 100);
     let people = members::list(&owner, &acme, &MemberFilter::default(), all).await?.entries;
     let leaving = people.iter().find(|member| member.role == Role::Viewer).map_or_else(String::new, |member| to_short(member.id));
     let scopes = ["read:organization", "read:members", "write:members", "read:customers", "write:customers"].map(str::to_owned);

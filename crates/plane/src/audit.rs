@@ -185,14 +185,18 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
     cx.read((organization, request), |_, tx, (organization, request)| {
         Box::pin(async move {
             let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
-            let total = tx.query_one(count, params![*organization]).await?.next()?;
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.query_one(count, params![*organization]).await?.next()?,
+            };
             let statement = sql!(
                 "SELECT id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id, reason, detail,
                         deletion_id, request_id, created_at
-                 FROM audit_entries WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+                 FROM audit_entries WHERE organization_id = $1 AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
-            let rows = tx.query(statement, params![*organization, request.size, request.offset()]).await?;
-            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+            let rows = tx.query(statement, params![*organization, request.limit(), request.offset(), request.below()]).await?;
+            let entries = rows.into_iter().map(read).collect::<Result<_>>()?;
+            Ok(Page::part(entries, total, *request, |entry: &Entry| entry.id))
         })
     })
     .await

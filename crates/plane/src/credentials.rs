@@ -119,23 +119,31 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
 }
 
 async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) -> Result<Principal> {
-    cx.plane.credential_lookups.fetch_add(1, Ordering::Relaxed);
+    let count = || cx.plane.credential_lookups.fetch_add(1, Ordering::Relaxed);
     match presented {
         Presented::Bearer(token) if token.starts_with(oauth_tokens::ACCESS_PREFIX) => {
             // One that was cut or made up is refused without a look-up.
             if !oauth_tokens::is_access_token(token) {
                 return Err(Error::Unauthenticated);
             }
+            count();
             cx.read(fingerprint, |_, tx, hash| Box::pin(load_oauth_token(tx, *hash))).await
         }
         Presented::Bearer(token) => {
             let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;
+            count();
             let mut principal = cx.read(claims.sid, |_, tx, session| Box::pin(load_session(tx, SessionKey::Id(*session)))).await?;
             principal.expires_at = principal.expires_at.min(Some(claims.expires_at()?));
             Ok(principal)
         }
-        Presented::Cookie(_) => cx.read(fingerprint, |_, tx, hash| Box::pin(load_session(tx, SessionKey::Cookie(*hash)))).await,
-        Presented::ApiKey(_) => cx.read(fingerprint, |_, tx, hash| Box::pin(load_api_key(tx, *hash))).await,
+        Presented::Cookie(_) => {
+            count();
+            cx.read(fingerprint, |_, tx, hash| Box::pin(load_session(tx, SessionKey::Cookie(*hash)))).await
+        }
+        Presented::ApiKey(_) => {
+            count();
+            cx.read(fingerprint, |_, tx, hash| Box::pin(load_api_key(tx, *hash))).await
+        }
     }
 }
 

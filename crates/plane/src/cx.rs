@@ -38,6 +38,8 @@ pub struct Cx {
     pub request_id: Arc<str>,
     /// The address of the client, for a request that came over a network.
     pub client: Option<IpAddr>,
+    /// The states in which a record may be changed: the value of `If-Match`.
+    pub precondition: Option<Arc<str>>,
     /// The organization that the work turned out to be about, the same for all clones of this context.
     within: Arc<Mutex<Option<Uuid>>>,
 }
@@ -51,6 +53,7 @@ impl Cx {
             now: plane.clock.now(),
             request_id: request_id.into(),
             client: None,
+            precondition: None,
             within: Arc::default(),
         }
     }
@@ -64,6 +67,12 @@ impl Cx {
     /// The same work, asked for from this address.
     pub fn with_client(mut self, client: IpAddr) -> Cx {
         self.client = Some(client);
+        self
+    }
+
+    /// The same work, under a condition on the state of what it changes.
+    pub fn under(mut self, precondition: Option<Arc<str>>) -> Cx {
+        self.precondition = precondition;
         self
     }
 

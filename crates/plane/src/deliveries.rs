@@ -98,13 +98,19 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reques
     cx.read((tenant, webhook, request), |_, tx, (tenant, webhook, request)| {
         Box::pin(async move {
             let count = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2");
-            let total = tx.query_one(count, params![tenant.organization(), *webhook]).await?.next()?;
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.query_one(count, params![tenant.organization(), *webhook]).await?.next()?,
+            };
             let statement = sql!(
                 "SELECT id, event, payload, state, attempts, response_status, error, next_attempt_at, created_at, finished_at
-                 FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 ORDER BY id DESC LIMIT $3 OFFSET $4"
+                 FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id < $5
+                 ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
-            let rows = tx.query(statement, params![tenant.organization(), *webhook, request.size, request.offset()]).await?;
-            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+            let rows =
+                tx.query(statement, params![tenant.organization(), *webhook, request.limit(), request.offset(), request.below()]).await?;
+            let deliveries = rows.into_iter().map(read).collect::<Result<_>>()?;
+            Ok(Page::part(deliveries, total, *request, |delivery: &Delivery| delivery.id))
         })
     })
     .await

@@ -284,7 +284,7 @@ pub async fn list(
             let total = tx.query_one(kind.statements().count, params![*organization, *customer]).await?.next()?;
             let bound = params![*organization, *customer, request.size, request.offset()];
             let rows = tx.query(kind.statements().list, bound).await?;
-            Ok(Page { entries: rows.into_iter().map(|row| read(kind, row)).collect::<Result<_>>()?, total, request: *request })
+            Ok(Page::new(rows.into_iter().map(|row| read(kind, row)).collect::<Result<_>>()?, total, *request))
         })
     })
     .await

@@ -32,6 +32,9 @@ pub enum Error {
     /// Something of this kind exists already or is in use; the words name the remedy.
     #[error("{0}")]
     Conflict(String),
+    /// The record is no longer as the caller had read it.
+    #[error("The record has changed since you read it, or is another one now. Read it again and decide anew.")]
+    Stale,
     /// A deletion is blocked: all reasons at once, each with its remedy.
     #[error("{}", .0.iter().map(|blocker| blocker.detail.as_str()).collect::<Vec<_>>().join(" "))]
     Blocked(Vec<Blocker>),
@@ -110,7 +113,7 @@ impl Error {
             Error::Unauthenticated | Error::Inactive(_) => "unauthenticated",
             Error::Forbidden(_) | Error::Outsider(_) => "refused",
             Error::NotFound(_) => "not_found",
-            Error::Conflict(_) | Error::Blocked(_) => "blocked",
+            Error::Conflict(_) | Error::Blocked(_) | Error::Stale => "blocked",
             Error::Overloaded(_) | Error::Storage(_) | Error::Internal(_) => "failed",
         }
     }

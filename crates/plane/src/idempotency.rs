@@ -205,12 +205,13 @@ impl Ticket {
     /// Everything that is needed of a request, from what its sender has and the database has not.
     fn derive(cx: &Cx, request: &Repeatable) -> Result<Ticket> {
         let (kind, owner) = owner(cx);
-        let secret = match &cx.actor {
+        let run = match &cx.actor {
             // Nobody's requests hold passwords: what is kept of them can be compared and opened in this run of the server only.
             Actor::Nobody => &cx.plane.run.secret[..],
-            _ => request.secret.as_deref().unwrap_or_default().as_bytes(),
+            _ => &[],
         };
-        let material = joined([kind, &owner[..], secret, request.key.as_bytes()]);
+        let secret = request.secret.as_deref().unwrap_or_default().as_bytes();
+        let material = joined([kind, &owner[..], run, secret, request.key.as_bytes()]);
         let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"freehold idempotency 1").extract(&material);
         let part = |name: &'static [u8]| -> Result<[u8; 32]> {
             let mut bytes = [0; 32];
@@ -245,7 +246,7 @@ impl Ticket {
     }
 }
 
-/// Whose the name is. Sessions change, so theirs are their user's.
+/// Whose the name is. Sessions and tokens change, so theirs are their user's and their app's.
 fn owner(cx: &Cx) -> (&'static [u8], Vec<u8>) {
     match &cx.actor {
         Actor::User(principal) => match principal.kind {

@@ -113,7 +113,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
                  FROM invitations WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
-            Ok(Page { entries: rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, request: *request })
+            Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, *request))
         })
     })
     .await

@@ -30,6 +30,7 @@ mod passwords;
 mod plane;
 pub mod policy;
 pub mod preferences;
+mod revisions;
 pub mod sessions;
 pub mod tokens;
 pub mod upkeep;

@@ -69,7 +69,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: &MemberFilter
             );
             let bound = params![tenant.organization(), *role, pattern.as_deref(), request.size, request.offset()];
             let rows = tx.query(statement, bound).await?;
-            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+            Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, *request))
         })
     })
     .await
@@ -103,6 +103,7 @@ async fn change_role_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, rol
     tenant.lock(tx).await?;
     tenant.is_writable(tx).await?;
     let old = lock(tx, tenant, member).await?.ok_or(Error::NotFound("Member"))?;
+    expects(cx, tx, tenant, member).await?;
     // Of two who demote each other the second is no longer who they were.
     let is_about_owners = old == Role::Owner || role == Role::Owner;
     tenant.confirm(cx, tx, if is_about_owners { Action::ChangeOwnerRole } else { Action::ChangeRole }).await?;
@@ -169,6 +170,7 @@ async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: 
     tenant.lock(tx).await?;
     // And what is being written down with this member's id must be there to be found.
     let role = lock(tx, tenant, member).await?.ok_or(Error::NotFound("Member"))?;
+    expects(cx, tx, tenant, member).await?;
     if tenant.membership().is_none_or(|own| own.id != member) {
         tenant.confirm(cx, tx, if role == Role::Owner { Action::RemoveOwner } else { Action::RemoveMember }).await?;
     }
@@ -178,6 +180,15 @@ async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: 
         organizations::count_change(cx, tx, tenant).await?;
     }
     Ok(deletion)
+}
+
+/// Holds a locked membership against what the caller had read, if they said so.
+async fn expects(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<()> {
+    if cx.precondition.is_none() {
+        return Ok(());
+    }
+    let revision = load(tx, tenant, member).await?.revision;
+    cx.expects(member, revision)
 }
 
 async fn load(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<Member> {

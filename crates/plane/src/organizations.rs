@@ -140,7 +140,7 @@ pub async fn list_mine(cx: &Cx, request: PageRequest) -> Result<Page<Organizatio
             for id in ids.iter().skip(usize::try_from(request.offset()).unwrap_or(usize::MAX)).take(request.size as usize) {
                 entries.push(load(tx, *id).await?);
             }
-            Ok(Page { entries, total: ids.len() as i64, request: *request })
+            Ok(Page::new(entries, ids.len() as i64, *request))
         })
     })
     .await
@@ -165,6 +165,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, change: Organizatio
             tenant.lock(tx).await?;
             tenant.is_writable(tx).await?;
             let old = load(tx, tenant.organization()).await?;
+            cx.expects(old.id, old.revision)?;
             if change.slug.as_ref().is_some_and(|slug| *slug != old.slug) {
                 let words =
                     format!("never changes: this organization's is {}. Leave the field out, or make another organization.", old.slug);
@@ -214,6 +215,7 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
                 tenant.lock(tx).await?;
                 let id = tenant.organization();
                 let old = load(tx, id).await?;
+                cx.expects(id, old.revision)?;
                 if old.archived_at.is_some() == *shall_be {
                     return Ok(old);
                 }
@@ -249,6 +251,7 @@ async fn transfer_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, member: Uuid) -
     tenant.lock(tx).await?;
     tenant.is_writable(tx).await?;
     let id = tenant.organization();
+    expects(cx, tx, id).await?;
     let own = tenant.membership().map(|own| own.id).filter(|own| *own != member);
     let own = own.ok_or_else(|| FieldError::new("member_id", "own_membership", "must be another member's than your own"))?;
     let role = members::lock(tx, tenant, member).await?;
@@ -293,6 +296,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reason: Option<Stri
 
 async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, reason: &Option<String>) -> Result<Deletion> {
     tenant.lock(tx).await?;
+    expects(cx, tx, tenant.organization()).await?;
     let order = Order {
         root: Root::Organization,
         subject: tenant.organization(),
@@ -301,6 +305,15 @@ async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, reason: &Option<S
         action: "organization.delete",
     };
     deletion::delete(cx, tx, tenant.organization(), order).await
+}
+
+/// Holds a locked organization against what the caller had read, if they said so.
+async fn expects(cx: &Cx, tx: &mut sql::Tx, id: Uuid) -> Result<()> {
+    if cx.precondition.is_none() {
+        return Ok(());
+    }
+    let revision = load(tx, id).await?.revision;
+    cx.expects(id, revision)
 }
 
 async fn load(tx: &mut sql::Tx, id: Uuid) -> Result<Organization> {

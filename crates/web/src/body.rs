@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use plane::fields::parse_time;
+use plane::ids;
 use plane::page::PageRequest;
 use plane::policy::Role;
 use plane::{Error, FieldError, Result};
@@ -86,7 +87,10 @@ impl Form {
         }
         let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
         match serde_json::from_slice(&bytes) {
-            Ok(Json::Object(fields)) => Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new(), shape: None }),
+            Ok(Json::Object(mut fields)) => {
+                fields.values_mut().for_each(make_whole);
+                Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new(), shape: None })
+            }
             Ok(_) => Err(Error::Malformed("The body must be a JSON object.".into()).into()),
             Err(error) => Err(Error::Malformed(format!("The body is not JSON: {error}.")).into()),
         }
@@ -308,6 +312,17 @@ impl Fields {
     }
 }
 
+/// To JSON Schema, and to languages with one kind of number, `5.0` is the whole number 5.
+fn make_whole(value: &mut Json) {
+    if !value.is_i64()
+        && let Some(number) = value.as_f64()
+        && number.fract() == 0.0
+        && (i64::MIN as f64..i64::MAX as f64).contains(&number)
+    {
+        *value = Json::from(number as i64);
+    }
+}
+
 /// Whether both engines can hold a text, or look for it.
 fn is_storable(text: &str) -> bool {
     !text.contains('\0')
@@ -386,6 +401,19 @@ impl Query {
         }
     }
 
+    /// Like [`Query::page`], for a list that can be read along a cursor too: `after`, empty for the first slice.
+    pub fn part(&self) -> Result<PageRequest> {
+        let request = self.page()?;
+        let after = match self.get("after") {
+            None => None,
+            Some("") => Some(PageRequest::FIRST),
+            Some(text) => Some(ids::parse(text).ok_or_else(|| {
+                Error::from(FieldError::new("after", "invalid_cursor", "must be empty, or the next_cursor of the slice before"))
+            })?),
+        };
+        Ok(PageRequest { after, ..request })
+    }
+
     /// `page` from 1, `page_size` (or `pageSize`) from 1 to 100.
     pub fn page(&self) -> Result<PageRequest> {
         let mut errors = Vec::new();
@@ -399,7 +427,7 @@ impl Query {
                 }
             }
         };
-        let request = PageRequest { page: number(&["page"], 1, 1_000_000_000), size: number(&["page_size", "pageSize"], 25, 100) };
+        let request = PageRequest::new(number(&["page"], 1, 1_000_000_000), number(&["page_size", "pageSize"], 25, 100));
         if errors.is_empty() { Ok(request) } else { Err(Error::Invalid(errors)) }
     }
 }

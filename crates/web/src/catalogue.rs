@@ -88,7 +88,7 @@ pub(crate) struct Operation {
     /// Statuses of errors beyond those that follow from the rest, with what they mean here.
     pub refusals: Vec<(u16, &'static str)>,
     pub links: Vec<Link>,
-    /// The record has a revision: it comes with an `ETag`, and `If-Match` is honoured.
+    /// It is about a record that has a revision: it comes with an `ETag`, and is changed under `If-Match`.
     pub has_etag: bool,
     /// The answer leads to a deletion's record.
     pub deletes: bool,
@@ -213,6 +213,11 @@ impl Operation {
     fn deletes(mut self) -> Operation {
         self.deletes = true;
         self
+    }
+
+    /// Whether it changes a record that has a revision, and so honours `If-Match`.
+    pub fn is_conditional(&self) -> bool {
+        self.has_etag && self.method != Method::GET && !self.path_parameters().is_empty()
     }
 
     /// The names of the parameters in its address, in order.

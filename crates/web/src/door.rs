@@ -22,7 +22,7 @@ use crate::body::{Query, receive};
 use crate::catalogue::{Access, Content, Operation};
 use crate::dialect::Dialect;
 use crate::idempotency;
-use crate::limits::{Attempter, Desk, Tally};
+use crate::limits::{Attempts, Desk, Tally};
 use crate::problem::{self, Failure};
 
 /// How long a body may take to arrive, and how long the work on a request may take.
@@ -55,7 +55,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     let client = doors.trusted_proxies.client(peer, &parts.headers);
     let guest = match new_request_id(&parts.headers) {
-        Ok(id) => Cx::new(&doors.plane, id).with_client(client),
+        Ok(id) => Cx::new(&doors.plane, id).with_client(client).under(precondition(&parts.headers)),
         Err(error) => return problem::render(&Cx::new(&doors.plane, "none"), Dialect::of(parts.uri.path()), error.into()),
     };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
@@ -193,6 +193,12 @@ async fn run(work: impl Future<Output = Response<Body>>) -> Response<Body> {
     failure.into_response()
 }
 
+/// The states in which the record may be changed, all that the caller names.
+fn precondition(headers: &HeaderMap) -> Option<Arc<str>> {
+    let tags: Vec<&str> = headers.get_all(header::IF_MATCH).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    (!tags.is_empty()).then(|| tags.join(",").into())
+}
+
 /// The caller's own id for the request if it is a sensible one, so that their logs and ours meet; else a new one.
 fn new_request_id(headers: &HeaderMap) -> Result<String> {
     let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
@@ -292,22 +298,21 @@ fn visit(parts: &Parts) -> Result<Visit> {
 }
 
 impl Guest {
-    /// Counts an attempt to get a credential: for the account, if one is named, else all from this address.
-    pub fn attempt(&self, desk: Desk, account: Option<&str>) -> Result<(), Failure> {
-        let attempt = self.doors.limiter.attempt(desk, self.attempter(account), self.cx.now);
+    /// Counts an attempt to get a credential.
+    pub fn attempt(&self, desk: Desk, attempts: Attempts<'_>) -> Result<(), Failure> {
+        let attempt = self.doors.limiter.attempt(desk, attempts, self.client(), self.cx.now);
         let wait = attempt.wait();
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(attempt);
         wait.map_or(Ok(()), |seconds| Err(Failure::RateLimited(seconds)))
     }
 
-    /// Takes an attempt back that turned out to be good.
-    pub fn give_back(&self, desk: Desk, account: Option<&str>) {
-        self.doors.limiter.give_back(desk, self.attempter(account), self.cx.now);
+    /// Takes an attempt back that shall not count.
+    pub fn give_back(&self, desk: Desk, attempts: Attempts<'_>) {
+        self.doors.limiter.give_back(desk, attempts, self.client(), self.cx.now);
     }
 
-    fn attempter<'a>(&self, account: Option<&'a str>) -> Attempter<'a> {
-        let client = self.cx.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        account.map_or(Attempter::Address(client), |account| Attempter::AddressFor(client, account))
+    fn client(&self) -> IpAddr {
+        self.cx.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 }
 

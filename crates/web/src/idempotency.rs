@@ -2,10 +2,10 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use plane::credentials::Presented;
-use plane::idempotency::{self, Begun, Ending, Repeatable};
+use plane::idempotency::{self, Begun, Ending, Repeatable, Ticket};
 use plane::{Cx, Error};
 
 use crate::problem::Failure;
@@ -33,7 +33,10 @@ pub(crate) fn asked(parts: &Parts, body: &[u8], presented: Option<Presented<'_>>
     let (Some(key), None) = (text, keys.next()) else { return Err(Error::Malformed(MALFORMED.into()).into()) };
     let secret = match presented {
         Some(Presented::ApiKey(secret)) => Some(secret.to_owned()),
-        _ => None,
+        // A session's tokens change, and are not what an answer can be bound to.
+        Some(_) => None,
+        // An OAuth app says who it is where others have their token.
+        None => parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned),
     };
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let mut request = vec![parts.method.as_str().into(), target.into(), body.to_vec()];
@@ -41,37 +44,40 @@ pub(crate) fn asked(parts: &Parts, body: &[u8], presented: Option<Presented<'_>>
     Ok(Some(Repeatable { key: key.to_owned(), secret, parts: request }))
 }
 
-/// Carries a request out unless it was before. `tells` is false for an answer without data of an organization.
+/// Carries a request out unless it was before. `tells` is false for an answer without data of an organization. All of it in a task of its
+/// own: who hangs up meanwhile and asks again shall find the answer, and no name is taken for a request that nobody carries out.
 pub(crate) async fn once(
     cx: Cx,
     request: Repeatable,
     tells: bool,
     work: impl Future<Output = Response<Body>> + Send + 'static,
 ) -> Response<Body> {
-    let ticket = match idempotency::begin(&cx, &request).await {
-        Ok(Begun::Go(ticket)) => ticket,
-        Ok(Begun::Answered(answer)) => return unpack(&answer),
-        Ok(Begun::OtherRequest) => return OTHER_REQUEST.into_response(),
-        Ok(Begun::UnderWay) => return Failure::UnderWay.into_response(),
-        Ok(Begun::Unknown) => return Failure::Plane(Error::Conflict(UNKNOWN.into())).into_response(),
-        Err(error) => return Failure::Plane(error).into_response(),
-    };
-    // In a task of its own: who hangs up meanwhile and asks again shall find the answer.
     let task = tokio::spawn(async move {
-        let (parts, body) = work.await.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-        let ending = match parts.status {
-            StatusCode::REQUEST_TIMEOUT => Ending::Unknown,
-            StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => Ending::Undone,
-            status if status.is_server_error() => Ending::Undone,
-            status => Ending::Answered { answer: pack(status, &parts.headers, &body), tells },
-        };
-        if let Err(error) = idempotency::finish(&cx, ticket, ending).await {
-            tracing::error!(request_id = %cx.request_id, %error, "the answer to a request that may be repeated was not kept");
+        match idempotency::begin(&cx, &request).await {
+            Ok(Begun::Go(ticket)) => carry_out(&cx, ticket, tells, work).await,
+            Ok(Begun::Answered(answer)) => unpack(&answer),
+            Ok(Begun::OtherRequest) => OTHER_REQUEST.into_response(),
+            Ok(Begun::UnderWay) => Failure::UnderWay.into_response(),
+            Ok(Begun::Unknown) => Failure::Plane(Error::Conflict(UNKNOWN.into())).into_response(),
+            Err(error) => Failure::Plane(error).into_response(),
         }
-        Response::from_parts(parts, Body::from(body))
     });
     task.await.unwrap_or_else(|_| Failure::Plane(Error::Internal("a request that may be repeated was broken off".into())).into_response())
+}
+
+async fn carry_out(cx: &Cx, ticket: Ticket, tells: bool, work: impl Future<Output = Response<Body>>) -> Response<Body> {
+    let (parts, body) = work.await.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let ending = match parts.status {
+        StatusCode::REQUEST_TIMEOUT => Ending::Unknown,
+        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => Ending::Undone,
+        status if status.is_server_error() => Ending::Undone,
+        status => Ending::Answered { answer: pack(status, &parts.headers, &body), tells },
+    };
+    if let Err(error) = idempotency::finish(cx, ticket, ending).await {
+        tracing::error!(request_id = %cx.request_id, %error, "the answer to a request that may be repeated was not kept");
+    }
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// Status, the number of headers, each header's name and value behind their lengths, and the body.

@@ -204,7 +204,11 @@ fn roles(dialect: &Dialect, action: Action) -> String {
         }
     }
     let operators = if operator_may(action) { " Operators of the server may too." } else { "" };
-    if roles.len() == Role::ALL.len() { format!("For every member.{operators}") } else { format!("For {}.{operators}", roles.join(", ")) }
+    match roles.len() {
+        0 => format!("For nobody.{operators}"),
+        all if all == Role::ALL.len() => format!("For every member.{operators}"),
+        _ => format!("For {}.{operators}", roles.join(", ")),
+    }
 }
 
 fn access_data(access: Access) -> Json {
@@ -239,7 +243,7 @@ fn path_parameter(dialect: &Dialect, operation: &Operation, name: &str) -> (Json
     let before = operation.path.split(&format!("{{{name}}}")).next().unwrap_or_default();
     match before.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default() {
         "organizations" | "organization" if dialect.slugs => {
-            (json!({"type": "string", "minLength": 3, "maxLength": 50}), "The organization's UUID, shortuuid or slug.")
+            (crate::shapes::ORGANIZATION.schema(dialect), "The organization's UUID, shortuuid or slug.")
         }
         "organizations" | "organization" => (id, "UUID of the organization, as a shortuuid."),
         "customers" | "customer" | "extend" | "addscreen" | "" => {
@@ -256,14 +260,14 @@ fn path_parameter(dialect: &Dialect, operation: &Operation, name: &str) -> (Json
 
 fn query_parameters<'a>(dialect: &'a Dialect, operation: &'a Operation) -> impl Iterator<Item = Json> + 'a {
     operation.parameters.iter().map(move |parameter| {
-        json!({"name": parameter.name, "in": "query", "required": false, "description": parameter.about, "schema": parameter.is.schema(dialect)})
+        json!({"name": parameter.name, "in": "query", "required": false, "description": parameter.about, "schema": parameter.is.schema_in(dialect)})
     })
 }
 
 fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
     let header = |name: &str, about: &str, most: usize| json!({"name": name, "in": "header", "required": false, "description": about, "schema": {"type": "string", "minLength": 1, "maxLength": most}});
     let repeats = matches!(operation.method, axum::http::Method::POST | axum::http::Method::DELETE);
-    let changes = operation.has_etag && operation.method != axum::http::Method::GET;
+    let changes = operation.is_conditional();
     let idempotency = repeats.then(|| {
         header("Idempotency-Key", "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.", 255)
     });
@@ -313,7 +317,7 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     if !operation.path_parameters().is_empty() {
         statuses.push(404);
     }
-    if operation.has_etag && operation.method != axum::http::Method::GET {
+    if operation.is_conditional() {
         statuses.push(412);
     }
     if takes_input && dialect.invalid.as_u16() == 422 {
@@ -351,12 +355,13 @@ fn success(surface: &Surface, operation: &Operation, components: &mut Components
             Some(json_body(components.page(shape, dialect, matches!(operation.content, Content::Slices(_))), example))
         }
         Content::Html => Some(json!({"text/html": {"schema": {"type": "string"}}})),
+        Content::Text("application/json") => Some(json!({"application/json": {"schema": {"type": "object"}}})),
         Content::Text(kind) => Some(json!({kind: {"schema": {"type": "string"}}})),
     };
     if let Some(content) = content {
         response["content"] = content;
     }
-    if operation.has_etag {
+    if operation.has_etag && !operation.deletes {
         response["headers"]["ETag"] = json!({"$ref": "#/components/headers/ETag"});
     }
     if operation.deletes {

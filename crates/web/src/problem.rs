@@ -134,6 +134,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         // The two documents differ in the full stop; their clients compare the whole message.
         Error::NotFound("Organization") => told(StatusCode::NOT_FOUND, "Organization not found"),
         Error::NotFound(noun) => told(StatusCode::NOT_FOUND, &format!("{noun} not found.")),
+        Error::Stale => told(StatusCode::PRECONDITION_FAILED, &error.to_string()),
         Error::Conflict(words) => told(StatusCode::CONFLICT, words),
         Error::Blocked(blockers) => {
             Told { status: StatusCode::CONFLICT, detail: error.to_string(), more: vec![("blockers", views::blockers(dialect, blockers))] }

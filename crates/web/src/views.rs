@@ -29,9 +29,21 @@ pub(crate) fn answer(status: StatusCode, body: Json) -> Response<Body> {
     (status, JsonBody(body)).into_response()
 }
 
+/// A record with the tag of its state.
+pub(crate) fn tagged(status: StatusCode, etag: &str, body: Json) -> Response<Body> {
+    let mut response = answer(status, body);
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
 /// One page in the documented envelope.
 pub(crate) fn page<T>(dialect: &Dialect, page: Page<T>, view: impl Fn(&Dialect, T) -> Json) -> Response<Body> {
     let (number, size, total) = (page.request.page, page.request.size, page.total);
+    if page.request.after.is_some() {
+        return slice(dialect, page, view);
+    }
     let pages = total.div_euclid(size) + i64::from(total.rem_euclid(size) > 0);
     let pagination = dialect.object(vec![
         ("page", number.into()),
@@ -40,6 +52,17 @@ pub(crate) fn page<T>(dialect: &Dialect, page: Page<T>, view: impl Fn(&Dialect, 
         ("total_pages", pages.into()),
         ("has_next", (number < pages).into()),
         ("has_previous", (number > 1).into()),
+    ]);
+    let data: Vec<Json> = page.entries.into_iter().map(|entry| view(dialect, entry)).collect();
+    answer(StatusCode::OK, json!({"data": data, "pagination": pagination}))
+}
+
+/// A slice of a list, and the cursor of the next.
+fn slice<T>(dialect: &Dialect, page: Page<T>, view: impl Fn(&Dialect, T) -> Json) -> Response<Body> {
+    let pagination = dialect.object(vec![
+        ("page_size", page.request.size.into()),
+        ("has_next", page.next.is_some().into()),
+        ("next_cursor", page.next.map_or(Json::Null, |cursor| plane::ids::to_short(cursor).into())),
     ]);
     let data: Vec<Json> = page.entries.into_iter().map(|entry| view(dialect, entry)).collect();
     answer(StatusCode::OK, json!({"data": data, "pagination": pagination}))

@@ -307,7 +307,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
             );
             let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
             let keys = rows.into_iter().map(|row| Ok(with_use(cx, tenant, read(row)?)));
-            Ok(Page { entries: keys.collect::<Result<_>>()?, total, request: *request })
+            Ok(Page::new(keys.collect::<Result<_>>()?, total, *request))
         })
     })
     .await

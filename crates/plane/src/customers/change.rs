@@ -57,9 +57,6 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, ch
     if let Some(address) = &change.address {
         check.address("address", address);
     }
-    if change.reference.as_ref().is_some_and(|other| other != reference) {
-        check.refuse("id", "immutable", "never changes: leave the field out, or make another customer");
-    }
     check.finish()?;
     cx.write((tenant, reference.to_owned(), change), |cx, tx, (tenant, reference, change)| {
         Box::pin(update_in(cx, tx, tenant, reference, change))
@@ -75,6 +72,10 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, chang
     };
     lock(tx, tenant, reference, Action::WriteCustomers).await?;
     let old = load(tx, tenant, reference).await?;
+    cx.expects(old.id, old.revision)?;
+    if change.reference.as_ref().is_some_and(|other| *other != old.reference) {
+        return Err(FieldError::new("id", "immutable", "never changes: leave the field out, or make another customer").into());
+    }
     if let Some(managed_by) = change.managed_by
         && managed_by != old.managed_by
     {
@@ -129,6 +130,7 @@ pub async fn extend(cx: &Cx, organization: &OrganizationRef, reference: &str, cr
         Box::pin(async move {
             lock(tx, tenant, reference, Action::WriteCustomers).await?;
             let old = load(tx, tenant, reference).await?;
+            cx.expects(old.id, old.revision)?;
             let from = old.expires_at.map_or(cx.now, |end| end.max(cx.now));
             let end =
                 i32::try_from(*credits).ok().and_then(|credits| CREDIT.checked_mul(credits)).and_then(|added| from.checked_add(added).ok());
@@ -154,6 +156,7 @@ pub async fn add_screen(cx: &Cx, organization: &OrganizationRef, reference: &str
         Box::pin(async move {
             lock(tx, tenant, reference, Action::WriteCustomers).await?;
             let old = load(tx, tenant, reference).await?;
+            cx.expects(old.id, old.revision)?;
             let statement = sql!("INSERT INTO screens (organization_id, customer_id, id, pass_id, created_at) VALUES ($1, $2, $3, $4, $5)");
             let values = params![old.organization, old.id, cx.new_id()?, pass, cx.now];
             tx.execute(statement, values).await.map_err(|error| match error {

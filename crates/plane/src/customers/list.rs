@@ -29,7 +29,7 @@ pub struct CustomerFilter {
 pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilter, request: PageRequest) -> Result<Page<Customer>> {
     let tenant = enter(cx, organization, Action::ReadCustomers).await?;
     let pattern = containing("q", filter.text.as_deref())?;
-    let nobody = Page { entries: Vec::new(), total: 0, request };
+    let nobody = Page::new(Vec::new(), 0, request);
     let manager = match (tenant.only_managed_by(), filter.managed_by) {
         (Some(own), Some(other)) if own != other => return Ok(nobody),
         (own, other) => own.or(other),
@@ -60,10 +60,16 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                          WHERE organization_id = $1 AND state = 'live' AND (lower(email) = lower($2) OR $2 IS NULL)
                            AND (lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
                                 OR lower(reference) LIKE lower($3) ESCAPE '!' OR $3 IS NULL)
-                         ORDER BY id DESC LIMIT $4 OFFSET $5"
+                           AND id < $6 ORDER BY id DESC LIMIT $4 OFFSET $5"
                     );
-                    let total = tx.query_one(count, params![organization, email, pattern]).await?.next()?;
-                    (total, tx.query(page, params![organization, email, pattern, request.size, request.offset()]).await?)
+                    let total = match request.after {
+                        Some(_) => 0,
+                        None => tx.query_one(count, params![organization, email, pattern]).await?.next()?,
+                    };
+                    (
+                        total,
+                        tx.query(page, params![organization, email, pattern, request.limit(), request.offset(), request.below()]).await?,
+                    )
                 }
                 Some(manager) => {
                     let count = sql!(
@@ -81,13 +87,21 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                          WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' AND (lower(email) = lower($3) OR $3 IS NULL)
                            AND (lower(name) LIKE lower($4) ESCAPE '!' OR lower(email) LIKE lower($4) ESCAPE '!'
                                 OR lower(reference) LIKE lower($4) ESCAPE '!' OR $4 IS NULL)
-                         ORDER BY id DESC LIMIT $5 OFFSET $6"
+                           AND id < $7 ORDER BY id DESC LIMIT $5 OFFSET $6"
                     );
-                    let total = tx.query_one(count, params![organization, manager, email, pattern]).await?.next()?;
-                    (total, tx.query(page, params![organization, manager, email, pattern, request.size, request.offset()]).await?)
+                    let total = match request.after {
+                        Some(_) => 0,
+                        None => tx.query_one(count, params![organization, manager, email, pattern]).await?.next()?,
+                    };
+                    (
+                        total,
+                        tx.query(page, params![organization, manager, email, pattern, request.limit(), request.offset(), request.below()])
+                            .await?,
+                    )
                 }
             };
-            Ok(Page { entries: rows.into_iter().map(read).collect::<Result<_>>()?, total, request: *request })
+            let customers = rows.into_iter().map(read).collect::<Result<_>>()?;
+            Ok(Page::part(customers, total, *request, |customer: &Customer| customer.id))
         })
     })
     .await

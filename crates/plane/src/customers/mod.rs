@@ -249,12 +249,23 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
             Box::pin(async move {
                 let reference = order.label.as_deref().unwrap_or_default();
                 let subject = lock(tx, tenant, reference, *action).await?;
+                expects(cx, tx, tenant, subject).await?;
                 deletion::delete(cx, tx, tenant.organization(), Order { subject, ..order.clone() }).await
             })
         })
         .await
     })
     .await
+}
+
+/// Holds a locked customer against what the caller had read, if they said so.
+async fn expects(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<()> {
+    if cx.precondition.is_none() {
+        return Ok(());
+    }
+    let statement = sql!("SELECT revision FROM customers WHERE organization_id = $1 AND id = $2");
+    let revision = tx.query_one(statement, params![tenant.organization(), id]).await?.next()?;
+    cx.expects(id, revision)
 }
 
 /// Touches a customer's row and returns its id: what hangs on it can neither be added to nor deleted by others until this transaction

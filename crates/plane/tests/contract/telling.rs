@@ -7,7 +7,7 @@ use plane::customers::{self, Deleting};
 use plane::deletion::{self, Deletion, drain};
 use plane::deliveries::{self, Attempt, Delivery, Due, PATIENCE, RETRIES};
 use plane::ids::OrganizationRef;
-use plane::members::{self, MemberFilter};
+use plane::members;
 use plane::organizations::{self, NewOrganization};
 use plane::page::PageRequest;
 use plane::webhooks::{self, WebhookChange};
@@ -162,7 +162,7 @@ async fn a_deletion_waits_for_no_webhook_that_is_deleted_itself(stage: Stage) {
 async fn a_deletion_that_is_refused_says_so_once(stage: Stage) {
     let (organization, hooks) = stage.found("blocked", 1).await;
     let members =
-        members::list(&stage.owner, &OrganizationRef::Id(organization), &MemberFilter::default(), PageRequest { page: 1, size: 1 })
+        members::list(&stage.owner, &OrganizationRef::Id(organization), &members::MemberFilter::default(), PageRequest::new(1, 1))
             .await
             .unwrap();
     let member = members.entries[0].id;
@@ -298,7 +298,7 @@ impl Stage {
     }
 
     async fn history(&self, organization: Uuid, webhook: Uuid, event: &str) -> Vec<Delivery> {
-        let all = PageRequest { page: 1, size: 1_000 };
+        let all = PageRequest::new(1, 1_000);
         let list = deliveries::list(&self.owner, &OrganizationRef::Id(organization), webhook, all).await.unwrap();
         list.entries.into_iter().filter(|delivery| delivery.event == event).collect()
     }

@@ -10,14 +10,14 @@ use serde_json::json;
 
 use crate::body::Form;
 use crate::door::{Door, Guest};
-use crate::limits::Desk;
+use crate::limits::{Attempts, Desk};
 use crate::problem::Answer;
 use crate::views;
 
 pub(crate) async fn sign_up(guest: Guest, mut form: Form) -> Answer {
     let new = NewUser { email: form.text("email"), password: form.text("password"), name: form.optional_text("name"), is_operator: false };
     form.finish()?;
-    guest.attempt(Desk::SignUp, None)?;
+    guest.attempt(Desk::SignUp, Attempts::Here)?;
     users::sign_up(&guest.cx, new).await?;
     // The same words whether or not the address was free.
     let words = "If no account had this address, it has one now: sign in.";
@@ -28,7 +28,7 @@ pub(crate) async fn sign_in(guest: Guest, mut form: Form) -> Answer {
     let (email, password) = (form.text("email"), form.text("password"));
     let organization = form.optional("organization", "must be an organization's id or slug", OrganizationRef::parse);
     form.finish()?;
-    guest.attempt(Desk::SignIn, Some(&normal_email(&email)))?;
+    guest.attempt(Desk::SignIn, Attempts::HereFor(&normal_email(&email)))?;
     let signed_in = sessions::sign_in(&guest.cx, &email, password, organization).await?;
     Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
 }
@@ -37,9 +37,9 @@ pub(crate) async fn refresh(guest: Guest, mut form: Form) -> Answer {
     let token = form.oauth_text("refresh_token");
     form.finish()?;
     // Only what fails counts: a product's back end may refresh the sessions of all its users from one address.
-    guest.attempt(Desk::Refresh, None)?;
+    guest.attempt(Desk::Refresh, Attempts::Here)?;
     let signed_in = sessions::refresh(&guest.cx, &token).await?;
-    guest.give_back(Desk::Refresh, None);
+    guest.give_back(Desk::Refresh, Attempts::Here);
     Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
 }
 

@@ -26,7 +26,7 @@ async fn list_in(door: &Door, organization: OrganizationRef) -> Answer {
         email: door.query.text("email"),
         managed_by: door.query.read("managedBy", "must be a member's id", ids::parse)?,
     };
-    let page = customers::list(&door.cx, &organization, filter, door.query.page()?).await?;
+    let page = customers::list(&door.cx, &organization, filter, door.query.part()?).await?;
     Ok(views::page(door.dialect, page, views::customer))
 }
 
@@ -53,17 +53,17 @@ async fn create_in(door: &Door, organization: OrganizationRef, mut form: Form) -
     };
     form.finish()?;
     let customer = customers::create(&door.cx, &organization, new).await?;
-    Ok(views::answer(StatusCode::CREATED, views::customer(door.dialect, customer)))
+    Ok(views::tagged(StatusCode::CREATED, &customer.etag(), views::customer(door.dialect, customer)))
 }
 
 pub(crate) async fn read(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
     let customer = customers::get(&door.cx, &door.organization(&organization)?, &customer).await?;
-    Ok(views::answer(StatusCode::OK, views::customer(door.dialect, customer)))
+    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
 }
 
 pub(crate) async fn read_current(door: Door, Segments(customer): Segments<String>) -> Answer {
     let customer = customers::get(&door.cx, &door.current_organization()?, &customer).await?;
-    Ok(views::answer(StatusCode::OK, views::customer(door.dialect, customer)))
+    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
 }
 
 pub(crate) async fn update(door: Door, Segments((organization, customer)): Segments<(String, String)>, form: Form) -> Answer {
@@ -89,7 +89,7 @@ async fn update_in(door: &Door, organization: OrganizationRef, customer: &str, m
     };
     form.finish()?;
     let customer = customers::update(&door.cx, &organization, customer, change).await?;
-    Ok(views::answer(StatusCode::OK, views::customer(door.dialect, customer)))
+    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
 }
 
 pub(crate) async fn extend_current(door: Door, Segments(customer): Segments<String>, mut form: Form) -> Answer {
@@ -98,7 +98,7 @@ pub(crate) async fn extend_current(door: Door, Segments(customer): Segments<Stri
     let customer = customers::extend(&door.cx, &door.current_organization()?, &customer, credits).await?;
     let expires_at = customer.expires_at.map_or(Json::Null, time);
     let body = json!({"success": true, "message": "Customer extended successfully", "expiresAt": expires_at});
-    Ok(views::answer(StatusCode::OK, body))
+    Ok(views::tagged(StatusCode::OK, &customer.etag(), body))
 }
 
 pub(crate) async fn add_screen_current(door: Door, Segments(customer): Segments<String>, mut form: Form) -> Answer {
@@ -106,7 +106,7 @@ pub(crate) async fn add_screen_current(door: Door, Segments(customer): Segments<
     form.finish()?;
     let customer = customers::add_screen(&door.cx, &door.current_organization()?, &customer, &pass).await?;
     let body = json!({"success": true, "message": "Screen added successfully", "screens": customer.screens});
-    Ok(views::answer(StatusCode::OK, body))
+    Ok(views::tagged(StatusCode::OK, &customer.etag(), body))
 }
 
 pub(crate) async fn delete(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {

@@ -29,25 +29,25 @@ async fn find(door: &Door, organization: &str) -> Result<Page<Member>> {
 pub(crate) async fn read(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
     let (organization, id) = (door.organization(&organization)?, door.id("member_id", &member)?);
     let member = members::get(&door.cx, &organization, id).await?;
-    Ok(views::answer(StatusCode::OK, views::member(door.dialect, member)))
+    Ok(views::tagged(StatusCode::OK, &member.etag(), views::member(door.dialect, member)))
 }
 
 /// A member as the account API shows it.
 pub(crate) async fn read_out(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
     let (organization, id) = (door.organization(&organization)?, door.id("member_id", &member)?);
     let member = members::get(&door.cx, &organization, id).await?;
-    Ok(views::answer(StatusCode::OK, views::member_out(door.dialect, member)))
+    Ok(views::tagged(StatusCode::OK, &member.etag(), views::member_out(door.dialect, member)))
 }
 
 pub(crate) async fn change_role(door: Door, Segments(at): Segments<(String, String)>, form: Form) -> Answer {
     let member = change(&door, at, form).await?;
-    Ok(views::answer(StatusCode::OK, views::member(door.dialect, member)))
+    Ok(views::tagged(StatusCode::OK, &member.etag(), views::member(door.dialect, member)))
 }
 
 /// The same as the account API answers it.
 pub(crate) async fn change_role_out(door: Door, Segments(at): Segments<(String, String)>, form: Form) -> Answer {
     let member = change(&door, at, form).await?;
-    Ok(views::answer(StatusCode::OK, views::member_out(door.dialect, member)))
+    Ok(views::tagged(StatusCode::OK, &member.etag(), views::member_out(door.dialect, member)))
 }
 
 async fn change(door: &Door, (organization, member): (String, String), mut form: Form) -> Result<Member, Failure> {

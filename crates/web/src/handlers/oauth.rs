@@ -18,7 +18,7 @@ use serde_json::{Map, Value as Json, json};
 use super::deleted;
 use crate::body::{Form, MOST_BYTES, Query, TOO_LARGE};
 use crate::door::{Door, Guest, Segments};
-use crate::limits::Desk;
+use crate::limits::{Attempts, Desk};
 use crate::problem::{Answer, Failure};
 use crate::views;
 
@@ -87,10 +87,7 @@ pub(crate) async fn token(form: ClientForm) -> Answer {
     let grant = form.text("grant_type")?.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "Name a grant_type."))?;
     let issued = match grant {
         "client_credentials" => issue(&form).await?,
-        "refresh_token" => {
-            form.attempt(Desk::TokenRefresh)?;
-            oauth_tokens::refresh(&form.guest.cx, Some(&form.known_client()?), form.refresh_token()?, form.scopes()?).await?
-        }
+        "refresh_token" => refresh(&form, Some(form.known_client()?)).await?,
         _ => return Err(refuse(OauthRefusal::UnsupportedGrantType, "The grant types are client_credentials and refresh_token.").into()),
     };
     Ok(view(issued))
@@ -110,11 +107,10 @@ pub(crate) async fn documented_refresh(form: ClientForm) -> Answer {
     if form.text("grant_type")?.is_some_and(|grant| grant != "refresh_token") {
         return Err(refuse(OauthRefusal::UnsupportedGrantType, "The grant type here is refresh_token.").into());
     }
-    form.attempt(Desk::TokenRefresh)?;
-    match oauth_tokens::refresh(&form.guest.cx, form.client()?.as_ref(), form.refresh_token()?, form.scopes()?).await {
+    match refresh(&form, form.client()?).await {
         Ok(issued) => Ok(view(issued)),
-        Err(error @ Error::Oauth(OauthRefusal::InvalidGrant, _)) => Err(Failure::As(StatusCode::UNAUTHORIZED, error)),
-        Err(error) => Err(error.into()),
+        Err(Failure::Plane(error @ Error::Oauth(OauthRefusal::InvalidGrant, _))) => Err(Failure::As(StatusCode::UNAUTHORIZED, error)),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -157,12 +153,35 @@ pub(crate) async fn metadata(guest: Guest) -> Answer {
 }
 
 async fn issue(form: &ClientForm) -> Result<Issued, Failure> {
-    form.attempt(Desk::Token)?;
     let user = match form.text("user_id")? {
         Some(text) => Some(ids::parse(text).ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "The user is not an id."))?),
         None => None,
     };
-    Ok(oauth_tokens::issue(&form.guest.cx, &form.known_client()?, form.scopes()?, user).await?)
+    let client = form.known_client()?;
+    let scopes = form.scopes()?;
+    counted(&form.guest, Desk::Token, Some(&client), oauth_tokens::issue(&form.guest.cx, &client, scopes, user)).await
+}
+
+async fn refresh(form: &ClientForm, client: Option<Client>) -> Result<Issued, Failure> {
+    let (token, scopes) = (form.refresh_token()?, form.scopes()?);
+    counted(&form.guest, Desk::TokenRefresh, client.as_ref(), oauth_tokens::refresh(&form.guest.cx, client.as_ref(), token, scopes)).await
+}
+
+/// Counts what is asked of a token endpoint, for the address it comes from and for the app. Who is not the app uses up nothing of the app's.
+async fn counted(
+    guest: &Guest,
+    desk: Desk,
+    client: Option<&Client>,
+    work: impl Future<Output = Result<Issued, Error>>,
+) -> Result<Issued, Failure> {
+    guest.attempt(desk, Attempts::Here)?;
+    let attempts = client.map(|client| Attempts::EverywhereFor(&client.client_id));
+    attempts.map_or(Ok(()), |attempts| guest.attempt(desk, attempts))?;
+    let outcome = work.await;
+    if let (Err(Error::Oauth(OauthRefusal::InvalidClient, _)), Some(attempts)) = (&outcome, attempts) {
+        guest.give_back(desk, attempts);
+    }
+    Ok(outcome?)
 }
 
 fn refuse(refusal: OauthRefusal, words: &str) -> Error {
@@ -262,12 +281,6 @@ fn basic(headers: &HeaderMap) -> Result<Option<Client>, Error> {
 }
 
 impl ClientForm {
-    /// Counts an attempt to get a token: of the client that is named, from its address.
-    fn attempt(&self, desk: Desk) -> Result<(), Failure> {
-        let client = self.client()?;
-        self.guest.attempt(desk, client.as_ref().map(|client| client.client_id.as_str()))
-    }
-
     /// A parameter, by its name in OAuth's spelling or in camel case.
     fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         let camel_case = crate::dialect::API.name(name);
@@ -288,12 +301,14 @@ impl ClientForm {
 
     /// `scope`, with spaces between, or a list in `scopes`.
     fn scopes(&self) -> Result<Option<Vec<String>>, Error> {
-        match (self.text("scope")?, self.text("scopes")?) {
-            (Some(_), Some(_)) => Err(refuse(OauthRefusal::InvalidRequest, "Send scope or scopes, not both.")),
-            (scope, scopes) => {
-                Ok(scope.or(scopes).map(|text| text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()))
-            }
+        let scope = self.text("scope")?;
+        // A form has a list as a parameter that is there several times.
+        let listed: Vec<&str> = self.fields.iter().filter(|(known, _)| known == "scopes").map(|(_, value)| value.as_str()).collect();
+        if scope.is_some() && !listed.is_empty() {
+            return Err(refuse(OauthRefusal::InvalidRequest, "Send scope or scopes, not both."));
         }
+        let texts = if scope.is_none() && listed.is_empty() { return Ok(None) } else { scope.into_iter().chain(listed) };
+        Ok(Some(texts.flat_map(|text| text.split(' ')).filter(|word| !word.is_empty()).map(str::to_owned).collect()))
     }
 
     fn client(&self) -> Result<Option<Client>, Error> {

@@ -18,12 +18,12 @@ pub(crate) async fn create(door: Door, mut form: Form) -> Answer {
     let new = NewOrganization { name: form.text("name"), slug: form.text("slug"), logo: form.optional_text("logo") };
     form.finish()?;
     let organization = organizations::create(&door.cx, new).await?;
-    Ok(views::answer(StatusCode::CREATED, views::organization(door.dialect, organization)))
+    Ok(views::tagged(StatusCode::CREATED, &organization.etag(), views::organization(door.dialect, organization)))
 }
 
 pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -> Answer {
     let organization = organizations::get(&door.cx, &door.organization(&organization)?).await?;
-    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
 }
 
 pub(crate) async fn update(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
@@ -31,17 +31,17 @@ pub(crate) async fn update(door: Door, Segments(organization): Segments<String>,
     form.finish()?;
     let change = OrganizationChange { name, slug, logo };
     let organization = organizations::update(&door.cx, &door.organization(&organization)?, change).await?;
-    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
 }
 
 pub(crate) async fn archive(door: Door, Segments(organization): Segments<String>) -> Answer {
     let organization = organizations::archive(&door.cx, &door.organization(&organization)?).await?;
-    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
 }
 
 pub(crate) async fn unarchive(door: Door, Segments(organization): Segments<String>) -> Answer {
     let organization = organizations::unarchive(&door.cx, &door.organization(&organization)?).await?;
-    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
 }
 
 pub(crate) async fn transfer(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
@@ -49,7 +49,7 @@ pub(crate) async fn transfer(door: Door, Segments(organization): Segments<String
     form.finish()?;
     let (organization, member) = (door.organization(&organization)?, door.id("member_id", &member)?);
     let organization = organizations::transfer(&door.cx, &organization, member).await?;
-    Ok(views::answer(StatusCode::OK, views::organization(door.dialect, organization)))
+    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
 }
 
 pub(crate) async fn delete(door: Door, Segments(organization): Segments<String>) -> Answer {

@@ -40,7 +40,7 @@ pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer
 
 pub(crate) async fn whoami(door: Door) -> Answer {
     let user = users::me(&door.cx).await?;
-    let page = organizations::list_mine(&door.cx, PageRequest { page: 1, size: 100 }).await?;
+    let page = organizations::list_mine(&door.cx, PageRequest::new(1, 100)).await?;
     let organizations: Vec<Json> = page.entries.into_iter().map(|one| json!({"id": door.dialect.id(one.id), "name": one.name})).collect();
     let body = vec![
         ("user_id", door.dialect.id(user.id)),

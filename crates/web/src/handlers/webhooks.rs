@@ -53,7 +53,7 @@ pub(crate) async fn delete(door: Door, Segments((organization, webhook)): Segmen
 
 pub(crate) async fn list_deliveries(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {
     let (organization, webhook) = (door.organization(&organization)?, door.id("webhook_id", &webhook)?);
-    let page = deliveries::list(&door.cx, &organization, webhook, door.query.page()?).await?;
+    let page = deliveries::list(&door.cx, &organization, webhook, door.query.part()?).await?;
     Ok(views::page(door.dialect, page, views::delivery))
 }
 

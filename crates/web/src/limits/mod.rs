@@ -55,19 +55,21 @@ pub(crate) enum Desk {
     SignIn,
     /// New tokens for a session.
     Refresh,
-    /// A token for an OAuth app.
+    /// Tokens for an OAuth app.
     Token,
     /// New tokens for an OAuth app's refresh token.
     TokenRefresh,
 }
 
-/// Whose attempts at a desk are counted together.
+/// Which attempts at a desk are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Attempter<'a> {
+pub(crate) enum Attempts<'a> {
     /// All from the same address.
-    Address(IpAddr),
+    Here,
     /// Those from the same address for the same account.
-    AddressFor(IpAddr, &'a str),
+    HereFor(&'a str),
+    /// Those for the same account from everywhere.
+    EverywhereFor(&'a str),
 }
 
 /// How a request stands in the windows it was counted in.
@@ -117,14 +119,14 @@ impl Limiter {
     }
 
     /// Counts an attempt to get a credential.
-    pub(crate) fn attempt(&self, desk: Desk, attempter: Attempter<'_>, now: Timestamp) -> Tally {
+    pub(crate) fn attempt(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr, now: Timestamp) -> Tally {
         let limits = [self.limits.attempts_per_minute.saturating_mul(desk.factor()), 0, 0];
-        tally(&self.attempts, self.attempted(desk, attempter), limits, now)
+        tally(&self.attempts, self.attempter(desk, attempts, client), limits, now)
     }
 
-    /// Takes an attempt back that turned out to be good.
-    pub(crate) fn give_back(&self, desk: Desk, attempter: Attempter<'_>, now: Timestamp) {
-        self.attempts.give_back(self.attempted(desk, attempter), now.as_second());
+    /// Takes an attempt back that shall not count.
+    pub(crate) fn give_back(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr, now: Timestamp) {
+        self.attempts.give_back(self.attempter(desk, attempts, client), now.as_second());
     }
 
     /// A key's own limits stand in the place of the server's for the minute, and beside them for the hour. The day is the server's: no key
@@ -136,14 +138,14 @@ impl Limiter {
         [terms.rate_limit_per_minute.unwrap_or(usual), terms.rate_limit_per_hour.unwrap_or(0), per_day]
     }
 
-    fn attempted(&self, desk: Desk, attempter: Attempter<'_>) -> Caller {
-        let attempter = match attempter {
-            Attempter::Address(client) => (network(client), None),
-            Attempter::AddressFor(client, account) => (network(client), Some(account)),
+    fn attempter(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr) -> Caller {
+        let place = match attempts {
+            Attempts::Here | Attempts::HereFor(_) => Some(network(client)),
+            Attempts::EverywhereFor(_) => None,
         };
         let mut hash = [0; 16];
         for (half, hasher) in hash.chunks_exact_mut(8).zip(&self.hashers) {
-            half.copy_from_slice(&hasher.hash_one((desk, attempter)).to_ne_bytes());
+            half.copy_from_slice(&hasher.hash_one((desk, attempts, place)).to_ne_bytes());
         }
         Caller::Attempt(hash)
     }
@@ -161,9 +163,9 @@ impl Desk {
 fn known(principal: &Principal) -> Caller {
     match principal.kind {
         CredentialKind::ApiKey => Caller::Key(principal.credential),
-        CredentialKind::Session => Caller::User(principal.user),
-        // However many tokens the app gets.
+        // However many tokens it gets.
         CredentialKind::OauthToken => Caller::App(principal.app.unwrap_or(principal.credential)),
+        CredentialKind::Session => Caller::User(principal.user),
     }
 }
 
@@ -251,6 +253,7 @@ mod tests {
             is_operator: false,
             credential: Uuid::from_u128(number + 1_000),
             kind: CredentialKind::Session,
+            app: None,
             organization: None,
             member: None,
             scopes: None,
@@ -347,7 +350,7 @@ mod tests {
         assert_eq!(policy(&limiter.count(Some(&user(1)), HERE, at(0))), "");
         assert_eq!(policy(&limiter.count(Some(&key(Kind::Publishable, None, None)), HERE, at(0))), "");
         assert_eq!(policy(&limiter.count(Some(&key(Kind::User, Some(5), None)), HERE, at(0))), "5;w=60");
-        assert_eq!(policy(&limiter.attempt(Desk::SignIn, Attempter::Address(HERE), at(0))), "");
+        assert_eq!(policy(&limiter.attempt(Desk::SignIn, Attempts::Here, HERE, at(0))), "");
     }
 
     #[test]
@@ -364,7 +367,7 @@ mod tests {
     #[test]
     fn attempts_are_counted_by_address_and_account_and_told_beside_the_usual_windows() {
         let limiter = limiter(300, 10_000);
-        let sign_in = |account: &str| limiter.attempt(Desk::SignIn, Attempter::AddressFor(HERE, account), at(0));
+        let sign_in = |account: &str| limiter.attempt(Desk::SignIn, Attempts::HereFor(account), HERE, at(0));
         for _ in 0..10 {
             assert_eq!(sign_in("ada@example.com").wait(), None);
         }
@@ -374,10 +377,14 @@ mod tests {
         tally.add(sign_in("alan@example.com"));
         assert_eq!(policy(&tally), "10;w=60, 300;w=60, 10000;w=86400");
         assert_eq!(header(&tally, "ratelimit-remaining", at(0)), "8");
-        let refresh = || limiter.attempt(Desk::Refresh, Attempter::Address(HERE), at(0));
+        let refresh = || limiter.attempt(Desk::Refresh, Attempts::Here, HERE, at(0));
         assert!((0..20).all(|_| refresh().wait().is_none()) && refresh().wait().is_some());
-        limiter.give_back(Desk::Refresh, Attempter::Address(HERE), at(0));
+        limiter.give_back(Desk::Refresh, Attempts::Here, HERE, at(0));
         assert_eq!(refresh().wait(), None);
+        let elsewhere = "192.0.2.1".parse().unwrap();
+        let token = |client| limiter.attempt(Desk::Token, Attempts::EverywhereFor("app"), client, at(0));
+        assert!((0..5).all(|_| token(HERE).wait().is_none() && token(elsewhere).wait().is_none()));
+        assert!(token(HERE).wait().is_some());
     }
 
     #[test]

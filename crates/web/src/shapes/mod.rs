@@ -80,7 +80,6 @@ pub(crate) enum Is {
     Counts,
     /// An object of anything.
     Anything,
-    Object(&'static Shape),
     Objects(&'static Shape),
     /// An object that is null for some.
     Maybe(&'static Shape),
@@ -203,7 +202,7 @@ impl Shape {
     /// The shapes inside this one.
     pub fn inner(&self) -> impl Iterator<Item = &'static Shape> {
         self.fields().filter_map(|field| match field.is {
-            Is::Object(shape) | Is::Objects(shape) | Is::Maybe(shape) => Some(shape),
+            Is::Objects(shape) | Is::Maybe(shape) => Some(shape),
             _ => None,
         })
     }
@@ -232,7 +231,10 @@ impl Shape {
 
 impl Field {
     fn schema(&self, dialect: &Dialect, way: Way) -> Json {
-        let mut schema = self.is.schema(dialect);
+        let mut schema = match way {
+            Way::In => self.is.schema_in(dialect),
+            Way::Out => self.is.schema(dialect),
+        };
         if !self.about.is_empty() && schema.get("$ref").is_none() {
             schema["description"] = self.about.into();
         }
@@ -265,6 +267,16 @@ fn nullable(mut schema: Json) -> Json {
     json!({"anyOf": [schema, {"type": "null"}]})
 }
 
+/// A shortuuid as a pattern. What begins with a later letter is too large for 128 bits; so is a part of what begins with `o`, where no id
+/// is before the year 10000.
+const SHORT_ID: &str = "[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmn][23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{21}";
+
+/// How an organization is named where slugs are read: UUID, shortuuid or slug.
+pub(crate) const ORGANIZATION: Is = Is::Pattern(
+    "^([a-z0-9-]{3,50}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\
+     [23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmn][23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{21})$",
+);
+
 /// The id in examples: the one of the reference documents.
 const EXAMPLE_ID: Uuid = Uuid::from_u128(0x550e8400_e29b_41d4_a716_446655440000);
 
@@ -273,7 +285,7 @@ impl Is {
     pub fn schema(&self, dialect: &Dialect) -> Json {
         match self {
             Is::Id if dialect.short_ids => json!({"type": "string", "format": "shortuuid", "minLength": 22, "maxLength": 22,
-                "pattern": "^[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{22}$"}),
+                "pattern": format!("^{SHORT_ID}$")}),
             Is::Id => json!({"type": "string", "format": "uuid"}),
             Is::Text(least, most) => json!({"type": "string", "minLength": least, "maxLength": most}),
             Is::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
@@ -293,9 +305,24 @@ impl Is {
             }
             Is::Counts => json!({"type": "object", "additionalProperties": {"type": "integer", "format": "int64"}}),
             Is::Anything => json!({"type": "object", "additionalProperties": true}),
-            Is::Object(shape) | Is::Maybe(shape) => reference(shape, dialect),
+            Is::Maybe(shape) => reference(shape, dialect),
             Is::Objects(shape) => json!({"type": "array", "items": reference(shape, dialect)}),
         }
+    }
+
+    /// The same for what comes in: texts have no control characters but tabs and ends of lines (see `plane::fields::Check::text`).
+    pub fn schema_in(&self, dialect: &Dialect) -> Json {
+        const NO_CONTROLS: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
+        let mut schema = self.schema(dialect);
+        match self {
+            Is::Text(..) => schema["pattern"] = NO_CONTROLS.into(),
+            Is::Map(..) => {
+                schema["propertyNames"]["pattern"] = NO_CONTROLS.into();
+                schema["additionalProperties"]["pattern"] = NO_CONTROLS.into();
+            }
+            _ => {}
+        }
+        schema
     }
 
     /// What it may look like.
@@ -316,7 +343,7 @@ impl Is {
             Is::Map(..) => json!({"key": "value"}),
             Is::Counts => json!({"customers": 1}),
             Is::Anything => json!({}),
-            Is::Object(shape) | Is::Maybe(shape) => shape.example(dialect),
+            Is::Maybe(shape) => shape.example(dialect),
             Is::Objects(shape) => json!([shape.example(dialect)]),
         }
     }
@@ -332,7 +359,7 @@ impl Is {
             Is::Map(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
             Is::Counts => value.as_object().is_some_and(|map| map.values().all(Json::is_number)),
             Is::Anything => value.is_object(),
-            Is::Object(shape) | Is::Maybe(shape) => shape.differences(dialect, value).is_empty(),
+            Is::Maybe(shape) => shape.differences(dialect, value).is_empty(),
             Is::Objects(shape) => {
                 value.as_array().is_some_and(|list| list.iter().all(|record| shape.differences(dialect, record).is_empty()))
             }

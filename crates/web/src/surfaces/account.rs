@@ -44,16 +44,19 @@ fn organization_operations() -> Vec<Operation> {
             .answers(200, "Organizations that the credential is good for.", Page(&records::ORGANIZATION))
             .refuses(403, "The credential lacks the scope."),
         Operation::post("/organizations", "accountCreateOrganization", organizations::create)
+            .etag()
             .says("Make an organization")
             .takes(&bodies::NEW_ORGANIZATION)
             .answers(201, "The organization. Who made it owns it.", One(&records::ORGANIZATION))
             .refuses(403, "The credential is bound to one organization.")
             .refuses(409, "The slug is taken."),
         Operation::get("/organizations/{id}", "accountReadOrganization", organizations::read)
+            .etag()
             .says("Read an organization")
             .may(Action::ReadOrganization)
             .answers(200, "The organization.", One(&records::ORGANIZATION)),
         Operation::put("/organizations/{id}", "accountUpdateOrganization", organizations::update)
+            .etag()
             .says("Change an organization's profile")
             .explains("What is missing stays. The slug never changes.")
             .may(Action::UpdateOrganization)
@@ -61,6 +64,7 @@ fn organization_operations() -> Vec<Operation> {
             .answers(200, "The organization.", One(&records::ORGANIZATION))
             .refuses(409, "The organization is archived."),
         Operation::delete("/organizations/{id}", "accountDeleteOrganization", organizations::delete)
+            .etag()
             .says("Delete an organization")
             .explains("Permanently deletes the organization and everything in it. **This cannot be undone.**")
             .may(Action::DeleteOrganization)
@@ -83,10 +87,12 @@ fn member_operations() -> Vec<Operation> {
             .answers(201, "The invitation with its secret.", One(&records::NEW_INVITATION))
             .refuses(409, "The person is a member already, or the organization is archived."),
         Operation::get("/organizations/{org_id}/members/{member_id}", "accountReadMember", members::read_out)
+            .etag()
             .says("Read a member")
             .may(Action::ListMembers)
             .answers(200, "The member.", One(&records::MEMBER_OUT)),
         Operation::put("/organizations/{org_id}/members/{member_id}", "accountChangeRole", members::change_role_out)
+            .etag()
             .says("Give a member another role")
             .explains("It counts from the answer on. Only owners make and unmake owners.")
             .may(Action::ChangeRole)
@@ -94,6 +100,7 @@ fn member_operations() -> Vec<Operation> {
             .answers(200, "The member.", One(&records::MEMBER_OUT))
             .refuses(409, "The member is the organization's last owner, or the organization is archived."),
         Operation::delete("/organizations/{org_id}/members/{member_id}", "apps_accounts_api_members_remove_member", members::remove)
+            .etag()
             .says("Remove a member")
             .explains("Remove a member from the organization.")
             .may_or_own(Action::RemoveMember, Action::Leave)

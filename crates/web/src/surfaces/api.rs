@@ -7,7 +7,7 @@ use plane::policy::Action;
 
 use super::{api_customers, api_webhooks, oauth};
 use crate::Doors;
-use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
@@ -95,7 +95,7 @@ fn organization_operations() -> Vec<Operation> {
             .explains("Scope: `read:organization`.")
             .answers(200, "Organizations that the credential is good for.", Page(&records::ORGANIZATION))
             .refuses(403, "The credential lacks the scope."),
-        Operation::post("/organizations", "createOrganization", organizations::create)
+        Operation::post("/organizations", "createOrganization", organizations::create).etag()
             .says("Make an organization")
             .takes(&bodies::NEW_ORGANIZATION)
             .answers(201, "The organization. Who made it owns it.", One(&records::ORGANIZATION))
@@ -105,18 +105,18 @@ fn organization_operations() -> Vec<Operation> {
             .leads("OrganizationsController_delete", ID)
             .leads("inviteMember", &[("organizationId", "body.id")])
             .leads("createCustomer", &[("organizationId", "body.id")]),
-        Operation::get("/organizations/{id}", "readOrganization", organizations::read)
+        Operation::get("/organizations/{id}", "readOrganization", organizations::read).etag()
             .says("Read an organization")
             .may(Action::ReadOrganization)
             .answers(200, "The organization.", One(&records::ORGANIZATION)),
-        Operation::put("/organizations/{id}", "updateOrganization", organizations::update)
+        Operation::put("/organizations/{id}", "updateOrganization", organizations::update).etag()
             .says("Change an organization's profile")
             .explains("What is missing stays. The slug never changes.")
             .may(Action::UpdateOrganization)
             .takes(&bodies::ORGANIZATION_CHANGE)
             .answers(200, "The organization.", One(&records::ORGANIZATION))
             .refuses(409, "The organization is archived."),
-        Operation::post("/organizations/{id}/archive", "archiveOrganization", organizations::archive)
+        Operation::post("/organizations/{id}/archive", "archiveOrganization", organizations::archive).etag()
             .says("Archive an organization")
             .explains(
                 "It becomes read-only: nothing can be added or changed, and customers cannot be deleted. Reading goes on, access can be taken \
@@ -124,19 +124,19 @@ fn organization_operations() -> Vec<Operation> {
             )
             .may(Action::ArchiveOrganization)
             .answers(200, "The organization.", One(&records::ORGANIZATION)),
-        Operation::post("/organizations/{id}/unarchive", "unarchiveOrganization", organizations::unarchive)
+        Operation::post("/organizations/{id}/unarchive", "unarchiveOrganization", organizations::unarchive).etag()
             .says("Unarchive an organization")
             .explains("It can be written to again. One that is not archived stays as it is.")
             .may(Action::ArchiveOrganization)
             .answers(200, "The organization.", One(&records::ORGANIZATION)),
-        Operation::post("/organizations/{id}/transfer", "transferOrganization", organizations::transfer)
+        Operation::post("/organizations/{id}/transfer", "transferOrganization", organizations::transfer).etag()
             .says("Hand an organization over")
             .explains("The member becomes an owner and you an admin, in one step.")
             .may(Action::TransferOrganization)
             .takes(&bodies::NEW_OWNER)
             .answers(200, "The organization.", One(&records::ORGANIZATION))
             .refuses(409, "The organization is archived."),
-        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete)
+        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).etag()
             .says("Delete organization (owner only)")
             .explains(
                 "Permanently deletes the organization and everything in it. **This cannot be undone.** Access ends with the answer, \
@@ -149,7 +149,7 @@ fn organization_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/audit", "listAudit", deletions::list_audit)
             .says("Read the audit trail")
             .may(Action::ReadAudit)
-            .answers(200, "Entries, newest first.", Page(&records::AUDIT_ENTRY)),
+            .answers(200, "Entries, newest first.", Slices(&records::AUDIT_ENTRY)),
     ]
 }
 
@@ -160,11 +160,11 @@ fn member_operations() -> Vec<Operation> {
             .may(Action::ListMembers)
             .parameters(&MEMBER_FILTER)
             .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER)),
-        Operation::get("/organizations/{organizationId}/members/{memberId}", "readMember", members::read)
+        Operation::get("/organizations/{organizationId}/members/{memberId}", "readMember", members::read).etag()
             .says("Read a member")
             .may(Action::ListMembers)
             .answers(200, "The member.", One(&records::MEMBER)),
-        Operation::put("/organizations/{organizationId}/members/{memberId}/role", "changeRole", members::change_role)
+        Operation::put("/organizations/{organizationId}/members/{memberId}/role", "changeRole", members::change_role).etag()
             .says("Give a member another role")
             .explains("It counts from the answer on. Only owners make and unmake owners.")
             .may(Action::ChangeRole)
@@ -182,7 +182,7 @@ fn member_operations() -> Vec<Operation> {
             .answers(201, "The invitation with its secret.", One(&records::NEW_INVITATION))
             .refuses(409, "The person is a member already, or the organization is archived.")
             .leads("cancelInvitation", &[("organizationId", "path.organizationId"), ("inviteId", "body.id")]),
-        Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove)
+        Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove).etag()
             .says("Remove a member, or leave")
             .explains("The person's keys, tokens and sessions for this organization stop at once; their other organizations are untouched.")
             .may_or_own(Action::RemoveMember, Action::Leave)
@@ -269,6 +269,7 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::DeleteCustomer),
         plan("/organizations/{organizationId}/api-keys/{keyId}/deletion-plan", "planApiKeyRevocation", deletions::plan_of_api_key)
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey),
+        plan("/oauth/apps/{clientId}/deletion-plan", "planOauthAppDeletion", deletions::plan_of_oauth_app).may(Action::DeleteOauthApp),
         Operation::get("/deletions/{id}", "readDeletion", deletions::read)
             .says("Read a deletion")
             .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
@@ -278,7 +279,7 @@ fn deletion_operations() -> Vec<Operation> {
 }
 
 /// What a deletion would do: the same words for every subject.
-fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+pub(super) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
     Operation::get(path, id, handler)
         .says("See what a deletion would do")
         .explains("Rows by table, their fate and why, the credentials that would die, and everything that stands in the way.")

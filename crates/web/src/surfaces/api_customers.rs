@@ -4,7 +4,7 @@ use plane::dependants::Kind;
 use plane::policy::Action;
 
 use crate::body::Form;
-use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::Operation;
 use crate::door::{Door, Segments};
 use crate::handlers::{customers, dependants};
@@ -17,8 +17,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("List the customers")
             .may(Action::ReadCustomers)
             .parameters(&CUSTOMER_FILTER)
-            .answers(200, "Customers, newest first; a reseller's own.", Page(&records::CUSTOMER)),
-        Operation::post("/organizations/{organizationId}/customers", "createCustomer", customers::create)
+            .answers(200, "Customers, newest first; a reseller's own.", Slices(&records::CUSTOMER)),
+        Operation::post("/organizations/{organizationId}/customers", "createCustomer", customers::create).etag()
             .says("Make a customer")
             .may(Action::WriteCustomers)
             .takes(&bodies::NEW_CUSTOMER)
@@ -27,13 +27,13 @@ pub(super) fn operations() -> Vec<Operation> {
             .leads("readCustomer", BOTH)
             .leads("CustomersController_remove", BOTH)
             .leads("createDevice", BOTH),
-        Operation::get("/organizations/{organizationId}/customers/{customerId}", "readCustomer", customers::read)
+        Operation::get("/organizations/{organizationId}/customers/{customerId}", "readCustomer", customers::read).etag()
             .says("Read a customer")
             .may(Action::ReadCustomers)
             .answers(200, "The customer.", One(&records::CUSTOMER)),
-        change(Operation::put("/organizations/{organizationId}/customers/{customerId}", "updateCustomer", customers::update)),
-        change(Operation::patch("/organizations/{organizationId}/customers/{customerId}", "patchCustomer", customers::update)),
-        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete)
+        change(Operation::put("/organizations/{organizationId}/customers/{customerId}", "updateCustomer", customers::update).etag()),
+        change(Operation::patch("/organizations/{organizationId}/customers/{customerId}", "patchCustomer", customers::update).etag()),
+        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).etag()
             .says("Delete a customer")
             .explains("Permanently deletes the customer and all it owns. **This cannot be undone.**")
             .may(Action::DeleteCustomer)

@@ -2,7 +2,7 @@
 
 use plane::policy::Action;
 
-use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::Operation;
 use crate::handlers::webhooks;
 use crate::shapes::{bodies, records};
@@ -51,7 +51,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("List a webhook's deliveries")
             .explains("Those that wait, and the last hundred that were delivered or given up.")
             .may(Action::ReadWebhooks)
-            .answers(200, "Deliveries, newest first.", Page(&records::DELIVERY)),
+            .answers(200, "Deliveries, newest first.", Slices(&records::DELIVERY)),
         Operation::post("/organizations/{organizationId}/webhooks/{webhookId}/test", "testWebhook", webhooks::test)
             .says("Send a webhook a test event")
             .explains("`webhook.test`, whatever it subscribes to.")

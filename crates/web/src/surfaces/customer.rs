@@ -2,11 +2,12 @@
 
 use plane::policy::Action;
 
+use super::api::plan;
 use super::api_customers::change;
-use crate::catalogue::Content::{One, Page};
+use crate::catalogue::Content::{One, Slices};
 use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::CUSTOMER;
-use crate::handlers::customers;
+use crate::handlers::{customers, deletions};
 use crate::shapes::{CUSTOMER_FILTER, Is, bodies, records};
 
 const HARD: [Parameter; 1] =
@@ -21,20 +22,22 @@ pub(crate) fn surface() -> Surface {
             .says("List the customers")
             .may(Action::ReadCustomers)
             .parameters(&CUSTOMER_FILTER)
-            .answers(200, "Customers, newest first; a RESALE's own.", Page(&records::CUSTOMER)),
+            .answers(200, "Customers, newest first; a RESALE's own.", Slices(&records::CUSTOMER)),
         Operation::post("", "customerCreate", customers::create_current)
+            .etag()
             .says("Make a customer")
             .may(Action::WriteCustomers)
             .takes(&bodies::NEW_CUSTOMER)
             .answers(201, "The customer.", One(&records::CUSTOMER))
             .refuses(409, "The id is taken, or the organization is archived."),
-        Operation::get("/{id}", "customerRead", customers::read_current).says("Read a customer").may(Action::ReadCustomers).answers(
+        Operation::get("/{id}", "customerRead", customers::read_current).etag().says("Read a customer").may(Action::ReadCustomers).answers(
             200,
             "The customer.",
             One(&records::CUSTOMER),
         ),
-        change(Operation::patch("/{id}", "customerUpdate", customers::update_current)),
+        change(Operation::patch("/{id}", "customerUpdate", customers::update_current).etag()),
         Operation::patch("/extend/{id}", "customerExtend", customers::extend_current)
+            .etag()
             .says("Add credits to a customer")
             .explains("30 days each, from now or from the end of those that are left.")
             .may(Action::WriteCustomers)
@@ -42,6 +45,7 @@ pub(crate) fn surface() -> Surface {
             .answers(200, "The credits were added.", One(&records::CUSTOMER_EXTENDED))
             .refuses(409, "The organization is archived, or the credits would last beyond the year 9999."),
         Operation::patch("/addscreen/{id}", "customerAddScreen", customers::add_screen_current)
+            .etag()
             .says("Add a screen to a customer")
             .explains("A pass is used once in an organization, whoever the customer.")
             .may(Action::WriteCustomers)
@@ -49,6 +53,7 @@ pub(crate) fn surface() -> Surface {
             .answers(200, "The screen was added.", One(&records::SCREEN_ADDED))
             .refuses(409, "The pass was used already, or the organization is archived."),
         Operation::delete("/{id}", "customerDelete", customers::delete_current)
+            .etag()
             .says("Delete a customer")
             .explains(
                 "Marks the customer as deleted: sessions end, devices are disconnected, the record is kept for audit. With `hard=true` \
@@ -58,6 +63,9 @@ pub(crate) fn surface() -> Surface {
             .parameters(&HARD)
             .answers(200, "The customer is deleted.", One(&records::CUSTOMER_DELETED))
             .refuses(409, "A subscription is active or a transaction pending, or the organization is archived."),
+        plan("/{id}/deletion-plan", "customerPlanDeletion", deletions::plan_of_current_customer)
+            .may(Action::RetireCustomer)
+            .parameters(&HARD),
     ];
     let operations = operations.into_iter().map(|operation| operation.refuses(400, SEVERAL));
     let operations = tagged("Customers", operations).collect();
