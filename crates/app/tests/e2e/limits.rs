@@ -110,6 +110,41 @@ on_both_engines! {
         assert_eq!(policy(&refusal), "6;w=60");
     }
 
+    async fn token_endpoints_have_limits_of_their_own_which_strangers_cannot_use_up(engine: Engine) {
+        let server = Server::start(engine, &["--attempt-limit-per-minute=4", "--trusted-proxies=127.0.0.1"]).await;
+        let organization = server.new_organization().await;
+        let app = server.new_oauth_app(&organization, &organization.owner.token, &["read:organization"]).await;
+        let ask = |path: &str, fields: &[(&str, &str)], secret: &str, from: u8| {
+            let request = server.form(path, fields).basic_auth(&app.client_id, Some(secret));
+            request.header("X-Forwarded-For", format!("192.0.2.{from}"))
+        };
+        // Each address has its own, and a wrong secret from many of them uses up nothing of the app's.
+        let token = |secret: &str, from: u8| ask("/api/oauth/token", &[("grant_type", "client_credentials")], secret, from);
+        assert_eq!(policy(&exhaust(|| token("guess", 1), 4).await.1), "4;w=60");
+        for from in 10..20 {
+            answered(token("guess", from), StatusCode::UNAUTHORIZED).await;
+        }
+        // The app's own requests count together, wherever they come from.
+        let (mut from, mut issued) = (20, Vec::new());
+        let refusal = loop {
+            let answer = token(&app.secret, from).send().await.unwrap();
+            from += 1;
+            match answer.status() {
+                StatusCode::OK => issued.push(answer.json::<Json>().await.unwrap()),
+                _ => break answer,
+            }
+            assert!(issued.len() <= 8);
+        };
+        assert_eq!((refusal.status(), policy(&refusal)), (StatusCode::TOO_MANY_REQUESTS, "4;w=60"));
+        assert!(issued.len() >= 4);
+        // Refreshing has twice as many.
+        let refresh = ["refresh_token", "guess"].map(|token| ask("/oauth2/token", &[("grant_type", "refresh_token"), ("refresh_token", token)], &app.secret, 2));
+        for request in refresh {
+            let answer = answered(request, StatusCode::BAD_REQUEST).await;
+            assert_eq!(policy(&answer), "8;w=60");
+        }
+    }
+
     async fn strangers_are_counted_by_their_address_behind_proxies(engine: Engine) {
         let server = Server::start(engine, &["--rate-limit-per-minute=5", "--trusted-proxies=127.0.0.0/8, 10.0.0.0/8"]).await;
         let live = |from: &'static str| server.request(Method::GET, "/health/live").header("X-Forwarded-For", from);

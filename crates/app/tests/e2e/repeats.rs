@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::on_both_engines;
-use crate::support::{Engine, Organization, PASSWORD, Server, expect, header};
+use crate::support::{Engine, OauthApp, Organization, PASSWORD, Server, expect, header};
 use crate::tools::{answered, change_database, deleted, entries, new_customer, refused};
 
 /// What is asked for again: the whole answer but what belongs to the single request.
@@ -203,6 +203,30 @@ on_both_engines! {
         let body = json!({"email": person.email, "password": PASSWORD});
         let first = twice(|| server.request(Method::POST, "/api/auth/sign-in").json(&body), "one", StatusCode::OK).await;
         assert!(first.headers.iter().any(|(name, _)| name == "set-cookie"));
+    }
+
+    async fn a_token_that_is_asked_for_twice_is_the_apps_that_asked(server: Server) {
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let (one, other) = (server.new_oauth_app(&organization, token, &["read:user"]).await, server.new_oauth_app(&organization, token, &["read:user"]).await);
+        let ask = |app: &OauthApp| {
+            let form = server.form("/oauth2/token", &[("grant_type", "client_credentials")]).basic_auth(&app.client_id, Some(&app.secret));
+            form.header("Idempotency-Key", "one")
+        };
+        let first = expect(ask(&one), StatusCode::OK).await;
+        assert_eq!(expect(ask(&one), StatusCode::OK).await, first);
+        // The same address, the same key, the same body; not the same app.
+        assert_ne!(expect(ask(&other), StatusCode::OK).await["access_token"], first["access_token"]);
+        // However many tokens an app has, it is the same sender.
+        let app = server.new_oauth_app(&organization, token, &["write:organization", "read:organization"]).await;
+        let body = json!({"name": "Test key", "scopes": ["read:organization"]});
+        let mut made = Vec::new();
+        for _ in 0..2 {
+            let access = server.new_oauth_token(&app).await.access;
+            let request = server.request(Method::POST, &keys_of(&organization)).bearer_auth(access).json(&body);
+            made.push(expect(request.header("Idempotency-Key", "two"), StatusCode::CREATED).await);
+        }
+        assert_eq!(made[0], made[1]);
     }
 
     async fn a_key_that_cannot_be_one_is_refused(server: Server) {

@@ -35,7 +35,9 @@ on_both_engines! {
         assert!(said.err.contains("name (too_short)") && said.err.contains("slug (invalid_slug)"), "{said:?}");
         assert_eq!(said.out, "");
     }
+}
 
+on_both_engines! {
     async fn too_many_requests_have_an_exit_code_of_their_own(engine: Engine) {
         let server = Server::start(engine, &["--rate-limit-per-minute=1"]).await;
         let shell = Shell::new(&server);
@@ -46,7 +48,9 @@ on_both_engines! {
         }
         assert!(codes.contains(&7) && codes.iter().all(|code| matches!(code, 3 | 7)), "{codes:?}");
     }
+}
 
+on_both_engines! {
     async fn no_secret_is_in_the_words_of_a_failure(server: Server) {
         let organization = server.new_organization().await;
         let (_, key) = server.new_api_key(&organization, &organization.owner.token, &["read:organization"]).await;

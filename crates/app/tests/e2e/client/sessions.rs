@@ -66,7 +66,9 @@ on_both_engines! {
         assert_eq!(shell.run("sign-out").await.code, 0);
         assert!(!shell.credentials_file().exists());
     }
+}
 
+on_both_engines! {
     async fn tokens_of_the_file_go_to_no_other_server(engine: Engine) {
         let (server, other) = (Server::start(engine, &[]).await, Server::start(engine, &[]).await);
         let shell = Shell::new(&server);
@@ -78,7 +80,9 @@ on_both_engines! {
         let shell = shell.with("FREEHOLD_SERVER", "");
         assert_eq!(shell.run("users me").await.code, 0);
     }
+}
 
+on_both_engines! {
     async fn what_is_given_on_the_command_line_goes_before_the_environment_and_the_file(server: Server) {
         let (ada, bob) = (server.new_person().await, server.new_person().await);
         let shell = Shell::new(&server);
