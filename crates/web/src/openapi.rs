@@ -267,13 +267,13 @@ fn query_parameters<'a>(dialect: &'a Dialect, operation: &'a Operation) -> impl 
 }
 
 fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
-    let header = |name: &str, about: &str, most: usize| json!({"name": name, "in": "header", "required": false, "description": about, "schema": {"type": "string", "minLength": 1, "maxLength": most}});
+    let header = |name: &str, about: &str, pattern: &str| json!({"name": name, "in": "header", "required": false, "description": about, "schema": {"type": "string", "pattern": pattern}});
     let repeats = matches!(operation.method, axum::http::Method::POST | axum::http::Method::DELETE);
     let changes = operation.is_conditional();
     let idempotency = repeats.then(|| {
-        header("Idempotency-Key", "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.", 255)
+        header("Idempotency-Key", "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.", "^[!-~]{1,255}$")
     });
-    let precondition = changes.then(|| header("If-Match", "The `ETag` of what you read: 412 if it has changed since.", 200));
+    let precondition = changes.then(|| header("If-Match", "The `ETag` of what you read: 412 if it has changed since.", "^[ -~]{1,200}$"));
     idempotency.into_iter().chain(precondition)
 }
 

@@ -14,7 +14,7 @@ import world
 
 CASES = 3_000
 ROLES = ["owner", "stranger"]
-EXAMPLES = os.environ.get("TENANTS_EXAMPLES", "15")
+EXAMPLES = os.environ.get("TENANTS_EXAMPLES", "4")
 
 
 def content(server: world.Server, tenant: world.Tenant) -> dict:
