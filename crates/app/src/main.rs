@@ -1,5 +1,6 @@
-//! The binary: `freehold serve` and what an operator does by hand.
+//! The binary: `freehold serve`, `freehold add-operator`, and the client commands for what is done by hand.
 
+mod client;
 mod demo;
 mod operator;
 mod serve;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
-#[command(version, about = "The account plane a SaaS product owns instead of rents.")]
+#[command(version, about = "The account plane a SaaS product owns instead of rents.", after_help = format!("{}\n\n{}", client::BEGINNING, client::EXIT_CODES))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -22,6 +23,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Make an operator: one of the people who run the server. The password is read from standard input.
     AddOperator(operator::AddOperatorArgs),
+    #[command(flatten)]
+    Client(client::Command),
 }
 
 /// Where the data is.
@@ -55,6 +58,12 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(args).await,
         Command::AddOperator(args) => operator::add(args).await,
+        Command::Client(command) => {
+            return match client::run(command).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => failure.tell(),
+            };
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -251,8 +251,9 @@ fn owner(cx: &Cx) -> (&'static [u8], Vec<u8>) {
     match &cx.actor {
         Actor::User(principal) => match principal.kind {
             CredentialKind::ApiKey => (b"key", principal.credential.as_bytes().to_vec()),
-            CredentialKind::OauthToken => (b"app", principal.app.unwrap_or(principal.credential).as_bytes().to_vec()),
             CredentialKind::Session => (b"user", principal.user.as_bytes().to_vec()),
+            // However many tokens the app gets.
+            CredentialKind::OauthToken => (b"app", principal.app.unwrap_or(principal.credential).as_bytes().to_vec()),
         },
         Actor::Nobody | Actor::System => (b"address", cx.client.map_or_else(Vec::new, |client| client.to_string().into_bytes())),
     }

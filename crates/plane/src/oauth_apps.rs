@@ -229,10 +229,8 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &Oa
         true => tenant.is_live(tx).await?,
         false => tenant.is_writable(tx).await?,
     }
-    if changes.give(&before) && !is_own(tenant, &before) {
-        return Err(Error::Forbidden(
-            "Access denied. Only the member who made the app can widen its scopes or make it active again: its tokens act as them.".into(),
-        ));
+    if changes.give(&before) {
+        may_give(cx, tenant, &before)?;
     }
     if let Some(scopes) = &changes.scopes {
         let mut check = Check::new();
@@ -276,11 +274,7 @@ pub async fn rotate_secret(cx: &Cx, client_id: &str) -> Result<(OauthApp, String
             Box::pin(async move {
                 let app = lock(tx, tenant, *id).await?;
                 tenant.is_writable(tx).await?;
-                if !is_own(tenant, &app) {
-                    return Err(Error::Forbidden(
-                        "Access denied. Only the member who made the app can give it a new secret: its tokens act as them.".into(),
-                    ));
-                }
+                may_give(cx, tenant, &app)?;
                 for scope in &app.scopes {
                     cx.principal()?.needs(scope)?;
                 }
@@ -354,8 +348,11 @@ async fn lock(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<OauthApp> {
     read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(NOT_FOUND)?)
 }
 
-fn is_own(tenant: &Tenant, app: &OauthApp) -> bool {
-    tenant.membership().is_some_and(|own| own.id == app.member)
+fn may_give(cx: &Cx, tenant: &Tenant, app: &OauthApp) -> Result<()> {
+    match tenant.membership() {
+        Some(own) if own.id == app.member => Ok(()),
+        _ => tenant.also(cx, Action::GiveToOauthApp).map(drop),
+    }
 }
 
 fn new_secret() -> Result<String> {

@@ -134,6 +134,8 @@ actions! {
     ReadOauthApps = "write:oauth-apps",
     /// Make and change OAuth apps.
     WriteOauthApps = "write:oauth-apps",
+    /// Give more to somebody else's OAuth app: wider scopes, a new secret, active again. Whoever has the secret acts as that member.
+    GiveToOauthApp = "write:oauth-apps",
     /// Delete an OAuth app and every token of it.
     DeleteOauthApp = "write:oauth-apps",
     /// Revoke a token of an OAuth app.
@@ -190,6 +192,7 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::DeleteWebhook => only(role, &[Owner, Admin]),
         Action::ReadOauthApps => only(role, &[Owner, Admin]),
         Action::WriteOauthApps => only(role, &[Owner, Admin]),
+        Action::GiveToOauthApp => only(role, &[]),
         Action::DeleteOauthApp => only(role, &[Owner, Admin]),
         Action::RevokeOauthToken => only(role, &[Owner, Admin]),
         Action::ReadAudit => only(role, &[Owner, Admin]),
@@ -233,6 +236,7 @@ pub fn operator_may(action: Action) -> bool {
         | Action::DeleteWebhook
         | Action::ReadOauthApps
         | Action::WriteOauthApps
+        | Action::GiveToOauthApp
         | Action::DeleteOauthApp
         | Action::RevokeOauthToken => false,
     }
@@ -249,6 +253,9 @@ pub fn refusal(action: Action) -> &'static str {
         Action::RemoveOwner => "Access denied. Only an owner can remove an owner.",
         Action::InviteOwner => "Access denied. Only an owner can invite an owner.",
         Action::UpdateOwnerApiKey => "Access denied. Only an owner can change an API key that acts as an owner.",
+        Action::GiveToOauthApp => {
+            "Access denied. Only the member who made the app can widen its scopes, give it a new secret or make it active again: its tokens act as them."
+        }
         Action::EraseCustomer => "Access denied. Only an ADMIN can hard-delete a customer.",
         Action::RetireCustomer => {
             "Access denied. Deleting a customer needs the role ADMIN, MASTER or RESALE (for customers under their own management)."

@@ -87,7 +87,10 @@ impl Form {
         }
         let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
         match serde_json::from_slice(&bytes) {
-            Ok(Json::Object(fields)) => Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new(), shape: None }),
+            Ok(Json::Object(mut fields)) => {
+                fields.values_mut().for_each(make_whole);
+                Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new(), shape: None })
+            }
             Ok(_) => Err(Error::Malformed("The body must be a JSON object.".into()).into()),
             Err(error) => Err(Error::Malformed(format!("The body is not JSON: {error}.")).into()),
         }
@@ -306,6 +309,17 @@ impl Fields {
     /// All fields, in the order in which they came.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.pairs()
+    }
+}
+
+/// To JSON Schema, and to languages with one kind of number, `5.0` is the whole number 5.
+fn make_whole(value: &mut Json) {
+    if !value.is_i64()
+        && let Some(number) = value.as_f64()
+        && number.fract() == 0.0
+        && (i64::MIN as f64..i64::MAX as f64).contains(&number)
+    {
+        *value = Json::from(number as i64);
     }
 }
 

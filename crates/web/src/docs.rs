@@ -33,6 +33,7 @@ const HOME: &str = "<h1>Freehold</h1><p>The account plane of this product. Its d
 <li><code>/api</code>: organizations, members, invitations, customers, API keys, audit, deletions</li>\
 <li><code>/account/api/v1</code>: who am I, organizations, members, API keys</li>\
 <li><code>/customer</code>: customers of the credential's organization</li>\
+<li><a href=\"/.well-known/oauth-authorization-server\"><code>/oauth2</code></a>: tokens of OAuth apps</li>\
 <li><a href=\"/docs\">Documentation</a>, <a href=\"/openapi.json\">OpenAPI</a>, <a href=\"/llms.txt\"><code>/llms.txt</code></a></li>\
 <li><a href=\"/health/ready\"><code>/health/ready</code></a>, <a href=\"/.well-known/jwks.json\"><code>/.well-known/jwks.json</code></a></li></ul>";
 

@@ -204,7 +204,11 @@ fn roles(dialect: &Dialect, action: Action) -> String {
         }
     }
     let operators = if operator_may(action) { " Operators of the server may too." } else { "" };
-    if roles.len() == Role::ALL.len() { format!("For every member.{operators}") } else { format!("For {}.{operators}", roles.join(", ")) }
+    match roles.len() {
+        0 => format!("For nobody.{operators}"),
+        all if all == Role::ALL.len() => format!("For every member.{operators}"),
+        _ => format!("For {}.{operators}", roles.join(", ")),
+    }
 }
 
 fn access_data(access: Access) -> Json {
@@ -239,7 +243,7 @@ fn path_parameter(dialect: &Dialect, operation: &Operation, name: &str) -> (Json
     let before = operation.path.split(&format!("{{{name}}}")).next().unwrap_or_default();
     match before.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default() {
         "organizations" | "organization" if dialect.slugs => {
-            (json!({"type": "string", "minLength": 3, "maxLength": 50}), "The organization's UUID, shortuuid or slug.")
+            (crate::shapes::ORGANIZATION.schema(dialect), "The organization's UUID, shortuuid or slug.")
         }
         "organizations" | "organization" => (id, "UUID of the organization, as a shortuuid."),
         "customers" | "customer" | "extend" | "addscreen" | "" => {
@@ -256,7 +260,7 @@ fn path_parameter(dialect: &Dialect, operation: &Operation, name: &str) -> (Json
 
 fn query_parameters<'a>(dialect: &'a Dialect, operation: &'a Operation) -> impl Iterator<Item = Json> + 'a {
     operation.parameters.iter().map(move |parameter| {
-        json!({"name": parameter.name, "in": "query", "required": false, "description": parameter.about, "schema": parameter.is.schema(dialect)})
+        json!({"name": parameter.name, "in": "query", "required": false, "description": parameter.about, "schema": parameter.is.schema_in(dialect)})
     })
 }
 
@@ -351,6 +355,7 @@ fn success(surface: &Surface, operation: &Operation, components: &mut Components
             Some(json_body(components.page(shape, dialect, matches!(operation.content, Content::Slices(_))), example))
         }
         Content::Html => Some(json!({"text/html": {"schema": {"type": "string"}}})),
+        Content::Text("application/json") => Some(json!({"application/json": {"schema": {"type": "object"}}})),
         Content::Text(kind) => Some(json!({kind: {"schema": {"type": "string"}}})),
     };
     if let Some(content) = content {

@@ -4,6 +4,9 @@
 
 #[expect(clippy::print_stdout, reason = "figures are what this command is for")]
 mod bench;
+mod freehold;
+mod machine;
+mod outside;
 mod postgres;
 mod steps;
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Result;
+use crate::machine::{self, holds, in_path, run};
 
 /// Where the tests look for a PostgreSQL to create their own databases on.
 pub(crate) const TEST_VARIABLE: &str = "FREEHOLD_TEST_POSTGRES";
@@ -57,7 +58,7 @@ impl Cluster {
         let folder = temporary_folder()?;
         let mut cluster = Cluster { folder, programs: PathBuf::new(), owner: None, port: 0 };
         let root = cluster.folder.metadata().map_err(|error| format!("cannot look at {}: {error}", cluster.folder.display()))?.uid() == 0;
-        cluster.programs = find_or_install(root)?;
+        cluster.programs = find_or_install()?;
         if root {
             cluster.owner = Some(hand_over(&cluster.folder)?);
         }
@@ -159,17 +160,12 @@ fn temporary_folder() -> Result<PathBuf> {
     Err(format!("{} is full of freehold-* folders: remove them", place.display()))
 }
 
-fn find_or_install(root: bool) -> Result<PathBuf> {
+fn find_or_install() -> Result<PathBuf> {
     if let Some(programs) = find() {
         return Ok(programs);
     }
     let remedy = "PostgreSQL is not installed: install the package `postgresql` (Debian, Ubuntu, Homebrew) or `postgresql-server` (Fedora)";
-    if !root || in_path(&["apt-get"]).is_none() {
-        return Err(remedy.into());
-    }
-    eprintln!("   installing PostgreSQL: apt-get update, apt-get install postgresql");
-    run(apt().arg("update"))?;
-    run(apt().args(["install", "--yes", "--no-install-recommends", "postgresql"]))?;
+    machine::install(&["postgresql"], remedy)?;
     find().ok_or_else(|| format!("apt-get has installed no initdb. {remedy}"))
 }
 
@@ -181,20 +177,6 @@ fn find() -> Option<PathBuf> {
         .filter(|(_, programs)| holds(programs, &PROGRAMS))
         .max();
     newest.map(|(_, programs)| programs).or_else(|| in_path(&PROGRAMS))
-}
-
-fn in_path(programs: &[&str]) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| holds(folder, programs))
-}
-
-fn holds(folder: &Path, programs: &[&str]) -> bool {
-    programs.iter().all(|program| folder.join(program).is_file())
-}
-
-fn apt() -> Command {
-    let mut command = Command::new("apt-get");
-    command.arg("--quiet=2").env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
-    command
 }
 
 /// Gives the folder to the user `postgres`, which the package has created, and returns its user and group.
@@ -213,19 +195,4 @@ fn identity(kind: &str) -> Result<u32> {
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     listener.map(|address| address.port()).map_err(|error| format!("no free port on 127.0.0.1: {error}"))
-}
-
-/// Runs a command to its end; its words are only shown when it fails.
-fn run(command: &mut Command) -> Result {
-    let name = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
-    let told = command.output().map_err(|error| format!("cannot run {name}: {error}"))?;
-    match told.status.success() {
-        true => Ok(()),
-        false => Err(format!(
-            "{name} failed with {}:\n{}{}",
-            told.status,
-            String::from_utf8_lossy(&told.stdout),
-            String::from_utf8_lossy(&told.stderr)
-        )),
-    }
 }

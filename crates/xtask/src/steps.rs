@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use tokio::process::Command;
 
 use crate::Result;
+use crate::outside;
 use crate::postgres::{Cluster, TEST_VARIABLE};
 
 /// One step, in the order they run.
@@ -21,6 +22,8 @@ pub(crate) enum Step {
     Lint,
     /// Every test passes on both engines.
     Test,
+    /// Clients and tools of other people agree with the server.
+    Outside,
 }
 
 impl Step {
@@ -29,6 +32,7 @@ impl Step {
             Step::Format => "format",
             Step::Lint => "lint",
             Step::Test => "test",
+            Step::Outside => "outside",
         }
     }
 }
@@ -53,6 +57,7 @@ async fn run(step: Step) -> Result {
         Step::Format => cargo(&["fmt", "--all", "--check"], &[]).await,
         Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[]).await,
         Step::Test => on_postgres(&["test", "--workspace", "--locked"], &[]).await,
+        Step::Outside => outside::run().await,
     };
     match outcome {
         Ok(()) => {
@@ -63,7 +68,7 @@ async fn run(step: Step) -> Result {
     }
 }
 
-fn seconds(began: Instant) -> String {
+pub(crate) fn seconds(began: Instant) -> String {
     format!("{:.1} s", began.elapsed().as_secs_f64())
 }
 
@@ -80,7 +85,7 @@ async fn on_postgres(arguments: &[&str], variables: &[(&str, &str)]) -> Result {
 }
 
 /// Runs cargo in the workspace, its output going where this program's goes.
-async fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result {
+pub(crate) async fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let words = format!("cargo {}", arguments.join(" "));
     eprintln!("   {words}");
@@ -95,7 +100,7 @@ async fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result {
     if status.success() { Ok(()) } else { Err(format!("`{words}` ended with {}", ending(status))) }
 }
 
-fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package)
 }

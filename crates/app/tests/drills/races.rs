@@ -16,7 +16,7 @@ use crate::bulk::{Filling, fill, make_users};
 use crate::chance::Chance;
 use crate::on_both_engines;
 use crate::store::Store;
-use crate::support::{Engine, Organization, Server, expect, header};
+use crate::support::{Engine, Organization, PASSWORD, Person, Server, expect, header};
 
 /// Creations that each creator begins after the deletion's answer.
 const AFTER: usize = 8;
@@ -174,18 +174,89 @@ on_both_engines! {
 
     async fn of_two_owners_who_leave_at_once_one_stays(server: Server) {
         for _ in 0..12 {
-            let organization = server.new_organization().await;
-            let (other, member) = server.new_member(&organization, "owner").await;
-            let members = inside(&organization, "/members");
-            let list = expect(server.request(Method::GET, &members).bearer_auth(&other.token), StatusCode::OK).await;
-            let own = list["data"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap()).find(|id| *id != member).unwrap();
+            let Duel { organization, other, members, own, theirs } = Duel::new(&server).await;
             let leave = |member: &str, token: &str| server.request(Method::DELETE, &format!("{members}/{member}")).bearer_auth(token);
-            let (first, second) = tokio::join!(status(leave(own, &organization.owner.token)), status(leave(&member, &other.token)));
+            let (first, second) = tokio::join!(status(leave(&own, &organization.owner.token)), status(leave(&theirs, &other.token)));
             let mut both = [first.as_u16(), second.as_u16()];
             both.sort();
             assert_eq!(both, [204, 409]);
         }
     }
+
+    async fn of_two_owners_who_demote_each_other_at_once_one_stays(server: Server) {
+        let store = Store::open(&server).await;
+        for _ in 0..12 {
+            let Duel { organization, other, members, own, theirs } = Duel::new(&server).await;
+            let demote = |member: &str, token: &str| {
+                let request = server.request(Method::PUT, &format!("{members}/{member}/role")).bearer_auth(token);
+                status(request.json(&json!({"role": "viewer"})))
+            };
+            let (first, second) = tokio::join!(demote(&theirs, &organization.owner.token), demote(&own, &other.token));
+            let mut both = [first.as_u16(), second.as_u16()];
+            both.sort();
+            assert_eq!(both, [200, 403], "the second is an owner no longer");
+            assert_eq!(owners(&store, &organization).await, 1);
+        }
+    }
+
+    async fn an_owner_who_leaves_while_the_other_is_demoted_leaves_an_owner_behind(server: Server) {
+        let store = Store::open(&server).await;
+        for round in 0..12 {
+            let Duel { organization, other, members, own, theirs } = Duel::new(&server).await;
+            let leave = server.request(Method::DELETE, &format!("{members}/{own}")).bearer_auth(&organization.owner.token);
+            // Half of them step down themselves, the others are demoted by the one who leaves.
+            let by = if round % 2 == 0 { &other.token } else { &organization.owner.token };
+            let demote = server.request(Method::PUT, &format!("{members}/{theirs}/role")).bearer_auth(by).json(&json!({"role": "admin"}));
+            let (left, demoted) = tokio::join!(status(leave), status(demote));
+            assert!(left.is_success() != demoted.is_success(), "leaving was answered with {left}, the demotion with {demoted}");
+            assert_eq!(owners(&store, &organization).await, 1);
+        }
+    }
+
+    async fn a_session_that_began_with_a_password_that_was_changed_meanwhile_is_no_good(server: Server) {
+        for round in 0..8 {
+            let person = server.new_person().await;
+            let body = json!({"currentPassword": PASSWORD, "newPassword": "another good password"});
+            let change = server.request(Method::POST, "/api/users/me/password").bearer_auth(&person.token).json(&body);
+            let sign_in = || server.request(Method::POST, "/api/auth/sign-in").json(&json!({"email": person.email, "password": PASSWORD}));
+            let start = Duration::from_millis(round * 10);
+            let sign_ins = join_all((0..6).map(|number| after(start * number, sign_in().send())));
+            let (changed, signed_in) = tokio::join!(status(change), sign_ins);
+            assert_eq!(changed, StatusCode::NO_CONTENT);
+            for answer in signed_in {
+                let body: Json = answer.unwrap().json().await.unwrap();
+                let Some(token) = body["access_token"].as_str() else { continue };
+                let me = status(server.request(Method::GET, "/api/users/me").bearer_auth(token)).await;
+                assert_eq!(me, StatusCode::UNAUTHORIZED);
+            }
+        }
+    }
+}
+
+/// An organization of two owners.
+struct Duel {
+    organization: Organization,
+    other: Person,
+    /// The address of its members.
+    members: String,
+    own: String,
+    theirs: String,
+}
+
+impl Duel {
+    async fn new(server: &Server) -> Duel {
+        let organization = server.new_organization().await;
+        let (other, theirs) = server.new_member(&organization, "owner").await;
+        let members = inside(&organization, "/members");
+        let list = expect(server.request(Method::GET, &members).bearer_auth(&other.token), StatusCode::OK).await;
+        let own = list["data"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap()).find(|id| *id != theirs).unwrap();
+        Duel { own: own.to_owned(), organization, other, members, theirs }
+    }
+}
+
+async fn owners(store: &Store, organization: &Organization) -> i64 {
+    let id = store.uuid(organization.id.parse().unwrap());
+    store.number(&format!("SELECT count(*) FROM members WHERE organization_id = {id} AND role = 'owner' AND state = 'live'")).await
 }
 
 fn inside(organization: &Organization, rest: &str) -> String {

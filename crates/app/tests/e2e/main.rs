@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_input;
+mod client;
 mod deletions;
 mod demo;
 mod door;

@@ -57,9 +57,6 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, ch
     if let Some(address) = &change.address {
         check.address("address", address);
     }
-    if change.reference.as_ref().is_some_and(|other| other != reference) {
-        check.refuse("id", "immutable", "never changes: leave the field out, or make another customer");
-    }
     check.finish()?;
     cx.write((tenant, reference.to_owned(), change), |cx, tx, (tenant, reference, change)| {
         Box::pin(update_in(cx, tx, tenant, reference, change))
@@ -76,6 +73,9 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, chang
     lock(tx, tenant, reference, Action::WriteCustomers).await?;
     let old = load(tx, tenant, reference).await?;
     cx.expects(old.id, old.revision)?;
+    if change.reference.as_ref().is_some_and(|other| *other != old.reference) {
+        return Err(FieldError::new("id", "immutable", "never changes: leave the field out, or make another customer").into());
+    }
     if let Some(managed_by) = change.managed_by
         && managed_by != old.managed_by
     {

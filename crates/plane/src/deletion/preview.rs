@@ -8,10 +8,11 @@ use super::guards::{self, Blocker};
 use super::rules::{Fate, Root};
 use super::statements::Plan;
 use crate::access::{Tenant, enter};
+use crate::customers::{self, Deleting};
 use crate::cx::Cx;
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
-use crate::{Error, Result, customers};
+use crate::{Error, Result};
 
 /// What somebody considers deleting in an organization.
 #[derive(Debug, Clone)]
@@ -20,10 +21,12 @@ pub enum Subject {
     Organization,
     /// A membership.
     Member(Uuid),
-    /// A customer, by its reference, for good.
-    Customer(String),
+    /// A customer, by its reference, in one of the documented ways.
+    Customer(String, Deleting),
     /// An API key.
     ApiKey(Uuid),
+    /// An OAuth app, known to be there.
+    OauthApp(Uuid),
 }
 
 /// What would happen.
@@ -100,10 +103,20 @@ async fn find(cx: &Cx, organization: &OrganizationRef, subject: &Subject) -> Res
             let exists = cx.read((tenant, *member), |_, tx, (tenant, member)| Box::pin(has_member(tx, tenant, *member))).await?;
             if exists { Ok((tenant, Root::Member, *member)) } else { Err(Error::NotFound("Member")) }
         }
-        Subject::Customer(reference) => {
-            let tenant = enter(cx, organization, Action::DeleteCustomer).await?;
+        Subject::Customer(reference, Deleting::Hard) => {
+            let tenant = enter(cx, organization, Action::EraseCustomer).await?;
+            let found =
+                cx.read((tenant, reference.clone()), |_, tx, (tenant, reference)| Box::pin(erasable(tx, tenant, reference))).await?;
+            Ok((tenant, Root::Customer, found))
+        }
+        Subject::Customer(reference, how) => {
+            let (action, root) = match how {
+                Deleting::Softly => (Action::RetireCustomer, Root::RetiredCustomer),
+                _ => (Action::DeleteCustomer, Root::Customer),
+            };
+            let tenant = enter(cx, organization, action).await?;
             let customer = customers::get(cx, &OrganizationRef::Id(tenant.organization()), reference).await?;
-            Ok((tenant, Root::Customer, customer.id))
+            Ok((tenant, root, customer.id))
         }
         Subject::ApiKey(key) => {
             let tenant = enter(cx, organization, Action::RevokeOwnApiKey).await?;
@@ -113,12 +126,20 @@ async fn find(cx: &Cx, organization: &OrganizationRef, subject: &Subject) -> Res
             }
             Ok((tenant, Root::ApiKey, *key))
         }
+        Subject::OauthApp(app) => Ok((enter(cx, organization, Action::DeleteOauthApp).await?, Root::OauthApp, *app)),
     }
 }
 
 async fn has_member(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<bool> {
     let statement = sql!("SELECT 1 FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'");
     Ok(tx.query_opt(statement, params![tenant.organization(), member]).await?.is_some())
+}
+
+/// A customer who is there, softly deleted or not.
+async fn erasable(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Uuid> {
+    let statement = sql!("SELECT id FROM customers WHERE organization_id = $1 AND reference = $2 AND state IN ('live', 'deleted')");
+    let found = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
+    Ok(found.ok_or(Error::NotFound("Customer"))?.next()?)
 }
 
 async fn maker(tx: &mut Tx, tenant: &Tenant, key: Uuid) -> Result<Uuid> {

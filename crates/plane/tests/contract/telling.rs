@@ -160,7 +160,10 @@ async fn a_deletion_waits_for_no_webhook_that_is_deleted_itself(stage: Stage) {
 
 async fn a_deletion_that_is_refused_says_so_once(stage: Stage) {
     let (organization, hooks) = stage.found("blocked", 1).await;
-    let members = members::list(&stage.owner, &OrganizationRef::Id(organization), PageRequest::new(1, 1)).await.unwrap();
+    let members =
+        members::list(&stage.owner, &OrganizationRef::Id(organization), &members::MemberFilter::default(), PageRequest::new(1, 1))
+            .await
+            .unwrap();
     let member = members.entries[0].id;
     let refused = members::remove(&stage.owner, &OrganizationRef::Id(organization), member, None).await;
     assert!(matches!(refused, Err(Error::Blocked(_))));

@@ -1,8 +1,10 @@
 //! Deletions and the audit trail.
 
 use axum::http::StatusCode;
+use plane::customers::Deleting;
 use plane::deletion::Subject;
-use plane::{audit, deletion};
+use plane::ids::OrganizationRef;
+use plane::{audit, deletion, oauth_apps};
 
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -24,22 +26,32 @@ pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<Stri
 }
 
 pub(crate) async fn plan_of_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
-    plan(&door, &organization, Subject::Organization).await
+    plan(&door, &door.organization(&organization)?, Subject::Organization).await
 }
 
 pub(crate) async fn plan_of_member(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
-    plan(&door, &organization, Subject::Member(door.id("member_id", &member)?)).await
+    plan(&door, &door.organization(&organization)?, Subject::Member(door.id("member_id", &member)?)).await
 }
 
 pub(crate) async fn plan_of_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
-    plan(&door, &organization, Subject::Customer(customer)).await
+    plan(&door, &door.organization(&organization)?, Subject::Customer(customer, Deleting::Permanently)).await
+}
+
+pub(crate) async fn plan_of_current_customer(door: Door, Segments(customer): Segments<String>) -> Answer {
+    let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
+    plan(&door, &door.current_organization()?, Subject::Customer(customer, how)).await
 }
 
 pub(crate) async fn plan_of_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
-    plan(&door, &organization, Subject::ApiKey(door.id("key_id", &key)?)).await
+    plan(&door, &door.organization(&organization)?, Subject::ApiKey(door.id("key_id", &key)?)).await
 }
 
-async fn plan(door: &Door, organization: &str, subject: Subject) -> Answer {
-    let preview = deletion::preview(&door.cx, &door.organization(organization)?, subject).await?;
+pub(crate) async fn plan_of_oauth_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
+    let app = oauth_apps::get(&door.cx, &client_id).await?;
+    plan(&door, &OrganizationRef::Id(app.organization), Subject::OauthApp(app.id)).await
+}
+
+async fn plan(door: &Door, organization: &OrganizationRef, subject: Subject) -> Answer {
+    let preview = deletion::preview(&door.cx, organization, subject).await?;
     Ok(views::answer(StatusCode::OK, views::deletion_plan(door.dialect, preview)))
 }

@@ -301,12 +301,14 @@ impl ClientForm {
 
     /// `scope`, with spaces between, or a list in `scopes`.
     fn scopes(&self) -> Result<Option<Vec<String>>, Error> {
-        match (self.text("scope")?, self.text("scopes")?) {
-            (Some(_), Some(_)) => Err(refuse(OauthRefusal::InvalidRequest, "Send scope or scopes, not both.")),
-            (scope, scopes) => {
-                Ok(scope.or(scopes).map(|text| text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()))
-            }
+        let scope = self.text("scope")?;
+        // A form has a list as a parameter that is there several times.
+        let listed: Vec<&str> = self.fields.iter().filter(|(known, _)| known == "scopes").map(|(_, value)| value.as_str()).collect();
+        if scope.is_some() && !listed.is_empty() {
+            return Err(refuse(OauthRefusal::InvalidRequest, "Send scope or scopes, not both."));
         }
+        let texts = if scope.is_none() && listed.is_empty() { return Ok(None) } else { scope.into_iter().chain(listed) };
+        Ok(Some(texts.flat_map(|text| text.split(' ')).filter(|word| !word.is_empty()).map(str::to_owned).collect()))
     }
 
     fn client(&self) -> Result<Option<Client>, Error> {

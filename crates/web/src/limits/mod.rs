@@ -55,7 +55,7 @@ pub(crate) enum Desk {
     SignIn,
     /// New tokens for a session.
     Refresh,
-    /// A token for an OAuth app.
+    /// Tokens for an OAuth app.
     Token,
     /// New tokens for an OAuth app's refresh token.
     TokenRefresh,
@@ -163,9 +163,9 @@ impl Desk {
 fn known(principal: &Principal) -> Caller {
     match principal.kind {
         CredentialKind::ApiKey => Caller::Key(principal.credential),
-        CredentialKind::Session => Caller::User(principal.user),
-        // However many tokens the app gets.
+        // However many tokens it gets.
         CredentialKind::OauthToken => Caller::App(principal.app.unwrap_or(principal.credential)),
+        CredentialKind::Session => Caller::User(principal.user),
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) static SIGN_UP: Shape = Shape::new(
 pub(crate) static SIGN_IN: Shape = Shape::new("SignIn", "Who signs in.", &[
         required("email", Email, ""),
         required("password", Text(0, 1_000), "").like("correct horse battery staple"),
-        optional("organization", Text(1, 100), "Binds the session to this organization (UUID, shortuuid or slug): it is good nowhere else, and addresses without an organization mean it.")
+        optional("organization", super::ORGANIZATION, "Binds the session to this organization (UUID, shortuuid or slug): it is good nowhere else, and addresses without an organization mean it.")
             .like("acme"),
     ],
 );
@@ -68,8 +68,8 @@ pub(crate) static NEW_PASSWORD: Shape = Shape::new(
     "NewPassword",
     "A new password, and the one it replaces.",
     &[
-        required("current_password", Text(0, 1_000), "").like("correct horse battery staple"),
-        required("new_password", Text(8, 256), "").like("staple battery horse correct"),
+        required("current_password", Text(0, 1_000), "").like("my old password"),
+        required("new_password", Text(8, 256), "").like("correct horse battery staple"),
     ],
 );
 

@@ -231,7 +231,10 @@ impl Shape {
 
 impl Field {
     fn schema(&self, dialect: &Dialect, way: Way) -> Json {
-        let mut schema = self.is.schema(dialect);
+        let mut schema = match way {
+            Way::In => self.is.schema_in(dialect),
+            Way::Out => self.is.schema(dialect),
+        };
         if !self.about.is_empty() && schema.get("$ref").is_none() {
             schema["description"] = self.about.into();
         }
@@ -264,6 +267,16 @@ fn nullable(mut schema: Json) -> Json {
     json!({"anyOf": [schema, {"type": "null"}]})
 }
 
+/// A shortuuid as a pattern. What begins with a later letter is too large for 128 bits; so is a part of what begins with `o`, where no id
+/// is before the year 10000.
+const SHORT_ID: &str = "[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmn][23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{21}";
+
+/// How an organization is named where slugs are read: UUID, shortuuid or slug.
+pub(crate) const ORGANIZATION: Is = Is::Pattern(
+    "^([a-z0-9-]{3,50}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\
+     [23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmn][23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{21})$",
+);
+
 /// The id in examples: the one of the reference documents.
 const EXAMPLE_ID: Uuid = Uuid::from_u128(0x550e8400_e29b_41d4_a716_446655440000);
 
@@ -272,7 +285,7 @@ impl Is {
     pub fn schema(&self, dialect: &Dialect) -> Json {
         match self {
             Is::Id if dialect.short_ids => json!({"type": "string", "format": "shortuuid", "minLength": 22, "maxLength": 22,
-                "pattern": "^[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{22}$"}),
+                "pattern": format!("^{SHORT_ID}$")}),
             Is::Id => json!({"type": "string", "format": "uuid"}),
             Is::Text(least, most) => json!({"type": "string", "minLength": least, "maxLength": most}),
             Is::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
@@ -295,6 +308,21 @@ impl Is {
             Is::Maybe(shape) => reference(shape, dialect),
             Is::Objects(shape) => json!({"type": "array", "items": reference(shape, dialect)}),
         }
+    }
+
+    /// The same for what comes in: texts have no control characters but tabs and ends of lines (see `plane::fields::Check::text`).
+    pub fn schema_in(&self, dialect: &Dialect) -> Json {
+        const NO_CONTROLS: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
+        let mut schema = self.schema(dialect);
+        match self {
+            Is::Text(..) => schema["pattern"] = NO_CONTROLS.into(),
+            Is::Map(..) => {
+                schema["propertyNames"]["pattern"] = NO_CONTROLS.into();
+                schema["additionalProperties"]["pattern"] = NO_CONTROLS.into();
+            }
+            _ => {}
+        }
+        schema
     }
 
     /// What it may look like.

@@ -19,7 +19,7 @@ pub(crate) static NEW_APP: Shape = Shape::new(
         required("scopes", Scopes, "One or more; none wider than the credential that makes it."),
         optional("redirect_uri", Url, REDIRECT_ABOUT).like("https://example.com/callback"),
         optional("redirect_uris", Texts(10), "The same, several.").like("[\"https://example.com/callback\"]"),
-        optional("organization_id", Text(1, 100), "UUID, shortuuid or slug; the credential's organization if missing.").like("acme"),
+        optional("organization_id", super::ORGANIZATION, "UUID, shortuuid or slug; the credential's organization if missing.").like("acme"),
     ],
 );
 

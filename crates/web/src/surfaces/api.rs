@@ -269,6 +269,7 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::DeleteCustomer),
         plan("/organizations/{organizationId}/api-keys/{keyId}/deletion-plan", "planApiKeyRevocation", deletions::plan_of_api_key)
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey),
+        plan("/oauth/apps/{clientId}/deletion-plan", "planOauthAppDeletion", deletions::plan_of_oauth_app).may(Action::DeleteOauthApp),
         Operation::get("/deletions/{id}", "readDeletion", deletions::read)
             .says("Read a deletion")
             .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
@@ -278,7 +279,7 @@ fn deletion_operations() -> Vec<Operation> {
 }
 
 /// What a deletion would do: the same words for every subject.
-fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+pub(super) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
     Operation::get(path, id, handler)
         .says("See what a deletion would do")
         .explains("Rows by table, their fate and why, the credentials that would die, and everything that stands in the way.")

@@ -2,11 +2,12 @@
 
 use plane::policy::Action;
 
+use super::api::plan;
 use super::api_customers::change;
 use crate::catalogue::Content::{One, Slices};
 use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::CUSTOMER;
-use crate::handlers::customers;
+use crate::handlers::{customers, deletions};
 use crate::shapes::{CUSTOMER_FILTER, Is, bodies, records};
 
 const HARD: [Parameter; 1] =
@@ -62,6 +63,9 @@ pub(crate) fn surface() -> Surface {
             .parameters(&HARD)
             .answers(200, "The customer is deleted.", One(&records::CUSTOMER_DELETED))
             .refuses(409, "A subscription is active or a transaction pending, or the organization is archived."),
+        plan("/{id}/deletion-plan", "customerPlanDeletion", deletions::plan_of_current_customer)
+            .may(Action::RetireCustomer)
+            .parameters(&HARD),
     ];
     let operations = operations.into_iter().map(|operation| operation.refuses(400, SEVERAL));
     let operations = tagged("Customers", operations).collect();

@@ -58,7 +58,7 @@ fn app_operations() -> Vec<Operation> {
                 "The old secret is no longer good; tokens got with it are. Only for the member who made the app, with a credential that has \
                  all of the app's scopes: whoever has the secret acts as that member.",
             )
-            .may(Action::WriteOauthApps)
+            .may_or_own(Action::GiveToOauthApp, Action::WriteOauthApps)
             .answers(200, "The app with its new secret, shown once.", One(&shapes::CREATED_APP))
             .refuses(409, "The organization is archived."),
     ]

@@ -65,7 +65,7 @@ pub(super) async fn fill(server: &Server, database_url: Option<&str>, organizati
             connection.await.map_err(words)?.map_err(words)
         }
         None => {
-            let connection = Connection::open(server.folder.path().join("freehold.db")).map_err(words)?;
+            let connection = Connection::open(server.freehold.folder.path().join("freehold.db")).map_err(words)?;
             connection.busy_timeout(std::time::Duration::from_secs(60)).map_err(words)?;
             connection.execute_batch("BEGIN IMMEDIATE").map_err(words)?;
             let blob = format!("x'{}'", organization.replace('-', ""));
@@ -103,7 +103,7 @@ pub(super) async fn contents(server: &Server, database_url: Option<&str>, organi
             connection.await.map_err(words)?.map_err(words)?;
         }
         None => {
-            let connection = Connection::open(server.folder.path().join("freehold.db")).map_err(words)?;
+            let connection = Connection::open(server.freehold.folder.path().join("freehold.db")).map_err(words)?;
             let blob = format!("x'{}'", organization.replace('-', ""));
             for (query, table) in tables {
                 let mut prepared = connection.prepare(&query.replace("{organization}", &blob)).map_err(words)?;

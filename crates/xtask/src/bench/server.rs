@@ -1,23 +1,16 @@
 //! The release build of the server, started on a database of its own, and one signed-in owner who uses it.
 
-use std::path::PathBuf;
-use std::process::Stdio;
-
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value as Json, json};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 
 use crate::Result;
+use crate::freehold::Freehold;
 
 /// A running server. Killed when dropped.
 pub(super) struct Server {
-    pub(super) folder: TempDir,
+    pub(super) freehold: Freehold,
     pub(super) client: Client,
     pub(super) token: String,
-    url: String,
-    _child: Child,
 }
 
 /// Builds the binary that is measured.
@@ -40,32 +33,15 @@ fn cargo(command: &mut std::process::Command) -> Result {
     }
 }
 
-fn binary() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    target.join("release/freehold")
-}
-
 pub(super) fn words(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
 impl Server {
     pub(super) async fn start(database_url: Option<&str>, arguments: &[&str]) -> Result<Server> {
-        let folder = tempfile::tempdir().map_err(words)?;
-        let mut command = Command::new(binary());
-        command
-            .args(["serve", "--listen=127.0.0.1:0", "--rate-limit-per-minute=0", "--rate-limit-per-day=0", "--attempt-limit-per-minute=0"])
-            .args(arguments);
-        command.arg("--data").arg(folder.path()).env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn");
-        if let Some(url) = database_url {
-            command.env("FREEHOLD_DATABASE_URL", url);
-        }
-        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().map_err(words)?;
-        let output = child.stdout.take().ok_or("the server has no output")?;
-        let first = BufReader::new(output).lines().next_line().await.map_err(words)?.ok_or("the server stopped before it listened")?;
-        let url = first.split_whitespace().nth(3).ok_or("the server did not say where it listens")?.replace("localhost", "127.0.0.1");
+        let freehold = Freehold::start("release", database_url, arguments).await?;
         let client = Client::builder().pool_max_idle_per_host(512).build().map_err(words)?;
-        let mut server = Server { folder, client, token: String::new(), url, _child: child };
+        let mut server = Server { freehold, client, token: String::new() };
         let person = json!({"email": "bench@example.com", "password": "correct horse battery staple"});
         server.send(Method::POST, "/api/auth/sign-up", Some(&person)).await?;
         let signed_in: Json = server.send(Method::POST, "/api/auth/sign-in", Some(&person)).await?.json().await.map_err(words)?;
@@ -75,7 +51,7 @@ impl Server {
 
     /// Sends a request as the owner and expects it to succeed.
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Json>) -> Result<Response> {
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
+        let mut request = self.client.request(method, format!("{}{path}", self.freehold.url)).bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -43,6 +43,23 @@ on_both_engines! {
         assert_eq!(codes, ["active_subscription", "pending_transaction"]);
     }
 
+    async fn the_customer_api_plans_both_of_its_ways(server: Server) {
+        let organization = server.new_organization().await;
+        let token = server.sign_in(&organization.owner.email, Some(&organization.slug)).await;
+        let customer = server.new_customer(&organization, &organization.owner.token).await;
+        let (softly, hard) = (format!("/customer/{customer}/deletion-plan"), format!("/customer/{customer}/deletion-plan?hard=true"));
+        let plan = async |path: &str, token: &str, status| expect(server.request(Method::GET, path).bearer_auth(token), status).await;
+        assert_eq!(plan(&softly, &token, StatusCode::OK).await["root"], "retired_customer");
+        assert_eq!(plan(&hard, &token, StatusCode::OK).await["root"], "customer");
+        let (reseller, _) = server.new_member(&organization, "reseller").await;
+        let reseller = server.sign_in(&reseller.email, Some(&organization.slug)).await;
+        plan(&softly, &reseller, StatusCode::FORBIDDEN).await;
+        plan(&hard, &reseller, StatusCode::FORBIDDEN).await;
+        expect(server.request(Method::DELETE, &format!("/customer/{customer}")).bearer_auth(&token), StatusCode::OK).await;
+        plan(&softly, &token, StatusCode::NOT_FOUND).await;
+        assert_eq!(plan(&hard, &token, StatusCode::OK).await["root"], "customer");
+    }
+
     async fn whoever_may_not_delete_does_not_see_the_plan(server: Server) {
         let organization = server.new_organization().await;
         let (admin, member) = server.new_member(&organization, "admin").await;

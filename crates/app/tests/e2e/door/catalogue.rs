@@ -95,8 +95,13 @@ impl Operation {
         if organization_is_the_callers {
             request = request.header("X-Organization", &tenant.organization);
         }
-        match &self.body {
-            Some(body) => request.json(body),
+        match self.body.clone() {
+            Some(mut body) => {
+                if let Some(organization) = body.get_mut("organizationId") {
+                    *organization = tenant.organization.as_str().into();
+                }
+                request.json(&body)
+            }
             None => request,
         }
     }

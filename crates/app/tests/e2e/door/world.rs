@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::catalogue::Operation;
-use crate::support::{Organization, Person, Server, expect};
+use crate::support::{OauthApp, Organization, Person, Server, expect};
 
 /// Whose ids a request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +168,7 @@ impl Tenant {
             invitation: id(),
             deletion: id(),
             webhook: id(),
-            app: id(),
+            app: format!("app_{}", &Uuid::new_v4().simple().to_string()[..24]),
             token: id(),
             marker: id(),
         }
@@ -189,6 +189,8 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
     let key = make("/organizations/{organization}/api-keys", json!({"name": &marker})).await;
     let invitation =
         make("/organizations/{organization}/members/invite", json!({"email": format!("{marker}@example.com"), "role": "viewer"})).await;
+    let app = make("/oauth/apps", json!({"name": &marker, "scopes": ["admin:all"], "organizationId": organization.id})).await;
+    let app = OauthApp { id: text(&app["id"]), client_id: text(&app["clientId"]), secret: text(&app["clientSecret"]) };
     let gone = server.new_customer(organization, token).await;
     let path = format!("/api/organizations/{}/customers/{gone}", organization.id);
     let deletion = server.request(Method::DELETE, &path).bearer_auth(token).send().await.unwrap();
@@ -203,8 +205,8 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
         invitation: text(&invitation["id"]),
         deletion: deletion.headers()["deletion-id"].to_str().unwrap().to_owned(),
         webhook: Uuid::new_v4().to_string(),
-        app: Uuid::new_v4().to_string(),
-        token: Uuid::new_v4().to_string(),
+        token: server.new_oauth_token(&app).await.id,
+        app: app.client_id,
         marker,
     }
 }

@@ -20,6 +20,8 @@ on_both_engines! {
         let (_, member) = server.new_member(&organization, "viewer").await;
         let customer = server.new_customer(&organization, token).await;
         let (key, _) = server.new_api_key(&organization, token, &["read:user"]).await;
+        // What is not delivered when its customer is deleted goes with the customer.
+        receiver.event("customer.created").await;
         let base = format!("/api/organizations/{}", organization.id);
         for path in [format!("{base}/api-keys/{key}"), format!("{base}/members/{member}"), format!("{base}/customers/{customer}")] {
             expect(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;

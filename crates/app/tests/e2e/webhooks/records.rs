@@ -33,7 +33,7 @@ on_both_engines! {
         assert_eq!((&record["root"], &record["effects"]), (&json!("webhook"), &json!({})));
         refused(server.request(Method::GET, &one).bearer_auth(token), StatusCode::NOT_FOUND).await;
         refused(server.request(Method::DELETE, &one).bearer_auth(token), StatusCode::NOT_FOUND).await;
-        let actions: Vec<Json> = entries(&server, &organization.id, token).await.iter().map(|entry| entry["action"].clone()).collect();
+        let actions: Vec<Json> = entries(&server, &format!("/api/organizations/{}/audit", organization.id), token).await.iter().map(|entry| entry["action"].clone()).collect();
         for action in ["webhook.create", "webhook.update", "webhook.delete"] {
             assert!(actions.contains(&json!(action)), "{actions:?}");
         }

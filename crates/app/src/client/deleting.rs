@@ -1,0 +1,114 @@
+//! Deleting by hand: what it is and what would become of it is shown, somebody confirms that they mean it, and only then is it done.
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::connection::{Call, Connection};
+use super::deletions::watch;
+use super::failure::{Code, Failure, Result, blockers};
+use super::output::{Column, OutputArgs, fields, note, table, text};
+use super::prompt::confirm;
+
+const COLUMNS: &[Column] = &[("TABLE", "table"), ("ROWS", "rows"), ("FATE", "fate"), ("WHY", "why")];
+
+/// How to delete.
+#[derive(Args)]
+pub(crate) struct DeleteArgs {
+    /// Confirms without asking: the slug or id of what is deleted, exactly.
+    #[arg(long, value_name = "ID")]
+    yes: Option<String>,
+    /// Why, for the audit trail. No personal data, please.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Wait until nothing is left, and show the receipt.
+    #[arg(long)]
+    wait: bool,
+}
+
+/// What is to be deleted.
+pub(super) struct Subject<'a> {
+    /// How the person named it.
+    pub given: &'a str,
+    /// The field of its record whose value confirms its deletion.
+    pub name: &'static str,
+    pub record: Record<'a>,
+    pub plan: Plan<'a>,
+    pub deletion: Call<'a>,
+}
+
+/// How to get the record, so that people see what they delete.
+pub(super) enum Record<'a> {
+    Read(Call<'a>),
+    /// It has no address of its own.
+    InList(Call<'a>),
+}
+
+/// How to get to know what would become of it.
+pub(super) enum Plan<'a> {
+    Ask(Call<'a>),
+    /// It is always the same.
+    Known(&'static str),
+}
+
+impl DeleteArgs {
+    pub(super) async fn run(&self, connection: &mut Connection, output: &OutputArgs, subject: Subject<'_>) -> Result {
+        let plan = match &subject.plan {
+            Plan::Ask(call) => connection.ask(call).await?,
+            Plan::Known(_) => Json::Null,
+        };
+        let record = subject.record(connection, &plan).await?;
+        note(&subject.describe(&record, &plan));
+        let blockers = blockers(&plan);
+        if !blockers.is_empty() {
+            return Err(Failure::new(Code::Conflict, format!("It cannot be deleted now.\n{}", blockers.join("\n"))));
+        }
+        confirm(&subject.names(&record), self.yes.as_deref())?;
+        let deletion = connection.delete(&subject.deletion.with("reason", self.reason.as_deref())).await?;
+        if !self.wait {
+            return output.record(&json!({"deletionId": deletion}));
+        }
+        let sealed = watch(connection, &deletion).await.map_err(|failure| match failure.code {
+            Code::ReaderGone => failure,
+            _ => failure.with(&format!("It is deleted, and the deletion {deletion} goes on. Only its progress could not be read.")),
+        })?;
+        output.record(&sealed)
+    }
+}
+
+impl Subject<'_> {
+    /// The record; null if there is none to be had, as for a customer who was softly deleted before.
+    async fn record(&self, connection: &mut Connection, plan: &Json) -> Result<Json> {
+        match &self.record {
+            Record::InList(call) => {
+                let id = plan["subjectId"].as_str().unwrap_or(self.given);
+                Ok(connection.find(call, |entry| entry["id"] == id).await?.unwrap_or_default())
+            }
+            Record::Read(call) => match connection.ask(call).await {
+                Err(failure) if failure.code == Code::NotFound && matches!(self.plan, Plan::Ask(_)) => Ok(Json::Null),
+                outcome => outcome,
+            },
+        }
+    }
+
+    fn describe(&self, record: &Json, plan: &Json) -> String {
+        let mut lines = vec![format!("To be deleted: {}", self.given)];
+        lines.extend(fields(record).into_iter().map(|line| format!("  {line}")));
+        if let Plan::Known(words) = self.plan {
+            lines.push(words.to_owned());
+            return lines.join("\n");
+        }
+        let tables = plan["tables"].as_array().map_or(&[][..], Vec::as_slice);
+        let touched: Vec<Json> = tables.iter().filter(|table| table["rows"] != 0).cloned().collect();
+        lines.push("What would become of what is there:".into());
+        lines.extend(table(&touched, COLUMNS).into_iter().map(|line| format!("  {line}")));
+        lines.push(format!("Keys, sessions and tokens that would stop working at once: {}", text(&plan["credentials"])));
+        lines.join("\n")
+    }
+
+    /// The names that confirm the deletion, the one to ask for first.
+    fn names(&self, record: &Json) -> Vec<String> {
+        let mut names = vec![text(&record[self.name]), self.given.to_owned(), text(&record["id"])];
+        names.retain(|name| !name.is_empty());
+        names
+    }
+}

@@ -1,0 +1,76 @@
+//! `freehold members`.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::connection::{Call, ConnectionArgs, OrganizationArgs};
+use super::deleting::{DeleteArgs, Plan, Record, Subject};
+use super::failure::Result;
+use super::output::{Column, OutputArgs, note};
+
+const COLUMNS: &[Column] = &[("ID", "id"), ("EMAIL", "email"), ("NAME", "name"), ("ROLE", "role"), ("SINCE", "createdAt")];
+
+#[derive(Args)]
+pub(crate) struct MembersArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    organization: OrganizationArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the members, the longest-standing first.
+    List {
+        /// Entries to show at the most.
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Invite a person. The invitation's secret is shown this once.
+    Invite {
+        /// The person's address.
+        #[arg(long)]
+        email: String,
+        /// owner, admin, master, reseller, member, billing or viewer [default: member].
+        #[arg(long)]
+        role: Option<String>,
+    },
+    /// Remove a member, or leave: access ends at once.
+    Remove {
+        /// The membership's id, as `list` shows it.
+        member: String,
+        #[command(flatten)]
+        delete: DeleteArgs,
+    },
+}
+
+pub(super) async fn run(args: MembersArgs) -> Result {
+    let mut connection = args.connection.open()?;
+    let organization = args.organization.find(&mut connection).await?;
+    match &args.command {
+        Command::List { limit } => {
+            let members = connection.list(&Call::get(["api", "organizations", &organization, "members"]), *limit).await?;
+            args.output.list(members, COLUMNS)
+        }
+        Command::Invite { email, role } => {
+            let body = json!({"email": email, "role": role});
+            let invitation = connection.ask(&Call::post(["api", "organizations", &organization, "members", "invite"], body)).await?;
+            note("The token accepts the invitation. It is shown this once.");
+            args.output.record(&invitation)
+        }
+        Command::Remove { member, delete } => {
+            let subject = Subject {
+                given: member,
+                name: "id",
+                record: Record::InList(Call::get(["api", "organizations", &organization, "members"])),
+                plan: Plan::Ask(Call::get(["api", "organizations", &organization, "members", member, "deletion-plan"])),
+                deletion: Call::delete(["api", "organizations", &organization, "members", member]),
+            };
+            delete.run(&mut connection, &args.output, subject).await
+        }
+    }
+}

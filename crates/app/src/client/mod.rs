@@ -1,0 +1,86 @@
+//! What an operator or an owner does by hand: commands that talk HTTP to a running server, each group in a file of its own.
+
+mod apps;
+mod audit;
+mod completions;
+mod connection;
+mod credentials;
+mod customers;
+mod deleting;
+mod deletions;
+mod failure;
+mod keys;
+mod members;
+mod organizations;
+mod output;
+mod prompt;
+mod sessions;
+mod users;
+mod webhooks;
+
+use clap::Subcommand;
+
+pub(crate) use failure::{EXIT_CODES, Failure};
+
+/// How the client commands find server and credential, for `--help`.
+pub(crate) const BEGINNING: &str = "\
+All commands but the first two talk to a running server. Begin with `freehold sign-in --email …`, or set FREEHOLD_API_KEY;
+name the server with --server or FREEHOLD_SERVER, and the organization with --organization or FREEHOLD_ORGANIZATION.";
+
+/// The client commands.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Sign in and keep the session for the commands after it. The password is asked for, or read from standard input.
+    #[command(after_help = EXIT_CODES)]
+    SignIn(sessions::SignInArgs),
+    /// End the session that `sign-in` began.
+    #[command(after_help = EXIT_CODES)]
+    SignOut(sessions::SignOutArgs),
+    /// Users: make one, show oneself.
+    #[command(after_help = EXIT_CODES)]
+    Users(users::UsersArgs),
+    /// Organizations: make, list, show, delete.
+    #[command(after_help = EXIT_CODES)]
+    Organizations(organizations::OrganizationsArgs),
+    /// Members of an organization: list, invite, remove.
+    #[command(after_help = EXIT_CODES)]
+    Members(members::MembersArgs),
+    /// Customers of an organization: make, list, show, delete.
+    #[command(after_help = EXIT_CODES)]
+    Customers(customers::CustomersArgs),
+    /// API keys: make, list, delete.
+    #[command(after_help = EXIT_CODES)]
+    Keys(keys::KeysArgs),
+    /// Webhooks: make, list, show, try, delete, and what they were told.
+    #[command(after_help = EXIT_CODES)]
+    Webhooks(webhooks::WebhooksArgs),
+    /// OAuth apps: make, list, show, delete.
+    #[command(after_help = EXIT_CODES)]
+    Apps(apps::AppsArgs),
+    /// Deletions: list, show, watch to the end.
+    #[command(after_help = EXIT_CODES)]
+    Deletions(deletions::DeletionsArgs),
+    /// The audit trail: its newest entries, and those that come.
+    #[command(after_help = EXIT_CODES)]
+    Audit(audit::AuditArgs),
+    /// Print a script that completes these commands in a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs a command.
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::SignIn(args) => sessions::sign_in(args).await,
+        Command::SignOut(args) => sessions::sign_out(args).await,
+        Command::Users(args) => users::run(args).await,
+        Command::Organizations(args) => organizations::run(args).await,
+        Command::Members(args) => members::run(args).await,
+        Command::Customers(args) => customers::run(args).await,
+        Command::Keys(args) => keys::run(args).await,
+        Command::Webhooks(args) => webhooks::run(args).await,
+        Command::Apps(args) => apps::run(args).await,
+        Command::Deletions(args) => deletions::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
+        Command::Completions(args) => completions::run(&args),
+    }
+}

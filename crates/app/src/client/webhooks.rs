@@ -1,0 +1,117 @@
+//! `freehold webhooks`.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::connection::{Call, ConnectionArgs, OrganizationArgs};
+use super::deleting::{DeleteArgs, Plan, Record, Subject};
+use super::failure::Result;
+use super::output::{Column, OutputArgs, note};
+
+const COLUMNS: &[Column] = &[("ID", "id"), ("URL", "url"), ("ACTIVE", "isActive"), ("CREATED", "createdAt"), ("EVENTS", "events")];
+const DELIVERIES: &[Column] = &[
+    ("HAPPENED", "createdAt"),
+    ("EVENT", "event"),
+    ("STATE", "state"),
+    ("ATTEMPTS", "attempts"),
+    ("ANSWER", "responseStatus"),
+    ("ID", "id"),
+    ("ERROR", "error"),
+];
+
+#[derive(Args)]
+pub(crate) struct WebhooksArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    organization: OrganizationArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a webhook. Its secret is shown this once.
+    Create {
+        /// Where deliveries go: an https address.
+        #[arg(long)]
+        url: String,
+        /// What it is told, such as customer.created,customer.deleted.
+        #[arg(long, value_delimiter = ',', required = true)]
+        events: Vec<String>,
+        /// What it is for.
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// List the webhooks, newest first, without their secrets.
+    List {
+        /// Entries to show at the most.
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Show a webhook.
+    Show {
+        /// The webhook's id.
+        webhook: String,
+    },
+    /// List what a webhook was told and is still to be told, newest first.
+    Deliveries {
+        /// The webhook's id.
+        webhook: String,
+        /// Entries to show at the most.
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Send a webhook a test event.
+    Test {
+        /// The webhook's id.
+        webhook: String,
+    },
+    /// Delete a webhook.
+    Delete {
+        /// The webhook's id.
+        webhook: String,
+        #[command(flatten)]
+        delete: DeleteArgs,
+    },
+}
+
+pub(super) async fn run(args: WebhooksArgs) -> Result {
+    let mut connection = args.connection.open()?;
+    let organization = args.organization.find(&mut connection).await?;
+    match &args.command {
+        Command::Create { url, events, description } => {
+            let body = json!({"url": url, "events": events, "description": description});
+            let webhook = connection.ask(&Call::post(["api", "organizations", &organization, "webhooks"], body)).await?;
+            note("The secret is shown this once: keep it safe.");
+            args.output.record(&webhook)
+        }
+        Command::List { limit } => {
+            let webhooks = connection.list(&Call::get(["api", "organizations", &organization, "webhooks"]), *limit).await?;
+            args.output.list(webhooks, COLUMNS)
+        }
+        Command::Show { webhook } => {
+            args.output.record(&connection.ask(&Call::get(["api", "organizations", &organization, "webhooks", webhook])).await?)
+        }
+        Command::Deliveries { webhook, limit } => {
+            let call = Call::get(["api", "organizations", &organization, "webhooks", webhook, "deliveries"]).along_cursor();
+            args.output.list(connection.list(&call, *limit).await?, DELIVERIES)
+        }
+        Command::Test { webhook } => {
+            let call = Call::post_nothing(["api", "organizations", &organization, "webhooks", webhook, "test"]);
+            args.output.record(&connection.ask(&call).await?)
+        }
+        Command::Delete { webhook, delete } => {
+            let subject = Subject {
+                given: webhook,
+                name: "id",
+                record: Record::Read(Call::get(["api", "organizations", &organization, "webhooks", webhook])),
+                plan: Plan::Known("It is told nothing more; its secret, its queue and its history are erased."),
+                deletion: Call::delete(["api", "organizations", &organization, "webhooks", webhook]),
+            };
+            delete.run(&mut connection, &args.output, subject).await
+        }
+    }
+}

@@ -1,0 +1,168 @@
+"""What schemathesis is told about this server: who it is, which ids there are, and one more check: nobody sees anything of the victim's.
+
+`tenants.py` runs schemathesis with this module, once as the owner of a tenant and once as a stranger who knows all of another tenant's ids.
+"""
+
+import atexit
+import json
+import os
+import random
+import uuid
+from pathlib import Path
+
+import schemathesis
+import shortuuid
+from schemathesis.core.failures import Failure
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import StatefulPhaseData
+
+import world
+
+ROLE = os.environ["TENANTS_ROLE"]
+victim = world.Tenant(**json.loads(Path("generated/victim.json").read_text()))
+server = world.server()
+me = world.new_tenant(server, f"{ROLE}{os.getpid()}")
+# Whose ids the addresses have.
+target = me if ROLE == "owner" else victim
+chance = random.Random(1)
+
+def short(id: str) -> str:
+    """The id as the account API spells it."""
+    return shortuuid.encode(uuid.UUID(id)) if len(id) == 36 else id
+
+
+# What everybody may read.
+PUBLIC = {"error": "not_found", "page": "readMe.md"}
+# All spellings of what the tenant has one of.
+mine = {me.slug, me.organization, short(me.organization), *me.ids.values(), *map(short, me.ids.values())}
+counts = {"cases": 0, "succeeded": 0, "refused": 0}
+
+
+def kind_of(path: str, name: str) -> str:
+    """What a parameter of an address is the id of, by the noun before it."""
+    before = path.split("{" + name + "}")[0].rstrip("/").rsplit("/", 1)[-1]
+    return {
+        "organizations": "organization",
+        "organization": "organization",
+        "members": "member",
+        "invites": "invitation",
+        "api-keys": "key",
+        "webhooks": "webhook",
+        "customers": "customer",
+        "customer": "customer",
+        "extend": "customer",
+        "addscreen": "customer",
+        "apps": "app",
+        "token": "token",
+        "deletions": "deletion",
+        "errors": "error",
+        "operations": "page",
+    }.get(before, before)
+
+
+def throw_away(kind: str) -> str | None:
+    """Something of this kind that may be destroyed. What the tenant has one of stays."""
+    base, token = f"/api/organizations/{me.organization}", me.owner.token
+    match kind:
+        case "organization":
+            return server.new_organization(me.owner, f"{me.marker} organization")["id"]
+        case "member":
+            return server.new_member(me.organization, me.owner)[1]
+        case "invitation":
+            body = {"email": f"{chance.getrandbits(64)}@example.com", "role": "member"}
+            return server.call("POST", f"{base}/members/invite", token, body, 201)["id"]
+        case "key":
+            return server.call("POST", f"{base}/api-keys", token, {"name": "Thrown away"}, 201)["id"]
+        case "customer":
+            return server.call("POST", f"{base}/customers", token, {"name": "Thrown away", "email": "gone@example.com"}, 201)["id"]
+        case "webhook":
+            # There may be 20 of them, and cases make some, too.
+            others = [record["id"] for record in server.call("GET", f"{base}/webhooks", token)["data"] if record["id"] not in mine]
+            if others:
+                return others[0]
+            body = {"url": "http://127.0.0.1:9/gone", "events": ["customer.created"]}
+            return server.call("POST", f"{base}/webhooks", token, body, 201)["id"]
+        case "app":
+            return server.call("POST", "/api/oauth/apps", token, world.oauth_app(me.organization, "Thrown away"), 201)["clientId"]
+    return None
+
+
+@schemathesis.auth()
+class SignedIn:
+    """The owner's session; one of its own for what ends the session."""
+
+    def get(self, case, context) -> str:
+        return me.owner.token
+
+    def set(self, case, data: str, context) -> None:
+        ends_it = case.path == "/api/auth/sign-out"
+        case.headers["Authorization"] = f"Bearer {server.sign_in(me.owner.email) if ends_it else data}"
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs) -> None:
+    """Makes requests that a schema cannot make: with ids that exist, and with fields that agree with one another."""
+    if case.meta is None:
+        return
+    # These two surfaces mean the credential's organization, and the owner has several once some were made.
+    if case.path.startswith(("/customer", "/api/deletions", "/api/oauth/apps")):
+        case.headers.setdefault("X-Organization", target.organization)
+    if case.path_parameters and not case.meta.is_negative_at(ParameterLocation.PATH):
+        name_ids(case)
+    if isinstance(case.body, dict) and not case.meta.is_negative_at(ParameterLocation.BODY):
+        agree(case.path, case.body)
+
+
+def name_ids(case) -> None:
+    """Puts ids that exist into the address, three times in four. What follows a link has the ids of the answer that it follows."""
+    spell = short if case.path.startswith("/account/") else str
+    *_, last = case.path_parameters
+    follows = isinstance(case.meta.phase.data, StatefulPhaseData)
+    for name, value in case.path_parameters.items():
+        kind = kind_of(case.path, name)
+        known = target.organization if kind == "organization" else (target.ids | PUBLIC).get(kind)
+        if known is not None and not follows and chance.random() < 0.75:
+            value = case.path_parameters[name] = spell(known)
+        # What the tenant has one of is needed again: something else takes its place.
+        if name == last and value in mine and (case.method == "DELETE" or case.path.endswith(("/archive", "/unarchive", "/transfer"))):
+            case.path_parameters[name] = spell(throw_away(kind) or value)
+
+
+def agree(path: str, body: dict) -> None:
+    """Makes fields agree with one another and with what there is: rules that need more than a schema."""
+    for manager in {"managedBy", "managed_by"} & body.keys():
+        body[manager] = None
+    for end in {"expiresAt", "expires_at"} & body.keys():
+        body[end] = body[end] and "2099-01-31T12:00:00Z"
+    # Where something may be sent to depends on the network, and on what is safe.
+    for address in {"url", "redirectUri"} & body.keys():
+        body[address] = body[address] and "http://127.0.0.1:9/there"
+    if body.get("redirectUris"):
+        body["redirectUris"] = ["http://127.0.0.1:9/there"]
+    if body.get("kind") == "publishable":
+        body["scopes"] = ["read:organization"]
+    if path.endswith("/customers"):
+        body["name"] = body.get("name") or "One of two names must be there"
+
+
+class Leak(Failure):
+    """An answer to a stranger holds something of the victim's."""
+
+
+@schemathesis.check
+def nothing_of_the_victims(ctx, response, case) -> None:
+    """A success must not hold anything of the victim's, whoever asked with whatever ids."""
+    counts["cases"] += 1
+    counts["succeeded" if response.status_code < 400 else "refused"] += 1
+    if response.status_code < 400:
+        told = response.text + json.dumps({name: list(values) for name, values in response.headers.items()})
+        sent = json.dumps([case.path_parameters, case.query, case.body], default=str)
+        for secret in victim.secrets:
+            # What the request itself said may be said back.
+            if secret in told and secret not in sent:
+                raise Leak(operation=case.operation.label, title="Something of another tenant's", message=f"`{secret}` is in the answer")
+
+
+@atexit.register
+def write_counts() -> None:
+    Path(f"generated/{ROLE}.json").write_text(json.dumps(counts))

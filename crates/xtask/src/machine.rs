@@ -1,0 +1,48 @@
+//! The machine this runs on: the programs it has, and how those that are missing are installed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Result;
+
+/// Installs packages of Debian when this program is root and the machine has `apt-get`; fails with the remedy where it cannot.
+pub(crate) fn install(packages: &[&str], remedy: &str) -> Result {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|told| told.stdout.trim_ascii() == b"0");
+    if !root || in_path(&["apt-get"]).is_none() {
+        return Err(remedy.into());
+    }
+    eprintln!("   installing with apt-get: {}", packages.join(", "));
+    run(apt().arg("update"))?;
+    run(apt().args(["install", "--yes", "--no-install-recommends"]).args(packages))
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.arg("--quiet=2").env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command
+}
+
+/// The first folder of `PATH` that has all these programs.
+pub(crate) fn in_path(programs: &[&str]) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| holds(folder, programs))
+}
+
+/// Whether a folder has all these programs.
+pub(crate) fn holds(folder: &Path, programs: &[&str]) -> bool {
+    programs.iter().all(|program| folder.join(program).is_file())
+}
+
+/// Runs a command to its end; its words are only shown when it fails.
+pub(crate) fn run(command: &mut Command) -> Result {
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
+    let told = command.output().map_err(|error| format!("cannot run {name}: {error}"))?;
+    match told.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{name} failed with {}:\n{}{}",
+            told.status,
+            String::from_utf8_lossy(&told.stdout),
+            String::from_utf8_lossy(&told.stderr)
+        )),
+    }
+}

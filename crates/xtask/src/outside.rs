@@ -1,0 +1,216 @@
+//! The step `outside`: clients and tools that other people wrote, in locked versions, against a server built from this source.
+//!
+//! What they are and what they check lies in `crates/app/tests/outside`. It is copied to `target/outside`, where the tools are installed and
+//! everything runs, so that nothing is downloaded or generated among the sources.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+
+use crate::Result;
+use crate::freehold::{Freehold, target};
+use crate::machine::{in_path, install};
+use crate::steps::{cargo, seconds, workspace};
+
+/// A check that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Requests a minute that the limited server allows.
+const LIMIT: &str = "20";
+
+/// One check: commands run one after the other in `target/outside`. The last line that the last one prints is the figure it is told with.
+struct Check {
+    name: &'static str,
+    commands: &'static [&'static [&'static str]],
+}
+
+const CHECKS: [Check; 9] = [
+    Check { name: "short ids and PyPI shortuuid", commands: &[&["python", "short_ids.py"]] },
+    Check { name: "the document and PyPI openapi-spec-validator", commands: &[&["openapi-spec-validator", "openapi.json"]] },
+    Check { name: "the document and npm @redocly/cli", commands: &[&["redocly", "lint", "openapi.json"]] },
+    Check {
+        name: "the document and npm @stoplight/spectral-cli",
+        commands: &[&["spectral", "lint", "--ruleset", "spectral.yaml", "--fail-severity", "error", "openapi.json"]],
+    },
+    Check {
+        name: "a life through a generated TypeScript client",
+        commands: &[&["openapi-typescript", "openapi.json", "--output", "generated/schema.d.ts"], &["tsc"], &["node", "generated/life.js"]],
+    },
+    Check {
+        name: "a life through a generated Python client",
+        commands: &[
+            &[
+                "openapi-python-client",
+                "generate",
+                "--path=openapi.json",
+                "--output-path=generated/python",
+                "--overwrite",
+                "--config=client.yaml",
+            ],
+            &["python", "-m", "compileall", "-q", "generated/python"],
+            &["python", "life.py"],
+        ],
+    },
+    Check { name: "webhooks and standardwebhooks of npm and PyPI", commands: &[&["python", "webhooks.py"]] },
+    Check { name: "rate limits and npm ratelimit-header-parser", commands: &[&["node", "rate_limits.mjs"]] },
+    Check { name: "two tenants and PyPI schemathesis", commands: &[&["python", "tenants.py"]] },
+];
+
+/// Installs what is not yet there, starts the servers, and runs every check. All of them run, whatever fails before.
+pub(crate) async fn run() -> Result {
+    let folder = target().join("outside");
+    copy(&workspace().join("crates/app/tests/outside"), &folder)?;
+    let (python, node) = tokio::join!(install_python(&folder), install_node(&folder));
+    python.and(node)?;
+    cargo(&["build", "--locked", "--package", "freehold"], &[]).await?;
+    cargo(&["build", "--locked", "--package", "plane", "--example", "short_ids"], &[]).await?;
+
+    let server = Freehold::start("debug", None, &["--webhook-allow=127.0.0.0/8"]).await?;
+    let limited = Freehold::start("debug", None, &[&format!("--rate-limit-per-minute={LIMIT}"), "--rate-limit-per-day=10000"]).await?;
+    let document = reqwest::get(format!("{}/openapi.json", server.url)).await.and_then(reqwest::Response::error_for_status);
+    let document = document.map_err(|error| error.to_string())?.bytes().await.map_err(|error| error.to_string())?;
+    fs::write(folder.join("openapi.json"), document).map_err(|error| format!("cannot write openapi.json: {error}"))?;
+    let variables = [
+        ("FREEHOLD_URL", server.url.as_str().into()),
+        ("FREEHOLD_LIMITED_URL", limited.url.as_str().into()),
+        ("FREEHOLD_LIMIT", LIMIT.into()),
+        ("FREEHOLD_SHORT_IDS", target().join("debug/examples/short_ids").into_os_string()),
+        ("PATH", path(&folder)),
+    ];
+
+    let mut failed = Vec::new();
+    for check in &CHECKS {
+        let began = Instant::now();
+        match run_check(check, &folder, &variables).await {
+            Ok(figure) => eprintln!("   {}: passed in {}{figure}", check.name, seconds(began)),
+            Err(words) => {
+                eprintln!("{words}\n   {}: failed after {}", check.name, seconds(began));
+                failed.push(check.name);
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join("; "))) }
+}
+
+async fn run_check(check: &Check, folder: &Path, variables: &[(&str, OsString)]) -> Result<String> {
+    let mut last = String::new();
+    for words in check.commands {
+        last = tell(words, folder, variables).await?;
+    }
+    let figure = last.lines().next_back().filter(|line| line.starts_with("figure: "));
+    Ok(figure.map(|line| format!(" ({})", line.trim_start_matches("figure: "))).unwrap_or_default())
+}
+
+/// Runs a command in the folder and returns what it printed; the error has all its words.
+async fn tell(words: &[&str], folder: &Path, variables: &[(&str, OsString)]) -> Result<String> {
+    let name = words.join(" ");
+    let (program, arguments) = words.split_first().ok_or("a command without a program")?;
+    let mut command = Command::new(find(program, variables));
+    command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value))).current_dir(folder);
+    // No colours in a log, no calls home from a test.
+    command.envs([("NO_COLOR", "1"), ("REDOCLY_TELEMETRY", "off"), ("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true"), ("PYTHONUNBUFFERED", "1")]);
+    let told = tokio::time::timeout(PATIENCE, command.stdin(Stdio::null()).kill_on_drop(true).output()).await;
+    let told = told.map_err(|_| format!("`{name}` did not end within {} s", PATIENCE.as_secs()))?;
+    let told = told.map_err(|error| format!("cannot run `{name}`: {error}"))?;
+    let output = String::from_utf8_lossy(&told.stdout).into_owned();
+    match told.status.success() {
+        true => Ok(output),
+        false => Err(format!("`{name}` ended with {}:\n{output}{}", told.status, String::from_utf8_lossy(&told.stderr))),
+    }
+}
+
+/// A program is looked for in the path that the command will have, not in the one of this program.
+fn find(program: &str, variables: &[(&str, OsString)]) -> PathBuf {
+    let path = variables.iter().find(|(name, _)| *name == "PATH").map(|(_, path)| path);
+    let found = path.and_then(|path| std::env::split_paths(path).map(|folder| folder.join(program)).find(|file| file.is_file()));
+    found.unwrap_or_else(|| program.into())
+}
+
+fn path(folder: &Path) -> OsString {
+    let installed = [folder.join("venv/bin"), folder.join("node_modules/.bin")];
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(installed.into_iter().chain(std::env::split_paths(&inherited))).unwrap_or(inherited)
+}
+
+async fn install_python(folder: &Path) -> Result {
+    let remedy = "Python 3.11 or newer with venv is missing: install the packages `python3` and `python3-venv`";
+    if !has(&["python3", "-c", "import ensurepip, venv"], folder).await {
+        install(&["python3", "python3-venv"], remedy)?;
+    }
+    let version = tell(&["python3", "--version"], folder, &[]).await.map_err(|_| remedy.to_owned())?;
+    let stamp = Stamp::of(folder.join("venv"), &version, &[folder.join("requirements.txt")])?;
+    if stamp.is_there() {
+        return Ok(());
+    }
+    let began = Instant::now();
+    tell(&["python3", "-m", "venv", "--clear", "venv"], folder, &[]).await?;
+    // Everything is named in the file, so there is nothing to resolve.
+    let pip = ["venv/bin/python", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"];
+    tell(&[pip.as_slice(), &["--requirement", "requirements.txt"]].concat(), folder, &[]).await?;
+    tell(&["venv/bin/python", "-m", "pip", "check"], folder, &[]).await?;
+    stamp.leave()?;
+    eprintln!("   installed the Python tools in {}", seconds(began));
+    Ok(())
+}
+
+async fn install_node(folder: &Path) -> Result {
+    let remedy = "Node.js 20.19 or newer with npm is missing: install it";
+    if in_path(&["node"]).is_none() || in_path(&["npm"]).is_none() {
+        install(&["nodejs", "npm"], remedy)?;
+    }
+    let version = tell(&["node", "--version"], folder, &[]).await.map_err(|_| remedy.to_owned())?;
+    let stamp = Stamp::of(folder.join("node_modules"), &version, &[folder.join("package.json"), folder.join("package-lock.json")])?;
+    if stamp.is_there() {
+        return Ok(());
+    }
+    let began = Instant::now();
+    tell(&["npm", "ci"], folder, &[]).await?;
+    stamp.leave()?;
+    eprintln!("   installed the Node.js tools in {}", seconds(began));
+    Ok(())
+}
+
+async fn has(words: &[&str], folder: &Path) -> bool {
+    tell(words, folder, &[]).await.is_ok()
+}
+
+/// What an installation was made from, written into its folder once it is complete.
+struct Stamp {
+    file: PathBuf,
+    content: String,
+}
+
+impl Stamp {
+    fn of(installation: PathBuf, version: &str, locks: &[PathBuf]) -> Result<Stamp> {
+        let mut content = version.to_owned();
+        for lock in locks {
+            content += &fs::read_to_string(lock).map_err(|error| format!("cannot read {}: {error}", lock.display()))?;
+        }
+        Ok(Stamp { file: installation.join("installed-from"), content })
+    }
+
+    fn is_there(&self) -> bool {
+        fs::read_to_string(&self.file).is_ok_and(|found| found == self.content)
+    }
+
+    fn leave(&self) -> Result {
+        fs::write(&self.file, &self.content).map_err(|error| format!("cannot write {}: {error}", self.file.display()))
+    }
+}
+
+/// Copies the files of a folder. What was generated for an earlier document is removed.
+fn copy(from: &Path, to: &Path) -> Result {
+    let words = |error: std::io::Error| format!("cannot copy {} to {}: {error}", from.display(), to.display());
+    fs::create_dir_all(to.join("generated")).map_err(words)?;
+    fs::remove_dir_all(to.join("generated")).and_then(|()| fs::create_dir(to.join("generated"))).map_err(words)?;
+    for file in fs::read_dir(from).map_err(words)? {
+        let file = file.map_err(words)?;
+        if file.file_type().map_err(words)?.is_file() {
+            fs::copy(file.path(), to.join(file.file_name())).map_err(words)?;
+        }
+    }
+    Ok(())
+}
