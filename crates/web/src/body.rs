@@ -103,7 +103,8 @@ impl Form {
         value
     }
 
-    fn refuse(&mut self, name: &str, code: &'static str, message: &str) {
+    /// Adds an error, as every field is looked at before the first is told.
+    pub fn refuse(&mut self, name: &str, code: &'static str, message: &str) {
         self.errors.push(FieldError::new(name, code, message));
     }
 
@@ -314,10 +315,12 @@ impl Fields {
 
 /// To JSON Schema, and to languages with one kind of number, `5.0` is the whole number 5.
 fn make_whole(value: &mut Json) {
+    /// Up to here each whole number has a form of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
     if !value.is_i64()
         && let Some(number) = value.as_f64()
         && number.fract() == 0.0
-        && (i64::MIN as f64..i64::MAX as f64).contains(&number)
+        && number.abs() <= EXACT
     {
         *value = Json::from(number as i64);
     }
@@ -386,9 +389,9 @@ impl Query {
         self.get(name).filter(|text| !text.is_empty()).map(str::to_owned)
     }
 
-    /// The first parameter of this name as `read` understands it, if it is not empty.
+    /// The first parameter of this name as `read` understands it.
     pub fn read<T>(&self, name: &'static str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
-        let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = self.get(name) else { return Ok(None) };
         read(text).map(Some).ok_or_else(|| FieldError::new(name, "invalid", wanted).into())
     }
 

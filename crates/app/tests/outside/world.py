@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-PASSWORD = "correct horse battery staple"
+# Not the one in the documentation's examples, with which passwords would be changed.
+PASSWORD = "an uncommon battery of horses"
 EVERY_SCOPE = ["admin:all"]
 numbers = itertools.count(1)
 

@@ -42,6 +42,11 @@ pub(crate) async fn create_app(door: Door, mut form: Form) -> Answer {
 /// The document has one address, in `redirectUri`; there can be several, in `redirectUris`.
 fn redirect_uris(form: &mut Form) -> Option<Vec<String>> {
     let (one, several) = (form.optional_text("redirect_uri"), form.optional_texts("redirect_uris"));
+    if let (Some(one), Some(several)) = (&one, &several)
+        && !several.contains(one)
+    {
+        form.refuse("redirect_uri", "not_listed", "must be one of redirectUris, or be left out");
+    }
     several.or(one.map(|one| vec![one]))
 }
 

@@ -1,7 +1,7 @@
 //! What comes in: the bodies of requests.
 
 use super::Is::{Email, Events, Flag, Id, Map, Number, Pattern, Role, Scopes, Text, Texts, Time, Url, Word};
-use super::{Field, Shape, optional, required};
+use super::{Field, Shape, optional, required, sometimes};
 
 pub(crate) const METADATA: super::Is = Map(50, 40, 500);
 pub(crate) const ADDRESS: super::Is = Map(20, 40, 200);
@@ -45,7 +45,7 @@ pub(crate) static ORGANIZATION_CHANGE: Shape = Shape::new(
     "What shall be changed about an organization. What is missing stays.",
     &[
         optional("name", Text(3, 100), "").like("Acme"),
-        optional("slug", Text(3, 50), "Never changes: leave it out, or send the one it has.").like("acme"),
+        optional("slug", Text(3, 50), "Never changes: leave it out, or send the one it has.").like("acme").fixed(),
         optional("logo", Text(1, 2_000), "Address of a picture; null takes it away.").like("https://example.com/logo.png"),
     ],
 );
@@ -104,7 +104,7 @@ pub(crate) static CUSTOMER_CHANGE: Shape = Shape::new(
     "CustomerChange",
     "What shall be changed about a customer. What is missing stays.",
     &[
-        optional("id", Text(1, 100), "Never changes: leave it out, or send the one it has.").like("user123"),
+        optional("id", Text(1, 100), "Never changes: leave it out, or send the one it has.").like("user123").fixed(),
         optional("name", Text(1, 200), "").like("Ada Lovelace"),
         optional("legal_name", Text(1, 200), "The same as `name`.").like("Ada Lovelace"),
         optional("email", Email, ""),
@@ -240,9 +240,9 @@ pub(crate) static SUBSCRIPTION_CHANGE: Shape = Shape::new(
     "SubscriptionChange",
     "What shall be changed about a subscription. What is missing stays.",
     &[
-        optional("plan", Text(1, 100), "").like("basic"),
-        optional("status", Word(&["active", "cancelled", "expired"]), "").like("cancelled"),
-        optional("starts_at", Time, ""),
+        sometimes("plan", Text(1, 100), "").like("basic"),
+        sometimes("status", Word(&["active", "cancelled", "expired"]), "").like("cancelled"),
+        sometimes("starts_at", Time, ""),
         optional("ends_at", Time, "Null takes it away."),
     ],
 );
@@ -251,9 +251,9 @@ pub(crate) static TRANSACTION_CHANGE: Shape = Shape::new(
     "TransactionChange",
     "What shall be changed about a transaction. What is missing stays.",
     &[
-        optional("amount", Number(i64::MIN, i64::MAX), "In the currency's smallest unit.").like("1999"),
-        optional("currency", Text(1, 3), "").like("EUR"),
-        optional("status", Word(&["settled", "pending", "failed"]), ""),
+        sometimes("amount", Number(i64::MIN, i64::MAX), "In the currency's smallest unit.").like("1999"),
+        sometimes("currency", Text(1, 3), "").like("EUR"),
+        sometimes("status", Word(&["settled", "pending", "failed"]), ""),
         optional("description", Text(1, 500), "Null takes it away.").like("Invoice 42"),
     ],
 );
@@ -261,7 +261,7 @@ pub(crate) static TRANSACTION_CHANGE: Shape = Shape::new(
 pub(crate) static DEVICE_CHANGE: Shape = Shape::new(
     "DeviceChange",
     "What shall be changed about a device. What is missing stays.",
-    &[optional("name", Text(1, 100), "").like("Laptop"), optional("platform", Text(1, 50), "Null takes it away.").like("linux")],
+    &[sometimes("name", Text(1, 100), "").like("Laptop"), optional("platform", Text(1, 50), "Null takes it away.").like("linux")],
 );
 
 pub(crate) static CUSTOMER_SESSION_CHANGE: Shape = Shape::new(
@@ -277,7 +277,7 @@ pub(crate) static ACTIVITY_CHANGE: Shape = Shape::new(
     "ActivityEntryChange",
     "What shall be changed about an entry. What is missing stays.",
     &[
-        optional("kind", Text(1, 100), "").like("signed_in"),
+        sometimes("kind", Text(1, 100), "").like("signed_in"),
         optional("message", Text(1, 2_000), "Null takes it away.").like("From a new place"),
     ],
 );

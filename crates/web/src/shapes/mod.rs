@@ -35,6 +35,8 @@ pub(crate) struct Field {
     pub about: &'static str,
     /// What it may look like; made up from what it is if empty.
     pub example: &'static str,
+    /// It never changes; a body may hold it as it is, because who changes a record often sends all of it.
+    pub is_fixed: bool,
 }
 
 /// Whether a field is there.
@@ -86,21 +88,27 @@ pub(crate) enum Is {
 }
 
 pub(crate) const fn required(name: &'static str, is: Is, about: &'static str) -> Field {
-    Field { name, is, need: Need::Required, about, example: "" }
+    Field { name, is, need: Need::Required, about, example: "", is_fixed: false }
 }
 
 pub(crate) const fn optional(name: &'static str, is: Is, about: &'static str) -> Field {
-    Field { name, is, need: Need::Optional, about, example: "" }
+    Field { name, is, need: Need::Optional, about, example: "", is_fixed: false }
 }
 
 pub(crate) const fn sometimes(name: &'static str, is: Is, about: &'static str) -> Field {
-    Field { name, is, need: Need::Sometimes, about, example: "" }
+    Field { name, is, need: Need::Sometimes, about, example: "", is_fixed: false }
 }
 
 impl Field {
     /// The same with an example.
     pub const fn like(mut self, example: &'static str) -> Field {
         self.example = example;
+        self
+    }
+
+    /// The same for a field that never changes.
+    pub const fn fixed(mut self) -> Field {
+        self.is_fixed = true;
         self
     }
 }
@@ -196,7 +204,8 @@ impl Shape {
 
     /// What it may look like.
     pub fn example(&self, dialect: &Dialect) -> Json {
-        Json::Object(self.fields().map(|field| (self.spell(dialect, field), field.sample(dialect))).collect())
+        let shown = self.fields().filter(|field| !field.is_fixed);
+        Json::Object(shown.map(|field| (self.spell(dialect, field), field.sample(dialect))).collect())
     }
 
     /// The shapes inside this one.
@@ -237,6 +246,9 @@ impl Field {
         };
         if !self.about.is_empty() && schema.get("$ref").is_none() {
             schema["description"] = self.about.into();
+        }
+        if self.is_fixed {
+            schema["readOnly"] = true.into();
         }
         let may_be_null = self.need == Need::Optional || (way == Way::Out && matches!(self.is, Is::Maybe(_)));
         if may_be_null { nullable(schema) } else { schema }
