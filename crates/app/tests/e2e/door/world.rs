@@ -186,7 +186,11 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let customer = text(&make("/organizations/{organization}/customers", json!({"name": &marker, "email": "a@example.com"})).await["id"]);
     let device = make(&format!("/organizations/{{organization}}/customers/{customer}/devices"), json!({"name": &marker})).await;
-    let key = make("/organizations/{organization}/api-keys", json!({"name": &marker})).await;
+    // An admin's: what acts as an owner is changed by owners only.
+    let path = format!("/api/organizations/{}/api-keys", organization.id);
+    let (admin, _) = server.new_member(organization, "admin").await;
+    let request = server.request(Method::POST, &path).bearer_auth(admin.token).json(&json!({"name": &marker}));
+    let key = expect(request, StatusCode::CREATED).await;
     let invitation =
         make("/organizations/{organization}/members/invite", json!({"email": format!("{marker}@example.com"), "role": "viewer"})).await;
     let app = make("/oauth/apps", json!({"name": &marker, "scopes": ["admin:all"], "organizationId": organization.id})).await;
