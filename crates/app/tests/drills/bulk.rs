@@ -19,6 +19,11 @@ enum Place {
     ApiKey,
     AuditEntry,
     Deletion,
+    App,
+    Token,
+    Webhook,
+    Delivery,
+    Answer,
 }
 
 /// What is put into one organization.
@@ -132,9 +137,76 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
             ),
         ),
     ];
+    let inserts = inserts.into_iter().chain(newer_tables(store, filling, &member, &customer));
     for (count, table, values) in inserts {
         store.run(&series(count, &format!("INSERT INTO {table} SELECT {organization}, {values} FROM series"))).await;
     }
+}
+
+/// Rows, columns and values of what came with the whole account plane. The webhooks are told nothing: nobody is there to hear it.
+fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 6] {
+    let Filling { number, customers, dependants } = filling;
+    let made = |place, n: &str| id(store, number, place, n);
+    let hash = |place, n: &str| bytes(store, number, place, n);
+    let (few, now, list) = (customers / 10 + 1, now(store), json(store, "[]"));
+    let one_of_few = format!("(n % {few} + 1)");
+    let (yes, no) = (boolean(store, true), boolean(store, false));
+    [
+        (
+            dependants,
+            "screens (organization_id, customer_id, id, pass_id, created_at)",
+            format!("{customer}, {}, 'bulk-{number}-' || n, {now}", made(Place::Dependant, "n")),
+        ),
+        (
+            few,
+            "oauth_apps (organization_id, id, member_id, client_id, secret_hash, name, redirect_uris, scopes, is_active, state, version,
+                         created_at, updated_at)",
+            format!(
+                "{}, {member}, 'bulk-{number}-' || n, {}, 'Bulk', {list}, {list}, {yes}, 'live', 1, {now}, {now}",
+                made(Place::App, "n"),
+                hash(Place::App, "n")
+            ),
+        ),
+        (
+            few,
+            "oauth_tokens (organization_id, id, app_id, member_id, access_hash, refresh_hash, refresh_family_hash, scopes, access_scopes,
+                           created_at, expires_at, refresh_expires_at)",
+            format!(
+                "{}, {}, {member}, {hash}, {hash}, {hash}, {list}, {list}, {now}, {now}, {now}",
+                made(Place::Token, "n"),
+                made(Place::App, &one_of_few),
+                hash = hash(Place::Token, "n")
+            ),
+        ),
+        (
+            few,
+            "webhooks (organization_id, id, url, events, secret, is_active, state, version, created_at, updated_at)",
+            format!(
+                "{}, 'https://example.com', ',', {}, {no}, 'live', 1, {now}, {now}",
+                made(Place::Webhook, "n"),
+                hash(Place::Webhook, "n")
+            ),
+        ),
+        (
+            dependants,
+            "webhook_deliveries (organization_id, webhook_id, id, event, subject_id, payload, state, attempts, next_attempt_at, created_at)",
+            format!(
+                "{}, {}, 'customer.created', {customer}, 'bulk', 'delivered', 1, {now}, {now}",
+                made(Place::Webhook, &one_of_few),
+                made(Place::Delivery, "n")
+            ),
+        ),
+        (
+            few,
+            "idempotent_answers (organization_id, id, request_hash, worker, answer, created_at)",
+            format!(
+                "{answer}, {bytes}, {answer}, {bytes}, {}",
+                late(store),
+                answer = made(Place::Answer, "n"),
+                bytes = hash(Place::Answer, "n")
+            ),
+        ),
+    ]
 }
 
 /// The statement with a table `series` of the numbers `n` from 1.
@@ -179,5 +251,13 @@ fn now(store: &Store) -> &'static str {
     match store {
         Store::Sqlite(_) => "1767225600000000",
         Store::Postgresql(_) => "'2026-01-01 00:00:00+00'::timestamptz",
+    }
+}
+
+/// A time to come: what was made then is not old in any drill.
+fn late(store: &Store) -> &'static str {
+    match store {
+        Store::Sqlite(_) => "32472144000000000",
+        Store::Postgresql(_) => "'2999-01-01 00:00:00+00'::timestamptz",
     }
 }

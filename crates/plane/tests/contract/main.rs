@@ -1,5 +1,5 @@
 //! What the plane promises about its schema, its statements and its rules, held against both engines.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on stops")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod api_keys;
 mod draining;
