@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_service::Service;
 use tracing_subscriber::EnvFilter;
-use web::{Courier, RateLimits, TrustedProxies};
+use web::{Courier, RateLimits, Settings, TrustedProxies};
 
 use crate::{DatabaseArgs, LogFormat, Outcome, demo, say};
 
@@ -74,6 +74,9 @@ pub(crate) struct ServeArgs {
     /// A network besides the public internet that webhooks may lead to, over http too, such as 10.1.0.0/16; several between commas.
     #[arg(long, env = "FREEHOLD_WEBHOOK_ALLOW", value_delimiter = ',', value_parser = parse_network)]
     webhook_allow: Vec<Network>,
+    /// What opens /metrics as a bearer token; without it only operators may look.
+    #[arg(long, env = "FREEHOLD_METRICS_TOKEN", hide_env_values = true)]
+    metrics_token: Option<String>,
     /// How to write the log, on standard error. Its level is set with RUST_LOG.
     #[arg(long, env = "FREEHOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -109,7 +112,9 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         per_day: args.rate_limit_per_day,
         attempts_per_minute: args.attempt_limit_per_minute,
     };
-    let router = web::router(plane.clone(), limits, args.trusted_proxies);
+    let settings =
+        Settings { limits, trusted_proxies: args.trusted_proxies, metrics_token: args.metrics_token.filter(|token| !token.is_empty()) };
+    let router = web::router(plane.clone(), settings);
     tracing::info!(%address, engine = plane.engine_name(), "listening");
     say(&format!("Freehold listens on {} with {}.", plane.config.public_url, plane.engine_name()));
     lines.iter().for_each(|line| say(line));

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 use sql::{Tx, params, sql};
@@ -85,6 +86,11 @@ pub(crate) fn fingerprint(secret: &str) -> Fingerprint {
     let mut fingerprint = Fingerprint::default();
     fingerprint.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
     fingerprint
+}
+
+/// Whether two secrets are the same, in a time that does not tell where they differ.
+pub fn is_same(known: &str, given: &str) -> bool {
+    verify_slices_are_equal(&fingerprint(known), &fingerprint(given)).is_ok()
 }
 
 /// The same context with the credential's user as its actor.

@@ -36,6 +36,7 @@ pub mod tokens;
 pub mod upkeep;
 mod usage;
 pub mod users;
+pub mod vitals;
 pub mod webhooks;
 
 pub use cx::{Clock, Cx};

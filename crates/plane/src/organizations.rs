@@ -182,7 +182,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, change: Organizatio
             tx.execute(statement, params![old.id, name, logo.as_deref(), cx.now]).await?;
             let note = Note { action: "organization.update", subject: "organization", subject_id: Some(old.id), ..Note::default() };
             audit::record(cx, tx, old.id, &note).await?;
-            events::emit(cx, tx, old.id, Event::OrganizationUpdated, None, json!({"id": old.id})).await?;
+            tell(cx, tx, tenant, Event::OrganizationUpdated).await?;
             load(tx, old.id).await
         })
     })
@@ -224,8 +224,7 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
                 );
                 tx.execute(statement, params![id, shall_be.then_some(cx.now), cx.now]).await?;
                 audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
-                let event = if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored };
-                events::emit(cx, tx, id, event, None, json!({"id": id})).await?;
+                tell(cx, tx, tenant, if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored }).await?;
                 load(tx, id).await
             })
         })
@@ -273,6 +272,12 @@ async fn transfer_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, member: Uuid) -
 pub(crate) async fn count_change(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant) -> Result<()> {
     let statement = sql!("UPDATE organizations SET updated_at = $2, revision = revision + 1 WHERE id = $1");
     tx.execute(statement, params![tenant.organization(), cx.now]).await?;
+    tell(cx, tx, tenant, Event::OrganizationUpdated).await
+}
+
+async fn tell(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, event: Event) -> Result<()> {
+    let data = json!({"organizationId": tenant.organization(), "id": tenant.organization()});
+    events::emit(cx, tx, tenant.organization(), event, None, data).await?;
     Ok(())
 }
 

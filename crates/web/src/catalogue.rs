@@ -21,6 +21,8 @@ pub(crate) enum Access {
     Anybody,
     /// Whoever has signed in, whatever their organizations.
     Person,
+    /// The people who run the server.
+    Operators,
     /// Whoever the policy lets do this in the organization.
     May(Action),
     /// The same; and with what is one's own, whoever may do the second.
@@ -155,6 +157,11 @@ impl Operation {
 
     pub fn anybody(mut self) -> Operation {
         self.access = Access::Anybody;
+        self
+    }
+
+    pub fn operators(mut self) -> Operation {
+        self.access = Access::Operators;
         self
     }
 

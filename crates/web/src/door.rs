@@ -53,7 +53,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let body = arrive(&parts.headers, body).await;
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
-    let client = doors.trusted_proxies.client(peer, &parts.headers);
+    let client = doors.settings.trusted_proxies.client(peer, &parts.headers);
     let guest = match new_request_id(&parts.headers) {
         Ok(id) => Cx::new(&doors.plane, id).with_client(client).under(precondition(&parts.headers)),
         Err(error) => return problem::render(&Cx::new(&doors.plane, "none"), Dialect::of(parts.uri.path()), error.into()),
@@ -92,8 +92,10 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let (status, took) = (response.status().as_u16(), watch.elapsed());
+    visit.doors.metrics.count(visit.operation.as_ref().map(|operation| operation.id), status, took);
     // The path holds ids and never a secret; the query might.
-    tracing::info!(request_id = %guest.request_id, %method, path, status = response.status().as_u16(), micros = watch.elapsed().as_micros() as u64, "request");
+    tracing::info!(request_id = %guest.request_id, %method, path, status, micros = took.as_micros() as u64, "request");
     response
 }
 

@@ -13,6 +13,7 @@ mod error_pages;
 mod handlers;
 mod idempotency;
 mod limits;
+mod metrics;
 mod openapi;
 mod outbound;
 mod problem;
@@ -34,17 +35,30 @@ pub use limits::RateLimits;
 pub(crate) struct Doors {
     plane: Arc<Plane>,
     limiter: limits::Limiter,
-    trusted_proxies: TrustedProxies,
     catalogue: catalogue::Catalogue,
     docs: docs::Docs,
+    metrics: metrics::Metrics,
+    settings: Settings,
+}
+
+/// How the doors are set.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// How many requests a caller may make.
+    pub limits: RateLimits,
+    /// Whom to believe when they say for whom they ask.
+    pub trusted_proxies: TrustedProxies,
+    /// What opens `/metrics` as a bearer token, beside an operator's own.
+    pub metrics_token: Option<String>,
 }
 
 /// Every address of the server.
-pub fn router(plane: Arc<Plane>, limits: RateLimits, trusted_proxies: TrustedProxies) -> Router {
+pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let catalogue = catalogue::Catalogue::new(surfaces::all());
     let docs = docs::Docs::new(&catalogue, &plane.config.public_url);
     let routes = catalogue.router();
-    let doors = Arc::new(Doors { plane, limiter: limits::Limiter::new(limits), trusted_proxies, catalogue, docs });
+    let (limiter, metrics) = (limits::Limiter::new(settings.limits), metrics::Metrics::new(plane.engine_name()));
+    let doors = Arc::new(Doors { plane, limiter, catalogue, docs, metrics, settings });
     routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -187,6 +187,7 @@ fn access_words(dialect: &Dialect, access: Access) -> String {
     match access {
         Access::Anybody => "For everybody: no credential is needed.".into(),
         Access::Person => "For everybody who has signed in.".into(),
+        Access::Operators => "For the operators of the server.".into(),
         Access::May(action) => format!("{} Scope: `{}`.", roles(dialect, action), action.scope()),
         Access::MayOrOwn(action, own) => {
             format!("{} What is one's own: {} Scope: `{}`.", roles(dialect, action), roles(dialect, own).to_lowercase(), action.scope())
@@ -215,6 +216,7 @@ fn access_data(access: Access) -> Json {
     match access {
         Access::Anybody => json!({"for": "anybody"}),
         Access::Person => json!({"for": "person"}),
+        Access::Operators => json!({"for": "operators"}),
         Access::May(action) => json!({"for": "members", "action": format!("{action:?}"), "scope": action.scope()}),
         Access::MayOrOwn(action, own) => {
             json!({"for": "members", "action": format!("{action:?}"), "own": format!("{own:?}"), "scope": action.scope()})
@@ -269,7 +271,11 @@ fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
     let repeats = matches!(operation.method, axum::http::Method::POST | axum::http::Method::DELETE);
     let changes = operation.is_conditional();
     let idempotency = repeats.then(|| {
-        header("Idempotency-Key", "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.", "^[!-~]{1,255}$")
+        header(
+            "Idempotency-Key",
+            "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.",
+            "^[!-~]{1,255}$",
+        )
     });
     let precondition = changes.then(|| header("If-Match", "The `ETag` of what you read: 412 if it has changed since.", "^[ -~]{1,200}$"));
     idempotency.into_iter().chain(precondition)
@@ -311,7 +317,7 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     if operation.access != Access::Anybody {
         statuses.push(401);
     }
-    if matches!(operation.access, Access::May(_) | Access::MayOrOwn(..)) {
+    if matches!(operation.access, Access::Operators | Access::May(_) | Access::MayOrOwn(..)) {
         statuses.push(403);
     }
     if !operation.path_parameters().is_empty() {

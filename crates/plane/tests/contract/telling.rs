@@ -7,10 +7,11 @@ use plane::customers::{self, Deleting};
 use plane::deletion::{self, Deletion, drain};
 use plane::deliveries::{self, Attempt, Delivery, Due, PATIENCE, RETRIES};
 use plane::ids::OrganizationRef;
+use plane::members;
 use plane::organizations::{self, NewOrganization};
 use plane::page::PageRequest;
 use plane::webhooks::{self, WebhookChange};
-use plane::{Cx, Error, members};
+use plane::{Cx, Error};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -93,7 +94,7 @@ async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothin
     assert_eq!((stage.count("customers", organization).await, stage.count("webhooks", organization).await), (0, 1));
     // One is delivered and one refused for good; each in a time of its own.
     let due = stage.take(16).await;
-    assert_eq!(due.iter().map(|due| type_of(due)).collect::<Vec<_>>().len(), 2);
+    assert_eq!(due.len(), 2);
     assert!(due.iter().all(|due| due.undeliverable.is_none()));
     for (place, due) in due.into_iter().enumerate() {
         let error = (place == 0).then_some("refused");

@@ -3,22 +3,24 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse};
+use plane::credentials::is_same;
+use plane::{Error, vitals};
 use serde_json::json;
 
 use crate::Doors;
 use crate::catalogue::Content::{Html as Pages, One, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::door::Segments;
+use crate::door::{Door, Segments};
 use crate::problem::{Answer, Failure, not_found};
 use crate::shapes::records;
 use crate::{docs, error_pages, views};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
-    let operations = vec![
+    let open = vec![
         Operation::get("/", "home", home).says("Where everything is").answers(200, "A page for people.", Pages),
         Operation::get("/health/live", "live", live).says("Is the process alive?").answers(200, "It is.", One(&records::HEALTH)),
         Operation::get("/health/ready", "ready", ready)
@@ -47,7 +49,12 @@ pub(crate) fn surface() -> Surface {
             Text("text/markdown"),
         ),
     ];
-    let operations = tagged("server", operations.into_iter().map(Operation::anybody)).collect();
+    let figures = Operation::get("/metrics", "metrics", metrics)
+        .says("Figures for Prometheus")
+        .explains("Also for the token that the server was started with (`--metrics-token`), as a bearer.")
+        .operators()
+        .answers(200, "Prometheus' text format.", Text("text/plain"));
+    let operations = tagged("server", open.into_iter().map(Operation::anybody).chain([figures])).collect();
     Surface { name: "", about: "The server itself.", dialect: &API, prefix: "", operations }
 }
 
@@ -96,6 +103,19 @@ async fn error_page(Segments(code): Segments<String>) -> Answer {
         Some(page) => Ok(Html(page).into_response()),
         None => Err(not_found().await),
     }
+}
+
+async fn metrics(State(doors): State<Arc<Doors>>, headers: HeaderMap, door: Result<Door, Failure>) -> Answer {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let has_token = match (&doors.settings.metrics_token, bearer) {
+        (Some(token), Some(bearer)) => is_same(token, bearer),
+        _ => false,
+    };
+    if !has_token && !door?.cx.principal()?.is_operator {
+        return Err(Error::Forbidden("The figures are for the operators of this server.".into()).into());
+    }
+    let text = doors.metrics.render(vitals::look(&doors.plane).await?);
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
 async fn llms(State(doors): State<Arc<Doors>>) -> Answer {

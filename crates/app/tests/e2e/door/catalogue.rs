@@ -12,6 +12,7 @@ use crate::support::{Server, expect};
 pub enum Access {
     Anybody,
     Person,
+    Operators,
     Members(Action),
 }
 
@@ -51,6 +52,7 @@ fn access(described: &Json) -> Access {
     match described["for"].as_str().unwrap() {
         "anybody" => Access::Anybody,
         "person" => Access::Person,
+        "operators" => Access::Operators,
         _ => {
             let name = described["action"].as_str().unwrap();
             Access::Members(*Action::ALL.iter().find(|action| format!("{action:?}") == name).unwrap())

@@ -32,6 +32,8 @@ fn expected(operation: &Operation, caller: &Caller, target: Target) -> Expected 
         (Access::Anybody, _) => Expected::Anything,
         (_, Standing::Nobody) => Expected::Unknown,
         (Access::Person, _) => Expected::Anything,
+        (Access::Operators, Standing::Operator) => Expected::LetIn,
+        (Access::Operators, _) => Expected::Refused,
         (Access::Members(_), Standing::WrongScope | Standing::Stranger) => Expected::Refused,
         (Access::Members(action), Standing::Operator) => match (operator_may(*action), target) {
             (false, _) => Expected::Refused,

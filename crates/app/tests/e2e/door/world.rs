@@ -186,7 +186,13 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let customer = text(&make("/organizations/{organization}/customers", json!({"name": &marker, "email": "a@example.com"})).await["id"]);
     let device = make(&format!("/organizations/{{organization}}/customers/{customer}/devices"), json!({"name": &marker})).await;
-    let key = make("/organizations/{organization}/api-keys", json!({"name": &marker})).await;
+    // An admin's, since a key that acts as an owner is for owners to change.
+    let admin = server.new_member(organization, "admin").await.0;
+    let path = format!("/api/organizations/{}/api-keys", organization.id);
+    let request = server.request(Method::POST, &path).bearer_auth(&admin.token).json(&json!({"name": &marker}));
+    let key = expect(request, StatusCode::CREATED).await;
+    let hook = json!({"url": format!("https://example.com/{marker}"), "events": ["oauth_app.revoked"]});
+    let webhook = make("/organizations/{organization}/webhooks", hook).await;
     let invitation =
         make("/organizations/{organization}/members/invite", json!({"email": format!("{marker}@example.com"), "role": "viewer"})).await;
     let app = make("/oauth/apps", json!({"name": &marker, "scopes": ["admin:all"], "organizationId": organization.id})).await;
@@ -204,7 +210,7 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
         key: text(&key["id"]),
         invitation: text(&invitation["id"]),
         deletion: deletion.headers()["deletion-id"].to_str().unwrap().to_owned(),
-        webhook: Uuid::new_v4().to_string(),
+        webhook: text(&webhook["id"]),
         token: server.new_oauth_token(&app).await.id,
         app: app.client_id,
         marker,

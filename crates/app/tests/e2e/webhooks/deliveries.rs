@@ -20,17 +20,36 @@ on_both_engines! {
         let (_, member) = server.new_member(&organization, "viewer").await;
         let customer = server.new_customer(&organization, token).await;
         let (key, _) = server.new_api_key(&organization, token, &["read:user"]).await;
+        let base = format!("/api/organizations/{}", organization.id);
+        let put = async |path: String, body: serde_json::Value| {
+            expect(server.request(Method::PUT, &path).bearer_auth(token).json(&body), StatusCode::OK).await
+        };
+        put(base.clone(), json!({"name": "Renamed"})).await;
+        put(format!("{base}/members/{member}/role"), json!({"role": "billing"})).await;
+        put(format!("{base}/customers/{customer}"), json!({"phone": "12345"})).await;
+        let app = json!({"organizationId": organization.id, "name": "App", "redirectUris": [], "scopes": ["read:customers"]});
+        let app = expect(server.request(Method::POST, "/api/oauth/apps").bearer_auth(token).json(&app), StatusCode::CREATED).await;
+        for verb in ["archive", "unarchive"] {
+            expect(server.request(Method::POST, &format!("{base}/{verb}")).bearer_auth(token), StatusCode::OK).await;
+        }
         // What is not delivered when its customer is deleted goes with the customer.
         receiver.event("customer.created").await;
-        let base = format!("/api/organizations/{}", organization.id);
+        receiver.event("customer.updated").await;
+        let app = app["clientId"].as_str().unwrap();
+        expect(server.request(Method::DELETE, &format!("/api/oauth/apps/{app}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
         for path in [format!("{base}/api-keys/{key}"), format!("{base}/members/{member}"), format!("{base}/customers/{customer}")] {
             expect(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
         }
-        receiver.events("deletion.completed", 3).await;
+        receiver.events("deletion.completed", 4).await;
         let ids = [
             ("webhook.created", &webhook),
             ("member.added", &member),
+            ("member.role_updated", &member),
             ("member.removed", &member),
+            ("organization.updated", &organization.id),
+            ("organization.archived", &organization.id),
+            ("organization.restored", &organization.id),
+            ("customer.updated", &customer),
             ("customer.created", &customer),
             ("customer.deleted", &customer),
             ("api_key.created", &key),
@@ -43,11 +62,14 @@ on_both_engines! {
         for name in ["invite.created", "invite.accepted"] {
             receiver.event(name).await;
         }
-        receiver.events("deletion.started", 3).await;
+        for name in ["oauth_app.created", "oauth_app.revoked"] {
+            assert_eq!(receiver.event(name).await.event()["data"]["clientId"], app);
+        }
+        receiver.events("deletion.started", 4).await;
         let all = receiver.all();
         for delivery in &all {
             delivery.verify(&secret);
-            for personal in ["@example.com", "Ada", "Person", "Test key"] {
+            for personal in ["@example.com", "Ada", "Person", "Test key", "12345", "Renamed"] {
                 assert!(!delivery.body.contains(personal), "{}", delivery.body);
             }
         }

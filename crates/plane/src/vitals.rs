@@ -1,0 +1,56 @@
+//! How the plane is doing, for whoever watches it: what is under way, since when, and how often the memory did not know a credential.
+
+use jiff::Timestamp;
+use sql::{params, sql};
+
+use crate::cx::{Actor, Cx};
+use crate::{Plane, Result};
+use std::sync::Arc;
+
+/// What there is to watch.
+#[derive(Debug, Clone, Copy)]
+pub struct Vitals {
+    /// Deletions that are closed and not taken up yet.
+    pub closed: i64,
+    /// Deletions that are being drained.
+    pub draining: i64,
+    /// Deletions that cannot go on at the moment and say what they wait for.
+    pub waiting: i64,
+    /// Seconds since the oldest deletion that is not sealed was ordered; 0 when all are.
+    pub oldest_open_seconds: i64,
+    /// Deliveries to webhooks that are still to be made.
+    pub pending_deliveries: i64,
+    /// Credentials that were looked for in the database since the start.
+    pub credential_lookups: u64,
+}
+
+/// Looks.
+///
+/// # Errors
+/// The database's.
+pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
+    let cx = Cx::new(plane, "vitals").with_actor(Actor::System);
+    let credential_lookups = plane.credential_lookups();
+    cx.read(credential_lookups, |cx, tx, credential_lookups| {
+        Box::pin(async move {
+            let open = sql!("SELECT count(*), count(waiting_for), min(created_at) FROM deletions WHERE state = $1");
+            let (mut counts, mut waiting, mut oldest) = ([0, 0], 0, cx.now);
+            for (state, count) in ["closed", "draining"].into_iter().zip(&mut counts) {
+                let mut row = tx.query_one(open, params![state]).await?;
+                *count = row.next()?;
+                waiting += row.next::<i64>()?;
+                oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
+            }
+            let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
+            Ok(Vitals {
+                closed: counts[0],
+                draining: counts[1],
+                waiting,
+                oldest_open_seconds: cx.now.as_second() - oldest.as_second(),
+                pending_deliveries: tx.query_one(pending, &[]).await?.next()?,
+                credential_lookups: *credential_lookups,
+            })
+        })
+    })
+    .await
+}

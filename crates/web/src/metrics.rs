@@ -1,0 +1,64 @@
+//! What the server counts, for Prometheus: requests by operation and status, how long they took, and at each look how the plane is doing.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use plane::vitals::Vitals;
+
+/// Upper ends of the buckets of request durations, in seconds.
+const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+const REQUESTS: &str = "freehold_http_requests_total";
+const DURATIONS: &str = "freehold_http_request_duration_seconds";
+const OPEN: &str = "freehold_deletions_open";
+const WAITING: &str = "freehold_deletions_waiting";
+const OLDEST: &str = "freehold_deletions_oldest_open_seconds";
+const PENDING: &str = "freehold_webhook_deliveries_pending";
+const LOOKUPS: &str = "freehold_credential_lookups_total";
+
+pub(crate) struct Metrics {
+    recorder: PrometheusRecorder,
+}
+
+impl Metrics {
+    pub fn new(engine: &'static str) -> Metrics {
+        let builder = PrometheusBuilder::new();
+        let builder =
+            builder.set_buckets_for_metric(Matcher::Full(DURATIONS.into()), &BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new());
+        let metrics = Metrics { recorder: builder.build_recorder() };
+        with_local_recorder(&metrics.recorder, || {
+            describe_counter!(REQUESTS, "Requests by operation and status.");
+            describe_histogram!(DURATIONS, "How long the answer to a request took.");
+            describe_gauge!(OPEN, "Deletions that are not sealed yet, by state.");
+            describe_gauge!(WAITING, "Deletions that cannot go on at the moment; their records say what they wait for.");
+            describe_gauge!(OLDEST, "Age of the oldest deletion that is not sealed.");
+            describe_gauge!(PENDING, "Deliveries to webhooks that are still to be made.");
+            describe_counter!(LOOKUPS, "Credentials that were looked for in the database.");
+            gauge!("freehold_build_info", "version" => env!("CARGO_PKG_VERSION"), "engine" => engine).set(1.0);
+        });
+        metrics
+    }
+
+    /// Counts a request. Those that no operation was for are counted together: anybody can make up addresses.
+    pub fn count(&self, operation: Option<&'static str>, status: u16, took: Duration) {
+        let operation = operation.unwrap_or("none");
+        with_local_recorder(&self.recorder, || {
+            counter!(REQUESTS, "operation" => operation, "status" => status.to_string()).increment(1);
+            histogram!(DURATIONS, "operation" => operation).record(took);
+        });
+    }
+
+    /// Everything, in Prometheus' text format.
+    pub fn render(&self, vitals: Vitals) -> String {
+        with_local_recorder(&self.recorder, || {
+            gauge!(OPEN, "state" => "closed").set(vitals.closed as f64);
+            gauge!(OPEN, "state" => "draining").set(vitals.draining as f64);
+            gauge!(WAITING).set(vitals.waiting as f64);
+            gauge!(OLDEST).set(vitals.oldest_open_seconds as f64);
+            gauge!(PENDING).set(vitals.pending_deliveries as f64);
+            counter!(LOOKUPS).absolute(vitals.credential_lookups);
+        });
+        self.recorder.handle().render()
+    }
+}
