@@ -35,7 +35,7 @@ impl Freehold {
                 command.arg(format!("{unlimited}=0"));
             }
         }
-        command.env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn");
+        command.env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "error");
         if let Some(url) = database_url {
             command.env("FREEHOLD_DATABASE_URL", url);
         }

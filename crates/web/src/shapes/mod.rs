@@ -74,6 +74,8 @@ pub(crate) enum Is {
     Texts(usize),
     /// A list of scopes.
     Scopes,
+    /// A list of one or more scopes.
+    SomeScopes,
     /// A list of names of events.
     Events,
     /// An object of texts: so many keys, of such length, values of such length.
@@ -259,7 +261,7 @@ impl Field {
             return self.is.sample(dialect);
         }
         match self.is {
-            Is::Number(..) | Is::Map(..) | Is::Counts | Is::Texts(_) | Is::Scopes | Is::Events | Is::Anything => {
+            Is::Number(..) | Is::Map(..) | Is::Counts | Is::Texts(_) | Is::Scopes | Is::SomeScopes | Is::Events | Is::Anything => {
                 serde_json::from_str(self.example).unwrap_or_else(|_| Json::from(self.example))
             }
             _ => Json::from(self.example),
@@ -310,7 +312,8 @@ impl Is {
             Is::Flag => json!({"type": "boolean"}),
             Is::Texts(most) => json!({"type": "array", "items": {"type": "string"}, "maxItems": most}),
             Is::Scopes => json!({"type": "array", "items": {"type": "string", "enum": SCOPES}}),
-            Is::Events => json!({"type": "array", "items": {"type": "string", "enum": event_names()}}),
+            Is::SomeScopes => json!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": SCOPES}}),
+            Is::Events => json!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": event_names()}}),
             Is::Map(keys, key, value) => {
                 json!({"type": "object", "maxProperties": keys, "propertyNames": {"minLength": 1, "maxLength": key},
                 "additionalProperties": {"type": "string", "maxLength": value}})
@@ -350,7 +353,7 @@ impl Is {
             Is::Number(least, most) => Json::from((*least).max(1).min(*most)),
             Is::Flag => Json::from(true),
             Is::Texts(_) => json!(["text"]),
-            Is::Scopes => json!(["read:organization", "read:customers"]),
+            Is::Scopes | Is::SomeScopes => json!(["read:organization", "read:customers"]),
             Is::Events => json!(["customer.created", "customer.deleted"]),
             Is::Map(..) => json!({"key": "value"}),
             Is::Counts => json!({"customers": 1}),
@@ -367,7 +370,9 @@ impl Is {
             Is::Role => value.as_str().is_some_and(|word| Role::ALL.iter().any(|role| dialect.role(*role) == word)),
             Is::Number(..) => value.is_i64() || value.is_u64(),
             Is::Flag => value.is_boolean(),
-            Is::Texts(_) | Is::Scopes | Is::Events => value.as_array().is_some_and(|list| list.iter().all(Json::is_string)),
+            Is::Texts(_) | Is::Scopes | Is::SomeScopes | Is::Events => {
+                value.as_array().is_some_and(|list| list.iter().all(Json::is_string))
+            }
             Is::Map(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
             Is::Counts => value.as_object().is_some_and(|map| map.values().all(Json::is_number)),
             Is::Anything => value.is_object(),

@@ -1,6 +1,6 @@
 //! OAuth: apps, and what token endpoints take and answer.
 
-use super::Is::{Flag, Id, Number, Scopes, Text, Texts, Time, Url, Word};
+use super::Is::{Flag, Id, Number, Scopes, SomeScopes, Text, Texts, Time, Url, Word};
 use super::{Shape, optional, required, sometimes};
 
 const CLIENT_ID: super::Is = super::Is::Pattern("^app_[0-9A-Za-z]{24}$");
@@ -16,7 +16,7 @@ pub(crate) static NEW_APP: Shape = Shape::new(
     &[
         required("name", Text(1, 100), "").like("My Integration"),
         optional("description", Text(0, 500), "").like("Integration for managing organization data"),
-        required("scopes", Scopes, "One or more; none wider than the credential that makes it."),
+        required("scopes", SomeScopes, "One or more; none wider than the credential that makes it."),
         optional("redirect_uri", Url, REDIRECT_ABOUT).like("https://example.com/callback"),
         optional("redirect_uris", Texts(10), "The same, several.").like("[\"https://example.com/callback\"]"),
         optional("organization_id", super::ORGANIZATION, "UUID, shortuuid or slug; the credential's organization if missing.").like("acme"),
@@ -29,7 +29,11 @@ pub(crate) static APP_CHANGES: Shape = Shape::new(
     &[
         optional("name", Text(1, 100), "").like("Updated Integration Name"),
         optional("description", Text(0, 500), ""),
-        optional("scopes", Scopes, "Tokens that the app has are narrowed with it. Only the member who made the app can widen them."),
+        optional(
+            "scopes",
+            SomeScopes,
+            "One or more. Tokens that the app has are narrowed with it. Only the member who made the app can widen them.",
+        ),
         optional("redirect_uri", Url, REDIRECT_ABOUT).like("https://example.com/callback"),
         optional("redirect_uris", Texts(10), "The same, several.").like("[\"https://example.com/callback\"]"),
         optional(
