@@ -271,7 +271,11 @@ fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
     let repeats = matches!(operation.method, axum::http::Method::POST | axum::http::Method::DELETE);
     let changes = operation.is_conditional();
     let idempotency = repeats.then(|| {
-        header("Idempotency-Key", "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.", "^[!-~]{1,255}$")
+        header(
+            "Idempotency-Key",
+            "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.",
+            "^[!-~]{1,255}$",
+        )
     });
     let precondition = changes.then(|| header("If-Match", "The `ETag` of what you read: 412 if it has changed since.", "^[ -~]{1,200}$"));
     idempotency.into_iter().chain(precondition)

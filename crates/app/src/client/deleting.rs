@@ -56,14 +56,15 @@ impl DeleteArgs {
             Plan::Ask(call) => connection.ask(call).await?,
             Plan::Known(_) => Json::Null,
         };
-        let record = subject.record(connection, &plan).await?;
+        let (record, tag) = subject.record(connection, &plan).await?;
         note(&subject.describe(&record, &plan));
         let blockers = blockers(&plan);
         if !blockers.is_empty() {
             return Err(Failure::new(Code::Conflict, format!("It cannot be deleted now.\n{}", blockers.join("\n"))));
         }
         confirm(&subject.names(&record), self.yes.as_deref())?;
-        let deletion = connection.delete(&subject.deletion.with("reason", self.reason.as_deref())).await?;
+        // What was shown is what goes: if it has changed since, the server refuses.
+        let deletion = connection.delete(&subject.deletion.with("reason", self.reason.as_deref()).unless_changed(tag)).await?;
         if !self.wait {
             return output.record(&json!({"deletionId": deletion}));
         }
@@ -76,15 +77,15 @@ impl DeleteArgs {
 }
 
 impl Subject<'_> {
-    /// The record; null if there is none to be had, as for a customer who was softly deleted before.
-    async fn record(&self, connection: &mut Connection, plan: &Json) -> Result<Json> {
+    /// The record and its entity tag; null if there is none to be had, as for a customer who was softly deleted before.
+    async fn record(&self, connection: &mut Connection, plan: &Json) -> Result<(Json, Option<String>)> {
         match &self.record {
             Record::InList(call) => {
                 let id = plan["subjectId"].as_str().unwrap_or(self.given);
-                Ok(connection.find(call, |entry| entry["id"] == id).await?.unwrap_or_default())
+                Ok((connection.find(call, |entry| entry["id"] == id).await?.unwrap_or_default(), None))
             }
-            Record::Read(call) => match connection.ask(call).await {
-                Err(failure) if failure.code == Code::NotFound && matches!(self.plan, Plan::Ask(_)) => Ok(Json::Null),
+            Record::Read(call) => match connection.ask_with_tag(call).await {
+                Err(failure) if failure.code == Code::NotFound && matches!(self.plan, Plan::Ask(_)) => Ok((Json::Null, None)),
                 outcome => outcome,
             },
         }

@@ -66,7 +66,7 @@ pub(super) async fn run(args: MembersArgs) -> Result {
             let subject = Subject {
                 given: member,
                 name: "id",
-                record: Record::InList(Call::get(["api", "organizations", &organization, "members"])),
+                record: Record::Read(Call::get(["api", "organizations", &organization, "members", member])),
                 plan: Plan::Ask(Call::get(["api", "organizations", &organization, "members", member, "deletion-plan"])),
                 deletion: Call::delete(["api", "organizations", &organization, "members", member]),
             };
