@@ -9,6 +9,7 @@ mod bad_input;
 mod client;
 mod deletions;
 mod demo;
+mod documents;
 mod door;
 mod identity;
 mod limits;

@@ -95,7 +95,7 @@ class SignedIn:
         return me.owner.token
 
     def set(self, case, data: str, context) -> None:
-        ends_sessions = case.path in ("/api/auth/sign-out", "/api/users/me/password")
+        ends_sessions = case.path in ("/api/auth/sign-out", "/dashboard/sign-out", "/api/users/me/password")
         case.headers["Authorization"] = f"Bearer {server.new_person().token if ends_sessions else data}"
 
 
@@ -153,17 +153,20 @@ def agree(case, body: dict) -> None:
     if case.path.endswith("/password"):
         body["currentPassword"] = world.PASSWORD
     if case.path.endswith("/transfer"):
-        body["memberId"] = owner_of(case.path_parameters["id"]) or body["memberId"]
+        body["memberId"] = heir(case.path_parameters["id"]) or body["memberId"]
     if case.media_type == "application/x-www-form-urlencoded":
         # A form has no null.
         for name in [name for name, value in body.items() if value is None]:
             del body[name]
 
 
-def owner_of(organization: str) -> str | None:
-    """The membership of an organization's owner; none where this is none of our business."""
+def heir(organization: str) -> str | None:
+    """The membership of somebody who may come to own an organization; none where this is none of our business."""
     answer = server.client.get(f"/api/organizations/{organization}/members", headers={"Authorization": f"Bearer {me.owner.token}"})
-    return answer.json()["data"][0]["id"] if answer.status_code == 200 else None
+    if answer.status_code != 200:
+        return None
+    others = [record["id"] for record in answer.json()["data"] if record["role"] != "owner"]
+    return others[0] if others else server.new_member(organization, me.owner)[1]
 
 
 class Leak(Failure):

@@ -151,7 +151,7 @@ async fn neighbour_p99(server: &Server, organization: &str, time: Duration) -> R
     Ok(percentile(&mut waits, 99))
 }
 
-fn percentile(values: &mut [f64], percent: usize) -> f64 {
+pub(super) fn percentile(values: &mut [f64], percent: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get((values.len() * percent / 100).min(values.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }

@@ -20,14 +20,14 @@ const DEPENDANTS: [(&str, u64, &str, &str); 5] = [
 ];
 
 /// The statements, with `{organization}`, `{time}`, `{id:n}` left to the engine.
-fn statements(customers: u64) -> Vec<String> {
+fn statements(customers: u64, each_with_dependants: bool) -> Vec<String> {
     let numbers = format!("WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {customers})");
     let mut statements = vec![format!(
         "INSERT INTO customers (organization_id, id, reference, name, email, address, metadata, state, version, created_at, updated_at)
          {numbers} SELECT {{organization}}, {{id:n}}, 'bulk-' || n, 'Customer ' || n, 'customer' || n || '@example.com', '{{}}', '{{}}', 'live', 1,
                           {{time}}, {{time}} FROM numbers"
     )];
-    for (table, each, columns, values) in DEPENDANTS {
+    for (table, each, columns, values) in DEPENDANTS.into_iter().filter(|_| each_with_dependants) {
         for copy in 0..each {
             statements.push(format!(
                 "INSERT INTO {table} (organization_id, customer_id, id, created_at, {columns})
@@ -51,11 +51,20 @@ fn spell(statement: &str, organization: &str, time: &str, id: impl Fn(&str) -> S
 
 /// Puts that many customers with their dependants into an organization.
 pub(super) async fn fill(server: &Server, database_url: Option<&str>, organization: &str, customers: u64) -> Result {
+    run(server, database_url, organization, statements(customers, true)).await
+}
+
+/// Puts that many customers who own nothing into an organization. Their ids are the numbers from 1.
+pub(super) async fn fill_bare(server: &Server, database_url: Option<&str>, organization: &str, customers: u64) -> Result {
+    run(server, database_url, organization, statements(customers, false)).await
+}
+
+async fn run(server: &Server, database_url: Option<&str>, organization: &str, statements: Vec<String>) -> Result {
     match database_url {
         Some(url) => {
             let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(words)?;
             let connection = tokio::spawn(connection);
-            for statement in statements(customers) {
+            for statement in statements {
                 let id = |number: &str| format!("lpad(to_hex({number}), 32, '0')::uuid");
                 client.batch_execute(&spell(&statement, &format!("'{organization}'::uuid"), "now()", id)).await.map_err(words)?;
             }
@@ -69,7 +78,7 @@ pub(super) async fn fill(server: &Server, database_url: Option<&str>, organizati
             connection.busy_timeout(std::time::Duration::from_secs(60)).map_err(words)?;
             connection.execute_batch("BEGIN IMMEDIATE").map_err(words)?;
             let blob = format!("x'{}'", organization.replace('-', ""));
-            for statement in statements(customers) {
+            for statement in statements {
                 let id = |number: &str| format!("unhex(printf('%032x', {number}))");
                 connection.execute_batch(&spell(&statement, &blob, "1700000000000000", id)).map_err(words)?;
             }
@@ -122,7 +131,7 @@ pub(super) async fn contents(server: &Server, database_url: Option<&str>, organi
 }
 
 /// The tables whose rows must all be gone when their organization is.
-const TENANT_TABLES: [&str; 10] = [
+const TENANT_TABLES: [&str; 15] = [
     "activity_entries",
     "api_keys",
     "customer_sessions",
@@ -130,7 +139,12 @@ const TENANT_TABLES: [&str; 10] = [
     "devices",
     "invitations",
     "members",
+    "oauth_apps",
+    "oauth_tokens",
+    "screens",
     "sessions",
     "subscriptions",
     "transactions",
+    "webhook_deliveries",
+    "webhooks",
 ];

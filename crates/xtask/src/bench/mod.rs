@@ -3,6 +3,7 @@
 mod contests;
 mod load;
 mod server;
+mod slices;
 
 use clap::{Args, ValueEnum};
 
@@ -16,6 +17,8 @@ enum Contest {
     GroupCommit,
     /// Deleting an organization of many rows against deleting an empty one, on each engine.
     Size,
+    /// Reading on in a list of a million customers, at its beginning and at its end, on each engine.
+    Slices,
 }
 
 #[derive(Args, Clone)]
@@ -37,6 +40,11 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result {
     let wanted = |contest| arguments.only.is_none_or(|only| only == contest);
     if wanted(Contest::GroupCommit) {
         contests::group_commit(if arguments.quick { 2 } else { 5 }).await?;
+    }
+    if wanted(Contest::Slices) {
+        let customers = if arguments.quick { 100_000 } else { 1_000_000 };
+        slices::slices(None, customers).await?;
+        slices::slices(Some(&Cluster::start()?.url()), customers).await?;
     }
     if wanted(Contest::Size) {
         let (customers, rounds) = if arguments.quick { (10_000, 1) } else { (100_000, 3) };

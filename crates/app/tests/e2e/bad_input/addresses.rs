@@ -111,11 +111,11 @@ on_both_engines! {
         let account = format!("/account/api/v1/organizations/{}", short(&organization.id));
         let cases = [
             (format!("{one}/members"), "GET,HEAD"),
-            (format!("{one}/members/{UNKNOWN_ID}"), "DELETE"),
+            (format!("{one}/members/{UNKNOWN_ID}"), "GET,HEAD,DELETE"),
             (format!("{one}/customers"), "GET,HEAD,POST"),
-            (format!("{account}/members"), "GET,HEAD"),
+            (format!("{account}/members"), "GET,HEAD,POST"),
             ("/api/auth/sign-in".to_owned(), "POST"),
-            ("/customer/user123".to_owned(), "GET,HEAD,DELETE"),
+            ("/customer/user123".to_owned(), "GET,HEAD,PATCH,DELETE"),
             ("/health/ready".to_owned(), "GET,HEAD"),
             ("/docs/errors/not_found".to_owned(), "GET,HEAD"),
         ];

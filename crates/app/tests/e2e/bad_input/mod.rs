@@ -85,7 +85,28 @@ impl World {
                 method: Method::PATCH,
                 path: of_customer(&format!("subscriptions/{subscription}")),
                 body: json!({"status": "cancelled"}),
-                required: &["status"],
+                required: &[],
+            },
+            Endpoint {
+                method: Method::PUT,
+                path: one.clone(),
+                body: json!({"name": "Acme", "logo": "https://example.com/logo.png"}),
+                required: &[],
+            },
+            Endpoint {
+                method: Method::PATCH,
+                path: format!("{customers}/{customer}"),
+                body: json!({
+                    "name": "Ada", "email": "ada@example.com", "phone": "+44", "taxId": "GB1", "address": {"city": "London"},
+                    "metadata": {"tier": "gold"}
+                }),
+                required: &[],
+            },
+            Endpoint {
+                method: Method::PATCH,
+                path: "/api/users/me".into(),
+                body: json!({"name": "Ada", "metadata": {"team": "red"}}),
+                required: &[],
             },
         ];
         World { organization, endpoints }

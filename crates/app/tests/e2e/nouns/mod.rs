@@ -13,3 +13,5 @@ mod resends;
 mod roles;
 mod search;
 mod users;
+mod revisions;
+mod slices;
