@@ -18,8 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MOST_TRIES: u32 = 20;
 /// Entries to ask for at once: the most that a page holds.
 const PAGE: usize = 100;
-/// Entries of a list to look at for one that is only to be shown: more would use up the caller's requests.
-const MOST_LOOKED_AT: usize = 1_000;
 const DEFAULT_SERVER: &str = "http://localhost:3001";
 const HEADING: &str = "Connection";
 
@@ -325,11 +323,6 @@ impl Connection {
     /// Everything in a list, or its beginning.
     pub async fn list(&mut self, call: &Call<'_>, limit: Option<usize>) -> Result<Vec<Json>> {
         self.read_list(call, limit, 1).await
-    }
-
-    /// The first entry that fits, in a list that is not looked through without end.
-    pub async fn find(&mut self, call: &Call<'_>, fits: impl Fn(&Json) -> bool) -> Result<Option<Json>> {
-        Ok(self.list(call, Some(MOST_LOOKED_AT)).await?.into_iter().find(fits))
     }
 
     /// The beginning of a list, for somebody who waits for it anyway.

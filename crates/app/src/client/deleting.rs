@@ -31,16 +31,10 @@ pub(super) struct Subject<'a> {
     pub given: &'a str,
     /// The field of its record whose value confirms its deletion.
     pub name: &'static str,
-    pub record: Record<'a>,
+    /// Asks for its record, so that people see what they delete.
+    pub record: Call<'a>,
     pub plan: Plan<'a>,
     pub deletion: Call<'a>,
-}
-
-/// How to get the record, so that people see what they delete.
-pub(super) enum Record<'a> {
-    Read(Call<'a>),
-    /// It has no address of its own.
-    InList(Call<'a>),
 }
 
 /// How to get to know what would become of it.
@@ -56,7 +50,7 @@ impl DeleteArgs {
             Plan::Ask(call) => connection.ask(call).await?,
             Plan::Known(_) => Json::Null,
         };
-        let (record, tag) = subject.record(connection, &plan).await?;
+        let (record, tag) = subject.record(connection).await?;
         note(&subject.describe(&record, &plan));
         let blockers = blockers(&plan);
         if !blockers.is_empty() {
@@ -78,16 +72,10 @@ impl DeleteArgs {
 
 impl Subject<'_> {
     /// The record and its entity tag; null if there is none to be had, as for a customer who was softly deleted before.
-    async fn record(&self, connection: &mut Connection, plan: &Json) -> Result<(Json, Option<String>)> {
-        match &self.record {
-            Record::InList(call) => {
-                let id = plan["subjectId"].as_str().unwrap_or(self.given);
-                Ok((connection.find(call, |entry| entry["id"] == id).await?.unwrap_or_default(), None))
-            }
-            Record::Read(call) => match connection.ask_with_tag(call).await {
-                Err(failure) if failure.code == Code::NotFound && matches!(self.plan, Plan::Ask(_)) => Ok((Json::Null, None)),
-                outcome => outcome,
-            },
+    async fn record(&self, connection: &mut Connection) -> Result<(Json, Option<String>)> {
+        match connection.ask_with_tag(&self.record).await {
+            Err(failure) if failure.code == Code::NotFound && matches!(self.plan, Plan::Ask(_)) => Ok((Json::Null, None)),
+            outcome => outcome,
         }
     }
 
