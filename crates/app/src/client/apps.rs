@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Record, Subject};
+use super::deleting::{DeleteArgs, Plan, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -80,7 +80,7 @@ pub(super) async fn run(args: AppsArgs) -> Result {
             let subject = Subject {
                 given: app,
                 name: "clientId",
-                record: Record::Read(Call::get(["api", "oauth", "apps", app])),
+                record: Call::get(["api", "oauth", "apps", app]),
                 plan: Plan::Known("The app is erased, and every token of it stops working at once."),
                 deletion: Call::delete(["api", "oauth", "apps", app]),
             };

@@ -48,21 +48,25 @@ pub(super) async fn run(args: AuditArgs) -> Result {
     let organization = args.organization.find(&mut connection).await?;
     let call = Call::get(["api", "organizations", &organization, "audit"]).along_cursor();
     let mut newest = connection.list(&call, Some(if follow { limit.max(WINDOW) } else { limit })).await?;
-    let mut seen: HashSet<String> = newest.iter().map(id).collect();
+    let seen: HashSet<String> = newest.iter().map(id).collect();
     newest.truncate(limit);
     newest.reverse();
     if !follow && args.output.json {
         return args.output.document(&json!({"data": newest}));
     }
     show(&args.output, &newest)?;
-    while follow {
+    if follow { go_on(&mut connection, &call, &args.output, seen).await } else { Ok(()) }
+}
+
+/// Shows what comes, until whoever reads it has had enough.
+async fn go_on(connection: &mut Connection, call: &Call<'_>, output: &OutputArgs, mut seen: HashSet<String>) -> Result {
+    loop {
         tokio::time::sleep(PACE).await;
-        let window = since(&mut connection, &call, &seen).await?;
+        let window = since(connection, call, &seen).await?;
         let fresh: Vec<Json> = window.iter().rev().filter(|entry| !seen.contains(&id(entry))).cloned().collect();
-        show(&args.output, &fresh)?;
+        show(output, &fresh)?;
         seen = window.iter().map(id).collect();
     }
-    Ok(())
 }
 
 fn id(entry: &Json) -> String {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::{Value as Json, json};
@@ -77,6 +77,8 @@ pub(super) struct Call<'a> {
     query: Vec<(&'static str, String)>,
     organization: Option<&'a str>,
     body: Option<Json>,
+    /// The entity tag of the record that is meant.
+    tag: Option<String>,
     /// Whether the list can be read along a cursor.
     has_cursor: bool,
 }
@@ -152,7 +154,7 @@ fn variable(name: &str) -> Option<String> {
 
 impl<'a> Call<'a> {
     pub fn get<const N: usize>(path: [&'a str; N]) -> Call<'a> {
-        Call { method: Method::GET, path: path.to_vec(), query: Vec::new(), organization: None, body: None, has_cursor: false }
+        Call { method: Method::GET, path: path.to_vec(), query: Vec::new(), organization: None, body: None, tag: None, has_cursor: false }
     }
 
     pub fn post<const N: usize>(path: [&'a str; N], body: Json) -> Call<'a> {
@@ -170,6 +172,12 @@ impl<'a> Call<'a> {
     /// With a parameter, when there is one.
     pub fn with(mut self, name: &'static str, value: Option<impl Into<String>>) -> Call<'a> {
         self.query.extend(value.map(|value| (name, value.into())));
+        self
+    }
+
+    /// Only as long as the record has this entity tag.
+    pub fn unless_changed(mut self, tag: Option<String>) -> Call<'a> {
+        self.tag = tag;
         self
     }
 
@@ -280,6 +288,13 @@ impl Connection {
         read(self.send(call).await?).await
     }
 
+    /// The same, with the entity tag of the record.
+    pub async fn ask_with_tag(&mut self, call: &Call<'_>) -> Result<(Json, Option<String>)> {
+        let answer = self.send(call).await?;
+        let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok((read(answer).await?, tag))
+    }
+
     /// Asks again while the server is not available, for what somebody waits for anyway.
     pub async fn ask_patiently(&mut self, call: &Call<'_>) -> Result<Json> {
         self.try_to_ask(call, MOST_TRIES).await
@@ -308,11 +323,6 @@ impl Connection {
     /// Everything in a list, or its beginning.
     pub async fn list(&mut self, call: &Call<'_>, limit: Option<usize>) -> Result<Vec<Json>> {
         self.read_list(call, limit, 1).await
-    }
-
-    /// The first entry of a list that fits.
-    pub async fn find(&mut self, call: &Call<'_>, fits: impl Fn(&Json) -> bool) -> Result<Option<Json>> {
-        Ok(self.list(call, None).await?.into_iter().find(fits))
     }
 
     /// The beginning of a list, for somebody who waits for it anyway.
@@ -378,6 +388,9 @@ impl Connection {
         }
         if let Some(organization) = call.organization {
             put(&mut headers, HeaderName::from_static("x-organization"), organization, "The organization")?;
+        }
+        if let Some(tag) = &call.tag {
+            put(&mut headers, IF_MATCH, tag, "The entity tag")?;
         }
         if call.is_unrepeatable() {
             put(&mut headers, HeaderName::from_static("idempotency-key"), key, "The idempotency key")?;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Record, Subject};
+use super::deleting::{DeleteArgs, Plan, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs};
 
@@ -82,7 +82,7 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
             let subject = Subject {
                 given: customer,
                 name: "id",
-                record: Record::Read(Call::get(["customer", customer]).of_organization(&organization)),
+                record: Call::get(["customer", customer]).of_organization(&organization),
                 plan: Plan::Ask(Call::get(["customer", customer, "deletion-plan"]).of_organization(&organization).with("hard", hard)),
                 deletion: Call::delete(["customer", customer]).of_organization(&organization).with("hard", hard),
             };

@@ -31,16 +31,10 @@ pub(super) struct Subject<'a> {
     pub given: &'a str,
     /// The field of its record whose value confirms its deletion.
     pub name: &'static str,
-    pub record: Record<'a>,
+    /// Asks for its record, so that people see what they delete.
+    pub record: Call<'a>,
     pub plan: Plan<'a>,
     pub deletion: Call<'a>,
-}
-
-/// How to get the record, so that people see what they delete.
-pub(super) enum Record<'a> {
-    Read(Call<'a>),
-    /// It has no address of its own.
-    InList(Call<'a>),
 }
 
 /// How to get to know what would become of it.
@@ -56,14 +50,15 @@ impl DeleteArgs {
             Plan::Ask(call) => connection.ask(call).await?,
             Plan::Known(_) => Json::Null,
         };
-        let record = subject.record(connection, &plan).await?;
+        let (record, tag) = subject.record(connection).await?;
         note(&subject.describe(&record, &plan));
         let blockers = blockers(&plan);
         if !blockers.is_empty() {
             return Err(Failure::new(Code::Conflict, format!("It cannot be deleted now.\n{}", blockers.join("\n"))));
         }
         confirm(&subject.names(&record), self.yes.as_deref())?;
-        let deletion = connection.delete(&subject.deletion.with("reason", self.reason.as_deref())).await?;
+        // What was shown is what goes: if it has changed since, the server refuses.
+        let deletion = connection.delete(&subject.deletion.with("reason", self.reason.as_deref()).unless_changed(tag)).await?;
         if !self.wait {
             return output.record(&json!({"deletionId": deletion}));
         }
@@ -76,17 +71,11 @@ impl DeleteArgs {
 }
 
 impl Subject<'_> {
-    /// The record; null if there is none to be had, as for a customer who was softly deleted before.
-    async fn record(&self, connection: &mut Connection, plan: &Json) -> Result<Json> {
-        match &self.record {
-            Record::InList(call) => {
-                let id = plan["subjectId"].as_str().unwrap_or(self.given);
-                Ok(connection.find(call, |entry| entry["id"] == id).await?.unwrap_or_default())
-            }
-            Record::Read(call) => match connection.ask(call).await {
-                Err(failure) if failure.code == Code::NotFound && matches!(self.plan, Plan::Ask(_)) => Ok(Json::Null),
-                outcome => outcome,
-            },
+    /// The record and its entity tag; null if there is none to be had, as for a customer who was softly deleted before.
+    async fn record(&self, connection: &mut Connection) -> Result<(Json, Option<String>)> {
+        match connection.ask_with_tag(&self.record).await {
+            Err(failure) if failure.code == Code::NotFound && matches!(self.plan, Plan::Ask(_)) => Ok((Json::Null, None)),
+            outcome => outcome,
         }
     }
 

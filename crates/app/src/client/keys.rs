@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Record, Subject};
+use super::deleting::{DeleteArgs, Plan, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -50,6 +50,11 @@ enum Command {
         #[arg(long)]
         limit: Option<usize>,
     },
+    /// Show a key, without its secret.
+    Show {
+        /// The key's id.
+        key: String,
+    },
     /// Delete a key: it stops working at once.
     Delete {
         /// The key's id, as `list` shows it.
@@ -73,11 +78,14 @@ pub(super) async fn run(args: KeysArgs) -> Result {
             let keys = connection.list(&Call::get(["api", "organizations", &organization, "api-keys"]), *limit).await?;
             args.output.list(keys, COLUMNS)
         }
+        Command::Show { key } => {
+            args.output.record(&connection.ask(&Call::get(["api", "organizations", &organization, "api-keys", key])).await?)
+        }
         Command::Delete { key, delete } => {
             let subject = Subject {
                 given: key,
                 name: "id",
-                record: Record::InList(Call::get(["api", "organizations", &organization, "api-keys"])),
+                record: Call::get(["api", "organizations", &organization, "api-keys", key]),
                 plan: Plan::Ask(Call::get(["api", "organizations", &organization, "api-keys", key, "deletion-plan"])),
                 deletion: Call::delete(["api", "organizations", &organization, "api-keys", key]),
             };

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Record, Subject};
+use super::deleting::{DeleteArgs, Plan, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -29,6 +29,11 @@ enum Command {
         /// Entries to show at the most.
         #[arg(long)]
         limit: Option<usize>,
+    },
+    /// Show a member.
+    Show {
+        /// The membership's id, as `list` shows it.
+        member: String,
     },
     /// Invite a person. The invitation's secret is shown this once.
     Invite {
@@ -62,11 +67,14 @@ pub(super) async fn run(args: MembersArgs) -> Result {
             note("The token accepts the invitation. It is shown this once.");
             args.output.record(&invitation)
         }
+        Command::Show { member } => {
+            args.output.record(&connection.ask(&Call::get(["api", "organizations", &organization, "members", member])).await?)
+        }
         Command::Remove { member, delete } => {
             let subject = Subject {
                 given: member,
                 name: "id",
-                record: Record::InList(Call::get(["api", "organizations", &organization, "members"])),
+                record: Call::get(["api", "organizations", &organization, "members", member]),
                 plan: Plan::Ask(Call::get(["api", "organizations", &organization, "members", member, "deletion-plan"])),
                 deletion: Call::delete(["api", "organizations", &organization, "members", member]),
             };

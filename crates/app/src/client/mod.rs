@@ -42,13 +42,13 @@ pub(crate) enum Command {
     /// Organizations: make, list, show, delete.
     #[command(after_help = EXIT_CODES)]
     Organizations(organizations::OrganizationsArgs),
-    /// Members of an organization: list, invite, remove.
+    /// Members of an organization: list, show, invite, remove.
     #[command(after_help = EXIT_CODES)]
     Members(members::MembersArgs),
     /// Customers of an organization: make, list, show, delete.
     #[command(after_help = EXIT_CODES)]
     Customers(customers::CustomersArgs),
-    /// API keys: make, list, delete.
+    /// API keys: make, list, show, delete.
     #[command(after_help = EXIT_CODES)]
     Keys(keys::KeysArgs),
     /// Webhooks: make, list, show, try, delete, and what they were told.

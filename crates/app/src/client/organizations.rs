@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs};
-use super::deleting::{DeleteArgs, Plan, Record, Subject};
+use super::deleting::{DeleteArgs, Plan, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs};
 
@@ -68,7 +68,7 @@ pub(super) async fn run(args: OrganizationsArgs) -> Result {
             let subject = Subject {
                 given: organization,
                 name: "slug",
-                record: Record::Read(Call::get(["api", "organizations", organization])),
+                record: Call::get(["api", "organizations", organization]),
                 plan: Plan::Ask(Call::get(["api", "organizations", organization, "deletion-plan"])),
                 deletion: Call::delete(["api", "organizations", organization]),
             };

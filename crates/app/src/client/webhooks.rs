@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Record, Subject};
+use super::deleting::{DeleteArgs, Plan, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -107,7 +107,7 @@ pub(super) async fn run(args: WebhooksArgs) -> Result {
             let subject = Subject {
                 given: webhook,
                 name: "id",
-                record: Record::Read(Call::get(["api", "organizations", &organization, "webhooks", webhook])),
+                record: Call::get(["api", "organizations", &organization, "webhooks", webhook]),
                 plan: Plan::Known("It is told nothing more; its secret, its queue and its history are erased."),
                 deletion: Call::delete(["api", "organizations", &organization, "webhooks", webhook]),
             };

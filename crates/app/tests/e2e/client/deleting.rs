@@ -41,6 +41,19 @@ on_both_engines! {
         assert_eq!(shell.run(&format!("organizations show {slug}")).await.code, 4);
     }
 
+    async fn what_changed_since_it_was_shown_is_not_deleted(server: Server) {
+        let organization = server.new_organization().await;
+        let shell = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token);
+        let change = async {
+            let request = server.request(Method::PUT, &format!("/api/organizations/{}", organization.id));
+            expect(request.bearer_auth(&organization.owner.token).json(&json!({"name": "Still needed"})), StatusCode::OK).await;
+        };
+        let line = format!("organizations delete {}", organization.slug);
+        let said = shell.type_after(&line, "to delete it: ", change, &format!("{}\n", organization.slug)).await;
+        assert_eq!(said.code, 5, "{said:?}");
+        assert_eq!(shell.run(&format!("organizations show {}", organization.slug)).await.field("name"), "Still needed");
+    }
+
     async fn the_plan_is_shown_with_rows_and_reasons(server: Server) {
         let organization = server.new_organization().await;
         let customer = server.new_customer(&organization, &organization.owner.token).await;

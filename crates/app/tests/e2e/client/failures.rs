@@ -1,13 +1,11 @@
 //! Exit codes, and that no secret is in the words of a failure.
 
-use reqwest::{Method, StatusCode};
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::Shell;
 use crate::on_both_engines;
-use crate::support::{Engine, Server, expect};
+use crate::support::{Engine, Server};
 
 on_both_engines! {
     async fn each_failure_has_its_exit_code(server: Server) {
@@ -95,18 +93,4 @@ async fn a_redirection_is_not_followed() {
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
     assert!(said.err.contains("/api/users/me"), "{said:?}");
     answering.await.unwrap();
-}
-
-#[tokio::test]
-async fn what_steers_a_terminal_stays_out_of_tables() {
-    let server = Server::start(Engine::Sqlite, &[]).await;
-    let organization = server.new_organization().await;
-    let path = format!("/api/organizations/{}/customers", organization.id);
-    let body = json!({"id": "user1", "name": "A\u{1b}[31mda", "email": "ada@example.com", "metadata": {"note": "\u{1b}[2J"}});
-    expect(server.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body), StatusCode::CREATED).await;
-    let shell = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token);
-    for line in ["customers list", "customers show user1", "customers delete user1"] {
-        let said = shell.run(line).await;
-        assert!(!said.out.contains('\u{1b}') && !said.err.contains('\u{1b}'), "{said:?}");
-    }
 }

@@ -12,7 +12,7 @@ use std::process::Stdio;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::support::{PASSWORD, Server};
@@ -92,16 +92,37 @@ impl Shell {
 
     /// Runs a command at a terminal, where somebody types a line. What it prints is all in `out`.
     pub async fn type_into(&self, line: &str, typed: &str) -> Said {
-        let mut command = Command::new("script");
-        command.args(["--quiet", "--return", "--command", &format!("{} {line}", env!("CARGO_BIN_EXE_freehold")), "/dev/null"]);
-        self.dress(&mut command);
-        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = self.at_a_terminal(line).spawn().unwrap();
         let mut keyboard = child.stdin.take().unwrap();
         keyboard.write_all(typed.as_bytes()).await.unwrap();
         // The terminal stays open as long as the command runs.
         let said = told(child.wait_with_output().await.unwrap());
         drop(keyboard);
         said
+    }
+
+    /// The same, and something happens between the question and the answer to it.
+    pub async fn type_after(&self, line: &str, question: &str, happening: impl Future<Output = ()>, typed: &str) -> Said {
+        let mut child = self.at_a_terminal(line).spawn().unwrap();
+        let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut shown = Vec::new();
+        while !String::from_utf8_lossy(&shown).contains(question) {
+            assert!(screen.read_buf(&mut shown).await.unwrap() > 0, "{}", String::from_utf8_lossy(&shown));
+        }
+        happening.await;
+        keyboard.write_all(typed.as_bytes()).await.unwrap();
+        screen.read_to_end(&mut shown).await.unwrap();
+        let mut said = told(child.wait_with_output().await.unwrap());
+        said.out = String::from_utf8(shown).unwrap();
+        said
+    }
+
+    fn at_a_terminal(&self, line: &str) -> Command {
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &format!("{} {line}", env!("CARGO_BIN_EXE_freehold")), "/dev/null"]);
+        self.dress(&mut command);
+        command.stdin(Stdio::piped());
+        command
     }
 
     /// Makes a user and signs them in, by hand.

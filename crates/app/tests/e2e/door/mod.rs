@@ -97,7 +97,7 @@ on_both_engines! {
             }
         }
         assert!(leaks.is_empty(), "{} leaks in {cells} cells:\n{}", leaks.len(), leaks.join("\n"));
-        println!("door test: {} operations, {} callers, {cells} cells, 0 leaks", operations.len(), world.callers.len());
+        eprintln!("door test: {} operations, {} callers, {cells} cells, 0 leaks", operations.len(), world.callers.len());
     }
 }
 
