@@ -2,8 +2,7 @@
 //!
 //! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
 //! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the seal
-//! waits until they were. What is done to which table
-//! stands in `rules.rs`; the drain and the seal in `drain.rs`; whom it tells in `effects.rs`.
+//! waits until they were. What is done to which table stands in `rules.rs`; the drain and the seal in `drain.rs`; whom it tells in `effects.rs`.
 
 mod document;
 pub mod drain;

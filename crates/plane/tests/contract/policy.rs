@@ -6,6 +6,9 @@ fn held(scopes: &[&str]) -> Vec<String> {
     scopes.iter().map(|scope| (*scope).to_owned()).collect()
 }
 
+/// No role is enough for it: an app's tokens act as the member who made it, and so only that member may give it more.
+const GIVEN_TO_THE_MAKER_ALONE: Action = Action::GiveToOauthApp;
+
 /// No, own, yes.
 fn strength(role: Role, action: Action) -> u8 {
     match decide(role, action) {
@@ -18,6 +21,10 @@ fn strength(role: Role, action: Action) -> u8 {
 #[test]
 fn nobody_may_do_what_an_owner_may_not() {
     for action in Action::ALL {
+        if *action == GIVEN_TO_THE_MAKER_ALONE {
+            assert!(Role::ALL.iter().all(|role| strength(*role, *action) == 0));
+            continue;
+        }
         assert_eq!(decide(Role::Owner, *action), Verdict::Yes, "{action:?}");
     }
 }
@@ -35,7 +42,8 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
             Action::ChangeOwnerRole,
             Action::RemoveOwner,
             Action::InviteOwner,
-            Action::UpdateOwnerApiKey
+            Action::UpdateOwnerApiKey,
+            GIVEN_TO_THE_MAKER_ALONE
         ]
     );
 }
