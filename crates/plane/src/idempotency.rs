@@ -94,7 +94,8 @@ pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
     let Some(answer) = found.answer else {
         return Ok(if found.worker == cx.plane.run.id { Begun::UnderWay } else { Begun::Unknown });
     };
-    if let Some(organization) = found.organization {
+    // An OAuth client is nobody to the door: it has shown its secret again, and what it is told again are tokens that live or not.
+    if let (Some(organization), Actor::User(_)) = (found.organization, &cx.actor) {
         access::remains(cx, organization).await?;
     }
     Ok(Begun::Answered(ticket.open(answer)?))
