@@ -43,9 +43,9 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                 None => {
                     let count = sql!(
                         "SELECT count(*) FROM customers
-                         WHERE organization_id = $1 AND state = 'live' AND (lower(email) = lower($2) OR $2 IS NULL)
-                           AND (lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
-                                OR lower(reference) LIKE lower($3) ESCAPE '!' OR $3 IS NULL)"
+                         WHERE organization_id = $1 AND state = 'live' AND (CAST($2 AS text) IS NULL OR lower(email) = lower($2))
+                           AND (CAST($3 AS text) IS NULL OR lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
+                                OR lower(reference) LIKE lower($3) ESCAPE '!')"
                     );
                     let page = sql!(
                         "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
@@ -53,9 +53,9 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                                  WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
                                 revision, created_at, updated_at
                          FROM customers
-                         WHERE organization_id = $1 AND state = 'live' AND (lower(email) = lower($2) OR $2 IS NULL)
-                           AND (lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
-                                OR lower(reference) LIKE lower($3) ESCAPE '!' OR $3 IS NULL)
+                         WHERE organization_id = $1 AND state = 'live' AND (CAST($2 AS text) IS NULL OR lower(email) = lower($2))
+                           AND (CAST($3 AS text) IS NULL OR lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
+                                OR lower(reference) LIKE lower($3) ESCAPE '!')
                            AND id < $6 ORDER BY id DESC LIMIT $4 OFFSET $5"
                     );
                     let total = match request.after {
@@ -70,9 +70,9 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                 Some(manager) => {
                     let count = sql!(
                         "SELECT count(*) FROM customers
-                         WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' AND (lower(email) = lower($3) OR $3 IS NULL)
-                           AND (lower(name) LIKE lower($4) ESCAPE '!' OR lower(email) LIKE lower($4) ESCAPE '!'
-                                OR lower(reference) LIKE lower($4) ESCAPE '!' OR $4 IS NULL)"
+                         WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' AND (CAST($3 AS text) IS NULL OR lower(email) = lower($3))
+                           AND (CAST($4 AS text) IS NULL OR lower(name) LIKE lower($4) ESCAPE '!' OR lower(email) LIKE lower($4) ESCAPE '!'
+                                OR lower(reference) LIKE lower($4) ESCAPE '!')"
                     );
                     let page = sql!(
                         "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
@@ -80,9 +80,9 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                                  WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
                                 revision, created_at, updated_at
                          FROM customers
-                         WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' AND (lower(email) = lower($3) OR $3 IS NULL)
-                           AND (lower(name) LIKE lower($4) ESCAPE '!' OR lower(email) LIKE lower($4) ESCAPE '!'
-                                OR lower(reference) LIKE lower($4) ESCAPE '!' OR $4 IS NULL)
+                         WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' AND (CAST($3 AS text) IS NULL OR lower(email) = lower($3))
+                           AND (CAST($4 AS text) IS NULL OR lower(name) LIKE lower($4) ESCAPE '!' OR lower(email) LIKE lower($4) ESCAPE '!'
+                                OR lower(reference) LIKE lower($4) ESCAPE '!')
                            AND id < $7 ORDER BY id DESC LIMIT $5 OFFSET $6"
                     );
                     let total = match request.after {
