@@ -293,3 +293,29 @@ fn routed(prefix: &str, path: &str) -> String {
     }
     route
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// Files below a folder that give the router an address.
+    fn routing(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .flat_map(|path| match path.is_dir() {
+                true => routing(&path),
+                false => {
+                    let source = std::fs::read_to_string(&path).unwrap();
+                    let calls = [".route", ".nest", ".route_service", ".nest_service"].map(|call| format!("{call}("));
+                    calls.iter().any(|call| source.contains(call)).then(|| path.display().to_string()).into_iter().collect()
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn no_address_is_routed_that_is_not_in_the_catalogue_and_so_in_the_document() {
+        let files = routing(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        assert!(files.len() == 1 && files[0].ends_with("catalogue.rs"), "{files:?}");
+    }
+}
