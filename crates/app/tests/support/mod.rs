@@ -1,5 +1,6 @@
 //! What the black-box tests share: a real server on a database of its own, and people who use it through its front door.
 
+use std::fs::{OpenOptions, read_to_string};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,6 +12,9 @@ use tokio::process::{Child, Command};
 
 /// Everybody's password in these tests.
 pub const PASSWORD: &str = "correct horse battery staple";
+
+/// What the server logs, in its folder.
+const LOG: &str = "log";
 
 /// The two engines that every test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,10 +343,20 @@ pub fn short(id: &str) -> String {
     plane::ids::to_short(uuid::Uuid::parse_str(id).unwrap())
 }
 
+/// A test that fails shows what its server logged; the logs of all the others would only hide it.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", read_to_string(self.folder.path().join(LOG)).unwrap_or_default());
+        }
+    }
+}
+
 async fn launch(folder: &TempDir, database_url: Option<&str>, arguments: &[String], listen: &str) -> (Child, String, Vec<String>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
     command.arg("serve").args(arguments).arg("--listen").arg(listen).arg("--data").arg(folder.path().join("data"));
-    command.env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+    command.env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn").stdout(Stdio::piped()).kill_on_drop(true);
+    command.stderr(OpenOptions::new().create(true).append(true).open(folder.path().join(LOG)).unwrap());
     if let Some(url) = database_url {
         command.env("FREEHOLD_DATABASE_URL", url);
     }
