@@ -3,13 +3,16 @@
 //! Entries hold ids and no personal data but the subject's label, which the subject's deletion removes. They have no foreign key: they
 //! outlive what they speak of.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
-use sql::{Row, Tx, params, sql};
+use sql::{Row, Tx, Value, params, sql};
 use uuid::Uuid;
 
 use crate::access::enter;
 use crate::credentials::CredentialKind;
 use crate::cx::{Actor, Cx};
+use crate::families::{Insert, places};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
@@ -90,8 +93,17 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
 
 /// Writes the entry of something that is being done, in its transaction.
 pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note) -> Result<()> {
-    cx.note_organization(organization);
-    insert(cx, tx, organization, note, "done", note.detail.clone()).await
+    record_all(tx, organization, &[(cx.clone(), note.clone())]).await
+}
+
+/// Writes the entries of several things that are being done in one transaction.
+pub(crate) async fn record_all(tx: &mut Tx, organization: Uuid, notes: &[(Cx, Note)]) -> Result<()> {
+    let mut values = Vec::new();
+    for (cx, note) in notes {
+        cx.note_organization(organization);
+        values.extend(columns(cx, organization, note, "done", note.detail.clone())?);
+    }
+    ENTRY.run(tx, &values).await
 }
 
 /// Runs an attempt whose failure must leave a trace too: `work` writes the entry of its success itself.
@@ -115,7 +127,7 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
                 if let Error::Blocked(blockers) = refused {
                     deletion::blocked(cx, tx, organization, &note, blockers).await?;
                 }
-                insert(cx, tx, organization, &note, refused.outcome(), Some(refused.words())).await
+                ENTRY.run(tx, &columns(cx, organization, &note, refused.outcome(), Some(refused.words()))?).await
             })
         })
         .await;
@@ -143,32 +155,35 @@ async fn keepable(tx: &mut Tx, organization: Uuid, note: &Note) -> Result<Note> 
     Ok(kept)
 }
 
-async fn insert(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note, outcome: &str, detail: Option<String>) -> Result<()> {
-    let (actor, actor_id, credential_id) = actor_columns(cx);
-    let statement = sql!(
+/// An entry.
+pub(crate) static ENTRY: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
         "INSERT INTO audit_entries (organization_id, id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id,
-                                    reason, detail, deletion_id, request_id, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-    );
-    let values = params![
-        organization,
-        cx.new_id()?,
-        note.action,
-        outcome,
-        note.subject,
-        note.subject_id,
-        note.subject_label.as_deref(),
-        actor,
-        actor_id,
-        credential_id,
-        note.reason.as_deref(),
-        detail,
-        note.deletion_id,
-        &*cx.request_id,
-        cx.now,
-    ];
-    tx.execute(statement, values).await?;
-    Ok(())
+                                    reason, detail, deletion_id, request_id, created_at)",
+        &format!("({})", places(1, 15)),
+        15,
+    )
+});
+
+fn columns(cx: &Cx, organization: Uuid, note: &Note, outcome: &str, detail: Option<String>) -> Result<[Value; 15]> {
+    let (actor, actor_id, credential_id) = actor_columns(cx);
+    Ok([
+        organization.into(),
+        cx.new_id()?.into(),
+        note.action.into(),
+        outcome.into(),
+        note.subject.into(),
+        note.subject_id.into(),
+        note.subject_label.as_deref().into(),
+        actor.into(),
+        actor_id.into(),
+        credential_id.into(),
+        note.reason.as_deref().into(),
+        detail.into(),
+        note.deletion_id.into(),
+        (&*cx.request_id).into(),
+        cx.now.into(),
+    ])
 }
 
 /// The organization's entries, newest first. Operators can also read those of an organization that is gone, and those of none

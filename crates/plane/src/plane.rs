@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::api_keys::Prefixes;
+use crate::customers::Gathering;
 use crate::cx::{self, Clock, Cx};
 use crate::destinations::Destinations;
 use crate::liveness::Liveness;
@@ -77,6 +78,8 @@ pub struct Plane {
     pub(crate) hasher: Hasher,
     /// Rung when a deletion was closed and waits for its drain.
     pub(crate) drain_bell: Notify,
+    /// Who waits for the deletion of a customer.
+    pub(crate) customer_deletions: Gathering,
     /// Rung when there is something to deliver to webhooks.
     pub(crate) courier_bell: Notify,
     /// When each API key was last used, until that is written down.
@@ -115,6 +118,7 @@ impl Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
+            customer_deletions: Gathering::default(),
             courier_bell: Notify::new(),
             usage: Usage::default(),
             run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()? },

@@ -1,6 +1,7 @@
 //! Customers: the people and companies an organization serves. Known by a reference that is unique in their organization.
 
 mod change;
+mod delete;
 mod list;
 
 use jiff::Timestamp;
@@ -10,7 +11,6 @@ use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
-use crate::deletion::{self, Deletion, Order, Root};
 use crate::events::{self, Event};
 use crate::fields::{Check, merge_metadata};
 use crate::ids::OrganizationRef;
@@ -19,6 +19,8 @@ use crate::policy::{self, Action};
 use crate::{Cx, Error, FieldError, Result, cx, members};
 
 pub use change::{CustomerChange, add_screen, extend, update};
+pub use delete::{Deleting, delete};
+pub(crate) use delete::{Gathering, statements};
 pub use list::{CustomerFilter, list};
 
 /// A customer.
@@ -75,17 +77,6 @@ pub struct NewCustomer {
     pub metadata: Json,
     /// The member who shall manage this customer; a reseller's customers are always their own.
     pub managed_by: Option<Uuid>,
-}
-
-/// The two documented ways to delete a customer, and who may go them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deleting {
-    /// The organizations API: for good, by members who work with customers.
-    Permanently,
-    /// The customer API's default: marked as deleted and kept; sessions and devices go.
-    Softly,
-    /// The customer API with `hard=true`: for good, also after a soft deletion.
-    Hard,
 }
 
 /// Whether a text can be a customer's reference. Not `.` or `..`: clients and proxies take those out of an address, and what is left of it
@@ -222,73 +213,19 @@ async fn load(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Customer>
     read(row.ok_or(Error::NotFound("Customer"))?)
 }
 
-/// Deletes a customer in one of the documented ways.
-///
-/// # Errors
-/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management;
-/// [`Error::Blocked`] while a subscription is active or a transaction pending; [`Error::Conflict`] when the organization is archived.
-pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, how: Deleting, reason: Option<String>) -> Result<Deletion> {
-    let action = match how {
-        Deleting::Permanently => Action::DeleteCustomer,
-        Deleting::Softly => Action::RetireCustomer,
-        Deleting::Hard => Action::EraseCustomer,
-    };
-    let words = if how == Deleting::Softly { "customer.retire" } else { "customer.delete" };
-    let note =
-        Note { action: words, subject: "customer", subject_label: Some(reference.to_owned()), reason: reason.clone(), ..Note::default() };
-    audit::attempt(cx, organization, note, async {
-        let tenant = enter(cx, organization, action).await?;
-        let order = Order {
-            root: if how == Deleting::Softly { Root::RetiredCustomer } else { Root::Customer },
-            subject: Uuid::nil(),
-            label: Some(reference.to_owned()),
-            reason,
-            action: words,
-        };
-        cx.write((tenant, action, order), |cx, tx, (tenant, action, order)| {
-            Box::pin(async move {
-                let reference = order.label.as_deref().unwrap_or_default();
-                let subject = lock(tx, tenant, reference, *action).await?;
-                expects(cx, tx, tenant, subject).await?;
-                deletion::delete(cx, tx, tenant.organization(), Order { subject, ..order.clone() }).await
-            })
-        })
-        .await
-    })
-    .await
-}
-
-/// Holds a locked customer against what the caller had read, if they said so.
-async fn expects(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<()> {
-    if cx.precondition.is_none() {
-        return Ok(());
-    }
-    let statement = sql!("SELECT revision FROM customers WHERE organization_id = $1 AND id = $2");
-    let revision = tx.query_one(statement, params![tenant.organization(), id]).await?.next()?;
-    cx.expects(id, revision)
-}
-
 /// Touches a customer's row and returns its id: what hangs on it can neither be added to nor deleted by others until this transaction
-/// ends. Customers that were softly deleted are found only to be erased, and none in an organization that is archived.
+/// ends. None in an organization that is archived.
 pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, reference: &str, action: Action) -> Result<Uuid> {
     tenant.is_writable(tx).await?;
     if !is_reference(reference) {
         return Err(Error::NotFound("Customer"));
     }
-    let statement = match action {
-        Action::EraseCustomer => sql!(
-            "UPDATE customers SET version = version + 1
-             WHERE organization_id = $1 AND reference = $2 AND state IN ('live', 'deleted')
-               AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-             RETURNING id, managed_by"
-        ),
-        _ => sql!(
-            "UPDATE customers SET version = version + 1
-             WHERE organization_id = $1 AND reference = $2 AND state = 'live'
-               AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-             RETURNING id, managed_by"
-        ),
-    };
+    let statement = sql!(
+        "UPDATE customers SET version = version + 1
+         WHERE organization_id = $1 AND reference = $2 AND state = 'live'
+           AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
+         RETURNING id, managed_by"
+    );
     let found = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
     let mut row = found.ok_or(Error::NotFound("Customer"))?;
     let id = row.next()?;

@@ -58,7 +58,7 @@ a schema with a table or column that the rules do not know.
 A deletion goes through three states. **Closed**: the subject is marked, cannot be found any more, and every credential that depends on it
 is dead; this is durable before the answer goes out. **Draining**: rows are erased and redacted in short transactions, children first; a
 stop or crash at any point is taken up again. **Sealed**: a sweep that trusts nothing of the above found no row left; the subject's own row
-is gone and the deletion's record says how many rows of which table were touched. A subject with up to 200 rows goes through all three in
+is gone and the deletion's record says how many rows of which table were touched. A subject with up to 500 rows goes through all three in
 one transaction.
 
 Webhooks of the organization are told of the deletion, by events queued in the transaction that orders it. While there are such events the

@@ -189,12 +189,12 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
 
 /// Seals, or goes back to the first step when the sweep finds what was added behind the drain's back.
 async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
-    if !held.plan.is_swept(tx, held.organization, held.subject).await? {
+    if !held.plan.is_swept(tx, held.organization, &[held.subject]).await? {
         let again = sql!("UPDATE deletions SET stage = 0, cursor = NULL WHERE organization_id = $1 AND id = $2");
         tx.execute(again, params![held.organization, held.id]).await?;
         return Ok(Outcome::NextTable);
     }
-    held.plan.erase_root(tx, held.organization, held.subject).await?;
+    held.plan.erase_root(tx, held.organization, &[held.subject]).await?;
     let seal = sql!(
         "UPDATE deletions SET state = 'sealed', sealed_at = $3, lease_until = NULL, cursor = NULL, waiting_for = NULL
          WHERE organization_id = $1 AND id = $2"
@@ -211,7 +211,7 @@ async fn progress(tx: &mut Tx, held: &Held, stage: i64, cursor: Option<&Cursor>,
     Ok(())
 }
 
-fn add(counts: Json, table: &str, rows: i64) -> Json {
+pub(super) fn add(counts: Json, table: &str, rows: i64) -> Json {
     let mut counts: Map<String, Json> = counts.as_object().cloned().unwrap_or_default();
     let before = counts.get(table).and_then(Json::as_i64).unwrap_or(0);
     if before + rows > 0 {
@@ -244,24 +244,4 @@ async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, pause: Option<Pause
         })
     })
     .await
-}
-
-/// All steps, the sweep and the root's row in the transaction at hand: for subjects on which little hangs. Returns rows by table, and
-/// whether that was all: somebody may have added a row meanwhile.
-pub(super) async fn finish(
-    tx: &mut Tx,
-    plan: &Plan,
-    organization: Uuid,
-    subject: Uuid,
-    counted: &[(&'static str, i64)],
-) -> Result<(Json, bool)> {
-    let mut counts = Json::Object(Map::new());
-    for (step, _) in plan.steps.iter().zip(counted).filter(|(_, (_, rows))| *rows > 0) {
-        counts = add(counts, step.table, step.all(tx, organization, subject).await?);
-    }
-    let is_swept = plan.is_swept(tx, organization, subject).await?;
-    if is_swept {
-        plan.erase_root(tx, organization, subject).await?;
-    }
-    Ok((counts, is_swept))
 }

@@ -1,10 +1,14 @@
 //! What stands in the way of a deletion. All of it is found and said at once, each with its remedy.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use super::rules::Root;
 use crate::Result;
+use crate::families::{Family, places};
 
 /// One reason why a deletion cannot happen now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +25,24 @@ pub struct Blocker {
     pub remedy: &'static str,
 }
 
-/// Finds everything that blocks the deletion of this subject. The subject's row is locked, so nothing can be added meanwhile.
-pub(super) async fn check(tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid) -> Result<Vec<Blocker>> {
+/// Finds everything that blocks the deletion of each of these subjects. Their rows are locked, so nothing can be added meanwhile.
+pub(super) async fn check(tx: &mut Tx, root: Root, organization: Uuid, subjects: &[Uuid]) -> Result<HashMap<Uuid, Vec<Blocker>>> {
+    let mut found: HashMap<Uuid, Vec<Blocker>> = HashMap::new();
     match root {
-        Root::Member => last_owner(tx, organization, subject).await,
-        Root::Customer | Root::RetiredCustomer => open_dependencies(tx, organization, subject).await,
-        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken => Ok(Vec::new()),
+        Root::Member => {
+            for member in subjects {
+                found.insert(*member, last_owner(tx, organization, *member).await?);
+            }
+        }
+        Root::Customer | Root::RetiredCustomer => {
+            for (customer, blocker) in open_dependencies(tx, organization, subjects).await? {
+                found.entry(customer).or_default().push(blocker);
+            }
+        }
+        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken => {}
     }
+    found.retain(|_, blockers| !blockers.is_empty());
+    Ok(found)
 }
 
 /// What blocks when the last owner would go, or be an owner no longer. The organization's row is locked.
@@ -50,30 +65,46 @@ pub(crate) async fn last_owner(tx: &mut Tx, organization: Uuid, member: Uuid) ->
     })
 }
 
-async fn open_dependencies(tx: &mut Tx, organization: Uuid, customer: Uuid) -> Result<Vec<Blocker>> {
-    let mut blockers = Vec::new();
-    let active =
-        sql!("SELECT id, plan FROM subscriptions WHERE organization_id = $1 AND customer_id = $2 AND status = 'active' ORDER BY id");
-    for mut row in tx.query(active, params![organization, customer]).await? {
-        let (id, plan): (Uuid, String) = (row.next()?, row.next()?);
-        blockers.push(Blocker {
+/// The subscriptions and transactions of customers that are still open.
+pub(super) static OPEN_DEPENDENCIES: LazyLock<Family> = LazyLock::new(|| {
+    Family::new(|customers| {
+        let these = format!("organization_id = $1 AND customer_id IN ({})", places(2, customers));
+        format!(
+            "SELECT customer_id, id, plan FROM subscriptions WHERE {these} AND status = 'active'
+             UNION ALL
+             SELECT customer_id, id, NULL FROM transactions WHERE {these} AND status = 'pending'"
+        )
+    })
+});
+
+async fn open_dependencies(tx: &mut Tx, organization: Uuid, customers: &[Uuid]) -> Result<Vec<(Uuid, Blocker)>> {
+    let (statement, bound) = OPEN_DEPENDENCIES.within(organization, customers);
+    let mut open = Vec::new();
+    for mut row in tx.query(statement, &bound).await? {
+        let (customer, id, plan): (Uuid, Uuid, Option<String>) = (row.next()?, row.next()?, row.next()?);
+        open.push((customer, id, plan));
+    }
+    // Subscriptions first, on both engines alike.
+    open.sort_by_key(|(_, id, plan)| (plan.is_none(), *id));
+    Ok(open.into_iter().map(|(customer, id, plan)| (customer, blocker(id, plan))).collect())
+}
+
+/// A subscription blocks by its plan, a transaction has none.
+fn blocker(id: Uuid, plan: Option<String>) -> Blocker {
+    match plan {
+        Some(plan) => Blocker {
             code: "active_subscription",
             kind: "subscription",
             id,
             detail: format!("The subscription {id} ({plan}) is active."),
             remedy: "Cancel the subscription: PATCH …/customers/{customerId}/subscriptions/{id} with {\"status\":\"cancelled\"}.",
-        });
-    }
-    let pending = sql!("SELECT id FROM transactions WHERE organization_id = $1 AND customer_id = $2 AND status = 'pending' ORDER BY id");
-    for mut row in tx.query(pending, params![organization, customer]).await? {
-        let id: Uuid = row.next()?;
-        blockers.push(Blocker {
+        },
+        None => Blocker {
             code: "pending_transaction",
             kind: "transaction",
             id,
             detail: format!("The transaction {id} is pending."),
             remedy: "Settle or fail the transaction: PATCH …/customers/{customerId}/transactions/{id} with {\"status\":\"settled\"}.",
-        });
+        },
     }
-    Ok(blockers)
 }

@@ -83,7 +83,8 @@ pub async fn preview(cx: &Cx, organization: &OrganizationRef, subject: Subject) 
                 why: rule.why,
             });
             let tables = tables.collect();
-            Ok(Preview { root: *root, subject: *id, tables, blockers: guards::check(tx, *root, tenant.organization(), *id).await? })
+            let blockers = guards::check(tx, *root, tenant.organization(), &[*id]).await?.remove(id).unwrap_or_default();
+            Ok(Preview { root: *root, subject: *id, tables, blockers })
         })
     })
     .await

@@ -1,5 +1,6 @@
 //! The statements of every deletion, generated once from the rules.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
@@ -7,25 +8,27 @@ use serde_json::Value as Json;
 use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
+use super::guards;
 use super::rules::{Fate, Root, Rule};
+use super::together::RECORD;
 use crate::cx::Cx;
-use crate::{Error, Result};
+use crate::families::{Family, places};
+use crate::{Error, Result, audit, customers};
 
-/// How one root is deleted.
+/// How one root is deleted. Statements of a [`Family`] are about several subjects of one organization.
 #[derive(Debug)]
 pub(super) struct Plan {
     root: Root,
-    count: Option<Statement>,
+    count: Option<Family>,
     close: Option<Statement>,
     /// What the drain goes through, in order.
     pub(super) steps: Vec<Step>,
     /// Rows of every rule, for a preview.
-    survey: Option<Statement>,
-    sweep: Option<Statement>,
-    erase_root: Option<Statement>,
-    /// Columns that tie the root's own row to the organization and the subject.
-    root_keys: usize,
-    survey_keys: usize,
+    survey: Statement,
+    sweep: Option<Family>,
+    erase_root: Option<Family>,
+    /// Columns that tie a row to its root: one when the root is the organization, otherwise two.
+    keys: usize,
 }
 
 /// One table's part of a deletion.
@@ -38,7 +41,10 @@ pub(super) struct Step {
     bound: Statement,
     up_to: Statement,
     rest: Statement,
-    all: Statement,
+    /// Returns the subject of every row it touched, unless it forgets it.
+    all: Family,
+    /// Whether what it redacts is what tied the row to the subject.
+    forgets_subject: bool,
 }
 
 /// How far a walk has come: the last row's columns.
@@ -58,32 +64,31 @@ impl Plan {
         let rules = root.rules();
         let steps: Vec<&Rule> = rules.iter().filter(|rule| rule.fate != Fate::Keep && !rule.walk.is_empty()).collect();
         let own: Option<&Rule> = rules.iter().find(|rule| rule.walk.is_empty());
-        let some = |parts: Vec<String>, make: &dyn Fn(&str) -> String, between: &str| {
-            (!parts.is_empty()).then(|| Statement::generated(make(&parts.join(between))))
-        };
-        let keys = steps.iter().map(|rule| rule.by.len()).max().unwrap_or(0);
-        let counts = steps
-            .iter()
-            .map(|rule| format!("(SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ${}) AS limited)", matching(rule), keys + 1))
-            .collect();
-        let keys_of_all = rules.iter().map(|rule| rule.by.len()).max().unwrap_or(0);
-        let surveys = rules.iter().map(|rule| format!("(SELECT count(*) FROM {})", matching(rule))).collect();
-        let sweeps = steps.iter().map(|rule| format!("CASE WHEN EXISTS (SELECT 1 FROM {}) THEN 1 ELSE 0 END", matching(rule))).collect();
+        let keys = own.map_or(0, |own| own.by.len());
+        let if_any = |make: &dyn Fn(usize) -> String| (!steps.is_empty()).then(|| Family::new(make));
         Plan {
             root,
-            count: some(counts, &|parts| format!("SELECT {parts}"), ", "),
-            survey: some(surveys, &|parts| format!("SELECT {parts}"), ", "),
-            survey_keys: keys_of_all,
-            sweep: some(sweeps, &|parts| format!("SELECT {parts}"), " + "),
+            keys,
+            count: if_any(&|subjects| {
+                let limit = keys + subjects;
+                select(&steps, ", ", |rule| {
+                    format!("(SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ${limit}) AS limited)", matching(rule, subjects))
+                })
+            }),
+            survey: Statement::generated(select(&rules.iter().collect::<Vec<_>>(), ", ", |rule| {
+                format!("(SELECT count(*) FROM {})", matching(rule, 1))
+            })),
+            sweep: if_any(&|subjects| {
+                select(&steps, " + ", |rule| format!("CASE WHEN EXISTS (SELECT 1 FROM {}) THEN 1 ELSE 0 END", matching(rule, subjects)))
+            }),
             close: own.zip(root.mark()).map(|(own, mark)| {
-                let now = format!("${}", own.by.len() + 1);
+                let now = format!("${}", keys + 1);
                 Statement::generated(format!("UPDATE {} SET {} WHERE {}", own.table, mark.replace("{now}", &now), tied(own)))
             }),
-            steps: steps.into_iter().map(Step::generate).collect(),
             erase_root: own
                 .filter(|own| own.fate == Fate::Erase)
-                .map(|own| Statement::generated(format!("DELETE FROM {} WHERE {}", own.table, tied(own)))),
-            root_keys: own.map_or(0, |own| own.by.len()),
+                .map(|own| Family::new(|subjects| format!("DELETE FROM {} WHERE {}", own.table, tied_to_any(own, subjects)))),
+            steps: steps.into_iter().map(Step::generate).collect(),
         }
     }
 
@@ -92,10 +97,10 @@ impl Plan {
         self.erase_root.is_some()
     }
 
-    /// Rows by table, counted up to a limit each.
-    pub(super) async fn count(&self, tx: &mut Tx, organization: Uuid, subject: Uuid, limit: i64) -> Result<Vec<(&'static str, i64)>> {
-        let Some(statement) = self.count else { return Ok(Vec::new()) };
-        let mut bound = keys(organization, subject, self.steps.iter().map(|step| step.keys).max().unwrap_or(0));
+    /// Rows of all these subjects by table, counted up to a limit each.
+    pub(super) async fn count(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid], limit: i64) -> Result<Vec<(&'static str, i64)>> {
+        let Some(family) = &self.count else { return Ok(Vec::new()) };
+        let (statement, mut bound) = about(family, organization, subjects, self.keys);
         bound.push(Value::from(limit));
         let mut row = tx.query_one(statement, &bound).await?;
         self.steps.iter().map(|step| Ok((step.table, row.next()?))).collect()
@@ -103,41 +108,43 @@ impl Plan {
 
     /// Rows of every rule, in their order, the root's own row last.
     pub(super) async fn survey(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<Vec<i64>> {
-        let Some(statement) = self.survey else { return Ok(Vec::new()) };
-        let mut row = tx.query_one(statement, &keys(organization, subject, self.survey_keys)).await?;
+        let mut row = tx.query_one(self.survey, &keys(organization, subject, self.keys)).await?;
         self.root.rules().iter().map(|_| Ok(row.next()?)).collect()
     }
 
     /// Marks the root's row.
     pub(super) async fn close(&self, cx: &Cx, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<()> {
         let Some(statement) = self.close else { return Ok(()) };
-        let mut bound = keys(organization, subject, self.root_keys);
-        if statement.text().contains(&format!("${}", self.root_keys + 1)) {
+        let mut bound = keys(organization, subject, self.keys);
+        if statement.text().contains(&format!("${}", self.keys + 1)) {
             bound.push(Value::from(cx.now));
         }
         tx.execute(statement, &bound).await?;
         Ok(())
     }
 
-    /// Whether any row is left that should be gone or redacted: asked anew, whatever the drain believes to have done.
-    pub(super) async fn is_swept(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<bool> {
-        let Some(statement) = self.sweep else { return Ok(true) };
-        let bound = keys(organization, subject, self.steps.iter().map(|step| step.keys).max().unwrap_or(0));
+    /// Whether no row of any of these subjects is left that should be gone or redacted: asked anew, whatever the drain believes to have done.
+    pub(super) async fn is_swept(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<bool> {
+        let Some(family) = &self.sweep else { return Ok(true) };
+        let (statement, bound) = about(family, organization, subjects, self.keys);
         let left: i64 = tx.query_one(statement, &bound).await?.next()?;
         Ok(left == 0)
     }
 
-    /// Erases the root's own row, if its rule says so.
-    pub(super) async fn erase_root(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<()> {
-        if let Some(statement) = self.erase_root {
-            tx.execute(statement, &keys(organization, subject, self.root_keys)).await?;
+    /// Erases the subjects' own rows, if their rule says so.
+    pub(super) async fn erase_root(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<()> {
+        if let Some(family) = &self.erase_root {
+            let (statement, bound) = about(family, organization, subjects, self.keys);
+            tx.execute(statement, &bound).await?;
         }
         Ok(())
     }
 
     fn statements(&self) -> Vec<Statement> {
-        let own = [self.count, self.survey, self.close, self.sweep, self.erase_root].into_iter().flatten();
-        own.chain(self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.all])).collect()
+        let own = [Some(self.survey), self.close].into_iter().flatten();
+        let families = [&self.count, &self.sweep, &self.erase_root].into_iter().flatten().chain(self.steps.iter().map(|step| &step.all));
+        let steps = self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest]);
+        own.chain(families.flat_map(Family::statements)).chain(steps).collect()
     }
 }
 
@@ -147,6 +154,7 @@ impl Step {
         let first = rule.by.len() + 1;
         let places = |from: usize| (from..from + rule.walk.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
         let (from, to) = (places(first), places(first + rule.walk.len()));
+        let subject = *rule.by.last().unwrap_or(&"id");
         let verb = match rule.fate {
             Fate::Redact(columns) => {
                 let changes: Vec<String> = columns.iter().map(|(column, literal)| format!("{column} = {literal}")).collect();
@@ -164,7 +172,8 @@ impl Step {
             )),
             up_to: Statement::generated(format!("{verb} WHERE {ties}{undone} AND ({walk}) > ({from}) AND ({walk}) <= ({to})")),
             rest: Statement::generated(format!("{verb} WHERE {ties}{undone} AND ({walk}) > ({from})")),
-            all: Statement::generated(format!("{verb} WHERE {ties}{undone}")),
+            all: Family::new(|subjects| format!("{verb} WHERE {}{undone} RETURNING {subject}", tied_to_any(rule, subjects))),
+            forgets_subject: matches!(rule.fate, Fate::Redact(columns) if columns.iter().any(|(column, _)| *column == subject)),
         }
     }
 
@@ -189,9 +198,21 @@ impl Step {
         Ok((tx.execute(self.up_to, &bound).await? as i64, Some(next)))
     }
 
-    /// Does all of this step's work.
-    pub(super) async fn all(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<i64> {
-        Ok(tx.execute(self.all, &keys(organization, subject, self.keys)).await? as i64)
+    /// Does all of this step's work for all these subjects. Returns how many rows of each it touched.
+    pub(super) async fn all(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
+        let mut touched: HashMap<Uuid, i64> = HashMap::new();
+        if self.forgets_subject {
+            for subject in subjects {
+                let (statement, bound) = about(&self.all, organization, &[*subject], self.keys);
+                touched.insert(*subject, tx.query(statement, &bound).await?.len() as i64);
+            }
+            return Ok(touched);
+        }
+        let (statement, bound) = about(&self.all, organization, subjects, self.keys);
+        for mut row in tx.query(statement, &bound).await? {
+            *touched.entry(row.next()?).or_default() += 1;
+        }
+        Ok(touched)
     }
 
     /// The cursor before the first row.
@@ -200,15 +221,27 @@ impl Step {
     }
 }
 
+fn select(rules: &[&Rule], between: &str, make: impl Fn(&Rule) -> String) -> String {
+    format!("SELECT {}", rules.iter().map(|rule| make(rule)).collect::<Vec<_>>().join(between))
+}
+
 /// The condition that ties a row to the root.
 fn tied(rule: &Rule) -> String {
     let ties: Vec<String> = rule.by.iter().enumerate().map(|(place, column)| format!("{column} = ${}", place + 1)).collect();
     ties.join(" AND ")
 }
 
-/// The rows of a rule that are not yet as they shall be.
-fn matching(rule: &Rule) -> String {
-    format!("{} WHERE {}{}", rule.table, tied(rule), undone(rule))
+/// The condition that ties a row to any of so many subjects.
+fn tied_to_any(rule: &Rule, subjects: usize) -> String {
+    match rule.by {
+        [organization, subject] => format!("{organization} = $1 AND {subject} IN ({})", places(2, subjects)),
+        columns => format!("{} IN ({})", columns.concat(), places(1, subjects)),
+    }
+}
+
+/// The rows of a rule that are tied to any of so many subjects and not yet as they shall be.
+fn matching(rule: &Rule, subjects: usize) -> String {
+    format!("{} WHERE {}{}", rule.table, tied_to_any(rule, subjects), undone(rule))
 }
 
 /// The condition that a row is not yet as it shall be, so that a step that is done again counts no row twice.
@@ -219,6 +252,14 @@ fn undone(rule: &Rule) -> String {
             format!(" AND ({})", conditions.join(" OR "))
         }
         Fate::Erase | Fate::Keep => String::new(),
+    }
+}
+
+/// The statement of a family about these subjects, and its parameters.
+fn about(family: &Family, organization: Uuid, subjects: &[Uuid], keys: usize) -> (Statement, Vec<Value>) {
+    match keys {
+        1 => family.about(subjects),
+        _ => family.within(organization, subjects),
     }
 }
 
@@ -236,9 +277,12 @@ pub(super) fn cursor_from_json(json: Json) -> Result<Cursor> {
     serde_json::from_value(json).map_err(|error| Error::Internal(format!("the cursor of a deletion: {error}")))
 }
 
-/// Every generated statement, for the test that prepares them.
+/// Every statement that is generated, for the test that prepares them.
 pub fn all() -> Vec<Statement> {
-    Root::ALL.into_iter().flat_map(|root| Plan::of(root).statements()).collect()
+    let of_roots = Root::ALL.into_iter().flat_map(|root| Plan::of(root).statements());
+    let inserts = RECORD.statements().into_iter().chain(audit::ENTRY.statements());
+    let guards = guards::OPEN_DEPENDENCIES.statements();
+    of_roots.chain(inserts).chain(guards).chain(customers::statements()).collect()
 }
 
 /// A duration in whole microseconds, as the database holds it.

@@ -1,0 +1,233 @@
+//! Deleting customers. Those who are ordered while others of the same organization are being deleted wait for these and then go together, in
+//! one transaction: a reseller who clears a list pays for one commit, not for one a customer. Each keeps its own guards, answer and record.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use sql::{Statement, Tx};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{check_management, is_reference};
+use crate::access::{Tenant, enter};
+use crate::audit::{self, Note};
+use crate::deletion::{Deletion, Order, Root, delete_together};
+use crate::families::{Family, MOST, places};
+use crate::ids::OrganizationRef;
+use crate::policy::Action;
+use crate::{Cx, Error, Plane, Result};
+
+/// The documented ways to delete a customer, and who may go them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Deleting {
+    /// The organizations API: for good, by members who work with customers.
+    Permanently,
+    /// The customer API's default: marked as deleted and kept; sessions and devices go.
+    Softly,
+    /// The customer API with `hard=true`: for good, also after a soft deletion.
+    Hard,
+}
+
+impl Deleting {
+    fn action(self) -> Action {
+        match self {
+            Deleting::Permanently => Action::DeleteCustomer,
+            Deleting::Softly => Action::RetireCustomer,
+            Deleting::Hard => Action::EraseCustomer,
+        }
+    }
+
+    fn root(self) -> Root {
+        if self == Deleting::Softly { Root::RetiredCustomer } else { Root::Customer }
+    }
+
+    fn word(self) -> &'static str {
+        if self == Deleting::Softly { "customer.retire" } else { "customer.delete" }
+    }
+}
+
+/// Deletes a customer in one of the documented ways.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management;
+/// [`Error::Blocked`] while a subscription is active or a transaction pending; [`Error::Conflict`] when the organization is archived.
+pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, how: Deleting, reason: Option<String>) -> Result<Deletion> {
+    let note = Note {
+        action: how.word(),
+        subject: "customer",
+        subject_label: Some(reference.to_owned()),
+        reason: reason.clone(),
+        ..Note::default()
+    };
+    audit::attempt(cx, organization, note, async {
+        let tenant = enter(cx, organization, how.action()).await?;
+        let wish = Wish { cx: cx.clone(), tenant, how, reference: reference.to_owned(), reason };
+        let (answer, told) = oneshot::channel();
+        join(&cx.plane, wish, answer);
+        told.await.unwrap_or_else(|_| Err(Error::Internal("a deletion of customers ended without an outcome".into())))
+    })
+    .await
+}
+
+/// One customer whom somebody wants to be deleted.
+struct Wish {
+    cx: Cx,
+    tenant: Tenant,
+    how: Deleting,
+    reference: String,
+    reason: Option<String>,
+}
+
+type Waiting = (Wish, oneshot::Sender<Result<Deletion>>);
+type Key = (Uuid, Deleting);
+
+/// Who waits, by organization and way. There is a queue while a task works on it.
+#[derive(Default)]
+pub(crate) struct Gathering {
+    queues: Mutex<HashMap<Key, VecDeque<Waiting>>>,
+}
+
+fn join(plane: &Arc<Plane>, wish: Wish, answer: oneshot::Sender<Result<Deletion>>) {
+    let key = (wish.tenant.organization(), wish.how);
+    let mut queues = plane.customer_deletions.queues.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(queue) = queues.get_mut(&key) {
+        queue.push_back((wish, answer));
+        return;
+    }
+    queues.insert(key, VecDeque::from([(wish, answer)]));
+    drop(queues);
+    let plane = plane.clone();
+    tokio::spawn(async move {
+        while let Some(batch) = next(&plane, &key) {
+            // A task of its own: whatever becomes of it, those who wait behind it have their turn.
+            if let Err(failure) = tokio::spawn(answer_all(batch)).await {
+                tracing::error!(%failure, "a deletion of customers ended before its end");
+            }
+        }
+    });
+}
+
+/// The next of a queue that can go together, no two of whom are the same customer; the queue is gone when nobody waits.
+fn next(plane: &Plane, key: &Key) -> Option<Vec<Waiting>> {
+    let mut queues = plane.customer_deletions.queues.lock().unwrap_or_else(PoisonError::into_inner);
+    let queue = queues.get_mut(key)?;
+    let (mut batch, mut later, mut named) = (Vec::new(), VecDeque::new(), HashSet::new());
+    while batch.len() < MOST
+        && let Some((wish, answer)) = queue.pop_front()
+    {
+        match named.insert(wish.reference.clone()) {
+            true => batch.push((wish, answer)),
+            false => later.push_back((wish, answer)),
+        }
+    }
+    later.append(queue);
+    *queue = later;
+    if batch.is_empty() {
+        queues.remove(key);
+        return None;
+    }
+    Some(batch)
+}
+
+async fn answer_all(batch: Vec<Waiting>) {
+    let (wishes, answers): (Vec<Wish>, Vec<_>) = batch.into_iter().unzip();
+    let wishes = Arc::new(wishes);
+    let mut outcomes = go(&wishes, 0..wishes.len()).await;
+    if wishes.len() > 1 && outcomes.is_err() {
+        // What one of them met is not the answer of the others.
+        let mut each = Vec::new();
+        for place in 0..wishes.len() {
+            each.extend(go(&wishes, place..place + 1).await.unwrap_or_else(|error| vec![Err(error)]));
+        }
+        outcomes = Ok(each);
+    }
+    let outcomes = outcomes.unwrap_or_else(|error| vec![Err(error)]);
+    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        // Whoever has gone away needs no answer.
+        let _ = answer.send(outcome);
+    }
+}
+
+/// Some of the batch in one transaction.
+async fn go(wishes: &Arc<Vec<Wish>>, places: Range<usize>) -> Result<Vec<Result<Deletion>>> {
+    let Some(first) = wishes.get(places.start) else { return Ok(Vec::new()) };
+    first.cx.write((wishes.clone(), places), |_, tx, (wishes, places)| Box::pin(delete_in(tx, &wishes[places.clone()]))).await
+}
+
+async fn delete_in(tx: &mut Tx, wishes: &[Wish]) -> Result<Vec<Result<Deletion>>> {
+    let Some(Wish { tenant, how, .. }) = wishes.first() else { return Ok(Vec::new()) };
+    tenant.is_writable(tx).await?;
+    let found = lock_all(tx, tenant, *how, wishes).await?;
+    let mut outcomes = Vec::new();
+    let mut orders = Vec::new();
+    for wish in wishes {
+        match wish.order(found.get(wish.reference.as_str())) {
+            Ok(order) => {
+                outcomes.push(None);
+                orders.push((wish.cx.clone(), order));
+            }
+            Err(refused) => outcomes.push(Some(Err(refused))),
+        }
+    }
+    let mut done = delete_together(tx, tenant.organization(), orders).await?.into_iter();
+    Ok(outcomes.into_iter().filter_map(|refused| refused.or_else(|| done.next())).collect())
+}
+
+/// A customer's row that was found and is locked.
+struct Found {
+    id: Uuid,
+    managed_by: Option<Uuid>,
+    revision: i64,
+}
+
+impl Wish {
+    fn order(&self, found: Option<&Found>) -> Result<Order> {
+        let found = found.ok_or(Error::NotFound("Customer"))?;
+        check_management(&self.tenant, found.managed_by, self.how.action())?;
+        self.cx.expects(found.id, found.revision)?;
+        Ok(Order {
+            root: self.how.root(),
+            subject: found.id,
+            label: Some(self.reference.clone()),
+            reason: self.reason.clone(),
+            action: self.how.word(),
+        })
+    }
+}
+
+/// Touches the customers' rows: what hangs on them can neither be added to nor deleted by others until this transaction ends. Those who were
+/// softly deleted are found only to be erased.
+async fn lock_all(tx: &mut Tx, tenant: &Tenant, how: Deleting, wishes: &[Wish]) -> Result<HashMap<String, Found>> {
+    let references: Vec<&str> = wishes.iter().map(|wish| wish.reference.as_str()).filter(|reference| is_reference(reference)).collect();
+    if references.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let family = if how == Deleting::Hard { &LOCK_ERASABLE } else { &LOCK_LIVE };
+    let (statement, bound) = family.within(tenant.organization(), &references);
+    let mut found = HashMap::new();
+    for mut row in tx.query(statement, &bound).await? {
+        found.insert(row.next()?, Found { id: row.next()?, managed_by: row.next()?, revision: row.next()? });
+    }
+    Ok(found)
+}
+
+static LOCK_LIVE: LazyLock<Family> = LazyLock::new(|| lock_in("state = 'live'"));
+static LOCK_ERASABLE: LazyLock<Family> = LazyLock::new(|| lock_in("state IN ('live', 'deleted')"));
+
+fn lock_in(states: &str) -> Family {
+    Family::new(|customers| {
+        format!(
+            "UPDATE customers SET version = version + 1
+             WHERE organization_id = $1 AND reference IN ({}) AND {states}
+               AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
+             RETURNING reference, id, managed_by, revision",
+            places(2, customers)
+        )
+    })
+}
+
+/// Every statement of this file, for the test that prepares them.
+pub(crate) fn statements() -> impl Iterator<Item = Statement> {
+    LOCK_LIVE.statements().into_iter().chain(LOCK_ERASABLE.statements())
+}

@@ -1,0 +1,204 @@
+//! One deletion, or several of one kind in one organization that were ordered at the same time: statement by statement for all of them, each
+//! with its own guards, its own record and its own entry in the audit trail.
+
+use std::sync::LazyLock;
+
+use serde_json::{Value as Json, json};
+use sql::{Tx, Value, params};
+use uuid::Uuid;
+
+use super::drain::add;
+use super::guards::{self, Blocker};
+use super::statements::Plan;
+use super::{Deletion, Order, SMALL, check_reason, effects};
+use crate::audit::{self, Note, actor_columns};
+use crate::families::Insert;
+use crate::{Cx, Error, Result, events};
+
+/// One order that nothing stands in the way of.
+struct Ready {
+    /// Which of those given it is.
+    place: usize,
+    cx: Cx,
+    order: Order,
+    id: Uuid,
+    /// What its event will say, if anybody listens.
+    facts: Option<Json>,
+    /// Rows it touched by table.
+    counts: Json,
+    /// Whether no row is left.
+    is_done: bool,
+}
+
+/// Deletes subjects whose rows the caller has locked: all of one root, no two the same, up to [`crate::families::MOST`]. What is refused is
+/// so alone; the outcomes are in the order of the orders.
+///
+/// # Errors
+/// The database's: then nothing has happened to any of them.
+pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec<(Cx, Order)>) -> Result<Vec<Result<Deletion>>> {
+    let Some(root) = orders.first().map(|(_, order)| order.root) else { return Ok(Vec::new()) };
+    let plan = Plan::of(root);
+    let mut outcomes: Vec<Option<Result<Deletion>>> = orders.iter().map(|_| None).collect();
+    let subjects: Vec<Uuid> = orders.iter().map(|(_, order)| order.subject).collect();
+    let mut blocked = guards::check(tx, root, organization, &subjects).await?;
+    let mut ready = Vec::new();
+    for (place, (cx, order)) in orders.into_iter().enumerate() {
+        match refusal(&order, blocked.remove(&order.subject)) {
+            Some(error) => outcomes[place] = Some(Err(error)),
+            None => ready.push(Ready { place, id: cx.new_id()?, cx, order, facts: None, counts: json!({}), is_done: false }),
+        }
+    }
+    let is_heard = events::has_listeners(tx, organization).await?;
+    if is_heard {
+        for Ready { order, facts, .. } in &mut ready {
+            *facts = Some(effects::facts(tx, root, organization, order.subject, order.label.as_deref()).await?);
+        }
+    }
+    // The webhooks of an organization must outlive it until they were told.
+    let may_be_done = !(is_heard && root.waits_before().is_some());
+    let mut parts = vec![ready];
+    while let Some(mut part) = parts.pop().filter(|part| !part.is_empty()) {
+        let counted = plan.count(tx, organization, &subjects_of(&part), SMALL + 1).await?;
+        let is_small = counted.iter().map(|(_, rows)| rows).sum::<i64>() <= SMALL;
+        if !is_small && part.len() > 1 {
+            let other = part.split_off(part.len() / 2);
+            parts.extend([other, part]);
+            continue;
+        }
+        if is_small && may_be_done {
+            finish(tx, plan, organization, &mut part, &counted).await?;
+        }
+        let (mut notes, mut deletions) = (Vec::new(), Vec::new());
+        for ready in part {
+            let place = ready.place;
+            let (note, deletion) = end_access(tx, plan, organization, ready).await?;
+            notes.push(note);
+            deletions.push(deletion.clone());
+            outcomes[place] = Some(Ok(deletion));
+        }
+        audit::record_all(tx, organization, &notes).await?;
+        insert(tx, &deletions).await?;
+    }
+    Ok(outcomes.into_iter().flatten().collect())
+}
+
+fn refusal(order: &Order, blockers: Option<Vec<Blocker>>) -> Option<Error> {
+    check_reason(order.reason.as_deref()).err().or_else(|| blockers.map(Error::Blocked))
+}
+
+fn subjects_of(part: &[Ready]) -> Vec<Uuid> {
+    part.iter().map(|ready| ready.order.subject).collect()
+}
+
+/// All steps, the sweep and the roots' rows in the transaction at hand: for subjects on which little hangs. One is not done when somebody
+/// has added a row meanwhile.
+async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready], counted: &[(&'static str, i64)]) -> Result<()> {
+    let subjects = subjects_of(part);
+    for (step, _) in plan.steps.iter().zip(counted).filter(|(_, (_, rows))| *rows > 0) {
+        let touched = step.all(tx, organization, &subjects).await?;
+        for ready in &mut *part {
+            let rows = touched.get(&ready.order.subject).copied().unwrap_or(0);
+            ready.counts = add(ready.counts.take(), step.table, rows);
+        }
+    }
+    let is_swept = plan.is_swept(tx, organization, &subjects).await?;
+    for ready in &mut *part {
+        ready.is_done = is_swept || plan.is_swept(tx, organization, &[ready.order.subject]).await?;
+    }
+    let done: Vec<Uuid> = part.iter().filter(|ready| ready.is_done).map(|ready| ready.order.subject).collect();
+    match done.is_empty() {
+        true => Ok(()),
+        false => plan.erase_root(tx, organization, &done).await,
+    }
+}
+
+/// What remains to be done for each alone: its mark, whom it tells, the end of its credentials. Returns what is to be written down of it.
+async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) -> Result<((Cx, Note), Deletion)> {
+    let Ready { cx, order, id, facts, counts, is_done, .. } = ready;
+    let (root, subject) = (order.root, order.subject);
+    let is_erased = is_done && plan.erases_root();
+    if !is_erased {
+        plan.close(&cx, tx, organization, subject).await?;
+    }
+    let is_heard = facts.is_some();
+    let awaited = match facts {
+        Some(facts) => effects::start(&cx, tx, organization, id, (root, subject), facts).await?,
+        None => 0,
+    };
+    let is_sealed = is_done && awaited == 0;
+    if is_sealed && is_heard {
+        effects::complete(&cx, tx, organization, id, root, subject).await?;
+    }
+    // What is erased at once never gets the label that the seal would have to remove.
+    let label = order.label.filter(|_| !is_erased);
+    let note = Note {
+        action: order.action,
+        subject: root.noun(),
+        subject_id: Some(subject),
+        subject_label: label.clone(),
+        reason: order.reason.clone(),
+        deletion_id: Some(id),
+        ..Note::default()
+    };
+    let plane = cx.plane.clone();
+    tx.on_commit(move || {
+        plane.liveness.kill(subject);
+        if !is_sealed {
+            plane.drain_bell.notify_one();
+        }
+    });
+    let (actor, actor_id, _) = actor_columns(&cx);
+    let deletion = Deletion {
+        id,
+        organization,
+        root: root.name().into(),
+        subject,
+        subject_label: label,
+        state: if is_sealed { "sealed" } else { "closed" }.into(),
+        actor: actor.into(),
+        actor_id,
+        reason: order.reason,
+        request_id: cx.request_id.to_string(),
+        counts,
+        effects: json!({}),
+        batches: 0,
+        longest_batch_micros: 0,
+        waiting_for: None,
+        created_at: cx.now,
+        updated_at: cx.now,
+        sealed_at: is_sealed.then_some(cx.now),
+    };
+    Ok(((cx, note), deletion))
+}
+
+/// The record of a deletion.
+pub(super) static RECORD: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "INSERT INTO deletions (organization_id, id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, stage, cursor,
+                                counts, effects, batches, longest_batch_us, fence, created_at, updated_at, sealed_at)",
+        "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, NULL, $11, '{}', 0, 0, 0, $12, $12, $13)",
+        13,
+    )
+});
+
+async fn insert(tx: &mut Tx, deletions: &[Deletion]) -> Result<()> {
+    let values = deletions.iter().flat_map(|deletion| {
+        params![
+            deletion.organization,
+            deletion.id,
+            &deletion.root,
+            deletion.subject,
+            deletion.subject_label.as_deref(),
+            &deletion.state,
+            &deletion.actor,
+            deletion.actor_id,
+            deletion.reason.as_deref(),
+            &deletion.request_id,
+            &deletion.counts,
+            deletion.created_at,
+            deletion.sealed_at,
+        ]
+        .to_vec()
+    });
+    RECORD.run(tx, &values.collect::<Vec<Value>>()).await
+}
