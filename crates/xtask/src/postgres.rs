@@ -78,6 +78,11 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Where a program of its release is.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// The end of the server's log, for the report of a failure.
     pub(crate) fn log_tail(&self) -> String {
         let log = fs::read_to_string(self.log()).unwrap_or_else(|error| format!("(no log: {error})"));

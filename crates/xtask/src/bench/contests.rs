@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::load::{ROWS_A_CUSTOMER, contents, fill};
+use super::load::{Bulk, NINE, Store, contents};
 use super::server::{Server, words};
 use crate::Result;
 
@@ -64,18 +64,19 @@ async fn writes_a_second(server: &Arc<Server>, organization: &str) -> Result<f64
 /// The answer to the deletion of an organization: empty ones against one of many rows; then its drain.
 pub(super) async fn size(database_url: Option<&str>, customers: u64, rounds: usize) -> Result {
     let engine = if database_url.is_some() { "PostgreSQL" } else { "SQLite" };
-    let rows = customers * ROWS_A_CUSTOMER;
+    let rows = Bulk::new(customers, NINE).rows();
     println!("\n## size: DELETE organization of {rows} rows against an empty one on {engine}");
     let server = Arc::new(Server::start(database_url, &[]).await?);
+    let store = Store::of(&server, database_url);
     let neighbour = server.new_organization("neighbour").await?;
-    fill(&server, database_url, &neighbour, 1_000).await?;
+    store.fill(&neighbour, Bulk::new(1_000, NINE)).await?;
     let bystander = server.new_organization("bystander").await?;
-    fill(&server, database_url, &bystander, 1_000).await?;
-    let before = contents(&server, database_url, &bystander).await?;
+    store.fill(&bystander, Bulk::new(1_000, NINE)).await?;
+    let before = contents(&store, &bystander).await?;
     let (mut empty, mut large) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         let big = server.new_organization(&format!("large-{round}")).await?;
-        fill(&server, database_url, &big, customers).await?;
+        store.fill(&big, Bulk::new(customers, NINE)).await?;
         let idle = neighbour_p99(&server, &neighbour, Duration::from_secs(3)).await?;
         for number in 0..EMPTY {
             let home = server.new_organization(&format!("empty-{round}-{number}")).await?;
@@ -109,11 +110,11 @@ pub(super) async fn size(database_url: Option<&str>, customers: u64, rounds: usi
         if touched < rows {
             return Err(format!("{rows} rows were put in and only {touched} were touched"));
         }
-        let left = contents(&server, database_url, &big).await?.len();
+        let left = contents(&store, &big).await?.len();
         if left > 0 {
             return Err(format!("{left} rows are left of a sealed organization"));
         }
-        if contents(&server, database_url, &bystander).await? != before {
+        if contents(&store, &bystander).await? != before {
             return Err("another organization's rows have changed".into());
         }
     }

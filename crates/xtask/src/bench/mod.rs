@@ -1,7 +1,12 @@
 //! `cargo xtask bench`: what the server is worth, measured against itself in interleaved rounds. Ratios count: machines differ.
 
+mod callers;
 mod contests;
+mod deletions;
 mod load;
+mod pgbench;
+mod report;
+mod rusqlite_floor;
 mod server;
 mod slices;
 
@@ -15,6 +20,8 @@ use crate::postgres::Cluster;
 enum Contest {
     /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
     GroupCommit,
+    /// Deleting customers with five dependants through HTTP against plain SQL, on each engine.
+    Deletions,
     /// Deleting an organization of many rows against deleting an empty one, on each engine.
     Size,
     /// Reading on in a list of a million customers, at its beginning and at its end, on each engine.
@@ -40,6 +47,11 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result {
     let wanted = |contest| arguments.only.is_none_or(|only| only == contest);
     if wanted(Contest::GroupCommit) {
         contests::group_commit(if arguments.quick { 2 } else { 5 }).await?;
+    }
+    if wanted(Contest::Deletions) {
+        for section in deletions::deletions(&Cluster::start()?, arguments.quick).await? {
+            println!("{section:#?}");
+        }
     }
     if wanted(Contest::Slices) {
         let customers = if arguments.quick { 100_000 } else { 1_000_000 };

@@ -5,7 +5,7 @@ use std::time::Instant;
 use reqwest::Method;
 
 use super::contests::percentile;
-use super::load::fill_bare;
+use super::load::{BARE, Bulk, Store};
 use super::server::Server;
 use crate::Result;
 
@@ -20,7 +20,7 @@ pub(super) async fn slices(database_url: Option<&str>, customers: u64) -> Result
     println!("\n## slices: 25 of {customers} customers on {engine}");
     let server = Server::start(database_url, &[]).await?;
     let home = server.new_organization("long").await?;
-    fill_bare(&server, database_url, &home, customers).await?;
+    Store::of(&server, database_url).fill(&home, Bulk::new(customers, BARE)).await?;
     let base = format!("/api/organizations/{home}/customers");
     // The list is newest first, and the ids are numbers.
     let after = |number: u64| format!("{base}?after=00000000-0000-0000-0000-{number:012x}");
