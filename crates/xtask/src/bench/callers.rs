@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::report::percentile;
 use super::server::words;
 use crate::Result;
 
@@ -51,13 +52,12 @@ pub(super) struct Answers {
     pub(super) count: usize,
     /// From the first request to the last answer.
     pub(super) seconds: f64,
-    /// Milliseconds that each took, in ascending order.
+    /// Milliseconds that each took.
     pub(super) waits: Vec<f64>,
 }
 
 impl Answers {
-    pub(super) fn new(seconds: f64, mut waits: Vec<f64>) -> Answers {
-        waits.sort_by(f64::total_cmp);
+    pub(super) fn new(seconds: f64, waits: Vec<f64>) -> Answers {
         Answers { count: waits.len(), seconds, waits }
     }
 
@@ -67,8 +67,7 @@ impl Answers {
 
     /// Milliseconds in which this share of the answers were there; 100 percent is the slowest.
     pub(super) fn percentile(&self, percent: usize) -> f64 {
-        let last = self.waits.len().saturating_sub(1);
-        self.waits.get((self.waits.len() * percent / 100).min(last)).copied().unwrap_or(f64::NAN)
+        percentile(&self.waits, percent)
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use hyper::Method;
 
+use super::Bench;
 use super::callers::{self, Answers, Call, Supply};
-use super::load::{Bulk, DEPENDANTS, FIVE, Store, new_database};
+use super::load::{Bulk, DEPENDANTS, FIVE, Store};
 use super::pgbench::Pgbench;
 use super::report::{Axis, Plot, Section, Table, Verdict, median, spread};
 use super::rusqlite_floor::{self, RusqliteFloor};
 use super::server::Server;
 use crate::Result;
-use crate::postgres::Cluster;
 
 /// Connections at which the targets hold.
 const MEASURED: usize = 64;
@@ -69,15 +69,15 @@ struct Outcome {
 }
 
 /// Both engines, one after the other.
-pub(super) async fn deletions(cluster: &Cluster, is_quick: bool) -> Result<Vec<Section>> {
-    let effort = if is_quick { QUICK } else { FULL };
-    let on_postgres = on_postgres(cluster, &effort).await?;
+pub(super) async fn deletions(bench: &Bench) -> Result<Vec<Section>> {
+    let effort = if bench.quick { QUICK } else { FULL };
+    let on_postgres = on_postgres(bench, &effort).await?;
     let on_sqlite = on_sqlite(&effort).await?;
     Ok(vec![postgres_section(&on_postgres), sqlite_section(&on_sqlite)])
 }
 
-async fn on_postgres(cluster: &Cluster, effort: &Effort) -> Result<Outcome> {
-    let url = new_database(&cluster.url(), "deletions").await?;
+async fn on_postgres(bench: &Bench, effort: &Effort) -> Result<Outcome> {
+    let (cluster, url) = (bench.cluster().await?, bench.database("deletions").await?);
     let server = Server::start(Some(&url), &[]).await?;
     let store = Store::of(&server, Some(&url));
     let customer = "organization_id = {organization} AND id = {id::number::bigint}";
@@ -120,7 +120,7 @@ async fn on_sqlite(effort: &Effort) -> Result<Outcome> {
 
 /// Lets the server and then each floor delete as many, at every number of connections in turn.
 async fn measure(server: &Server, store: &Store, mut floors: Vec<Contestant>, effort: &Effort) -> Result<Outcome> {
-    println!("\n## deletions: a customer with five dependants and its audit entry on {}", store.engine());
+    println!("a customer with five dependants and its audit entry on {}", store.engine());
     let organization = server.new_organization("ours").await?;
     store.fill(&organization, Bulk::new(effort.stock, FIVE)).await?;
     let stock = usize::try_from(effort.stock).unwrap_or(usize::MAX);

@@ -184,13 +184,6 @@ impl Store {
     }
 }
 
-/// Makes a new database in a cluster and returns its address: no contest meets what another has left.
-pub(super) async fn new_database(cluster_url: &str, name: &str) -> Result<String> {
-    Store::Postgres(cluster_url.into()).run(&format!("CREATE DATABASE {name}")).await?;
-    let (server, _) = cluster_url.rsplit_once('/').ok_or("an address without a database")?;
-    Ok(format!("{server}/{name}"))
-}
-
 /// Every row of an organization in every table, as text in a fixed order; the organization's own row too.
 pub(super) async fn contents(store: &Store, organization: &str) -> Result<Vec<String>> {
     let tables: Vec<(String, &str)> = TENANT_TABLES
