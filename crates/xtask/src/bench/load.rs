@@ -1,109 +1,203 @@
 //! Fills an organization with customers and what they own, straight in the database: a million rows through the API would take all day.
 
+use std::path::PathBuf;
+
 use rusqlite::Connection;
 use rusqlite::types::Value;
+use tokio::task::block_in_place;
 use tokio_postgres::NoTls;
 
 use super::server::{Server, words};
 use crate::Result;
 
-/// Rows that come with each customer, itself included.
-pub(super) const ROWS_A_CUSTOMER: u64 = 10;
+/// The database under a server, reached directly.
+#[derive(Debug, Clone)]
+pub(super) enum Store {
+    /// Its address.
+    Postgres(String),
+    /// Its file.
+    Sqlite(PathBuf),
+}
 
-/// The tables below a customer: how many rows each, and their own columns with a value.
-const DEPENDANTS: [(&str, u64, &str, &str); 5] = [
-    ("subscriptions", 1, "plan, status, starts_at", "'basic', 'expired', {time}"),
-    ("transactions", 2, "amount, currency, status, description", "1999, 'EUR', 'settled', 'Invoice for a month of service'"),
-    ("devices", 1, "name, platform", "'Laptop', 'linux'"),
-    ("customer_sessions", 1, "ip_address, user_agent", "'192.0.2.7', 'Mozilla/5.0'"),
-    ("activity_entries", 4, "kind, message", "'signed_in', 'signed in from a known device'"),
+/// What an organization is filled with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bulk {
+    /// Customers. The id and the reference of each are made from its number.
+    pub(super) customers: u64,
+    /// The number of the first.
+    pub(super) first: u64,
+    /// Rows that each customer has in the tables of [`DEPENDANTS`].
+    pub(super) each: [u64; 5],
+}
+
+/// Nothing hangs on a customer.
+pub(super) const BARE: [u64; 5] = [0; 5];
+/// One of each kind hangs on a customer.
+pub(super) const FIVE: [u64; 5] = [1; 5];
+/// Nine rows hang on a customer, as they come in life: more entries than subscriptions.
+pub(super) const NINE: [u64; 5] = [1, 2, 1, 1, 4];
+
+/// The tables below a customer, with columns of their own and a value for each. None of it stands in a deletion's way.
+pub(super) const DEPENDANTS: [(&str, &str, &str); 5] = [
+    ("subscriptions", "plan, status, starts_at", "'basic', 'expired', {time}"),
+    ("transactions", "amount, currency, status, description", "1999, 'EUR', 'settled', 'Invoice for a month of service'"),
+    ("devices", "name, platform", "'Laptop', 'linux'"),
+    ("customer_sessions", "ip_address, user_agent", "'192.0.2.7', 'Mozilla/5.0'"),
+    ("activity_entries", "kind, message", "'signed_in', 'signed in from a known device'"),
 ];
 
-/// The statements, with `{organization}`, `{time}`, `{id:n}` left to the engine.
-fn statements(customers: u64, each_with_dependants: bool) -> Vec<String> {
-    let numbers = format!("WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {customers})");
-    let mut statements = vec![format!(
-        "INSERT INTO customers (organization_id, id, reference, name, email, address, metadata, state, version, created_at, updated_at)
-         {numbers} SELECT {{organization}}, {{id:n}}, 'bulk-' || n, 'Customer ' || n, 'customer' || n || '@example.com', '{{}}', '{{}}', 'live', 1,
-                          {{time}}, {{time}} FROM numbers"
-    )];
-    for (table, each, columns, values) in DEPENDANTS.into_iter().filter(|_| each_with_dependants) {
-        for copy in 0..each {
+impl Bulk {
+    /// That many customers from number 1, with so many rows each.
+    pub(super) fn new(customers: u64, each: [u64; 5]) -> Bulk {
+        Bulk { customers, first: 1, each }
+    }
+
+    /// All rows, the customers' own included.
+    pub(super) fn rows(&self) -> u64 {
+        self.customers * (1 + self.each.iter().sum::<u64>())
+    }
+
+    /// The statements, with `{organization}`, `{time}`, `{id:n}` left to the engine.
+    fn statements(&self) -> Vec<String> {
+        let (first, last) = (self.first, self.first + self.customers - 1);
+        let numbers = format!("WITH RECURSIVE numbers (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM numbers WHERE n < {last})");
+        let mut statements = vec![format!(
+            "INSERT INTO customers (organization_id, id, reference, name, email, address, metadata, state, version, created_at, updated_at)
+             {numbers} SELECT {{organization}}, {{id:n}}, 'bulk-' || n, 'Customer ' || n, 'customer' || n || '@example.com', '{{}}', '{{}}', 'live', 1,
+                              {{time}}, {{time}} FROM numbers"
+        )];
+        for ((table, columns, values), each) in DEPENDANTS.into_iter().zip(self.each).filter(|(_, each)| *each > 0) {
+            // In the order of the primary key: a customer's rows together.
             statements.push(format!(
                 "INSERT INTO {table} (organization_id, customer_id, id, created_at, {columns})
-                 {numbers} SELECT {{organization}}, {{id:n}}, {{id:n * 10 + {copy}}}, {{time}}, {values} FROM numbers"
+                 WITH RECURSIVE copies (n) AS (SELECT {start} UNION ALL SELECT n + 1 FROM copies WHERE n < {end})
+                 SELECT {{organization}}, {{id:n / {each}}}, {{id:n}}, {{time}}, {values} FROM copies",
+                start = first * each,
+                end = (last + 1) * each - 1,
             ));
         }
+        statements
     }
-    statements
 }
 
-/// Replaces `{id:expression}` by the engine's way to make an id of a number.
-fn spell(statement: &str, organization: &str, time: &str, id: impl Fn(&str) -> String) -> String {
-    let mut spelled = statement.replace("{organization}", organization).replace("{time}", time);
-    while let Some(start) = spelled.find("{id:") {
-        let Some(length) = spelled[start..].find('}') else { break };
-        let made = id(&spelled[start + 4..start + length]);
-        spelled.replace_range(start..=start + length, &made);
+impl Store {
+    /// The database of a server that was started with this address, or with none.
+    pub(super) fn of(server: &Server, database_url: Option<&str>) -> Store {
+        match database_url {
+            Some(url) => Store::Postgres(url.into()),
+            None => Store::Sqlite(server.freehold.folder.path().join("freehold.db")),
+        }
     }
-    spelled
-}
 
-/// Puts that many customers with their dependants into an organization.
-pub(super) async fn fill(server: &Server, database_url: Option<&str>, organization: &str, customers: u64) -> Result {
-    run(server, database_url, organization, statements(customers, true)).await
-}
+    pub(super) fn engine(&self) -> &'static str {
+        match self {
+            Store::Postgres(_) => "PostgreSQL",
+            Store::Sqlite(_) => "SQLite",
+        }
+    }
 
-/// Puts that many customers who own nothing into an organization. Their ids are the numbers from 1.
-pub(super) async fn fill_bare(server: &Server, database_url: Option<&str>, organization: &str, customers: u64) -> Result {
-    run(server, database_url, organization, statements(customers, false)).await
-}
+    /// Writes an organization's id and what else the engines spell differently: `{organization}`, `{time}` for a time, `{id:n}` for the id made
+    /// of a number.
+    pub(super) fn spell(&self, statement: &str, organization: &str) -> String {
+        let (organization, time) = match self {
+            Store::Postgres(_) => (format!("'{organization}'::uuid"), "now()"),
+            Store::Sqlite(_) => (format!("x'{}'", organization.replace('-', "")), "1700000000000000"),
+        };
+        let mut spelled = statement.replace("{organization}", &organization).replace("{time}", time);
+        while let Some(start) = spelled.find("{id:") {
+            let Some(length) = spelled[start..].find('}') else { break };
+            let number = &spelled[start + 4..start + length];
+            let id = match self {
+                Store::Postgres(_) => format!("lpad(to_hex({number}), 32, '0')::uuid"),
+                Store::Sqlite(_) => format!("unhex(printf('%032x', {number}))"),
+            };
+            spelled.replace_range(start..=start + length, &id);
+        }
+        spelled
+    }
 
-async fn run(server: &Server, database_url: Option<&str>, organization: &str, statements: Vec<String>) -> Result {
-    match database_url {
-        Some(url) => {
-            let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(words)?;
-            let connection = tokio::spawn(connection);
-            for statement in statements {
-                let id = |number: &str| format!("lpad(to_hex({number}), 32, '0')::uuid");
-                client.batch_execute(&spell(&statement, &format!("'{organization}'::uuid"), "now()", id)).await.map_err(words)?;
-            }
+    /// Puts rows into an organization.
+    pub(super) async fn fill(&self, organization: &str, bulk: Bulk) -> Result {
+        let statements = bulk.statements().iter().map(|statement| self.spell(statement, organization)).collect::<Vec<_>>().join(";\n");
+        match self {
             // What a running database has done long before anybody deletes: without it the first statements plan on no statistics.
-            client.batch_execute("ANALYZE; CHECKPOINT").await.map_err(words)?;
-            drop(client);
-            connection.await.map_err(words)?.map_err(words)
+            Store::Postgres(_) => self.run(&format!("BEGIN;\n{statements};\nCOMMIT")).await?,
+            Store::Sqlite(_) => self.run(&format!("BEGIN IMMEDIATE;\n{statements};\nCOMMIT")).await?,
         }
-        None => {
-            let connection = Connection::open(server.freehold.folder.path().join("freehold.db")).map_err(words)?;
-            connection.busy_timeout(std::time::Duration::from_secs(60)).map_err(words)?;
-            connection.execute_batch("BEGIN IMMEDIATE").map_err(words)?;
-            let blob = format!("x'{}'", organization.replace('-', ""));
-            for statement in statements {
-                let id = |number: &str| format!("unhex(printf('%032x', {number}))");
-                connection.execute_batch(&spell(&statement, &blob, "1700000000000000", id)).map_err(words)?;
+        self.settle().await
+    }
+
+    /// Does what a database that has run for a while did long ago: statistics and a checkpoint.
+    pub(super) async fn settle(&self) -> Result {
+        match self {
+            Store::Postgres(_) => {
+                self.run("ANALYZE").await?;
+                self.run("CHECKPOINT").await
             }
-            connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").map_err(words)
+            Store::Sqlite(_) => self.run("PRAGMA wal_checkpoint(TRUNCATE)").await,
         }
+    }
+
+    /// Runs statements on a connection of their own.
+    pub(super) async fn run(&self, statements: &str) -> Result {
+        match self {
+            Store::Postgres(url) => {
+                let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(words)?;
+                let connection = tokio::spawn(connection);
+                client.batch_execute(statements).await.map_err(words)?;
+                drop(client);
+                connection.await.map_err(words)?.map_err(words)
+            }
+            Store::Sqlite(path) => block_in_place(|| {
+                let connection = Connection::open(path).map_err(words)?;
+                connection.busy_timeout(std::time::Duration::from_secs(60)).map_err(words)?;
+                connection.execute_batch(statements).map_err(words)
+            }),
+        }
+    }
+
+    /// The whole numbers that a query with one column returns.
+    pub(super) async fn numbers(&self, query: &str) -> Result<Vec<i64>> {
+        match self {
+            Store::Postgres(url) => {
+                let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(words)?;
+                let connection = tokio::spawn(connection);
+                let rows = client.query(query, &[]).await.map_err(words)?;
+                drop(client);
+                connection.await.map_err(words)?.map_err(words)?;
+                rows.iter().map(|row| row.try_get(0).map_err(words)).collect()
+            }
+            Store::Sqlite(path) => block_in_place(|| {
+                let connection = Connection::open(path).map_err(words)?;
+                let mut prepared = connection.prepare(query).map_err(words)?;
+                let found = prepared.query_map([], |row| row.get(0)).map_err(words)?;
+                found.collect::<rusqlite::Result<Vec<i64>>>().map_err(words)
+            }),
+        }
+    }
+
+    /// How many rows of a table are an organization's, and `also`, such as `AND state = 'live'`.
+    pub(super) async fn count(&self, table: &str, organization: &str, also: &str) -> Result<usize> {
+        let query = self.spell(&format!("SELECT count(*) FROM {table} WHERE organization_id = {{organization}} {also}"), organization);
+        let counted = self.numbers(&query).await?;
+        counted.first().and_then(|count| usize::try_from(*count).ok()).ok_or_else(|| "a count without a number".into())
     }
 }
 
 /// Every row of an organization in every table, as text in a fixed order; the organization's own row too.
-pub(super) async fn contents(server: &Server, database_url: Option<&str>, organization: &str) -> Result<Vec<String>> {
+pub(super) async fn contents(store: &Store, organization: &str) -> Result<Vec<String>> {
     let tables: Vec<(String, &str)> = TENANT_TABLES
         .iter()
         .map(|table| (format!("SELECT * FROM {table} WHERE organization_id = {{organization}}"), *table))
         .chain([("SELECT * FROM organizations WHERE id = {organization}".to_owned(), "organizations")])
         .collect();
     let mut rows = Vec::new();
-    match database_url {
-        Some(url) => {
+    match store {
+        Store::Postgres(url) => {
             let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(words)?;
             let connection = tokio::spawn(connection);
             for (query, table) in tables {
-                let query = query
-                    .replace("{organization}", &format!("'{organization}'::uuid"))
-                    .replace('*', "found::text")
-                    .replace(table, &format!("{table} AS found"));
+                let query = store.spell(&query, organization).replace('*', "found::text").replace(table, &format!("{table} AS found"));
                 for row in client.query(&query, &[]).await.map_err(words)? {
                     rows.push(format!("{table}: {}", row.get::<_, String>(0)));
                 }
@@ -111,11 +205,10 @@ pub(super) async fn contents(server: &Server, database_url: Option<&str>, organi
             drop(client);
             connection.await.map_err(words)?.map_err(words)?;
         }
-        None => {
-            let connection = Connection::open(server.freehold.folder.path().join("freehold.db")).map_err(words)?;
-            let blob = format!("x'{}'", organization.replace('-', ""));
+        Store::Sqlite(path) => {
+            let connection = Connection::open(path).map_err(words)?;
             for (query, table) in tables {
-                let mut prepared = connection.prepare(&query.replace("{organization}", &blob)).map_err(words)?;
+                let mut prepared = connection.prepare(&store.spell(&query, organization)).map_err(words)?;
                 let width = prepared.column_count();
                 let mut found = prepared.query([]).map_err(words)?;
                 while let Some(row) = found.next().map_err(words)? {

@@ -1,34 +1,107 @@
-//! `cargo xtask bench`: what the server is worth, measured against itself in interleaved rounds. Ratios count: machines differ.
+//! `cargo xtask bench`: what the server is worth, measured against others and against itself in interleaved rounds. Ratios count: machines
+//! differ.
+//!
+//! A contest starts everything it needs on the loopback address and returns what it found; a whole run writes that down as
+//! `docs/performance.md`.
 
+mod callers;
 mod contests;
+mod deletions;
+mod group_commit;
 mod load;
+mod pgbench;
+mod report;
+mod rusqlite_floor;
 mod server;
 mod slices;
 
-use clap::{Args, ValueEnum};
+use std::time::{Duration, Instant};
 
+use clap::{Args, ValueEnum};
+use tokio::sync::OnceCell;
+use tokio_postgres::NoTls;
+
+use self::report::Section;
+use self::server::words;
 use crate::Result;
 use crate::postgres::Cluster;
 
-/// What is measured.
+/// How long a whole run, a quick one and a full one may take, without the builds before it.
+const WHOLE: Duration = Duration::from_secs(15 * 60);
+const QUICK: Duration = Duration::from_secs(2 * 60);
+const FULL: Duration = Duration::from_secs(60 * 60);
+
+/// What is measured, in the order in which it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Contest {
     /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
     GroupCommit,
+    /// Deleting customers with five dependants through HTTP against plain SQL, on each engine.
+    Deletions,
     /// Deleting an organization of many rows against deleting an empty one, on each engine.
     Size,
-    /// Reading on in a list of a million customers, at its beginning and at its end, on each engine.
+    /// Reading on in a long list of customers, at its beginning and at its end, on each engine.
     Slices,
 }
 
 #[derive(Args, Clone)]
 pub(crate) struct BenchArgs {
-    /// Smaller loads: 2 minutes at the most, for a look.
+    /// Smaller loads: 2 minutes at the most, for a look. Nothing is written down.
     #[arg(long)]
     quick: bool,
-    /// One contest alone.
+    /// This contest alone; may be given several times. Nothing is written down.
     #[arg(long, value_name = "NAME")]
-    only: Option<Contest>,
+    only: Vec<Contest>,
+    /// The largest sizes too: an hour at the most.
+    #[arg(long, conflicts_with = "quick")]
+    full: bool,
+}
+
+/// What a contest is given.
+struct Bench {
+    /// Smaller loads: every contest has some 15 seconds.
+    quick: bool,
+    /// The largest sizes too.
+    full: bool,
+    cluster: OnceCell<Cluster>,
+}
+
+impl Bench {
+    /// The PostgreSQL of this run, started when it is first asked for.
+    async fn cluster(&self) -> Result<&Cluster> {
+        self.cluster.get_or_try_init(async || Cluster::start()).await
+    }
+
+    /// Makes an empty database in that PostgreSQL and returns its address. It is dropped when the contest has ended.
+    async fn database(&self, name: &str) -> Result<String> {
+        let cluster = self.cluster().await?;
+        execute(&cluster.url(), &format!("CREATE DATABASE {name}")).await?;
+        Ok(cluster.url_of(name))
+    }
+
+    /// Drops what a contest has left in PostgreSQL, so that its rows are no work for anybody during the next one.
+    async fn tidy(&self) -> Result {
+        let Some(cluster) = self.cluster.get() else { return Ok(()) };
+        let left = execute(&cluster.url(), "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'").await?;
+        for name in left {
+            execute(&cluster.url(), &format!("DROP DATABASE {name} WITH (FORCE)")).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a statement on a connection of its own and returns the first column of its rows.
+async fn execute(url: &str, statement: &str) -> Result<Vec<String>> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(words)?;
+    let connection = tokio::spawn(connection);
+    let told = client.simple_query(statement).await.map_err(words)?;
+    drop(client);
+    connection.await.map_err(words)?.map_err(words)?;
+    let rows = told.iter().filter_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    Ok(rows.collect())
 }
 
 pub(crate) async fn run(arguments: BenchArgs) -> Result {
@@ -37,20 +110,39 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result {
         return server::measure_with_a_release_build();
     }
     server::build()?;
-    let wanted = |contest| arguments.only.is_none_or(|only| only == contest);
-    if wanted(Contest::GroupCommit) {
-        contests::group_commit(if arguments.quick { 2 } else { 5 }).await?;
+    let limit = match (arguments.quick, arguments.full) {
+        (true, _) => QUICK,
+        (_, true) => FULL,
+        _ => WHOLE,
+    };
+    let too_long = |_| format!("the measurement did not end within {} minutes", limit.as_secs() / 60);
+    tokio::time::timeout(limit, measure(&arguments)).await.map_err(too_long)?
+}
+
+async fn measure(arguments: &BenchArgs) -> Result {
+    let bench = Bench { quick: arguments.quick, full: arguments.full, cluster: OnceCell::new() };
+    let mut failed = Vec::new();
+    for contest in Contest::value_variants().iter().filter(|contest| arguments.only.is_empty() || arguments.only.contains(contest)) {
+        let began = Instant::now();
+        println!("\n… {contest:?}");
+        match run_contest(*contest, &bench).await {
+            Ok(found) => found.iter().for_each(|section| println!("\n{}", section.markdown(None))),
+            Err(words) => {
+                eprintln!("{contest:?}: {words}");
+                failed.push(format!("{contest:?}"));
+            }
+        }
+        bench.tidy().await?;
+        println!("… {contest:?} took {:.0} s", began.elapsed().as_secs_f64());
     }
-    if wanted(Contest::Slices) {
-        let customers = if arguments.quick { 100_000 } else { 1_000_000 };
-        slices::slices(None, customers).await?;
-        slices::slices(Some(&Cluster::start()?.url()), customers).await?;
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
+    match contest {
+        Contest::GroupCommit => group_commit::group_commit(bench).await,
+        Contest::Deletions => deletions::deletions(bench).await,
+        Contest::Size => contests::size(bench).await,
+        Contest::Slices => slices::slices(bench).await,
     }
-    if wanted(Contest::Size) {
-        let (customers, rounds) = if arguments.quick { (10_000, 1) } else { (100_000, 3) };
-        contests::size(None, customers, rounds).await?;
-        let cluster = Cluster::start()?;
-        contests::size(Some(&cluster.url()), customers, rounds).await?;
-    }
-    Ok(())
 }

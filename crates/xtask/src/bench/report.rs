@@ -14,6 +14,62 @@ pub(super) struct Section {
     pub(super) notes: Vec<String>,
 }
 
+impl Section {
+    /// As Markdown. The plots are left out where there is no folder to look for them in.
+    pub(super) fn markdown(&self, plots: Option<&str>) -> String {
+        let mut text = format!("## {}\n\n{}\n", self.title, self.about);
+        for table in &self.tables {
+            text += &format!("\n{}", table.markdown());
+        }
+        for plot in self.plots.iter().filter(|_| plots.is_some()) {
+            text += &format!("\n![{}]({}/{}.svg)\n", plot.title, plots.unwrap_or_default(), plot.file_name());
+        }
+        if !self.verdicts.is_empty() {
+            text += &format!("\n{}", verdicts(&self.verdicts));
+        }
+        if !self.notes.is_empty() {
+            text += &format!("\n{}\n", self.notes.join(" "));
+        }
+        text
+    }
+}
+
+impl Table {
+    pub(super) fn markdown(&self) -> String {
+        let widths: Vec<usize> = (0..self.head.len())
+            .map(|column| {
+                [&self.head].into_iter().chain(&self.rows).filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+            })
+            .map(|width| width.unwrap_or(0).max(3))
+            .collect();
+        let line = |row: &[String]| {
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+                0 => format!(" {cell:<width$} "),
+                _ => format!(" {cell:>width$} "),
+            });
+            format!("|{}|\n", cells.collect::<Vec<_>>().join("|"))
+        };
+        let rule: Vec<String> = widths
+            .iter()
+            .enumerate()
+            .map(|(column, width)| match column {
+                0 => "-".repeat(*width),
+                _ => "-".repeat(width - 1) + ":",
+            })
+            .collect();
+        line(&self.head) + &line(&rule) + &self.rows.iter().map(|row| line(row)).collect::<String>()
+    }
+}
+
+/// The table of targets and what became of them.
+pub(super) fn verdicts(verdicts: &[Verdict]) -> String {
+    let row = |verdict: &Verdict| {
+        let outcome = if verdict.is_reached { "reached" } else { "**missed**" };
+        vec![verdict.target.clone(), verdict.measured.clone(), outcome.to_owned()]
+    };
+    Table { head: ["target", "measured", "outcome"].map(str::to_owned).into(), rows: verdicts.iter().map(row).collect() }.markdown()
+}
+
 /// Figures. The first column names the row.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -30,6 +86,15 @@ pub(super) struct Plot {
     pub(super) y: Axis,
     /// Name and points of each line.
     pub(super) lines: Vec<(String, Vec<(f64, f64)>)>,
+}
+
+impl Plot {
+    /// The title as the name of a file, without its ending.
+    pub(super) fn file_name(&self) -> String {
+        let spelled: String =
+            self.title.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' }).collect();
+        spelled.split_whitespace().collect::<Vec<_>>().join("-")
+    }
 }
 
 /// One side of a plot.
@@ -65,4 +130,11 @@ pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The value that this many in a hundred do not exceed.
+pub(super) fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }

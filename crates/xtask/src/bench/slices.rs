@@ -1,11 +1,12 @@
-//! Reading on in a long list: a slice at its end against one at its beginning, and the page with the same entries.
+//! The contest `slices`: reading on in a long list, a slice at its end against one at its beginning, and the page with the same entries.
 
 use std::time::Instant;
 
 use reqwest::Method;
 
-use super::contests::percentile;
-use super::load::fill_bare;
+use super::Bench;
+use super::load::{BARE, Bulk, Store};
+use super::report::{Section, Table, percentile};
 use super::server::Server;
 use crate::Result;
 
@@ -14,13 +15,18 @@ const REQUESTS: usize = 40;
 /// Rounds, in each of which every kind has its turn.
 const ROUNDS: usize = 5;
 
+pub(super) async fn slices(bench: &Bench) -> Result<Vec<Section>> {
+    let customers = if bench.quick { 50_000 } else { 200_000 };
+    let url = bench.database("slices").await?;
+    Ok(vec![on_engine(None, customers).await?, on_engine(Some(&url), customers).await?])
+}
+
 /// `GET customers?after=` at the beginning, in the middle and at the end of a list.
-pub(super) async fn slices(database_url: Option<&str>, customers: u64) -> Result {
+async fn on_engine(database_url: Option<&str>, customers: u64) -> Result<Section> {
     let engine = if database_url.is_some() { "PostgreSQL" } else { "SQLite" };
-    println!("\n## slices: 25 of {customers} customers on {engine}");
     let server = Server::start(database_url, &[]).await?;
     let home = server.new_organization("long").await?;
-    fill_bare(&server, database_url, &home, customers).await?;
+    Store::of(&server, database_url).fill(&home, Bulk::new(customers, BARE)).await?;
     let base = format!("/api/organizations/{home}/customers");
     // The list is newest first, and the ids are numbers.
     let after = |number: u64| format!("{base}?after=00000000-0000-0000-0000-{number:012x}");
@@ -35,15 +41,33 @@ pub(super) async fn slices(database_url: Option<&str>, customers: u64) -> Result
             }
         }
     }
-    let first = percentile(&mut waits[0].clone(), 50);
-    for ((name, _), waits) in kinds.iter().zip(&mut waits) {
+    let first = percentile(&waits[0], 50);
+    let mut rows = Vec::new();
+    for ((name, _), waits) in kinds.iter().zip(&waits) {
         let median = percentile(waits, 50);
-        println!("{name}: median {median:.2} ms, p99 {:.2} ms; against the first {:.2}", percentile(waits, 99), median / first);
+        println!("{engine}, {name}: median {median:.2} ms");
+        rows.push(vec![
+            (*name).to_owned(),
+            format!("{median:.2}"),
+            format!("{:.2}", percentile(waits, 99)),
+            format!("{:.2}", median / first),
+        ]);
     }
     for (name, page) in [("first page, with its count", 1), ("last page, with its count", customers / 25)] {
         let sent = Instant::now();
         server.send(Method::GET, &format!("{base}?page={page}"), None).await?;
-        println!("{name}: {:.0} ms", sent.elapsed().as_secs_f64() * 1e3);
+        let wait = sent.elapsed().as_secs_f64() * 1e3;
+        rows.push(vec![name.to_owned(), format!("{wait:.2}"), "one request".into(), format!("{:.2}", wait / first)]);
     }
-    Ok(())
+    Ok(Section {
+        title: format!("Slices of a list of {customers} customers on {engine}"),
+        about: format!(
+            "25 customers of {customers} by one caller: `?after=` goes along the primary key, `?page=` counts the list. {ROUNDS} interleaved \
+             rounds of {REQUESTS} requests.",
+        ),
+        tables: vec![Table { head: ["25 customers", "median, ms", "p99, ms", "against the first slice"].map(str::to_owned).into(), rows }],
+        plots: Vec::new(),
+        verdicts: Vec::new(),
+        notes: Vec::new(),
+    })
 }

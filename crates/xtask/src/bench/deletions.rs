@@ -1,0 +1,289 @@
+//! Deleting a customer with five dependants, durably and with its audit entry, through HTTP: against the same rows deleted by plain SQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+
+use super::Bench;
+use super::callers::{self, Answers, Call, Supply};
+use super::load::{Bulk, DEPENDANTS, FIVE, Store};
+use super::pgbench::Pgbench;
+use super::report::{Axis, Plot, Section, Table, Verdict, median, spread};
+use super::rusqlite_floor::{self, RusqliteFloor};
+use super::server::Server;
+use crate::Result;
+
+/// Connections at which the targets hold.
+const MEASURED: usize = 64;
+
+/// How much is done.
+struct Effort {
+    /// Connections, and rounds at each.
+    rounds: [(usize, usize); 4],
+    /// How long the server is asked in a round. The others then do as much as it did.
+    time: Duration,
+    /// Customers for each contestant.
+    stock: u64,
+}
+
+const FULL: Effort = Effort { rounds: [(1, 3), (16, 3), (MEASURED, 5), (256, 3)], time: Duration::from_secs(2), stock: 150_000 };
+const QUICK: Effort = Effort { rounds: [(1, 1), (16, 1), (MEASURED, 2), (256, 1)], time: Duration::from_millis(700), stock: 12_000 };
+
+/// Those who delete the same rows without the server.
+enum Floor {
+    Pgbench(Pgbench),
+    Rusqlite(RusqliteFloor),
+}
+
+impl Floor {
+    async fn run(&mut self, connections: usize, count: usize) -> Result<Answers> {
+        match self {
+            Floor::Pgbench(floor) => floor.run(connections, count).await,
+            Floor::Rusqlite(floor) => floor.run(connections, count).await,
+        }
+    }
+}
+
+/// A floor, where its customers are, and how many of them it has deleted.
+struct Contestant {
+    name: &'static str,
+    floor: Floor,
+    store: Store,
+    organization: String,
+    deleted: usize,
+}
+
+/// What all rounds at one number of connections came to.
+struct Level {
+    connections: usize,
+    ours: Vec<Answers>,
+    /// The rounds of each floor.
+    floors: Vec<Vec<Answers>>,
+}
+
+/// What one engine came to.
+struct Outcome {
+    levels: Vec<Level>,
+    names: Vec<&'static str>,
+}
+
+/// Both engines, one after the other.
+pub(super) async fn deletions(bench: &Bench) -> Result<Vec<Section>> {
+    let effort = if bench.quick { QUICK } else { FULL };
+    let on_postgres = on_postgres(bench, &effort).await?;
+    let on_sqlite = on_sqlite(&effort).await?;
+    Ok(vec![postgres_section(&on_postgres), sqlite_section(&on_sqlite)])
+}
+
+async fn on_postgres(bench: &Bench, effort: &Effort) -> Result<Outcome> {
+    let (cluster, url) = (bench.cluster().await?, bench.database("deletions").await?);
+    let server = Server::start(Some(&url), &[]).await?;
+    let store = Store::of(&server, Some(&url));
+    let customer = "organization_id = {organization} AND id = {id::number::bigint}";
+    let entry = "INSERT INTO audit_entries (organization_id, id, action, outcome, subject, subject_id, actor, request_id, created_at)";
+    let values =
+        "{organization}, {id::number::bigint}, 'customer.delete', 'done', 'customer', {id::number::bigint}, 'user', 'pgbench', now()";
+    let scripts = [
+        ("plain statements", format!("BEGIN;\nDELETE FROM customers WHERE {customer};\n{entry} VALUES ({values});\nCOMMIT;")),
+        ("one statement", format!("WITH gone AS (DELETE FROM customers WHERE {customer} RETURNING id) {entry} SELECT {values} FROM gone;")),
+    ];
+    let mut floors = Vec::new();
+    for (number, (name, script)) in scripts.into_iter().enumerate() {
+        let organization = server.new_organization(&format!("floor-{number}")).await?;
+        store.fill(&organization, Bulk::new(effort.stock, FIVE)).await?;
+        let floor = Floor::Pgbench(Pgbench::new(cluster, &url, &store.spell(&script, &organization))?);
+        floors.push(Contestant { name, floor, store: store.clone(), organization, deleted: 0 });
+    }
+    measure(&server, &store, floors, effort).await
+}
+
+async fn on_sqlite(effort: &Effort) -> Result<Outcome> {
+    let server = Server::start(None, &[]).await?;
+    let store = Store::of(&server, None);
+    let Store::Sqlite(path) = &store else { return Err("the embedded engine has no file".into()) };
+    let organization = server.new_organization("floor").await?;
+    store.fill(&organization, Bulk::new(effort.stock, FIVE)).await?;
+    // In a file of its own: two programs that write to one would wait for each other's locks.
+    let store_of_floor = Store::Sqlite(rusqlite_floor::copy(path, "floor.db")?);
+    let statements = [
+        "DELETE FROM customers WHERE organization_id = {organization} AND id = {id:?1}",
+        "INSERT INTO audit_entries (organization_id, id, action, outcome, subject, subject_id, actor, request_id, created_at)
+         VALUES ({organization}, {id:?1}, 'customer.delete', 'done', 'customer', {id:?1}, 'user', 'rusqlite', {time})",
+    ];
+    let Store::Sqlite(path) = &store_of_floor else { return Err("the copy has no file".into()) };
+    let floor = RusqliteFloor::new(path, statements.map(|statement| store.spell(statement, &organization)).to_vec())?;
+    let name = "one transaction a request";
+    let floor = Contestant { name, floor: Floor::Rusqlite(floor), store: store_of_floor, organization, deleted: 0 };
+    measure(&server, &store, vec![floor], effort).await
+}
+
+/// Lets the server and then each floor delete as many, at every number of connections in turn.
+async fn measure(server: &Server, store: &Store, mut floors: Vec<Contestant>, effort: &Effort) -> Result<Outcome> {
+    println!("a customer with five dependants and its audit entry on {}", store.engine());
+    let organization = server.new_organization("ours").await?;
+    store.fill(&organization, Bulk::new(effort.stock, FIVE)).await?;
+    let stock = usize::try_from(effort.stock).unwrap_or(usize::MAX);
+    let mut rounds_left: usize = effort.rounds.iter().map(|(_, rounds)| rounds).sum();
+    let mut deleted = 0;
+    let mut levels = Vec::new();
+    for (connections, rounds) in effort.rounds {
+        let mut level = Level { connections, ours: Vec::new(), floors: floors.iter().map(|_| Vec::new()).collect() };
+        for round in 1..=rounds {
+            let most = (stock - deleted) / rounds_left;
+            rounds_left -= 1;
+            let calls: Vec<Call> = (deleted + 1..=deleted + most)
+                .map(|number| {
+                    let path = format!("/api/organizations/{organization}/customers/bulk-{number}");
+                    Call::new(Method::DELETE, &path)?.bearer(&server.token)
+                })
+                .collect::<Result<_>>()?;
+            let ours = callers::call(&server.freehold.url, connections, Arc::from(calls), Supply::Once, effort.time).await?;
+            deleted += ours.count;
+            print!("{connections} connections, round {round}: {}", told("Freehold", &ours));
+            for (contestant, rounds) in floors.iter_mut().zip(&mut level.floors) {
+                let floor = contestant.floor.run(connections, ours.count).await?;
+                contestant.deleted += floor.count;
+                print!("; {}, ratio {:.2}", told(contestant.name, &floor), ours.per_second() / floor.per_second());
+                rounds.push(floor);
+            }
+            println!();
+            level.ours.push(ours);
+        }
+        levels.push(level);
+    }
+    for contestant in &floors {
+        are_gone(&contestant.store, &contestant.organization, stock, contestant.deleted).await?;
+    }
+    are_gone(store, &organization, stock, deleted).await?;
+    let records = store.count("deletions", &organization, "AND state = 'sealed'").await?;
+    if records != deleted {
+        return Err(format!("{deleted} customers were deleted and {records} deletions are sealed"));
+    }
+    println!("every row is gone that should be, and no other; each of {deleted} deletions has its audit entry and its record");
+    Ok(Outcome { levels, names: floors.iter().map(|contestant| contestant.name).collect() })
+}
+
+fn told(name: &str, answers: &Answers) -> String {
+    format!("{name} {:.0}/s (p50 {:.1} ms, p99 {:.1} ms)", answers.per_second(), answers.percentile(50), answers.percentile(99))
+}
+
+/// Counts what is left: the customers nobody asked for with all they own, and an audit entry for each of the others.
+async fn are_gone(store: &Store, organization: &str, stock: usize, deleted: usize) -> Result {
+    for table in DEPENDANTS.iter().map(|(table, ..)| *table).chain(["customers"]) {
+        let left = store.count(table, organization, "").await?;
+        if left != stock - deleted {
+            return Err(format!("{deleted} of {stock} were deleted and {left} rows are left in {table}"));
+        }
+    }
+    let entries = store.count("audit_entries", organization, "AND action = 'customer.delete' AND outcome = 'done'").await?;
+    match entries == deleted {
+        true => Ok(()),
+        false => Err(format!("{deleted} customers were deleted and {entries} audit entries say so")),
+    }
+}
+
+fn rates(rounds: &[Answers]) -> Vec<f64> {
+    rounds.iter().map(Answers::per_second).collect()
+}
+
+fn percentiles(rounds: &[Answers], percent: usize) -> Vec<f64> {
+    rounds.iter().map(|answers| answers.percentile(percent)).collect()
+}
+
+impl Level {
+    /// Ours against a floor, round by round.
+    fn ratios(&self, floor: usize) -> Vec<f64> {
+        let pairs = self.ours.iter().zip(self.floors.get(floor).into_iter().flatten());
+        pairs.map(|(ours, floor)| ours.per_second() / floor.per_second()).collect()
+    }
+}
+
+impl Outcome {
+    fn table(&self) -> Table {
+        let mut head: Vec<String> = ["connections", "Freehold, deletions/s", "p50 / p99, ms"].map(Into::into).into();
+        for name in &self.names {
+            head.extend([format!("{name}, deletions/s"), "p50 / p99, ms".into(), "ratio (min/median/max)".into()]);
+        }
+        let figures = |rounds: &[Answers]| {
+            let (p50, p99) = (median(&percentiles(rounds, 50)), median(&percentiles(rounds, 99)));
+            [format!("{:.0}", median(&rates(rounds))), format!("{p50:.1} / {p99:.1}")]
+        };
+        let rows = self.levels.iter().map(|level| {
+            let mut row = vec![level.connections.to_string()];
+            row.extend(figures(&level.ours));
+            for (number, floor) in level.floors.iter().enumerate() {
+                row.extend(figures(floor));
+                row.push(spread(&level.ratios(number)));
+            }
+            row
+        });
+        Table { head, rows: rows.collect() }
+    }
+
+    fn plot(&self, engine: &str) -> Plot {
+        let line = |name: &str, of: &dyn Fn(&Level) -> Vec<f64>| {
+            (name.to_owned(), self.levels.iter().map(|level| (level.connections as f64, median(&of(level)))).collect())
+        };
+        let mut lines = vec![line("Freehold, through HTTP", &|level| rates(&level.ours))];
+        for (number, name) in self.names.iter().enumerate() {
+            lines.push(line(name, &|level| level.floors.get(number).map(|rounds| rates(rounds)).unwrap_or_default()));
+        }
+        Plot {
+            title: format!("Deletions of a customer with five dependants on {engine}"),
+            x: Axis { label: "connections".into(), is_logarithmic: true },
+            y: Axis { label: "deletions a second".into(), is_logarithmic: false },
+            lines,
+        }
+    }
+
+    /// The ratios against the first floor where the targets hold.
+    fn verdict(&self, least: f64, target: &str) -> Verdict {
+        let ratios = self.levels.iter().find(|level| level.connections == MEASURED).map(|level| level.ratios(0)).unwrap_or_default();
+        Verdict { target: target.into(), measured: spread(&ratios), is_reached: median(&ratios) >= least }
+    }
+}
+
+fn postgres_section(outcome: &Outcome) -> Section {
+    Section {
+        title: "Deleting a customer on PostgreSQL".into(),
+        about:
+            "`DELETE /api/organizations/{id}/customers/{id}` of customers with five dependants, each answered after it is durable, against \
+                pgbench with prepared statements deleting identical rows of another organization in the same database and writing an audit \
+                entry. \"Plain statements\" are BEGIN, DELETE, INSERT, COMMIT; \"one statement\" does the same in a single round trip."
+                .into(),
+        tables: vec![outcome.table()],
+        plots: vec![outcome.plot("PostgreSQL")],
+        verdicts: vec![outcome.verdict(1.0, "at least as many deletions as pgbench's plain statements, at 64 connections")],
+        notes: vec![
+            "Freehold checks who may, looks for what blocks, and writes a record of the deletion besides; pgbench does not.".into(),
+            "The clients of both run on the server's machine.".into(),
+        ],
+    }
+}
+
+fn sqlite_section(outcome: &Outcome) -> Section {
+    let waits = outcome.levels.iter().find(|level| level.connections == MEASURED);
+    let waits: Vec<f64> = waits.into_iter().flat_map(|level| &level.ours).map(|ours| ours.percentile(99) / ours.percentile(50)).collect();
+    Section {
+        title: "Deleting a customer on SQLite".into(),
+        about: "The same request on the embedded engine, against threads of a program that share one connection behind a mutex and run the \
+                same DELETE and INSERT with the same settings (WAL, synchronous=FULL, foreign_keys, secure_delete), one transaction each, on a \
+                copy of the file."
+            .into(),
+        tables: vec![outcome.table()],
+        plots: vec![outcome.plot("SQLite")],
+        verdicts: vec![
+            outcome.verdict(2.5, "at least 2.5 times one transaction a request, at 64 connections"),
+            Verdict {
+                target: "p99 at most 3 times p50, at 64 connections".into(),
+                measured: spread(&waits),
+                is_reached: median(&waits) <= 3.0,
+            },
+        ],
+        notes: vec![
+            "The program without a group commit speaks no HTTP, checks no rights and writes no record of the deletion.".into(),
+            "Its connection goes to whoever locks first, so that its p99 says little.".into(),
+        ],
+    }
+}

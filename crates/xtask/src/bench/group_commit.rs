@@ -1,0 +1,79 @@
+//! The contest `group-commit`: durable writes by many callers on SQLite, with the writer's groups and with one transaction a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::Bench;
+use super::report::{Section, Table, median, spread};
+use super::server::{Server, words};
+use crate::Result;
+
+/// Callers at once.
+const CALLERS: u64 = 64;
+
+/// SQLite at 64 callers: groups of 64 against one transaction a request, in alternating rounds.
+pub(super) async fn group_commit(bench: &Bench) -> Result<Vec<Section>> {
+    let (rounds, time) = if bench.quick { (2, Duration::from_secs(1)) } else { (5, Duration::from_secs(2)) };
+    let grouped = Arc::new(Server::start(None, &["--commit-group=64"]).await?);
+    let single = Arc::new(Server::start(None, &["--commit-group=1"]).await?);
+    let (grouped_home, single_home) = (grouped.new_organization("grouped").await?, single.new_organization("single").await?);
+    let (mut ones, mut manys, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        let one = writes_a_second(&single, &single_home, time).await?;
+        let many = writes_a_second(&grouped, &grouped_home, time).await?;
+        println!("round {round}: one transaction a request {one:.0}/s, groups of 64 {many:.0}/s, ratio {:.2}", many / one);
+        ones.push(one);
+        manys.push(many);
+        ratios.push(many / one);
+    }
+    let row = |name: &str, figures: &[f64]| vec![name.to_owned(), format!("{:.0}", median(figures))];
+    Ok(vec![Section {
+        title: "Group commit".into(),
+        about: format!(
+            "`POST …/customers` by {CALLERS} callers on SQLite, each write durable before its answer: requests that wait at the same time \
+             are committed together, at most 64 of them, or one by one. {rounds} alternating rounds of {} s.",
+            time.as_secs()
+        ),
+        tables: vec![Table {
+            head: ["commits", "median, writes a second"].map(str::to_owned).into(),
+            rows: vec![
+                row("one transaction a request", &ones),
+                row("groups of up to 64", &manys),
+                vec!["groups against one by one, min/median/max".into(), spread(&ratios)],
+            ],
+        }],
+        plots: Vec::new(),
+        verdicts: Vec::new(),
+        notes: Vec::new(),
+    }])
+}
+
+async fn writes_a_second(server: &Arc<Server>, organization: &str, time: Duration) -> Result<f64> {
+    let path = format!("/api/organizations/{organization}/customers");
+    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (server, path, stop, written) = (server.clone(), path.clone(), stop.clone(), written.clone());
+        callers.spawn(async move {
+            let body = json!({"name": "Ada Lovelace", "email": "ada@example.com"});
+            while !stop.load(Ordering::Relaxed) {
+                server.send(Method::POST, &path, Some(&body)).await?;
+                written.fetch_add(1, Ordering::Relaxed);
+            }
+            Result::Ok(())
+        });
+    }
+    let begun = Instant::now();
+    tokio::time::sleep(time).await;
+    stop.store(true, Ordering::Relaxed);
+    let (count, seconds) = (written.load(Ordering::Relaxed), begun.elapsed().as_secs_f64());
+    while let Some(caller) = callers.join_next().await {
+        caller.map_err(words)??;
+    }
+    Ok(count as f64 / seconds)
+}
