@@ -7,3 +7,4 @@ mod owners;
 mod plans;
 mod records;
 mod retention;
+mod together;
