@@ -122,6 +122,20 @@ impl Cx {
         self.plane.db.write((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input)).await
     }
 
+    /// Like [`Cx::write`], for a step of long work: [`sql::Database::write_behind`].
+    pub(crate) async fn write_behind<I, T>(
+        &self,
+        may_be_lost: bool,
+        input: I,
+        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.plane.db.write_behind(may_be_lost, (self.clone(), input), move |tx, (cx, input)| work(cx, tx, input)).await
+    }
+
     pub(crate) async fn read<I, T>(
         &self,
         input: I,

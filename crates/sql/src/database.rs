@@ -5,6 +5,8 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
 
@@ -75,12 +77,24 @@ pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone)]
 pub struct Database {
     engine: Engine,
+    prompt: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
 enum Engine {
     Sqlite(Sqlite),
     Postgres(Postgres),
+}
+
+/// What becomes of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It reads a snapshot.
+    Read,
+    /// It is durable when its caller has the answer.
+    Durable,
+    /// It is durable some time later.
+    Lazy,
 }
 
 /// How often a transaction that met a concurrent one is run again before its error is passed on.
@@ -99,7 +113,7 @@ impl Database {
         } else {
             return Err(Error::Migration("the database address must start with postgres:// or sqlite:".into()));
         };
-        Ok(Database { engine })
+        Ok(Database { engine, prompt: Arc::default() })
     }
 
     /// `"sqlite"` or `"postgresql"`.
@@ -110,12 +124,9 @@ impl Database {
         }
     }
 
-    /// Whether other transactions are waiting for the engine right now: long work should step back.
-    pub fn is_busy(&self) -> bool {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.is_busy(),
-            Engine::Postgres(postgres) => postgres.is_busy(),
-        }
+    /// How many transactions somebody has waited for since the start: long work that sees this number move should step back.
+    pub fn prompt_transactions(&self) -> u64 {
+        self.prompt.load(Ordering::Relaxed)
     }
 
     /// Runs `work` in one transaction and returns when it is durable. `Err` rolls back. The transaction ends on its own even if the caller
@@ -134,14 +145,48 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + AsRetry + Send + 'static,
     {
+        self.prompt.fetch_add(1, Ordering::Relaxed);
+        self.write_as(Kind::Durable, input, work).await
+    }
+
+    /// Like [`Database::write`], for a step of long work that nobody waits for. One that `may_be_lost` returns before it is durable: a crash
+    /// of the machine may undo it, though never it alone: whatever was written after it is undone too, and what is durable later makes it so.
+    ///
+    /// # Errors
+    /// Those of [`Database::write`].
+    pub async fn write_behind<I, T, E>(
+        &self,
+        may_be_lost: bool,
+        input: I,
+        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<Error> + AsRetry + Send + 'static,
+    {
+        self.write_as(if may_be_lost { Kind::Lazy } else { Kind::Durable }, input, work).await
+    }
+
+    async fn write_as<I, T, E>(
+        &self,
+        kind: Kind,
+        input: I,
+        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<Error> + AsRetry + Send + 'static,
+    {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.write(input, work).await,
+            Engine::Sqlite(sqlite) => sqlite.write(kind, input, work).await,
             Engine::Postgres(postgres) => {
                 let postgres = postgres.clone();
                 let task = tokio::spawn(async move {
                     let mut attempt = 0;
                     loop {
-                        match postgres.transaction(&input, &work, true).await {
+                        match postgres.transaction(&input, &work, kind).await {
                             Err(error) if error.is_retry() && attempt < RETRIES => attempt += 1,
                             outcome => return outcome,
                         }
@@ -166,9 +211,10 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + AsRetry + Send + 'static,
     {
+        self.prompt.fetch_add(1, Ordering::Relaxed);
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(input, work).await,
-            Engine::Postgres(postgres) => AssertUnwindSafe(postgres.transaction(&input, &work, false))
+            Engine::Postgres(postgres) => AssertUnwindSafe(postgres.transaction(&input, &work, Kind::Read))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|panic| Err(Error::Statement(panic_words(Some(panic))).into())),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::NoTls;
 
-use crate::database::{Hook, run_hooks};
+use crate::database::{Hook, Kind, run_hooks};
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
 /// How long a caller waits for a free connection, and a connection attempt may take.
@@ -49,15 +49,11 @@ impl Postgres {
         Ok(Postgres { pool })
     }
 
-    pub(crate) fn is_busy(&self) -> bool {
-        self.pool.status().waiting > 0
-    }
-
     pub(crate) async fn transaction<I, T, E>(
         &self,
         input: &I,
         work: &(impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Sync),
-        commit: bool,
+        kind: Kind,
     ) -> Result<T, E>
     where
         I: Sync,
@@ -65,7 +61,8 @@ impl Postgres {
     {
         let client = self.pool.get().await.map_err(Error::from)?;
         let mut client = PostgresTx { client: Some(client), open: false, hooks: Vec::new(), failure: None };
-        client.begin(commit).await?;
+        let commit = kind != Kind::Read;
+        client.begin(kind).await?;
         let mut tx = Tx::Postgres(client);
         let result = work(&mut tx, input).await;
         let Tx::Postgres(client) = &mut tx else { unreachable!("the variant does not change") };
@@ -107,9 +104,13 @@ impl PostgresTx {
         }
     }
 
-    async fn begin(&mut self, write: bool) -> Result<()> {
+    async fn begin(&mut self, kind: Kind) -> Result<()> {
         self.open = true;
-        let text = if write { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" };
+        let text = match kind {
+            Kind::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Kind::Durable => "BEGIN",
+            Kind::Lazy => "BEGIN; SET LOCAL synchronous_commit TO off",
+        };
         Ok(self.client().batch_execute(text).await?)
     }
 

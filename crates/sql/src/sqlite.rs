@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,13 +18,20 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::database::{Hook, panic_words, run_hooks};
+use crate::database::{Hook, Kind, panic_words, run_hooks};
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
 /// The first release without the write-ahead-log defect that can corrupt a database under concurrent checkpoints.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// Requests that may wait for the writer or for a reader before callers themselves wait.
 const QUEUE: usize = 4096;
+/// Copies what of the log nobody reads from any more; waits for nobody.
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// How often the log is looked at, and how many of its frames (4 KiB) are worth copying.
+const CHECKPOINT_ROUND: Duration = Duration::from_millis(100);
+const CHECKPOINT_AT: i64 = 1_000;
+/// Frames at which the log (64 MiB) must begin anew: while it is written to without a pause, only the writer can let it.
+const OVERGROWN: i64 = 16_384;
 /// How long a connection waits for another process that holds the file.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -31,14 +39,22 @@ const BUSY: Duration = Duration::from_secs(10);
 pub(crate) struct Sqlite {
     writer: mpsc::Sender<WriteJob>,
     readers: mpsc::Sender<ReadJob>,
-    waiting: Arc<AtomicUsize>,
+    /// Its end is the end of the checkpointer.
+    _open: std::sync::mpsc::Sender<()>,
     /// Held for the life of the database: a second server on the same file would not see this one's revocations.
     _lock: Arc<File>,
 }
 
+/// One request to the writer.
+struct WriteJob {
+    work: WriteWork,
+    /// Whether its commit need not wait for the disk.
+    is_lazy: bool,
+}
+
 /// What the writer does for one request, or why it cannot; returns whether to keep its savepoint, and how to answer once the commit's
 /// fate is known.
-type WriteJob = Box<dyn FnOnce(Result<&mut Tx>) -> Outcome + Send>;
+type WriteWork = Box<dyn FnOnce(Result<&mut Tx>) -> Outcome + Send>;
 type ReadJob = Box<dyn FnOnce(&mut Tx) + Send>;
 
 struct Outcome {
@@ -58,13 +74,18 @@ impl Sqlite {
             std::fs::create_dir_all(folder).map_err(|error| Error::Unavailable(format!("cannot create {}: {error}", folder.display())))?;
         }
         let lock = lock(&path)?;
-        let waiting = Arc::new(AtomicUsize::new(0));
-
         let connection = connect(&path, false)?;
         let (writer, queue) = mpsc::channel(QUEUE);
         let group = options.group.max(1);
-        let counter = waiting.clone();
-        spawn("sqlite-writer", move || write_loop(Tx::Sqlite(SqliteTx::new(connection)), queue, group, &counter))?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        let log = Arc::new(Log::default());
+        let (open, closed) = std::sync::mpsc::channel();
+        spawn("sqlite-writer", {
+            let log = log.clone();
+            move || write_loop(Tx::Sqlite(SqliteTx::new(connection)), queue, group, &log)
+        })?;
+        let checkpointer = connect(&path, false)?;
+        spawn("sqlite-checkpointer", move || checkpoint_loop(&checkpointer, &closed, &log))?;
 
         let (readers, queue) = mpsc::channel(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
@@ -73,15 +94,12 @@ impl Sqlite {
             let queue = queue.clone();
             spawn("sqlite-reader", move || read_loop(Tx::Sqlite(SqliteTx::new(connection)), &queue))?;
         }
-        Ok(Sqlite { writer, readers, waiting, _lock: Arc::new(lock) })
-    }
-
-    pub(crate) fn is_busy(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        Ok(Sqlite { writer, readers, _open: open, _lock: Arc::new(lock) })
     }
 
     pub(crate) async fn write<I, T, E>(
         &self,
+        kind: Kind,
         input: I,
         work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
@@ -91,7 +109,7 @@ impl Sqlite {
         E: From<Error> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let job: WriteJob = Box::new(move |tx| {
+        let work: WriteWork = Box::new(move |tx| {
             let result = tx.map_err(E::from).and_then(|tx| {
                 let result = run(tx, &input, &work);
                 match tx.failure() {
@@ -106,10 +124,7 @@ impl Sqlite {
                 }),
             }
         });
-        // A caller that goes away before there is room for its job has not come in, and is not counted.
-        let place = self.writer.reserve().await.map_err(|_| stopped())?;
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        place.send(job);
+        self.writer.send(WriteJob { work, is_lazy: kind == Kind::Lazy }).await.map_err(|_| stopped())?;
         receiver.await.unwrap_or_else(|_| Err(stopped().into()))
     }
 
@@ -204,10 +219,47 @@ fn connect(path: &Path, reader: bool) -> Result<Connection> {
     Ok(connection)
 }
 
-fn write_loop(mut tx: Tx, mut queue: mpsc::Receiver<WriteJob>, group: usize, waiting: &AtomicUsize) {
-    while let Some(job) = queue.blocking_recv() {
+/// What the writer and the checkpointer tell each other about the write-ahead log.
+#[derive(Default)]
+struct Log {
+    /// Counts the commits.
+    commits: AtomicU64,
+    /// Whether it has grown so long that the writer must let it begin anew.
+    is_overgrown: AtomicBool,
+}
+
+/// Copies the log into the database file while the writer goes on: a commit that had to do so would keep everybody waiting for tens of
+/// milliseconds.
+fn checkpoint_loop(connection: &Connection, closed: &std::sync::mpsc::Receiver<()>, log: &Log) {
+    let mut seen = 0;
+    while closed.recv_timeout(CHECKPOINT_ROUND) == Err(RecvTimeoutError::Timeout) {
+        let commits = log.commits.load(Ordering::Relaxed);
+        if commits == seen {
+            continue;
+        }
+        seen = commits;
+        match log_state(connection, "PRAGMA wal_checkpoint(NOOP)") {
+            Ok((frames, copied)) if frames - copied < CHECKPOINT_AT => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the state of the write-ahead log cannot be read"),
+        }
+        match log_state(connection, CHECKPOINT) {
+            Ok((frames, _)) => log.is_overgrown.store(frames > OVERGROWN, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "the write-ahead log could not be copied into the database and grows"),
+        }
+    }
+}
+
+/// Frames in the log, and how many of them are copied into the database file.
+fn log_state(connection: &Connection, pragma: &str) -> rusqlite::Result<(i64, i64)> {
+    connection.query_row(pragma, [], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+fn write_loop(mut tx: Tx, mut queue: mpsc::Receiver<WriteJob>, group: usize, log: &Log) {
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| queue.blocking_recv()) {
         let mut answers = Vec::new();
-        let fate = commit_group(&mut tx, job, &mut queue, group, waiting, &mut answers);
+        let fate = commit_group(&mut tx, first, &mut queue, group, &mut next, &mut answers);
         let hooks = std::mem::take(&mut sqlite(&mut tx).hooks);
         if fate.is_err() {
             // Harmless when the engine has rolled back already.
@@ -215,28 +267,42 @@ fn write_loop(mut tx: Tx, mut queue: mpsc::Receiver<WriteJob>, group: usize, wai
         }
         run_hooks(hooks);
         answers.into_iter().for_each(|answer| answer(fate.clone()));
+        log.commits.fetch_add(1, Ordering::Relaxed);
+        if log.is_overgrown.swap(false, Ordering::Relaxed)
+            && let Err(error) = log_state(&sqlite(&mut tx).connection, CHECKPOINT)
+        {
+            tracing::warn!(%error, "the write-ahead log could not begin anew and grows");
+        }
     }
 }
 
+/// Commits a request along with those that wait behind it. One that is lazy goes alone: its commit does not wait for the disk, and nobody
+/// waits for more than one of them. What was taken from the queue and belongs to the next group is left in `next`.
 fn commit_group(
     tx: &mut Tx,
     first: WriteJob,
     queue: &mut mpsc::Receiver<WriteJob>,
     group: usize,
-    waiting: &AtomicUsize,
+    next: &mut Option<WriteJob>,
     answers: &mut Vec<Answer>,
 ) -> Result<()> {
-    let begun = sqlite(tx).script("BEGIN IMMEDIATE");
+    let is_lazy = first.is_lazy;
+    let begun = sqlite(tx).sync_at_commit(!is_lazy).and_then(|()| sqlite(tx).script("BEGIN IMMEDIATE"));
     let mut fate = Ok(());
-    let mut next = Some(first);
-    while let Some(job) = next {
-        waiting.fetch_sub(1, Ordering::Relaxed);
+    let mut job = Some(first);
+    while let Some(WriteJob { work, .. }) = job {
         match &begun {
-            Ok(()) => fate = run_savepoint(tx, job, answers),
+            Ok(()) => fate = run_savepoint(tx, work, answers),
             // Whoever waits already would only meet the same, one after the other.
-            Err(error) => answers.push(job(Err(error.clone())).answer),
+            Err(error) => answers.push(work(Err(error.clone())).answer),
         }
-        next = if fate.is_ok() && answers.len() < group { queue.try_recv().ok() } else { None };
+        job = match fate.is_ok() && !is_lazy && answers.len() < group {
+            true => queue.try_recv().ok(),
+            false => None,
+        };
+        if job.as_ref().is_some_and(|job| job.is_lazy) {
+            *next = job.take();
+        }
     }
     begun.and(fate).inspect_err(|_| sqlite(tx).hooks.clear())?;
     sqlite(tx).script("COMMIT").inspect_err(|error| {
@@ -246,14 +312,14 @@ fn commit_group(
     })
 }
 
-fn run_savepoint(tx: &mut Tx, job: WriteJob, answers: &mut Vec<Answer>) -> Result<()> {
+fn run_savepoint(tx: &mut Tx, work: WriteWork, answers: &mut Vec<Answer>) -> Result<()> {
     sqlite(tx).failure = None;
     if let Err(error) = sqlite(tx).execute("SAVEPOINT request", &[]) {
-        answers.push(job(Err(error.clone())).answer);
+        answers.push(work(Err(error.clone())).answer);
         return Err(error);
     }
     let hooks = sqlite(tx).hooks.len();
-    let outcome = job(Ok(tx));
+    let outcome = work(Ok(tx));
     answers.push(outcome.answer);
     let tx = sqlite(tx);
     if let (true, Some(failure)) = (tx.connection.is_autocommit(), &tx.failure) {
@@ -308,11 +374,13 @@ pub struct SqliteTx {
     pub(crate) failure: Option<Error>,
     /// Each statement's text in SQLite's spelling: it numbers `?1` but only names `$1`.
     spelled: HashMap<&'static str, String>,
+    /// Whether a commit waits for the disk.
+    syncs: bool,
 }
 
 impl SqliteTx {
     fn new(connection: Connection) -> SqliteTx {
-        SqliteTx { connection, hooks: Vec::new(), failure: None, spelled: HashMap::new() }
+        SqliteTx { connection, hooks: Vec::new(), failure: None, spelled: HashMap::new(), syncs: true }
     }
 
     pub(crate) fn execute(&mut self, text: &'static str, params: &[Value]) -> Result<u64> {
@@ -342,6 +410,15 @@ impl SqliteTx {
             rows.push(Row::new(columns));
         }
         Ok(rows)
+    }
+
+    /// Whether the commits from here on wait for the disk. The log is one: a commit that waits makes those before it durable too.
+    fn sync_at_commit(&mut self, wanted: bool) -> Result<()> {
+        if self.syncs != wanted {
+            self.script(if wanted { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
+            self.syncs = wanted;
+        }
+        Ok(())
     }
 
     pub(crate) fn script(&mut self, text: &str) -> Result<()> {

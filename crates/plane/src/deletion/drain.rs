@@ -14,16 +14,21 @@ use uuid::Uuid;
 use super::effects;
 use super::rules::Root;
 use super::statements::{Cursor, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
-use crate::cx::{Actor, Cx};
+use crate::cx::{Actor, Cx, Stopwatch};
 use crate::sessions::after;
 use crate::{Error, Plane, Result};
 
-/// What a batch should take: well under the 250 ms that no transaction of the drain may exceed.
-const TARGET: Duration = Duration::from_millis(50);
+/// What a batch should take while nobody waits for the database: well under the 250 ms that no transaction of the drain may exceed.
+const ALONE: Duration = Duration::from_millis(50);
+/// What a batch should take while others work: nobody waits for longer because of it, and after it the drain rests for as long.
+const BESIDE_OTHERS: Duration = Duration::from_millis(2);
+/// How long nobody else must have been seen before the drain has the database for itself.
+const QUIET: Duration = Duration::from_millis(250);
 /// Rows of a worker's first batch, and the least and the most it goes to.
 const FIRST_SIZE: i64 = 500;
-const LEAST_SIZE: i64 = 50;
-const MOST_SIZE: i64 = 5_000;
+const FIRST_SIZE_BESIDE_OTHERS: i64 = 50;
+const LEAST_SIZE: i64 = 10;
+const MOST_SIZE: i64 = 10_000;
 /// How long one deletion is worked on before the one that waited longest has its turn.
 const TURN: Duration = Duration::from_millis(500);
 /// How long a deletion that waits for webhooks is left alone, unless the last of them wakes it.
@@ -57,11 +62,62 @@ pub enum Outcome {
     Fenced,
 }
 
+/// How fast a worker goes, from batch to batch.
+#[derive(Debug)]
+pub struct Pace {
+    size: i64,
+    last_batch: Duration,
+    /// The database's count of transactions that somebody waited for, and since when it has not moved.
+    seen: u64,
+    quiet: Stopwatch,
+    is_alone: bool,
+}
+
+impl Pace {
+    /// The pace of a worker that begins.
+    pub fn new(plane: &Plane) -> Pace {
+        Pace {
+            size: FIRST_SIZE_BESIDE_OTHERS,
+            last_batch: Duration::ZERO,
+            seen: plane.db.prompt_transactions(),
+            quiet: plane.clock.stopwatch(),
+            is_alone: false,
+        }
+    }
+
+    /// Looks whether others are at work.
+    fn look_around(&mut self, plane: &Plane) {
+        let seen = plane.db.prompt_transactions();
+        if seen != self.seen {
+            (self.seen, self.quiet) = (seen, plane.clock.stopwatch());
+        }
+        let is_alone = self.quiet.elapsed() >= QUIET;
+        if is_alone != self.is_alone {
+            self.is_alone = is_alone;
+            self.size = self.first_size();
+        }
+    }
+
+    fn first_size(&self) -> i64 {
+        if self.is_alone { FIRST_SIZE } else { FIRST_SIZE_BESIDE_OTHERS }
+    }
+
+    fn adapt(&mut self, outcome: Outcome) {
+        let target = if self.is_alone { ALONE } else { BESIDE_OTHERS };
+        match outcome {
+            Outcome::NextTable => self.size = self.first_size(),
+            Outcome::More if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
+            Outcome::More if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
+            Outcome::More | Outcome::Waiting(_) | Outcome::Sealed | Outcome::Fenced => {}
+        }
+    }
+}
+
 /// Drains closed deletions until told to stop. Run one of these for each server.
 pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
-    let mut size = FIRST_SIZE;
+    let mut pace = Pace::new(&plane);
     while !*stop.borrow() {
-        let found = match work_a_turn(&plane, &mut size).await {
+        let found = match work_a_turn(&plane, &mut pace).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!(%error, "the drain could not go on and tries again");
@@ -82,25 +138,28 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
 ///
 /// # Errors
 /// The database's; the deletion then says what it waits for, and is taken up again.
-pub async fn work_a_turn(plane: &Arc<Plane>, size: &mut i64) -> Result<bool> {
+pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
     let cx = job(plane);
     let Some(held) = take(plane).await? else { return Ok(false) };
     let turn = plane.clock.stopwatch();
-    let mut last_batch = Duration::ZERO;
+    pace.last_batch = Duration::ZERO;
+    let mut last_outcome = Outcome::NextTable;
     loop {
+        pace.look_around(plane);
         let watch = plane.clock.stopwatch();
-        let batch = advance(plane, &held, *size, last_batch).await;
-        last_batch = watch.elapsed();
-        tracing::debug!(deletion = %held.id, micros = micros(last_batch), "transaction");
+        // In the middle of a table nothing is said yet to be gone: a crash may undo what was not made durable by then.
+        let batch = advance(plane, &held, pace.size, pace.last_batch, last_outcome == Outcome::More).await;
+        pace.last_batch = watch.elapsed();
+        tracing::debug!(deletion = %held.id, micros = micros(pace.last_batch), "transaction");
         match batch {
-            Ok(Outcome::NextTable) => *size = FIRST_SIZE,
-            Ok(Outcome::More) if last_batch > TARGET => *size = (*size / 2).max(LEAST_SIZE),
-            Ok(Outcome::More) if last_batch < TARGET / 2 => *size = (*size * 2).min(MOST_SIZE),
-            Ok(Outcome::More) => {}
-            Ok(Outcome::Sealed) => return release(&cx, &held, micros(last_batch), None).await.map(|()| true),
+            Ok(outcome @ (Outcome::More | Outcome::NextTable)) => {
+                pace.adapt(outcome);
+                last_outcome = outcome;
+            }
+            Ok(Outcome::Sealed) => return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true),
             Ok(Outcome::Waiting(deliveries)) => {
                 let nap = Pause { lasts: NAP, waiting_for: format!("{deliveries} webhook deliveries") };
-                return release(&cx, &held, micros(last_batch), Some(nap)).await.map(|()| true);
+                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
             }
             Ok(Outcome::Fenced) => return Ok(true),
             Err(error) => {
@@ -110,10 +169,10 @@ pub async fn work_a_turn(plane: &Arc<Plane>, size: &mut i64) -> Result<bool> {
             }
         }
         if turn.elapsed() >= TURN {
-            return release(&cx, &held, micros(last_batch), None).await.map(|()| true);
+            return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true);
         }
-        if plane.db.is_busy() {
-            tokio::time::sleep(last_batch).await;
+        if !pace.is_alone {
+            tokio::time::sleep(pace.last_batch).await;
         }
     }
 }
@@ -127,7 +186,7 @@ fn job(plane: &Arc<Plane>) -> Cx {
 /// # Errors
 /// The database's.
 pub async fn take(plane: &Arc<Plane>) -> Result<Option<Arc<Held>>> {
-    Ok(job(plane).write((), |cx, tx, ()| Box::pin(take_in(cx, tx))).await?.map(Arc::new))
+    Ok(job(plane).write_behind(false, (), |cx, tx, ()| Box::pin(take_in(cx, tx))).await?.map(Arc::new))
 }
 
 async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
@@ -150,13 +209,14 @@ async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
     Ok(Some(Held { organization, id, root, subject, plan: Plan::of(root), fence: fence + 1 }))
 }
 
-/// Does one batch of up to `size` rows in one transaction, and renews the lease. The worker says how long its last batch took.
+/// Does one batch of up to `size` rows in one transaction, and renews the lease. The worker says how long its last batch took, and whether
+/// this one may be lost in a crash.
 ///
 /// # Errors
 /// The database's; nothing has happened then.
-pub async fn advance(plane: &Arc<Plane>, held: &Arc<Held>, size: i64, last_batch: Duration) -> Result<Outcome> {
+pub async fn advance(plane: &Arc<Plane>, held: &Arc<Held>, size: i64, last_batch: Duration, may_be_lost: bool) -> Result<Outcome> {
     let input = (held.clone(), size, micros(last_batch));
-    job(plane).write(input, |cx, tx, (held, size, last)| Box::pin(advance_in(cx, tx, held, *size, *last))).await
+    job(plane).write_behind(may_be_lost, input, |cx, tx, (held, size, last)| Box::pin(advance_in(cx, tx, held, *size, *last))).await
 }
 
 async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64) -> Result<Outcome> {
@@ -229,7 +289,7 @@ struct Pause {
 
 /// Lets go of a deletion, unless somebody else holds it by now.
 async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, pause: Option<Pause>) -> Result<()> {
-    cx.write((held.clone(), last_batch, pause), |cx, tx, (held, last_batch, pause)| {
+    cx.write_behind(false, (held.clone(), last_batch, pause), |cx, tx, (held, last_batch, pause)| {
         Box::pin(async move {
             let statement = sql!(
                 "UPDATE deletions SET lease_until = $6, waiting_for = $4,

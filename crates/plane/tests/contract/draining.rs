@@ -84,7 +84,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(
                 // None when somebody was quicker.
                 let Some(held) = drain::take(&plane).await.unwrap() else { continue };
                 for _ in 0..3 {
-                    let outcome = drain::advance(&plane, &held, 3, Duration::ZERO).await.unwrap();
+                    let outcome = drain::advance(&plane, &held, 3, Duration::ZERO, false).await.unwrap();
                     fenced += usize::from(outcome == Outcome::Fenced);
                 }
             }
@@ -152,7 +152,7 @@ impl Stage {
     }
 
     async fn advance(&self, held: &Arc<Held>, size: i64) -> Outcome {
-        drain::advance(&self.plane, held, size, Duration::ZERO).await.unwrap()
+        drain::advance(&self.plane, held, size, Duration::ZERO, false).await.unwrap()
     }
 
     /// The receipt is exact and no row is left.

@@ -48,7 +48,8 @@ async fn leave_nothing(url: &str, engine: &Engine) {
     assert_eq!(before.len(), cells_with(engine, &schema, "marker-of-the-doomed").await.len());
 
     organizations::delete(&owner, &OrganizationRef::Id(doomed), None).await.unwrap();
-    while drain::work_a_turn(&plane, &mut 50).await.unwrap() {}
+    let mut pace = drain::Pace::new(&plane);
+    while drain::work_a_turn(&plane, &mut pace).await.unwrap() {}
 
     assert_eq!(cells_with(engine, &schema, "marker-of-the-doomed").await, Vec::<String>::new());
     assert_eq!(cells_with(engine, &schema, "marker-of-the-neighbour").await, before);

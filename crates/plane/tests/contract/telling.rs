@@ -289,7 +289,8 @@ impl Stage {
     async fn drain(&self) {
         for _ in 0..3 {
             self.plane.clock.advance(Duration::from_millis(500));
-            while drain::work_a_turn(&self.plane, &mut 500).await.unwrap() {}
+            let mut pace = drain::Pace::new(&self.plane);
+            while drain::work_a_turn(&self.plane, &mut pace).await.unwrap() {}
         }
     }
 

@@ -207,6 +207,5 @@ async fn a_transaction_that_cannot_begin_says_why() -> Result<()> {
         assert!(matches!(&refused, Err(Error::Statement(words)) if words.contains("readonly")), "{refused:?}");
     }
     assert_eq!(count(&database).await?, 0);
-    assert!(!database.is_busy());
     Ok(())
 }
