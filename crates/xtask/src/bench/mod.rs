@@ -8,6 +8,7 @@ mod bare;
 mod callers;
 mod contests;
 mod deletions;
+mod footprint;
 mod group_commit;
 mod load;
 mod page;
@@ -15,6 +16,7 @@ mod peer;
 mod pgbench;
 mod plot;
 mod reads;
+mod removals;
 mod report;
 mod rusqlite_floor;
 mod server;
@@ -44,6 +46,10 @@ const FULL: Duration = Duration::from_secs(60 * 60);
 enum Contest {
     /// Signed-in reads against a bare handler and against the peer's verification of a key.
     Reads,
+    /// Removing members and deleting organizations against the peer's endpoints for both.
+    Removals,
+    /// Memory, disk, start-up, and what a credential in memory costs.
+    Footprint,
     /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
     GroupCommit,
     /// Deleting customers with five dependants through HTTP against plain SQL, on each engine.
@@ -124,6 +130,8 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result {
         Contest::value_variants().iter().copied().filter(|contest| arguments.only.is_empty() || arguments.only.contains(contest)).collect();
     if contests.contains(&Contest::Reads) {
         wrk::prepare()?;
+    }
+    if contests.iter().any(|contest| matches!(contest, Contest::Reads | Contest::Removals)) {
         peer::prepare().await?;
     }
     let limit = match (arguments.quick, arguments.full) {
@@ -167,6 +175,8 @@ async fn measure(arguments: &BenchArgs, contests: &[Contest]) -> Result {
 async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
     match contest {
         Contest::Reads => reads::reads(bench).await,
+        Contest::Removals => removals::removals(bench).await,
+        Contest::Footprint => footprint::footprint(bench).await,
         Contest::GroupCommit => group_commit::group_commit(bench).await,
         Contest::Deletions => deletions::deletions(bench).await,
         Contest::Size => contests::size(bench).await,
