@@ -14,7 +14,7 @@ pub(crate) struct Freehold {
     pub(crate) folder: TempDir,
     /// Where it listens, without a slash at the end.
     pub(crate) url: String,
-    _child: Child,
+    child: Child,
 }
 
 /// Where cargo puts what it builds.
@@ -43,6 +43,11 @@ impl Freehold {
         let output = child.stdout.take().ok_or("the server has no output")?;
         let first = BufReader::new(output).lines().next_line().await.map_err(words)?.ok_or("the server stopped before it listened")?;
         let url = first.split_whitespace().nth(3).ok_or("the server did not say where it listens")?.replace("localhost", "127.0.0.1");
-        Ok(Freehold { folder, url, _child: child })
+        Ok(Freehold { folder, url, child })
+    }
+
+    /// The id of its process, while that runs.
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.child.id()
     }
 }

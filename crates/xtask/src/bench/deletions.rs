@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::Method;
 
 use super::Bench;
-use super::callers::{self, Answers, Call, Supply};
+use super::callers::{self, Answers, Call};
 use super::load::{Bulk, DEPENDANTS, FIVE, Store};
 use super::pgbench::Pgbench;
 use super::report::{Axis, Plot, Section, Table, Verdict, median, spread};
@@ -138,7 +138,7 @@ async fn measure(server: &Server, store: &Store, mut floors: Vec<Contestant>, ef
                     Call::new(Method::DELETE, &path)?.bearer(&server.token)
                 })
                 .collect::<Result<_>>()?;
-            let ours = callers::call(&server.freehold.url, connections, Arc::from(calls), Supply::Once, effort.time).await?;
+            let ours = callers::call(&server.freehold.url, connections, Arc::from(calls), effort.time).await?;
             deleted += ours.count;
             print!("{connections} connections, round {round}: {}", told("Freehold", &ours));
             for (contestant, rounds) in floors.iter_mut().zip(&mut level.floors) {

@@ -6,18 +6,20 @@
 
 mod bare;
 mod callers;
-mod contests;
 mod deletions;
 mod group_commit;
 mod load;
+mod neighbour;
 mod page;
 mod peer;
 mod pgbench;
+mod plain;
 mod plot;
 mod reads;
 mod report;
 mod rusqlite_floor;
 mod server;
+mod sizes;
 mod slices;
 mod surroundings;
 mod wrk;
@@ -49,7 +51,7 @@ enum Contest {
     /// Deleting customers with five dependants through HTTP against plain SQL, on each engine.
     Deletions,
     /// Deleting an organization of many rows against deleting an empty one, on each engine.
-    Size,
+    Sizes,
     /// Reading on in a long list of customers, at its beginning and at its end, on each engine.
     Slices,
 }
@@ -169,7 +171,7 @@ async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
         Contest::Reads => reads::reads(bench).await,
         Contest::GroupCommit => group_commit::group_commit(bench).await,
         Contest::Deletions => deletions::deletions(bench).await,
-        Contest::Size => contests::size(bench).await,
+        Contest::Sizes => sizes::sizes(bench).await,
         Contest::Slices => slices::slices(bench).await,
     }
 }
