@@ -211,13 +211,25 @@ impl Store {
 
     /// From the request for a deletion to its seal.
     pub(super) async fn deletion_seconds(&self, id: &str) -> Result<f64> {
-        let micros = match self {
+        // The id is spelled as an organization's is.
+        let query = self.spell(&format!("SELECT {} FROM deletions WHERE id = {{organization}}", self.age()), id);
+        let found = self.numbers(&query).await?;
+        found.first().map(|micros| *micros as f64 / 1e6).ok_or_else(|| "the deletion has no record".into())
+    }
+
+    /// Milliseconds from the request to the seal of the deletions of an organization's customers up to a number.
+    pub(super) async fn deletion_millis(&self, organization: &str, last: u64) -> Result<Vec<f64>> {
+        let query =
+            format!("SELECT {} FROM deletions WHERE organization_id = {{organization}} AND subject_id <= {{id:{last}}}", self.age());
+        Ok(self.numbers(&self.spell(&query, organization)).await?.into_iter().map(|micros| micros as f64 / 1e3).collect())
+    }
+
+    /// The microseconds of a deletion.
+    fn age(&self) -> &'static str {
+        match self {
             Store::Postgres(_) => "(extract(epoch FROM sealed_at - created_at) * 1000000)::bigint",
             Store::Sqlite(_) => "sealed_at - created_at",
-        };
-        // The id is spelled as an organization's is.
-        let found = self.numbers(&self.spell(&format!("SELECT {micros} FROM deletions WHERE id = {{organization}}"), id)).await?;
-        found.first().map(|micros| *micros as f64 / 1e6).ok_or_else(|| "the deletion has no record".into())
+        }
     }
 }
 

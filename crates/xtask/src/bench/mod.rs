@@ -22,6 +22,7 @@ mod server;
 mod sizes;
 mod slices;
 mod surroundings;
+mod whales;
 mod wrk;
 
 use std::time::{Duration, Instant};
@@ -52,6 +53,8 @@ enum Contest {
     Deletions,
     /// Deleting an organization of many rows against deleting an empty one, on each engine.
     Sizes,
+    /// Thousands of small deletions beside three very large ones, on each engine.
+    Whales,
     /// Reading on in a long list of customers, at its beginning and at its end, on each engine.
     Slices,
 }
@@ -172,6 +175,7 @@ async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
         Contest::GroupCommit => group_commit::group_commit(bench).await,
         Contest::Deletions => deletions::deletions(bench).await,
         Contest::Sizes => sizes::sizes(bench).await,
+        Contest::Whales => whales::whales(bench).await,
         Contest::Slices => slices::slices(bench).await,
     }
 }

@@ -125,6 +125,7 @@ async fn run(database_url: Option<&str>, effort: &Effort) -> Result<Outcome> {
             let home = arena.organization(bulk).await?;
             empty.append(&mut arena.empty_ones().await?);
             let ours = arena.drain(&home, bulk.rows()).await?;
+            arena.is_gone(&home).await?;
             let rate = bulk.rows() as f64 / ours.seconds;
             print!("{} rows, round {round}: answer {:.1} ms, drain {rate:.0} rows/s", bulk.rows(), ours.answer_millis);
             for (way, rivals) in [(Way::Cascade, &mut level.cascade), (Way::Batches, &mut level.batches)] {
@@ -221,10 +222,6 @@ impl Arena {
         if touched < rows {
             return Err(format!("{rows} rows were put in and only {touched} were touched"));
         }
-        let left = contents(&self.store, organization).await?.len();
-        if left > 0 {
-            return Err(format!("{left} rows are left of a sealed organization"));
-        }
         Ok(Drained {
             answer_millis,
             seconds: self.store.deletion_seconds(&deletion).await?,
@@ -232,6 +229,13 @@ impl Arena {
             transactions: record["batches"].as_u64().unwrap_or(0),
             written: written as f64 / 1e6,
         })
+    }
+
+    async fn is_gone(&self, organization: &str) -> Result {
+        match contents(&self.store, organization).await?.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} rows are left of a sealed organization")),
+        }
     }
 
     /// Deletes an organization with the same rows by plain SQL.
@@ -265,6 +269,9 @@ impl Arena {
         tokio::time::sleep(effort.idle).await;
         let diary = neighbour.end().await?;
         let (before, during, after) = (diary.between(start, begun), diary.between(begun, ended), diary.between(ended, Instant::now()));
+        for home in &homes {
+            self.is_gone(home).await?;
+        }
         let figures = |waits: &Waits| format!("{:.1}/{:.1}", percentile(&waits.writes, 99), percentile(&waits.reads, 99));
         println!(
             "neighbour's p99 of writes/reads, ms: before {}, during {}, after {}",
