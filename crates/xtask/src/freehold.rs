@@ -52,14 +52,15 @@ impl Freehold {
         Ok(Freehold { folder, url, child })
     }
 
-    /// The id of its process.
-    pub(crate) fn process(&self) -> Result<u32> {
-        self.child.id().ok_or_else(|| "the server has stopped".into())
+    /// The id of its process, while that runs.
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Lets it stop by itself, as after an operator's signal, and returns its data folder.
     pub(crate) async fn stop(mut self) -> Result<TempDir> {
-        run(std::process::Command::new("kill").arg(self.process()?.to_string()))?;
+        let process = self.process_id().ok_or("the server has stopped before it was told to")?;
+        run(std::process::Command::new("kill").arg(process.to_string()))?;
         let status = self.child.wait().await.map_err(|error| error.to_string())?;
         if status.success() { Ok(self.folder) } else { Err(format!("the server ended with {status}")) }
     }

@@ -108,7 +108,7 @@ async fn on_engine(database_url: Option<&str>, effort: &Effort) -> Result<Footpr
     println!("{engine}: start to first answer {} ms", spread(&starts));
 
     let (server, _) = start(folder, database_url).await?;
-    let process = server.process()?;
+    let process = server.process_id().ok_or("the server has stopped")?;
     callers::call(&server.url, 1, [present(&keys[0])?].into(), Supply::Once, PATIENCE).await?;
     let (idle, proportional) = (memory(process, "status", "VmRSS:")?, memory(process, "smaps_rollup", "Pss:")?);
     println!("{engine}: idle {:.1} MB", idle / 1e6);
@@ -193,7 +193,7 @@ fn present(secret: &str) -> Result<Call> {
 
 /// Deletes an organization and waits until it is sealed. Bytes of memory before, and at the most until then.
 async fn drain(server: &Freehold, store: &Store, organization: &str, key: &str) -> Result<(f64, f64)> {
-    let process = server.process()?;
+    let process = server.process_id().ok_or("the server has stopped")?;
     let before = memory(process, "status", "VmRSS:")?;
     // From here on the kernel notes the most anew.
     fs::write(Path::new("/proc").join(process.to_string()).join("clear_refs"), "5").map_err(words)?;
@@ -212,7 +212,7 @@ async fn drain(server: &Freehold, store: &Store, organization: &str, key: &str) 
 
 /// Presents every key once and sees what that cost.
 async fn cache(server: &Freehold, keys: &[String]) -> Result<Credentials> {
-    let process = server.process()?;
+    let process = server.process_id().ok_or("the server has stopped")?;
     let calls = keys.iter().map(|key| present(key)).collect::<Result<Arc<[Call]>>>()?;
     // As many requests with one key first: what so many requests cost whoever sends them is not counted.
     let warming: Arc<[Call]> = calls.iter().take(1).cycle().take(calls.len()).cloned().collect();

@@ -6,22 +6,25 @@
 
 mod bare;
 mod callers;
-mod contests;
 mod deletions;
 mod footprint;
 mod group_commit;
 mod load;
+mod neighbour;
 mod page;
 mod peer;
 mod pgbench;
+mod plain;
 mod plot;
 mod reads;
 mod removals;
 mod report;
 mod rusqlite_floor;
 mod server;
+mod sizes;
 mod slices;
 mod surroundings;
+mod whales;
 mod wrk;
 
 use std::time::{Duration, Instant};
@@ -46,16 +49,18 @@ const FULL: Duration = Duration::from_secs(60 * 60);
 enum Contest {
     /// Signed-in reads against a bare handler and against the peer's verification of a key.
     Reads,
+    /// Deleting customers with five dependants through HTTP against plain SQL, on each engine.
+    Deletions,
     /// Removing members and deleting organizations against the peer's endpoints for both.
     Removals,
+    /// Deleting organizations of more and more rows against a cascade and naive batches, on each engine.
+    Sizes,
+    /// Thousands of small deletions beside three very large ones, on each engine.
+    Whales,
     /// Memory, disk, start-up, and what a credential in memory costs.
     Footprint,
     /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
     GroupCommit,
-    /// Deleting customers with five dependants through HTTP against plain SQL, on each engine.
-    Deletions,
-    /// Deleting an organization of many rows against deleting an empty one, on each engine.
-    Size,
     /// Reading on in a long list of customers, at its beginning and at its end, on each engine.
     Slices,
 }
@@ -179,7 +184,8 @@ async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
         Contest::Footprint => footprint::footprint(bench).await,
         Contest::GroupCommit => group_commit::group_commit(bench).await,
         Contest::Deletions => deletions::deletions(bench).await,
-        Contest::Size => contests::size(bench).await,
+        Contest::Sizes => sizes::sizes(bench).await,
+        Contest::Whales => whales::whales(bench).await,
         Contest::Slices => slices::slices(bench).await,
     }
 }
