@@ -39,6 +39,9 @@ enum Command {
     Bless,
     /// Measures the server and prints ratios.
     Bench(bench::BenchArgs),
+    /// What the bench holds the server against.
+    #[command(hide = true)]
+    Bare(bench::BareArgs),
     /// Starts a throw-away PostgreSQL for single runs of `cargo test`; ends with Ctrl-C or the end of its input.
     Postgres,
 }
@@ -71,7 +74,7 @@ async fn until_stopped(command: Command, mut interrupt: Signal, mut terminate: S
 
 fn stopped(command: &Command) -> Result {
     match command {
-        Command::Postgres => Ok(()),
+        Command::Postgres | Command::Bare(_) => Ok(()),
         Command::Test { .. } | Command::Bless | Command::Bench(_) => Err("stopped by a signal before the end".into()),
     }
 }
@@ -81,6 +84,7 @@ async fn run(command: Command) -> Result {
         Command::Test { only } => steps::test(only).await,
         Command::Bless => steps::bless().await,
         Command::Bench(arguments) => bench::run(arguments).await,
+        Command::Bare(arguments) => bench::bare(arguments).await,
         Command::Postgres => postgres::serve().await,
     }
 }

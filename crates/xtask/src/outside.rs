@@ -63,7 +63,8 @@ const CHECKS: [Check; 9] = [
 pub(crate) async fn run() -> Result {
     let folder = target().join("outside");
     copy(&workspace().join("crates/app/tests/outside"), &folder)?;
-    let (python, node) = tokio::join!(install_python(&folder), install_node(&folder));
+    empty(&folder.join("generated"))?;
+    let (python, node) = tokio::join!(install_python(&folder), install_node(&folder, &[]));
     python.and(node)?;
     cargo(&["build", "--locked", "--package", "freehold"], &[]).await?;
     cargo(&["build", "--locked", "--package", "plane", "--example", "short_ids"], &[]).await?;
@@ -156,7 +157,8 @@ async fn install_python(folder: &Path) -> Result {
     Ok(())
 }
 
-async fn install_node(folder: &Path) -> Result {
+/// Installs what a folder's `package-lock.json` names, unless it is there. The variables are npm's.
+pub(crate) async fn install_node(folder: &Path, variables: &[(&str, OsString)]) -> Result {
     let remedy = "Node.js 20.19 or newer with npm is missing: install it";
     if in_path(&["node"]).is_none() || in_path(&["npm"]).is_none() {
         install(&["nodejs", "npm"], remedy)?;
@@ -167,7 +169,7 @@ async fn install_node(folder: &Path) -> Result {
         return Ok(());
     }
     let began = Instant::now();
-    tell(&["npm", "ci"], folder, &[]).await?;
+    tell(&["npm", "ci"], folder, variables).await?;
     stamp.leave()?;
     eprintln!("   installed the Node.js tools in {}", seconds(began));
     Ok(())
@@ -201,11 +203,10 @@ impl Stamp {
     }
 }
 
-/// Copies the files of a folder. What was generated for an earlier document is removed.
-fn copy(from: &Path, to: &Path) -> Result {
+/// Copies the files of a folder.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result {
     let words = |error: std::io::Error| format!("cannot copy {} to {}: {error}", from.display(), to.display());
-    fs::create_dir_all(to.join("generated")).map_err(words)?;
-    fs::remove_dir_all(to.join("generated")).and_then(|()| fs::create_dir(to.join("generated"))).map_err(words)?;
+    fs::create_dir_all(to).map_err(words)?;
     for file in fs::read_dir(from).map_err(words)? {
         let file = file.map_err(words)?;
         if file.file_type().map_err(words)?.is_file() {
@@ -213,4 +214,11 @@ fn copy(from: &Path, to: &Path) -> Result {
         }
     }
     Ok(())
+}
+
+/// Makes a folder, or removes what was generated into it for an earlier document.
+fn empty(folder: &Path) -> Result {
+    let words = |error: std::io::Error| format!("cannot empty {}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(words)?;
+    fs::remove_dir_all(folder).and_then(|()| fs::create_dir(folder)).map_err(words)
 }

@@ -110,18 +110,9 @@ impl Connection {
     }
 }
 
-/// Whether the list of requests ends the load, or only its time does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Supply {
-    /// Each is sent once, in this order.
-    Once,
-    /// After the last comes the first again.
-    Endless,
-}
-
 /// Lets that many connections take requests from the list, each one after the other, until the list or the time ends. All are connected before
-/// the first request is sent. With [`Supply::Once`] exactly the first `count` requests were sent.
-pub(super) async fn call(url: &str, connections: usize, calls: Arc<[Call]>, supply: Supply, time: Duration) -> Result<Answers> {
+/// the first request is sent. What was sent are exactly the first `count` of the list.
+pub(super) async fn call(url: &str, connections: usize, calls: Arc<[Call]>, time: Duration) -> Result<Answers> {
     let mut open = Vec::with_capacity(connections);
     for _ in 0..connections {
         open.push(Connection::open(url).await?);
@@ -135,11 +126,7 @@ pub(super) async fn call(url: &str, connections: usize, calls: Arc<[Call]>, supp
             let mut waits = Vec::new();
             while begun.elapsed() < time {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let call = match supply {
-                    Supply::Once => calls.get(number),
-                    Supply::Endless => calls.get(number % calls.len()),
-                };
-                let Some(call) = call else { break };
+                let Some(call) = calls.get(number) else { break };
                 waits.push(connection.send(call).await?.as_secs_f64() * 1e3);
             }
             Result::Ok(waits)

@@ -184,6 +184,55 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Bytes written so far, to compare with a later call: PostgreSQL's log, or what a process has handed to the file system.
+    pub(super) async fn written(&self, process: Option<u32>) -> Result<i64> {
+        match self {
+            Store::Postgres(_) => {
+                let log = self.numbers("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint").await?;
+                log.first().copied().ok_or_else(|| "no place in the log".into())
+            }
+            Store::Sqlite(_) => {
+                let process = process.ok_or("the process has ended")?;
+                let told = std::fs::read_to_string(format!("/proc/{process}/io")).map_err(words)?;
+                let bytes = told.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
+                bytes.ok_or_else(|| "the kernel does not say what was written".into())
+            }
+        }
+    }
+
+    /// The present size of SQLite's write-ahead log.
+    pub(super) fn log_bytes(&self) -> u64 {
+        match self {
+            Store::Postgres(_) => 0,
+            Store::Sqlite(path) => path.with_extension("db-wal").metadata().map_or(0, |file| file.len()),
+        }
+    }
+
+    /// From the request for a deletion to its seal.
+    pub(super) async fn deletion_seconds(&self, id: &str) -> Result<f64> {
+        // The id is spelled as an organization's is.
+        let query = self.spell(&format!("SELECT {} FROM deletions WHERE id = {{organization}}", self.age()), id);
+        let found = self.numbers(&query).await?;
+        found.first().map(|micros| *micros as f64 / 1e6).ok_or_else(|| "the deletion has no record".into())
+    }
+
+    /// Milliseconds from the request to the seal of the deletions of an organization's customers up to a number.
+    pub(super) async fn deletion_millis(&self, organization: &str, last: u64) -> Result<Vec<f64>> {
+        let query =
+            format!("SELECT {} FROM deletions WHERE organization_id = {{organization}} AND subject_id <= {{id:{last}}}", self.age());
+        Ok(self.numbers(&self.spell(&query, organization)).await?.into_iter().map(|micros| micros as f64 / 1e3).collect())
+    }
+
+    /// The microseconds of a deletion.
+    fn age(&self) -> &'static str {
+        match self {
+            Store::Postgres(_) => "(extract(epoch FROM sealed_at - created_at) * 1000000)::bigint",
+            Store::Sqlite(_) => "sealed_at - created_at",
+        }
+    }
+}
+
 /// Every row of an organization in every table, as text in a fixed order; the organization's own row too.
 pub(super) async fn contents(store: &Store, organization: &str) -> Result<Vec<String>> {
     let tables: Vec<(String, &str)> = TENANT_TABLES

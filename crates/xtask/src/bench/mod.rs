@@ -4,16 +4,28 @@
 //! A contest starts everything it needs on the loopback address and returns what it found; a whole run writes that down as
 //! `docs/performance.md`.
 
+mod bare;
 mod callers;
-mod contests;
 mod deletions;
+mod footprint;
 mod group_commit;
 mod load;
+mod neighbour;
+mod page;
+mod peer;
 mod pgbench;
+mod plain;
+mod plot;
+mod reads;
+mod removals;
 mod report;
 mod rusqlite_floor;
 mod server;
+mod sizes;
 mod slices;
+mod surroundings;
+mod whales;
+mod wrk;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +33,7 @@ use clap::{Args, ValueEnum};
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
+pub(crate) use self::bare::{BareArgs, serve as bare};
 use self::report::Section;
 use self::server::words;
 use crate::Result;
@@ -34,12 +47,20 @@ const FULL: Duration = Duration::from_secs(60 * 60);
 /// What is measured, in the order in which it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Contest {
-    /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
-    GroupCommit,
+    /// Signed-in reads against a bare handler and against the peer's verification of a key.
+    Reads,
     /// Deleting customers with five dependants through HTTP against plain SQL, on each engine.
     Deletions,
-    /// Deleting an organization of many rows against deleting an empty one, on each engine.
-    Size,
+    /// Removing members and deleting organizations against the peer's endpoints for both.
+    Removals,
+    /// Deleting organizations of more and more rows against a cascade and naive batches, on each engine.
+    Sizes,
+    /// Thousands of small deletions beside three very large ones, on each engine.
+    Whales,
+    /// Memory, disk, start-up, and what a credential in memory costs.
+    Footprint,
+    /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
+    GroupCommit,
     /// Reading on in a long list of customers, at its beginning and at its end, on each engine.
     Slices,
 }
@@ -110,23 +131,35 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result {
         return server::measure_with_a_release_build();
     }
     server::build()?;
+    let contests: Vec<Contest> =
+        Contest::value_variants().iter().copied().filter(|contest| arguments.only.is_empty() || arguments.only.contains(contest)).collect();
+    if contests.contains(&Contest::Reads) {
+        wrk::prepare()?;
+    }
+    if contests.iter().any(|contest| matches!(contest, Contest::Reads | Contest::Removals)) {
+        peer::prepare().await?;
+    }
     let limit = match (arguments.quick, arguments.full) {
         (true, _) => QUICK,
         (_, true) => FULL,
         _ => WHOLE,
     };
     let too_long = |_| format!("the measurement did not end within {} minutes", limit.as_secs() / 60);
-    tokio::time::timeout(limit, measure(&arguments)).await.map_err(too_long)?
+    tokio::time::timeout(limit, measure(&arguments, &contests)).await.map_err(too_long)?
 }
 
-async fn measure(arguments: &BenchArgs) -> Result {
+/// Runs the contests one after the other. One that fails leaves the others their turn, and no page is written.
+async fn measure(arguments: &BenchArgs, contests: &[Contest]) -> Result {
     let bench = Bench { quick: arguments.quick, full: arguments.full, cluster: OnceCell::new() };
-    let mut failed = Vec::new();
-    for contest in Contest::value_variants().iter().filter(|contest| arguments.only.is_empty() || arguments.only.contains(contest)) {
+    let (mut sections, mut failed) = (Vec::new(), Vec::new());
+    for contest in contests {
         let began = Instant::now();
         println!("\n… {contest:?}");
         match run_contest(*contest, &bench).await {
-            Ok(found) => found.iter().for_each(|section| println!("\n{}", section.markdown(None))),
+            Ok(found) => {
+                found.iter().for_each(|section| println!("\n{}", section.markdown(None)));
+                sections.extend(found);
+            }
             Err(words) => {
                 eprintln!("{contest:?}: {words}");
                 failed.push(format!("{contest:?}"));
@@ -135,14 +168,24 @@ async fn measure(arguments: &BenchArgs) -> Result {
         bench.tidy().await?;
         println!("… {contest:?} took {:.0} s", began.elapsed().as_secs_f64());
     }
-    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+    if !failed.is_empty() {
+        return Err(format!("failed: {}", failed.join(", ")));
+    }
+    if arguments.quick || !arguments.only.is_empty() {
+        return Ok(());
+    }
+    page::write(&surroundings::look(&bench).await?, &sections)
 }
 
 async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
     match contest {
+        Contest::Reads => reads::reads(bench).await,
+        Contest::Removals => removals::removals(bench).await,
+        Contest::Footprint => footprint::footprint(bench).await,
         Contest::GroupCommit => group_commit::group_commit(bench).await,
         Contest::Deletions => deletions::deletions(bench).await,
-        Contest::Size => contests::size(bench).await,
+        Contest::Sizes => sizes::sizes(bench).await,
+        Contest::Whales => whales::whales(bench).await,
         Contest::Slices => slices::slices(bench).await,
     }
 }

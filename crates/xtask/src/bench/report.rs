@@ -25,7 +25,7 @@ impl Section {
             text += &format!("\n![{}]({}/{}.svg)\n", plot.title, plots.unwrap_or_default(), plot.file_name());
         }
         if !self.verdicts.is_empty() {
-            text += &format!("\n{}", verdicts(&self.verdicts));
+            text += &format!("\n{}", verdicts(self.verdicts.iter()));
         }
         if !self.notes.is_empty() {
             text += &format!("\n{}\n", self.notes.join(" "));
@@ -62,12 +62,12 @@ impl Table {
 }
 
 /// The table of targets and what became of them.
-pub(super) fn verdicts(verdicts: &[Verdict]) -> String {
+pub(super) fn verdicts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
     let row = |verdict: &Verdict| {
         let outcome = if verdict.is_reached { "reached" } else { "**missed**" };
         vec![verdict.target.clone(), verdict.measured.clone(), outcome.to_owned()]
     };
-    Table { head: ["target", "measured", "outcome"].map(str::to_owned).into(), rows: verdicts.iter().map(row).collect() }.markdown()
+    Table { head: ["target", "measured", "outcome"].map(str::to_owned).into(), rows: verdicts.map(row).collect() }.markdown()
 }
 
 /// Figures. The first column names the row.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -42,20 +42,19 @@ impl RusqliteFloor {
         Ok(RusqliteFloor { connection: Arc::new(Mutex::new(open(path)?)), statements, next: 1 })
     }
 
-    /// Lets that many threads run the statements, together `count` times.
-    pub(super) async fn run(&mut self, threads: usize, count: usize) -> Result<Answers> {
+    /// Lets that many threads run the statements for this time, together `most` times at the most.
+    pub(super) async fn run(&mut self, threads: usize, time: Duration, most: usize) -> Result<Answers> {
         let next = Arc::new(AtomicU64::new(self.next));
-        self.next += count as u64;
-        let (end, begun) = (self.next, Instant::now());
+        let (end, begun) = (self.next + most as u64, Instant::now());
         let threads: Vec<_> = (0..threads)
             .map(|_| {
                 let (connection, statements, next) = (self.connection.clone(), self.statements.clone(), next.clone());
                 tokio::task::spawn_blocking(move || {
                     let mut waits = Vec::new();
-                    loop {
+                    while begun.elapsed() < time {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         if number >= end {
-                            return Ok(waits);
+                            break;
                         }
                         let asked = Instant::now();
                         let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,14 +62,16 @@ impl RusqliteFloor {
                         drop(connection);
                         waits.push(asked.elapsed().as_secs_f64() * 1e3);
                     }
+                    Ok(waits)
                 })
             })
             .collect();
-        let mut waits = Vec::with_capacity(count);
+        let mut waits = Vec::new();
         for thread in threads {
             let mut some: Vec<f64> = thread.await.map_err(words)?.map_err(|error: String| error)?;
             waits.append(&mut some);
         }
+        self.next += waits.len() as u64;
         Ok(Answers::new(begun.elapsed().as_secs_f64(), waits))
     }
 }

@@ -42,11 +42,16 @@ impl Server {
         let freehold = Freehold::start("release", database_url, arguments).await?;
         let client = Client::builder().pool_max_idle_per_host(512).build().map_err(words)?;
         let mut server = Server { freehold, client, token: String::new() };
-        let person = json!({"email": "bench@example.com", "password": "correct horse battery staple"});
+        let person = Server::person();
         server.send(Method::POST, "/api/auth/sign-up", Some(&person)).await?;
         let signed_in: Json = server.send(Method::POST, "/api/auth/sign-in", Some(&person)).await?.json().await.map_err(words)?;
         server.token = signed_in["access_token"].as_str().ok_or("no token")?.to_owned();
         Ok(server)
+    }
+
+    /// What the owner signs in with.
+    pub(super) fn person() -> Json {
+        json!({"email": "bench@example.com", "password": "correct horse battery staple"})
     }
 
     /// Sends a request as the owner and expects it to succeed.

@@ -1,0 +1,508 @@
+//! The contest `sizes`: organizations of more and more rows are deleted. What the answer takes, how fast the drain is and what it writes, and
+//! what it costs a neighbour; against one DELETE that cascades and against naive batches.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+
+use super::Bench;
+use super::load::{Bulk, NINE, Store, contents};
+use super::neighbour::{Neighbour, Waits};
+use super::plain::{Hand, Plain, Way};
+use super::report::{Axis, Plot, Section, Table, Verdict, median, percentile, spread};
+use super::rusqlite_floor;
+use super::server::Server;
+use crate::Result;
+
+/// Empty organizations deleted before each large one.
+const EMPTY: usize = 10;
+/// How often a drain is asked whether it is done.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// How much is done.
+struct Effort {
+    /// Customers of an organization, with nine rows each, and how often.
+    sizes: Vec<(u64, usize)>,
+    /// Customers of an organization that is deleted beside the neighbour.
+    beside: u64,
+    /// How long the neighbour is watched before and after.
+    idle: Duration,
+    /// How long deletions go on beside the neighbour, at the least as long as two of them take.
+    during: Duration,
+}
+
+impl Effort {
+    fn of(bench: &Bench) -> Effort {
+        if bench.quick {
+            let (idle, during) = (Duration::from_millis(1_500), Duration::from_secs(2));
+            return Effort { sizes: vec![(1_000, 1), (10_000, 1)], beside: 10_000, idle, during };
+        }
+        let mut sizes = vec![(1_000, 3), (10_000, 3), (100_000, 1)];
+        sizes.extend(bench.full.then_some((1_000_000, 1)));
+        Effort { sizes, beside: 100_000, idle: Duration::from_secs(8), during: Duration::from_secs(15) }
+    }
+}
+
+/// An organization deleted by the server.
+struct Drained {
+    answer_millis: f64,
+    seconds: f64,
+    longest_millis: f64,
+    transactions: u64,
+    /// Megabytes.
+    written: f64,
+}
+
+/// One that was deleted by plain SQL.
+struct Rival {
+    plain: Plain,
+    /// Megabytes.
+    written: f64,
+}
+
+/// The rounds with organizations of one size.
+struct Level {
+    rows: u64,
+    ours: Vec<Drained>,
+    cascade: Vec<Rival>,
+    batches: Vec<Rival>,
+}
+
+/// What the neighbour waited.
+struct Beside {
+    rows: u64,
+    before: Waits,
+    during: Waits,
+    after: Waits,
+    cascade: Waits,
+    batches: Waits,
+    longest_millis: f64,
+}
+
+/// What one engine came to.
+struct Outcome {
+    engine: &'static str,
+    /// Milliseconds until an empty organization's deletion was answered.
+    empty: Vec<f64>,
+    levels: Vec<Level>,
+    beside: Beside,
+    /// The largest the write-ahead log of SQLite has been, in megabytes.
+    largest_log: f64,
+}
+
+/// A server, and a second database for those who do without it.
+struct Arena {
+    server: Server,
+    store: Store,
+    /// On PostgreSQL the server's own database. On SQLite a file of its own, since two programs that write to one wait for its lock.
+    plain_store: Store,
+    hand: Hand,
+    neighbour: String,
+    bystander: String,
+    bystanders_rows: Vec<String>,
+    /// Organizations made so far.
+    made: u64,
+    largest_log: u64,
+}
+
+/// Both engines, one after the other.
+pub(super) async fn sizes(bench: &Bench) -> Result<Vec<Section>> {
+    let effort = Effort::of(bench);
+    let on_postgres = run(Some(&bench.database("sizes").await?), &effort).await?;
+    let on_sqlite = run(None, &effort).await?;
+    Ok(vec![on_postgres.section(), on_sqlite.section()])
+}
+
+async fn run(database_url: Option<&str>, effort: &Effort) -> Result<Outcome> {
+    let mut arena = Arena::open(database_url).await?;
+    let engine = arena.store.engine();
+    println!("an organization of more and more rows on {engine}");
+    let (mut empty, mut levels) = (Vec::new(), Vec::new());
+    for (customers, rounds) in &effort.sizes {
+        let bulk = Bulk::new(*customers, NINE);
+        let mut level = Level { rows: bulk.rows(), ours: Vec::new(), cascade: Vec::new(), batches: Vec::new() };
+        for round in 1..=*rounds {
+            let home = arena.organization(bulk).await?;
+            empty.append(&mut arena.empty_ones().await?);
+            let ours = arena.drain(&home, bulk.rows()).await?;
+            arena.is_gone(&home).await?;
+            let rate = bulk.rows() as f64 / ours.seconds;
+            print!("{} rows, round {round}: answer {:.1} ms, drain {rate:.0} rows/s", bulk.rows(), ours.answer_millis);
+            for (way, rivals) in [(Way::Cascade, &mut level.cascade), (Way::Batches, &mut level.batches)] {
+                let rival = arena.rival(way, bulk).await?;
+                print!("; {way:?} {:.0} rows/s", bulk.rows() as f64 / rival.plain.seconds);
+                rivals.push(rival);
+            }
+            println!();
+            level.ours.push(ours);
+        }
+        levels.push(level);
+    }
+    let rate = levels.last().and_then(|level| Some(level.rows as f64 / level.ours.last()?.seconds)).unwrap_or(0.0);
+    let beside = arena.beside(effort, rate).await?;
+    if contents(&arena.store, &arena.bystander).await? != arena.bystanders_rows {
+        return Err("another organization's rows have changed".into());
+    }
+    println!("no row left of any; the {} rows of a bystander are the same to the byte", arena.bystanders_rows.len());
+    Ok(Outcome { engine, empty, levels, beside, largest_log: arena.largest_log as f64 / 1e6 })
+}
+
+impl Arena {
+    async fn open(database_url: Option<&str>) -> Result<Arena> {
+        let server = Server::start(database_url, &[]).await?;
+        let store = Store::of(&server, database_url);
+        let neighbour = server.new_organization("neighbour").await?;
+        store.fill(&neighbour, Bulk::new(1_000, NINE)).await?;
+        let bystander = server.new_organization("bystander").await?;
+        store.fill(&bystander, Bulk::new(1_000, NINE)).await?;
+        let bystanders_rows = contents(&store, &bystander).await?;
+        let plain_store = match &store {
+            Store::Postgres(_) => store.clone(),
+            Store::Sqlite(path) => Store::Sqlite(rusqlite_floor::copy(path, "plain.db")?),
+        };
+        let hand = Hand::open(&plain_store).await?;
+        Ok(Arena { server, store, plain_store, hand, neighbour, bystander, bystanders_rows, made: 0, largest_log: 0 })
+    }
+
+    /// Makes an organization with these rows.
+    async fn organization(&mut self, bulk: Bulk) -> Result<String> {
+        self.made += 1;
+        let home = self.server.new_organization(&format!("large-{}", self.made)).await?;
+        self.store.fill(&home, bulk).await?;
+        Ok(home)
+    }
+
+    /// Makes one with the same rows where it is deleted by plain SQL.
+    async fn plain_organization(&mut self, bulk: Bulk) -> Result<String> {
+        self.made += 1;
+        let home = format!("00000000-0000-4000-8000-{:012x}", self.made);
+        let insert = format!(
+            "INSERT INTO organizations (id, slug, name, plan, subscription_status, state, version, created_at, updated_at)
+             VALUES ({{organization}}, 'plain-{}', 'Bench', 'free', 'active', 'live', 1, {{time}}, {{time}})",
+            self.made
+        );
+        self.plain_store.run(&self.plain_store.spell(&insert, &home)).await?;
+        self.plain_store.fill(&home, bulk).await?;
+        Ok(home)
+    }
+
+    /// Milliseconds to the answer for empty organizations. The first is not counted: its statements are planned anew after a large filling.
+    async fn empty_ones(&mut self) -> Result<Vec<f64>> {
+        let mut waits = Vec::new();
+        for _ in 0..=EMPTY {
+            self.made += 1;
+            let home = self.server.new_organization(&format!("empty-{}", self.made)).await?;
+            waits.push(self.delete(&home).await?.0);
+        }
+        Ok(waits.split_off(1))
+    }
+
+    /// Orders a deletion. Returns the milliseconds to the answer, and the deletion's id.
+    async fn delete(&self, organization: &str) -> Result<(f64, String)> {
+        let begun = Instant::now();
+        let answer = self.server.send(Method::DELETE, &format!("/api/organizations/{organization}"), None).await?;
+        Ok((begun.elapsed().as_secs_f64() * 1e3, Server::deletion_id(&answer)?))
+    }
+
+    /// Deletes an organization of so many rows and waits until its deletion is sealed.
+    async fn drain(&mut self, organization: &str, rows: u64) -> Result<Drained> {
+        let process = self.server.freehold.process_id();
+        let written = self.store.written(process).await?;
+        let (answer_millis, deletion) = self.delete(organization).await?;
+        let record = loop {
+            let record = self.server.deletion(&deletion).await?;
+            self.largest_log = self.largest_log.max(self.store.log_bytes());
+            if record["state"] == "sealed" {
+                break record;
+            }
+            tokio::time::sleep(GLANCE).await;
+        };
+        let written = self.store.written(process).await? - written;
+        let touched: u64 = record["counts"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+        if touched < rows {
+            return Err(format!("{rows} rows were put in and only {touched} were touched"));
+        }
+        Ok(Drained {
+            answer_millis,
+            seconds: self.store.deletion_seconds(&deletion).await?,
+            longest_millis: record["longestBatchMicros"].as_f64().unwrap_or(f64::NAN) / 1e3,
+            transactions: record["batches"].as_u64().unwrap_or(0),
+            written: written as f64 / 1e6,
+        })
+    }
+
+    async fn is_gone(&self, organization: &str) -> Result {
+        match contents(&self.store, organization).await?.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} rows are left of a sealed organization")),
+        }
+    }
+
+    /// Deletes an organization with the same rows by plain SQL.
+    async fn rival(&mut self, way: Way, bulk: Bulk) -> Result<Rival> {
+        let home = self.plain_organization(bulk).await?;
+        let process = Some(std::process::id());
+        let written = self.plain_store.written(process).await?;
+        let plain = self.hand.delete(way, &self.plain_store, &home).await?;
+        let written = self.plain_store.written(process).await? - written;
+        Ok(Rival { plain, written: written as f64 / 1e6 })
+    }
+
+    /// The neighbour before, during and after deletions, and during those by plain SQL. `rate` is how many rows a second were drained.
+    async fn beside(&mut self, effort: &Effort, rate: f64) -> Result<Beside> {
+        let bulk = Bulk::new(effort.beside, NINE);
+        let wanted = (rate * effort.during.as_secs_f64() / bulk.rows() as f64).ceil();
+        let mut homes = Vec::new();
+        for _ in 0..(wanted as usize).clamp(2, 4) {
+            homes.push(self.organization(bulk).await?);
+        }
+        self.settle().await?;
+        let neighbour = Neighbour::start(&self.server, &self.neighbour).await?;
+        let start = Instant::now();
+        tokio::time::sleep(effort.idle).await;
+        let begun = Instant::now();
+        let mut longest_millis: f64 = 0.0;
+        for home in &homes {
+            longest_millis = longest_millis.max(self.drain(home, bulk.rows()).await?.longest_millis);
+        }
+        let ended = Instant::now();
+        tokio::time::sleep(effort.idle).await;
+        let diary = neighbour.end().await?;
+        let (before, during, after) = (diary.between(start, begun), diary.between(begun, ended), diary.between(ended, Instant::now()));
+        for home in &homes {
+            self.is_gone(home).await?;
+        }
+        let figures = |waits: &Waits| format!("{:.1}/{:.1}", percentile(&waits.writes, 99), percentile(&waits.reads, 99));
+        println!(
+            "neighbour's p99 of writes/reads, ms: before {}, during {}, after {}",
+            figures(&before),
+            figures(&during),
+            figures(&after)
+        );
+        let cascade = self.beside_plain(Way::Cascade, bulk).await?;
+        let batches = self.beside_plain(Way::Batches, bulk).await?;
+        println!("during a cascade {}, during naive batches {}", figures(&cascade), figures(&batches));
+        Ok(Beside { rows: bulk.rows(), before, during, after, cascade, batches, longest_millis })
+    }
+
+    async fn beside_plain(&mut self, way: Way, bulk: Bulk) -> Result<Waits> {
+        let home = self.plain_organization(bulk).await?;
+        self.settle().await?;
+        let neighbour = match &self.plain_store {
+            Store::Postgres(_) => Neighbour::start(&self.server, &self.neighbour).await?,
+            Store::Sqlite(_) => Neighbour::plain(&self.hand, &self.plain_store, &self.neighbour),
+        };
+        let begun = Instant::now();
+        self.hand.delete(way, &self.plain_store, &home).await?;
+        let ended = Instant::now();
+        Ok(neighbour.end().await?.between(begun, ended))
+    }
+
+    async fn settle(&self) -> Result {
+        self.store.settle().await?;
+        self.plain_store.settle().await
+    }
+}
+
+impl Level {
+    fn rates(&self) -> Vec<f64> {
+        self.ours.iter().map(|ours| self.rows as f64 / ours.seconds).collect()
+    }
+
+    fn rival_rates(&self, rivals: &[Rival]) -> Vec<f64> {
+        rivals.iter().map(|rival| self.rows as f64 / rival.plain.seconds).collect()
+    }
+
+    /// Ours against the cascade, round by round.
+    fn ratios(&self) -> Vec<f64> {
+        self.ours.iter().zip(&self.cascade).map(|(ours, cascade)| cascade.plain.seconds / ours.seconds).collect()
+    }
+
+    /// Microseconds that each row costs.
+    fn micros_a_row(&self) -> f64 {
+        1e6 / median(&self.rates())
+    }
+
+    fn of_ours(&self, figure: impl Fn(&Drained) -> f64) -> f64 {
+        median(&self.ours.iter().map(figure).collect::<Vec<_>>())
+    }
+}
+
+impl Beside {
+    fn idle(&self) -> Waits {
+        self.before.and(&self.after)
+    }
+
+    /// p99 during against idle, of writes and of reads.
+    fn ratios(&self) -> [f64; 2] {
+        let (idle, during) = (self.idle(), &self.during);
+        [percentile(&during.writes, 99) / percentile(&idle.writes, 99), percentile(&during.reads, 99) / percentile(&idle.reads, 99)]
+    }
+}
+
+impl Outcome {
+    fn section(&self) -> Section {
+        let mut notes = vec![
+            "A drain's time is its record's: from the request to the seal. The plain deletions leave no record, no audit entry and no cursor \
+             to go on from after a crash."
+                .to_owned(),
+            "The neighbour's time counts from when a request was due, so that a stand-still is not left out.".to_owned(),
+        ];
+        match self.engine {
+            "SQLite" => {
+                notes.push("Written are the bytes that the process has handed to the file system, log and pages together.".into());
+                notes.push(format!("The write-ahead log was {:.0} MB at its largest.", self.largest_log));
+                notes.push(
+                    "Plain SQL has a file of its own, and its neighbour writes over the same connection, which is fair to all.".into(),
+                );
+            }
+            _ => notes.push("Written is the write-ahead log.".into()),
+        }
+        Section {
+            title: format!("Organizations of many rows on {}", self.engine),
+            about: format!(
+                "`DELETE /api/organizations/{{id}}` of customers with nine rows each. It is answered when the organization is closed for good; \
+                 the drain erases the rest. \"CASCADE\" is `DELETE FROM organizations` in one transaction; \"batches\" delete 5,000 customers \
+                 in each. All delete identical rows in the same rounds. The neighbour is another organization: 4 callers with 25 requests \
+                 a second each, half of them durable writes, watched beside organizations of {} rows.",
+                self.beside.rows
+            ),
+            tables: vec![self.rates(), self.transactions(), self.neighbours()],
+            plots: self.plots(),
+            verdicts: self.verdicts(),
+            notes,
+        }
+    }
+
+    fn rates(&self) -> Table {
+        let head =
+            ["rows", "answer, ms", "drain, rows/s", "µs a row", "CASCADE, rows/s", "batches, rows/s", "against CASCADE (min/median/max)"];
+        let mut rows = vec![vec!["0".into(), format!("{:.1}", median(&self.empty))]];
+        rows.iter_mut().for_each(|row| row.resize(head.len(), "–".to_owned()));
+        rows.extend(self.levels.iter().map(|level| {
+            vec![
+                level.rows.to_string(),
+                format!("{:.1}", level.of_ours(|ours| ours.answer_millis)),
+                format!("{:.0}", median(&level.rates())),
+                format!("{:.1}", level.micros_a_row()),
+                format!("{:.0}", median(&level.rival_rates(&level.cascade))),
+                format!("{:.0}", median(&level.rival_rates(&level.batches))),
+                spread(&level.ratios()),
+            ]
+        }));
+        Table { head: head.map(Into::into).into(), rows }
+    }
+
+    fn transactions(&self) -> Table {
+        let head = ["rows", "transactions", "longest, ms", "CASCADE", "batches", "written, MB", "CASCADE", "batches"];
+        let longest = |rivals: &[Rival]| rivals.iter().map(|rival| rival.plain.longest_millis).fold(0.0, f64::max);
+        let written = |rivals: &[Rival]| median(&rivals.iter().map(|rival| rival.written).collect::<Vec<_>>());
+        let rows = self.levels.iter().map(|level| {
+            let ours = level.ours.iter().map(|ours| ours.longest_millis).fold(0.0, f64::max);
+            let mut row = vec![level.rows.to_string(), format!("{:.0}", level.of_ours(|ours| ours.transactions as f64))];
+            row.extend([ours, longest(&level.cascade), longest(&level.batches)].map(|millis| format!("{millis:.0}")));
+            let megabytes = [level.of_ours(|ours| ours.written), written(&level.cascade), written(&level.batches)];
+            row.extend(megabytes.map(|megabytes| format!("{megabytes:.1}")));
+            row
+        });
+        Table { head: head.map(Into::into).into(), rows: rows.collect() }
+    }
+
+    fn neighbours(&self) -> Table {
+        let beside = &self.beside;
+        let rows = [
+            ("before", &beside.before),
+            ("during Freehold's drain", &beside.during),
+            ("after", &beside.after),
+            ("during CASCADE", &beside.cascade),
+            ("during batches", &beside.batches),
+        ];
+        Table { head: Waits::head(), rows: rows.map(|(name, waits)| waits.row(name)).into() }
+    }
+
+    fn plots(&self) -> Vec<Plot> {
+        let axis = |label: &str, is_logarithmic| Axis { label: label.into(), is_logarithmic };
+        let line = |name: &str, of: &dyn Fn(&Level) -> f64| {
+            (name.to_owned(), self.levels.iter().map(|level| (level.rows as f64, of(level))).collect::<Vec<_>>())
+        };
+        let rates = vec![
+            line("Freehold's drain", &|level| median(&level.rates())),
+            line("CASCADE", &|level| median(&level.rival_rates(&level.cascade))),
+            line("naive batches", &|level| median(&level.rival_rates(&level.batches))),
+        ];
+        let beside = &self.beside;
+        let curves = [
+            ("nothing is deleted", beside.idle()),
+            ("Freehold's drain", beside.during.clone()),
+            ("CASCADE", beside.cascade.clone()),
+            ("naive batches", beside.batches.clone()),
+        ];
+        vec![
+            Plot {
+                title: format!("Rows erased a second on {}", self.engine),
+                x: axis("rows of the organization", true),
+                y: axis("rows a second", false),
+                lines: rates,
+            },
+            Plot {
+                title: format!("What a row costs on {}", self.engine),
+                x: axis("rows of the organization", true),
+                y: axis("microseconds a row", false),
+                lines: vec![line("Freehold's drain", &Level::micros_a_row)],
+            },
+            Plot {
+                title: format!("A neighbour's writes on {} while an organization goes", self.engine),
+                x: axis("share of the writes that waited no longer, percent", false),
+                y: axis("milliseconds", true),
+                lines: curves.into_iter().map(|(name, waits)| (name.to_owned(), waits.curve())).collect(),
+            },
+        ]
+    }
+
+    fn verdicts(&self) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        if let (Some(least), Some(most)) = (self.levels.first(), self.levels.last()) {
+            let ratio = most.of_ours(|ours| ours.answer_millis) / median(&self.empty);
+            verdicts.push(Verdict {
+                target: format!("the answer for {} rows within 1.5 of that for an empty organization", most.rows),
+                measured: format!("{ratio:.2}"),
+                is_reached: ratio <= 1.5,
+            });
+            let answers: Vec<f64> = self.levels.iter().flat_map(|level| &level.ours).map(|ours| ours.answer_millis).collect();
+            let p99 = percentile(&[answers, self.empty.clone()].concat(), 99);
+            verdicts.push(Verdict {
+                target: "p99 of all these answers at most 50 ms".into(),
+                measured: format!("{p99:.1} ms"),
+                is_reached: p99 <= 50.0,
+            });
+            let growth = most.micros_a_row() / least.micros_a_row();
+            verdicts.push(Verdict {
+                target: format!("a row of {} costs at most 1.2 times one of {}", most.rows, least.rows),
+                measured: format!("{growth:.2}"),
+                is_reached: growth <= 1.2,
+            });
+        }
+        let ratios: Vec<f64> = self.levels.iter().filter(|level| level.rows >= 100_000).flat_map(Level::ratios).collect();
+        if self.engine == "PostgreSQL" {
+            verdicts.push(Verdict {
+                target: "the drain at least 0.9 of CASCADE's rows a second, from 100,000 rows on".into(),
+                measured: spread(&ratios),
+                is_reached: median(&ratios) >= 0.9,
+            });
+        }
+        let longest =
+            self.levels.iter().flat_map(|level| &level.ours).map(|ours| ours.longest_millis).fold(self.beside.longest_millis, f64::max);
+        verdicts.push(Verdict {
+            target: "no transaction of a drain over 250 ms".into(),
+            measured: format!("{longest:.0} ms"),
+            is_reached: longest <= 250.0,
+        });
+        let [writes, reads] = self.beside.ratios();
+        verdicts.push(Verdict {
+            target: "the neighbour's p99 within 1.2 of what it is when nothing is deleted".into(),
+            measured: format!("writes {writes:.2}, reads {reads:.2}"),
+            is_reached: writes.max(reads) <= 1.2,
+        });
+        verdicts
+    }
+}

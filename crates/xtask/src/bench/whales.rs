@@ -1,0 +1,171 @@
+//! The contest `whales`: thousands of small deletions at the same time as three very large ones. None of the small may wait for a whale.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+
+use super::Bench;
+use super::callers::{self, Answers, Call};
+use super::load::{Bulk, DEPENDANTS, FIVE, NINE, Store, contents};
+use super::report::{Axis, Plot, Section, Table, Verdict, percentile};
+use super::server::Server;
+use crate::Result;
+
+const WHALES: usize = 3;
+/// Callers who order the small deletions.
+const CALLERS: usize = 64;
+/// One in so many small ones has more rows than are erased at once: it is closed first and drained.
+const DRAINED_IN: u64 = 10;
+/// What hangs on such a one: 300 rows.
+const THREE_HUNDRED: [u64; 5] = [10, 40, 10, 40, 200];
+/// Seconds that no small deletion may wait.
+const PATIENCE: f64 = 2.0;
+/// When a run is given up.
+const LIMIT: Duration = Duration::from_secs(120);
+/// How often what is not sealed yet is counted.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// What one run came to.
+struct Outcome {
+    name: &'static str,
+    /// Milliseconds to the answers of all small deletions. Most are sealed by then.
+    answered: Answers,
+    /// Milliseconds from the request to the seal of those that were drained.
+    sealed: Vec<f64>,
+    /// Seconds until everything was sealed.
+    total: f64,
+}
+
+/// Both engines, one after the other.
+pub(super) async fn whales(bench: &Bench) -> Result<Vec<Section>> {
+    let (small, whale) = if bench.quick { (1_000, 5_000) } else { (10_000, 30_000) };
+    Ok(vec![on_engine(Some(&bench.database("whales").await?), small, whale).await?, on_engine(None, small, whale).await?])
+}
+
+async fn on_engine(database_url: Option<&str>, small: u64, whale: u64) -> Result<Section> {
+    let server = Server::start(database_url, &[]).await?;
+    let store = Store::of(&server, database_url);
+    println!("{small} small deletions on {}", store.engine());
+    let alone = run(&server, &store, small, None).await?;
+    let beside = run(&server, &store, small, Some(Bulk::new(whale, NINE))).await?;
+    Ok(section(store.engine(), small, whale * 10, &[alone, beside]))
+}
+
+/// Deletes so many customers at once, and first the whales, if there are any.
+async fn run(server: &Server, store: &Store, small: u64, whale: Option<Bulk>) -> Result<Outcome> {
+    let name = if whale.is_some() { "beside three whales" } else { "alone" };
+    let home = server.new_organization(if whale.is_some() { "small-beside" } else { "small-alone" }).await?;
+    let drained = small / DRAINED_IN;
+    store.fill(&home, Bulk { customers: drained, first: 1, each: THREE_HUNDRED }).await?;
+    store.fill(&home, Bulk { customers: small - drained, first: drained + 1, each: FIVE }).await?;
+    let mut whales = Vec::new();
+    for (number, bulk) in whale.iter().cycle().take(WHALES).enumerate() {
+        let home = server.new_organization(&format!("whale-{number}")).await?;
+        store.fill(&home, *bulk).await?;
+        whales.push(home);
+    }
+    let begun = Instant::now();
+    for home in &whales {
+        server.send(Method::DELETE, &format!("/api/organizations/{home}"), None).await?;
+    }
+    let answered = callers::call(&server.freehold.url, CALLERS, calls(server, &home, small)?, LIMIT).await?;
+    while store.numbers("SELECT count(*) FROM deletions WHERE state <> 'sealed'").await? != [0] {
+        if begun.elapsed() > LIMIT {
+            return Err(format!("not all was sealed within {} seconds", LIMIT.as_secs()));
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    let total = begun.elapsed().as_secs_f64();
+    let sealed = store.deletion_millis(&home, drained).await?;
+    if sealed.len() as u64 != drained {
+        return Err(format!("{drained} deletions were drained and {} have records", sealed.len()));
+    }
+    are_gone(store, &home, small, &whales).await?;
+    let outcome = Outcome { name, answered, sealed, total };
+    println!("{name}: the oldest small one waited {:.1} s; all sealed after {total:.1} s", outcome.oldest());
+    Ok(outcome)
+}
+
+/// The small deletions, those that are drained spread evenly among the others.
+fn calls(server: &Server, organization: &str, small: u64) -> Result<Arc<[Call]>> {
+    let drained = small / DRAINED_IN;
+    let numbers = (0..drained).flat_map(|number| {
+        let others = drained + number * (DRAINED_IN - 1);
+        std::iter::once(number + 1).chain(others + 1..others + DRAINED_IN)
+    });
+    let call = |number| {
+        let path = format!("/api/organizations/{organization}/customers/bulk-{number}");
+        Call::new(Method::DELETE, &path)?.bearer(&server.token)
+    };
+    numbers.map(call).collect()
+}
+
+/// Counts what is left: nothing, but an audit entry for each.
+async fn are_gone(store: &Store, home: &str, small: u64, whales: &[String]) -> Result {
+    for table in DEPENDANTS.iter().map(|(table, ..)| *table).chain(["customers"]) {
+        let left = store.count(table, home, "").await?;
+        if left > 0 {
+            return Err(format!("{left} rows are left in {table}"));
+        }
+    }
+    let entries = store.count("audit_entries", home, "AND action = 'customer.delete' AND outcome = 'done'").await?;
+    if entries as u64 != small {
+        return Err(format!("{small} customers were deleted and {entries} audit entries say so"));
+    }
+    for whale in whales {
+        let left = contents(store, whale).await?.len();
+        if left > 0 {
+            return Err(format!("{left} rows are left of a whale"));
+        }
+    }
+    Ok(())
+}
+
+impl Outcome {
+    /// Seconds that the small deletion waited that waited longest.
+    fn oldest(&self) -> f64 {
+        self.answered.percentile(100).max(percentile(&self.sealed, 100)) / 1e3
+    }
+
+    fn row(&self) -> Vec<String> {
+        let figures = |waits: &[f64]| {
+            let [p50, p99, most] = [50, 99, 100].map(|percent| percentile(waits, percent));
+            format!("{p50:.0} / {p99:.0} / {most:.0}")
+        };
+        let row = [self.name.to_owned(), figures(&self.answered.waits), figures(&self.sealed)];
+        row.into_iter().chain([format!("{:.1}", self.oldest()), format!("{:.1}", self.total)]).collect()
+    }
+
+    fn curve(&self) -> (String, Vec<(f64, f64)>) {
+        let points = [1, 10, 25, 50, 75, 90, 99, 100].map(|percent| (f64::from(percent), percentile(&self.sealed, percent as usize) / 1e3));
+        (self.name.to_owned(), points.into())
+    }
+}
+
+fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> Section {
+    let head = ["small deletions", "answered: p50 / p99 / longest, ms", "drained: p50 / p99 / longest, ms", "oldest, s", "all sealed, s"];
+    let oldest = outcomes.last().map_or(f64::NAN, Outcome::oldest);
+    let drained = small / DRAINED_IN;
+    Section {
+        title: format!("Small deletions beside whales on {engine}"),
+        about: format!(
+            "{small} customers are deleted by {CALLERS} callers, alone and right after three organizations of {whale_rows} rows each. Of the \
+             customers {} have five dependants, which are erased before the answer, and {drained} have 300, which are drained after it.",
+            small - drained
+        ),
+        tables: vec![Table { head: head.map(Into::into).into(), rows: outcomes.iter().map(Outcome::row).collect() }],
+        plots: vec![Plot {
+            title: format!("How long small drains take on {engine}"),
+            x: Axis { label: "share of the drained small deletions that took no longer, percent".into(), is_logarithmic: false },
+            y: Axis { label: "seconds from the request to the seal".into(), is_logarithmic: false },
+            lines: outcomes.iter().map(Outcome::curve).collect(),
+        }],
+        verdicts: vec![Verdict {
+            target: format!("no small deletion waits longer than {PATIENCE:.0} s beside three whales"),
+            measured: format!("{oldest:.1} s"),
+            is_reached: oldest <= PATIENCE,
+        }],
+        notes: vec!["Drained counts from the request to the seal in the deletion's record.".into()],
+    }
+}
