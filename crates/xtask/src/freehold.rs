@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::Result;
+use crate::machine::run;
 
 /// A running server. Killed when dropped, and its data with it.
 pub(crate) struct Freehold {
@@ -26,8 +27,13 @@ pub(crate) fn target() -> PathBuf {
 impl Freehold {
     /// Starts the binary of a profile (`debug` or `release`), which is built already, without rate limits unless the arguments set some.
     pub(crate) async fn start(profile: &str, database_url: Option<&str>, arguments: &[&str]) -> Result<Freehold> {
+        let folder = tempfile::tempdir().map_err(|error| format!("no folder for the server's data: {error}"))?;
+        Freehold::start_in(folder, profile, database_url, arguments).await
+    }
+
+    /// Starts it on a data folder, such as one that was in use before.
+    pub(crate) async fn start_in(folder: TempDir, profile: &str, database_url: Option<&str>, arguments: &[&str]) -> Result<Freehold> {
         let words = |error: std::io::Error| format!("the server does not start: {error}");
-        let folder = tempfile::tempdir().map_err(words)?;
         let mut command = Command::new(target().join(profile).join("freehold"));
         command.args(["serve", "--listen=127.0.0.1:0"]).args(arguments).arg("--data").arg(folder.path());
         for unlimited in ["--rate-limit-per-minute", "--rate-limit-per-day", "--attempt-limit-per-minute"] {
@@ -49,5 +55,13 @@ impl Freehold {
     /// The id of its process, while that runs.
     pub(crate) fn process_id(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// Lets it stop by itself, as after an operator's signal, and returns its data folder.
+    pub(crate) async fn stop(mut self) -> Result<TempDir> {
+        let process = self.process_id().ok_or("the server has stopped before it was told to")?;
+        run(std::process::Command::new("kill").arg(process.to_string()))?;
+        let status = self.child.wait().await.map_err(|error| error.to_string())?;
+        if status.success() { Ok(self.folder) } else { Err(format!("the server ended with {status}")) }
     }
 }

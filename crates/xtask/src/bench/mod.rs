@@ -7,6 +7,7 @@
 mod bare;
 mod callers;
 mod deletions;
+mod footprint;
 mod group_commit;
 mod load;
 mod neighbour;
@@ -16,6 +17,7 @@ mod pgbench;
 mod plain;
 mod plot;
 mod reads;
+mod removals;
 mod report;
 mod rusqlite_floor;
 mod server;
@@ -47,14 +49,18 @@ const FULL: Duration = Duration::from_secs(60 * 60);
 enum Contest {
     /// Signed-in reads against a bare handler and against the peer's verification of a key.
     Reads,
-    /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
-    GroupCommit,
     /// Deleting customers with five dependants through HTTP against plain SQL, on each engine.
     Deletions,
-    /// Deleting an organization of many rows against deleting an empty one, on each engine.
+    /// Removing members and deleting organizations against the peer's endpoints for both.
+    Removals,
+    /// Deleting organizations of more and more rows against a cascade and naive batches, on each engine.
     Sizes,
     /// Thousands of small deletions beside three very large ones, on each engine.
     Whales,
+    /// Memory, disk, start-up, and what a credential in memory costs.
+    Footprint,
+    /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
+    GroupCommit,
     /// Reading on in a long list of customers, at its beginning and at its end, on each engine.
     Slices,
 }
@@ -129,6 +135,8 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result {
         Contest::value_variants().iter().copied().filter(|contest| arguments.only.is_empty() || arguments.only.contains(contest)).collect();
     if contests.contains(&Contest::Reads) {
         wrk::prepare()?;
+    }
+    if contests.iter().any(|contest| matches!(contest, Contest::Reads | Contest::Removals)) {
         peer::prepare().await?;
     }
     let limit = match (arguments.quick, arguments.full) {
@@ -172,6 +180,8 @@ async fn measure(arguments: &BenchArgs, contests: &[Contest]) -> Result {
 async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
     match contest {
         Contest::Reads => reads::reads(bench).await,
+        Contest::Removals => removals::removals(bench).await,
+        Contest::Footprint => footprint::footprint(bench).await,
         Contest::GroupCommit => group_commit::group_commit(bench).await,
         Contest::Deletions => deletions::deletions(bench).await,
         Contest::Sizes => sizes::sizes(bench).await,
