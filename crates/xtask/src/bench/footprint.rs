@@ -12,7 +12,7 @@ use reqwest::Client;
 use tempfile::TempDir;
 
 use super::Bench;
-use super::callers::{self, Call, Supply};
+use super::callers::{self, Call};
 use super::load::{Bulk, FIVE, NINE, Store};
 use super::report::{Section, Table, Verdict, median, spread};
 use super::server::{Server, words};
@@ -109,7 +109,7 @@ async fn on_engine(database_url: Option<&str>, effort: &Effort) -> Result<Footpr
 
     let (server, _) = start(folder, database_url).await?;
     let process = server.process_id().ok_or("the server has stopped")?;
-    callers::call(&server.url, 1, [present(&keys[0])?].into(), Supply::Once, PATIENCE).await?;
+    callers::call(&server.url, 1, [present(&keys[0])?].into(), PATIENCE).await?;
     let (idle, proportional) = (memory(process, "status", "VmRSS:")?, memory(process, "smaps_rollup", "Pss:")?);
     println!("{engine}: idle {:.1} MB", idle / 1e6);
     let (before_drain, during_drain) = drain(&server, &store, &doomed, &doomed_key[0]).await?;
@@ -199,7 +199,7 @@ async fn drain(server: &Freehold, store: &Store, organization: &str, key: &str) 
     fs::write(Path::new("/proc").join(process.to_string()).join("clear_refs"), "5").map_err(words)?;
     let mut call = Call::new(Method::DELETE, &format!("/api/organizations/{organization}"))?;
     call.headers = present(key)?.headers;
-    callers::call(&server.url, 1, [call].into(), Supply::Once, PATIENCE).await?;
+    callers::call(&server.url, 1, [call].into(), PATIENCE).await?;
     let began = Instant::now();
     while store.count("deletions", organization, "AND state = 'sealed'").await? == 0 {
         if began.elapsed() > PATIENCE {
@@ -216,12 +216,12 @@ async fn cache(server: &Freehold, keys: &[String]) -> Result<Credentials> {
     let calls = keys.iter().map(|key| present(key)).collect::<Result<Arc<[Call]>>>()?;
     // As many requests with one key first: what so many requests cost whoever sends them is not counted.
     let warming: Arc<[Call]> = calls.iter().take(1).cycle().take(calls.len()).cloned().collect();
-    callers::call(&server.url, CONNECTIONS, warming, Supply::Once, PATIENCE).await?;
+    callers::call(&server.url, CONNECTIONS, warming, PATIENCE).await?;
     let before = memory(process, "status", "VmRSS:")?;
-    callers::call(&server.url, CONNECTIONS, calls.clone(), Supply::Once, PATIENCE).await?;
+    callers::call(&server.url, CONNECTIONS, calls.clone(), PATIENCE).await?;
     let grown = memory(process, "status", "VmRSS:")? - before;
     let looked_up = lookups(server).await?;
-    let again = callers::call(&server.url, CONNECTIONS, calls, Supply::Once, PATIENCE).await?;
+    let again = callers::call(&server.url, CONNECTIONS, calls, PATIENCE).await?;
     if again.count != keys.len() {
         return Err(format!("{} of {} keys were presented in time", again.count, keys.len()));
     }

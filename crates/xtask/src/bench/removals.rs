@@ -8,7 +8,7 @@ use hyper::header::{COOKIE, HeaderValue, ORIGIN};
 use serde_json::{Value as Json, json};
 
 use super::Bench;
-use super::callers::{self, Answers, Call, Supply};
+use super::callers::{self, Answers, Call};
 use super::load::Store;
 use super::peer::{Peer, text};
 use super::report::{Section, Table, Verdict, median, spread};
@@ -56,8 +56,8 @@ pub(super) async fn removals(bench: &Bench) -> Result<Vec<Section>> {
             for round in 1..=rounds {
                 let (own, others) = (stage.ours(subject, seconds).await?, stage.peers(subject, seconds).await?);
                 let time = Duration::from_secs(seconds);
-                let ours = callers::call(&stage.server.freehold.url, connections, own, Supply::Once, time).await?;
-                let peers = callers::call(&stage.peer.url, connections, others, Supply::Once, time).await?;
+                let ours = callers::call(&stage.server.freehold.url, connections, own, time).await?;
+                let peers = callers::call(&stage.peer.url, connections, others, time).await?;
                 println!(
                     "round {round}: {} at {connections} connections: {:.0}/s, the peer {:.0}/s",
                     subject.name(),
