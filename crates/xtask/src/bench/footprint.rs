@@ -81,7 +81,7 @@ pub(super) async fn footprint(bench: &Bench) -> Result<Vec<Section>> {
     let binary = fs::metadata(target().join("release/freehold")).map_err(words)?.len() as f64;
     let sqlite = on_engine(None, &effort).await?;
     let postgres = on_engine(Some(&bench.database("footprint").await?), &effort).await?;
-    let credentials = credentials(effort.keys).await?;
+    let credentials = credentials(&bench.database("credentials").await?, effort.keys).await?;
     Ok(vec![section(binary, &[sqlite, postgres], &effort), credentials_section(&credentials, effort.keys)])
 }
 
@@ -207,14 +207,15 @@ async fn drain(server: &Freehold, store: &Store, organization: &str, key: &Call)
     Ok((before, memory(process, "status", "VmHWM:")?))
 }
 
-/// Presents so many keys to a fresh server, each once, and sees what that cost. Memory knows nothing of engines: this is on SQLite.
-async fn credentials(count: usize) -> Result<Credentials> {
-    let server = Server::start(None, &[]).await?;
+/// Presents so many keys to a fresh server, each once, and sees what that cost. On PostgreSQL, since SQLite keeps the pages that it reads in
+/// the memory of the same process.
+async fn credentials(database_url: &str, count: usize) -> Result<Credentials> {
+    let server = Server::start(Some(database_url), &[]).await?;
     let organization = server.new_organization("credentials").await?;
-    let store = Store::of(&server, None);
+    let store = Store::of(&server, Some(database_url));
     let folder = server.freehold.stop().await?;
     let keys = fill_keys(&store, &organization, count).await?;
-    let (server, _) = start(folder, None).await?;
+    let (server, _) = start(folder, Some(database_url)).await?;
     let process = server.process_id().ok_or("the server has stopped")?;
     let calls = keys.iter().map(|key| present(key)).collect::<Result<Arc<[Call]>>>()?;
     // As many requests with one key first: what so many requests cost whoever sends them is not counted.
@@ -302,7 +303,7 @@ fn credentials_section(seen: &Credentials, presented: usize) -> Section {
         title: "Credentials in memory".into(),
         about: format!(
             "{presented} API keys, each presented once by {CONNECTIONS} connections, after as many requests with one of them. Presented once \
-             more they are answered from memory or looked up in the database."
+             more they are known from memory or looked up in the database, which is PostgreSQL: its pages are not in the server's memory."
         ),
         tables: vec![Table {
             head: ["what", "figure"].map(str::to_owned).into(),
