@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::access::enter;
 use crate::credentials::CredentialKind;
 use crate::cx::{Actor, Cx};
-use crate::families::{Insert, places};
 use crate::ids::OrganizationRef;
+use crate::inserts::Insert;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
 use crate::{Error, Result, access, customers, deletion};
@@ -93,17 +93,13 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
 
 /// Writes the entry of something that is being done, in its transaction.
 pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note) -> Result<()> {
-    record_all(tx, organization, &[(cx.clone(), note.clone())]).await
+    tx.query_all(&ENTRY.of(&done(cx, organization, note)?)).await.map(drop).map_err(Into::into)
 }
 
-/// Writes the entries of several things that are being done in one transaction.
-pub(crate) async fn record_all(tx: &mut Tx, organization: Uuid, notes: &[(Cx, Note)]) -> Result<()> {
-    let mut values = Vec::new();
-    for (cx, note) in notes {
-        cx.note_organization(organization);
-        values.extend(columns(cx, organization, note, "done", note.detail.clone())?);
-    }
-    ENTRY.run(tx, &values).await
+/// The columns of the entry of something that is being done.
+pub(crate) fn done(cx: &Cx, organization: Uuid, note: &Note) -> Result<[Value; 15]> {
+    cx.note_organization(organization);
+    columns(cx, organization, note, "done", note.detail.clone())
 }
 
 /// Runs an attempt whose failure must leave a trace too: `work` writes the entry of its success itself.
@@ -127,7 +123,8 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
                 if let Error::Blocked(blockers) = refused {
                     deletion::blocked(cx, tx, organization, &note, blockers).await?;
                 }
-                ENTRY.run(tx, &columns(cx, organization, &note, refused.outcome(), Some(refused.words()))?).await
+                let entry = columns(cx, organization, &note, refused.outcome(), Some(refused.words()))?;
+                tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into)
             })
         })
         .await;
@@ -160,7 +157,7 @@ pub(crate) static ENTRY: LazyLock<Insert> = LazyLock::new(|| {
     Insert::new(
         "INSERT INTO audit_entries (organization_id, id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id,
                                     reason, detail, deletion_id, request_id, created_at)",
-        &format!("({})", places(1, 15)),
+        "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         15,
     )
 });

@@ -296,6 +296,23 @@ impl Tx {
         self.remember_failure(outcome)
     }
 
+    /// Runs statements that do not need each other's answers, in their order, and returns the rows of each. Over a network they cost one way
+    /// there and back together.
+    ///
+    /// # Errors
+    /// The engine's error about the first that failed.
+    pub async fn query_all(&mut self, statements: &[(Statement, &[Value])]) -> Result<Vec<Vec<Row>>> {
+        self.refuse_after_failure()?;
+        let outcome = match self {
+            Tx::Sqlite(tx) => statements.iter().map(|(statement, params)| tx.query(statement.text, params)).collect(),
+            Tx::Postgres(tx) => {
+                let texts: Vec<(&str, &[Value])> = statements.iter().map(|(statement, params)| (statement.text, *params)).collect();
+                tx.query_all(&texts).await
+            }
+        };
+        self.remember_failure(outcome)
+    }
+
     /// Runs a statement that returns one row at the most.
     ///
     /// # Errors

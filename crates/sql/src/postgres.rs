@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use futures_util::future::try_join_all;
 use tokio_postgres::NoTls;
 
 use crate::database::{Hook, Kind, run_hooks};
@@ -126,15 +127,17 @@ impl PostgresTx {
     }
 
     pub(crate) async fn query(&mut self, text: &str, params: &[Value]) -> Result<Vec<Row>> {
-        let statement = self.client().prepare_cached(text).await?;
-        let params: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> = params.iter().map(|value| value as _).collect();
-        let found = self.client().query(&statement, &params).await?;
-        let mut rows = Vec::with_capacity(found.len());
-        for row in found {
-            let columns = (0..row.len()).map(|column| row.try_get::<_, Value>(column)).collect::<std::result::Result<_, _>>();
-            rows.push(Row::new(columns?));
+        rows_of(self.client(), text, params).await
+    }
+
+    /// All of them are on their way before the first is answered. They run in their order.
+    pub(crate) async fn query_all(&mut self, statements: &[(&str, &[Value])]) -> Result<Vec<Vec<Row>>> {
+        let client = self.client();
+        // Prepared one after the other, and only once a connection.
+        for (text, _) in statements {
+            client.prepare_cached(text).await?;
         }
-        Ok(rows)
+        try_join_all(statements.iter().map(|(text, params)| rows_of(client, text, params))).await
     }
 
     pub(crate) async fn script(&mut self, text: &str) -> Result<()> {
@@ -145,6 +148,18 @@ impl PostgresTx {
         self.client().prepare(text).await?;
         Ok(())
     }
+}
+
+async fn rows_of(client: &Object, text: &str, params: &[Value]) -> Result<Vec<Row>> {
+    let statement = client.prepare_cached(text).await?;
+    let params: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> = params.iter().map(|value| value as _).collect();
+    let found = client.query(&statement, &params).await?;
+    let mut rows = Vec::with_capacity(found.len());
+    for row in found {
+        let columns = (0..row.len()).map(|column| row.try_get::<_, Value>(column)).collect::<std::result::Result<_, _>>();
+        rows.push(Row::new(columns?));
+    }
+    Ok(rows)
 }
 
 impl Drop for PostgresTx {

@@ -213,6 +213,7 @@ fn connect(path: &Path, reader: bool) -> Result<Connection> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", if reader { -2_000 } else { -16_000 })?;
+    rusqlite::vtab::array::load_module(&connection)?;
     // The engine's own `lower` knows the letters from A to Z; PostgreSQL's knows all of them.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("lower", 1, flags, |call| Ok(call.get::<Option<String>>(0)?.map(|text| text.to_lowercase())))?;
@@ -351,7 +352,7 @@ fn sqlite(tx: &mut Tx) -> &mut SqliteTx {
     }
 }
 
-/// Writes a statement's parameters as SQLite numbers them, and leaves alone what is inside quotes or a comment.
+/// Writes a statement's parameters as SQLite numbers them and its lists as it knows them, and leaves alone what is inside quotes or a comment.
 fn spell(text: &str) -> String {
     let mut spelled = String::with_capacity(text.len());
     let mut ends_with = None;
@@ -365,7 +366,8 @@ fn spell(text: &str) -> String {
         }
         spelled.push(if letter == '$' && ends_with.is_none() { '?' } else { letter });
     }
-    spelled
+    // No text of this program holds this in quotes.
+    spelled.replace("= ANY(?", "IN rarray(?")
 }
 
 pub struct SqliteTx {

@@ -30,6 +30,10 @@ pub enum Value {
     Time(Timestamp),
     /// `jsonb`.
     Json(Json),
+    /// `uuid[]`: only as a parameter, in `column = ANY($1)`.
+    Uuids(Vec<Uuid>),
+    /// `text[]`: only as a parameter, in `column = ANY($1)`.
+    Texts(Vec<String>),
 }
 
 /// One row, read from left to right with [`Row::next`].
@@ -78,6 +82,7 @@ fn mismatch<T>(wanted: &str, found: &Value) -> Result<T> {
         Value::Uuid(_) => "a uuid",
         Value::Time(_) => "a time",
         Value::Json(_) => "json",
+        Value::Uuids(_) | Value::Texts(_) => "a list",
     };
     Err(Error::Statement(format!("a column holds {kind} where {wanted} is read")))
 }
@@ -181,6 +186,9 @@ into_value! {
     Timestamp => |time| Value::Time(time);
     Json => |json| Value::Json(json);
     &Json => |json| Value::Json(json.clone());
+    Vec<Uuid> => |ids| Value::Uuids(ids);
+    &[Uuid] => |ids| Value::Uuids(ids.to_vec());
+    Vec<String> => |texts| Value::Texts(texts);
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {
@@ -203,8 +211,15 @@ impl rusqlite::ToSql for Value {
             // SQLite would take the text of a bare number for a number and store it as one, not always the same one.
             Value::Json(json) if json.is_number() => ToSqlOutput::Owned(Owned::Blob(json.to_string().into_bytes())),
             Value::Json(json) => ToSqlOutput::Owned(Owned::Text(json.to_string())),
+            Value::Uuids(ids) => list(ids.iter().map(|id| Owned::Blob(id.as_bytes().to_vec()))),
+            Value::Texts(texts) => list(texts.iter().map(|text| Owned::Text(text.clone()))),
         })
     }
+}
+
+/// A parameter of SQLite's table-valued function `rarray`.
+fn list<'a>(values: impl Iterator<Item = rusqlite::types::Value>) -> rusqlite::types::ToSqlOutput<'a> {
+    rusqlite::types::ToSqlOutput::from_rc(std::rc::Rc::new(values.collect::<Vec<_>>()), c"rarray")
 }
 
 /// Microseconds from 1970 to 2000, where PostgreSQL's clock starts.
@@ -220,6 +235,8 @@ impl tokio_postgres::types::ToSql for Value {
             Value::Bytes(bytes) => bytes.to_sql_checked(ty, out),
             Value::Uuid(id) => id.to_sql_checked(ty, out),
             Value::Json(json) => json.to_sql_checked(ty, out),
+            Value::Uuids(ids) => ids.to_sql_checked(ty, out),
+            Value::Texts(texts) => texts.to_sql_checked(ty, out),
             Value::Time(time) if *ty == Type::TIMESTAMPTZ => {
                 out.extend_from_slice(&(time.as_microsecond() - POSTGRES_EPOCH_MICROS).to_be_bytes());
                 Ok(IsNull::No)

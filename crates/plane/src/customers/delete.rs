@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sql::{Statement, Tx};
+use sql::{Tx, params, sql};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -13,7 +13,6 @@ use super::{check_management, is_reference};
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{Deletion, Order, Root, delete_together};
-use crate::families::{Family, MOST, places};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
 use crate::{Cx, Error, Plane, Result};
@@ -81,6 +80,9 @@ struct Wish {
 
 type Waiting = (Wish, oneshot::Sender<Result<Deletion>>);
 type Key = (Uuid, Deleting);
+
+/// Customers who go in one transaction at the most.
+const MOST: usize = 64;
 
 /// Who waits, by organization and way. There is a queue while a task works on it.
 #[derive(Default)]
@@ -199,35 +201,24 @@ impl Wish {
 /// Touches the customers' rows: what hangs on them can neither be added to nor deleted by others until this transaction ends. Those who were
 /// softly deleted are found only to be erased.
 async fn lock_all(tx: &mut Tx, tenant: &Tenant, how: Deleting, wishes: &[Wish]) -> Result<HashMap<String, Found>> {
-    let references: Vec<&str> = wishes.iter().map(|wish| wish.reference.as_str()).filter(|reference| is_reference(reference)).collect();
-    if references.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let family = if how == Deleting::Hard { &LOCK_ERASABLE } else { &LOCK_LIVE };
-    let (statement, bound) = family.within(tenant.organization(), &references);
+    let references: Vec<String> = wishes.iter().map(|wish| wish.reference.clone()).filter(|reference| is_reference(reference)).collect();
+    let statement = match how {
+        Deleting::Hard => sql!(
+            "UPDATE customers SET version = version + 1
+             WHERE organization_id = $1 AND reference = ANY($2) AND state IN ('live', 'deleted')
+               AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
+             RETURNING reference, id, managed_by, revision"
+        ),
+        Deleting::Permanently | Deleting::Softly => sql!(
+            "UPDATE customers SET version = version + 1
+             WHERE organization_id = $1 AND reference = ANY($2) AND state = 'live'
+               AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
+             RETURNING reference, id, managed_by, revision"
+        ),
+    };
     let mut found = HashMap::new();
-    for mut row in tx.query(statement, &bound).await? {
+    for mut row in tx.query(statement, params![tenant.organization(), references]).await? {
         found.insert(row.next()?, Found { id: row.next()?, managed_by: row.next()?, revision: row.next()? });
     }
     Ok(found)
-}
-
-static LOCK_LIVE: LazyLock<Family> = LazyLock::new(|| lock_in("state = 'live'"));
-static LOCK_ERASABLE: LazyLock<Family> = LazyLock::new(|| lock_in("state IN ('live', 'deleted')"));
-
-fn lock_in(states: &str) -> Family {
-    Family::new(|customers| {
-        format!(
-            "UPDATE customers SET version = version + 1
-             WHERE organization_id = $1 AND reference IN ({}) AND {states}
-               AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-             RETURNING reference, id, managed_by, revision",
-            places(2, customers)
-        )
-    })
-}
-
-/// Every statement of this file, for the test that prepares them.
-pub(crate) fn statements() -> impl Iterator<Item = Statement> {
-    LOCK_LIVE.statements().into_iter().chain(LOCK_ERASABLE.statements())
 }

@@ -19,8 +19,8 @@ use crate::policy::{self, Action};
 use crate::{Cx, Error, FieldError, Result, cx, members};
 
 pub use change::{CustomerChange, add_screen, extend, update};
+pub(crate) use delete::Gathering;
 pub use delete::{Deleting, delete};
-pub(crate) use delete::{Gathering, statements};
 pub use list::{CustomerFilter, list};
 
 /// A customer.

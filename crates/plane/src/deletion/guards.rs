@@ -1,14 +1,12 @@
 //! What stands in the way of a deletion. All of it is found and said at once, each with its remedy.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use super::rules::Root;
 use crate::Result;
-use crate::families::{Family, places};
 
 /// One reason why a deletion cannot happen now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,21 +64,14 @@ pub(crate) async fn last_owner(tx: &mut Tx, organization: Uuid, member: Uuid) ->
 }
 
 /// The subscriptions and transactions of customers that are still open.
-pub(super) static OPEN_DEPENDENCIES: LazyLock<Family> = LazyLock::new(|| {
-    Family::new(|customers| {
-        let these = format!("organization_id = $1 AND customer_id IN ({})", places(2, customers));
-        format!(
-            "SELECT customer_id, id, plan FROM subscriptions WHERE {these} AND status = 'active'
-             UNION ALL
-             SELECT customer_id, id, NULL FROM transactions WHERE {these} AND status = 'pending'"
-        )
-    })
-});
-
 async fn open_dependencies(tx: &mut Tx, organization: Uuid, customers: &[Uuid]) -> Result<Vec<(Uuid, Blocker)>> {
-    let (statement, bound) = OPEN_DEPENDENCIES.within(organization, customers);
+    let statement = sql!(
+        "SELECT customer_id, id, plan FROM subscriptions WHERE organization_id = $1 AND customer_id = ANY($2) AND status = 'active'
+         UNION ALL
+         SELECT customer_id, id, NULL FROM transactions WHERE organization_id = $1 AND customer_id = ANY($2) AND status = 'pending'"
+    );
     let mut open = Vec::new();
-    for mut row in tx.query(statement, &bound).await? {
+    for mut row in tx.query(statement, params![organization, customers]).await? {
         let (customer, id, plan): (Uuid, Uuid, Option<String>) = (row.next()?, row.next()?, row.next()?);
         open.push((customer, id, plan));
     }

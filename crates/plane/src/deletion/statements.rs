@@ -8,25 +8,23 @@ use serde_json::Value as Json;
 use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
-use super::guards;
 use super::rules::{Fate, Root, Rule};
 use super::together::RECORD;
 use crate::cx::Cx;
-use crate::families::{Family, places};
-use crate::{Error, Result, audit, customers};
+use crate::{Error, Result, audit};
 
-/// How one root is deleted. Statements of a [`Family`] are about several subjects of one organization.
+/// How one root is deleted. Those that take subjects are about several of one organization.
 #[derive(Debug)]
 pub(super) struct Plan {
     root: Root,
-    count: Option<Family>,
+    count: Option<Statement>,
     close: Option<Statement>,
     /// What the drain goes through, in order.
     pub(super) steps: Vec<Step>,
     /// Rows of every rule, for a preview.
     survey: Statement,
-    sweep: Option<Family>,
-    erase_root: Option<Family>,
+    sweep: Option<Statement>,
+    erase_root: Option<Statement>,
     /// Columns that tie a row to its root: one when the root is the organization, otherwise two.
     keys: usize,
 }
@@ -42,7 +40,7 @@ pub(super) struct Step {
     up_to: Statement,
     rest: Statement,
     /// Returns the subject of every row it touched, unless it forgets it.
-    all: Family,
+    all: Statement,
     /// Whether what it redacts is what tied the row to the subject.
     forgets_subject: bool,
 }
@@ -65,21 +63,19 @@ impl Plan {
         let steps: Vec<&Rule> = rules.iter().filter(|rule| rule.fate != Fate::Keep && !rule.walk.is_empty()).collect();
         let own: Option<&Rule> = rules.iter().find(|rule| rule.walk.is_empty());
         let keys = own.map_or(0, |own| own.by.len());
-        let if_any = |make: &dyn Fn(usize) -> String| (!steps.is_empty()).then(|| Family::new(make));
+        let if_any = |make: &dyn Fn() -> String| (!steps.is_empty()).then(|| Statement::generated(make()));
         Plan {
             root,
             keys,
-            count: if_any(&|subjects| {
-                let limit = keys + subjects;
-                select(&steps, ", ", |rule| {
-                    format!("(SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ${limit}) AS limited)", matching(rule, subjects))
-                })
+            count: if_any(&|| {
+                let limit = keys + 1;
+                select(&steps, ", ", |rule| format!("(SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ${limit}) AS limited)", matching(rule)))
             }),
             survey: Statement::generated(select(&rules.iter().collect::<Vec<_>>(), ", ", |rule| {
-                format!("(SELECT count(*) FROM {})", matching(rule, 1))
+                format!("(SELECT count(*) FROM {})", matching(rule))
             })),
-            sweep: if_any(&|subjects| {
-                select(&steps, " + ", |rule| format!("CASE WHEN EXISTS (SELECT 1 FROM {}) THEN 1 ELSE 0 END", matching(rule, subjects)))
+            sweep: if_any(&|| {
+                select(&steps, " + ", |rule| format!("CASE WHEN EXISTS (SELECT 1 FROM {}) THEN 1 ELSE 0 END", matching(rule)))
             }),
             close: own.zip(root.mark()).map(|(own, mark)| {
                 let now = format!("${}", keys + 1);
@@ -87,7 +83,7 @@ impl Plan {
             }),
             erase_root: own
                 .filter(|own| own.fate == Fate::Erase)
-                .map(|own| Family::new(|subjects| format!("DELETE FROM {} WHERE {}", own.table, tied_to_any(own, subjects)))),
+                .map(|own| Statement::generated(format!("DELETE FROM {} WHERE {}", own.table, tied_to_any(own)))),
             steps: steps.into_iter().map(Step::generate).collect(),
         }
     }
@@ -99,16 +95,54 @@ impl Plan {
 
     /// Rows of all these subjects by table, counted up to a limit each.
     pub(super) async fn count(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid], limit: i64) -> Result<Vec<(&'static str, i64)>> {
-        let Some(family) = &self.count else { return Ok(Vec::new()) };
-        let (statement, mut bound) = about(family, organization, subjects, self.keys);
+        let Some(statement) = self.count else { return Ok(Vec::new()) };
+        let mut bound = about(organization, subjects, self.keys);
         bound.push(Value::from(limit));
         let mut row = tx.query_one(statement, &bound).await?;
         self.steps.iter().map(|step| Ok((step.table, row.next()?))).collect()
     }
 
+    /// Does the work of all steps in which something was counted, and sweeps. Returns how many rows of each subject were touched in each
+    /// table, and whether the sweep found nothing.
+    pub(super) async fn run(
+        &self,
+        tx: &mut Tx,
+        organization: Uuid,
+        subjects: &[Uuid],
+        counted: &[(&'static str, i64)],
+    ) -> Result<(Vec<(&'static str, HashMap<Uuid, i64>)>, bool)> {
+        let everyone = about(organization, subjects, self.keys);
+        let alone: Vec<Vec<Value>> = subjects.iter().map(|subject| about(organization, &[*subject], self.keys)).collect();
+        let steps: Vec<&Step> = self.steps.iter().zip(counted).filter(|(_, (_, rows))| *rows > 0).map(|(step, _)| step).collect();
+        let statements = steps.iter().flat_map(|step| match step.forgets_subject {
+            // Its rows do not say whose they were.
+            true => alone.iter().map(|bound| (step.all, bound.as_slice())).collect(),
+            false => vec![(step.all, everyone.as_slice())],
+        });
+        let sweep = self.sweep.map(|sweep| (sweep, everyone.as_slice()));
+        let mut answers = tx.query_all(&statements.chain(sweep).collect::<Vec<_>>()).await?.into_iter();
+        let mut touched = Vec::new();
+        for step in steps {
+            let mut rows: HashMap<Uuid, i64> = HashMap::new();
+            if step.forgets_subject {
+                rows.extend(subjects.iter().zip(&mut answers).map(|(subject, found)| (*subject, found.len() as i64)));
+            } else {
+                for mut row in answers.next().unwrap_or_default() {
+                    *rows.entry(row.next()?).or_default() += 1;
+                }
+            }
+            touched.push((step.table, rows));
+        }
+        let left: i64 = match answers.next().and_then(|mut swept| swept.pop()) {
+            Some(mut row) => row.next()?,
+            None => 0,
+        };
+        Ok((touched, left == 0))
+    }
+
     /// Rows of every rule, in their order, the root's own row last.
     pub(super) async fn survey(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<Vec<i64>> {
-        let mut row = tx.query_one(self.survey, &keys(organization, subject, self.keys)).await?;
+        let mut row = tx.query_one(self.survey, &about(organization, &[subject], self.keys)).await?;
         self.root.rules().iter().map(|_| Ok(row.next()?)).collect()
     }
 
@@ -125,26 +159,22 @@ impl Plan {
 
     /// Whether no row of any of these subjects is left that should be gone or redacted: asked anew, whatever the drain believes to have done.
     pub(super) async fn is_swept(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<bool> {
-        let Some(family) = &self.sweep else { return Ok(true) };
-        let (statement, bound) = about(family, organization, subjects, self.keys);
-        let left: i64 = tx.query_one(statement, &bound).await?.next()?;
+        let Some(statement) = self.sweep else { return Ok(true) };
+        let left: i64 = tx.query_one(statement, &about(organization, subjects, self.keys)).await?.next()?;
         Ok(left == 0)
     }
 
     /// Erases the subjects' own rows, if their rule says so.
     pub(super) async fn erase_root(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<()> {
-        if let Some(family) = &self.erase_root {
-            let (statement, bound) = about(family, organization, subjects, self.keys);
-            tx.execute(statement, &bound).await?;
+        if let Some(statement) = self.erase_root {
+            tx.execute(statement, &about(organization, subjects, self.keys)).await?;
         }
         Ok(())
     }
 
     fn statements(&self) -> Vec<Statement> {
-        let own = [Some(self.survey), self.close].into_iter().flatten();
-        let families = [&self.count, &self.sweep, &self.erase_root].into_iter().flatten().chain(self.steps.iter().map(|step| &step.all));
-        let steps = self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest]);
-        own.chain(families.flat_map(Family::statements)).chain(steps).collect()
+        let own = [Some(self.survey), self.count, self.close, self.sweep, self.erase_root].into_iter().flatten();
+        own.chain(self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.all])).collect()
     }
 }
 
@@ -172,7 +202,7 @@ impl Step {
             )),
             up_to: Statement::generated(format!("{verb} WHERE {ties}{undone} AND ({walk}) > ({from}) AND ({walk}) <= ({to})")),
             rest: Statement::generated(format!("{verb} WHERE {ties}{undone} AND ({walk}) > ({from})")),
-            all: Family::new(|subjects| format!("{verb} WHERE {}{undone} RETURNING {subject}", tied_to_any(rule, subjects))),
+            all: Statement::generated(format!("{verb} WHERE {}{undone} RETURNING {subject}", tied_to_any(rule))),
             forgets_subject: matches!(rule.fate, Fate::Redact(columns) if columns.iter().any(|(column, _)| *column == subject)),
         }
     }
@@ -198,23 +228,6 @@ impl Step {
         Ok((tx.execute(self.up_to, &bound).await? as i64, Some(next)))
     }
 
-    /// Does all of this step's work for all these subjects. Returns how many rows of each it touched.
-    pub(super) async fn all(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
-        let mut touched: HashMap<Uuid, i64> = HashMap::new();
-        if self.forgets_subject {
-            for subject in subjects {
-                let (statement, bound) = about(&self.all, organization, &[*subject], self.keys);
-                touched.insert(*subject, tx.query(statement, &bound).await?.len() as i64);
-            }
-            return Ok(touched);
-        }
-        let (statement, bound) = about(&self.all, organization, subjects, self.keys);
-        for mut row in tx.query(statement, &bound).await? {
-            *touched.entry(row.next()?).or_default() += 1;
-        }
-        Ok(touched)
-    }
-
     /// The cursor before the first row.
     pub(super) fn start(&self) -> Cursor {
         vec![Uuid::nil(); self.walk]
@@ -231,17 +244,17 @@ fn tied(rule: &Rule) -> String {
     ties.join(" AND ")
 }
 
-/// The condition that ties a row to any of so many subjects.
-fn tied_to_any(rule: &Rule, subjects: usize) -> String {
+/// The condition that ties a row to any of several subjects.
+fn tied_to_any(rule: &Rule) -> String {
     match rule.by {
-        [organization, subject] => format!("{organization} = $1 AND {subject} IN ({})", places(2, subjects)),
-        columns => format!("{} IN ({})", columns.concat(), places(1, subjects)),
+        [organization, subject] => format!("{organization} = $1 AND {subject} = ANY($2)"),
+        columns => format!("{} = ANY($1)", columns.concat()),
     }
 }
 
-/// The rows of a rule that are tied to any of so many subjects and not yet as they shall be.
-fn matching(rule: &Rule, subjects: usize) -> String {
-    format!("{} WHERE {}{}", rule.table, tied_to_any(rule, subjects), undone(rule))
+/// The rows of a rule that are tied to any of several subjects and not yet as they shall be.
+fn matching(rule: &Rule) -> String {
+    format!("{} WHERE {}{}", rule.table, tied_to_any(rule), undone(rule))
 }
 
 /// The condition that a row is not yet as it shall be, so that a step that is done again counts no row twice.
@@ -255,11 +268,11 @@ fn undone(rule: &Rule) -> String {
     }
 }
 
-/// The statement of a family about these subjects, and its parameters.
-fn about(family: &Family, organization: Uuid, subjects: &[Uuid], keys: usize) -> (Statement, Vec<Value>) {
+/// The parameters of a statement about several subjects.
+fn about(organization: Uuid, subjects: &[Uuid], keys: usize) -> Vec<Value> {
     match keys {
-        1 => family.about(subjects),
-        _ => family.within(organization, subjects),
+        1 => params![subjects].to_vec(),
+        _ => params![organization, subjects].to_vec(),
     }
 }
 
@@ -281,8 +294,7 @@ pub(super) fn cursor_from_json(json: Json) -> Result<Cursor> {
 pub fn all() -> Vec<Statement> {
     let of_roots = Root::ALL.into_iter().flat_map(|root| Plan::of(root).statements());
     let inserts = RECORD.statements().into_iter().chain(audit::ENTRY.statements());
-    let guards = guards::OPEN_DEPENDENCIES.statements();
-    of_roots.chain(inserts).chain(guards).chain(customers::statements()).collect()
+    of_roots.chain(inserts).collect()
 }
 
 /// A duration in whole microseconds, as the database holds it.

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
-use sql::{Tx, Value, params};
+use sql::{Tx, Value};
 use uuid::Uuid;
 
 use super::drain::add;
@@ -12,7 +12,7 @@ use super::guards::{self, Blocker};
 use super::statements::Plan;
 use super::{Deletion, Order, SMALL, check_reason, effects};
 use crate::audit::{self, Note, actor_columns};
-use crate::families::Insert;
+use crate::inserts::Insert;
 use crate::{Cx, Error, Result, events};
 
 /// One order that nothing stands in the way of.
@@ -30,7 +30,7 @@ struct Ready {
     is_done: bool,
 }
 
-/// Deletes subjects whose rows the caller has locked: all of one root, no two the same, up to [`crate::families::MOST`]. What is refused is
+/// Deletes subjects whose rows the caller has locked: all of one root, no two the same. What is refused is
 /// so alone; the outcomes are in the order of the orders.
 ///
 /// # Errors
@@ -68,16 +68,15 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
         if is_small && may_be_done {
             finish(tx, plan, organization, &mut part, &counted).await?;
         }
-        let (mut notes, mut deletions) = (Vec::new(), Vec::new());
+        let (mut entries, mut records) = (Vec::new(), Vec::new());
         for ready in part {
             let place = ready.place;
-            let (note, deletion) = end_access(tx, plan, organization, ready).await?;
-            notes.push(note);
-            deletions.push(deletion.clone());
+            let (entry, deletion) = end_access(tx, plan, organization, ready).await?;
+            entries.extend(entry);
+            records.extend(columns(&deletion));
             outcomes[place] = Some(Ok(deletion));
         }
-        audit::record_all(tx, organization, &notes).await?;
-        insert(tx, &deletions).await?;
+        tx.query_all(&[audit::ENTRY.of(&entries), RECORD.of(&records)].concat()).await?;
     }
     Ok(outcomes.into_iter().flatten().collect())
 }
@@ -94,14 +93,12 @@ fn subjects_of(part: &[Ready]) -> Vec<Uuid> {
 /// has added a row meanwhile.
 async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready], counted: &[(&'static str, i64)]) -> Result<()> {
     let subjects = subjects_of(part);
-    for (step, _) in plan.steps.iter().zip(counted).filter(|(_, (_, rows))| *rows > 0) {
-        let touched = step.all(tx, organization, &subjects).await?;
-        for ready in &mut *part {
-            let rows = touched.get(&ready.order.subject).copied().unwrap_or(0);
-            ready.counts = add(ready.counts.take(), step.table, rows);
+    let (touched, is_swept) = plan.run(tx, organization, &subjects, counted).await?;
+    for ready in &mut *part {
+        for (table, rows) in &touched {
+            ready.counts = add(ready.counts.take(), table, rows.get(&ready.order.subject).copied().unwrap_or(0));
         }
     }
-    let is_swept = plan.is_swept(tx, organization, &subjects).await?;
     for ready in &mut *part {
         ready.is_done = is_swept || plan.is_swept(tx, organization, &[ready.order.subject]).await?;
     }
@@ -113,7 +110,7 @@ async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready]
 }
 
 /// What remains to be done for each alone: its mark, whom it tells, the end of its credentials. Returns what is to be written down of it.
-async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) -> Result<((Cx, Note), Deletion)> {
+async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) -> Result<([Value; 15], Deletion)> {
     let Ready { cx, order, id, facts, counts, is_done, .. } = ready;
     let (root, subject) = (order.root, order.subject);
     let is_erased = is_done && plan.erases_root();
@@ -168,7 +165,7 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         updated_at: cx.now,
         sealed_at: is_sealed.then_some(cx.now),
     };
-    Ok(((cx, note), deletion))
+    Ok((audit::done(&cx, organization, &note)?, deletion))
 }
 
 /// The record of a deletion.
@@ -181,24 +178,20 @@ pub(super) static RECORD: LazyLock<Insert> = LazyLock::new(|| {
     )
 });
 
-async fn insert(tx: &mut Tx, deletions: &[Deletion]) -> Result<()> {
-    let values = deletions.iter().flat_map(|deletion| {
-        params![
-            deletion.organization,
-            deletion.id,
-            &deletion.root,
-            deletion.subject,
-            deletion.subject_label.as_deref(),
-            &deletion.state,
-            &deletion.actor,
-            deletion.actor_id,
-            deletion.reason.as_deref(),
-            &deletion.request_id,
-            &deletion.counts,
-            deletion.created_at,
-            deletion.sealed_at,
-        ]
-        .to_vec()
-    });
-    RECORD.run(tx, &values.collect::<Vec<Value>>()).await
+fn columns(deletion: &Deletion) -> [Value; 13] {
+    [
+        deletion.organization.into(),
+        deletion.id.into(),
+        (&deletion.root).into(),
+        deletion.subject.into(),
+        deletion.subject_label.as_deref().into(),
+        (&deletion.state).into(),
+        (&deletion.actor).into(),
+        deletion.actor_id.into(),
+        deletion.reason.as_deref().into(),
+        (&deletion.request_id).into(),
+        (&deletion.counts).into(),
+        deletion.created_at.into(),
+        deletion.sealed_at.into(),
+    ]
 }

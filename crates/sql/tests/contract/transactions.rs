@@ -16,6 +16,7 @@ on_both_engines!(
     a_second_row_is_an_error_where_one_is_expected,
     no_row_is_an_error_where_one_is_expected,
     a_statement_tells_how_many_rows_it_changed,
+    several_statements_run_in_their_order_and_the_first_failure_is_the_answer,
     a_written_row_can_be_returned,
 );
 
@@ -179,6 +180,37 @@ async fn a_statement_tells_how_many_rows_it_changed(database: Database) -> Resul
     assert_eq!(run(&database, sql!("UPDATE counters SET n = 1 WHERE id > 1"), &[]).await?, 2);
     assert_eq!(run(&database, sql!("UPDATE counters SET n = 1 WHERE id > 9"), &[]).await?, 0);
     assert_eq!(run(&database, sql!("DELETE FROM counters"), &[]).await?, 3);
+    Ok(())
+}
+
+async fn several_statements_run_in_their_order_and_the_first_failure_is_the_answer(database: Database) -> Result<()> {
+    table(&database).await?;
+    let add = sql!("INSERT INTO counters (id, n) SELECT count(*) + 1, 7 FROM counters RETURNING id");
+    let answers = database
+        .write((), move |tx, ()| {
+            Box::pin(async move {
+                let answers = tx.query_all(&[(add, &[]), (add, &[]), (sql!("SELECT count(*) FROM counters"), &[])]).await?;
+                let mut numbers = Vec::new();
+                for mut rows in answers {
+                    numbers.push(rows.remove(0).next::<i64>()?);
+                }
+                Ok::<_, Error>(numbers)
+            })
+        })
+        .await?;
+    assert_eq!(answers[1], answers[0] + 1);
+    assert_eq!(answers[2], rows(&database).await?);
+    let refused: Result<()> = database
+        .write((), move |tx, ()| {
+            Box::pin(async move {
+                let twice = params![1];
+                let again = sql!("INSERT INTO counters (id, n) VALUES ($1, 7)");
+                tx.query_all(&[(add, &[]), (again, twice), (add, &[])]).await.map(drop)
+            })
+        })
+        .await;
+    assert!(matches!(refused, Err(Error::Unique(_))), "{refused:?}");
+    assert_eq!(rows(&database).await?, answers[2], "nothing of it was kept");
     Ok(())
 }
 

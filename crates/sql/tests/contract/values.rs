@@ -24,6 +24,7 @@ on_both_engines!(
     parameters_are_bound_by_their_number,
     a_dollar_inside_quotes_or_a_comment_is_no_parameter,
     letters_of_every_alphabet_are_lowered,
+    a_list_finds_each_of_its_members_once,
 );
 
 const TABLE: Statement =
@@ -177,5 +178,32 @@ async fn a_dollar_inside_quotes_or_a_comment_is_no_parameter(database: Database)
 async fn letters_of_every_alphabet_are_lowered(database: Database) -> Result<()> {
     assert_eq!(one::<String>(&database, sql!("SELECT lower('ÉCOLE Ω Ж a1')")).await?, "école ω ж a1");
     assert_eq!(one::<Option<String>>(&database, sql!("SELECT lower(NULL)")).await?, None);
+    Ok(())
+}
+
+async fn a_list_finds_each_of_its_members_once(database: Database) -> Result<()> {
+    run(&database, TABLE, &[]).await?;
+    for number in 1..=5_u128 {
+        let values = params![Uuid::from_u128(number), format!("word {number}")];
+        run(&database, sql!("INSERT INTO kinds (id, words) VALUES ($1, $2)"), values).await?;
+    }
+    let by_id = sql!("SELECT count(*) FROM kinds WHERE id = ANY($1)");
+    let by_words = sql!("SELECT count(*) FROM kinds WHERE words = ANY($1)");
+    let ids = |numbers: &[u128]| Value::from(numbers.iter().copied().map(Uuid::from_u128).collect::<Vec<_>>());
+    let words = |words: &[&str]| Value::from(words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
+    for (statement, list, found) in [
+        (by_id, ids(&[]), 0),
+        (by_id, ids(&[3]), 1),
+        (by_id, ids(&[1, 5, 5, 1, 9]), 2),
+        (by_words, words(&[]), 0),
+        (by_words, words(&["word 2", "word 4", "word", "'"]), 2),
+    ] {
+        let counted: i64 = database
+            .read((statement, list.clone()), |tx, (statement, list)| {
+                Box::pin(async move { tx.query_one(*statement, std::slice::from_ref(list)).await?.next() })
+            })
+            .await?;
+        assert_eq!(counted, found, "{list:?}");
+    }
     Ok(())
 }
