@@ -20,15 +20,15 @@ const MEASURED: usize = 64;
 /// How much is done.
 struct Effort {
     /// Connections, and rounds at each.
-    rounds: [(usize, usize); 4],
+    rounds: &'static [(usize, usize)],
     /// How long each works in a round.
     time: Duration,
     /// Customers for each contestant.
     stock: u64,
 }
 
-const FULL: Effort = Effort { rounds: [(1, 2), (16, 2), (MEASURED, 5), (256, 2)], time: Duration::from_secs(2), stock: 120_000 };
-const QUICK: Effort = Effort { rounds: [(1, 1), (16, 1), (MEASURED, 2), (256, 1)], time: Duration::from_millis(700), stock: 15_000 };
+const FULL: Effort = Effort { rounds: &[(1, 2), (16, 2), (MEASURED, 5), (256, 2)], time: Duration::from_secs(2), stock: 120_000 };
+const QUICK: Effort = Effort { rounds: &[(1, 1), (MEASURED, 2), (256, 1)], time: Duration::from_millis(700), stock: 15_000 };
 
 /// Those who delete the same rows without the server.
 enum Floor {
@@ -131,7 +131,7 @@ async fn measure(server: &Server, store: &Store, mut floors: Vec<Contestant>, ef
     let mut rounds_left: usize = effort.rounds.iter().map(|(_, rounds)| rounds).sum();
     let mut deleted = 0;
     let mut levels = Vec::new();
-    for (connections, rounds) in effort.rounds {
+    for &(connections, rounds) in effort.rounds {
         let mut level = Level { connections, ours: Vec::new(), floors: floors.iter().map(|_| Vec::new()).collect() };
         for round in 1..=rounds {
             let most = (stock - deleted) / rounds_left;

@@ -119,15 +119,18 @@ impl Store {
     /// Puts rows into an organization.
     pub(super) async fn fill(&self, organization: &str, bulk: Bulk) -> Result {
         let statements = bulk.statements().iter().map(|statement| self.spell(statement, organization)).collect::<Vec<_>>().join(";\n");
+        // The parents are there: nobody needs to look for them a million times.
         match self {
-            // What a running database has done long before anybody deletes: without it the first statements plan on no statistics.
-            Store::Postgres(_) => self.run(&format!("BEGIN;\n{statements};\nCOMMIT")).await?,
-            Store::Sqlite(_) => self.run(&format!("BEGIN IMMEDIATE;\n{statements};\nCOMMIT")).await?,
+            Store::Postgres(_) => {
+                self.run(&format!("BEGIN;\nSET LOCAL session_replication_role = replica;\n{statements};\nCOMMIT")).await?
+            }
+            Store::Sqlite(_) => self.run(&format!("PRAGMA foreign_keys = OFF;\nBEGIN IMMEDIATE;\n{statements};\nCOMMIT")).await?,
         }
         self.settle().await
     }
 
-    /// Does what a database that has run for a while did long ago: statistics and a checkpoint.
+    /// Does what a running database has done long before anybody deletes: a checkpoint, and on PostgreSQL statistics, without which the first
+    /// statements would be planned for an empty database.
     pub(super) async fn settle(&self) -> Result {
         match self {
             Store::Postgres(_) => {

@@ -27,14 +27,14 @@ struct Effort {
     beside: u64,
     /// How long the neighbour is watched before and after.
     idle: Duration,
-    /// How long deletions go on beside the neighbour, at the least as long as two of them take.
+    /// About how long deletions go on beside the neighbour.
     during: Duration,
 }
 
 impl Effort {
     fn of(bench: &Bench) -> Effort {
         if bench.quick {
-            let (idle, during) = (Duration::from_millis(1_500), Duration::from_secs(2));
+            let (idle, during) = (Duration::from_secs(1), Duration::from_secs(1));
             return Effort { sizes: vec![(1_000, 1), (10_000, 1)], beside: 10_000, idle, during };
         }
         let mut sizes = vec![(1_000, 3), (10_000, 3), (100_000, 1)];
@@ -253,7 +253,7 @@ impl Arena {
         let bulk = Bulk::new(effort.beside, NINE);
         let wanted = (rate * effort.during.as_secs_f64() / bulk.rows() as f64).ceil();
         let mut homes = Vec::new();
-        for _ in 0..(wanted as usize).clamp(2, 4) {
+        for _ in 0..(wanted as usize).clamp(1, 4) {
             homes.push(self.organization(bulk).await?);
         }
         self.settle().await?;
