@@ -111,7 +111,7 @@ impl Plot {
             svg += &format!("<rect x=\"{beside:.0}\" y=\"39\" width=\"14\" height=\"4\" fill=\"{colour}\"/>\n");
             svg += &label(beside + 20.0, 45.0, "start", name);
             // The letters of the font are not known here: wide ones have room in this.
-            beside += 20.0 + 7.2 * name.chars().count() as f64 + 18.0;
+            beside += 20.0 + 7.8 * name.chars().count() as f64 + 18.0;
         }
         svg + "</svg>\n"
     }
