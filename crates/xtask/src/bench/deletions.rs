@@ -143,7 +143,7 @@ async fn measure(server: &Server, store: &Store, mut floors: Vec<Contestant>, ef
                 .collect::<Result<_>>()?;
             let ours = callers::call(&server.freehold.url, connections, Arc::from(calls), effort.time).await?;
             deleted += ours.count;
-            print!("{connections} connections, round {round}: {}", told("Freehold", &ours));
+            print!("{connections} at once, round {round}: {}", told("Freehold", &ours));
             for (contestant, rounds) in floors.iter_mut().zip(&mut level.floors) {
                 let most = (stock - contestant.deleted) / rounds_left;
                 let (done, floor) = contestant.floor.run(connections, effort.time, most).await?;

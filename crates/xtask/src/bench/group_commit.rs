@@ -1,26 +1,26 @@
 //! The contest `group-commit`: durable writes by many callers on SQLite, with the writer's groups and with one transaction a request.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use reqwest::Method;
+use hyper::Method;
 use serde_json::json;
-use tokio::task::JoinSet;
 
 use super::Bench;
+use super::callers::{self, Call};
 use super::report::{Section, Table, median, spread};
-use super::server::{Server, words};
+use super::server::Server;
 use crate::Result;
 
 /// Callers at once.
-const CALLERS: u64 = 64;
+const CALLERS: usize = 64;
+/// More writes than are done in a round.
+const PLENTY: usize = 100_000;
 
 /// SQLite at 64 callers: groups of 64 against one transaction a request, in alternating rounds.
 pub(super) async fn group_commit(bench: &Bench) -> Result<Vec<Section>> {
     let (rounds, time) = if bench.quick { (2, Duration::from_secs(1)) } else { (5, Duration::from_secs(2)) };
-    let grouped = Arc::new(Server::start(None, &["--commit-group=64"]).await?);
-    let single = Arc::new(Server::start(None, &["--commit-group=1"]).await?);
+    let grouped = Server::start(None, &["--commit-group=64"]).await?;
+    let single = Server::start(None, &["--commit-group=1"]).await?;
     let (grouped_home, single_home) = (grouped.new_organization("grouped").await?, single.new_organization("single").await?);
     let (mut ones, mut manys, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
@@ -53,27 +53,9 @@ pub(super) async fn group_commit(bench: &Bench) -> Result<Vec<Section>> {
     }])
 }
 
-async fn writes_a_second(server: &Arc<Server>, organization: &str, time: Duration) -> Result<f64> {
-    let path = format!("/api/organizations/{organization}/customers");
-    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
-        let (server, path, stop, written) = (server.clone(), path.clone(), stop.clone(), written.clone());
-        callers.spawn(async move {
-            let body = json!({"name": "Ada Lovelace", "email": "ada@example.com"});
-            while !stop.load(Ordering::Relaxed) {
-                server.send(Method::POST, &path, Some(&body)).await?;
-                written.fetch_add(1, Ordering::Relaxed);
-            }
-            Result::Ok(())
-        });
-    }
-    let begun = Instant::now();
-    tokio::time::sleep(time).await;
-    stop.store(true, Ordering::Relaxed);
-    let (count, seconds) = (written.load(Ordering::Relaxed), begun.elapsed().as_secs_f64());
-    while let Some(caller) = callers.join_next().await {
-        caller.map_err(words)??;
-    }
-    Ok(count as f64 / seconds)
+async fn writes_a_second(server: &Server, organization: &str, time: Duration) -> Result<f64> {
+    let body = json!({"name": "Ada Lovelace", "email": "ada@example.com"});
+    let write = Call::new(Method::POST, &format!("/api/organizations/{organization}/customers"))?.bearer(&server.token)?.json(&body);
+    let answers = callers::call(&server.freehold.url, CALLERS, vec![write; PLENTY].into(), time).await?;
+    Ok(answers.per_second())
 }
