@@ -28,7 +28,7 @@ struct Effort {
 }
 
 const FULL: Effort = Effort { rounds: &[(1, 2), (16, 2), (MEASURED, 5), (256, 2)], time: Duration::from_secs(2), stock: 120_000 };
-const QUICK: Effort = Effort { rounds: &[(1, 1), (MEASURED, 2), (256, 1)], time: Duration::from_millis(700), stock: 15_000 };
+const QUICK: Effort = Effort { rounds: &[(1, 1), (16, 1), (MEASURED, 2)], time: Duration::from_millis(700), stock: 15_000 };
 
 /// Those who delete the same rows without the server.
 enum Floor {

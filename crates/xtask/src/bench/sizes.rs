@@ -9,7 +9,8 @@ use super::Bench;
 use super::load::{Bulk, NINE, Store, contents};
 use super::neighbour::{Neighbour, Waits};
 use super::plain::{Hand, Plain, Way};
-use super::report::{Axis, Plot, Section, Table, Verdict, grouped, median, percentile, spread};
+use super::plot::figure;
+use super::report::{Axis, Plot, Section, Table, Verdict, median, percentile, spread};
 use super::rusqlite_floor;
 use super::server::Server;
 use crate::Result;
@@ -362,7 +363,7 @@ impl Outcome {
                  the drain erases the rest. \"CASCADE\" is `DELETE FROM organizations` in one transaction; \"batches\" delete 5,000 customers \
                  in each. All delete identical rows in the same rounds. The neighbour is another organization: 4 callers with 25 requests \
                  a second each, half of them durable writes, watched beside organizations of {} rows.",
-                grouped(self.beside.rows)
+                figure(self.beside.rows as f64)
             ),
             tables: vec![self.rates(), self.transactions(), self.neighbours()],
             plots: self.plots(),
@@ -378,7 +379,7 @@ impl Outcome {
         rows.iter_mut().for_each(|row| row.resize(head.len(), "–".to_owned()));
         rows.extend(self.levels.iter().map(|level| {
             vec![
-                grouped(level.rows),
+                figure(level.rows as f64),
                 format!("{:.1}", level.of_ours(|ours| ours.answer_millis)),
                 format!("{:.0}", median(&level.rates())),
                 format!("{:.1}", level.micros_a_row()),
@@ -396,7 +397,7 @@ impl Outcome {
         let written = |rivals: &[Rival]| median(&rivals.iter().map(|rival| rival.written).collect::<Vec<_>>());
         let rows = self.levels.iter().map(|level| {
             let ours = level.ours.iter().map(|ours| ours.longest_millis).fold(0.0, f64::max);
-            let mut row = vec![grouped(level.rows), format!("{:.0}", level.of_ours(|ours| ours.transactions as f64))];
+            let mut row = vec![figure(level.rows as f64), format!("{:.0}", level.of_ours(|ours| ours.transactions as f64))];
             row.extend([ours, longest(&level.cascade), longest(&level.batches)].map(|millis| format!("{millis:.0}")));
             let megabytes = [level.of_ours(|ours| ours.written), written(&level.cascade), written(&level.batches)];
             row.extend(megabytes.map(|megabytes| format!("{megabytes:.1}")));
@@ -449,8 +450,8 @@ impl Outcome {
             },
             Plot {
                 title: format!("A neighbour's writes on {} while an organization goes", self.engine),
-                x: axis("share of the writes that waited no longer, percent", false),
-                y: axis("milliseconds", true),
+                x: axis("one write in so many waited longer than …", true),
+                y: axis("… milliseconds", true),
                 lines: curves.into_iter().map(|(name, waits)| (name.to_owned(), waits.curve())).collect(),
             },
         ]
@@ -461,7 +462,7 @@ impl Outcome {
         if let (Some(least), Some(most)) = (self.levels.first(), self.levels.last()) {
             let ratio = most.of_ours(|ours| ours.answer_millis) / median(&self.empty);
             verdicts.push(Verdict {
-                target: format!("the answer for {} rows within 1.5 of that for an empty organization", grouped(most.rows)),
+                target: format!("the answer for {} rows within 1.5 of that for an empty organization", figure(most.rows as f64)),
                 measured: format!("{ratio:.2}"),
                 is_reached: ratio <= 1.5,
             });
@@ -474,7 +475,7 @@ impl Outcome {
             });
             let growth = most.micros_a_row() / least.micros_a_row();
             verdicts.push(Verdict {
-                target: format!("a row of {} costs at most 1.2 times one of {}", grouped(most.rows), grouped(least.rows)),
+                target: format!("a row of {} costs at most 1.2 times one of {}", figure(most.rows as f64), figure(least.rows as f64)),
                 measured: format!("{growth:.2}"),
                 is_reached: growth <= 1.2,
             });

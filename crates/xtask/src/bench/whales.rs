@@ -8,7 +8,8 @@ use hyper::Method;
 use super::Bench;
 use super::callers::{self, Answers, Call};
 use super::load::{Bulk, DEPENDANTS, FIVE, NINE, Store, contents};
-use super::report::{Axis, Plot, Section, Table, Verdict, grouped, percentile};
+use super::plot::figure;
+use super::report::{Axis, Plot, Section, Table, Verdict, percentile};
 use super::server::Server;
 use crate::Result;
 
@@ -152,10 +153,10 @@ fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> S
         about: format!(
             "{} customers are deleted by {CALLERS} callers, alone and right after three organizations of {} rows each. Of the customers {} have \
              five dependants, which are erased before the answer, and {} have 300, which are drained after it.",
-            grouped(small),
-            grouped(whale_rows),
-            grouped(small - drained),
-            grouped(drained)
+            figure(small as f64),
+            figure(whale_rows as f64),
+            figure((small - drained) as f64),
+            figure(drained as f64)
         ),
         tables: vec![Table { head: head.map(Into::into).into(), rows: outcomes.iter().map(Outcome::row).collect() }],
         plots: vec![Plot {
