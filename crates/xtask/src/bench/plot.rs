@@ -135,7 +135,7 @@ fn line(points: Vec<(f64, f64)>, colour: &str) -> String {
 }
 
 /// A figure as it stands beside its line of the grid: 10,000 and 0.25.
-fn figure(value: f64) -> String {
+pub(super) fn figure(value: f64) -> String {
     // What the computer adds to a multiple of 0.1 is far behind this.
     let rounded = format!("{value:.6}");
     let (whole, fraction) = rounded.trim_end_matches('0').split_once('.').unwrap_or((&rounded, ""));
