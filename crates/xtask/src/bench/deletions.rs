@@ -28,7 +28,7 @@ struct Effort {
 }
 
 const FULL: Effort = Effort { rounds: &[(1, 2), (16, 2), (MEASURED, 5), (256, 2)], time: Duration::from_secs(2), stock: 120_000 };
-const QUICK: Effort = Effort { rounds: &[(1, 1), (MEASURED, 2), (256, 1)], time: Duration::from_millis(700), stock: 15_000 };
+const QUICK: Effort = Effort { rounds: &[(1, 1), (16, 1), (MEASURED, 2)], time: Duration::from_millis(700), stock: 15_000 };
 
 /// Those who delete the same rows without the server.
 enum Floor {
@@ -143,7 +143,7 @@ async fn measure(server: &Server, store: &Store, mut floors: Vec<Contestant>, ef
                 .collect::<Result<_>>()?;
             let ours = callers::call(&server.freehold.url, connections, Arc::from(calls), effort.time).await?;
             deleted += ours.count;
-            print!("{connections} connections, round {round}: {}", told("Freehold", &ours));
+            print!("{connections} at once, round {round}: {}", told("Freehold", &ours));
             for (contestant, rounds) in floors.iter_mut().zip(&mut level.floors) {
                 let most = (stock - contestant.deleted) / rounds_left;
                 let (done, floor) = contestant.floor.run(connections, effort.time, most).await?;

@@ -158,8 +158,10 @@ impl Waits {
         ["neighbour", "requests", "writes: p50 / p99 / longest, ms", "reads: p50 / p99 / longest, ms"].map(Into::into).into()
     }
 
-    /// How the writes are spread, as points of a plot: share of the writes in percent, milliseconds.
+    /// How the writes are spread, as points of a plot: one write in so many waited longer than so many milliseconds.
     pub(super) fn curve(&self) -> Vec<(f64, f64)> {
-        [50, 75, 90, 95, 98, 99, 100].map(|percent| (f64::from(percent), percentile(&self.writes, percent as usize))).into()
+        [(2.0, 50), (4.0, 75), (10.0, 90), (20.0, 95), (50.0, 98), (100.0, 99)]
+            .map(|(many, percent)| (many, percentile(&self.writes, percent)))
+            .into()
     }
 }

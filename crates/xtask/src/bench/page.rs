@@ -14,8 +14,8 @@ loopback address of one machine, lets them run in turns, and tells the ratios of
 absolute figures: clients, servers and databases share the machine, and another machine has other figures. Nothing was picked: a page comes
 from one whole run.
 
-`cargo xtask bench --quick` takes a look in two minutes, `--only NAME` runs one contest, `--full` adds the largest sizes; none of the first
-two writes this page.
+`cargo xtask bench --quick` takes a look in two minutes and `--only NAME` runs one contest; neither writes this page. `--full` adds the largest
+sizes.
 ";
 
 /// Writes the page. What an earlier run drew is removed.
@@ -38,7 +38,7 @@ fn text(surroundings: &Table, sections: &[Section]) -> String {
     let all: Vec<&Verdict> = sections.iter().flat_map(|section| &section.verdicts).collect();
     let reached = all.iter().filter(|verdict| verdict.is_reached).count();
     let mut text = format!("{BEGINNING}\n## Measured on\n\n{}", surroundings.markdown());
-    text += &format!("\n## Targets\n\n{reached} of {} reached.\n\n{}", all.len(), verdicts(all.into_iter()));
+    text += &format!("\n## Targets\n\n{reached} of {} reached.\n\n{}", all.len(), verdicts(sections).markdown());
     for section in sections {
         text += &format!("\n{}", section.markdown(Some("performance")));
     }

@@ -111,7 +111,7 @@ impl Plot {
             svg += &format!("<rect x=\"{beside:.0}\" y=\"39\" width=\"14\" height=\"4\" fill=\"{colour}\"/>\n");
             svg += &label(beside + 20.0, 45.0, "start", name);
             // The letters of the font are not known here: wide ones have room in this.
-            beside += 20.0 + 7.2 * name.chars().count() as f64 + 18.0;
+            beside += 20.0 + 7.8 * name.chars().count() as f64 + 18.0;
         }
         svg + "</svg>\n"
     }
@@ -135,7 +135,7 @@ fn line(points: Vec<(f64, f64)>, colour: &str) -> String {
 }
 
 /// A figure as it stands beside its line of the grid: 10,000 and 0.25.
-fn figure(value: f64) -> String {
+pub(super) fn figure(value: f64) -> String {
     // What the computer adds to a multiple of 0.1 is far behind this.
     let rounded = format!("{value:.6}");
     let (whole, fraction) = rounded.trim_end_matches('0').split_once('.').unwrap_or((&rounded, ""));

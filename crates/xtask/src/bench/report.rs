@@ -25,7 +25,8 @@ impl Section {
             text += &format!("\n![{}]({}/{}.svg)\n", plot.title, plots.unwrap_or_default(), plot.file_name());
         }
         if !self.verdicts.is_empty() {
-            text += &format!("\n{}", verdicts(self.verdicts.iter()));
+            let rows = self.verdicts.iter().map(Verdict::row).collect();
+            text += &format!("\n{}", Table { head: VERDICT.map(str::to_owned).into(), rows }.markdown());
         }
         if !self.notes.is_empty() {
             text += &format!("\n{}\n", self.notes.join(" "));
@@ -35,39 +36,44 @@ impl Section {
 }
 
 impl Table {
+    /// As Markdown that is readable as text too: figures stand at the right, words at the left.
     pub(super) fn markdown(&self) -> String {
-        let widths: Vec<usize> = (0..self.head.len())
+        let columns: Vec<(usize, bool)> = (0..self.head.len())
             .map(|column| {
-                [&self.head].into_iter().chain(&self.rows).filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+                let cells = || self.rows.iter().filter_map(|row| row.get(column));
+                let width = cells().chain(self.head.get(column)).map(|cell| cell.chars().count()).max();
+                let has_words = cells().any(|cell| cell.starts_with(char::is_alphabetic));
+                (width.unwrap_or(0).max(3), has_words)
             })
-            .map(|width| width.unwrap_or(0).max(3))
             .collect();
         let line = |row: &[String]| {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-                0 => format!(" {cell:<width$} "),
-                _ => format!(" {cell:>width$} "),
+            let cells = row.iter().zip(&columns).map(|(cell, &(width, has_words))| match has_words {
+                true => format!(" {cell:<width$} "),
+                false => format!(" {cell:>width$} "),
             });
             format!("|{}|\n", cells.collect::<Vec<_>>().join("|"))
         };
-        let rule: Vec<String> = widths
-            .iter()
-            .enumerate()
-            .map(|(column, width)| match column {
-                0 => "-".repeat(*width),
-                _ => "-".repeat(width - 1) + ":",
-            })
-            .collect();
-        line(&self.head) + &line(&rule) + &self.rows.iter().map(|row| line(row)).collect::<String>()
+        let rule = |&(width, has_words): &(usize, bool)| if has_words { "-".repeat(width) } else { "-".repeat(width - 1) + ":" };
+        let rules: Vec<String> = columns.iter().map(rule).collect();
+        line(&self.head) + &line(&rules) + &self.rows.iter().map(|row| line(row)).collect::<String>()
     }
 }
 
-/// The table of targets and what became of them.
-pub(super) fn verdicts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
-    let row = |verdict: &Verdict| {
-        let outcome = if verdict.is_reached { "reached" } else { "**missed**" };
-        vec![verdict.target.clone(), verdict.measured.clone(), outcome.to_owned()]
-    };
-    Table { head: ["target", "measured", "outcome"].map(str::to_owned).into(), rows: verdicts.map(row).collect() }.markdown()
+impl Verdict {
+    fn row(&self) -> Vec<String> {
+        let outcome = if self.is_reached { "reached" } else { "**missed**" };
+        vec![self.target.clone(), self.measured.clone(), outcome.to_owned()]
+    }
+}
+
+const VERDICT: [&str; 3] = ["target", "measured", "outcome"];
+
+/// All targets, each with the section that it belongs to.
+pub(super) fn verdicts(sections: &[Section]) -> Table {
+    let rows = sections
+        .iter()
+        .flat_map(|section| section.verdicts.iter().map(|verdict| [section.title.clone()].into_iter().chain(verdict.row()).collect()));
+    Table { head: ["contest"].into_iter().chain(VERDICT).map(str::to_owned).collect(), rows: rows.collect() }
 }
 
 /// Figures. The first column names the row.

@@ -8,6 +8,7 @@ use hyper::Method;
 use super::Bench;
 use super::callers::{self, Answers, Call};
 use super::load::{Bulk, DEPENDANTS, FIVE, NINE, Store, contents};
+use super::plot::figure;
 use super::report::{Axis, Plot, Section, Table, Verdict, percentile};
 use super::server::Server;
 use crate::Result;
@@ -150,9 +151,12 @@ fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> S
     Section {
         title: format!("Small deletions beside whales on {engine}"),
         about: format!(
-            "{small} customers are deleted by {CALLERS} callers, alone and right after three organizations of {whale_rows} rows each. Of the \
-             customers {} have five dependants, which are erased before the answer, and {drained} have 300, which are drained after it.",
-            small - drained
+            "{} customers are deleted by {CALLERS} callers, alone and right after three organizations of {} rows each. Of the customers {} have \
+             five dependants, which are erased before the answer, and {} have 300, which are drained after it.",
+            figure(small as f64),
+            figure(whale_rows as f64),
+            figure((small - drained) as f64),
+            figure(drained as f64)
         ),
         tables: vec![Table { head: head.map(Into::into).into(), rows: outcomes.iter().map(Outcome::row).collect() }],
         plots: vec![Plot {
