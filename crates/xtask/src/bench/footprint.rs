@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::Bench;
 use super::callers::{self, Call};
 use super::load::{Bulk, FIVE, NINE, Store};
+use super::plot::figure;
 use super::report::{Section, Table, Verdict, median, spread};
 use super::server::{Server, words};
 use crate::Result;
@@ -263,8 +264,8 @@ fn section(binary: f64, seen: &[Footprint], effort: &Effort) -> Section {
              organization of {} rows. Memory is what the kernel calls resident; MB are millions of bytes.",
             megabytes(binary),
             effort.starts,
-            effort.customers,
-            effort.drained * 10,
+            figure(effort.customers as f64),
+            figure(effort.drained as f64 * 10.0),
         ),
         tables: vec![Table {
             head: ["what"].into_iter().chain(seen.iter().map(|one| one.engine)).map(str::to_owned).collect(),
@@ -275,7 +276,7 @@ fn section(binary: f64, seen: &[Footprint], effort: &Effort) -> Section {
                 row("memory before a drain", &|one| megabytes(one.before_drain)),
                 row("memory during the drain, at the most", &|one| megabytes(one.during_drain)),
                 row("an empty database on disk", &|one| megabytes(one.empty)),
-                row("bytes a customer with five dependants on disk", &|one| format!("{:.0}", one.customer)),
+                row("bytes a customer with five dependants on disk", &|one| figure(one.customer.round())),
             ],
         }],
         plots: Vec::new(),
@@ -298,12 +299,13 @@ fn section(binary: f64, seen: &[Footprint], effort: &Effort) -> Section {
 }
 
 fn credentials_section(seen: &Credentials, presented: usize) -> Section {
-    let row = |name: &str, figure: f64| vec![name.to_owned(), format!("{figure:.0}")];
+    let row = |name: &str, seen: f64| vec![name.to_owned(), figure(seen.round())];
     Section {
         title: "Credentials in memory".into(),
         about: format!(
-            "{presented} API keys, each presented once by {CONNECTIONS} connections, after as many requests with one of them. Presented once \
-             more they are known from memory or looked up in the database, which is PostgreSQL: its pages are not in the server's memory."
+            "{} API keys, each presented once by {CONNECTIONS} connections, after as many requests with one of them. Presented once \
+             more they are known from memory or looked up in the database, which is PostgreSQL: its pages are not in the server's memory.",
+            figure(presented as f64)
         ),
         tables: vec![Table {
             head: ["what", "figure"].map(str::to_owned).into(),

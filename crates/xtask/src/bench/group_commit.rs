@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Bench;
 use super::callers::{self, Call};
+use super::plot::figure;
 use super::report::{Section, Table, median, spread};
 use super::server::Server;
 use crate::Result;
@@ -31,7 +32,7 @@ pub(super) async fn group_commit(bench: &Bench) -> Result<Vec<Section>> {
         manys.push(many);
         ratios.push(many / one);
     }
-    let row = |name: &str, figures: &[f64]| vec![name.to_owned(), format!("{:.0}", median(figures))];
+    let row = |name: &str, figures: &[f64]| vec![name.to_owned(), figure(median(figures).round())];
     Ok(vec![Section {
         title: "Group commit".into(),
         about: format!(

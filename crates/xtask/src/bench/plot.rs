@@ -58,7 +58,7 @@ impl Scale {
 
     /// The powers of ten, and 2 and 5 times them where there are few.
     fn decades(&self) -> Vec<f64> {
-        let factors: &[f64] = if (self.most / self.least).log10() < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let factors: &[f64] = if (self.most / self.least).log10() < 2.7 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let exponents = self.least.log10().floor() as i32..=self.most.log10().ceil() as i32;
         let all = exponents.flat_map(|exponent| factors.iter().map(move |factor| factor * 10f64.powi(exponent)));
         all.filter(|tick| (self.least..=self.most).contains(tick)).collect()

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::Bench;
 use super::bare::Bare;
 use super::peer::Peer;
+use super::plot::figure;
 use super::report::{Section, Table, Verdict, median, spread};
 use super::server::{Server, words};
 use super::wrk::{self, CONNECTIONS, Load};
@@ -36,7 +37,7 @@ impl Contestant {
 
     fn row(&self, ratios: Option<Vec<f64>>) -> Vec<String> {
         let ratio = ratios.map_or_else(String::new, |ratios| spread(&ratios));
-        vec![self.name.to_owned(), format!("{:.0}", median(&self.per_second)), format!("{:.2}", median(&self.p99)), ratio]
+        vec![self.name.to_owned(), figure(median(&self.per_second).round()), format!("{:.2}", median(&self.p99)), ratio]
     }
 }
 
@@ -130,7 +131,7 @@ fn section(contestants: &[Contestant; 7], rounds: usize, seconds: u64) -> Sectio
                 session.row(Some(session.against(bare))),
                 bare_customer.row(None),
                 customer.row(Some(customer.against(bare_customer))),
-                peer.row(Some(peer.against(bare))),
+                peer.row(None),
             ],
         }],
         plots: Vec::new(),

@@ -11,6 +11,7 @@ use super::Bench;
 use super::callers::{self, Answers, Call};
 use super::load::Store;
 use super::peer::{Peer, text};
+use super::plot::figure;
 use super::report::{Section, Table, Verdict, median, spread};
 use super::server::{Server, words};
 use crate::Result;
@@ -155,7 +156,7 @@ impl Level {
     }
 
     fn row(&self) -> Vec<String> {
-        let rate = |rounds: &[Answers]| format!("{:.0}", median(&rounds.iter().map(Answers::per_second).collect::<Vec<_>>()));
+        let rate = |rounds: &[Answers]| figure(median(&rounds.iter().map(Answers::per_second).collect::<Vec<_>>()).round());
         let p99 = |rounds: &[Answers]| format!("{:.1}", median(&rounds.iter().map(|round| round.percentile(99)).collect::<Vec<_>>()));
         vec![
             format!("{}, {} connections", self.subject.name(), self.connections),

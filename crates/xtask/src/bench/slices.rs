@@ -6,6 +6,7 @@ use reqwest::Method;
 
 use super::Bench;
 use super::load::{BARE, Bulk, Store};
+use super::plot::figure;
 use super::report::{Section, Table, percentile};
 use super::server::Server;
 use crate::Result;
@@ -60,9 +61,9 @@ async fn on_engine(database_url: Option<&str>, customers: u64) -> Result<Section
         rows.push(vec![name.to_owned(), format!("{wait:.2}"), "one request".into(), format!("{:.2}", wait / first)]);
     }
     Ok(Section {
-        title: format!("Slices of a list of {customers} customers on {engine}"),
+        title: format!("Slices of a list of {} customers on {engine}", figure(customers as f64)),
         about: format!(
-            "25 customers of {customers} by one caller: `?after=` goes along the primary key, `?page=` counts the list. {ROUNDS} interleaved \
+            "25 customers of them by one caller: `?after=` goes along the primary key, `?page=` counts the list. {ROUNDS} interleaved \
              rounds of {REQUESTS} requests.",
         ),
         tables: vec![Table { head: ["25 customers", "median, ms", "p99, ms", "against the first slice"].map(str::to_owned).into(), rows }],
