@@ -87,17 +87,28 @@ const MOST: usize = 64;
 /// Who waits, by organization and way. There is a queue while a task works on it.
 #[derive(Default)]
 pub(crate) struct Gathering {
-    queues: Mutex<HashMap<Key, VecDeque<Waiting>>>,
+    queues: Mutex<HashMap<Key, Queue>>,
 }
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Tasks that work on it.
+    workers: usize,
+}
+
+/// Transactions under way at once for one queue: while the database works on one, the next is put together.
+const WORKERS: usize = 2;
 
 fn join(plane: &Arc<Plane>, wish: Wish, answer: oneshot::Sender<Result<Deletion>>) {
     let key = (wish.tenant.organization(), wish.how);
     let mut queues = plane.customer_deletions.queues.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(queue) = queues.get_mut(&key) {
-        queue.push_back((wish, answer));
+    let queue = queues.entry(key).or_default();
+    queue.waiting.push_back((wish, answer));
+    if queue.workers == WORKERS {
         return;
     }
-    queues.insert(key, VecDeque::from([(wish, answer)]));
+    queue.workers += 1;
     drop(queues);
     let plane = plane.clone();
     tokio::spawn(async move {
@@ -110,26 +121,30 @@ fn join(plane: &Arc<Plane>, wish: Wish, answer: oneshot::Sender<Result<Deletion>
     });
 }
 
-/// The next of a queue that can go together, no two of whom are the same customer; the queue is gone when nobody waits.
+/// The next of a queue that can go together, no two of whom are the same customer. When nobody waits, the worker who asks is done, and the
+/// last of them takes the queue away.
 fn next(plane: &Plane, key: &Key) -> Option<Vec<Waiting>> {
     let mut queues = plane.customer_deletions.queues.lock().unwrap_or_else(PoisonError::into_inner);
     let queue = queues.get_mut(key)?;
     let (mut batch, mut later, mut named) = (Vec::new(), VecDeque::new(), HashSet::new());
     while batch.len() < MOST
-        && let Some((wish, answer)) = queue.pop_front()
+        && let Some((wish, answer)) = queue.waiting.pop_front()
     {
         match named.insert(wish.reference.clone()) {
             true => batch.push((wish, answer)),
             false => later.push_back((wish, answer)),
         }
     }
-    later.append(queue);
-    *queue = later;
-    if batch.is_empty() {
-        queues.remove(key);
-        return None;
+    later.append(&mut queue.waiting);
+    queue.waiting = later;
+    if !batch.is_empty() {
+        return Some(batch);
     }
-    Some(batch)
+    queue.workers -= 1;
+    if queue.workers == 0 {
+        queues.remove(key);
+    }
+    None
 }
 
 async fn answer_all(batch: Vec<Waiting>) {

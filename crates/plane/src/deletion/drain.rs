@@ -19,7 +19,7 @@ use crate::sessions::after;
 use crate::{Error, Plane, Result};
 
 /// What a batch should take while nobody waits for the database: well under the 250 ms that no transaction of the drain may exceed.
-const ALONE: Duration = Duration::from_millis(50);
+const ALONE: Duration = Duration::from_millis(80);
 /// What a batch should take while others work: nobody waits for longer because of it, and after it the drain rests for as long.
 const BESIDE_OTHERS: Duration = Duration::from_millis(2);
 /// How long nobody else must have been seen before the drain has the database for itself.
@@ -28,7 +28,7 @@ const QUIET: Duration = Duration::from_millis(250);
 const FIRST_SIZE: i64 = 500;
 const FIRST_SIZE_BESIDE_OTHERS: i64 = 50;
 const LEAST_SIZE: i64 = 10;
-const MOST_SIZE: i64 = 10_000;
+const MOST_SIZE: i64 = 50_000;
 /// How long one deletion is worked on before the one that waited longest has its turn.
 const TURN: Duration = Duration::from_millis(500);
 /// How long a deletion that waits for webhooks is left alone, unless the last of them wakes it.
@@ -52,7 +52,7 @@ pub struct Held {
 pub enum Outcome {
     /// There are more rows of the same table.
     More,
-    /// The next batch is of another table, whose rows may cost more than this one's.
+    /// The next batch begins with another table, whose rows may cost more than this one's.
     NextTable,
     /// So many deliveries to webhooks must come to an end before it can go on.
     Waiting(i64),
@@ -229,22 +229,47 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     );
     let bound = params![held.organization, held.id, held.fence, lease_end(cx), cx.now, last_batch];
     let Some(mut row) = tx.query_opt(renew, bound).await? else { return Ok(Outcome::Fenced) };
-    let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
-    let step = usize::try_from(stage).ok().and_then(|stage| held.plan.steps.get(stage));
-    if step.is_none_or(|step| held.root.waits_before() == Some(step.table)) && cursor.is_none() {
-        match effects::pending(tx, held.root, held.organization, held.id).await? {
-            0 => effects::record(tx, held.organization, held.id).await?,
-            deliveries => return Ok(Outcome::Waiting(deliveries)),
+    let (first, cursor, mut counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
+    let first = usize::try_from(first).unwrap_or(0);
+    let mut cursor = cursor.map(cursor_from_json).transpose()?;
+    let mut left = size;
+    for (stage, step) in held.plan.steps.iter().enumerate().skip(first) {
+        let waits = cursor.is_none() && held.root.waits_before() == Some(step.table);
+        if waits && stage == first {
+            if let Some(waiting) = awaited(tx, held).await? {
+                return Ok(waiting);
+            }
+        } else if waits || left <= 0 {
+            progress(tx, held, stage, None, &counts).await?;
+            return Ok(Outcome::NextTable);
+        }
+        let from = cursor.take().unwrap_or_else(|| step.start());
+        let (touched, next) = step.advance(tx, held.organization, held.subject, &from, left).await?;
+        counts = add(counts, step.table, touched);
+        left -= touched;
+        tracing::debug!(deletion = %held.id, table = step.table, rows = touched, asked = size, "batch");
+        if next.is_some() {
+            progress(tx, held, stage, next.as_ref(), &counts).await?;
+            return Ok(Outcome::More);
         }
     }
-    let Some(step) = step else { return close_in(cx, tx, held).await };
-    let cursor = cursor.map_or_else(|| Ok(step.start()), cursor_from_json)?;
-    let (touched, next) = step.advance(tx, held.organization, held.subject, &cursor, size).await?;
-    let counts = add(counts, step.table, touched);
-    let (stage, outcome) = if next.is_some() { (stage, Outcome::More) } else { (stage + 1, Outcome::NextTable) };
-    progress(tx, held, stage, next.as_ref(), &counts).await?;
-    tracing::debug!(deletion = %held.id, table = step.table, rows = touched, asked = size, "batch");
-    Ok(outcome)
+    let steps = held.plan.steps.len();
+    if first < steps {
+        progress(tx, held, steps, None, &counts).await?;
+        return Ok(Outcome::NextTable);
+    }
+    if let Some(waiting) = awaited(tx, held).await? {
+        return Ok(waiting);
+    }
+    close_in(cx, tx, held).await
+}
+
+/// The deliveries that must come to an end before it goes on, if there are any; otherwise what came of them is written down.
+async fn awaited(tx: &mut Tx, held: &Held) -> Result<Option<Outcome>> {
+    match effects::pending(tx, held.root, held.organization, held.id).await? {
+        0 => effects::record(tx, held.organization, held.id).await.map(|()| None),
+        deliveries => Ok(Some(Outcome::Waiting(deliveries))),
+    }
 }
 
 /// Seals, or goes back to the first step when the sweep finds what was added behind the drain's back.
@@ -265,9 +290,9 @@ async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
     Ok(Outcome::Sealed)
 }
 
-async fn progress(tx: &mut Tx, held: &Held, stage: i64, cursor: Option<&Cursor>, counts: &Json) -> Result<()> {
+async fn progress(tx: &mut Tx, held: &Held, stage: usize, cursor: Option<&Cursor>, counts: &Json) -> Result<()> {
     let statement = sql!("UPDATE deletions SET stage = $3, cursor = $4, counts = $5 WHERE organization_id = $1 AND id = $2");
-    tx.execute(statement, params![held.organization, held.id, stage, cursor.map(cursor_to_json), counts]).await?;
+    tx.execute(statement, params![held.organization, held.id, stage as i64, cursor.map(cursor_to_json), counts]).await?;
     Ok(())
 }
 
@@ -289,7 +314,8 @@ struct Pause {
 
 /// Lets go of a deletion, unless somebody else holds it by now.
 async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, pause: Option<Pause>) -> Result<()> {
-    cx.write_behind(false, (held.clone(), last_batch, pause), |cx, tx, (held, last_batch, pause)| {
+    // Whoever finds it not released after a crash waits for the end of the lease.
+    cx.write_behind(true, (held.clone(), last_batch, pause), |cx, tx, (held, last_batch, pause)| {
         Box::pin(async move {
             let statement = sql!(
                 "UPDATE deletions SET lease_until = $6, waiting_for = $4,

@@ -67,8 +67,10 @@ async fn a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the
         }
         let record = stage.check(&doomed).await;
         assert_eq!(record.batches, batches, "size {size}");
-        let tables = doomed.counts.len() as i64;
-        assert!(batches > tables && (size > 1 || batches > doomed.counts.values().sum()), "size {size}: {batches} batches");
+        let rows: i64 = doomed.counts.values().sum();
+        // No batch touches more rows than it may; and where all of it fits into one, it goes in a few: what is before the webhooks, the
+        // rest, the seal.
+        assert!(batches * size >= rows && (size < 1_000 || batches == 3), "size {size}: {batches} batches for {rows} rows");
     }
 }
 
@@ -100,7 +102,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(
 }
 
 async fn what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_counted_twice(stage: Stage) {
-    let Stage { plane, engine, schema, .. } = &stage;
+    let Stage { plane, engine, .. } = &stage;
     let mut doomed = stage.close("late").await;
     let held = drain::take(plane).await.unwrap().unwrap();
     let remaining = |table: &'static str| {
@@ -121,7 +123,8 @@ async fn what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_coun
     while outcomes.last() != Some(&Outcome::Sealed) {
         outcomes.push(stage.advance(&held, 1_000).await);
     }
-    assert!(outcomes.len() > schema.tables.len() - 4, "the drain did not begin again: {outcomes:?}");
+    let again = [Outcome::NextTable, Outcome::NextTable, Outcome::NextTable, Outcome::Sealed];
+    assert_eq!(outcomes, again, "the sweep, what is before the webhooks, the rest, and the seal");
     stage.check(&doomed).await;
 }
 
