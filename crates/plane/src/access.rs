@@ -3,7 +3,7 @@
 //! Operations take a `Tenant` and put its organization into every query; nobody else can make one, so no query is without its tenant.
 
 use jiff::Timestamp;
-use sql::{Tx, params, sql};
+use sql::{Row, Statement, Tx, params, sql};
 use uuid::Uuid;
 
 use crate::cx::Cx;
@@ -125,10 +125,17 @@ pub(crate) async fn remains(cx: &Cx, organization: Uuid) -> Result<()> {
     })
 }
 
+/// Asks for what [`check_writable`] wants to know of an organization.
+pub(crate) const WRITABLE: Statement = sql!("SELECT archived_at FROM organizations WHERE id = $1 AND state = 'live'");
+
 /// Fails when the organization is gone or archived. For those who become members just now and have no [`Tenant`] yet.
 pub(crate) async fn is_writable(tx: &mut Tx, organization: Uuid) -> Result<()> {
-    let statement = sql!("SELECT archived_at FROM organizations WHERE id = $1 AND state = 'live'");
-    let mut row = tx.query_opt(statement, params![organization]).await?.ok_or(Error::NotFound("Organization"))?;
+    check_writable(tx.query(WRITABLE, params![organization]).await?)
+}
+
+/// Fails when an organization is gone or archived, by the answer to [`WRITABLE`].
+pub(crate) fn check_writable(answer: Vec<Row>) -> Result<()> {
+    let mut row = answer.into_iter().next().ok_or(Error::NotFound("Organization"))?;
     match row.next::<Option<Timestamp>>()? {
         Some(_) => Err(Error::Conflict("This organization is archived and read-only: an owner can unarchive it.".into())),
         None => Ok(()),

@@ -124,6 +124,14 @@ impl Database {
         }
     }
 
+    /// How many transactions can write at once: one on SQLite, one a connection on PostgreSQL.
+    pub fn writers(&self) -> usize {
+        match &self.engine {
+            Engine::Sqlite(_) => 1,
+            Engine::Postgres(postgres) => postgres.connections(),
+        }
+    }
+
     /// How many transactions somebody has waited for since the start: long work that sees this number move should step back.
     pub fn prompt_transactions(&self) -> u64 {
         self.prompt.load(Ordering::Relaxed)

@@ -51,6 +51,10 @@ impl Postgres {
         Ok(Postgres { pool })
     }
 
+    pub(crate) fn connections(&self) -> usize {
+        self.pool.status().max_size
+    }
+
     pub(crate) async fn transaction<I, T, E>(
         &self,
         input: &I,

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{check_management, is_reference};
-use crate::access::{Tenant, enter};
+use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{Deletion, Order, Root, delete_together};
 use crate::ids::OrganizationRef;
@@ -97,7 +97,7 @@ struct Queue {
     workers: usize,
 }
 
-/// Transactions under way at once for one queue: while the database works on one, the next is put together.
+/// Transactions under way at once for one queue, where the engine has several at all: while it works on one, the next is put together.
 const WORKERS: usize = 2;
 
 fn join(plane: &Arc<Plane>, wish: Wish, answer: oneshot::Sender<Result<Deletion>>) {
@@ -105,7 +105,7 @@ fn join(plane: &Arc<Plane>, wish: Wish, answer: oneshot::Sender<Result<Deletion>
     let mut queues = plane.customer_deletions.queues.lock().unwrap_or_else(PoisonError::into_inner);
     let queue = queues.entry(key).or_default();
     queue.waiting.push_back((wish, answer));
-    if queue.workers == WORKERS {
+    if queue.workers == WORKERS.min(plane.db.writers()) {
         return;
     }
     queue.workers += 1;
@@ -174,7 +174,6 @@ async fn go(wishes: &Arc<Vec<Wish>>, places: Range<usize>) -> Result<Vec<Result<
 
 async fn delete_in(tx: &mut Tx, wishes: &[Wish]) -> Result<Vec<Result<Deletion>>> {
     let Some(Wish { tenant, how, .. }) = wishes.first() else { return Ok(Vec::new()) };
-    tenant.is_writable(tx).await?;
     let found = lock_all(tx, tenant, *how, wishes).await?;
     let mut outcomes = Vec::new();
     let mut orders = Vec::new();
@@ -214,7 +213,7 @@ impl Wish {
 }
 
 /// Touches the customers' rows: what hangs on them can neither be added to nor deleted by others until this transaction ends. Those who were
-/// softly deleted are found only to be erased.
+/// softly deleted are found only to be erased, and none in an organization that is archived.
 async fn lock_all(tx: &mut Tx, tenant: &Tenant, how: Deleting, wishes: &[Wish]) -> Result<HashMap<String, Found>> {
     let references: Vec<String> = wishes.iter().map(|wish| wish.reference.clone()).filter(|reference| is_reference(reference)).collect();
     let statement = match how {
@@ -231,8 +230,11 @@ async fn lock_all(tx: &mut Tx, tenant: &Tenant, how: Deleting, wishes: &[Wish]) 
              RETURNING reference, id, managed_by, revision"
         ),
     };
+    let (of_organization, of_customers) = (params![tenant.organization()], params![tenant.organization(), references]);
+    let mut answers = tx.query_all(&[(access::WRITABLE, of_organization), (statement, of_customers)]).await?.into_iter();
+    access::check_writable(answers.next().unwrap_or_default())?;
     let mut found = HashMap::new();
-    for mut row in tx.query(statement, params![tenant.organization(), references]).await? {
+    for mut row in answers.next().unwrap_or_default() {
         found.insert(row.next()?, Found { id: row.next()?, managed_by: row.next()?, revision: row.next()? });
     }
     Ok(found)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sql::{Tx, params, sql};
+use sql::{Row, Statement, Tx, params, sql};
 use uuid::Uuid;
 
 use super::rules::Root;
@@ -25,19 +25,41 @@ pub struct Blocker {
 
 /// Finds everything that blocks the deletion of each of these subjects. Their rows are locked, so nothing can be added meanwhile.
 pub(super) async fn check(tx: &mut Tx, root: Root, organization: Uuid, subjects: &[Uuid]) -> Result<HashMap<Uuid, Vec<Blocker>>> {
-    let mut found: HashMap<Uuid, Vec<Blocker>> = HashMap::new();
+    let open = match question(root) {
+        Some(statement) => tx.query(statement, params![organization, subjects]).await?,
+        None => Vec::new(),
+    };
+    weigh(tx, root, organization, subjects, open).await
+}
+
+/// What is asked about all subjects of a root at once, with the organization and their ids.
+pub(super) fn question(root: Root) -> Option<Statement> {
     match root {
-        Root::Member => {
-            for member in subjects {
-                found.insert(*member, last_owner(tx, organization, *member).await?);
-            }
+        Root::Customer | Root::RetiredCustomer => Some(sql!(
+            "SELECT customer_id, id, plan FROM subscriptions WHERE organization_id = $1 AND customer_id = ANY($2) AND status = 'active'
+             UNION ALL
+             SELECT customer_id, id, NULL FROM transactions WHERE organization_id = $1 AND customer_id = ANY($2) AND status = 'pending'"
+        )),
+        Root::Organization | Root::Member | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken => None,
+    }
+}
+
+/// What blocks by the answer to the [`question`], and what is asked about each alone.
+pub(super) async fn weigh(
+    tx: &mut Tx,
+    root: Root,
+    organization: Uuid,
+    subjects: &[Uuid],
+    open: Vec<Row>,
+) -> Result<HashMap<Uuid, Vec<Blocker>>> {
+    let mut found: HashMap<Uuid, Vec<Blocker>> = HashMap::new();
+    for (customer, blocker) in open_dependencies(open)? {
+        found.entry(customer).or_default().push(blocker);
+    }
+    if root == Root::Member {
+        for member in subjects {
+            found.entry(*member).or_default().extend(last_owner(tx, organization, *member).await?);
         }
-        Root::Customer | Root::RetiredCustomer => {
-            for (customer, blocker) in open_dependencies(tx, organization, subjects).await? {
-                found.entry(customer).or_default().push(blocker);
-            }
-        }
-        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken => {}
     }
     found.retain(|_, blockers| !blockers.is_empty());
     Ok(found)
@@ -64,16 +86,10 @@ pub(crate) async fn last_owner(tx: &mut Tx, organization: Uuid, member: Uuid) ->
 }
 
 /// The subscriptions and transactions of customers that are still open.
-async fn open_dependencies(tx: &mut Tx, organization: Uuid, customers: &[Uuid]) -> Result<Vec<(Uuid, Blocker)>> {
-    let statement = sql!(
-        "SELECT customer_id, id, plan FROM subscriptions WHERE organization_id = $1 AND customer_id = ANY($2) AND status = 'active'
-         UNION ALL
-         SELECT customer_id, id, NULL FROM transactions WHERE organization_id = $1 AND customer_id = ANY($2) AND status = 'pending'"
-    );
-    let mut open = Vec::new();
-    for mut row in tx.query(statement, params![organization, customers]).await? {
-        let (customer, id, plan): (Uuid, Uuid, Option<String>) = (row.next()?, row.next()?, row.next()?);
-        open.push((customer, id, plan));
+fn open_dependencies(rows: Vec<Row>) -> Result<Vec<(Uuid, Blocker)>> {
+    let mut open: Vec<(Uuid, Uuid, Option<String>)> = Vec::new();
+    for mut row in rows {
+        open.push((row.next()?, row.next()?, row.next()?));
     }
     // Subscriptions first, on both engines alike.
     open.sort_by_key(|(_, id, plan)| (plan.is_none(), *id));

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sql::{Statement, Tx, Value, params};
+use sql::{Row, Statement, Tx, Value, params};
 use uuid::Uuid;
 
 use super::rules::{Fate, Root, Rule};
@@ -93,13 +93,19 @@ impl Plan {
         self.erase_root.is_some()
     }
 
-    /// Rows of all these subjects by table, counted up to a limit each.
-    pub(super) async fn count(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid], limit: i64) -> Result<Vec<(&'static str, i64)>> {
-        let Some(statement) = self.count else { return Ok(Vec::new()) };
+    /// What asks how many rows of all these subjects there are in each table, counted up to a limit each.
+    pub(super) fn question(&self, organization: Uuid, subjects: &[Uuid], limit: i64) -> Option<(Statement, Vec<Value>)> {
         let mut bound = about(organization, subjects, self.keys);
         bound.push(Value::from(limit));
-        let mut row = tx.query_one(statement, &bound).await?;
-        self.steps.iter().map(|step| Ok((step.table, row.next()?))).collect()
+        self.count.map(|statement| (statement, bound))
+    }
+
+    /// The answer to the [`Plan::question`]: rows of each step.
+    pub(super) fn counted(&self, mut answer: Vec<Row>) -> Result<Vec<i64>> {
+        match answer.pop() {
+            Some(mut row) => self.steps.iter().map(|_| Ok(row.next()?)).collect(),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Does the work of all steps in which something was counted, and sweeps. Returns how many rows of each subject were touched in each
@@ -109,11 +115,11 @@ impl Plan {
         tx: &mut Tx,
         organization: Uuid,
         subjects: &[Uuid],
-        counted: &[(&'static str, i64)],
+        counted: &[i64],
     ) -> Result<(Vec<(&'static str, HashMap<Uuid, i64>)>, bool)> {
         let everyone = about(organization, subjects, self.keys);
         let alone: Vec<Vec<Value>> = subjects.iter().map(|subject| about(organization, &[*subject], self.keys)).collect();
-        let steps: Vec<&Step> = self.steps.iter().zip(counted).filter(|(_, (_, rows))| *rows > 0).map(|(step, _)| step).collect();
+        let steps: Vec<&Step> = self.steps.iter().zip(counted).filter(|(_, rows)| **rows > 0).map(|(step, _)| step).collect();
         let statements = steps.iter().flat_map(|step| match step.forgets_subject {
             // Its rows do not say whose they were.
             true => alone.iter().map(|bound| (step.all, bound.as_slice())).collect(),

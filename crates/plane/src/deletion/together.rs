@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
-use sql::{Tx, Value};
+use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
 use super::drain::add;
@@ -40,7 +40,17 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     let plan = Plan::of(root);
     let mut outcomes: Vec<Option<Result<Deletion>>> = orders.iter().map(|_| None).collect();
     let subjects: Vec<Uuid> = orders.iter().map(|(_, order)| order.subject).collect();
-    let mut blocked = guards::check(tx, root, organization, &subjects).await?;
+    // What is to be known about all of them, in one way there and back.
+    let (of_organization, of_subjects) = (params![organization], params![organization, subjects.as_slice()]);
+    let how_many = plan.question(organization, &subjects, SMALL + 1);
+    let mut asked: Vec<(Statement, &[Value])> = vec![(events::LISTENER, of_organization)];
+    asked.extend(guards::question(root).map(|statement| (statement, of_subjects.as_slice())));
+    asked.extend(how_many.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
+    let mut answers = tx.query_all(&asked).await?.into_iter();
+    let is_heard = answers.next().is_some_and(|listeners| !listeners.is_empty());
+    let open = guards::question(root).and_then(|_| answers.next()).unwrap_or_default();
+    let of_all = plan.counted(answers.next().unwrap_or_default())?;
+    let mut blocked = guards::weigh(tx, root, organization, &subjects, open).await?;
     let mut ready = Vec::new();
     for (place, (cx, order)) in orders.into_iter().enumerate() {
         match refusal(&order, blocked.remove(&order.subject)) {
@@ -48,7 +58,7 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
             None => ready.push(Ready { place, id: cx.new_id()?, cx, order, facts: None, counts: json!({}), is_done: false }),
         }
     }
-    let is_heard = events::has_listeners(tx, organization).await?;
+    let mut counted = (ready.len() == subjects.len()).then_some(of_all);
     if is_heard {
         for Ready { order, facts, .. } in &mut ready {
             *facts = Some(effects::facts(tx, root, organization, order.subject, order.label.as_deref()).await?);
@@ -58,8 +68,11 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     let may_be_done = !(is_heard && root.waits_before().is_some());
     let mut parts = vec![ready];
     while let Some(mut part) = parts.pop().filter(|part| !part.is_empty()) {
-        let counted = plan.count(tx, organization, &subjects_of(&part), SMALL + 1).await?;
-        let is_small = counted.iter().map(|(_, rows)| rows).sum::<i64>() <= SMALL;
+        let counted = match counted.take() {
+            Some(counted) => counted,
+            None => count(tx, plan, organization, &subjects_of(&part)).await?,
+        };
+        let is_small = counted.iter().sum::<i64>() <= SMALL;
         if !is_small && part.len() > 1 {
             let other = part.split_off(part.len() / 2);
             parts.extend([other, part]);
@@ -81,6 +94,13 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     Ok(outcomes.into_iter().flatten().collect())
 }
 
+async fn count(tx: &mut Tx, plan: &Plan, organization: Uuid, subjects: &[Uuid]) -> Result<Vec<i64>> {
+    match plan.question(organization, subjects, SMALL + 1) {
+        Some((statement, bound)) => plan.counted(tx.query(statement, &bound).await?),
+        None => Ok(Vec::new()),
+    }
+}
+
 fn refusal(order: &Order, blockers: Option<Vec<Blocker>>) -> Option<Error> {
     check_reason(order.reason.as_deref()).err().or_else(|| blockers.map(Error::Blocked))
 }
@@ -91,7 +111,7 @@ fn subjects_of(part: &[Ready]) -> Vec<Uuid> {
 
 /// All steps, the sweep and the roots' rows in the transaction at hand: for subjects on which little hangs. One is not done when somebody
 /// has added a row meanwhile.
-async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready], counted: &[(&'static str, i64)]) -> Result<()> {
+async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready], counted: &[i64]) -> Result<()> {
     let subjects = subjects_of(part);
     let (touched, is_swept) = plan.run(tx, organization, &subjects, counted).await?;
     for ready in &mut *part {
