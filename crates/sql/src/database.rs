@@ -132,8 +132,9 @@ impl Database {
         }
     }
 
-    /// How many transactions somebody has waited for since the start: long work that sees this number move should step back.
-    pub fn prompt_transactions(&self) -> u64 {
+    /// How many writes somebody has waited for since the start: long work that sees this number move should step back. Reads wait for no
+    /// write on either engine, and are not counted.
+    pub fn prompt_writes(&self) -> u64 {
         self.prompt.load(Ordering::Relaxed)
     }
 
@@ -219,7 +220,6 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + AsRetry + Send + 'static,
     {
-        self.prompt.fetch_add(1, Ordering::Relaxed);
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(input, work).await,
             Engine::Postgres(postgres) => AssertUnwindSafe(postgres.transaction(&input, &work, Kind::Read))

@@ -19,7 +19,7 @@ use crate::sessions::after;
 use crate::{Error, Plane, Result};
 
 /// What a batch should take while nobody waits for the database: well under the 250 ms that no transaction of the drain may exceed.
-const ALONE: Duration = Duration::from_millis(80);
+const ALONE: Duration = Duration::from_millis(50);
 /// What a batch should take while others work: nobody waits for longer because of it, and after it the drain rests for as long.
 const BESIDE_OTHERS: Duration = Duration::from_millis(2);
 /// How long nobody else must have been seen before the drain has the database for itself.
@@ -67,7 +67,7 @@ pub enum Outcome {
 pub struct Pace {
     size: i64,
     last_batch: Duration,
-    /// The database's count of transactions that somebody waited for, and since when it has not moved.
+    /// The database's count of writes that somebody waited for, and since when it has not moved.
     seen: u64,
     quiet: Stopwatch,
     is_alone: bool,
@@ -79,7 +79,7 @@ impl Pace {
         Pace {
             size: FIRST_SIZE_BESIDE_OTHERS,
             last_batch: Duration::ZERO,
-            seen: plane.db.prompt_transactions(),
+            seen: plane.db.prompt_writes(),
             quiet: plane.clock.stopwatch(),
             is_alone: false,
         }
@@ -87,7 +87,7 @@ impl Pace {
 
     /// Looks whether others are at work.
     fn look_around(&mut self, plane: &Plane) {
-        let seen = plane.db.prompt_transactions();
+        let seen = plane.db.prompt_writes();
         if seen != self.seen {
             (self.seen, self.quiet) = (seen, plane.clock.stopwatch());
         }
@@ -246,7 +246,8 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         let from = cursor.take().unwrap_or_else(|| step.start());
         let (touched, next) = step.advance(tx, held.organization, held.subject, &from, left).await?;
         counts = add(counts, step.table, touched);
-        left -= touched;
+        // Rows of the next table may cost more than this one's.
+        left = (left - touched).min(FIRST_SIZE);
         tracing::debug!(deletion = %held.id, table = step.table, rows = touched, asked = size, "batch");
         if next.is_some() {
             progress(tx, held, stage, next.as_ref(), &counts).await?;

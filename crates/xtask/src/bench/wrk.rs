@@ -38,7 +38,8 @@ pub(super) fn prepare() -> Result {
 /// Asks for so many seconds, through one thread.
 pub(super) async fn run(load: &Load, seconds: u64) -> Result<Outcome> {
     let mut command = Command::new("wrk");
-    command.args(["--threads=1", "--latency", &format!("--connections={CONNECTIONS}"), &format!("--duration={seconds}s")]);
+    // One that is slow is slow, and not a failure: wrk's own patience is 2 s.
+    command.args(["--timeout=10s", "--threads=1", "--latency", &format!("--connections={CONNECTIONS}"), &format!("--duration={seconds}s")]);
     if let Some(header) = &load.header {
         command.args(["--header", header]);
     }
