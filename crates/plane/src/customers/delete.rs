@@ -15,7 +15,7 @@ use crate::audit::{self, Note};
 use crate::deletion::{Deletion, Order, Root, delete_together};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
-use crate::{Cx, Error, Plane, Result};
+use crate::{Cx, Error, Plane, Result, StorageError};
 
 /// The documented ways to delete a customer, and who may go them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,15 +151,16 @@ async fn answer_all(batch: Vec<Waiting>) {
     let (wishes, answers): (Vec<Wish>, Vec<_>) = batch.into_iter().unzip();
     let wishes = Arc::new(wishes);
     let mut outcomes = go(&wishes, 0..wishes.len()).await;
-    if wishes.len() > 1 && outcomes.is_err() {
-        // What one of them met is not the answer of the others.
+    let may_be_one_alone = matches!(&outcomes, Err(error) if !matches!(error, Error::Storage(StorageError::Unavailable(_))));
+    if wishes.len() > 1 && may_be_one_alone {
+        // What one of them met is not the answer of the others. A database that is not there is.
         let mut each = Vec::new();
         for place in 0..wishes.len() {
             each.extend(go(&wishes, place..place + 1).await.unwrap_or_else(|error| vec![Err(error)]));
         }
         outcomes = Ok(each);
     }
-    let outcomes = outcomes.unwrap_or_else(|error| vec![Err(error)]);
+    let outcomes = outcomes.unwrap_or_else(|error| wishes.iter().map(|_| Err(error.clone())).collect());
     for (answer, outcome) in answers.into_iter().zip(outcomes) {
         // Whoever has gone away needs no answer.
         let _ = answer.send(outcome);
