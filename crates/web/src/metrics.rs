@@ -1,5 +1,6 @@
 //! What the server counts, for Prometheus: requests by operation and status, how long they took, and at each look how the plane is doing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
@@ -17,8 +18,13 @@ const OLDEST: &str = "freehold_deletions_oldest_open_seconds";
 const PENDING: &str = "freehold_webhook_deliveries_pending";
 const LOOKUPS: &str = "freehold_credential_lookups_total";
 
+/// Durations that are held one by one before they are put into their buckets. Otherwise a server at whose metrics nobody looks would hold
+/// that of every request it ever had.
+const HELD: u64 = 4_096;
+
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
+    counted: AtomicU64,
 }
 
 impl Metrics {
@@ -26,7 +32,7 @@ impl Metrics {
         let builder = PrometheusBuilder::new();
         let builder =
             builder.set_buckets_for_metric(Matcher::Full(DURATIONS.into()), &BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new());
-        let metrics = Metrics { recorder: builder.build_recorder() };
+        let metrics = Metrics { recorder: builder.build_recorder(), counted: AtomicU64::new(0) };
         with_local_recorder(&metrics.recorder, || {
             describe_counter!(REQUESTS, "Requests by operation and status.");
             describe_histogram!(DURATIONS, "How long the answer to a request took.");
@@ -47,6 +53,9 @@ impl Metrics {
             counter!(REQUESTS, "operation" => operation, "status" => status.to_string()).increment(1);
             histogram!(DURATIONS, "operation" => operation).record(took);
         });
+        if self.counted.fetch_add(1, Ordering::Relaxed) % HELD == HELD - 1 {
+            self.recorder.handle().run_upkeep();
+        }
     }
 
     /// Everything, in Prometheus' text format.
@@ -60,5 +69,22 @@ impl Metrics {
             counter!(LOOKUPS).absolute(vitals.credential_lookups);
         });
         self.recorder.handle().render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_is_in_the_histogram_whether_or_not_it_is_still_held() {
+        let metrics = Metrics::new("sqlite");
+        for _ in 0..HELD * 2 + 5 {
+            metrics.count(Some("readUser"), 200, Duration::from_millis(2));
+        }
+        let vitals = Vitals { closed: 0, draining: 0, waiting: 0, oldest_open_seconds: 0, pending_deliveries: 0, credential_lookups: 0 };
+        let text = metrics.render(vitals);
+        let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
+        assert!(text.lines().any(|line| line == count), "{text}");
     }
 }

@@ -18,8 +18,8 @@ const WHALES: usize = 3;
 const CALLERS: usize = 64;
 /// One in so many small ones has more rows than are erased at once: it is closed first and drained.
 const DRAINED_IN: u64 = 10;
-/// What hangs on such a one: 300 rows.
-const THREE_HUNDRED: [u64; 5] = [10, 40, 10, 40, 200];
+/// What hangs on such a one: 600 rows.
+const SIX_HUNDRED: [u64; 5] = [20, 80, 20, 80, 400];
 /// Seconds that no small deletion may wait.
 const PATIENCE: f64 = 2.0;
 /// When a run is given up.
@@ -58,7 +58,7 @@ async fn run(server: &Server, store: &Store, small: u64, whale: Option<Bulk>) ->
     let name = if whale.is_some() { "beside three whales" } else { "alone" };
     let home = server.new_organization(if whale.is_some() { "small-beside" } else { "small-alone" }).await?;
     let drained = small / DRAINED_IN;
-    store.fill(&home, Bulk { customers: drained, first: 1, each: THREE_HUNDRED }).await?;
+    store.fill(&home, Bulk { customers: drained, first: 1, each: SIX_HUNDRED }).await?;
     store.fill(&home, Bulk { customers: small - drained, first: drained + 1, each: FIVE }).await?;
     let mut whales = Vec::new();
     for (number, bulk) in whale.iter().cycle().take(WHALES).enumerate() {
@@ -152,7 +152,7 @@ fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> S
         title: format!("Small deletions beside whales on {engine}"),
         about: format!(
             "{} customers are deleted by {CALLERS} callers, alone and right after three organizations of {} rows each. Of the customers {} have \
-             five dependants, which are erased before the answer, and {} have 300, which are drained after it.",
+             five dependants, which are erased before the answer, and {} have 600, which are drained after it.",
             figure(small as f64),
             figure(whale_rows as f64),
             figure((small - drained) as f64),
