@@ -52,7 +52,7 @@ pub struct Held {
 pub enum Outcome {
     /// There are more rows of the same table.
     More,
-    /// The next batch begins with another table, whose rows may cost more than this one's.
+    /// The next batch begins with another table than this one did, whose rows may cost more.
     NextTable,
     /// So many deliveries to webhooks must come to an end before it can go on.
     Waiting(i64),
@@ -251,7 +251,7 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         tracing::debug!(deletion = %held.id, table = step.table, rows = touched, asked = size, "batch");
         if next.is_some() {
             progress(tx, held, stage, next.as_ref(), &counts).await?;
-            return Ok(Outcome::More);
+            return Ok(if stage == first { Outcome::More } else { Outcome::NextTable });
         }
     }
     let steps = held.plan.steps.len();
