@@ -147,7 +147,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
     loop {
         pace.look_around(plane);
         let watch = plane.clock.stopwatch();
-        // In the middle of a table nothing is said yet to be gone: a crash may undo what was not made durable by then.
+        // What goes on with the rows of a table may be undone by a crash: the seal never follows one of these at once, and is durable itself.
         let batch = advance(plane, &held, pace.size, pace.last_batch, last_outcome == Outcome::More).await;
         pace.last_batch = watch.elapsed();
         tracing::debug!(deletion = %held.id, micros = micros(pace.last_batch), "transaction");

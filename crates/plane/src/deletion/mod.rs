@@ -2,7 +2,8 @@
 //!
 //! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
 //! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the seal
-//! waits until they were. What is done to which table stands in `rules.rs`; the drain and the seal in `drain.rs`; whom it tells in `effects.rs`.
+//! waits until they were. How one or several are done at once stands in `together.rs`, what is done to which table in `rules.rs`, the drain
+//! and the seal in `drain.rs`, whom it tells in `effects.rs`.
 
 mod document;
 pub mod drain;
@@ -25,10 +26,10 @@ pub use preview::{Preview, Subject, TablePreview, preview};
 pub use records::{Deletion, get, list};
 pub use rules::Root;
 pub use statements::all as all_statements;
+pub(crate) use together::delete_together;
 
 use crate::fields::Check;
 use crate::{Cx, Result};
-pub(crate) use together::delete_together;
 
 /// Rows up to which a deletion is done at once, in the transaction that orders it.
 const SMALL: i64 = 500;

@@ -30,8 +30,8 @@ struct Ready {
     is_done: bool,
 }
 
-/// Deletes subjects whose rows the caller has locked: all of one root, no two the same. What is refused is
-/// so alone; the outcomes are in the order of the orders.
+/// Deletes subjects whose rows the caller has locked: all of one root, no two the same. What is refused is refused alone; the outcomes are in
+/// the order of the orders.
 ///
 /// # Errors
 /// The database's: then nothing has happened to any of them.
