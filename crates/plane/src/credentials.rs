@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use jiff::Timestamp;
-use sql::{Tx, params, sql};
+use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
-use crate::liveness::Fingerprint;
+use crate::liveness::{Fingerprint, Subjects};
 use crate::usage::Used;
 use crate::{Error, Result, api_keys, oauth_tokens, policy};
 
@@ -46,7 +46,7 @@ pub struct Principal {
     /// The membership it is bound to along with the organization.
     pub member: Option<Uuid>,
     /// The scopes it is limited to, if any.
-    pub scopes: Option<Vec<String>>,
+    pub scopes: Option<policy::Scopes>,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
     /// What an API key is bound to besides.
@@ -66,14 +66,14 @@ pub enum CredentialKind {
 
 impl Principal {
     /// Everything whose end is the end of this credential.
-    pub(crate) fn subjects(&self) -> Vec<Uuid> {
-        [Some(self.credential), Some(self.user), self.organization, self.member, self.app].into_iter().flatten().collect()
+    pub(crate) fn subjects(&self) -> Subjects {
+        [Some(self.credential), Some(self.user), self.organization, self.member, self.app]
     }
 
     /// Fails when the credential is limited to scopes that do not cover this one.
     pub(crate) fn needs(&self, scope: &str) -> Result<()> {
-        match &self.scopes {
-            Some(scopes) if !policy::covers(scopes, scope) => {
+        match self.scopes {
+            Some(scopes) if !scopes.covers(scope) => {
                 Err(Error::Forbidden(format!("Access denied. This credential lacks the scope {scope}.")))
             }
             _ => Ok(()),
@@ -218,10 +218,14 @@ async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
         app: None,
         organization: row.next()?,
         member: row.next()?,
-        scopes: Some(api_keys::scopes_from(row.next()?)?),
+        scopes: Some(scopes(&mut row)?),
         expires_at: row.next()?,
         terms: Some(api_keys::terms_from(&mut row)?),
     })
+}
+
+fn scopes(row: &mut Row) -> Result<policy::Scopes> {
+    Ok(policy::Scopes::of(&api_keys::scopes_from(row.next()?)?))
 }
 
 async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
@@ -247,7 +251,7 @@ async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
         organization: row.next()?,
         member: row.next()?,
         // An app whose scopes were narrowed narrows the tokens that it has.
-        scopes: Some(policy::common(&api_keys::scopes_from(row.next()?)?, &api_keys::scopes_from(row.next()?)?)),
+        scopes: Some(scopes(&mut row)?.common(scopes(&mut row)?)),
         expires_at: Some(row.next()?),
         terms: None,
     })

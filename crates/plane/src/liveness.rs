@@ -1,19 +1,20 @@
 //! Which credentials are good, held in memory and killed in the same step as the commit that kills them.
 //!
-//! An entry holds one [`Life`] for every subject it depends on: the credential itself, its user, its membership, its organization. A
-//! deletion ends the life of its subject before its answer goes out, and with it every entry that depends on the subject, whatever their
-//! number. An entry read from the database while a deletion was committing is used once and not kept.
+//! Every subject (a credential, a user, a membership, an organization, an app) has an *age*: a number that grows when the subject dies or
+//! changes. An entry remembers the ages of all it depends on and is good while none of them has grown; so one addition ends every entry that
+//! depends on a subject, whatever their number. Subjects share [`AGES`] numbers: two with the same one die together here, and the one that
+//! lives on is read from the database again. An entry read from the database while something was dying is used once and not kept.
 
-use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use crate::credentials::Principal;
 use crate::policy::Role;
+use crate::users::User;
 
 /// SHA-256 of a presented credential.
 pub(crate) type Fingerprint = [u8; 32];
@@ -30,37 +31,40 @@ pub struct Membership {
 pub(crate) struct Liveness {
     credentials: Cache<Fingerprint, Kept<Arc<Principal>>>,
     memberships: Cache<(Uuid, Uuid), Kept<Membership>>,
-    lives: Mutex<HashMap<Uuid, Weak<Life>>>,
+    users: Cache<Uuid, Kept<Arc<User>>>,
+    ages: Box<[AtomicU32]>,
     /// Counts the killings: what was read before one may not be kept after it.
     killings: AtomicU64,
-    /// When to look for lives that no entry holds any more.
-    sweep_at: AtomicU64,
-}
-
-struct Life {
-    over: AtomicBool,
 }
 
 #[derive(Clone)]
 struct Kept<T> {
     value: T,
-    lives: Arc<[Arc<Life>]>,
+    /// The ages of its subjects when it was kept.
+    ages: [u32; MOST_SUBJECTS],
 }
 
 /// Taken before reading from the database what shall be kept afterwards.
 pub(crate) struct ReadMark(u64);
 
-/// Lives that are kept before the first sweep.
-const FIRST_SWEEP: u64 = 4096;
+/// Numbers that the subjects share: 1 MB.
+const AGES: usize = 1 << 18;
+/// Subjects that an entry depends on at the most.
+pub(crate) const MOST_SUBJECTS: usize = 5;
+/// Of users the memory holds fewer than of credentials: they are larger.
+const CREDENTIALS_FOR_EACH_USER: usize = 10;
+
+/// What an entry depends on; those that are missing never die.
+pub(crate) type Subjects = [Option<Uuid>; MOST_SUBJECTS];
 
 impl Liveness {
     pub(crate) fn new(capacity: usize) -> Liveness {
         Liveness {
             credentials: Cache::new(capacity),
             memberships: Cache::new(capacity),
-            lives: Mutex::default(),
+            users: Cache::new(capacity.div_ceil(CREDENTIALS_FOR_EACH_USER)),
+            ages: (0..AGES).map(|_| AtomicU32::new(0)).collect(),
             killings: AtomicU64::new(0),
-            sweep_at: AtomicU64::new(FIRST_SWEEP),
         }
     }
 
@@ -69,63 +73,69 @@ impl Liveness {
     }
 
     pub(crate) fn credential(&self, fingerprint: &Fingerprint) -> Option<Arc<Principal>> {
-        look_up(&self.credentials, fingerprint)
+        self.look_up(&self.credentials, fingerprint, |principal| principal.subjects())
     }
 
     pub(crate) fn keep_credential(&self, mark: &ReadMark, fingerprint: Fingerprint, principal: &Arc<Principal>) {
-        let subjects = principal.subjects();
-        self.keep(&self.credentials, mark, fingerprint, principal.clone(), &subjects);
+        self.keep(&self.credentials, mark, fingerprint, principal.clone(), principal.subjects());
     }
 
     pub(crate) fn membership(&self, user: Uuid, organization: Uuid) -> Option<Membership> {
-        look_up(&self.memberships, &(user, organization))
+        self.look_up(&self.memberships, &(user, organization), |membership| subjects_of(user, organization, membership))
     }
 
     pub(crate) fn keep_membership(&self, mark: &ReadMark, user: Uuid, organization: Uuid, membership: Membership) {
-        self.keep(&self.memberships, mark, (user, organization), membership, &[user, organization, membership.id]);
+        self.keep(&self.memberships, mark, (user, organization), membership, subjects_of(user, organization, &membership));
     }
 
-    /// Ends a subject: from here on no entry that depends on it is good. To be called after the commit and before the answer.
+    pub(crate) fn user(&self, id: Uuid) -> Option<Arc<User>> {
+        self.look_up(&self.users, &id, |_| only(id))
+    }
+
+    pub(crate) fn keep_user(&self, mark: &ReadMark, user: &Arc<User>) {
+        self.keep(&self.users, mark, user.id, user.clone(), only(user.id));
+    }
+
+    /// Ends a subject: from here on no entry that depends on it is good. To be called after the commit and before the answer, for what is
+    /// gone and for what is not as it was.
     pub(crate) fn kill(&self, subject: Uuid) {
-        // In this order: a reader that still finds the old life is killed with it, one that makes a new life sees the count.
+        // In this order: who kept the old age is killed by its growth, who is to keep the new one sees the count.
         self.killings.fetch_add(1, Ordering::SeqCst);
-        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(life) = lives.remove(&subject).and_then(|life| life.upgrade()) {
-            life.over.store(true, Ordering::SeqCst);
-        }
+        self.age(subject).fetch_add(1, Ordering::SeqCst);
     }
 
-    fn keep<K: Hash + Eq + Clone, V: Clone>(&self, cache: &Cache<K, Kept<V>>, mark: &ReadMark, key: K, value: V, subjects: &[Uuid]) {
-        let lives = {
-            let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-            if lives.len() as u64 >= self.sweep_at.load(Ordering::Relaxed) {
-                lives.retain(|_, life| life.strong_count() > 0);
-                self.sweep_at.store((lives.len() as u64 * 2).max(FIRST_SWEEP), Ordering::Relaxed);
-            }
-            subjects.iter().map(|subject| living(&mut lives, *subject)).collect()
-        };
+    /// The age of a subject, found by the last bits of its id, which are random in every one that is made here.
+    fn age(&self, subject: Uuid) -> &AtomicU32 {
+        &self.ages[subject.as_u128() as usize % AGES]
+    }
+
+    fn ages(&self, subjects: &Subjects) -> [u32; MOST_SUBJECTS] {
+        subjects.map(|subject| subject.map_or(0, |subject| self.age(subject).load(Ordering::SeqCst)))
+    }
+
+    fn keep<K: Hash + Eq, V: Clone>(&self, cache: &Cache<K, Kept<V>>, mark: &ReadMark, key: K, value: V, subjects: Subjects) {
+        let ages = self.ages(&subjects);
         if self.killings.load(Ordering::SeqCst) == mark.0 {
-            cache.insert(key, Kept { value, lives });
+            cache.insert(key, Kept { value, ages });
         }
     }
+
+    fn look_up<K: Hash + Eq, V: Clone>(&self, cache: &Cache<K, Kept<V>>, key: &K, subjects: impl Fn(&V) -> Subjects) -> Option<V> {
+        let kept = cache.get(key)?;
+        if self.ages(&subjects(&kept.value)) != kept.ages {
+            cache.remove(key);
+            return None;
+        }
+        Some(kept.value)
+    }
 }
 
-fn living(lives: &mut HashMap<Uuid, Weak<Life>>, subject: Uuid) -> Arc<Life> {
-    if let Some(life) = lives.get(&subject).and_then(Weak::upgrade) {
-        return life;
-    }
-    let life = Arc::new(Life { over: AtomicBool::new(false) });
-    lives.insert(subject, Arc::downgrade(&life));
-    life
+fn subjects_of(user: Uuid, organization: Uuid, membership: &Membership) -> Subjects {
+    [Some(user), Some(organization), Some(membership.id), None, None]
 }
 
-fn look_up<K: Hash + Eq, V: Clone>(cache: &Cache<K, Kept<V>>, key: &K) -> Option<V> {
-    let kept = cache.get(key)?;
-    if kept.lives.iter().any(|life| life.over.load(Ordering::SeqCst)) {
-        cache.remove(key);
-        return None;
-    }
-    Some(kept.value)
+fn only(subject: Uuid) -> Subjects {
+    [Some(subject), None, None, None, None]
 }
 
 #[cfg(test)]
@@ -149,6 +159,15 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_outlives_subjects_that_it_does_not_depend_on() {
+        let (user, organization) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let liveness = Liveness::new(10);
+        liveness.keep_membership(&liveness.read_mark(), user, organization, membership());
+        liveness.kill(Uuid::from_u128(4));
+        assert_eq!(liveness.membership(user, organization), Some(membership()));
+    }
+
+    #[test]
     fn what_was_read_before_a_killing_is_not_kept_after_it() {
         let (user, organization) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let liveness = Liveness::new(10);
@@ -156,14 +175,5 @@ mod tests {
         liveness.kill(organization);
         liveness.keep_membership(&mark, user, organization, membership());
         assert_eq!(liveness.membership(user, organization), None);
-    }
-
-    #[test]
-    fn lives_that_nobody_holds_are_swept() {
-        let liveness = Liveness::new(1);
-        for number in 0..20_000 {
-            liveness.keep_membership(&liveness.read_mark(), Uuid::from_u128(number), Uuid::from_u128(1 << 100), membership());
-        }
-        assert!(liveness.lives.lock().unwrap().len() <= FIRST_SWEEP as usize + 3);
     }
 }

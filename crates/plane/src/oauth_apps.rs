@@ -17,7 +17,7 @@ use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
-use crate::policy::{Action, SCOPES, covers};
+use crate::policy::{Action, SCOPES, Scopes};
 use crate::tokens::alphanumeric;
 use crate::{Cx, Error, Result};
 
@@ -93,7 +93,7 @@ impl OauthAppChanges {
             name: changes.name.unwrap_or_else(|| app.name.clone()),
             description: changes.description.or_else(|| app.description.clone()),
             redirect_uris: changes.redirect_uris.unwrap_or_else(|| app.redirect_uris.clone()),
-            scopes: changes.scopes.map_or_else(|| app.scopes.clone(), |scopes| in_order(&scopes)),
+            scopes: changes.scopes.map_or_else(|| app.scopes.clone(), |scopes| Scopes::of(&scopes).names()),
             is_active: changes.is_active.unwrap_or(app.is_active),
             ..app.clone()
         }
@@ -101,7 +101,7 @@ impl OauthAppChanges {
 
     /// Whether more is possible with the app afterwards than before.
     fn give(&self, app: &OauthApp) -> bool {
-        let widen = self.scopes.iter().flatten().any(|scope| !covers(&app.scopes, scope));
+        let widen = self.scopes.iter().flatten().any(|scope| !Scopes::of(&app.scopes).covers(scope));
         widen || (self.is_active == Some(true) && !app.is_active)
     }
 
@@ -119,7 +119,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
     let member = tenant.membership().ok_or_else(|| Error::Forbidden("Only members can have apps.".into()))?.id;
     let mut check = Check::new();
     check_texts(&mut check, Some(&new.name), new.description.as_deref(), Some(&new.redirect_uris));
-    check_scopes(&mut check, &new.scopes, cx.principal()?.scopes.as_deref(), &[]);
+    check_scopes(&mut check, &new.scopes, cx.principal()?.scopes, &[]);
     check.finish()?;
     let secret = new_secret()?;
     let app = OauthApp {
@@ -130,7 +130,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
         name: new.name,
         description: new.description,
         redirect_uris: new.redirect_uris,
-        scopes: in_order(&new.scopes),
+        scopes: Scopes::of(&new.scopes).names(),
         is_active: true,
         created_at: cx.now,
         updated_at: cx.now,
@@ -234,7 +234,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &Oa
     }
     if let Some(scopes) = &changes.scopes {
         let mut check = Check::new();
-        check_scopes(&mut check, scopes, cx.principal()?.scopes.as_deref(), &before.scopes);
+        check_scopes(&mut check, scopes, cx.principal()?.scopes, &before.scopes);
         check.finish()?;
     }
     let after = OauthApp { updated_at: cx.now, ..changes.apply(&before) };
@@ -379,7 +379,7 @@ fn check_texts(check: &mut Check, name: Option<&str>, description: Option<&str>,
 }
 
 /// Scopes must be known and within what the caller's credential may do, or the app already had.
-fn check_scopes(check: &mut Check, scopes: &[String], held: Option<&[String]>, had: &[String]) {
+fn check_scopes(check: &mut Check, scopes: &[String], held: Option<Scopes>, had: &[String]) {
     if scopes.is_empty() {
         check.refuse("scopes", "required", format!("must be one or more of {}", SCOPES.join(", ")));
     }
@@ -387,7 +387,7 @@ fn check_scopes(check: &mut Check, scopes: &[String], held: Option<&[String]>, h
         let field = format!("scopes.{place}");
         if !SCOPES.contains(&scope.as_str()) {
             check.refuse(&field, "unknown_scope", format!("must be one of {}", SCOPES.join(", ")));
-        } else if held.is_some_and(|held| !covers(held, scope)) && !covers(had, scope) {
+        } else if held.is_some_and(|held| !held.covers(scope)) && !Scopes::of(had).covers(scope) {
             check.refuse(&field, "wider_than_own", "a credential cannot give an app scopes that it lacks itself");
         }
     }
@@ -411,11 +411,6 @@ fn is_redirect_uri(text: &str) -> bool {
         "http" => is_whole && ["localhost", "127.0.0.1", "[::1]"].contains(&host),
         _ => false,
     }
-}
-
-/// A set, in the order in which scopes are listed.
-pub(crate) fn in_order(scopes: &[String]) -> Vec<String> {
-    SCOPES.into_iter().filter(|known| scopes.iter().any(|scope| scope == known)).map(str::to_owned).collect()
 }
 
 fn read(mut row: Row) -> Result<OauthApp> {

@@ -21,8 +21,8 @@ use crate::cx::Actor;
 use crate::deletion::{self, Deletion, Order, Root};
 use crate::ids::OrganizationRef;
 use crate::liveness::Fingerprint;
-use crate::oauth_apps::{in_order, is_client_id};
-use crate::policy::{self, Action, SCOPES};
+use crate::oauth_apps::is_client_id;
+use crate::policy::{Action, SCOPES, Scopes};
 use crate::sessions::after;
 use crate::tokens::alphanumeric;
 use crate::{Cx, Error, OauthRefusal, Result};
@@ -100,7 +100,7 @@ impl App {
             app: Some(self.id),
             organization: Some(self.organization),
             member: Some(self.member),
-            scopes: Some(self.scopes.clone()),
+            scopes: Some(Scopes::of(&self.scopes)),
             expires_at: None,
             terms: None,
         };
@@ -183,6 +183,11 @@ async fn load_app(tx: &mut Tx, client_id: &str) -> Result<Option<App>> {
     }))
 }
 
+/// What was granted and is still its app's to have.
+fn common(granted: &[String], of_app: &[String]) -> Vec<String> {
+    Scopes::of(granted).common(Scopes::of(of_app)).names()
+}
+
 /// The scopes to grant: those wanted, or all there are.
 fn choose(wanted: Option<Vec<String>>, most: &[String]) -> Result<Vec<String>> {
     let refuse = |words: String| Err(Error::Oauth(OauthRefusal::InvalidScope, words));
@@ -190,9 +195,10 @@ fn choose(wanted: Option<Vec<String>>, most: &[String]) -> Result<Vec<String>> {
     if wanted.is_empty() || wanted.iter().any(|scope| !SCOPES.contains(&scope.as_str())) {
         return refuse(format!("A scope must be one of {}.", SCOPES.join(" ")));
     }
-    match wanted.iter().find(|scope| !policy::covers(most, scope)) {
+    let granted = Scopes::of(most);
+    match wanted.iter().find(|scope| !granted.covers(scope)) {
         Some(wide) => refuse(format!("The scope {wide} is wider than what can be granted: {}.", most.join(" "))),
-        None => Ok(in_order(&wanted)),
+        None => Ok(Scopes::of(&wanted).names()),
     }
 }
 
@@ -324,7 +330,7 @@ pub async fn refresh(cx: &Cx, client: Option<&Client>, refresh_token: &str, scop
     if client.is_some_and(|client| client.id != found.app.id) {
         return Err(no_such_grant());
     }
-    let scopes = choose(scopes, &policy::common(&found.granted, &found.app.scopes))?;
+    let scopes = choose(scopes, &common(&found.granted, &found.app.scopes))?;
     let access_token = format!("{ACCESS_PREFIX}{}", alphanumeric(SECRET_LENGTH)?);
     let next = format!("{REFRESH_PREFIX}{family}{}", alphanumeric(SECRET_LENGTH)?);
     let id = found.id;
@@ -466,7 +472,7 @@ pub async fn introspect(cx: &Cx, client: &Client, token: &str) -> Result<Option<
         user: found.app.user,
         id: found.id,
         client_id: Some(found.client_id),
-        scopes: Some(policy::common(scopes, &found.app.scopes)),
+        scopes: Some(common(scopes, &found.app.scopes)),
         is_access,
         expires_at: Some(expires_at),
     }))

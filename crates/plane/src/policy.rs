@@ -290,19 +290,39 @@ pub const SCOPES: [&str; 13] = [
     "admin:all",
 ];
 
-/// Whether a credential with these scopes may be used for an action that needs `wanted`.
-pub fn covers(scopes: &[String], wanted: &str) -> bool {
-    let has = |scope: &str| scopes.iter().any(|held| held == scope);
-    has("admin:all") || has(wanted) || (has("admin:organization") && !wanted.ends_with(":user") && wanted != "admin:all")
+/// A set of [`SCOPES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scopes(u16);
+
+impl Scopes {
+    /// Those of a list. Names that are no scope are not in it.
+    pub fn of(names: &[String]) -> Scopes {
+        Scopes(names.iter().fold(0, |set, name| set | bit(name)))
+    }
+
+    /// Whether a credential with these may be used for an action that needs `wanted`.
+    pub fn covers(self, wanted: &str) -> bool {
+        let has = |scope: &str| self.0 & bit(scope) != 0;
+        has("admin:all") || has(wanted) || (has("admin:organization") && !wanted.ends_with(":user") && wanted != "admin:all")
+    }
+
+    /// What two sets both allow.
+    pub fn common(self, other: Scopes) -> Scopes {
+        let in_both = |scope: &&str| {
+            let is_in = |set: Scopes| set.0 & bit(scope) != 0;
+            (is_in(self) && other.covers(scope)) || (is_in(other) && self.covers(scope))
+        };
+        Scopes(SCOPES.iter().copied().filter(in_both).fold(0, |set, scope| set | bit(scope)))
+    }
+
+    /// Their names, in the order of [`SCOPES`].
+    pub fn names(self) -> Vec<String> {
+        SCOPES.into_iter().filter(|scope| self.0 & bit(scope) != 0).map(str::to_owned).collect()
+    }
 }
 
-/// What two lists of scopes both allow, in the order of [`SCOPES`].
-pub fn common(some: &[String], others: &[String]) -> Vec<String> {
-    let in_both = |scope: &&str| {
-        let is_in = |list: &[String]| list.iter().any(|held| held == scope);
-        (is_in(some) && covers(others, scope)) || (is_in(others) && covers(some, scope))
-    };
-    SCOPES.into_iter().filter(in_both).map(str::to_owned).collect()
+fn bit(scope: &str) -> u16 {
+    SCOPES.iter().position(|known| *known == scope).map_or(0, |place| 1 << place)
 }
 
 /// The whole matrix as a Markdown page: what `docs/policy.md` holds.

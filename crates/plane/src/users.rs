@@ -1,5 +1,7 @@
 //! Users: people with an e-mail address and a password, members of any number of organizations.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
@@ -73,10 +75,16 @@ pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
 ///
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope: one that was published must not tell who made it.
-pub async fn me(cx: &Cx) -> Result<User> {
+pub async fn me(cx: &Cx) -> Result<Arc<User>> {
     let principal = cx.principal()?;
     principal.needs("read:user")?;
-    cx.read(principal.user, |_, tx, id| Box::pin(load(tx, *id))).await
+    if let Some(known) = cx.plane.liveness.user(principal.user) {
+        return Ok(known);
+    }
+    let mark = cx.plane.liveness.read_mark();
+    let user = Arc::new(cx.read(principal.user, |_, tx, id| Box::pin(load(tx, *id))).await?);
+    cx.plane.liveness.keep_user(&mark, &user);
+    Ok(user)
 }
 
 /// Changes what the signed-in user says about themselves.
@@ -99,7 +107,9 @@ pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
             }
             tx.execute(sql!("UPDATE users SET name = $2, metadata = $3 WHERE id = $1"), params![*id, name, &metadata]).await?;
             audit::record(cx, tx, NO_ORGANIZATION, &about("user.update", *id)).await?;
-            load(tx, *id).await
+            let (plane, id) = (cx.plane.clone(), *id);
+            tx.on_commit(move || plane.liveness.kill(id));
+            load(tx, id).await
         })
     })
     .await

@@ -29,7 +29,6 @@ use crate::problem::{self, Failure};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the door found out about a request. In its extensions from here on.
-#[derive(Clone)]
 struct Visit {
     doors: Arc<Doors>,
     /// Nobody's context, for what needs no sign-in.
@@ -42,7 +41,7 @@ struct Visit {
     organization: Option<String>,
     query: Arc<Query>,
     /// How the request stands with its limits.
-    tally: Arc<Mutex<Tally>>,
+    tally: Mutex<Tally>,
 }
 
 /// The middleware around all routes.
@@ -54,10 +53,8 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     let client = doors.settings.trusted_proxies.client(peer, &parts.headers);
-    let guest = match new_request_id(&parts.headers) {
-        Ok(id) => Cx::new(&doors.plane, id).with_client(client).under(precondition(&parts.headers)),
-        Err(error) => return problem::render(&Cx::new(&doors.plane, "none"), Dialect::of(parts.uri.path()), error.into()),
-    };
+    let id = doors.request_ids.of(&parts.headers);
+    let guest = Cx::new(&doors.plane, id).with_client(client).under(precondition(&parts.headers));
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let dialect = Dialect::of(&path);
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
@@ -67,7 +64,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         doors.limiter.count(signed.as_ref().ok().and_then(|cx| cx.principal().ok()).map(|principal| &**principal), client, guest.now);
     let is_broken_off = body.is_err();
     let wait = tally.wait();
-    let visit = Visit {
+    let visit = Arc::new(Visit {
         doors,
         guest: guest.clone(),
         signed,
@@ -75,8 +72,8 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         operation,
         organization: parts.headers.get("x-organization").and_then(|value| value.to_str().ok()).map(str::to_owned),
         query: Arc::new(Query::parse(parts.uri.query())),
-        tally: Arc::new(Mutex::new(tally)),
-    };
+        tally: Mutex::new(tally),
+    });
     let mut response = match (wait, body) {
         (Some(seconds), _) => visit.settle(Failure::RateLimited(seconds).into_response()),
         (None, Err(failure)) => visit.settle(failure.into_response()),
@@ -100,8 +97,8 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
 }
 
 /// Has the request carried out, or finds what was answered to it before.
-async fn answer(visit: &Visit, parts: Parts, body: Bytes, next: Next) -> Response<Body> {
-    let repeatable = match idempotency::asked(&parts, &body, presented(&parts.headers)) {
+async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Response<Body> {
+    let repeatable = match idempotency::asked(&parts, &body) {
         Ok(repeatable) => repeatable.filter(|_| visit.may_repeat()),
         Err(failure) => return visit.settle(failure.into_response()),
     };
@@ -201,17 +198,6 @@ fn precondition(headers: &HeaderMap) -> Option<Arc<str>> {
     (!tags.is_empty()).then(|| tags.join(",").into())
 }
 
-/// The caller's own id for the request if it is a sensible one, so that their logs and ours meet; else a new one.
-fn new_request_id(headers: &HeaderMap) -> Result<String> {
-    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
-    let is_sensible =
-        |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    match given.filter(is_sensible) {
-        Some(id) => Ok(id.to_owned()),
-        None => Ok(Uuid::from_bytes(plane::cx::random()?).simple().to_string()),
-    }
-}
-
 async fn sign_in(guest: &Cx, method: &Method, headers: &HeaderMap) -> Result<Cx> {
     let presented = presented(headers).ok_or(Error::Unauthenticated)?;
     if matches!(presented, Presented::Cookie(_)) && !method.is_safe() {
@@ -221,7 +207,7 @@ async fn sign_in(guest: &Cx, method: &Method, headers: &HeaderMap) -> Result<Cx>
 }
 
 /// The credential of a request. One that says who it is in a header is not somebody else because of a cookie.
-fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
+pub(crate) fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
     let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
     if let Some(value) = authorizations.next() {
         // Of two it is anybody's guess which one a proxy before this server looked at.
@@ -259,8 +245,7 @@ pub(crate) struct Door {
     pub dialect: &'static Dialect,
     /// The parameters behind the `?`.
     pub query: Arc<Query>,
-    operation: Option<Arc<Operation>>,
-    organization: Option<String>,
+    visit: Arc<Visit>,
 }
 
 /// A request of anybody.
@@ -269,8 +254,7 @@ pub(crate) struct Guest {
     pub cx: Cx,
     /// The surface's habits.
     pub dialect: &'static Dialect,
-    doors: Arc<Doors>,
-    tally: Arc<Mutex<Tally>>,
+    visit: Arc<Visit>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Door {
@@ -281,8 +265,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Door {
         if let (Err(Error::Unauthenticated), &Method::DELETE) = (&visit.signed, &parts.method) {
             tracing::warn!(request_id = %visit.guest.request_id, path = parts.uri.path(), "a deletion was tried without a good credential");
         }
-        let Visit { dialect, operation, organization, query, .. } = visit;
-        Ok(Door { cx: visit.signed?, dialect, query, operation, organization })
+        Ok(Door { cx: visit.signed.clone()?, dialect: visit.dialect, query: visit.query.clone(), visit })
     }
 }
 
@@ -290,27 +273,27 @@ impl<S: Send + Sync> FromRequestParts<S> for Guest {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Guest, Failure> {
-        let Visit { guest, dialect, doors, tally, .. } = visit(parts)?;
-        Ok(Guest { cx: guest, dialect, doors, tally })
+        let visit = visit(parts)?;
+        Ok(Guest { cx: visit.guest.clone(), dialect: visit.dialect, visit })
     }
 }
 
-fn visit(parts: &Parts) -> Result<Visit> {
-    parts.extensions.get::<Visit>().cloned().ok_or_else(|| Error::Internal("a request came in beside the door".into()))
+fn visit(parts: &Parts) -> Result<Arc<Visit>> {
+    parts.extensions.get::<Arc<Visit>>().cloned().ok_or_else(|| Error::Internal("a request came in beside the door".into()))
 }
 
 impl Guest {
     /// Counts an attempt to get a credential.
     pub fn attempt(&self, desk: Desk, attempts: Attempts<'_>) -> Result<(), Failure> {
-        let attempt = self.doors.limiter.attempt(desk, attempts, self.client(), self.cx.now);
+        let attempt = self.visit.doors.limiter.attempt(desk, attempts, self.client(), self.cx.now);
         let wait = attempt.wait();
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(attempt);
+        self.visit.tally.lock().unwrap_or_else(PoisonError::into_inner).add(attempt);
         wait.map_or(Ok(()), |seconds| Err(Failure::RateLimited(seconds)))
     }
 
     /// Takes an attempt back that shall not count.
     pub fn give_back(&self, desk: Desk, attempts: Attempts<'_>) {
-        self.doors.limiter.give_back(desk, attempts, self.client(), self.cx.now);
+        self.visit.doors.limiter.give_back(desk, attempts, self.client(), self.cx.now);
     }
 
     fn client(&self) -> IpAddr {
@@ -337,13 +320,13 @@ impl Door {
     pub fn organization(&self, text: &str) -> Result<OrganizationRef> {
         let parsed = if self.dialect.slugs { OrganizationRef::parse(text) } else { ids::parse(text).map(OrganizationRef::Id) };
         let forms = if self.dialect.slugs { "a UUID, a shortuuid or a slug" } else { "a shortuuid of 22 characters or a UUID" };
-        let field = || self.operation.as_ref().and_then(|operation| operation.path_parameters().first().copied()).unwrap_or("organization");
+        let field = || self.visit.operation.as_ref().and_then(|operation| operation.path_parameters().first().copied()).unwrap_or("organization");
         parsed.ok_or_else(|| FieldError::new(field(), "invalid_id", format!("must be {forms}")).into())
     }
 
     /// The organization of an address that names none: the header `X-Organization`, or the credential's.
     pub fn current_organization(&self) -> Result<OrganizationRef> {
-        match &self.organization {
+        match &self.visit.organization {
             None => Ok(OrganizationRef::Current),
             Some(text) => OrganizationRef::parse(text)
                 .ok_or_else(|| FieldError::new("X-Organization", "invalid_id", "must be a UUID, a shortuuid or a slug").into()),

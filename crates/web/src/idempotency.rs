@@ -8,6 +8,7 @@ use plane::credentials::Presented;
 use plane::idempotency::{self, Begun, Ending, Repeatable, Ticket};
 use plane::{Cx, Error};
 
+use crate::door::presented;
 use crate::problem::Failure;
 
 /// Headers of a request that make it another one.
@@ -23,7 +24,7 @@ const UNKNOWN: &str = "The first request with this Idempotency-Key was begun and
                        state of things, and send what is still to be done with a new key.";
 
 /// What the sender wants to be able to repeat, if it is a request that can be.
-pub(crate) fn asked(parts: &Parts, body: &[u8], presented: Option<Presented<'_>>) -> Result<Option<Repeatable>, Failure> {
+pub(crate) fn asked(parts: &Parts, body: &[u8]) -> Result<Option<Repeatable>, Failure> {
     if !matches!(parts.method, Method::POST | Method::DELETE) {
         return Ok(None);
     }
@@ -31,7 +32,7 @@ pub(crate) fn asked(parts: &Parts, body: &[u8], presented: Option<Presented<'_>>
     let Some(key) = keys.next() else { return Ok(None) };
     let text = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
     let (Some(key), None) = (text, keys.next()) else { return Err(Error::Malformed(MALFORMED.into()).into()) };
-    let secret = match presented {
+    let secret = match presented(&parts.headers) {
         Some(Presented::ApiKey(secret)) => Some(secret.to_owned()),
         // A session's tokens change, and are not what an answer can be bound to.
         Some(_) => None,

@@ -17,6 +17,7 @@ mod metrics;
 mod openapi;
 mod outbound;
 mod problem;
+mod request_ids;
 mod shapes;
 mod surfaces;
 mod views;
@@ -38,6 +39,7 @@ pub(crate) struct Doors {
     catalogue: catalogue::Catalogue,
     docs: docs::Docs,
     metrics: metrics::Metrics,
+    request_ids: request_ids::RequestIds,
     settings: Settings,
 }
 
@@ -58,7 +60,7 @@ pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let docs = docs::Docs::new(&catalogue, &plane.config.public_url);
     let routes = catalogue.router();
     let (limiter, metrics) = (limits::Limiter::new(settings.limits), metrics::Metrics::new(plane.engine_name()));
-    let doors = Arc::new(Doors { plane, limiter, catalogue, docs, metrics, settings });
+    let doors = Arc::new(Doors { plane, limiter, catalogue, docs, metrics, request_ids: request_ids::RequestIds::default(), settings });
     routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

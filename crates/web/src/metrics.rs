@@ -1,9 +1,11 @@
 //! What the server counts, for Prometheus: requests by operation and status, how long they took, and at each look how the plane is doing.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
+use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use plane::vitals::Vitals;
 
@@ -24,6 +26,8 @@ const HELD: u64 = 4_096;
 
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
+    /// What is counted of the requests for an operation that were answered with a status.
+    requests: RwLock<HashMap<(&'static str, u16), (Counter, Histogram)>>,
     counted: AtomicU64,
 }
 
@@ -32,7 +36,7 @@ impl Metrics {
         let builder = PrometheusBuilder::new();
         let builder =
             builder.set_buckets_for_metric(Matcher::Full(DURATIONS.into()), &BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new());
-        let metrics = Metrics { recorder: builder.build_recorder(), counted: AtomicU64::new(0) };
+        let metrics = Metrics { recorder: builder.build_recorder(), requests: RwLock::default(), counted: AtomicU64::new(0) };
         with_local_recorder(&metrics.recorder, || {
             describe_counter!(REQUESTS, "Requests by operation and status.");
             describe_histogram!(DURATIONS, "How long the answer to a request took.");
@@ -49,13 +53,21 @@ impl Metrics {
     /// Counts a request. Those that no operation was for are counted together: anybody can make up addresses.
     pub fn count(&self, operation: Option<&'static str>, status: u16, took: Duration) {
         let operation = operation.unwrap_or("none");
-        with_local_recorder(&self.recorder, || {
-            counter!(REQUESTS, "operation" => operation, "status" => status.to_string()).increment(1);
-            histogram!(DURATIONS, "operation" => operation).record(took);
-        });
+        let known = self.requests.read().unwrap_or_else(PoisonError::into_inner).get(&(operation, status)).cloned();
+        let (requests, durations) = known.unwrap_or_else(|| self.register(operation, status));
+        requests.increment(1);
+        durations.record(took);
         if self.counted.fetch_add(1, Ordering::Relaxed) % HELD == HELD - 1 {
             self.recorder.handle().run_upkeep();
         }
+    }
+
+    fn register(&self, operation: &'static str, status: u16) -> (Counter, Histogram) {
+        let made = with_local_recorder(&self.recorder, || {
+            let requests = counter!(REQUESTS, "operation" => operation, "status" => status.to_string());
+            (requests, histogram!(DURATIONS, "operation" => operation))
+        });
+        self.requests.write().unwrap_or_else(PoisonError::into_inner).entry((operation, status)).or_insert(made).clone()
     }
 
     /// Everything, in Prometheus' text format.

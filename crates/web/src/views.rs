@@ -16,6 +16,7 @@ use plane::members::Member;
 use plane::oauth_apps::OauthApp;
 use plane::organizations::Organization;
 use plane::page::Page;
+use plane::policy::Scopes;
 use plane::preferences::Preference;
 use plane::sessions::SignedIn;
 use plane::users::User;
@@ -173,10 +174,10 @@ pub(crate) fn api_key(dialect: &Dialect, key: ApiKey) -> Json {
 
 /// The key that a request came with, null for one that came without.
 pub(crate) fn own_api_key(dialect: &Dialect, principal: &Principal) -> Json {
-    match (principal.kind, &principal.scopes) {
+    match (principal.kind, principal.scopes) {
         (CredentialKind::ApiKey, Some(scopes)) => dialect.object(vec![
             ("id", dialect.id(principal.credential)),
-            ("scopes", scopes.clone().into()),
+            ("scopes", scopes.names().into()),
             ("expires_at", principal.expires_at.map_or(Json::Null, time)),
         ]),
         _ => Json::Null,
@@ -277,9 +278,9 @@ pub(crate) fn validated_api_key(dialect: &Dialect, principal: &Principal) -> Jso
     dialect.object(vec![
         ("valid", true.into()),
         ("id", dialect.id(principal.credential)),
-        ("name", principal.terms.as_ref().map_or(Json::Null, |terms| terms.name.as_str().into())),
+        ("name", principal.terms.as_ref().map_or(Json::Null, |terms| (&*terms.name).into())),
         ("organization_id", principal.organization.map_or(Json::Null, |id| dialect.id(id))),
-        ("scopes", principal.scopes.clone().into()),
+        ("scopes", principal.scopes.map(Scopes::names).into()),
         ("expires_at", principal.expires_at.map_or(Json::Null, time)),
         ("is_active", true.into()),
     ])
@@ -365,16 +366,19 @@ pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker]) -> Json {
     blockers.iter().map(view).collect()
 }
 
-pub(crate) fn user(dialect: &Dialect, user: User) -> Json {
-    dialect.object(vec![("id", dialect.id(user.id)), ("email", user.email.into()), ("name", user.name.into())])
+pub(crate) fn user(dialect: &Dialect, user: &User) -> Json {
+    dialect.object(user_fields(dialect, user))
 }
 
 /// A user as they see themselves.
-pub(crate) fn own_user(dialect: &Dialect, user: User) -> Json {
-    let metadata = user.metadata.clone();
-    let mut record = self::user(dialect, user);
-    record["metadata"] = metadata;
-    record
+pub(crate) fn own_user(dialect: &Dialect, user: &User) -> Json {
+    let mut fields = user_fields(dialect, user);
+    fields.push(("metadata", user.metadata.clone()));
+    dialect.object(fields)
+}
+
+fn user_fields(dialect: &Dialect, user: &User) -> Fields {
+    vec![("id", dialect.id(user.id)), ("email", user.email.as_str().into()), ("name", user.name.as_str().into())]
 }
 
 pub(crate) fn preference(dialect: &Dialect, preference: Preference) -> Json {

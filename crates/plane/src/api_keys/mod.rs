@@ -19,7 +19,7 @@ use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
-use crate::policy::{Action, Role, SCOPES, covers};
+use crate::policy::{Action, Role, SCOPES, Scopes};
 use crate::usage::Used;
 use crate::{Cx, Error, Result};
 use terms::{check_addresses, limit_from, networks_from, texts_from};
@@ -266,7 +266,7 @@ fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
     let is_publishable = key.kind == Kind::Publishable.name();
     let mut check = Check::new();
     check.text("name", &key.name, 3..=50).optional("description", key.description.as_deref(), 0..=200);
-    let own = &cx.principal()?.scopes;
+    let own = cx.principal()?.scopes;
     for (place, scope) in key.scopes.iter().enumerate() {
         let field = format!("scopes.{place}");
         let was_there = before.is_some_and(|before| before.scopes.contains(scope));
@@ -274,11 +274,11 @@ fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
             check.refuse(&field, "unknown_scope", format!("must be one of {}", SCOPES.join(", ")));
         } else if is_publishable && scope != "read:organization" {
             check.refuse(&field, "not_publishable", "a publishable key can only have read:organization");
-        } else if !was_there && own.as_ref().is_some_and(|held| !covers(held, scope)) {
+        } else if !was_there && own.is_some_and(|held| !held.covers(scope)) {
             check.refuse(&field, "wider_than_own", "a key cannot give a key scopes it lacks itself");
         }
     }
-    key.scopes = SCOPES.iter().filter(|known| key.scopes.iter().any(|scope| scope == *known)).map(|known| (*known).to_owned()).collect();
+    key.scopes = Scopes::of(&key.scopes).names();
     let per_minute = if is_publishable { 1..=PUBLISHABLE_PER_MINUTE } else { PER_MINUTE };
     check.number("rate_limit_per_minute", key.rate_limit_per_minute, per_minute);
     check.number("rate_limit_per_hour", key.rate_limit_per_hour, PER_HOUR);
@@ -357,12 +357,12 @@ pub(crate) fn scopes_from(json: Json) -> Result<Vec<String>> {
 pub(crate) fn terms_from(row: &mut Row) -> Result<Terms> {
     let (name, kind): (String, String) = (row.next()?, row.next()?);
     Ok(Terms {
-        name,
+        name: name.into(),
         kind: Kind::parse(&kind).ok_or_else(|| Error::Internal(format!("a key has the unknown kind {kind}")))?,
         is_active: row.next()?,
         rate_limit_per_minute: limit_from(row.next()?),
         rate_limit_per_hour: limit_from(row.next()?),
-        allowed_ips: networks_from(&texts_from(row.next()?)?)?,
+        allowed_ips: networks_from(&texts_from(row.next()?)?)?.into(),
     })
 }
 

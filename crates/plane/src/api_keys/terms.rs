@@ -23,7 +23,7 @@ pub const MOST_ADDRESSES: usize = 50;
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// What its maker called it.
-    pub name: String,
+    pub name: Box<str>,
     /// What it is for.
     pub kind: Kind,
     /// Whether it is switched on.
@@ -33,7 +33,7 @@ pub struct Terms {
     /// Requests an hour of its own, 1 to 60,000,000.
     pub rate_limit_per_hour: Option<u32>,
     /// Where it may be used from; anywhere if empty.
-    pub allowed_ips: Vec<IpNet>,
+    pub allowed_ips: Box<[IpNet]>,
 }
 
 impl Terms {
@@ -115,7 +115,7 @@ mod tests {
             is_active: true,
             rate_limit_per_minute: None,
             rate_limit_per_hour: None,
-            allowed_ips: networks_from(&texts).unwrap(),
+            allowed_ips: networks_from(&texts).unwrap().into(),
         }
     }
 

@@ -342,6 +342,14 @@ impl Root {
         }
     }
 
+    /// Whether credentials depend on such a subject, so that its end must be known before the answer.
+    pub(super) fn ends_access(self) -> bool {
+        match self {
+            Root::Organization | Root::Member | Root::ApiKey | Root::OauthApp | Root::OauthToken => true,
+            Root::Customer | Root::RetiredCustomer | Root::Invitation | Root::Webhook => false,
+        }
+    }
+
     /// The event that tells the organization's webhooks of it, beside `deletion.started`.
     pub(super) fn event(self) -> Option<Event> {
         match self {

@@ -159,7 +159,9 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
     };
     let plane = cx.plane.clone();
     tx.on_commit(move || {
-        plane.liveness.kill(subject);
+        if root.ends_access() {
+            plane.liveness.kill(subject);
+        }
         if !is_sealed {
             plane.drain_bell.notify_one();
         }

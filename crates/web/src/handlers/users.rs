@@ -14,14 +14,14 @@ use crate::views;
 
 pub(crate) async fn me(door: Door) -> Answer {
     let user = users::me(&door.cx).await?;
-    Ok(views::answer(StatusCode::OK, views::own_user(door.dialect, user)))
+    Ok(views::answer(StatusCode::OK, views::own_user(door.dialect, &user)))
 }
 
 pub(crate) async fn update_me(door: Door, mut form: Form) -> Answer {
     let change = UserChange { name: form.optional_text("name"), metadata: form.object("metadata") };
     form.finish()?;
     let user = users::update(&door.cx, change).await?;
-    Ok(views::answer(StatusCode::OK, views::own_user(door.dialect, user)))
+    Ok(views::answer(StatusCode::OK, views::own_user(door.dialect, &user)))
 }
 
 pub(crate) async fn change_password(door: Door, mut form: Form) -> Answer {
@@ -35,7 +35,7 @@ pub(crate) async fn change_password(door: Door, mut form: Form) -> Answer {
 
 pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer {
     let user = users::get(&door.cx, door.id("id", &user)?).await?;
-    Ok(views::answer(StatusCode::OK, views::user(door.dialect, user)))
+    Ok(views::answer(StatusCode::OK, views::user(door.dialect, &user)))
 }
 
 pub(crate) async fn whoami(door: Door) -> Answer {
@@ -44,9 +44,9 @@ pub(crate) async fn whoami(door: Door) -> Answer {
     let organizations: Vec<Json> = page.entries.into_iter().map(|one| json!({"id": door.dialect.id(one.id), "name": one.name})).collect();
     let body = vec![
         ("user_id", door.dialect.id(user.id)),
-        ("email", user.email.into()),
+        ("email", user.email.as_str().into()),
         ("organizations", organizations.into()),
-        ("metadata", user.metadata),
+        ("metadata", user.metadata.clone()),
         ("api_key", views::own_api_key(door.dialect, door.cx.principal()?)),
     ];
     Ok(views::answer(StatusCode::OK, door.dialect.object(body)))

@@ -269,7 +269,7 @@ mod tests {
             is_active: true,
             rate_limit_per_minute: per_minute,
             rate_limit_per_hour: per_hour,
-            allowed_ips: Vec::new(),
+            allowed_ips: Box::default(),
         };
         Principal { kind: CredentialKind::ApiKey, terms: Some(terms), ..user(1) }
     }
