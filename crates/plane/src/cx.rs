@@ -119,7 +119,8 @@ impl Cx {
         I: Send + Sync + 'static,
         T: Send + 'static,
     {
-        self.plane.db.write((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input)).await
+        // In boxes, since these are large and every request would carry their room with it, also those that never come here.
+        Box::pin(self.plane.db.write((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input))).await
     }
 
     /// Like [`Cx::write`], for a step of long work: [`sql::Database::write_behind`].
@@ -133,7 +134,7 @@ impl Cx {
         I: Send + Sync + 'static,
         T: Send + 'static,
     {
-        self.plane.db.write_behind(may_be_lost, (self.clone(), input), move |tx, (cx, input)| work(cx, tx, input)).await
+        Box::pin(self.plane.db.write_behind(may_be_lost, (self.clone(), input), move |tx, (cx, input)| work(cx, tx, input))).await
     }
 
     pub(crate) async fn read<I, T>(
@@ -145,7 +146,7 @@ impl Cx {
         I: Send + Sync + 'static,
         T: Send + 'static,
     {
-        self.plane.db.read((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input)).await
+        Box::pin(self.plane.db.read((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input))).await
     }
 }
 

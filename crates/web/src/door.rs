@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
@@ -27,6 +27,13 @@ use crate::problem::{self, Failure};
 
 /// How long a body may take to arrive, and how long the work on a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The caller's name for the request, and ours for it in the answer.
+pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The organization that an address without one means.
+static X_ORGANIZATION: HeaderName = HeaderName::from_static("x-organization");
+/// An API key.
+pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// What the door found out about a request. In its extensions from here on.
 struct Visit {
@@ -70,7 +77,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         signed,
         dialect,
         operation,
-        organization: parts.headers.get("x-organization").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        organization: parts.headers.get(&X_ORGANIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned),
         query: Arc::new(Query::parse(parts.uri.query())),
         tally: Mutex::new(tally),
     });
@@ -82,7 +89,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let headers = response.headers_mut();
     visit.tally.lock().unwrap_or_else(PoisonError::into_inner).write(headers, guest.now);
     if let Ok(id) = HeaderValue::from_str(&guest.request_id) {
-        headers.insert("x-request-id", id);
+        headers.insert(X_REQUEST_ID.clone(), id);
     }
     if is_broken_off {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -121,7 +128,7 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
         Some(repeatable) => {
             let cx = visit.signed.as_ref().unwrap_or(&visit.guest).clone();
             let tells = !visit.operation.as_ref().is_some_and(|operation| operation.deletes);
-            visit.settle(idempotency::once(cx, repeatable, tells, work).await)
+            visit.settle(Box::pin(idempotency::once(cx, repeatable, tells, work)).await)
         }
     }
 }
@@ -217,7 +224,7 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         return scheme.eq_ignore_ascii_case("bearer").then_some(Presented::Bearer(token.trim()));
     }
-    if let Some(key) = headers.get("x-api-key") {
+    if let Some(key) = headers.get(&X_API_KEY) {
         return key.to_str().ok().map(Presented::ApiKey);
     }
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());

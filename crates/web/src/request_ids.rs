@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::HeaderMap;
 
+use crate::door::X_REQUEST_ID;
+
 /// Where new ids come from. They are unlike all others, of this server and of every other; they are no secret, and cost no randomness each.
 #[derive(Default)]
 pub(crate) struct RequestIds {
@@ -16,7 +18,7 @@ pub(crate) struct RequestIds {
 impl RequestIds {
     /// The caller's own id for the request if it is a sensible one, so that their logs and ours meet; else a new one.
     pub fn of(&self, headers: &HeaderMap) -> String {
-        let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        let given = headers.get(&X_REQUEST_ID).and_then(|id| id.to_str().ok());
         let is_sensible =
             |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         match given.filter(is_sensible) {

@@ -7,7 +7,7 @@ use plane::credentials::{Presented, authenticate};
 
 use super::deleted;
 use crate::body::Form;
-use crate::door::{Door, Guest, Segments};
+use crate::door::{Door, X_API_KEY, Guest, Segments};
 use crate::problem::Answer;
 use crate::views;
 
@@ -56,7 +56,7 @@ pub(crate) async fn update(door: Door, Segments((organization, key)): Segments<(
 
 /// Whether the key in `X-API-Key` is good, whatever other credential came with it.
 pub(crate) async fn validate(guest: Guest, headers: HeaderMap) -> Answer {
-    let key = headers.get("x-api-key").and_then(|key| key.to_str().ok()).ok_or(Error::Unauthenticated)?;
+    let key = headers.get(&X_API_KEY).and_then(|key| key.to_str().ok()).ok_or(Error::Unauthenticated)?;
     let signed = authenticate(guest.cx.clone(), Presented::ApiKey(key)).await.map_err(|error| match error {
         // The key is good and is switched off: whoever asks about it shall not think that it was revoked.
         Error::Inactive(words) => Error::Forbidden(words.into()),
