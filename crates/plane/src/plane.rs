@@ -78,6 +78,8 @@ pub struct Plane {
     pub(crate) hasher: Hasher,
     /// Rung when a deletion was closed and waits for its drain.
     pub(crate) drain_bell: Notify,
+    /// Deletions that were left to the drain since the start.
+    pub(crate) closings: AtomicU64,
     /// Who waits for the deletion of a customer.
     pub(crate) customer_deletions: Gathering,
     /// Rung when there is something to deliver to webhooks.
@@ -118,6 +120,7 @@ impl Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
+            closings: AtomicU64::new(0),
             customer_deletions: Gathering::default(),
             courier_bell: Notify::new(),
             usage: Usage::default(),
