@@ -24,10 +24,13 @@ const LOOKUPS: &str = "freehold_credential_lookups_total";
 /// that of every request it ever had.
 const HELD: u64 = 4_096;
 
+/// How many requests of a kind there were, and how long they took.
+type Request = (Counter, Histogram);
+
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
     /// What is counted of the requests for an operation that were answered with a status.
-    requests: RwLock<HashMap<(&'static str, u16), (Counter, Histogram)>>,
+    requests: RwLock<HashMap<(&'static str, u16), Request>>,
     counted: AtomicU64,
 }
 
@@ -62,7 +65,7 @@ impl Metrics {
         }
     }
 
-    fn register(&self, operation: &'static str, status: u16) -> (Counter, Histogram) {
+    fn register(&self, operation: &'static str, status: u16) -> Request {
         let made = with_local_recorder(&self.recorder, || {
             let requests = counter!(REQUESTS, "operation" => operation, "status" => status.to_string());
             (requests, histogram!(DURATIONS, "operation" => operation))

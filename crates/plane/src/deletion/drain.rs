@@ -24,7 +24,7 @@ const ALONE: Duration = Duration::from_millis(50);
 /// What a batch should take while others work: nobody waits for longer because of it, and after it the drain rests for as long.
 const BESIDE_OTHERS: Duration = Duration::from_millis(2);
 /// How long nobody else must have been seen before the drain has the database for itself.
-const QUIET: Duration = Duration::from_millis(250);
+const QUIET: Duration = Duration::from_millis(100);
 /// Rows of a worker's first batch, and the least and the most it goes to.
 const FIRST_SIZE: i64 = 500;
 const FIRST_SIZE_BESIDE_OTHERS: i64 = 50;

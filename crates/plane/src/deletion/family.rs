@@ -110,7 +110,7 @@ fn is_child(rule: &Rule, by: &str) -> bool {
 }
 
 /// The tables that hang on the parents in the live schema and are not counted as their children.
-pub(super) fn uncounted<'a>(root: Root, schema: &'a Schema) -> Vec<&'a str> {
+pub(super) fn uncounted(root: Root, schema: &Schema) -> Vec<&str> {
     let Some(Kin { parents, by }) = root.kin() else { return Vec::new() };
     let hang = schema.tables.iter().filter(|(_, table)| table.foreign_keys.iter().any(|key| key.parent == parents));
     let is_counted = |name: &str| root.rules().iter().any(|rule| rule.table == name && is_child(rule, by));
