@@ -12,7 +12,8 @@ pub fn document() -> String {
         page.push_str(&format!("Tells the organization's webhooks: {}.\n\n", events(root)));
         page.push_str("| table | what happens | why |\n|---|---|---|\n");
         for rule in root.rules() {
-            page.push_str(&format!("| `{}` | {} | {} |\n", rule.table, fate(rule), rule.why));
+            let only = if rule.only.is_empty() { String::new() } else { format!(" where `{}`", rule.only) };
+            page.push_str(&format!("| `{}`{only} | {} | {} |\n", rule.table, fate(rule), rule.why));
         }
     }
     page.push_str(LIMITATIONS);
