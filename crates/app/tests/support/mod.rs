@@ -146,6 +146,11 @@ impl Server {
         self.folder.path().join("data/freehold.db")
     }
 
+    /// Where the archives of exports lie.
+    pub fn exports_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("data/exports")
+    }
+
     /// A request to this server.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))

@@ -43,7 +43,8 @@ async fn once(plane: &Arc<Plane>) -> Result<()> {
     }
     for files in files(plane).await?.chunks(BATCH) {
         let wanted = rows_of(&cx, files).await?;
-        let orphans: Vec<PathBuf> = files.iter().filter(|file| !file.is_wanted(wanted.get(&file.export))).map(|file| file.path.clone()).collect();
+        let orphans: Vec<PathBuf> =
+            files.iter().filter(|file| !file.is_wanted(wanted.get(&file.export))).map(|file| file.path.clone()).collect();
         remove(orphans).await?;
     }
     Ok(())
