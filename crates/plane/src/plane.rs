@@ -86,6 +86,8 @@ pub struct Plane {
     pub(crate) hasher: Hasher,
     /// Rung when a deletion was closed and waits for its drain.
     pub(crate) drain_bell: Notify,
+    /// Deletions that were left to the drain since the start.
+    pub(crate) closings: AtomicU64,
     /// Who waits for the deletion of a customer.
     pub(crate) customer_deletions: Gathering,
     /// Rung when somebody wants an export.
@@ -128,6 +130,7 @@ impl Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
+            closings: AtomicU64::new(0),
             customer_deletions: Gathering::default(),
             export_bell: Notify::new(),
             courier_bell: Notify::new(),

@@ -4,6 +4,7 @@
 //! a lease with a fencing number: one that was paused for longer finds its number outdated and commits nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use super::effects;
 use super::rules::Root;
-use super::statements::{Cursor, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
+use super::statements::{Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::sessions::after;
 use crate::{Error, Plane, Result};
@@ -54,6 +55,8 @@ pub enum Outcome {
     More,
     /// The next batch begins with another table than this one did, whose rows may cost more.
     NextTable,
+    /// All steps are done; the next batch sweeps and seals.
+    LastStep,
     /// So many deliveries to webhooks must come to an end before it can go on.
     Waiting(i64),
     /// It was the last: nothing is left.
@@ -79,7 +82,7 @@ impl Pace {
         Pace {
             size: FIRST_SIZE_BESIDE_OTHERS,
             last_batch: Duration::ZERO,
-            seen: plane.db.prompt_writes(),
+            seen: writes_of_others(plane),
             quiet: plane.clock.stopwatch(),
             is_alone: false,
         }
@@ -87,7 +90,7 @@ impl Pace {
 
     /// Looks whether others are at work.
     fn look_around(&mut self, plane: &Plane) {
-        let seen = plane.db.prompt_writes();
+        let seen = writes_of_others(plane);
         if seen != self.seen {
             (self.seen, self.quiet) = (seen, plane.clock.stopwatch());
         }
@@ -105,12 +108,17 @@ impl Pace {
     fn adapt(&mut self, outcome: Outcome) {
         let target = if self.is_alone { ALONE } else { BESIDE_OTHERS };
         match outcome {
-            Outcome::NextTable => self.size = self.first_size(),
+            Outcome::NextTable | Outcome::LastStep => self.size = self.first_size(),
             Outcome::More if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
             Outcome::More if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
             Outcome::More | Outcome::Waiting(_) | Outcome::Sealed | Outcome::Fenced => {}
         }
     }
+}
+
+/// Writes that somebody waited for, without those that gave the drain its work: on an idle server it need not step back for them.
+fn writes_of_others(plane: &Plane) -> u64 {
+    plane.db.prompt_writes().wrapping_sub(plane.closings.load(Ordering::Relaxed))
 }
 
 /// Drains closed deletions until told to stop. Run one of these for each server.
@@ -152,7 +160,10 @@ pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
         pace.last_batch = watch.elapsed();
         tracing::debug!(deletion = %held.id, micros = micros(pace.last_batch), "transaction");
         match batch {
-            Ok(outcome @ (Outcome::More | Outcome::NextTable)) => {
+            Ok(outcome @ (Outcome::More | Outcome::NextTable | Outcome::LastStep)) => {
+                if outcome == Outcome::LastStep {
+                    look_over(&cx, &held).await;
+                }
                 pace.adapt(outcome);
                 last_outcome = outcome;
             }
@@ -174,6 +185,16 @@ pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
         if !pace.is_alone {
             tokio::time::sleep(pace.last_batch).await;
         }
+    }
+}
+
+/// Sweeps once where nobody waits for it. PostgreSQL goes over the place of every row that was erased lately, as long as nobody has been
+/// there since: after this the sweep in the seal's own transaction, the one that counts, is short.
+async fn look_over(cx: &Cx, held: &Arc<Held>) {
+    let look =
+        cx.read(held.clone(), |_, tx, held| Box::pin(async move { held.plan.is_swept(tx, held.organization, &[held.subject]).await }));
+    if let Err(error) = look.await {
+        tracing::debug!(deletion = %held.id, %error, "could not be looked over");
     }
 }
 
@@ -230,12 +251,31 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     let bound = params![held.organization, held.id, held.fence, lease_end(cx), cx.now, last_batch];
     let Some(mut row) = tx.query_opt(renew, bound).await? else { return Ok(Outcome::Fenced) };
     let (first, cursor, mut counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
-    let first = usize::try_from(first).unwrap_or(0);
+    let began = usize::try_from(first).unwrap_or(0);
     let mut cursor = cursor.map(cursor_from_json).transpose()?;
-    let mut left = size;
-    for (stage, step) in held.plan.steps.iter().enumerate().skip(first) {
+    let (mut first, mut left) = (began, size);
+    if let Some(families) = held.plan.families.as_ref().filter(|_| began < held.plan.before_steps()) {
+        let last = cursor.take().and_then(|cursor| cursor.last().copied()).unwrap_or_default();
+        let mut stage = began;
+        if let Some(batch) = families.advance(tx, held.organization, last, size).await? {
+            for (table, touched) in batch.touched {
+                counts = add(counts, table, touched);
+                left -= touched;
+            }
+            if batch.is_passed_over {
+                stage = PASSED_SOME_OVER;
+            }
+            if !batch.is_end {
+                progress(tx, held, stage, Some(&vec![batch.last]), &counts).await?;
+                return Ok(Outcome::More);
+            }
+            left = left.min(FIRST_SIZE);
+        }
+        first = held.plan.before_steps() + if stage == PASSED_SOME_OVER { 0 } else { families.steps };
+    }
+    for (stage, step) in held.plan.stages().skip_while(|(stage, _)| *stage < first) {
         let waits = cursor.is_none() && held.root.waits_before() == Some(step.table);
-        if waits && stage == first {
+        if waits && stage == began {
             if let Some(waiting) = awaited(tx, held).await? {
                 return Ok(waiting);
             }
@@ -251,13 +291,13 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         tracing::debug!(deletion = %held.id, table = step.table, rows = touched, asked = size, "batch");
         if next.is_some() {
             progress(tx, held, stage, next.as_ref(), &counts).await?;
-            return Ok(if stage == first { Outcome::More } else { Outcome::NextTable });
+            return Ok(if stage == began { Outcome::More } else { Outcome::NextTable });
         }
     }
-    let steps = held.plan.steps.len();
-    if first < steps {
-        progress(tx, held, steps, None, &counts).await?;
-        return Ok(Outcome::NextTable);
+    let end = held.plan.before_steps() + held.plan.steps.len();
+    if began < end {
+        progress(tx, held, end, None, &counts).await?;
+        return Ok(Outcome::LastStep);
     }
     if let Some(waiting) = awaited(tx, held).await? {
         return Ok(waiting);
@@ -273,11 +313,11 @@ async fn awaited(tx: &mut Tx, held: &Held) -> Result<Option<Outcome>> {
     }
 }
 
-/// Seals, or goes back to the first step when the sweep finds what was added behind the drain's back.
+/// Seals, or goes through all steps again when the sweep finds what was added behind the drain's back.
 async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
     if !held.plan.is_swept(tx, held.organization, &[held.subject]).await? {
-        let again = sql!("UPDATE deletions SET stage = 0, cursor = NULL WHERE organization_id = $1 AND id = $2");
-        tx.execute(again, params![held.organization, held.id]).await?;
+        let again = sql!("UPDATE deletions SET stage = $3, cursor = NULL WHERE organization_id = $1 AND id = $2");
+        tx.execute(again, params![held.organization, held.id, held.plan.before_steps() as i64]).await?;
         return Ok(Outcome::NextTable);
     }
     held.plan.erase_root(tx, held.organization, &[held.subject]).await?;

@@ -8,6 +8,7 @@
 mod document;
 pub mod drain;
 mod effects;
+mod family;
 mod guards;
 mod preview;
 mod records;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 pub use document::document;
 pub(crate) use effects::blocked;
+pub use family::SMALL_FAMILY;
 pub use guards::Blocker;
 pub(crate) use guards::last_owner;
 pub use preview::{Preview, Subject, TablePreview, preview};

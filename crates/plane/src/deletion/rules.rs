@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use sql::Schema;
 
+use super::family::{self, Kin};
 use crate::events::Event;
 use crate::{Error, Result};
 use Fate::{Erase, Keep, Redact};
@@ -394,6 +395,11 @@ impl Root {
         (self == Root::Organization).then_some("webhook_deliveries")
     }
 
+    /// The rows that go together with what hangs on them, where that is little.
+    pub(super) fn kin(self) -> Option<Kin> {
+        (self == Root::Organization).then_some(Kin { parents: "customers", by: "customer_id" })
+    }
+
     /// What stands in the way of the deletion, for `docs/deletion.md`.
     pub(super) fn guards(self) -> &'static str {
         match self {
@@ -414,6 +420,9 @@ pub fn check(schema: &Schema) -> Result<()> {
     for root in Root::ALL {
         check_links(root, &mut faults);
         check_order(root, schema, &mut faults);
+        for table in family::uncounted(root, schema) {
+            let _ = writeln!(faults, "- the rules of {}: {table} goes with a parent and its rows would not be counted", root.name());
+        }
     }
     if faults.is_empty() {
         Ok(())

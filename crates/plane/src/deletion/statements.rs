@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use sql::{Row, Statement, Tx, Value, params};
 use uuid::Uuid;
 
+use super::family::Families;
 use super::rules::{Fate, Root, Rule};
 use super::together::RECORD;
 use crate::cx::Cx;
@@ -19,6 +20,8 @@ pub(super) struct Plan {
     root: Root,
     count: Option<Statement>,
     close: Option<Statement>,
+    /// What the drain begins with.
+    pub(super) families: Option<Families>,
     /// What the drain goes through, in order.
     pub(super) steps: Vec<Step>,
     /// Rows of every rule, for a preview.
@@ -44,6 +47,9 @@ pub(super) struct Step {
     /// Whether what it redacts is what tied the row to the subject.
     forgets_subject: bool,
 }
+
+/// The stage of families since one of them was left to the steps.
+pub(super) const PASSED_SOME_OVER: usize = 1;
 
 /// How far a walk has come: the last row's columns.
 pub(super) type Cursor = Vec<Uuid>;
@@ -84,8 +90,19 @@ impl Plan {
             erase_root: own
                 .filter(|own| own.fate == Fate::Erase)
                 .map(|own| Statement::generated(format!("DELETE FROM {} WHERE {}", own.table, tied_to_any(own)))),
+            families: Families::generate(root, &steps),
             steps: steps.into_iter().map(Step::generate).collect(),
         }
+    }
+
+    /// The drain's stages before those of the steps: of families two, none passed over and [`PASSED_SOME_OVER`].
+    pub(super) fn before_steps(&self) -> usize {
+        if self.families.is_some() { PASSED_SOME_OVER + 1 } else { 0 }
+    }
+
+    /// The steps with the numbers of their stages.
+    pub(super) fn stages(&self) -> impl Iterator<Item = (usize, &Step)> {
+        self.steps.iter().enumerate().map(|(place, step)| (self.before_steps() + place, step))
     }
 
     /// Whether the root's own row goes.
@@ -180,7 +197,8 @@ impl Plan {
 
     fn statements(&self) -> Vec<Statement> {
         let own = [Some(self.survey), self.count, self.close, self.sweep, self.erase_root].into_iter().flatten();
-        own.chain(self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.all])).collect()
+        let of_families = self.families.iter().flat_map(Families::statements);
+        own.chain(of_families).chain(self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.all])).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //! with its own guards, its own record and its own entry in the audit trail.
 
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value as Json, json};
 use sql::{Statement, Tx, Value, params};
@@ -163,6 +164,7 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
             plane.liveness.kill(subject);
         }
         if !is_sealed {
+            plane.closings.fetch_add(1, Ordering::Relaxed);
             plane.drain_bell.notify_one();
         }
     });

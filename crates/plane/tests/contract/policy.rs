@@ -1,6 +1,6 @@
 //! What no change of the policy may break, whatever else the golden page shows: who is above whom, and that scopes only narrow.
 
-use plane::policy::{Action, Role, SCOPES, Verdict, covers, decide, operator_may, refusal};
+use plane::policy::{Action, Role, SCOPES, Scopes, Verdict, decide, operator_may, refusal};
 
 fn held(scopes: &[&str]) -> Vec<String> {
     scopes.iter().map(|scope| (*scope).to_owned()).collect()
@@ -93,27 +93,27 @@ fn a_scope_covers_itself_and_no_other() {
     let plain = SCOPES.iter().filter(|scope| !scope.starts_with("admin:"));
     for own in plain {
         for wanted in SCOPES {
-            assert_eq!(covers(&held(&[own]), wanted), *own == wanted, "{own} for {wanted}");
+            assert_eq!(Scopes::of(&held(&[own])).covers(wanted), *own == wanted, "{own} for {wanted}");
         }
     }
-    assert!(SCOPES.iter().all(|wanted| !covers(&[], wanted)));
+    assert!(SCOPES.iter().all(|wanted| !Scopes::of(&[]).covers(wanted)));
 }
 
 #[test]
 fn admin_all_covers_everything() {
-    assert!(SCOPES.iter().all(|wanted| covers(&held(&["admin:all"]), wanted)));
+    assert!(SCOPES.iter().all(|wanted| Scopes::of(&held(&["admin:all"])).covers(wanted)));
 }
 
 #[test]
 fn admin_organization_covers_everything_of_the_organization_and_nothing_of_the_person() {
     let scopes = held(&["admin:organization"]);
-    let refused: Vec<&str> = SCOPES.into_iter().filter(|wanted| !covers(&scopes, wanted)).collect();
+    let refused: Vec<&str> = SCOPES.into_iter().filter(|wanted| !Scopes::of(&scopes).covers(wanted)).collect();
     assert_eq!(refused, ["read:user", "write:user", "admin:all"]);
 }
 
 #[test]
 fn scopes_add_up_and_a_name_that_only_begins_alike_is_another() {
-    assert!(covers(&held(&["read:members", "write:customers"]), "write:customers"));
-    assert!(!covers(&held(&["read:customers"]), "write:customers"));
-    assert!(!covers(&held(&["write:customer", "write:customers2", "WRITE:CUSTOMERS", ""]), "write:customers"));
+    assert!(Scopes::of(&held(&["read:members", "write:customers"])).covers("write:customers"));
+    assert!(!Scopes::of(&held(&["read:customers"])).covers("write:customers"));
+    assert!(!Scopes::of(&held(&["write:customer", "write:customers2", "WRITE:CUSTOMERS", ""])).covers("write:customers"));
 }

@@ -1,0 +1,118 @@
+//! Parents with all that hangs on them, a handful at a time. Where little hangs on each, the foreign keys take the children along with their
+//! parent; erasing the children first and then looking for them again under every parent costs up to twice as much. Where much hangs on
+//! one, it is passed over: the steps table by table, which no transaction is too short for, find it afterwards.
+
+use sql::{Schema, Statement, Tx, params};
+use uuid::Uuid;
+
+use super::rules::{Fate, Root, Rule};
+use crate::Result;
+
+/// A parent table and the tables whose rows go with its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kin {
+    /// The parents.
+    pub(super) parents: &'static str,
+    /// The column in which each child names its parent.
+    pub(super) by: &'static str,
+}
+
+/// The statements about families of one root.
+#[derive(Debug)]
+pub(super) struct Families {
+    parents: &'static str,
+    children: Vec<&'static str>,
+    /// The parent so many places after another.
+    bound: Statement,
+    /// Rows of each child table between two parents, each counted up to a limit.
+    count: Statement,
+    erase: Statement,
+    /// How many of the root's steps are done when all families are gone.
+    pub(super) steps: usize,
+}
+
+/// What a batch of families came to.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Rows that went, by table.
+    pub(super) touched: Vec<(&'static str, i64)>,
+    /// The last parent that was looked at.
+    pub(super) last: Uuid,
+    /// Whether it is still there: so much hangs on it.
+    pub(super) is_passed_over: bool,
+    /// Whether there was none after it.
+    pub(super) is_end: bool,
+}
+
+/// Rows for which one parent is tried. What they really come to is counted before they are erased.
+const EACH: i64 = 16;
+/// Rows of a family that goes in one transaction however few rows are asked for.
+pub const SMALL_FAMILY: i64 = 200;
+
+impl Families {
+    /// None for a root without families.
+    pub(super) fn generate(root: Root, steps: &[&Rule]) -> Option<Families> {
+        let Kin { parents, by } = root.kin()?;
+        let place = steps.iter().position(|rule| rule.table == parents)?;
+        let children: Vec<&str> = steps[..place].iter().filter(|rule| is_child(rule, by)).map(|rule| rule.table).collect();
+        let counts: Vec<String> = children
+            .iter()
+            .map(|child| {
+                let between = format!("organization_id = $1 AND {by} > $2 AND {by} <= $3");
+                format!("(SELECT count(*) FROM (SELECT 1 FROM {child} WHERE {between} LIMIT $4) AS limited)")
+            })
+            .collect();
+        Some(Families {
+            parents,
+            bound: Statement::generated(format!("SELECT id FROM {parents} WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3")),
+            count: Statement::generated(format!("SELECT {}", counts.join(", "))),
+            erase: Statement::generated(format!("DELETE FROM {parents} WHERE organization_id = $1 AND id > $2 AND id <= $3")),
+            children,
+            steps: place + 1,
+        })
+    }
+
+    /// Erases families that come after a parent, up to so many rows. Returns nothing when there are none.
+    pub(super) async fn advance(&self, tx: &mut Tx, organization: Uuid, after: Uuid, rows: i64) -> Result<Option<Batch>> {
+        let (most, parents_asked) = (rows.max(SMALL_FAMILY), (rows / EACH).max(1));
+        let mut parents: Vec<Uuid> = Vec::new();
+        for mut row in tx.query(self.bound, params![organization, after, parents_asked]).await? {
+            parents.push(row.next()?);
+        }
+        let mut is_end = (parents.len() as i64) < parents_asked;
+        while let Some(last) = parents.last().copied() {
+            let mut answer = tx.query_one(self.count, params![organization, after, last, most + 1]).await?;
+            let counts = self.children.iter().map(|_| Ok(answer.next()?)).collect::<Result<Vec<i64>>>()?;
+            let is_small = counts.iter().sum::<i64>() + parents.len() as i64 <= most;
+            if !is_small && parents.len() > 1 {
+                parents.truncate(parents.len() / 2);
+                is_end = false;
+                continue;
+            }
+            let mut touched = Vec::new();
+            if is_small {
+                let gone = tx.execute(self.erase, params![organization, after, last]).await?;
+                touched.extend(self.children.iter().copied().zip(counts));
+                touched.push((self.parents, i64::try_from(gone).unwrap_or(i64::MAX)));
+            }
+            return Ok(Some(Batch { touched, last, is_passed_over: !is_small, is_end }));
+        }
+        Ok(None)
+    }
+
+    pub(super) fn statements(&self) -> [Statement; 3] {
+        [self.bound, self.count, self.erase]
+    }
+}
+
+fn is_child(rule: &Rule, by: &str) -> bool {
+    rule.fate == Fate::Erase && rule.by == ["organization_id"] && rule.walk.first() == Some(&by)
+}
+
+/// The tables that hang on the parents in the live schema and are not counted as their children.
+pub(super) fn uncounted<'a>(root: Root, schema: &'a Schema) -> Vec<&'a str> {
+    let Some(Kin { parents, by }) = root.kin() else { return Vec::new() };
+    let hang = schema.tables.iter().filter(|(_, table)| table.foreign_keys.iter().any(|key| key.parent == parents));
+    let is_counted = |name: &str| root.rules().iter().any(|rule| rule.table == name && is_child(rule, by));
+    hang.map(|(name, _)| name.as_str()).filter(|name| !is_counted(name)).collect()
+}
