@@ -48,7 +48,6 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     oauth_tokens::issue(owner, &Client { client_id: app.client_id, secret }, None, None).await.unwrap();
     sessions::sign_in(owner, "owner@example.com", "correct horse".into(), Some(organization.clone())).await.unwrap();
     new_customer(owner, id, "customer").await;
-    exports::of_organization(owner, &organization).await.unwrap();
     exports::of_customer(owner, &organization, "customer").await.unwrap();
     let things = [
         ("subscriptions", json!({"plan": "basic"})),
