@@ -1,5 +1,7 @@
 //! What the black-box tests share: a real server on a database of its own, and people who use it through its front door.
 
+pub mod archive;
+
 use std::fs::{OpenOptions, read_to_string};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
