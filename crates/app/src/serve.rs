@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,7 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use plane::api_keys::Prefixes;
 use plane::deletion::drain;
 use plane::destinations::{Destinations, Network, parse_network};
-use plane::{Clock, Config, Plane, upkeep};
+use plane::{Clock, Config, Plane, exports, upkeep};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_service::Service;
@@ -68,6 +69,12 @@ pub(crate) struct ServeArgs {
     /// Requests that SQLite commits together at the most; 1 is one transaction a request.
     #[arg(long, env = "FREEHOLD_COMMIT_GROUP", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     commit_group: u16,
+    /// The folder for archives of exports, on this server's disk whatever the database [default: exports in the data folder]. It is created.
+    #[arg(long, env = "FREEHOLD_EXPORTS", value_name = "FOLDER")]
+    exports: Option<PathBuf>,
+    /// Hours for which an export can be downloaded (1 to 720).
+    #[arg(long, env = "FREEHOLD_EXPORT_HOURS", default_value_t = 72, value_parser = clap::value_parser!(u16).range(1..=720))]
+    export_hours: u16,
     /// Milliseconds that a drain may be silent before another worker takes its deletion over (100 to 600000).
     #[arg(long, env = "FREEHOLD_DRAIN_LEASE_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     drain_lease_ms: u32,
@@ -93,6 +100,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.database.connections = usize::from(args.connections);
     config.database.group = usize::from(args.commit_group);
     config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
+    config.exports_folder = args.exports.unwrap_or_else(|| args.database.data.join("exports"));
+    config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);
     config.destinations = Destinations::new(args.webhook_allow.clone());
     config.key_prefixes = args.key_prefixes;
     config.public_url = public_url.trim_end_matches('/').to_owned();
@@ -106,6 +115,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let (stop, stopped) = watch::channel(false);
     let drain = tokio::spawn(drain::run(plane.clone(), stopped.clone()));
     let courier = tokio::spawn(Courier::new(&plane)?.run(stopped.clone()));
+    let exports = tokio::spawn(exports::run(plane.clone(), stopped.clone()));
     let upkeep = tokio::spawn(upkeep::run(plane.clone(), stopped));
     let limits = RateLimits {
         per_minute: args.rate_limit_per_minute,
@@ -121,8 +131,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
 
     accept(listener, router, signal()?).await;
     let _ = stop.send(true);
-    if tokio::time::timeout(FAREWELL, async { tokio::join!(drain, courier) }).await.is_err() {
-        tracing::warn!("the drain or the courier did not stop in time; they go on at the next start");
+    if tokio::time::timeout(FAREWELL, async { tokio::join!(drain, courier, exports) }).await.is_err() {
+        tracing::warn!("the drain, the courier or an export did not stop in time; they go on at the next start");
     }
     if tokio::time::timeout(FAREWELL, upkeep).await.is_err() {
         tracing::warn!("the upkeep did not stop in time; the latest uses of API keys may be lost");

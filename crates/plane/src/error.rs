@@ -29,6 +29,9 @@ pub enum Error {
     /// There is no such thing, named by its noun with a capital letter, such as `Customer`.
     #[error("{0} not found")]
     NotFound(&'static str),
+    /// It was there and had its time; the words say what to do instead.
+    #[error("{0}")]
+    Gone(&'static str),
     /// Something of this kind exists already or is in use; the words name the remedy.
     #[error("{0}")]
     Conflict(String),
@@ -112,7 +115,7 @@ impl Error {
             Error::Invalid(_) | Error::Malformed(_) | Error::Oauth(..) => "invalid",
             Error::Unauthenticated | Error::Inactive(_) => "unauthenticated",
             Error::Forbidden(_) | Error::Outsider(_) => "refused",
-            Error::NotFound(_) => "not_found",
+            Error::NotFound(_) | Error::Gone(_) => "not_found",
             Error::Conflict(_) | Error::Blocked(_) | Error::Stale => "blocked",
             Error::Overloaded(_) | Error::Storage(_) | Error::Internal(_) => "failed",
         }

@@ -16,6 +16,7 @@ pub mod dependants;
 pub mod destinations;
 mod error;
 pub mod events;
+pub mod exports;
 pub mod fields;
 pub mod idempotency;
 pub mod ids;

@@ -1,5 +1,6 @@
 //! The plane itself: the open database, the keys, the caches and the settings that every context shares.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::{Result, deletion};
 pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_foundation", text: include_str!("../migrations/0001_foundation.sql") },
     Migration { name: "0002_account_plane", text: include_str!("../migrations/0002_account_plane.sql") },
+    Migration { name: "0003_exports", text: include_str!("../migrations/0003_exports.sql") },
 ];
 
 /// Settings of a plane.
@@ -49,6 +51,10 @@ pub struct Config {
     pub cached_credentials: usize,
     /// What API keys begin with. Default `csb`, `csu` and `cpk`.
     pub key_prefixes: Prefixes,
+    /// The folder in which the archives of exports lie, on this server's disk on both engines. It is created. Default `data/exports`.
+    pub exports_folder: PathBuf,
+    /// How long an export can be downloaded. Default 3 days.
+    pub export_life: Duration,
 }
 
 impl Config {
@@ -66,6 +72,8 @@ impl Config {
             destinations: Destinations::default(),
             cached_credentials: 100_000,
             key_prefixes: Prefixes::default(),
+            exports_folder: PathBuf::from("data/exports"),
+            export_life: Duration::from_secs(3 * 86_400),
         }
     }
 }
@@ -82,6 +90,8 @@ pub struct Plane {
     pub(crate) closings: AtomicU64,
     /// Who waits for the deletion of a customer.
     pub(crate) customer_deletions: Gathering,
+    /// Rung when somebody wants an export.
+    pub(crate) export_bell: Notify,
     /// Rung when there is something to deliver to webhooks.
     pub(crate) courier_bell: Notify,
     /// When each API key was last used, until that is written down.
@@ -122,6 +132,7 @@ impl Plane {
             drain_bell: Notify::new(),
             closings: AtomicU64::new(0),
             customer_deletions: Gathering::default(),
+            export_bell: Notify::new(),
             courier_bell: Notify::new(),
             usage: Usage::default(),
             run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()? },

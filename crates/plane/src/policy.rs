@@ -144,6 +144,10 @@ actions! {
     ReadAudit = "admin:organization",
     /// Read deletions and their progress.
     ReadDeletions = "read:organization",
+    /// Take everything the organization owns out as an archive.
+    ExportOrganization = "admin:organization",
+    /// Take everything a customer owns out as an archive.
+    ExportCustomer = "read:customers",
 }
 
 /// The answer to "may they?".
@@ -197,6 +201,8 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::RevokeOauthToken => only(role, &[Owner, Admin]),
         Action::ReadAudit => only(role, &[Owner, Admin]),
         Action::ReadDeletions => only(role, &[Owner, Admin]),
+        Action::ExportOrganization => only(role, &[Owner]),
+        Action::ExportCustomer => only(role, &[Owner, Admin]),
     }
 }
 
@@ -238,7 +244,9 @@ pub fn operator_may(action: Action) -> bool {
         | Action::WriteOauthApps
         | Action::GiveToOauthApp
         | Action::DeleteOauthApp
-        | Action::RevokeOauthToken => false,
+        | Action::RevokeOauthToken
+        | Action::ExportOrganization
+        | Action::ExportCustomer => false,
     }
 }
 
@@ -246,6 +254,8 @@ pub fn operator_may(action: Action) -> bool {
 pub fn refusal(action: Action) -> &'static str {
     match action {
         Action::DeleteOrganization => "Access denied. Only the organization owner can delete the organization",
+        Action::ExportOrganization => "Access denied. Only the organization owner can export the organization.",
+        Action::ExportCustomer => "Access denied. Exporting a customer needs the role OWNER or ADMIN.",
         Action::UpdateOrganization => "Access denied. Only the organization owner can change the organization.",
         Action::ArchiveOrganization => "Access denied. Only the organization owner can archive or unarchive the organization.",
         Action::TransferOrganization => "Access denied. Only the organization owner can transfer the organization.",

@@ -94,6 +94,8 @@ pub(crate) struct Operation {
     pub has_etag: bool,
     /// The answer leads to a deletion's record.
     pub deletes: bool,
+    /// The answer says in `Location` where the record is that was made.
+    pub has_location: bool,
     handler: MethodRouter<Arc<Doors>>,
 }
 
@@ -119,6 +121,7 @@ impl Operation {
             links: Vec::new(),
             has_etag: false,
             deletes: false,
+            has_location: false,
             handler: on(filter, handler),
         }
     }
@@ -214,6 +217,11 @@ impl Operation {
 
     pub fn etag(mut self) -> Operation {
         self.has_etag = true;
+        self
+    }
+
+    pub fn located(mut self) -> Operation {
+        self.has_location = true;
         self
     }
 

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use crate::problem::describe;
 
 /// What each status means and what to do about it.
-const REMEDIES: [(u16, &str, &str); 14] = [
+const REMEDIES: [(u16, &str, &str); 15] = [
     (400, "The request cannot be understood.", "Read <code>detail</code> and <code>errors</code>, change the request, send it again."),
     (401, "No credential came with the request, or it is not good (any more).", "Sign in again, or use a key that was not revoked."),
     (
@@ -17,6 +17,7 @@ const REMEDIES: [(u16, &str, &str); 14] = [
     (405, "The address exists and does not take this method.", "Use a method that the header <code>Allow</code> names."),
     (408, "The request did not arrive in time.", "Send it again, faster."),
     (409, "The state of things does not allow this now.", "Each entry of <code>blockers</code> names its <code>remedy</code>."),
+    (410, "It was there and has had its time.", "Order it anew."),
     (412, "What the request was based on has changed.", "Read the current state and decide again."),
     (413, "The body is too large.", "Send 1 MiB at the most."),
     (415, "The body is of a type that is not read here.", "Send <code>Content-Type: application/json</code>."),

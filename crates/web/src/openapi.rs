@@ -362,6 +362,7 @@ fn success(surface: &Surface, operation: &Operation, components: &mut Components
         }
         Content::Html => Some(json!({"text/html": {"schema": {"type": "string"}}})),
         Content::Text("application/json") => Some(json!({"application/json": {"schema": {"type": "object"}}})),
+        Content::Text(kind @ "application/zip") => Some(json!({kind: {"schema": {"type": "string", "format": "binary"}}})),
         Content::Text(kind) => Some(json!({kind: {"schema": {"type": "string"}}})),
     };
     if let Some(content) = content {
@@ -372,6 +373,8 @@ fn success(surface: &Surface, operation: &Operation, components: &mut Components
     }
     if operation.deletes {
         response["headers"]["Deletion-Id"] = json!({"$ref": "#/components/headers/Deletion-Id"});
+    }
+    if operation.deletes || operation.has_location {
         response["headers"]["Location"] = json!({"$ref": "#/components/headers/Location"});
     }
     let links: Map<String, Json> = operation
@@ -426,6 +429,6 @@ fn headers() -> Json {
         "X-Request-Id": header("The request's id, for the server's operators. One of yours is kept if it is 8 to 64 letters, digits, `-`, `_`.", json!({"type": "string"})),
         "ETag": header("The record's revision, for `If-Match`.", json!({"type": "string"})),
         "Deletion-Id": header("The deletion's id.", json!({"type": "string", "format": "uuid"})),
-        "Location": header("Where the deletion's record is.", json!({"type": "string", "format": "uri-reference"})),
+        "Location": header("Where the record is of what was begun.", json!({"type": "string", "format": "uri-reference"})),
     })
 }

@@ -134,6 +134,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         // The two documents differ in the full stop; their clients compare the whole message.
         Error::NotFound("Organization") => told(StatusCode::NOT_FOUND, "Organization not found"),
         Error::NotFound(noun) => told(StatusCode::NOT_FOUND, &format!("{noun} not found.")),
+        Error::Gone(words) => told(StatusCode::GONE, words),
         Error::Stale => told(StatusCode::PRECONDITION_FAILED, &error.to_string()),
         Error::Conflict(words) => told(StatusCode::CONFLICT, words),
         Error::Blocked(blockers) => {
@@ -185,6 +186,7 @@ pub(crate) fn describe(status: StatusCode) -> (&'static str, &'static str, bool)
         405 => ("method_not_allowed", "Method Not Allowed", false),
         408 => ("request_timeout", "Request Timeout", true),
         409 => ("conflict", "Conflict", false),
+        410 => ("gone", "Gone", false),
         412 => ("precondition_failed", "Precondition Failed", false),
         413 => ("payload_too_large", "Payload Too Large", false),
         415 => ("unsupported_media_type", "Unsupported Media Type", false),

@@ -11,6 +11,7 @@ use plane::customers::Customer;
 use plane::deletion::{Blocker, Deletion, Preview};
 use plane::deliveries::Delivery;
 use plane::dependants::Dependant;
+use plane::exports::Export;
 use plane::invitations::Invitation;
 use plane::members::Member;
 use plane::oauth_apps::OauthApp;
@@ -326,6 +327,30 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion) -> Json {
         ("created_at", time(deletion.created_at)),
         ("updated_at", time(deletion.updated_at)),
         ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),
+    ])
+}
+
+pub(crate) fn export(dialect: &Dialect, export: Export) -> Json {
+    let tables = export.counts.as_object().into_iter().flatten();
+    let tables = tables.map(|(table, rows)| dialect.object(vec![("table", table.as_str().into()), ("rows", rows.clone())])).collect();
+    dialect.object(vec![
+        ("id", dialect.id(export.id)),
+        ("organization_id", dialect.id(export.organization)),
+        ("root", export.root.name().into()),
+        ("subject_id", dialect.id(export.subject)),
+        ("subject_label", export.subject_label.into()),
+        ("deletion_id", export.deletion.map_or(Json::Null, |id| dialect.id(id))),
+        ("state", export.state.into()),
+        ("actor", export.actor.into()),
+        ("actor_id", export.actor_id.map_or(Json::Null, |id| dialect.id(id))),
+        ("tables", tables),
+        ("rows_done", export.rows_done.into()),
+        ("rows_total", export.rows_total.into()),
+        ("bytes", export.bytes.into()),
+        ("error", export.error.into()),
+        ("created_at", time(export.created_at)),
+        ("finished_at", export.finished_at.map_or(Json::Null, time)),
+        ("expires_at", export.expires_at.map_or(Json::Null, time)),
     ])
 }
 

@@ -14,6 +14,8 @@ use super::output::{clean, note, text};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a download may take. That it goes on is watched piece by piece.
+const DOWNLOAD_PATIENCE: Duration = Duration::from_secs(24 * 3_600);
 /// How often a question is asked again while the server is not available.
 const MOST_TRIES: u32 = 20;
 /// Entries to ask for at once: the most that a page holds.
@@ -81,6 +83,27 @@ pub(super) struct Call<'a> {
     tag: Option<String>,
     /// Whether the list can be read along a cursor.
     has_cursor: bool,
+    /// Whether the answer is a file, which may take long.
+    is_download: bool,
+}
+
+/// A file on its way.
+pub(super) struct Incoming(Response);
+
+impl Incoming {
+    /// Its size, if the server says so.
+    pub fn length(&self) -> Option<u64> {
+        self.0.content_length()
+    }
+
+    /// The next piece of it; none after the last.
+    pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>> {
+        match tokio::time::timeout(PATIENCE, self.0.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(error)) => Err(Failure::new(Code::Unavailable, format!("The download broke off: {}.", cause(&error)))),
+            Err(_) => Err(Failure::new(Code::Unavailable, "The download has come to a standstill.")),
+        }
+    }
 }
 
 impl ServerArgs {
@@ -154,7 +177,16 @@ fn variable(name: &str) -> Option<String> {
 
 impl<'a> Call<'a> {
     pub fn get<const N: usize>(path: [&'a str; N]) -> Call<'a> {
-        Call { method: Method::GET, path: path.to_vec(), query: Vec::new(), organization: None, body: None, tag: None, has_cursor: false }
+        Call {
+            method: Method::GET,
+            path: path.to_vec(),
+            query: Vec::new(),
+            organization: None,
+            body: None,
+            tag: None,
+            has_cursor: false,
+            is_download: false,
+        }
     }
 
     pub fn post<const N: usize>(path: [&'a str; N], body: Json) -> Call<'a> {
@@ -184,6 +216,12 @@ impl<'a> Call<'a> {
     /// For a list that can be read along a cursor, so that its end costs no more than its beginning.
     pub fn along_cursor(mut self) -> Call<'a> {
         self.has_cursor = true;
+        self
+    }
+
+    /// For a file, which may be large.
+    pub fn for_a_file(mut self) -> Call<'a> {
+        self.is_download = true;
         self
     }
 
@@ -295,6 +333,11 @@ impl Connection {
         Ok((read(answer).await?, tag))
     }
 
+    /// Begins to receive a file.
+    pub async fn receive(&mut self, call: &Call<'_>) -> Result<Incoming> {
+        Ok(Incoming(self.send(call).await?))
+    }
+
     /// Asks again while the server is not available, for what somebody waits for anyway.
     pub async fn ask_patiently(&mut self, call: &Call<'_>) -> Result<Json> {
         self.try_to_ask(call, MOST_TRIES).await
@@ -398,6 +441,9 @@ impl Connection {
         let mut request = self.client.request(call.method.clone(), call.url(&self.server)?).headers(headers);
         if let Some(body) = &call.body {
             request = request.json(body);
+        }
+        if call.is_download {
+            request = request.timeout(DOWNLOAD_PATIENCE);
         }
         request.send().await.map_err(|error| {
             let server = clean(self.address());

@@ -8,6 +8,7 @@ mod credentials;
 mod customers;
 mod deleting;
 mod deletions;
+mod exports;
 mod failure;
 mod keys;
 mod members;
@@ -60,6 +61,9 @@ pub(crate) enum Command {
     /// Deletions: list, show, watch to the end.
     #[command(after_help = EXIT_CODES)]
     Deletions(deletions::DeletionsArgs),
+    /// Exports: order, list, show, download.
+    #[command(after_help = EXIT_CODES)]
+    Exports(exports::ExportsArgs),
     /// The audit trail: its newest entries, and those that come.
     #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
@@ -80,6 +84,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Webhooks(args) => webhooks::run(args).await,
         Command::Apps(args) => apps::run(args).await,
         Command::Deletions(args) => deletions::run(args).await,
+        Command::Exports(args) => exports::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

@@ -24,6 +24,7 @@ enum Place {
     Webhook,
     Delivery,
     Answer,
+    Export,
 }
 
 /// What is put into one organization.
@@ -144,7 +145,7 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
 }
 
 /// Rows, columns and values of what came with the whole account plane. The webhooks are told nothing: nobody is there to hear it.
-fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 6] {
+fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 7] {
     let Filling { number, customers, dependants } = filling;
     let made = |place, n: &str| id(store, number, place, n);
     let hash = |place, n: &str| bytes(store, number, place, n);
@@ -204,6 +205,16 @@ fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -
                 late(store),
                 answer = made(Place::Answer, "n"),
                 bytes = hash(Place::Answer, "n")
+            ),
+        ),
+        (
+            few,
+            "exports (organization_id, id, root, subject_id, subject_label, state, actor, request_id, counts, rows_done, attempts, fence,
+                      created_at)",
+            format!(
+                "{}, 'customer', {customer}, 'bulk', 'expired', 'user', 'bulk', {}, 0, 1, 1, {now}",
+                made(Place::Export, "n"),
+                json(store, "{}")
             ),
         ),
     ]

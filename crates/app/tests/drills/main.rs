@@ -14,6 +14,7 @@ mod support;
 mod bulk;
 mod chance;
 mod crash;
+mod exports;
 mod overtaking;
 mod races;
 mod revocation;

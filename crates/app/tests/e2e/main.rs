@@ -5,12 +5,19 @@
 #[expect(dead_code, reason = "these tests need a part of what the drills share")]
 mod support;
 
+#[path = "../drills/bulk.rs"]
+mod bulk;
+#[path = "../drills/store.rs"]
+#[expect(dead_code, reason = "these tests need a part of what the drills share")]
+mod store;
+
 mod bad_input;
 mod client;
 mod deletions;
 mod demo;
 mod documents;
 mod door;
+mod exports;
 mod identity;
 mod limits;
 mod nouns;

@@ -1,5 +1,7 @@
 //! What the black-box tests share: a real server on a database of its own, and people who use it through its front door.
 
+pub mod archive;
+
 use std::fs::{OpenOptions, read_to_string};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -144,6 +146,11 @@ impl Server {
     /// The SQLite file.
     pub fn database_file(&self) -> std::path::PathBuf {
         self.folder.path().join("data/freehold.db")
+    }
+
+    /// Where the archives of exports lie.
+    pub fn exports_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("data/exports")
     }
 
     /// A request to this server.

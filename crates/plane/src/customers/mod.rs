@@ -233,6 +233,17 @@ pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, reference: &str, action: 
     Ok(id)
 }
 
+/// Touches a live customer's row and returns its id, in an archive too: for what adds nothing to the customer.
+pub(crate) async fn lock_live(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Uuid> {
+    if !is_reference(reference) {
+        return Err(Error::NotFound("Customer"));
+    }
+    let statement =
+        sql!("UPDATE customers SET version = version + 1 WHERE organization_id = $1 AND reference = $2 AND state = 'live' RETURNING id");
+    let found = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
+    Ok(found.ok_or(Error::NotFound("Customer"))?.next()?)
+}
+
 /// Touches the row of a customer who is there, softly deleted or not, and returns its id: a deletion under way is waited for, and one that
 /// comes after this transaction finds what was filed under the customer.
 pub(crate) async fn touch(tx: &mut Tx, organization: Uuid, reference: &str) -> Result<Option<Uuid>> {

@@ -12,7 +12,8 @@ pub fn document() -> String {
         page.push_str(&format!("Tells the organization's webhooks: {}.\n\n", events(root)));
         page.push_str("| table | what happens | why |\n|---|---|---|\n");
         for rule in root.rules() {
-            page.push_str(&format!("| `{}` | {} | {} |\n", rule.table, fate(rule), rule.why));
+            let only = if rule.only.is_empty() { String::new() } else { format!(" where `{}`", rule.only) };
+            page.push_str(&format!("| `{}`{only} | {} | {} |\n", rule.table, fate(rule), rule.why));
         }
     }
     page.push_str(LIMITATIONS);
@@ -65,6 +66,12 @@ Webhooks of the organization are told of the deletion, by events queued in the t
 seal waits until each is delivered or given up after its fourth attempt, and the record says how many of which; rows that hold nothing that
 is to be told go before that. The webhooks of a deleted organization and their secrets live until then, and are told nothing else.
 
+Exports (archives of what an organization or a customer owns) are made from these same rules: they hold the rows of every table named under
+their root, whatever happens to those, without the columns that hold secrets. An export goes with its subject, row at once and file within
+seconds. One that a deletion was ordered with does not: it was asked for to be there afterwards. It stays until it expires, 72 hours after it
+was done unless the server is set otherwise, for nobody but whoever ordered it, and then row and file are erased. Until it is done the deletion
+that waits for it erases nothing; an export that fails is tried until it succeeds or whoever ordered it deletes it.
+
 Every attempt is in the audit trail, refused ones too. An attempt without a good credential (401) has no actor and no organization to be
 filed under: it is in the server's log.
 ";
@@ -85,5 +92,7 @@ const LIMITATIONS: &str = "
 - Outside the database nobody but the organization's webhooks is told about a deletion yet: no subscription is cancelled at Stripe, no mail
   is sent. A webhook that fails all four attempts, about 36 seconds and four times up to 10 seconds for an answer, is not told any more.
 - What was delivered to a webhook is in the hands of whoever received it. It holds ids, and a customer's id is what its maker chose.
+- An export of an organization that was made before one of its customers was deleted holds that customer until it expires or is deleted.
+- What was downloaded is in the hands of whoever downloaded it. The file on the server's disk is unlinked, not overwritten.
 - Users cannot delete their own accounts yet.
 ";

@@ -56,6 +56,8 @@ pub struct Rule {
     pub by: &'static [&'static str],
     /// The columns that, after `by`, order the rows along an index: the drain walks along them. Empty for the root's own row.
     pub walk: &'static [&'static str],
+    /// An SQL condition on the rows that the rule is about; empty for all that `by` ties to the root. The rules of a table exclude each other.
+    pub only: &'static str,
     /// What happens.
     pub fate: Fate,
     /// Why, for the people who read `docs/deletion.md`.
@@ -180,10 +182,23 @@ pub const TABLES: &[TableColumns] = &[
         ("effects", Plain), ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
         ("updated_at", Plain), ("sealed_at", Plain),
     ]),
+    table("exports", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal),
+        ("deletion_id", Plain), ("state", Plain), ("actor", Plain), ("actor_id", Plain), ("request_id", Plain), ("counts", Plain),
+        ("rows_done", Plain), ("rows_total", Plain), ("bytes", Plain), ("error", Plain), ("attempts", Plain), ("fence", Plain),
+        ("lease_until", Plain), ("created_at", Plain), ("finished_at", Plain), ("expires_at", Plain),
+    ]),
 ];
 
 const fn rule(table: &'static str, by: &'static [&'static str], walk: &'static [&'static str], fate: Fate, why: &'static str) -> Rule {
-    Rule { table, by, walk, fate, why }
+    Rule { table, by, walk, only: "", fate, why }
+}
+
+impl Rule {
+    /// The same for the rows of which this is true.
+    const fn only(self, condition: &'static str) -> Rule {
+        Rule { only: condition, ..self }
+    }
 }
 
 const BY_ORGANIZATION: &[&str] = &["organization_id"];
@@ -191,6 +206,10 @@ const BY_CUSTOMER: &[&str] = &["organization_id", "customer_id"];
 const BY_MEMBER: &[&str] = &["organization_id", "member_id"];
 const BY_ID: &[&str] = &["organization_id", "id"];
 const BY_SUBJECT: &[&str] = &["organization_id", "subject_id"];
+/// Of exports: whether a deletion was ordered with it.
+const ON_ITS_OWN: &str = "deletion_id IS NULL";
+const OF_A_DELETION: &str = "deletion_id IS NOT NULL";
+const FETCHED: &str = "what was ordered with the deletion is there to be fetched after it; row and file are erased when it expires";
 const NO_LABEL: Fate = Redact(&[("subject_label", "NULL")]);
 
 #[rustfmt::skip]
@@ -211,6 +230,8 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("webhook_deliveries", BY_ORGANIZATION, &["webhook_id", "id"], Erase, "the history of the organization's webhooks, once the last of them was told"),
     rule("webhooks", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; its secret goes with it"),
     rule("idempotent_answers", BY_ORGANIZATION, &["id"], Erase, "what was answered about the organization, kept for repeated requests"),
+    rule("exports", BY_ORGANIZATION, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
+    rule("exports", BY_ORGANIZATION, &["id"], Keep, FETCHED).only(OF_A_DELETION),
     rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed"),
     rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed"),
     rule("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),
@@ -236,6 +257,8 @@ const CUSTOMER_RULES: &[Rule] = &[
     rule("transactions", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
     rule("subscriptions", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Erase, "speaks of the customer; what was not delivered yet no longer is"),
+    rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
+    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
     rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed"),
     rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed"),
     rule("customers", BY_ID, &[], Erase, "the customer; the id is free again"),
@@ -250,6 +273,8 @@ const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("transactions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
     rule("subscriptions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Keep, "the history of the organization's webhooks"),
+    rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is no longer readable; its file goes within seconds").only(ON_ITS_OWN),
+    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
     rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what"),
     rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt"),
     rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it"),

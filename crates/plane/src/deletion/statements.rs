@@ -265,15 +265,19 @@ fn select(rules: &[&Rule], between: &str, make: impl Fn(&Rule) -> String) -> Str
 /// The condition that ties a row to the root.
 fn tied(rule: &Rule) -> String {
     let ties: Vec<String> = rule.by.iter().enumerate().map(|(place, column)| format!("{column} = ${}", place + 1)).collect();
-    ties.join(" AND ")
+    format!("{}{}", ties.join(" AND "), only(rule))
 }
 
 /// The condition that ties a row to any of several subjects.
 fn tied_to_any(rule: &Rule) -> String {
     match rule.by {
-        [organization, subject] => format!("{organization} = $1 AND {subject} = ANY($2)"),
-        columns => format!("{} = ANY($1)", columns.concat()),
+        [organization, subject] => format!("{organization} = $1 AND {subject} = ANY($2){}", only(rule)),
+        columns => format!("{} = ANY($1){}", columns.concat(), only(rule)),
     }
+}
+
+fn only(rule: &Rule) -> String {
+    if rule.only.is_empty() { String::new() } else { format!(" AND {}", rule.only) }
 }
 
 /// The rows of a rule that are tied to any of several subjects and not yet as they shall be.

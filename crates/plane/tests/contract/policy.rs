@@ -43,7 +43,8 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
             Action::RemoveOwner,
             Action::InviteOwner,
             Action::UpdateOwnerApiKey,
-            GIVEN_TO_THE_MAKER_ALONE
+            GIVEN_TO_THE_MAKER_ALONE,
+            Action::ExportOrganization
         ]
     );
 }

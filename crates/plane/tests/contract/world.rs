@@ -16,7 +16,7 @@ use plane::organizations::{self, NewOrganization};
 use plane::policy::Role;
 use plane::users::{self, NewUser};
 use plane::webhooks::{self, NewWebhook};
-use plane::{Cx, Plane, dependants, invitations, sessions};
+use plane::{Cx, Plane, dependants, exports, invitations, sessions};
 use serde_json::{Map, Value as Json, json};
 use sql::Schema;
 use uuid::Uuid;
@@ -48,6 +48,7 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     oauth_tokens::issue(owner, &Client { client_id: app.client_id, secret }, None, None).await.unwrap();
     sessions::sign_in(owner, "owner@example.com", "correct horse".into(), Some(organization.clone())).await.unwrap();
     new_customer(owner, id, "customer").await;
+    exports::of_customer(owner, &organization, "customer").await.unwrap();
     let things = [
         ("subscriptions", json!({"plan": "basic"})),
         ("transactions", json!({"amount": 1, "currency": "EUR", "description": "x"})),

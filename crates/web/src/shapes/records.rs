@@ -405,6 +405,36 @@ pub(crate) static DELETION: Shape = Shape::new(
     ],
 );
 
+static EXPORTED_TABLE: Shape = Shape::new(
+    "ExportedTable",
+    "One table's part of an export.",
+    &[required("table", Text(1, 50), "").like("customers"), required("rows", COUNT, "Rows written so far.").like("3")],
+);
+
+pub(crate) static EXPORT: Shape = Shape::new(
+    "Export",
+    "An export: who ordered what, how far it is, and until when it can be downloaded.",
+    &[
+        required("id", Id, ""),
+        required("organization_id", Id, ""),
+        required("root", Word(&["organization", "customer"]), "What is exported."),
+        required("subject_id", Id, ""),
+        optional("subject_label", Text(0, 200), "How the caller named it; null once it has expired.").like("user123"),
+        optional("deletion_id", Id, "The deletion that waits for it."),
+        required("state", Word(&["waiting", "running", "done", "failed", "expired"]), "It can be downloaded while it is `done`."),
+        required("actor", ACTOR, ""),
+        optional("actor_id", Id, "The user who ordered it."),
+        required("tables", super::Is::Objects(&EXPORTED_TABLE), "Those that were begun."),
+        required("rows_done", COUNT, "Rows written so far.").like("3"),
+        optional("rows_total", COUNT, "How many there were when it began.").like("3"),
+        optional("bytes", COUNT, "The archive's size.").like("4096"),
+        optional("error", Text(0, 1_000), "Why it failed, or is being tried again."),
+        required("created_at", Time, ""),
+        optional("finished_at", Time, ""),
+        optional("expires_at", Time, "When the archive is removed."),
+    ],
+);
+
 pub(crate) static NOTHING: Shape = Shape::new("Empty", "An empty object.", &[]);
 
 pub(crate) static HEALTH: Shape = Shape::new("Health", "How the server is.", &[required("status", Word(&["live", "ready"]), "")]);

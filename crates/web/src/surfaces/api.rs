@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::handler::Handler;
 use plane::policy::Action;
 
-use super::{api_customers, api_webhooks, oauth};
+use super::{api_customers, api_exports, api_webhooks, oauth};
 use crate::Doors;
 use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::{Operation, Surface, tagged};
@@ -25,6 +25,7 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("webhooks", api_webhooks::operations()))
         .chain(tagged("oauth", oauth::operations()))
         .chain(tagged("deletions", deletion_operations()))
+        .chain(tagged("exports", api_exports::operations()))
         .collect();
     Surface { name: "", about: "The organizations API.", dialect: &API, prefix: "/api", operations }
 }

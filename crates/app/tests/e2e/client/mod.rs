@@ -2,6 +2,7 @@
 
 mod completions;
 mod deleting;
+mod exports;
 mod failures;
 mod following;
 mod life;

@@ -147,6 +147,7 @@ impl Tenant {
             "api-keys" => &self.key,
             "invites" => &self.invitation,
             "deletions" => &self.deletion,
+            "exports" => &self.export,
             "webhooks" => &self.webhook,
             "apps" => &self.app,
             "token" => &self.token,

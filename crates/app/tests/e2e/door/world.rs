@@ -79,6 +79,7 @@ pub struct Tenant {
     pub key: String,
     pub invitation: String,
     pub deletion: String,
+    pub export: String,
     pub webhook: String,
     pub app: String,
     pub token: String,
@@ -167,6 +168,7 @@ impl Tenant {
             key: id(),
             invitation: id(),
             deletion: id(),
+            export: id(),
             webhook: id(),
             app: format!("app_{}", &Uuid::new_v4().simple().to_string()[..24]),
             token: id(),
@@ -200,6 +202,8 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
     let gone = server.new_customer(organization, token).await;
     let path = format!("/api/organizations/{}/customers/{gone}", organization.id);
     let deletion = server.request(Method::DELETE, &path).bearer_auth(token).send().await.unwrap();
+    let path = format!("/api/organizations/{}/customers/{customer}/exports", organization.id);
+    let export = expect(server.request(Method::POST, &path).bearer_auth(token), StatusCode::ACCEPTED).await;
     let me = expect(server.request(Method::GET, "/api/users/me").bearer_auth(token), StatusCode::OK).await;
     Tenant {
         organization: organization.id.clone(),
@@ -210,6 +214,7 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
         key: text(&key["id"]),
         invitation: text(&invitation["id"]),
         deletion: deletion.headers()["deletion-id"].to_str().unwrap().to_owned(),
+        export: text(&export["id"]),
         webhook: text(&webhook["id"]),
         token: server.new_oauth_token(&app).await.id,
         app: app.client_id,

@@ -1,0 +1,441 @@
+//! Exports: everything an organization or a customer owns, as a zip of one NDJSON file a table, with a manifest and a schema.
+//!
+//! What is exported is what the rules of deletion name, so that nothing can be deleted that was not in the export before: a table that
+//! somebody adds is in both from the start. An export is a job with a row of its own, made by `worker.rs`, kept in a folder of the server
+//! until it expires, and removed by `housekeeping.rs`.
+
+mod archive;
+mod housekeeping;
+mod plan;
+mod worker;
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+use sql::{Row, Tx, params, sql};
+use uuid::Uuid;
+
+pub use plan::statements;
+pub use worker::run;
+
+use crate::access::{Tenant, enter, enter_unseen};
+use crate::audit::{self, NO_ORGANIZATION, Note, actor_columns};
+use crate::customers;
+use crate::cx::Cx;
+use crate::deletion::Root;
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::Action;
+use crate::{Error, Plane, Result};
+
+const NOUN: &str = "Export";
+const NOT_FOUND: Error = Error::NotFound(NOUN);
+/// Exports of an organization that may take up room on the server's disk at the same time, those of deletions aside.
+const MOST_AT_ONCE: i64 = 10;
+
+/// An export.
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// Its id.
+    pub id: Uuid,
+    /// The organization, which may be gone.
+    pub organization: Uuid,
+    /// What is exported.
+    pub root: Root,
+    /// The organization's or the customer's id.
+    pub subject: Uuid,
+    /// How the caller named the customer; none once it has expired.
+    pub subject_label: Option<String>,
+    /// The deletion that it was ordered with.
+    pub deletion: Option<Uuid>,
+    /// `waiting`, `running`, `done`, `failed` or `expired`.
+    pub state: String,
+    /// `user`, `api_key`, `oauth_app` or `operator`.
+    pub actor: String,
+    /// The user who ordered it.
+    pub actor_id: Option<Uuid>,
+    /// Rows written so far, by table.
+    pub counts: Json,
+    /// All of them.
+    pub rows_done: i64,
+    /// How many there were when it began; none before that.
+    pub rows_total: Option<i64>,
+    /// The archive's size.
+    pub bytes: Option<i64>,
+    /// Why it failed, or is tried again.
+    pub error: Option<String>,
+    /// When it was ordered.
+    pub created_at: Timestamp,
+    /// When it was done, or failed for good.
+    pub finished_at: Option<Timestamp>,
+    /// When its archive is removed.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Export {
+    /// The name of the archive for whoever saves it.
+    pub fn file_name(&self) -> String {
+        format!("freehold-{}-{}.zip", self.root.name(), self.id)
+    }
+
+    fn action(&self) -> Action {
+        action(self.root)
+    }
+
+    /// As it is at this time: the housekeeping may not have been there yet.
+    fn at(mut self, now: Timestamp) -> Export {
+        if self.state == "done" && self.expires_at.is_some_and(|end| end <= now) {
+            self.state = "expired".into();
+        }
+        self
+    }
+}
+
+/// The action that an export of such a subject is.
+fn action(root: Root) -> Action {
+    if root == Root::Organization { Action::ExportOrganization } else { Action::ExportCustomer }
+}
+
+/// An archive that may be downloaded.
+#[derive(Debug)]
+pub struct Download {
+    /// Its record.
+    pub export: Export,
+    /// The archive, open for reading: it can be read to its end even when it expires meanwhile.
+    pub file: File,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Orders an export of an organization with everything in it.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::Conflict`] when there are too many.
+pub async fn of_organization(cx: &Cx, organization: &OrganizationRef) -> Result<Export> {
+    let note = Note { action: "export.create", subject: "organization", ..Note::default() };
+    audit::attempt(cx, organization, note, async {
+        let tenant = enter(cx, organization, Action::ExportOrganization).await?;
+        cx.write(tenant, |cx, tx, tenant| Box::pin(create(cx, tx, tenant, None))).await
+    })
+    .await
+}
+
+/// Orders an export of a customer with everything it owns.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Conflict`] when there are too many.
+pub async fn of_customer(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Export> {
+    let subject_label = Some(reference.to_owned());
+    let note = Note { action: "export.create", subject: "customer", subject_label, ..Note::default() };
+    audit::attempt(cx, organization, note, async {
+        let tenant = enter(cx, organization, Action::ExportCustomer).await?;
+        cx.write((tenant, reference.to_owned()), |cx, tx, (tenant, reference)| Box::pin(create(cx, tx, tenant, Some(reference)))).await
+    })
+    .await
+}
+
+/// Under the locks of what a deletion closes: none overlooks the new row.
+async fn create(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: Option<&String>) -> Result<Export> {
+    let organization = tenant.organization();
+    tenant.lock(tx).await?;
+    let (root, subject) = match customer {
+        None => (Root::Organization, organization),
+        Some(reference) => (Root::Customer, customers::lock_live(tx, tenant, reference).await?),
+    };
+    let kept = sql!(
+        "SELECT count(*) FROM exports
+         WHERE organization_id = $1 AND deletion_id IS NULL AND state IN ('waiting', 'running', 'done')
+           AND (expires_at IS NULL OR expires_at > $2)"
+    );
+    if tx.query_one(kept, params![organization, cx.now]).await?.next::<i64>()? >= MOST_AT_ONCE {
+        return Err(Error::Conflict(format!(
+            "The organization has {MOST_AT_ONCE} exports, and no more are kept at a time: delete one, or wait until one expires."
+        )));
+    }
+    let id = insert(cx, tx, organization, (root, subject, customer), None).await?;
+    let note = Note {
+        action: "export.create",
+        subject: root.noun(),
+        subject_id: Some(subject),
+        subject_label: customer.cloned(),
+        detail: Some(format!("export {id}")),
+        ..Note::default()
+    };
+    audit::record(cx, tx, organization, &note).await?;
+    load(tx, id).await?.ok_or(NOT_FOUND)
+}
+
+/// Orders an export in a transaction that has found the actor allowed to and holds the subject's lock: with a deletion, which then is not
+/// to erase anything before [`is_finished`].
+///
+/// # Errors
+/// The database's.
+pub async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, root: Root, subject: Uuid, deletion_id: Option<Uuid>) -> Result<Uuid> {
+    let id = insert(cx, tx, organization, (root, subject, None), deletion_id).await?;
+    let note = Note {
+        action: "export.create",
+        subject: root.noun(),
+        subject_id: Some(subject),
+        detail: Some(format!("export {id}")),
+        deletion_id,
+        ..Note::default()
+    };
+    audit::record(cx, tx, organization, &note).await?;
+    Ok(id)
+}
+
+/// Whether no export that was ordered with this deletion is still to be made. One that fails is tried until it succeeds or somebody deletes
+/// it: what is erased was in the archive before. When the last one is there the drain's bell is rung.
+///
+/// # Errors
+/// The database's.
+pub async fn is_finished(tx: &mut Tx, deletion_id: Uuid) -> Result<bool> {
+    let statement = sql!("SELECT 1 FROM exports WHERE deletion_id = $1 AND state IN ('waiting', 'running') LIMIT 1");
+    Ok(tx.query_opt(statement, params![deletion_id]).await?.is_none())
+}
+
+async fn insert(
+    cx: &Cx,
+    tx: &mut Tx,
+    organization: Uuid,
+    (root, subject, label): (Root, Uuid, Option<&String>),
+    deletion: Option<Uuid>,
+) -> Result<Uuid> {
+    // A customer who is marked and kept owns the same as one who goes for good.
+    let root = if root == Root::RetiredCustomer { Root::Customer } else { root };
+    let (id, (actor, actor_id, _)) = (cx.new_id()?, actor_columns(cx));
+    let statement = sql!(
+        "INSERT INTO exports (organization_id, id, root, subject_id, subject_label, deletion_id, state, actor, actor_id, request_id, counts,
+                              rows_done, attempts, fence, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, $9, '{}', 0, 0, 0, $10)"
+    );
+    let bound = params![organization, id, root.name(), subject, label, deletion, actor, actor_id, &*cx.request_id, cx.now];
+    tx.execute(statement, bound).await?;
+    let plane = cx.plane.clone();
+    tx.on_commit(move || plane.export_bell.notify_one());
+    Ok(id)
+}
+
+/// Lists an organization's exports, newest first: those that the actor may order.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Export>> {
+    let tenant = enter(cx, organization, Action::ExportCustomer).await?;
+    let is_owner = tenant.also(cx, Action::ExportOrganization).is_ok();
+    cx.read((tenant, is_owner, request), |cx, tx, (tenant, is_owner, request)| {
+        Box::pin(async move {
+            let count = sql!("SELECT count(*) FROM exports WHERE organization_id = $1 AND (root <> 'organization' OR $2)");
+            let total = tx.query_one(count, params![tenant.organization(), *is_owner]).await?.next()?;
+            let statement = sql!(
+                "SELECT id, organization_id, root, subject_id, subject_label, deletion_id, state, actor, actor_id, counts, rows_done, rows_total,
+                        bytes, error, created_at, finished_at, expires_at
+                 FROM exports WHERE organization_id = $1 AND (root <> 'organization' OR $2) ORDER BY id DESC LIMIT $3 OFFSET $4"
+            );
+            let rows = tx.query(statement, params![tenant.organization(), *is_owner, request.limit(), request.offset()]).await?;
+            let entries = rows.into_iter().map(|row| Ok(read(row)?.at(cx.now))).collect::<Result<_>>()?;
+            Ok(Page::new(entries, total, *request))
+        })
+    })
+    .await
+}
+
+/// Reads an export: for those who may order such a one. One that was ordered with a deletion is for whoever ordered it also when the
+/// organization is gone.
+///
+/// # Errors
+/// [`Error::NotFound`], for strangers to its organization too; [`Error::Forbidden`].
+pub async fn get(cx: &Cx, id: Uuid) -> Result<Export> {
+    let found = find(cx, id).await?;
+    enter_of(cx, found).await
+}
+
+/// Opens the archive of an export that is done.
+///
+/// # Errors
+/// Those of [`get`]; [`Error::Conflict`] when it is not done; [`Error::Gone`] when it has expired.
+pub async fn download(cx: &Cx, id: Uuid) -> Result<Download> {
+    let found = find(cx, id).await?;
+    let (organization, note) = told("export.download", id, found.as_ref());
+    audit::attempt(cx, &organization, note.clone(), async {
+        let export = enter_of(cx, found).await?;
+        match export.state.as_str() {
+            "done" => {}
+            "expired" => return Err(Error::Gone("The export has expired and its archive was removed: order another.")),
+            "failed" => return Err(Error::Conflict("The export failed, and there is nothing to download: order another.".into())),
+            _ => return Err(Error::Conflict("The export is not done yet: its record says how far it is.".into())),
+        }
+        let path = archive_path(&cx.plane, export.id);
+        let (file, bytes) = on_disk(move || {
+            let file = File::open(path)?;
+            let bytes = file.metadata()?.len();
+            Ok((file, bytes))
+        })
+        .await?;
+        cx.write((export.organization, note), |cx, tx, (organization, note)| Box::pin(audit::record(cx, tx, *organization, note))).await?;
+        Ok(Download { export, file, bytes })
+    })
+    .await
+}
+
+/// Deletes an export with its archive. One that is under way stops.
+///
+/// # Errors
+/// Those of [`get`].
+pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
+    let found = find(cx, id).await?;
+    let (organization, note) = told("export.delete", id, found.as_ref());
+    let path = archive_path(&cx.plane, id);
+    audit::attempt(cx, &organization, note.clone(), async {
+        let export = enter_of(cx, found).await?;
+        cx.write((export.organization, export.id, note), |cx, tx, (organization, id, note)| {
+            Box::pin(async move {
+                let statement = sql!("DELETE FROM exports WHERE organization_id = $1 AND id = $2");
+                if tx.execute(statement, params![*organization, *id]).await? == 0 {
+                    return Err(NOT_FOUND);
+                }
+                audit::record(cx, tx, *organization, note).await?;
+                let plane = cx.plane.clone();
+                // A deletion that waited for it waits no longer.
+                tx.on_commit(move || plane.drain_bell.notify_one());
+                Ok(())
+            })
+        })
+        .await
+    })
+    .await?;
+    // What cannot be removed now is an orphan, which the housekeeping removes.
+    let removed = on_disk(move || Ok(std::fs::remove_file(path).or_else(absent_is_fine)?)).await;
+    if let Err(error) = removed {
+        tracing::warn!(export = %id, %error, "the archive of a deleted export could not be removed yet");
+    }
+    Ok(())
+}
+
+/// The organization under which an attempt is filed, and what is told of it.
+fn told(action: &'static str, id: Uuid, found: Option<&Export>) -> (OrganizationRef, Note) {
+    let organization = found.map_or(NO_ORGANIZATION, |export| export.organization);
+    let note = Note {
+        action,
+        subject: found.map_or("export", |export| export.root.noun()),
+        subject_id: found.map(|export| export.subject),
+        detail: Some(format!("export {id}")),
+        deletion_id: found.and_then(|export| export.deletion),
+        ..Note::default()
+    };
+    (OrganizationRef::Id(organization), note)
+}
+
+async fn find(cx: &Cx, id: Uuid) -> Result<Option<Export>> {
+    // Who is nobody hears nothing, not even that there is no such export.
+    cx.principal()?;
+    cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await
+}
+
+async fn enter_of(cx: &Cx, found: Option<Export>) -> Result<Export> {
+    let export = found.ok_or(NOT_FOUND)?.at(cx.now);
+    match enter_unseen(cx, export.organization, export.action(), NOUN).await {
+        Err(Error::NotFound(_)) if is_ones_own(cx, &export)? => Ok(export),
+        Err(error) => Err(error),
+        Ok(_) => Ok(export),
+    }
+}
+
+/// Whether the actor ordered it with a deletion, which may have left no organization to be a member of.
+fn is_ones_own(cx: &Cx, export: &Export) -> Result<bool> {
+    let principal = cx.principal()?;
+    let is_good_here = principal.organization.is_none_or(|own| own == export.organization);
+    let has_ordered_it = export.deletion.is_some() && export.actor_id == Some(principal.user);
+    Ok(is_good_here && has_ordered_it && principal.needs(export.action().scope()).is_ok())
+}
+
+async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Export>> {
+    let statement = sql!(
+        "SELECT id, organization_id, root, subject_id, subject_label, deletion_id, state, actor, actor_id, counts, rows_done, rows_total,
+                bytes, error, created_at, finished_at, expires_at
+         FROM exports WHERE id = $1"
+    );
+    tx.query_opt(statement, params![id]).await?.map(read).transpose()
+}
+
+fn read(mut row: Row) -> Result<Export> {
+    Ok(Export {
+        id: row.next()?,
+        organization: row.next()?,
+        root: read_root(&row.next::<String>()?)?,
+        subject: row.next()?,
+        subject_label: row.next()?,
+        deletion: row.next()?,
+        state: row.next()?,
+        actor: row.next()?,
+        actor_id: row.next()?,
+        counts: row.next()?,
+        rows_done: row.next()?,
+        rows_total: row.next()?,
+        bytes: row.next()?,
+        error: row.next()?,
+        created_at: row.next()?,
+        finished_at: row.next()?,
+        expires_at: row.next()?,
+    })
+}
+
+fn read_root(name: &str) -> Result<Root> {
+    Root::parse(name).ok_or_else(|| Error::Internal(format!("an export has the unknown root {name}")))
+}
+
+/// Where the archive of an export lies when it is done.
+fn archive_path(plane: &Plane, id: Uuid) -> PathBuf {
+    plane.config.exports_folder.join(format!("{id}.zip"))
+}
+
+/// Runs what waits for the disk where nobody else waits for it.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, DiskError> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(Error::from),
+        Err(_) => Err(Error::Internal("the work on an archive panicked".into())),
+    }
+}
+
+/// What goes wrong while an archive is written or read.
+#[derive(Debug)]
+enum DiskError {
+    Disk(std::io::Error),
+    Row(sql::Error),
+}
+
+impl From<std::io::Error> for DiskError {
+    fn from(error: std::io::Error) -> DiskError {
+        DiskError::Disk(error)
+    }
+}
+
+impl From<zip::result::ZipError> for DiskError {
+    fn from(error: zip::result::ZipError) -> DiskError {
+        DiskError::Disk(error.into())
+    }
+}
+
+impl From<sql::Error> for DiskError {
+    fn from(error: sql::Error) -> DiskError {
+        DiskError::Row(error)
+    }
+}
+
+impl From<DiskError> for Error {
+    fn from(error: DiskError) -> Error {
+        match error {
+            DiskError::Row(error) => error.into(),
+            DiskError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Error::Overloaded("The disk of the server is full: its operators must make room for exports.")
+            }
+            DiskError::Disk(error) => Error::Internal(format!("the disk with the exports: {error}")),
+        }
+    }
+}
+
+fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,360 @@
+//! The worker: takes the export that waited longest, reads its tables in short batches along their keys and writes them to the disk.
+//!
+//! It holds the export's row by a lease with a fencing number, as the drain does. A worker that dies leaves a file that nobody looks at; the
+//! next one begins from scratch under another number. Rows that are written meanwhile may or may not be in the archive.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+use sql::{Schema, Tx, Value, params, sql};
+use tokio::sync::watch;
+
+use super::archive::{self, Archive, Columns};
+use super::plan::{Part, Plan};
+use super::{Export, absent_is_fine, archive_path, housekeeping, load, on_disk};
+use crate::cx::{Actor, Cx, Stopwatch};
+use crate::sessions::after;
+use crate::{Plane, Result};
+
+/// Rows of a table's first batch, and the least and the most it goes to.
+const FIRST_SIZE: i64 = 100;
+const LEAST_SIZE: i64 = 10;
+const MOST_SIZE: i64 = 1_000;
+/// Bytes that a batch should come to at the most: what the worker holds in memory does not depend on how long rows are.
+const BATCH_BYTES: usize = 1 << 20;
+/// How often exports are looked for when nobody rings.
+const ROUND: Duration = Duration::from_secs(1);
+/// How often the record says how far it is, unless the lease is too short for that.
+const TELLING: Duration = Duration::from_millis(500);
+/// How often an export is begun before it has failed.
+const MOST_ATTEMPTS: i64 = 5;
+/// How long to wait before the second attempt; before each other twice as long as before the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Makes exports and removes those that have had their time until told to stop. Run one of these for each server.
+pub async fn run(plane: Arc<Plane>, stop: watch::Receiver<bool>) {
+    tokio::join!(work(plane.clone(), stop.clone()), housekeeping::run(plane, stop));
+}
+
+async fn work(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let found = match work_once(&plane, &stop).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "exports could not be made and are tried again");
+                false
+            }
+        };
+        if !found {
+            tokio::select! {
+                () = plane.export_bell.notified() => {}
+                () = tokio::time::sleep(ROUND) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+}
+
+/// An export that the worker holds, for as long as its lease lasts.
+struct Held {
+    export: Export,
+    fence: i64,
+    attempts: i64,
+}
+
+/// How an export went.
+enum End {
+    /// The archive is where it belongs.
+    Done { bytes: u64 },
+    /// Somebody else holds it, or it was deleted.
+    Fenced,
+    /// The server stops.
+    Stopped,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    counts: Map<String, Json>,
+    done: i64,
+    total: Option<i64>,
+}
+
+fn job(plane: &Arc<Plane>) -> Cx {
+    Cx::new(plane, "export").with_actor(Actor::System)
+}
+
+/// Makes the export that waited longest, if there is one. Returns whether there was.
+async fn work_once(plane: &Arc<Plane>, stop: &watch::Receiver<bool>) -> Result<bool> {
+    let Some(held) = take(plane).await?.map(Arc::new) else { return Ok(false) };
+    let draft = draft_path(plane, &held);
+    let mut progress = Progress::default();
+    let made = make(plane, &held, &draft, &mut progress, stop).await;
+    let end = match made {
+        Ok(End::Done { bytes }) => return finish(plane, &held, progress, bytes).await.map(|()| true),
+        other => other,
+    };
+    // A draft that stays behind is an orphan, which the housekeeping removes.
+    let _ = on_disk(move || Ok(std::fs::remove_file(draft).or_else(absent_is_fine)?)).await;
+    match end {
+        Ok(End::Stopped) => release(plane, &held, None).await?,
+        Ok(End::Fenced | End::Done { .. }) => {}
+        Err(error) => {
+            tracing::error!(export = %held.export.id, %error, attempt = held.attempts, "an export could not be made");
+            // The database's own words may hold data of others: they go to the log.
+            release(plane, &held, Some(error.words())).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Each attempt has a file of its own: one that was paused and is no longer meant writes where nobody looks.
+fn draft_path(plane: &Plane, held: &Held) -> PathBuf {
+    plane.config.exports_folder.join(format!("{}.{}.part", held.export.id, held.fence))
+}
+
+async fn take(plane: &Arc<Plane>) -> Result<Option<Held>> {
+    job(plane).write_behind(false, (), |cx, tx, ()| Box::pin(take_in(cx, tx))).await
+}
+
+async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
+    let waiting = sql!(
+        "SELECT id, fence, attempts FROM exports
+         WHERE state IN ('waiting', 'running') AND (lease_until IS NULL OR lease_until <= $1) ORDER BY created_at, id LIMIT 1"
+    );
+    let Some(mut row) = tx.query_opt(waiting, params![cx.now]).await? else { return Ok(None) };
+    let (id, fence, attempts) = (row.next()?, row.next::<i64>()?, row.next::<i64>()?);
+    let Some(export) = load(tx, id).await? else { return Ok(None) };
+    // One that took the process with it every time must not do so for ever.
+    if attempts >= MOST_ATTEMPTS && export.deletion.is_none() {
+        let fail = sql!(
+            "UPDATE exports SET state = 'failed', finished_at = $4, lease_until = NULL, error = coalesce(error, 'it was broken off too often')
+             WHERE organization_id = $1 AND id = $2 AND fence = $3"
+        );
+        tx.execute(fail, params![export.organization, id, fence, cx.now]).await?;
+        return Ok(None);
+    }
+    let take = sql!(
+        "UPDATE exports SET state = 'running', fence = fence + 1, attempts = attempts + 1, lease_until = $4, counts = '{}', rows_done = 0,
+                rows_total = NULL
+         WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state IN ('waiting', 'running')"
+    );
+    let taken = tx.execute(take, params![export.organization, id, fence, after(cx.now, cx.plane.config.lease)]).await?;
+    Ok((taken > 0).then_some(Held { export, fence: fence + 1, attempts: attempts + 1 }))
+}
+
+/// Reads everything and writes it down.
+async fn make(
+    plane: &Arc<Plane>,
+    held: &Arc<Held>,
+    draft: &std::path::Path,
+    progress: &mut Progress,
+    stop: &watch::Receiver<bool>,
+) -> Result<End> {
+    let (plan, schema) = (Plan::of(held.export.root), Arc::new(plane.schema().await?));
+    let begun_at = plane.clock.now();
+    let path = draft.to_owned();
+    let mut archive = on_disk(move || Archive::create(&path, begun_at)).await?;
+    let mut telling = Telling { watch: plane.clock.stopwatch(), every: TELLING.min(plane.config.lease / 4) };
+    let mut total = 0;
+    for part in &plan.parts {
+        total += count(plane, held, part).await?;
+        if !telling.tell(plane, held, progress).await? {
+            return Ok(End::Fenced);
+        }
+    }
+    progress.total = Some(total);
+    for part in &plan.parts {
+        let columns = Arc::new(Columns::of(part, &schema));
+        archive = on_disk(move || archive.begin(part).map(|()| archive)).await?;
+        progress.counts.insert(part.rule.table.to_owned(), Json::from(0));
+        let mut pace = Pace::new(plane);
+        let mut cursor = Some(part.start());
+        while let Some(from) = cursor.take() {
+            if *stop.borrow() {
+                return Ok(End::Stopped);
+            }
+            let watch = plane.clock.stopwatch();
+            let rows = read(plane, held, part, from, pace.size).await?;
+            let found = rows.len() as i64;
+            cursor = rows.last().filter(|_| found == pace.size).and_then(|last| part.behind(last));
+            let columns = columns.clone();
+            let bytes;
+            (archive, bytes) = on_disk(move || {
+                let bytes = archive.write(rows, &columns)?;
+                Ok((archive, bytes))
+            })
+            .await?;
+            progress.add(part.rule.table, found);
+            if !telling.tell(plane, held, progress).await? {
+                return Ok(End::Fenced);
+            }
+            pace.adapt(plane, bytes, watch.elapsed()).await;
+        }
+    }
+    // All that is left is done without a look at the lease.
+    telling.every = Duration::ZERO;
+    if !telling.tell(plane, held, progress).await? {
+        return Ok(End::Fenced);
+    }
+    let (about, to) = (archive::about(&held.export, begun_at), archive_path(plane, held.export.id));
+    let bytes = on_disk(move || describe_and_finish(archive, plan, &schema, about, &to)).await?;
+    Ok(End::Done { bytes })
+}
+
+fn describe_and_finish(
+    archive: Archive,
+    plan: &Plan,
+    schema: &Schema,
+    about: Json,
+    to: &std::path::Path,
+) -> std::result::Result<u64, super::DiskError> {
+    archive.finish(&archive::describe(plan, schema), about, to)
+}
+
+async fn count(plane: &Arc<Plane>, held: &Arc<Held>, part: &'static Part) -> Result<i64> {
+    job(plane)
+        .read((held.clone(), part), |_, tx, (held, part)| {
+            Box::pin(async move {
+                let keys = part.keys(held.export.organization, held.export.subject);
+                Ok(tx.query_one(part.count, &keys).await?.next()?)
+            })
+        })
+        .await
+}
+
+async fn read(plane: &Arc<Plane>, held: &Arc<Held>, part: &'static Part, from: Vec<Value>, size: i64) -> Result<Vec<Vec<Value>>> {
+    job(plane)
+        .read((held.clone(), part, from, size), |_, tx, (held, part, from, size)| {
+            Box::pin(async move {
+                let (statement, bound) = part.question(held.export.organization, held.export.subject, from, *size);
+                Ok(tx.query(statement, &bound).await?.into_iter().map(sql::Row::rest).collect())
+            })
+        })
+        .await
+}
+
+impl Progress {
+    fn add(&mut self, table: &str, rows: i64) {
+        self.done += rows;
+        if let Some(count) = self.counts.get_mut(table) {
+            *count = Json::from(count.as_i64().unwrap_or(0) + rows);
+        }
+    }
+}
+
+/// Says how far an export is, and renews its lease, when it is time to.
+struct Telling {
+    watch: Stopwatch,
+    every: Duration,
+}
+
+impl Telling {
+    /// False when the export is somebody else's by now, or nobody's.
+    async fn tell(&mut self, plane: &Arc<Plane>, held: &Arc<Held>, progress: &Progress) -> Result<bool> {
+        if self.watch.elapsed() < self.every {
+            return Ok(true);
+        }
+        self.watch = plane.clock.stopwatch();
+        let told = (held.clone(), progress.clone());
+        let cx = job(plane);
+        let renewed = cx.write_behind(true, told, |cx, tx, (held, progress)| {
+            Box::pin(async move {
+                let statement = sql!(
+                    "UPDATE exports SET lease_until = $4, counts = $5, rows_done = $6, rows_total = $7
+                     WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
+                );
+                let (export, counts) = (&held.export, Json::Object(progress.counts.clone()));
+                let lease = after(cx.now, cx.plane.config.lease);
+                let bound = params![export.organization, export.id, held.fence, lease, counts, progress.done, progress.total];
+                Ok(tx.execute(statement, bound).await? > 0)
+            })
+        });
+        renewed.await
+    }
+}
+
+/// How many rows at once, and how much rest between.
+struct Pace {
+    size: i64,
+    /// The database's count of writes that somebody waited for.
+    seen: u64,
+}
+
+impl Pace {
+    fn new(plane: &Plane) -> Pace {
+        Pace { size: FIRST_SIZE, seen: plane.db.prompt_writes() }
+    }
+
+    async fn adapt(&mut self, plane: &Plane, bytes: usize, took: Duration) {
+        if bytes > BATCH_BYTES {
+            self.size = (self.size / 2).max(LEAST_SIZE);
+        } else if bytes < BATCH_BYTES / 2 {
+            self.size = (self.size * 2).min(MOST_SIZE);
+        }
+        let seen = plane.db.prompt_writes();
+        if seen != self.seen {
+            // Others are at work: they have the processor for as long as this batch had it.
+            self.seen = seen;
+            tokio::time::sleep(took).await;
+        }
+    }
+}
+
+/// Writes down that the archive is there. If the export was deleted meanwhile the archive is an orphan.
+async fn finish(plane: &Arc<Plane>, held: &Arc<Held>, progress: Progress, bytes: u64) -> Result<()> {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let told = (held.clone(), progress, bytes);
+    let cx = job(plane);
+    let written = cx.write_behind(false, told, |cx, tx, (held, progress, bytes)| {
+        Box::pin(async move {
+            let statement = sql!(
+                "UPDATE exports SET state = 'done', lease_until = NULL, error = NULL, counts = $4, rows_done = $5, rows_total = $5, bytes = $6,
+                        finished_at = $7, expires_at = $8
+                 WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
+            );
+            let (export, counts) = (&held.export, Json::Object(progress.counts.clone()));
+            let end = after(cx.now, cx.plane.config.export_life);
+            let bound = params![export.organization, export.id, held.fence, counts, progress.done, *bytes, cx.now, end];
+            let is_there = tx.execute(statement, bound).await? > 0;
+            let plane = cx.plane.clone();
+            tx.on_commit(move || plane.drain_bell.notify_one());
+            Ok(is_there)
+        })
+    });
+    match written.await? {
+        true => tracing::info!(export = %held.export.id, bytes, "exported"),
+        false => tracing::info!(export = %held.export.id, "an export was deleted while it was made"),
+    }
+    Ok(())
+}
+
+/// Lets go of an export that did not come to its end: it is begun again, later when something went wrong, and not for ever unless a deletion
+/// waits for it.
+async fn release(plane: &Arc<Plane>, held: &Arc<Held>, error: Option<String>) -> Result<()> {
+    job(plane)
+        .write_behind(false, (held.clone(), error), |cx, tx, (held, error)| {
+            Box::pin(async move {
+                let has_failed = error.is_some() && held.attempts >= MOST_ATTEMPTS && held.export.deletion.is_none();
+                let doublings = u32::try_from(held.attempts.clamp(1, 16) - 1).unwrap_or(0);
+                let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE);
+                let statement = sql!(
+                    "UPDATE exports SET state = $4, attempts = attempts - $5, error = coalesce($6, error), lease_until = $7, finished_at = $8
+                     WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
+                );
+                let state = if has_failed { "failed" } else { "waiting" };
+                // To be stopped is no failure.
+                let pardoned = i64::from(error.is_none());
+                let again = error.is_some().then(|| after(cx.now, pause)).filter(|_| !has_failed);
+                let ended = has_failed.then_some(cx.now);
+                let export = &held.export;
+                let bound = params![export.organization, export.id, held.fence, state, pardoned, error.as_deref(), again, ended];
+                tx.execute(statement, bound).await?;
+                Ok(())
+            })
+        })
+        .await
+}
