@@ -1,6 +1,6 @@
 //! What no change of the policy may break, whatever else the golden page shows: who is above whom, and that scopes only narrow.
 
-use plane::policy::{Action, Role, SCOPES, Verdict, covers, decide, operator_may, refusal};
+use plane::policy::{Action, Role, SCOPES, Scopes, Verdict, decide, operator_may, refusal};
 
 fn held(scopes: &[&str]) -> Vec<String> {
     scopes.iter().map(|scope| (*scope).to_owned()).collect()
@@ -86,6 +86,10 @@ fn every_action_needs_a_scope_that_a_key_can_have() {
     for action in Action::ALL {
         assert!(SCOPES.contains(&action.scope()), "{action:?} needs {}", action.scope());
     }
+}
+
+fn covers(held: &[String], wanted: &str) -> bool {
+    Scopes::of(held).covers(wanted)
 }
 
 #[test]
