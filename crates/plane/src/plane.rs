@@ -22,6 +22,7 @@ use crate::{Result, deletion};
 pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_foundation", text: include_str!("../migrations/0001_foundation.sql") },
     Migration { name: "0002_account_plane", text: include_str!("../migrations/0002_account_plane.sql") },
+    Migration { name: "0004_progress", text: include_str!("../migrations/0004_progress.sql") },
 ];
 
 /// Settings of a plane.

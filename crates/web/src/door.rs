@@ -327,7 +327,8 @@ impl Door {
     pub fn organization(&self, text: &str) -> Result<OrganizationRef> {
         let parsed = if self.dialect.slugs { OrganizationRef::parse(text) } else { ids::parse(text).map(OrganizationRef::Id) };
         let forms = if self.dialect.slugs { "a UUID, a shortuuid or a slug" } else { "a shortuuid of 22 characters or a UUID" };
-        let field = || self.visit.operation.as_ref().and_then(|operation| operation.path_parameters().first().copied()).unwrap_or("organization");
+        let field =
+            || self.visit.operation.as_ref().and_then(|operation| operation.path_parameters().first().copied()).unwrap_or("organization");
         parsed.ok_or_else(|| FieldError::new(field(), "invalid_id", format!("must be {forms}")).into())
     }
 

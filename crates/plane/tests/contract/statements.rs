@@ -13,6 +13,7 @@ async fn every_statement_is_prepared_on_both_engines() {
     assert!(statements.len() > 50, "only {} statements were found in the source", statements.len());
     statements.extend(plane::deletion::all_statements());
     statements.extend(plane::dependants::statements());
+    statements.extend(plane::doctor::statements());
     let engines = Engines::open().await;
     for database in &engines.all {
         for statement in &statements {

@@ -7,7 +7,7 @@ use plane::credentials::{Presented, authenticate};
 
 use super::deleted;
 use crate::body::Form;
-use crate::door::{Door, X_API_KEY, Guest, Segments};
+use crate::door::{Door, Guest, Segments, X_API_KEY};
 use crate::problem::Answer;
 use crate::views;
 

@@ -150,7 +150,10 @@ async fn show_preferences(door: Result<Door, Failure>) -> Answer {
     let (user, taken) = (users::me(&door.cx).await?, preferences::list(&door.cx).await?);
     let groups = Category::ALL.map(|category| Group { label: label(category), entries: entries(category, &taken) });
     let is_saved = door.query.flag("saved")?;
-    page(StatusCode::OK, &PreferencesPage { email: user.email.clone(), groups: groups.into(), is_saved, taken: count(&taken), known: TRAITS.len() })
+    page(
+        StatusCode::OK,
+        &PreferencesPage { email: user.email.clone(), groups: groups.into(), is_saved, taken: count(&taken), known: TRAITS.len() },
+    )
 }
 
 async fn save_preferences(door: Result<Door, Failure>, headers: HeaderMap, fields: Fields) -> Answer {
