@@ -79,6 +79,8 @@ pub struct Plane {
     pub(crate) hasher: Hasher,
     /// Rung when a deletion was closed and waits for its drain.
     pub(crate) drain_bell: Notify,
+    /// Deletions whose rows were counted for people who watch.
+    pub(crate) estimates: deletion::Estimates,
     /// Who waits for the deletion of a customer.
     pub(crate) customer_deletions: Gathering,
     /// Rung when there is something to deliver to webhooks.
@@ -119,6 +121,7 @@ impl Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
+            estimates: deletion::Estimates::default(),
             customer_deletions: Gathering::default(),
             courier_bell: Notify::new(),
             usage: Usage::default(),

@@ -33,6 +33,8 @@ const MOST_SIZE: i64 = 50_000;
 const TURN: Duration = Duration::from_millis(500);
 /// How long a deletion that waits for webhooks is left alone, unless the last of them wakes it.
 const NAP: Duration = Duration::from_millis(500);
+/// What a deletion says it waits for, after how many there are.
+pub(super) const DELIVERIES: &str = " webhook deliveries";
 /// How often closed deletions are looked for when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -158,7 +160,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
             }
             Ok(Outcome::Sealed) => return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true),
             Ok(Outcome::Waiting(deliveries)) => {
-                let nap = Pause { lasts: NAP, waiting_for: format!("{deliveries} webhook deliveries") };
+                let nap = Pause { lasts: NAP, waiting_for: format!("{deliveries}{DELIVERIES}") };
                 return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
             }
             Ok(Outcome::Fenced) => return Ok(true),
