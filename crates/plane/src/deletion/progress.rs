@@ -98,7 +98,7 @@ impl Watched {
     /// How it is getting on. With a pulse the rate is that of the last seconds, otherwise that since it was ordered.
     pub fn progress(&self, now: Timestamp, pulse: Option<&mut Pulse>) -> Progress {
         let deletion = &self.deletion;
-        let rows_done: i64 = deletion.counts.as_object().into_iter().flatten().filter_map(|(_, rows)| rows.as_i64()).sum();
+        let rows_done = sum(&deletion.counts);
         let is_sealed = deletion.sealed_at.is_some();
         let conditions = self.conditions(now);
         let lately = pulse.and_then(|pulse| pulse.beat(now, rows_done));
@@ -213,66 +213,76 @@ pub(super) fn estimate(plane: &Arc<Plane>, watched: &Watched) {
     });
 }
 
-/// Where a count begins: at the drain's cursor, with what it has done.
-struct Start {
-    organization: Uuid,
-    subject: Uuid,
-    plan: &'static Plan,
-    stage: usize,
-    cursor: Option<Cursor>,
+/// How far somebody has come along the plan: the step, and the last row of it. The drain's own tells what it has done so far.
+type Position = (usize, Cursor);
+
+/// What one read of a count has found.
+struct Slice {
+    /// Rows that the drain had touched in that moment, and where it was.
     done: i64,
+    drain: Position,
+    /// Rows of the slice, and where it ends if the step goes on.
+    rows: i64,
+    next: Option<Cursor>,
 }
 
 async fn count(plane: &Arc<Plane>, id: Uuid) -> Result<()> {
     let cx = Cx::new(plane, "estimate").with_actor(Actor::System);
-    let Some(start) = cx.read(id, |_, tx, id| Box::pin(start(tx, *id))).await? else { return Ok(()) };
-    let (organization, subject, plan) = (start.organization, start.subject, start.plan);
-    let mut rows = start.done;
-    let mut slices = 0;
-    let mut from = start.cursor;
-    for (stage, step) in plan.steps.iter().enumerate().skip(start.stage) {
-        let mut cursor = Some(from.take().unwrap_or_else(|| step.start()));
-        while let Some(after) = cursor {
-            slices += 1;
-            if slices > MOST_SLICES {
-                return Ok(());
-            }
-            let (counted, next) = cx
-                .read((plan, stage, organization, subject, after), |_, tx, (plan, stage, organization, subject, after)| {
-                    Box::pin(async move { plan.steps[*stage].count(tx, *organization, *subject, after, SLICE).await })
-                })
-                .await?;
-            rows += counted;
-            cursor = next;
+    let mut position: Position = (0, Vec::new());
+    let mut rows = 0;
+    for _ in 0..MOST_SLICES {
+        let slice = cx.read((id, position.clone()), |_, tx, (id, position)| Box::pin(look_ahead(tx, *id, position))).await?;
+        let Some((slice, steps)) = slice else { return Ok(()) };
+        if slice.drain > position {
+            // It was overtaken, or has not begun: what was done by then is known, what is ahead of that is to be counted.
+            (position, rows) = (slice.drain, slice.done);
+            continue;
+        }
+        rows += slice.rows;
+        position = match slice.next {
+            Some(cursor) => (position.0, cursor),
+            None => (position.0 + 1, Vec::new()),
+        };
+        if position.0 >= steps {
+            return keep(&cx, id, rows).await;
         }
     }
-    cx.write_behind(true, (organization, id, rows), |_, tx, (organization, id, rows)| {
+    Ok(())
+}
+
+/// One slice, and the drain's position in the same moment, with the number of steps there are; none once the deletion is sealed.
+async fn look_ahead(tx: &mut sql::Tx, id: Uuid, (stage, after): &Position) -> Result<Option<(Slice, usize)>> {
+    let statement =
+        sql!("SELECT organization_id, subject_id, root, stage, cursor, counts FROM deletions WHERE id = $1 AND state <> 'sealed'");
+    let Some(mut row) = tx.query_opt(statement, params![id]).await? else { return Ok(None) };
+    let (organization, subject, root): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
+    let (drain, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
+    let root = Root::parse(&root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {root}")))?;
+    let plan = Plan::of(root);
+    let drain = (usize::try_from(drain).unwrap_or(0), cursor.map(cursor_from_json).transpose()?.unwrap_or_default());
+    let (rows, next) = match plan.steps.get(*stage) {
+        Some(step) => {
+            let from = if after.is_empty() { step.start() } else { after.clone() };
+            step.count(tx, organization, subject, &from, SLICE).await?
+        }
+        None => (0, None),
+    };
+    Ok(Some((Slice { done: sum(&counts), drain, rows, next }, plan.steps.len())))
+}
+
+async fn keep(cx: &Cx, id: Uuid, rows: i64) -> Result<()> {
+    cx.write_behind(true, (id, rows), |_, tx, (id, rows)| {
         Box::pin(async move {
-            let statement = sql!(
-                "UPDATE deletions SET rows_expected = $3 WHERE organization_id = $1 AND id = $2 AND rows_expected IS NULL AND state <> 'sealed'"
-            );
-            tx.execute(statement, params![*organization, *id, *rows]).await?;
+            let statement = sql!("UPDATE deletions SET rows_expected = $2 WHERE id = $1 AND rows_expected IS NULL AND state <> 'sealed'");
+            tx.execute(statement, params![*id, *rows]).await?;
             Ok(())
         })
     })
     .await
 }
 
-async fn start(tx: &mut sql::Tx, id: Uuid) -> Result<Option<Start>> {
-    let statement =
-        sql!("SELECT organization_id, subject_id, root, stage, cursor, counts FROM deletions WHERE id = $1 AND state <> 'sealed'");
-    let Some(mut row) = tx.query_opt(statement, params![id]).await? else { return Ok(None) };
-    let (organization, subject, root): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
-    let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
-    let root = Root::parse(&root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {root}")))?;
-    Ok(Some(Start {
-        organization,
-        subject,
-        plan: Plan::of(root),
-        stage: usize::try_from(stage).unwrap_or(0),
-        cursor: cursor.map(cursor_from_json).transpose()?,
-        done: counts.as_object().into_iter().flatten().filter_map(|(_, rows)| rows.as_i64()).sum(),
-    }))
+fn sum(counts: &Json) -> i64 {
+    counts.as_object().into_iter().flatten().filter_map(|(_, rows)| rows.as_i64()).sum()
 }
 
 #[cfg(test)]
