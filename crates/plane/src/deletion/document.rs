@@ -65,6 +65,11 @@ Webhooks of the organization are told of the deletion, by events queued in the t
 seal waits until each is delivered or given up after its fourth attempt, and the record says how many of which; rows that hold nothing that
 is to be told go before that. The webhooks of a deleted organization and their secrets live until then, and are told nothing else.
 
+Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
+it waits for, since when, and what would let it go on. One that makes no progress for a minute is *stuck*: it is counted in
+`freehold_deletions_stuck`, and `freehold doctor` finds it. The doctor also holds every rule below against all sealed deletions, and finds
+what they left.
+
 Every attempt is in the audit trail, refused ones too. An attempt without a good credential (401) has no actor and no organization to be
 filed under: it is in the server's log.
 ";

@@ -125,7 +125,8 @@ pub async fn watch(cx: &Cx, id: Uuid) -> Result<Watched> {
     let deletion = &watched.deletion;
     let is_good_here = principal.organization.is_none_or(|own| own == deletion.organization);
     let has_ordered_it = is_good_here && deletion.actor_id == Some(principal.user);
-    if !principal.is_operator && !(has_ordered_it && may_follow(cx, deletion).await?) {
+    let may = principal.is_operator || (has_ordered_it && may_follow(cx, deletion).await?);
+    if !may {
         match enter(cx, &OrganizationRef::Id(deletion.organization), Action::ReadDeletions).await {
             Ok(_) => {}
             Err(error @ (Error::Storage(_) | Error::Internal(_))) => return Err(error),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sql::{Difference, Row, Statement, Value, params, sql};
 use uuid::Uuid;
 
-use super::{Finding, Findings, MOST_SAMPLES, Patient};
+use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
 use crate::deletion::{STUCK_AFTER, rules};
 use crate::sessions::before;
 use crate::{Error, MIGRATIONS, Result, idempotency};
@@ -17,9 +17,6 @@ const GRACE: Duration = Duration::from_secs(3_600);
 const DUE_TOO_LONG: Duration = Duration::from_secs(600);
 
 const START_THE_SERVER: &str = "start the server (freehold serve)";
-
-/// What a check is told how far it is with.
-type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 pub(super) fn migrations<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {

@@ -62,6 +62,8 @@ pub struct Patient {
     schema: Schema,
 }
 
+/// How a check says how far it is.
+type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
 type Findings<'a> = Pin<Box<dyn Future<Output = Result<Vec<Finding>>> + Send + 'a>>;
 
 /// One kind of thing to look for.
@@ -70,7 +72,7 @@ struct Check {
     about: &'static str,
     /// Whether it reads tables as the program knows them. It is not made on a schema that differs.
     needs_schema: bool,
-    run: for<'a> fn(&'a Patient, &'a (dyn Fn(&str) + Send + Sync)) -> Findings<'a>,
+    run: for<'a> fn(&'a Patient, Tell<'a>) -> Findings<'a>,
 }
 
 /// Every check, in the order in which they are made. To add one, add its line and its function.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use sql::{Statement, Tx, params, sql};
 use uuid::Uuid;
 
-use super::{Finding, Findings, MOST_SAMPLES, Patient};
+use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
 use crate::deletion::rules::{Fate, Root, Rule};
 use crate::{Error, Result};
 
@@ -27,7 +27,7 @@ struct Look {
 /// A slice of the sealed deletions: those after the first id, up to the second.
 type Slice = (Uuid, Uuid);
 
-pub(super) fn residue<'a>(patient: &'a Patient, tell: &'a (dyn Fn(&str) + Send + Sync)) -> Findings<'a> {
+pub(super) fn residue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let mut left: Vec<(i64, Vec<Uuid>)> = looks().iter().map(|_| (0, Vec::new())).collect();
         let (mut from, mut seen) = (Uuid::nil(), 0);
