@@ -25,10 +25,13 @@ const LOOKUPS: &str = "freehold_credential_lookups_total";
 /// that of every request it ever had.
 const HELD: u64 = 4_096;
 
+/// By operation and status.
+type Counted = HashMap<(&'static str, u16), (Counter, Histogram)>;
+
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
     /// What is counted of the requests for an operation that were answered with a status.
-    requests: RwLock<HashMap<(&'static str, u16), (Counter, Histogram)>>,
+    requests: RwLock<Counted>,
     counted: AtomicU64,
 }
 

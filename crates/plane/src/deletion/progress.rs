@@ -136,8 +136,14 @@ impl Watched {
             let (kind, detail, remedy) = match waiting_for.strip_suffix(super::drain::DELIVERIES) {
                 Some(number) => (
                     "webhook_deliveries",
-                    format!("{number} deliveries to webhooks of the organization have not come to their end."),
-                    "Each is delivered or given up within two minutes. Delete a webhook that nobody answers at, and it waits for it no longer.",
+                    format!("Deliveries to webhooks of the organization that have not come to their end: {number}."),
+                    // Nobody can change the webhooks of an organization that is being deleted.
+                    match deletion.root == Root::Organization.name() {
+                        true => "It goes on by itself: each webhook is told or given up within two minutes.",
+                        false => {
+                            "It goes on by itself: each webhook is told or given up within two minutes. It waits for none that is deleted."
+                        }
+                    },
                 ),
                 None => (
                     "database",

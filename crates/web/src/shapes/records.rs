@@ -419,8 +419,10 @@ static CONDITION: Shape = Shape::new(
     &[
         required("type", Text(1, 50), "Stable and machine-readable.").like("webhook_deliveries"),
         required("since", Time, ""),
-        required("detail", Text(1, 2_000), "For people.").like("2 deliveries to webhooks of the organization have not come to their end."),
-        required("remedy", Text(1, 500), "What would let it go on.").like("Delete a webhook that nobody answers at."),
+        required("detail", Text(1, 2_000), "For people.")
+            .like("Deliveries to webhooks of the organization that have not come to their end: 2."),
+        required("remedy", Text(1, 500), "What would let it go on.")
+            .like("It goes on by itself: each webhook is told or given up within two minutes."),
     ],
 );
 

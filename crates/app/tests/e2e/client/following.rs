@@ -70,7 +70,7 @@ on_both_engines! {
             let said = if how == "lines" { shell.run(&line).await } else { shell.type_into(&line, "").await };
             assert_eq!(said.code, 0, "{said:?}");
             let told = if how == "lines" { &said.err } else { &said.out };
-            assert!(told.contains("waits since") && told.contains("deliveries to webhooks") && told.contains("rows"), "{said:?}");
+            assert!(told.contains("waits since") && told.contains("Deliveries to webhooks") && told.contains("rows"), "{said:?}");
             assert_eq!(told.contains('\u{1b}'), how == "terminal", "{said:?}");
             assert!(said.out.contains("sealed at"), "{said:?}");
             let shown = shell.run(&format!("deletions show {deleted}")).await;
