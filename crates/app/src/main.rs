@@ -1,7 +1,8 @@
-//! The binary: `freehold serve`, `freehold add-operator`, and the client commands for what is done by hand.
+//! The binary: `freehold serve`, `freehold add-operator`, `freehold doctor`, and the client commands for what is done by hand.
 
 mod client;
 mod demo;
+mod doctor;
 mod operator;
 mod serve;
 
@@ -23,6 +24,9 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Make an operator: one of the people who run the server. The password is read from standard input.
     AddOperator(operator::AddOperatorArgs),
+    /// Look a database over: schema, integrity, what deletions left, what is stuck or overdue. Every finding names its remedy.
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::DoctorArgs),
     #[command(flatten)]
     Client(client::Command),
 }
@@ -58,6 +62,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(args).await,
         Command::AddOperator(args) => operator::add(args).await,
+        Command::Doctor(args) => return doctor::run(args).await,
         Command::Client(command) => {
             return match client::run(command).await {
                 Ok(()) => ExitCode::SUCCESS,

@@ -122,14 +122,25 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         per_day: args.rate_limit_per_day,
         attempts_per_minute: args.attempt_limit_per_minute,
     };
-    let settings =
-        Settings { limits, trusted_proxies: args.trusted_proxies, metrics_token: args.metrics_token.filter(|token| !token.is_empty()) };
+    let stopping = watch::Sender::new(false);
+    let settings = Settings {
+        limits,
+        trusted_proxies: args.trusted_proxies,
+        metrics_token: args.metrics_token.filter(|token| !token.is_empty()),
+        stopping: stopping.clone(),
+    };
     let router = web::router(plane.clone(), settings);
     tracing::info!(%address, engine = plane.engine_name(), "listening");
     say(&format!("Freehold listens on {} with {}.", plane.config.public_url, plane.engine_name()));
     lines.iter().for_each(|line| say(line));
 
-    accept(listener, router, signal()?).await;
+    let signal = signal()?;
+    let signal = async move {
+        signal.await;
+        // What streams has no end of its own, and would hold the rest up.
+        stopping.send_replace(true);
+    };
+    accept(listener, router, signal).await;
     let _ = stop.send(true);
     if tokio::time::timeout(FAREWELL, async { tokio::join!(drain, courier, exports) }).await.is_err() {
         tracing::warn!("the drain, the courier or an export did not stop in time; they go on at the next start");

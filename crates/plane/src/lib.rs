@@ -14,6 +14,7 @@ pub mod deletion;
 pub mod deliveries;
 pub mod dependants;
 pub mod destinations;
+pub mod doctor;
 mod error;
 pub mod events;
 pub mod exports;

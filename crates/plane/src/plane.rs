@@ -24,6 +24,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_foundation", text: include_str!("../migrations/0001_foundation.sql") },
     Migration { name: "0002_account_plane", text: include_str!("../migrations/0002_account_plane.sql") },
     Migration { name: "0003_exports", text: include_str!("../migrations/0003_exports.sql") },
+    Migration { name: "0004_progress", text: include_str!("../migrations/0004_progress.sql") },
 ];
 
 /// Settings of a plane.
@@ -88,6 +89,8 @@ pub struct Plane {
     pub(crate) drain_bell: Notify,
     /// Deletions that were left to the drain since the start.
     pub(crate) closings: AtomicU64,
+    /// Deletions whose rows were counted for people who watch.
+    pub(crate) estimates: deletion::Estimates,
     /// Who waits for the deletion of a customer.
     pub(crate) customer_deletions: Gathering,
     /// Rung when somebody wants an export.
@@ -131,6 +134,7 @@ impl Plane {
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
             closings: AtomicU64::new(0),
+            estimates: deletion::Estimates::default(),
             customer_deletions: Gathering::default(),
             export_bell: Notify::new(),
             courier_bell: Notify::new(),

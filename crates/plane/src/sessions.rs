@@ -168,6 +168,11 @@ fn hand_out(cx: &Cx, user: Uuid, session: Uuid, organization: Option<Uuid>, refr
     })
 }
 
+/// A time earlier by a duration; the beginning of time when there is none.
+pub(crate) fn before(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
 /// A time later by a duration; the end of time when there is none.
 pub(crate) fn after(time: Timestamp, by: Duration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use sql::{params, sql};
 
 use crate::cx::{Actor, Cx};
+use crate::deletion::STUCK_AFTER;
+use crate::sessions::before;
 use crate::{Plane, Result};
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ pub struct Vitals {
     pub draining: i64,
     /// Deletions that cannot go on at the moment and say what they wait for.
     pub waiting: i64,
+    /// Deletions that are open and made no progress for longer than [`STUCK_AFTER`](crate::deletion::STUCK_AFTER).
+    pub stuck: i64,
     /// Seconds since the oldest deletion that is not sealed was ordered; 0 when all are.
     pub oldest_open_seconds: i64,
     /// Deliveries to webhooks that are still to be made.
@@ -41,11 +45,14 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
                 waiting += row.next::<i64>()?;
                 oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
             }
+            let stuck =
+                sql!("SELECT count(*) FROM deletions WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1");
             let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
             Ok(Vitals {
                 closed: counts[0],
                 draining: counts[1],
                 waiting,
+                stuck: tx.query_one(stuck, params![before(cx.now, STUCK_AFTER)]).await?.next()?,
                 oldest_open_seconds: cx.now.as_second() - oldest.as_second(),
                 pending_deliveries: tx.query_one(pending, &[]).await?.next()?,
                 credential_lookups: *credential_lookups,

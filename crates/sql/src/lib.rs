@@ -5,6 +5,7 @@
 
 mod database;
 mod error;
+mod health;
 mod migrate;
 mod postgres;
 mod schema;
@@ -13,6 +14,7 @@ mod value;
 
 pub use database::{AsRetry, Database, Options, Statement, Tx, Work};
 pub use error::Error;
+pub use health::{Difference, Orphans};
 pub use migrate::Migration;
 pub use schema::{Column, ForeignKey, Index, Schema, Table};
 pub use value::{FromValue, Row, Value};

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 
-use crate::{Error, Result, Tx};
+use crate::{Difference, Error, Result, Tx};
 
 /// One step of the schema.
 #[derive(Debug)]
@@ -67,6 +67,34 @@ pub(crate) async fn run(tx: &mut Tx, migrations: &[Migration]) -> Result<Vec<&'s
         assume_statistics(tx).await?;
     }
     Ok(ran)
+}
+
+/// How what ran here differs from what this program has, in the order of the names. Writes nothing, not even the table of migrations.
+pub(crate) async fn compare(tx: &mut Tx, migrations: &[Migration]) -> Result<Vec<(String, Difference)>> {
+    let table = match tx {
+        Tx::Sqlite(_) => crate::sql!("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'"),
+        Tx::Postgres(_) => crate::sql!(
+            "SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'schema_migrations' AND relnamespace = current_schema()::regnamespace"
+        ),
+    };
+    let mut applied = Vec::new();
+    if tx.query_opt(table, &[]).await?.is_some() {
+        for mut row in tx.query(crate::sql!("SELECT name, checksum FROM schema_migrations ORDER BY name"), &[]).await? {
+            applied.push((row.next::<String>()?, row.next::<String>()?));
+        }
+    }
+    let mut differences: Vec<(String, Difference)> = Vec::new();
+    for (name, checksum) in &applied {
+        match migrations.iter().find(|migration| migration.name == name) {
+            None => differences.push((name.clone(), Difference::Unknown)),
+            Some(migration) if migration.checksum() != *checksum => differences.push((name.clone(), Difference::Changed)),
+            Some(_) => {}
+        }
+    }
+    let missing = migrations.iter().filter(|migration| applied.iter().all(|(name, _)| name != migration.name));
+    differences.extend(missing.map(|migration| (migration.name.to_owned(), Difference::Missing)));
+    differences.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(differences)
 }
 
 /// Tells SQLite's planner that an organization has many rows. Without statistics it believes in ten, and rather reads all of an organization

@@ -21,12 +21,14 @@ mod request_ids;
 mod shapes;
 mod surfaces;
 mod views;
+mod watching;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
 use plane::Plane;
+use tokio::sync::watch;
 
 pub use client_address::TrustedProxies;
 pub use courier::Courier;
@@ -40,6 +42,7 @@ pub(crate) struct Doors {
     docs: docs::Docs,
     metrics: metrics::Metrics,
     request_ids: request_ids::RequestIds,
+    streams: watching::Streams,
     settings: Settings,
 }
 
@@ -52,6 +55,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// What opens `/metrics` as a bearer token, beside an operator's own.
     pub metrics_token: Option<String>,
+    /// Told when the server is about to stop: answers that have no end of their own end then.
+    pub stopping: watch::Sender<bool>,
 }
 
 /// Every address of the server.
@@ -60,10 +65,12 @@ pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let docs = docs::Docs::new(&catalogue, &plane.config.public_url);
     let routes = catalogue.router();
     let (limiter, metrics) = (limits::Limiter::new(settings.limits), metrics::Metrics::new(plane.engine_name()));
-    let doors = Arc::new(Doors { plane, limiter, catalogue, docs, metrics, request_ids: request_ids::RequestIds::default(), settings });
+    let (request_ids, streams) = (request_ids::RequestIds::default(), watching::Streams::default());
+    let doors = Arc::new(Doors { plane, limiter, catalogue, docs, metrics, request_ids, streams, settings });
     routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(doors.clone(), door::pass))
+        .layer(middleware::map_response(watching::put_in))
         .with_state(doors)
 }

@@ -16,6 +16,7 @@ const REQUESTS: &str = "freehold_http_requests_total";
 const DURATIONS: &str = "freehold_http_request_duration_seconds";
 const OPEN: &str = "freehold_deletions_open";
 const WAITING: &str = "freehold_deletions_waiting";
+const STUCK: &str = "freehold_deletions_stuck";
 const OLDEST: &str = "freehold_deletions_oldest_open_seconds";
 const PENDING: &str = "freehold_webhook_deliveries_pending";
 const LOOKUPS: &str = "freehold_credential_lookups_total";
@@ -45,6 +46,7 @@ impl Metrics {
             describe_histogram!(DURATIONS, "How long the answer to a request took.");
             describe_gauge!(OPEN, "Deletions that are not sealed yet, by state.");
             describe_gauge!(WAITING, "Deletions that cannot go on at the moment; their records say what they wait for.");
+            describe_gauge!(STUCK, "Deletions that made no progress for more than a minute; their records say what would let them go on.");
             describe_gauge!(OLDEST, "Age of the oldest deletion that is not sealed.");
             describe_gauge!(PENDING, "Deliveries to webhooks that are still to be made.");
             describe_counter!(LOOKUPS, "Credentials that were looked for in the database.");
@@ -79,6 +81,7 @@ impl Metrics {
             gauge!(OPEN, "state" => "closed").set(vitals.closed as f64);
             gauge!(OPEN, "state" => "draining").set(vitals.draining as f64);
             gauge!(WAITING).set(vitals.waiting as f64);
+            gauge!(STUCK).set(vitals.stuck as f64);
             gauge!(OLDEST).set(vitals.oldest_open_seconds as f64);
             gauge!(PENDING).set(vitals.pending_deliveries as f64);
             counter!(LOOKUPS).absolute(vitals.credential_lookups);
@@ -97,7 +100,8 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let vitals = Vitals { closed: 0, draining: 0, waiting: 0, oldest_open_seconds: 0, pending_deliveries: 0, credential_lookups: 0 };
+        let vitals =
+            Vitals { closed: 0, draining: 0, waiting: 0, stuck: 0, oldest_open_seconds: 0, pending_deliveries: 0, credential_lookups: 0 };
         let text = metrics.render(vitals);
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");

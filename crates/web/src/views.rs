@@ -8,7 +8,7 @@ use plane::api_keys::ApiKey;
 use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
-use plane::deletion::{Blocker, Deletion, Preview};
+use plane::deletion::{Blocker, Deletion, Preview, Progress};
 use plane::deliveries::Delivery;
 use plane::dependants::Dependant;
 use plane::exports::Export;
@@ -307,7 +307,16 @@ pub(crate) fn audit_entry(dialect: &Dialect, entry: Entry) -> Json {
     ])
 }
 
-pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion) -> Json {
+/// A deletion and how it is getting on.
+pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion, progress: Progress) -> Json {
+    let conditions = progress.conditions.into_iter().map(|condition| {
+        dialect.object(vec![
+            ("type", condition.kind.into()),
+            ("since", time(condition.since)),
+            ("detail", condition.detail.into()),
+            ("remedy", condition.remedy.into()),
+        ])
+    });
     dialect.object(vec![
         ("id", dialect.id(deletion.id)),
         ("organization_id", dialect.id(deletion.organization)),
@@ -324,6 +333,12 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion) -> Json {
         ("batches", deletion.batches.into()),
         ("longest_batch_micros", deletion.longest_batch_micros.into()),
         ("waiting_for", deletion.waiting_for.into()),
+        ("stage", progress.stage.into()),
+        ("rows_done", progress.rows_done.into()),
+        ("rows_to_do", progress.rows_to_do.into()),
+        ("rate", progress.rate.into()),
+        ("eta_seconds", progress.eta_seconds.into()),
+        ("conditions", conditions.collect()),
         ("created_at", time(deletion.created_at)),
         ("updated_at", time(deletion.updated_at)),
         ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),

@@ -151,9 +151,14 @@ impl ConnectionArgs {
 }
 
 impl OrganizationArgs {
+    /// The organization that was named, if one was.
+    pub fn named(&self) -> Option<String> {
+        self.organization.clone().filter(|named| !named.is_empty())
+    }
+
     /// The organization that is meant: the one named, or the only one there is.
     pub async fn find(&self, connection: &mut Connection) -> Result<String> {
-        if let Some(named) = self.organization.clone().filter(|named| !named.is_empty()) {
+        if let Some(named) = self.named() {
             return Ok(named);
         }
         let mine = connection

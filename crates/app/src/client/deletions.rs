@@ -1,16 +1,27 @@
 //! `freehold deletions`.
 
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 
 use super::connection::{Call, Connection, ConnectionArgs, OrganizationArgs};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, cell, note, text};
 
-const COLUMNS: &[Column] =
-    &[("ID", "id"), ("WHAT", "root"), ("NAME", "subjectLabel"), ("STATE", "state"), ("BEGAN", "createdAt"), ("SEALED", "sealedAt")];
+const COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("WHAT", "root"),
+    ("NAME", "subjectLabel"),
+    ("STATE", "state"),
+    ("STAGE", "stage"),
+    ("ROWS", "rowsDone"),
+    ("WAITS FOR", "waitingFor"),
+    ("BEGAN", "createdAt"),
+    ("SEALED", "sealedAt"),
+];
 
 /// How long to wait between two looks at a deletion.
 const PACE: Duration = Duration::from_millis(500);
@@ -29,13 +40,16 @@ pub(crate) struct DeletionsArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// List an organization's deletions, newest first.
+    /// List deletions, newest first: of the organization named, otherwise of all whose deletions one may read.
     List {
+        /// Only those in this state; open are those not sealed yet.
+        #[arg(long, value_parser = ["closed", "draining", "sealed", "open"])]
+        state: Option<String>,
         /// Entries to show at the most.
         #[arg(long)]
         limit: Option<usize>,
     },
-    /// Show a deletion: how far it is, and its receipt.
+    /// Show a deletion: how far it is, what it waits for and what would let it go on, and its receipt.
     Show {
         /// The deletion's id.
         deletion: String,
@@ -50,9 +64,9 @@ enum Command {
 pub(super) async fn run(args: DeletionsArgs) -> Result {
     let mut connection = args.connection.open()?;
     match &args.command {
-        Command::List { limit } => {
-            let organization = args.organization.find(&mut connection).await?;
-            let call = Call::get(["api", "deletions"]).of_organization(&organization);
+        Command::List { state, limit } => {
+            let call = Call::get(["api", "deletions"]).with("organization", args.organization.named()).with("state", state.clone());
+            let call = call.along_cursor();
             args.output.list(connection.list(&call, *limit).await?, COLUMNS)
         }
         Command::Show { deletion } => args.output.record(&connection.ask(&Call::get(["api", "deletions", deletion])).await?),
@@ -60,26 +74,92 @@ pub(super) async fn run(args: DeletionsArgs) -> Result {
     }
 }
 
-/// Looks at a deletion until it is sealed. A line for each change.
+/// Looks at a deletion until it is sealed: a bar at a terminal, otherwise a line for each change.
 pub(super) async fn watch(connection: &mut Connection, deletion: &str) -> Result<Json> {
     let call = Call::get(["api", "deletions", deletion]);
-    let mut told = String::new();
+    let mut screen = Screen::new();
     loop {
-        let record = connection.ask_patiently(&call).await?;
-        let progress = progress(&record);
-        if progress != told {
-            note(&progress);
-            told = progress;
-        }
+        let record = match connection.ask_patiently(&call).await {
+            Ok(record) => record,
+            Err(failure) => {
+                screen.wipe();
+                return Err(failure);
+            }
+        };
+        screen.show(&record);
         if record["state"] == "sealed" {
+            screen.wipe();
             return Ok(record);
         }
         tokio::time::sleep(PACE).await;
     }
 }
 
+/// Where somebody sees how far it is: standard error, as a terminal or as lines.
+struct Screen {
+    bar: Option<ProgressBar>,
+    told: String,
+}
+
+impl Screen {
+    fn new() -> Screen {
+        Screen { bar: io::stderr().is_terminal().then(ProgressBar::no_length), told: String::new() }
+    }
+
+    fn show(&mut self, record: &Json) {
+        let Some(bar) = &self.bar else {
+            let progress = progress(record);
+            if progress != self.told {
+                note(&progress);
+                self.told = progress;
+            }
+            return;
+        };
+        let done = record["rowsDone"].as_u64().unwrap_or(0);
+        let template = match record["rowsToDo"].as_u64() {
+            Some(left) => {
+                bar.set_length(done + left);
+                "{bar:30} {human_pos}/{human_len} rows {msg}"
+            }
+            None => "{spinner} {human_pos} rows {msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(speed(record) + &conditions(record));
+        bar.set_position(done);
+    }
+
+    /// Leaves the terminal to what comes next.
+    fn wipe(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 fn progress(record: &Json) -> String {
-    let rows: i64 = record["counts"].as_object().into_iter().flatten().filter_map(|(_, rows)| rows.as_i64()).sum();
-    let waiting = record["waitingFor"].as_str().map_or_else(String::new, |_| format!(", waiting for {}", text(&record["waitingFor"])));
-    format!("{}: {rows} rows in {} batches{waiting}", cell(&record["state"]), cell(&record["batches"]))
+    let ahead =
+        record["rowsToDo"].as_u64().filter(|_| record["state"] != "sealed").map(|left| format!(" of about {}", left + rows(record)));
+    let ahead = ahead.unwrap_or_default();
+    format!("{}: {} rows{ahead} in {} batches{}", cell(&record["state"]), rows(record), cell(&record["batches"]), conditions(record))
+}
+
+fn rows(record: &Json) -> u64 {
+    record["rowsDone"].as_u64().unwrap_or(0)
+}
+
+fn speed(record: &Json) -> String {
+    let stage = record["stage"].as_str().map_or_else(String::new, |_| format!("at {}", text(&record["stage"])));
+    let rate = record["rate"].as_u64().map_or_else(String::new, |rate| format!(", {rate} a second"));
+    let end = record["etaSeconds"].as_u64().map_or_else(String::new, |seconds| format!(", {seconds} s to go"));
+    stage + &rate + &end
+}
+
+/// What it waits for, and what would let it go on.
+fn conditions(record: &Json) -> String {
+    let told = |condition: &Json| {
+        format!(" — waits since {}: {} {}", text(&condition["since"]), text(&condition["detail"]), text(&condition["remedy"]))
+    };
+    record["conditions"].as_array().into_iter().flatten().map(told).collect()
 }

@@ -25,7 +25,7 @@ pub(crate) use failure::{EXIT_CODES, Failure};
 
 /// How the client commands find server and credential, for `--help`.
 pub(crate) const BEGINNING: &str = "\
-All commands but the first two talk to a running server. Begin with `freehold sign-in --email …`, or set FREEHOLD_API_KEY;
+All commands but the first three talk to a running server. Begin with `freehold sign-in --email …`, or set FREEHOLD_API_KEY;
 name the server with --server or FREEHOLD_SERVER, and the organization with --organization or FREEHOLD_ORGANIZATION.";
 
 /// The client commands.

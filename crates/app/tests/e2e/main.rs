@@ -15,6 +15,7 @@ mod bad_input;
 mod client;
 mod deletions;
 mod demo;
+mod doctor;
 mod documents;
 mod door;
 mod exports;

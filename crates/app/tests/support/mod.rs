@@ -133,6 +133,19 @@ impl Server {
         Person { email, token }
     }
 
+    /// What the binary's doctor says about this server's database: its exit code, and what it printed on either side.
+    pub async fn doctor(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
+        command.arg("doctor").args(arguments).arg("--data").arg(self.folder.path().join("data"));
+        command.env_remove("FREEHOLD_DATABASE_URL").stdin(Stdio::null());
+        if let Some(url) = &self.database_url {
+            command.env("FREEHOLD_DATABASE_URL", url);
+        }
+        let output = command.output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
     /// The process, for signals.
     pub fn process(&mut self) -> &mut Child {
         &mut self.child

@@ -72,6 +72,11 @@ seconds. One that a deletion was ordered with does not: it was asked for to be t
 was done unless the server is set otherwise, for nobody but whoever ordered it, and then row and file are erased. Until it is done the deletion
 that waits for it erases nothing; an export that fails is tried until it succeeds or whoever ordered it deletes it.
 
+Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
+it waits for, since when, and what would let it go on. One that makes no progress for a minute is *stuck*: it is counted in
+`freehold_deletions_stuck`, and `freehold doctor` finds it. The doctor also holds every rule below against all sealed deletions, and finds
+what they left.
+
 Every attempt is in the audit trail, refused ones too. An attempt without a good credential (401) has no actor and no organization to be
 filed under: it is in the server's log.
 ";

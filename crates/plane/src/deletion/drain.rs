@@ -34,6 +34,8 @@ const MOST_SIZE: i64 = 50_000;
 const TURN: Duration = Duration::from_millis(500);
 /// How long a deletion that waits for webhooks is left alone, unless the last of them wakes it.
 const NAP: Duration = Duration::from_millis(500);
+/// What a deletion says it waits for, after how many there are.
+pub(super) const DELIVERIES: &str = " webhook deliveries";
 /// How often closed deletions are looked for when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -169,7 +171,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
             }
             Ok(Outcome::Sealed) => return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true),
             Ok(Outcome::Waiting(deliveries)) => {
-                let nap = Pause { lasts: NAP, waiting_for: format!("{deliveries} webhook deliveries") };
+                let nap = Pause { lasts: NAP, waiting_for: format!("{deliveries}{DELIVERIES}") };
                 return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
             }
             Ok(Outcome::Fenced) => return Ok(true),
@@ -322,7 +324,7 @@ async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
     }
     held.plan.erase_root(tx, held.organization, &[held.subject]).await?;
     let seal = sql!(
-        "UPDATE deletions SET state = 'sealed', sealed_at = $3, lease_until = NULL, cursor = NULL, waiting_for = NULL
+        "UPDATE deletions SET state = 'sealed', sealed_at = $3, lease_until = NULL, cursor = NULL, waiting_for = NULL, waiting_since = NULL
          WHERE organization_id = $1 AND id = $2"
     );
     tx.execute(seal, params![held.organization, held.id, cx.now]).await?;
@@ -332,7 +334,8 @@ async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
 }
 
 async fn progress(tx: &mut Tx, held: &Held, stage: usize, cursor: Option<&Cursor>, counts: &Json) -> Result<()> {
-    let statement = sql!("UPDATE deletions SET stage = $3, cursor = $4, counts = $5 WHERE organization_id = $1 AND id = $2");
+    let statement =
+        sql!("UPDATE deletions SET stage = $3, cursor = $4, counts = $5, waiting_since = NULL WHERE organization_id = $1 AND id = $2");
     tx.execute(statement, params![held.organization, held.id, stage as i64, cursor.map(cursor_to_json), counts]).await?;
     Ok(())
 }
@@ -360,13 +363,15 @@ async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, pause: Option<Pause
         Box::pin(async move {
             let statement = sql!(
                 "UPDATE deletions SET lease_until = $6, waiting_for = $4,
+                        waiting_since = CASE WHEN CAST($4 AS text) IS NULL THEN NULL ELSE coalesce(waiting_since, $7) END,
                         longest_batch_us = CASE WHEN longest_batch_us < $5 THEN $5 ELSE longest_batch_us END
                  WHERE organization_id = $1 AND id = $2 AND fence = $3"
             );
             let waiting_for = pause.as_ref().map(|pause| pause.waiting_for.as_str());
             // The context is as old as the turn.
             let until = pause.as_ref().filter(|pause| !pause.lasts.is_zero()).map(|pause| after(cx.plane.clock.now(), pause.lasts));
-            tx.execute(statement, params![held.organization, held.id, held.fence, waiting_for, *last_batch, until]).await?;
+            let now = cx.plane.clock.now();
+            tx.execute(statement, params![held.organization, held.id, held.fence, waiting_for, *last_batch, until, now]).await?;
             Ok(())
         })
     })

@@ -5,11 +5,12 @@ use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
+use super::progress::{Watched, estimate};
 use crate::access::{self, enter};
 use crate::cx::Cx;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
-use crate::policy::Action;
+use crate::policy::{Action, Role, Verdict, decide, refusal};
 use crate::{Error, Result};
 
 /// A deletion.
@@ -53,23 +54,87 @@ pub struct Deletion {
     pub sealed_at: Option<Timestamp>,
 }
 
+/// Which deletions a list holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeletionFilter {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that are closed and not taken up yet.
+    Closed,
+    /// Those that are being drained.
+    Draining,
+    /// Those that are over.
+    Sealed,
+    /// Those that are not.
+    Open,
+}
+
+impl DeletionFilter {
+    /// Every filter but that for all.
+    pub const NAMES: [&'static str; 4] = ["closed", "draining", "sealed", "open"];
+
+    /// The filter of this name.
+    pub fn parse(name: &str) -> Option<DeletionFilter> {
+        match name {
+            "closed" => Some(DeletionFilter::Closed),
+            "draining" => Some(DeletionFilter::Draining),
+            "sealed" => Some(DeletionFilter::Sealed),
+            "open" => Some(DeletionFilter::Open),
+            _ => None,
+        }
+    }
+
+    fn states(self) -> Vec<String> {
+        let states: &[&str] = match self {
+            DeletionFilter::All => &["closed", "draining", "sealed"],
+            DeletionFilter::Closed => &["closed"],
+            DeletionFilter::Draining => &["draining"],
+            DeletionFilter::Sealed => &["sealed"],
+            DeletionFilter::Open => &["closed", "draining"],
+        };
+        states.iter().map(|state| (*state).to_owned()).collect()
+    }
+}
+
+/// Whose deletions a list holds.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// Of one organization.
+    Of(OrganizationRef),
+    /// Of all organizations in which the caller may read them; for operators, of all that ever were.
+    AllReadable,
+}
+
 /// Reads a deletion: for owners and admins of its organization, the one who ordered it, and operators. A credential of one organization is a
 /// stranger to the deletions of every other; one with scopes can follow what was ordered with it, and needs the scope for the rest.
 ///
 /// # Errors
 /// [`Error::NotFound`] for everybody else.
 pub async fn get(cx: &Cx, id: Uuid) -> Result<Deletion> {
+    Ok(watch(cx, id).await?.deletion)
+}
+
+/// The same with what tells how it is getting on. The first look at an open one has what is ahead of it counted.
+///
+/// # Errors
+/// Those of [`get`].
+pub async fn watch(cx: &Cx, id: Uuid) -> Result<Watched> {
     let principal = cx.principal()?.clone();
-    let deletion = cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await?.ok_or(Error::NotFound("Deletion"))?;
+    let watched = cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await?.ok_or(Error::NotFound("Deletion"))?;
+    let deletion = &watched.deletion;
     let is_good_here = principal.organization.is_none_or(|own| own == deletion.organization);
     let has_ordered_it = is_good_here && deletion.actor_id == Some(principal.user);
-    if principal.is_operator || (has_ordered_it && may_follow(cx, &deletion).await?) {
-        return Ok(deletion);
+    let may = principal.is_operator || (has_ordered_it && may_follow(cx, deletion).await?);
+    if !may {
+        match enter(cx, &OrganizationRef::Id(deletion.organization), Action::ReadDeletions).await {
+            Ok(_) => {}
+            Err(error @ (Error::Storage(_) | Error::Internal(_))) => return Err(error),
+            Err(_) => return Err(Error::NotFound("Deletion")),
+        }
     }
-    match enter(cx, &OrganizationRef::Id(deletion.organization), Action::ReadDeletions).await {
-        Ok(_) => Ok(deletion),
-        Err(_) => Err(Error::NotFound("Deletion")),
-    }
+    estimate(&cx.plane, &watched);
+    Ok(watched)
 }
 
 async fn may_follow(cx: &Cx, deletion: &Deletion) -> Result<bool> {
@@ -89,43 +154,112 @@ async fn may_follow(cx: &Cx, deletion: &Deletion) -> Result<bool> {
     .await
 }
 
-/// Lists an organization's deletions, newest first. Operators can also list those of an organization that is gone.
+/// Lists deletions, newest first. Operators can also list those of an organization that is gone.
 ///
 /// # Errors
-/// Those of [`enter`].
-pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Deletion>> {
-    let organization = match enter(cx, organization, Action::ReadDeletions).await {
-        Ok(tenant) => tenant.organization(),
-        Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await?,
-        Err(error) => return Err(error),
+/// Those of [`enter`]; [`Error::Forbidden`] and [`Error::Outsider`] when there is no organization whose deletions the caller may read.
+pub async fn list(cx: &Cx, wanted: &Wanted, filter: DeletionFilter, request: PageRequest) -> Result<Page<Watched>> {
+    let organizations = match wanted {
+        Wanted::Of(organization) => vec![one(cx, organization).await?],
+        Wanted::AllReadable => match cx.principal()? {
+            principal if principal.organization.is_some() => vec![one(cx, &OrganizationRef::Current).await?],
+            principal if principal.is_operator => return everywhere(cx, filter, request).await,
+            principal => readable(cx, principal.user).await?,
+        },
     };
-    cx.read((organization, request), |_, tx, (organization, request)| {
+    cx.read((organizations, filter.states(), request), |_, tx, (organizations, states, request)| {
         Box::pin(async move {
-            let total =
-                tx.query_one(sql!("SELECT count(*) FROM deletions WHERE organization_id = $1"), params![*organization]).await?.next()?;
+            let count = sql!("SELECT count(*) FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2)");
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.query_one(count, params![organizations.clone(), states.clone()]).await?.next()?,
+            };
             let statement = sql!(
                 "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
-                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at
-                 FROM deletions WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, stage, waiting_since, rows_expected,
+                        lease_until
+                 FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2) AND id < $5 ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
-            let rows = tx.query(statement, params![*organization, request.size, request.offset()]).await?;
-            Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, *request))
+            let bound = params![organizations.clone(), states.clone(), request.limit(), request.offset(), request.below()];
+            part(tx.query(statement, bound).await?, total, *request)
         })
     })
     .await
 }
 
-pub(super) async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Deletion>> {
+async fn one(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
+    match enter(cx, organization, Action::ReadDeletions).await {
+        Ok(tenant) => Ok(tenant.organization()),
+        Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// The organizations whose deletions a user may read.
+async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
+    cx.principal()?.needs(Action::ReadDeletions.scope())?;
+    let roles = cx
+        .read(user, |_, tx, user| {
+            Box::pin(async move {
+                let statement = sql!(
+                    "SELECT members.organization_id, members.role
+                     FROM members JOIN organizations ON organizations.id = members.organization_id
+                     WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'"
+                );
+                let rows = tx.query(statement, params![*user]).await?;
+                rows.into_iter().map(|mut row| Ok((row.next::<Uuid>()?, row.next::<String>()?))).collect::<Result<Vec<_>>>()
+            })
+        })
+        .await?;
+    if roles.is_empty() {
+        return Err(Error::Outsider("User is not a member of this organization.".into()));
+    }
+    let may = |role: &str| Role::parse(role).is_some_and(|role| decide(role, Action::ReadDeletions) == Verdict::Yes);
+    let readable: Vec<Uuid> = roles.into_iter().filter(|(_, role)| may(role)).map(|(organization, _)| organization).collect();
+    match readable.is_empty() {
+        true => Err(Error::Forbidden(refusal(Action::ReadDeletions).into())),
+        false => Ok(readable),
+    }
+}
+
+/// For operators: along the index of all ids.
+async fn everywhere(cx: &Cx, filter: DeletionFilter, request: PageRequest) -> Result<Page<Watched>> {
+    cx.read((filter.states(), request), |_, tx, (states, request)| {
+        Box::pin(async move {
+            let count = sql!("SELECT count(*) FROM deletions WHERE state = ANY($1)");
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.query_one(count, params![states.clone()]).await?.next()?,
+            };
+            let statement = sql!(
+                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
+                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, stage, waiting_since, rows_expected,
+                        lease_until
+                 FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
+            );
+            let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
+            part(tx.query(statement, bound).await?, total, *request)
+        })
+    })
+    .await
+}
+
+fn part(rows: Vec<Row>, total: i64, request: PageRequest) -> Result<Page<Watched>> {
+    let deletions = rows.into_iter().map(read).collect::<Result<_>>()?;
+    Ok(Page::part(deletions, total, request, |watched: &Watched| watched.deletion.id))
+}
+
+async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Watched>> {
     let statement = sql!(
         "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
-                batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at
+                batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, stage, waiting_since, rows_expected, lease_until
          FROM deletions WHERE id = $1"
     );
     tx.query_opt(statement, params![id]).await?.map(read).transpose()
 }
 
-fn read(mut row: Row) -> Result<Deletion> {
-    Ok(Deletion {
+fn read(mut row: Row) -> Result<Watched> {
+    let deletion = Deletion {
         id: row.next()?,
         organization: row.next()?,
         root: row.next()?,
@@ -144,5 +278,6 @@ fn read(mut row: Row) -> Result<Deletion> {
         created_at: row.next()?,
         updated_at: row.next()?,
         sealed_at: row.next()?,
-    })
+    };
+    Ok(Watched { deletion, stage: row.next()?, waiting_since: row.next()?, rows_expected: row.next()?, lease_until: row.next()? })
 }

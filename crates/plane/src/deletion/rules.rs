@@ -180,7 +180,7 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal), ("state", Plain),
         ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
         ("effects", Plain), ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
-        ("updated_at", Plain), ("sealed_at", Plain),
+        ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain),
     ]),
     table("exports", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal),
@@ -357,7 +357,7 @@ impl Root {
     }
 
     /// How the root's row is marked when it is closed, `{now}` standing for the time. From then on nobody finds it.
-    pub(super) fn mark(self) -> Option<&'static str> {
+    pub(crate) fn mark(self) -> Option<&'static str> {
         match self {
             Root::Organization | Root::Customer => Some("state = 'closed', version = version + 1, updated_at = {now}"),
             Root::Member | Root::Webhook | Root::OauthApp => Some("state = 'closed', version = version + 1"),

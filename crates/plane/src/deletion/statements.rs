@@ -42,6 +42,8 @@ pub(super) struct Step {
     bound: Statement,
     up_to: Statement,
     rest: Statement,
+    count_up_to: Statement,
+    count_rest: Statement,
     /// Returns the subject of every row it touched, unless it forgets it.
     all: Statement,
     /// Whether what it redacts is what tied the row to the subject.
@@ -198,7 +200,8 @@ impl Plan {
     fn statements(&self) -> Vec<Statement> {
         let own = [Some(self.survey), self.count, self.close, self.sweep, self.erase_root].into_iter().flatten();
         let of_families = self.families.iter().flat_map(Families::statements);
-        own.chain(of_families).chain(self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.all])).collect()
+        let of_steps = self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.count_up_to, step.count_rest, step.all]);
+        own.chain(of_families).chain(of_steps).collect()
     }
 }
 
@@ -226,6 +229,10 @@ impl Step {
             )),
             up_to: Statement::generated(format!("{verb} WHERE {ties}{undone} AND ({walk}) > ({from}) AND ({walk}) <= ({to})")),
             rest: Statement::generated(format!("{verb} WHERE {ties}{undone} AND ({walk}) > ({from})")),
+            count_up_to: Statement::generated(format!(
+                "SELECT count(*) FROM {table} WHERE {ties}{undone} AND ({walk}) > ({from}) AND ({walk}) <= ({to})"
+            )),
+            count_rest: Statement::generated(format!("SELECT count(*) FROM {table} WHERE {ties}{undone} AND ({walk}) > ({from})")),
             all: Statement::generated(format!("{verb} WHERE {}{undone} RETURNING {subject}", tied_to_any(rule))),
             forgets_subject: matches!(rule.fate, Fate::Redact(columns) if columns.iter().any(|(column, _)| *column == subject)),
         }
@@ -250,6 +257,27 @@ impl Step {
         let next = (0..self.walk).map(|_| row.next()).collect::<sql::Result<Cursor>>()?;
         bound.extend(next.iter().map(|id| Value::from(*id)));
         Ok((tx.execute(self.up_to, &bound).await? as i64, Some(next)))
+    }
+
+    /// Counts what this step would touch of up to `size` rows after the cursor, and where that ends if there is more.
+    pub(super) async fn count(
+        &self,
+        tx: &mut Tx,
+        organization: Uuid,
+        subject: Uuid,
+        cursor: &Cursor,
+        size: i64,
+    ) -> Result<(i64, Option<Cursor>)> {
+        let mut bound = keys(organization, subject, self.keys);
+        bound.extend(cursor.iter().map(|id| Value::from(*id)));
+        let mut ask = bound.clone();
+        ask.push(Value::from(size - 1));
+        let Some(mut row) = tx.query_opt(self.bound, &ask).await? else {
+            return Ok((tx.query_one(self.count_rest, &bound).await?.next()?, None));
+        };
+        let next = (0..self.walk).map(|_| row.next()).collect::<sql::Result<Cursor>>()?;
+        bound.extend(next.iter().map(|id| Value::from(*id)));
+        Ok((tx.query_one(self.count_up_to, &bound).await?.next()?, Some(next)))
     }
 
     /// The cursor before the first row.

@@ -14,6 +14,7 @@ async fn every_statement_is_prepared_on_both_engines() {
     statements.extend(plane::deletion::all_statements());
     statements.extend(plane::dependants::statements());
     statements.extend(plane::exports::statements());
+    statements.extend(plane::doctor::statements());
     let engines = Engines::open().await;
     for database in &engines.all {
         for statement in &statements {

@@ -1,23 +1,52 @@
 //! Deletions and the audit trail.
 
-use axum::http::StatusCode;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 use plane::customers::Deleting;
-use plane::deletion::Subject;
+use plane::deletion::{DeletionFilter, Pulse, Subject, Wanted, Watched};
 use plane::ids::OrganizationRef;
 use plane::{audit, deletion, oauth_apps};
+use serde_json::Value as Json;
 
+use crate::dialect::Dialect;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
-use crate::views;
+use crate::{Doors, views, watching};
 
 pub(crate) async fn list(door: Door) -> Answer {
-    let page = deletion::list(&door.cx, &door.current_organization()?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::deletion))
+    let named = door.query.read("organization", "must be a UUID, a shortuuid or a slug", OrganizationRef::parse)?;
+    let wanted = match named.map_or_else(|| door.current_organization(), Ok)? {
+        OrganizationRef::Current => Wanted::AllReadable,
+        organization => Wanted::Of(organization),
+    };
+    let words = "must be closed, draining, sealed or open";
+    let filter = door.query.read("state", words, DeletionFilter::parse)?.unwrap_or_default();
+    let page = deletion::list(&door.cx, &wanted, filter, door.query.part()?).await?;
+    let now = door.cx.now;
+    Ok(views::page(door.dialect, page, |dialect, watched| view(dialect, watched, now, None)))
 }
 
 pub(crate) async fn read(door: Door, Segments(deletion): Segments<String>) -> Answer {
-    let deletion = deletion::get(&door.cx, door.id("id", &deletion)?).await?;
-    Ok(views::answer(StatusCode::OK, views::deletion(door.dialect, deletion)))
+    let watched = deletion::watch(&door.cx, door.id("id", &deletion)?).await?;
+    Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
+}
+
+/// The record with how it is getting on; somebody who keeps looking brings along what they have seen.
+pub(crate) fn view(dialect: &Dialect, watched: Watched, now: Timestamp, pulse: Option<&mut Pulse>) -> Json {
+    let progress = watched.progress(now, pulse);
+    views::deletion(dialect, watched.deletion, progress)
+}
+
+pub(crate) async fn events(
+    State(doors): State<Arc<Doors>>,
+    door: Door,
+    Segments(deletion): Segments<String>,
+    headers: HeaderMap,
+) -> Answer {
+    watching::stream(&doors, &door, door.id("id", &deletion)?, &headers).await
 }
 
 pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<String>) -> Answer {

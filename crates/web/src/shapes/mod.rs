@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::catalogue::Parameter;
 use crate::dialect::Dialect;
+use plane::deletion::DeletionFilter;
 use plane::events::Event;
 use plane::policy::{Role, SCOPES};
 use uuid::Uuid;
@@ -133,6 +134,16 @@ pub(crate) const AFTER: [Parameter; 1] = [Parameter {
 pub(crate) const MEMBER_FILTER: [Parameter; 2] = [
     Parameter { name: "role", is: Is::Role, about: "Only members of this role." },
     Parameter { name: "q", is: Is::Text(0, 200), about: "Only members whose address or name contains this, in whatever case." },
+];
+
+/// Which deletions of a list.
+pub(crate) const DELETION_FILTER: [Parameter; 2] = [
+    Parameter { name: "organization", is: Is::Text(1, 100), about: "Only deletions of this organization, by its id or slug." },
+    Parameter {
+        name: "state",
+        is: Is::Word(&DeletionFilter::NAMES),
+        about: "Only deletions in this state; `open` are those not sealed yet.",
+    },
 ];
 
 /// Which customers of a list.

@@ -399,6 +399,14 @@ pub(crate) static DELETION: Shape = Shape::new(
         required("batches", COUNT, "Transactions that the drain took.").like("3"),
         required("longest_batch_micros", COUNT, "The longest of them, in microseconds.").like("41000"),
         optional("waiting_for", Text(0, 1_000), "What it waits for, when it cannot go on.").like("2 webhook deliveries"),
+        optional("stage", Text(1, 50), "The table it is at, or `sweep`, where it looks whether anything is left.").like("transactions"),
+        required("rows_done", COUNT, "Rows erased or redacted so far.").like("12000"),
+        optional("rows_to_do", COUNT, "Rows that are still to be, estimated when somebody first looked; null while that is not known.")
+            .like("88000"),
+        optional("rate", COUNT, "Rows in a second: of the last seconds in a stream, otherwise since it was ordered; null while it waits.")
+            .like("40000"),
+        optional("eta_seconds", COUNT, "Seconds until nothing is left to do at that rate.").like("3"),
+        required("conditions", super::Is::Objects(&CONDITION), "What it waits for now."),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
         optional("sealed_at", Time, ""),
@@ -432,6 +440,19 @@ pub(crate) static EXPORT: Shape = Shape::new(
         required("created_at", Time, ""),
         optional("finished_at", Time, ""),
         optional("expires_at", Time, "When the archive is removed."),
+    ],
+);
+
+static CONDITION: Shape = Shape::new(
+    "Condition",
+    "Something that a deletion waits for.",
+    &[
+        required("type", Text(1, 50), "Stable and machine-readable.").like("webhook_deliveries"),
+        required("since", Time, ""),
+        required("detail", Text(1, 2_000), "For people.")
+            .like("Deliveries to webhooks of the organization that have not come to their end: 2."),
+        required("remedy", Text(1, 500), "What would let it go on.")
+            .like("It goes on by itself: each webhook is told or given up within two minutes."),
     ],
 );
 

@@ -7,11 +7,11 @@ use plane::policy::Action;
 
 use super::{api_customers, api_exports, api_webhooks, oauth};
 use crate::Doors;
-use crate::catalogue::Content::{Nothing, One, Page, Slices};
+use crate::catalogue::Content::{Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
-use crate::shapes::{MEMBER_FILTER, bodies, records};
+use crate::shapes::{DELETION_FILTER, MEMBER_FILTER, bodies, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -259,9 +259,11 @@ fn deletion_operations() -> Vec<Operation> {
     vec![
         Operation::get("/deletions", "listDeletions", deletions::list)
             .says("List the deletions")
-            .explains("Of the credential's organization, or the one in the header `X-Organization`.")
+            .explains("Of the organization named, in `?organization=` or the header `X-Organization`, or the one that the credential is bound to; \
+                       otherwise of all whose deletions one may read. For operators: of all that ever were.")
             .may(Action::ReadDeletions)
-            .answers(200, "Deletions, newest first.", Page(&records::DELETION)),
+            .parameters(&DELETION_FILTER)
+            .answers(200, "Deletions, newest first.", Slices(&records::DELETION)),
         plan("/organizations/{organizationId}/deletion-plan", "planOrganizationDeletion", deletions::plan_of_organization)
             .may(Action::DeleteOrganization),
         plan("/organizations/{organizationId}/members/{memberId}/deletion-plan", "planMemberRemoval", deletions::plan_of_member)
@@ -276,6 +278,14 @@ fn deletion_operations() -> Vec<Operation> {
             .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
             .may(Action::ReadDeletions)
             .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(&records::DELETION)),
+        Operation::get("/deletions/{id}/events", "watchDeletion", deletions::events)
+            .says("Watch a deletion")
+            .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \
+                       `sealed` with the receipt, which is the last; `ended` with a `reason` when the stream ends earlier: `unauthorized`, \
+                       `not_found`, `unavailable` or `stopping`. A comment every 15 seconds keeps the connection open.")
+            .may(Action::ReadDeletions)
+            .answers(200, "The events, until the deletion is sealed.", Text("text/event-stream"))
+            .refuses(503, "As many streams are open as the server, or one user, may have."),
     ]
 }
 

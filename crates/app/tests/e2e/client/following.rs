@@ -2,12 +2,14 @@
 
 use std::process::Stdio;
 
-use serde_json::Value as Json;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::Shell;
 use crate::on_both_engines;
-use crate::support::{Engine, Server};
+use crate::support::{Engine, Server, expect};
+use crate::webhooks::receiver::{Answer, Receiver};
 
 on_both_engines! {
     async fn the_audit_trail_is_followed_each_entry_once(server: Server) {
@@ -47,5 +49,32 @@ on_both_engines! {
         let watched = shell.run(&format!("deletions watch {}", deleted.field("deletion id"))).await;
         assert_eq!(watched.field("state"), "sealed");
         assert_eq!(shell.run("deletions watch 550e8400-e29b-41d4-a716-446655440000").await.code, 4);
+    }
+}
+
+on_both_engines! {
+    async fn what_a_deletion_waits_for_is_told_in_lines_and_at_a_terminal_with_a_bar(engine: Engine) {
+        let server = Server::start(engine, &["--webhook-allow=127.0.0.0/8"]).await;
+        // Told at the second attempt, a second after the first.
+        let receiver = Receiver::open(&[Answer::Status(500), Answer::Status(204), Answer::Status(500)]).await;
+        for how in ["lines", "terminal"] {
+            let organization = server.new_organization().await;
+            let shell = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token);
+            let hook = server.request(Method::POST, &format!("/api/organizations/{}/webhooks", organization.id));
+            let hook = hook.bearer_auth(&organization.owner.token).json(&json!({"url": &receiver.url, "events": ["organization.deleted"]}));
+            expect(hook, StatusCode::CREATED).await;
+            let deleted = shell.run(&format!("organizations delete {0} --yes {0}", organization.slug)).await.field("deletion id");
+            // The organization is gone for its people, and so is its list; who ordered the deletion can watch it all the same.
+            assert_eq!(shell.run("deletions list --state open").await.code, 3);
+            let line = format!("deletions watch {deleted}");
+            let said = if how == "lines" { shell.run(&line).await } else { shell.type_into(&line, "").await };
+            assert_eq!(said.code, 0, "{said:?}");
+            let told = if how == "lines" { &said.err } else { &said.out };
+            assert!(told.contains("waits since") && told.contains("Deliveries to webhooks") && told.contains("rows"), "{said:?}");
+            assert_eq!(told.contains('\u{1b}'), how == "terminal", "{said:?}");
+            assert!(said.out.contains("sealed at"), "{said:?}");
+            let shown = shell.run(&format!("deletions show {deleted}")).await;
+            assert_eq!((shown.field("state"), shown.field("rows to do")), ("sealed".into(), "0".into()));
+        }
     }
 }

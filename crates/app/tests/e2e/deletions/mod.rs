@@ -8,3 +8,4 @@ mod plans;
 mod records;
 mod retention;
 mod together;
+mod watching;

@@ -2,7 +2,7 @@
 
 mod deletions;
 mod deliveries;
-mod receiver;
+pub mod receiver;
 mod records;
 
 use plane::events::Event;

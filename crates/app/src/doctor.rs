@@ -1,0 +1,158 @@
+//! `freehold doctor`: prints what the doctor of `plane` found in a database, for people or for machines, and says it in its exit code.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::Args;
+use plane::doctor::{self, Examined, Finding, Patient, Repaired};
+use plane::{Clock, Config, Plane};
+use serde_json::{Value as Json, json};
+
+use crate::{DatabaseArgs, Outcome, say};
+
+/// What the doctor looks at and what its exit codes mean, for `--help`.
+pub(crate) const HELP: &str = "\
+It reads and changes nothing, unless --repair says so. The embedded database is looked at while no server runs; PostgreSQL also beside one.
+
+Exit codes:
+  0  nothing was found
+  1  something was found: each finding names its remedy
+  2  it could not be looked at, or not at all of it";
+
+/// How often somebody who is not at a terminal hears how far it is.
+const PACE: Duration = Duration::from_secs(5);
+
+#[derive(Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Print one JSON document instead of lines for people.
+    #[arg(long)]
+    json: bool,
+    /// First order again what did not come to its end: sealed deletions that left something are opened, what is closed and not being deleted
+    /// gets its deletion. A server carries them out. Runs missing migrations, as a server does. Nothing else is changed.
+    #[arg(long)]
+    repair: bool,
+}
+
+pub(crate) async fn run(args: DoctorArgs) -> ExitCode {
+    match look(&args).await {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "freehold: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
+    let (options, clock) = (args.database.options(), Clock::default());
+    // Before anything is made or migrated: a wrong folder is to be noticed.
+    drop(Patient::open(&options, &clock).await?);
+    let repaired = match args.repair {
+        true => {
+            let plane = Plane::open(Config::new(options.clone()), clock.clone()).await?;
+            Some(doctor::repair(&plane).await?)
+        }
+        false => None,
+    };
+    let patient = Patient::open(&options, &clock).await?;
+    let progress = Progress::new(&clock);
+    let examined = patient.examine(&|check, words| progress.tell(check, words)).await;
+    progress.wipe();
+    if args.json {
+        say(&format!("{:#}", document(patient.engine_name(), repaired, &examined)));
+    } else {
+        lines(patient.engine_name(), repaired, &examined).iter().for_each(|line| say(line));
+    }
+    let has_found = examined.iter().any(|check| !check.findings.is_empty());
+    let is_whole = examined.iter().all(|check| check.failure.is_none());
+    Ok(ExitCode::from(match (has_found, is_whole) {
+        (true, _) => 1,
+        (false, false) => 2,
+        (false, true) => 0,
+    }))
+}
+
+fn lines(engine: &str, repaired: Option<Repaired>, examined: &[Examined]) -> Vec<String> {
+    let mut lines = vec![format!("The doctor looked at a database of {engine}.")];
+    lines.extend(repaired.map(|repaired| {
+        format!("Repaired: {} deletions are open again, {} were ordered. A server carries them out.", repaired.reopened, repaired.ordered)
+    }));
+    for check in examined {
+        let word = match (&check.failure, check.findings.is_empty()) {
+            (Some(_), _) => "UNKNOWN",
+            (None, true) => "ok",
+            (None, false) => "FOUND",
+        };
+        lines.push(format!("{word:<8} {:<11} {}", check.check, check.about));
+        lines.extend(check.failure.iter().map(|words| format!("    could not be checked: {words}")));
+        lines.extend(check.findings.iter().flat_map(told));
+    }
+    let findings: usize = examined.iter().map(|check| check.findings.len()).sum();
+    lines.push(match findings {
+        0 if examined.iter().all(|check| check.failure.is_none()) => "Nothing was found.".into(),
+        0 => "Not everything could be checked.".into(),
+        1 => "There is 1 finding.".into(),
+        several => format!("There are {several} findings."),
+    });
+    lines
+}
+
+fn told(finding: &Finding) -> Vec<String> {
+    let place = finding.table.as_ref().map_or_else(String::new, |table| format!(" in {table}"));
+    let mut lines = vec![format!("    {}{place}: {}", finding.rows, finding.what)];
+    if !finding.sample.is_empty() {
+        let more = if (finding.sample.len() as i64) < finding.rows { ", …" } else { "" };
+        lines.push(format!("      {}: {}{more}", finding.of, finding.sample.join(", ")));
+    }
+    lines.push(format!("      remedy: {}", finding.remedy));
+    lines
+}
+
+fn document(engine: &str, repaired: Option<Repaired>, examined: &[Examined]) -> Json {
+    let finding = |finding: &Finding| json!({"what": finding.what, "table": finding.table, "rows": finding.rows, "of": finding.of, "sample": finding.sample, "remedy": finding.remedy});
+    let check = |check: &Examined| {
+        json!({
+            "check": check.check,
+            "about": check.about,
+            "failure": check.failure,
+            "findings": check.findings.iter().map(finding).collect::<Vec<_>>(),
+        })
+    };
+    let repaired = repaired.map(|repaired| json!({"reopened": repaired.reopened, "ordered": repaired.ordered}));
+    json!({"engine": engine, "repaired": repaired, "checks": examined.iter().map(check).collect::<Vec<_>>()})
+}
+
+/// Tells on standard error how far it is: at a terminal in one line, otherwise now and then if it takes long.
+struct Progress {
+    is_terminal: bool,
+    clock: Clock,
+    last: Mutex<plane::cx::Stopwatch>,
+}
+
+impl Progress {
+    fn new(clock: &Clock) -> Progress {
+        Progress { is_terminal: std::io::stderr().is_terminal(), clock: clock.clone(), last: Mutex::new(clock.stopwatch()) }
+    }
+
+    fn tell(&self, check: &str, words: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut err = std::io::stderr().lock();
+        if self.is_terminal {
+            let _ = write!(err, "\r\u{1b}[2K{check} {words}");
+            let _ = err.flush();
+        } else if last.elapsed() >= PACE {
+            let _ = writeln!(err, "{check} {words}");
+            *last = self.clock.stopwatch();
+        }
+    }
+
+    fn wipe(&self) {
+        if self.is_terminal {
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! `freehold doctor`: nothing on a sound database, and each defect that is planted behind the server's back with its place and its remedy.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value as Json, json};
+
+use crate::on_both_engines;
+use crate::support::{Engine, Organization, Server, expect};
+use crate::tools::{answered, change_database, deleted, new_customer};
+
+/// A moment long ago, as SQL.
+fn long_ago(server: &Server) -> &'static str {
+    match server.engine {
+        Engine::Sqlite => "1000000",
+        Engine::Postgresql => "'1970-01-01T00:00:01Z'",
+    }
+}
+
+/// SQL that removes rows without what hangs on them.
+fn without_cascade(server: &Server, statement: &str) -> String {
+    match server.engine {
+        Engine::Sqlite => format!("PRAGMA foreign_keys = OFF; {statement}"),
+        Engine::Postgresql => format!("SET session_replication_role = replica; {statement}"),
+    }
+}
+
+/// A demo server that has deleted one of everything that leaves a receipt, and is stopped.
+async fn well_used(server: &mut Server) -> Organization {
+    let organization = server.new_organization().await;
+    let token = &organization.owner.token;
+    for customer in ["erased", "retired", "kept"] {
+        new_customer(server, &organization, customer, None).await;
+        server.new_dependant(&organization, customer, "devices", json!({"name": "Laptop"})).await;
+    }
+    let hook = server.request(Method::POST, &format!("/api/organizations/{}/webhooks", organization.id)).bearer_auth(token);
+    expect(hook.json(&json!({"url": "http://127.0.0.1:9/", "events": ["customer.created"]})), StatusCode::CREATED).await;
+    let sealed = deleted(server.request(Method::DELETE, "/customer/erased?hard=true").bearer_auth(token), StatusCode::OK).await;
+    server.wait_for_seal(&sealed, token).await;
+    let sealed = deleted(server.request(Method::DELETE, "/customer/retired").bearer_auth(token), StatusCode::OK).await;
+    server.wait_for_seal(&sealed, token).await;
+    let made = server.request(Method::POST, &format!("/api/organizations/{}/customers", organization.id)).bearer_auth(token);
+    let made = made.header("Idempotency-Key", "doctor-1").json(&json!({"id": "late", "name": "Ada", "email": "ada@example.com"}));
+    answered(made, StatusCode::CREATED).await;
+    server.stop().await;
+    organization
+}
+
+/// The findings of one check, from the JSON document; no other check has any but those named.
+async fn findings(server: &Server, check: &str, others: &[&str]) -> Vec<Json> {
+    let (code, out, err) = server.doctor(&["--json"]).await;
+    assert_eq!(code, 1, "{check}: {out}{err}");
+    let document: Json = serde_json::from_str(&out).unwrap();
+    let mut found = Vec::new();
+    for examined in document["checks"].as_array().unwrap() {
+        let these = examined["findings"].as_array().unwrap();
+        if examined["check"] == check {
+            found.clone_from(these);
+        } else if !others.contains(&examined["check"].as_str().unwrap()) {
+            assert!(these.is_empty(), "{check}: {examined}");
+        }
+    }
+    assert!(!found.is_empty(), "{check}: {out}");
+    for finding in &found {
+        assert!(finding["rows"].as_i64().unwrap() > 0 && finding["sample"].as_array().unwrap().len() <= 5, "{finding}");
+        assert!(!finding["remedy"].as_str().unwrap().is_empty() && !finding["what"].as_str().unwrap().is_empty(), "{finding}");
+    }
+    // People are told the same.
+    let (code, out, _) = server.doctor(&[]).await;
+    let remedy = found[0]["remedy"].as_str().unwrap();
+    assert!(code == 1 && out.contains(&format!("FOUND    {check}")) && out.contains(remedy), "{out}");
+    found
+}
+
+async fn is_sound(server: &Server) {
+    let (code, out, err) = server.doctor(&[]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.ends_with("Nothing was found.\n"), "{out}");
+}
+
+async fn start(engine: Engine) -> Server {
+    Server::start(engine, &["--demo", "--webhook-allow=127.0.0.0/8"]).await
+}
+
+on_both_engines! {
+    async fn a_well_used_database_is_sound_and_what_is_left_of_the_deleted_is_found_and_repaired(engine: Engine) {
+        let mut server = start(engine).await;
+        let organization = well_used(&mut server).await;
+        is_sound(&server).await;
+
+        // A label that should have been redacted, and a row that should have been erased.
+        change_database(&server, "UPDATE audit_entries SET subject_label = 'erased' WHERE subject_id IN (SELECT subject_id FROM deletions WHERE root = 'customer')").await;
+        let found = findings(&server, "residue", &[]).await;
+        assert_eq!((found.len(), &found[0]["table"], &found[0]["of"]), (1, &json!("audit_entries"), &json!("deletions")));
+        change_database(
+            &server,
+            "INSERT INTO devices (organization_id, customer_id, id, name, created_at)
+             SELECT organization_id, subject_id, id, 'left', created_at FROM deletions WHERE root = 'retired_customer'",
+        )
+        .await;
+        let found = findings(&server, "residue", &[]).await;
+        let tables: Vec<&str> = found.iter().map(|finding| finding["table"].as_str().unwrap()).collect();
+        assert_eq!(tables, ["audit_entries", "devices"]);
+        let deletion = found[1]["sample"][0].as_str().unwrap().to_owned();
+
+        // A customer whom nobody finds and nobody deletes.
+        change_database(&server, "UPDATE customers SET state = 'closed' WHERE reference = 'kept'").await;
+        let closed = findings(&server, "closed", &["residue"]).await;
+        assert_eq!((&closed[0]["table"], &closed[0]["rows"]), (&json!("customers"), &json!(1)));
+
+        let (code, out, err) = server.doctor(&["--repair", "--json"]).await;
+        assert_eq!(code, 0, "{out}{err}");
+        let document: Json = serde_json::from_str(&out).unwrap();
+        assert_eq!(document["repaired"], json!({"reopened": 2, "ordered": 1}));
+        server.start_again().await;
+        let token = server.sign_in(&organization.owner.email, None).await;
+        server.wait_for_seal(&deletion, &token).await;
+        let list = server.request(Method::GET, "/api/deletions").header("X-Organization", &organization.slug).bearer_auth(&token);
+        for record in expect(list, StatusCode::OK).await["data"].as_array().unwrap() {
+            server.wait_for_seal(record["id"].as_str().unwrap(), &token).await;
+        }
+        server.stop().await;
+        is_sound(&server).await;
+        // What was repaired is in the audit trail.
+        server.start_again().await;
+        let token = server.sign_in(&organization.owner.email, None).await;
+        let trail = expect(server.request(Method::GET, &format!("/api/organizations/{}/audit", organization.id)).bearer_auth(&token), StatusCode::OK).await;
+        let orders = trail["data"].as_array().unwrap().iter().filter(|entry| entry["reason"] == "freehold doctor --repair").count();
+        assert_eq!(orders, 3, "{trail}");
+        // The id of the customer who was closed is free again.
+        new_customer(&server, &Organization { owner: crate::support::Person { token, ..organization.owner.clone() }, ..organization }, "kept", None).await;
+    }
+
+    async fn what_should_have_happened_by_now_is_found(engine: Engine) {
+        let mut server = start(engine).await;
+        well_used(&mut server).await;
+        let ago = long_ago(&server);
+        let plants = [
+            (
+                "stuck",
+                "deletions",
+                format!("UPDATE deletions SET state = 'draining', waiting_for = '2 webhook deliveries', waiting_since = {ago} WHERE root = 'retired_customer'"),
+                "UPDATE deletions SET state = 'sealed', waiting_for = NULL, waiting_since = NULL",
+            ),
+            (
+                "stuck",
+                "deletions",
+                format!("UPDATE deletions SET state = 'draining', lease_until = {ago} WHERE root = 'retired_customer'"),
+                "UPDATE deletions SET state = 'sealed', lease_until = NULL",
+            ),
+            (
+                "overdue",
+                "idempotent_answers",
+                format!("UPDATE idempotent_answers SET created_at = {ago}"),
+                "DELETE FROM idempotent_answers",
+            ),
+            (
+                "deliveries",
+                "webhook_deliveries",
+                format!("UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = {ago}"),
+                "DELETE FROM webhook_deliveries",
+            ),
+        ];
+        for (check, table, plant, undo) in plants {
+            is_sound(&server).await;
+            change_database(&server, &plant).await;
+            let found = findings(&server, check, &[]).await;
+            assert_eq!(found[0]["table"], table, "{check}: {found:?}");
+            change_database(&server, undo).await;
+        }
+        is_sound(&server).await;
+    }
+
+    async fn a_schema_or_rows_that_are_not_as_they_should_be_are_found(engine: Engine) {
+        let mut server = start(engine).await;
+        well_used(&mut server).await;
+        is_sound(&server).await;
+        change_database(&server, "ALTER TABLE customers ADD COLUMN shoe_size bigint").await;
+        let found = findings(&server, "schema", &[]).await;
+        assert!(found[0]["sample"][0].as_str().unwrap().contains("customers.shoe_size"), "{found:?}");
+        // What reads tables as the program knows them says that it did not.
+        let (_, out, _) = server.doctor(&[]).await;
+        assert!(out.contains("UNKNOWN  residue"), "{out}");
+        change_database(&server, "ALTER TABLE customers DROP COLUMN shoe_size").await;
+
+        change_database(&server, "INSERT INTO schema_migrations (name, checksum) VALUES ('9999_future', 'none')").await;
+        let found = findings(&server, "migrations", &[]).await;
+        assert_eq!(found[0]["sample"], json!(["9999_future"]));
+        change_database(&server, "DELETE FROM schema_migrations WHERE name IN ('9999_future', '0004_progress')").await;
+        let found = findings(&server, "migrations", &[]).await;
+        assert_eq!(found[0]["sample"], json!(["0004_progress"]));
+        assert!(found[0]["remedy"].as_str().unwrap().contains("freehold serve"), "{found:?}");
+
+        let orphan = without_cascade(&server, "DELETE FROM customers WHERE reference = 'kept'");
+        change_database(&server, &orphan).await;
+        let found = findings(&server, "integrity", &["migrations"]).await;
+        assert_eq!((&found[0]["table"], &found[0]["rows"]), (&json!("devices"), &json!(1)), "{found:?}");
+    }
+
+    async fn what_cannot_be_looked_at_is_told_apart_from_what_is_sound(engine: Engine) {
+        let mut server = start(engine).await;
+        let (code, _, err) = server.doctor(&["--database-url", "postgres://nobody@127.0.0.1:9/none"]).await;
+        assert!(code == 2 && err.contains("not available"), "{err}");
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_freehold"));
+        command.args(["doctor", "--data"]).arg(folder.path()).env_remove("FREEHOLD_DATABASE_URL");
+        let output = command.output().await.unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && words.contains("--data"), "{words}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was made");
+        // Beside a server: PostgreSQL has room for both, the file has not.
+        let (code, out, err) = server.doctor(&[]).await;
+        match engine {
+            Engine::Sqlite => assert!(code == 2 && err.contains("in use by another freehold"), "{out}{err}"),
+            Engine::Postgresql => assert_eq!(code, 0, "{out}{err}"),
+        }
+        server.stop().await;
+        is_sound(&server).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_file_is_found() {
+    let mut server = start(Engine::Sqlite).await;
+    well_used(&mut server).await;
+    let connection = rusqlite::Connection::open(server.database_file()).unwrap();
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let page: i64 =
+        connection.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'deletions_of_subject'", [], |row| row.get(0)).unwrap();
+    drop(connection);
+    let mut bytes = std::fs::read(server.database_file()).unwrap();
+    let start = usize::try_from((page - 1) * 4_096).unwrap();
+    // An index that lists nothing any more: nothing fails, and what it should find is not found.
+    bytes[start + 3..start + 5].copy_from_slice(&[0, 0]);
+    std::fs::write(server.database_file(), bytes).unwrap();
+    let (code, out, err) = server.doctor(&[]).await;
+    assert!(code != 0 && (out.contains("FOUND    integrity") || out.contains("UNKNOWN  integrity")), "{out}{err}");
+    assert!(out.contains("the database file is damaged") && out.contains("restore the last backup"), "{out}");
+}

@@ -1,0 +1,357 @@
+//! How far a deletion is, how fast it goes, and what it waits for: read from its record, and from an estimate of what is ahead of it.
+//!
+//! The estimate is made when somebody looks at an open deletion for the first time, beside the request and not in it: rows are counted along
+//! the drain's own indexes in slices, each a read of its own, and only so many of them. Until then, and for what is larger, it is not known.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+use sql::{params, sql};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::Deletion;
+use super::rules::Root;
+use super::statements::{Cursor, Plan, cursor_from_json};
+use crate::cx::{Actor, Cx};
+use crate::{Error, Plane, Result};
+
+/// How long an open deletion may make no progress before it is called stuck.
+pub const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// How long a drain may need to begin with a deletion before its record says that it waits for one.
+const BEGINS_WITHIN: Duration = Duration::from_secs(5);
+/// Rows that are counted in one read, and reads for one estimate: up to ten million rows, and none of the reads is long.
+const SLICE: i64 = 20_000;
+const MOST_SLICES: usize = 500;
+/// Deletions that are remembered as estimated or given up.
+const MOST_REMEMBERED: usize = 10_000;
+/// Over how long a watcher's rate is taken.
+const WINDOW: Duration = Duration::from_secs(5);
+/// What the stage is called in which nothing is erased any more, only looked for.
+const SWEEP: &str = "sweep";
+
+/// A deletion with what tells how it is getting on.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// Its record.
+    pub deletion: Deletion,
+    /// The step of its plan that is next.
+    pub(super) stage: i64,
+    /// Since when it waits.
+    pub(super) waiting_since: Option<Timestamp>,
+    /// Rows that it is expected to touch altogether.
+    pub(super) rows_expected: Option<i64>,
+    /// Until when a worker holds it.
+    pub(super) lease_until: Option<Timestamp>,
+}
+
+/// How a deletion is getting on.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The table it is at, or `sweep`; none once it is sealed.
+    pub stage: Option<&'static str>,
+    /// Rows erased or redacted so far.
+    pub rows_done: i64,
+    /// Rows that are still to be, as far as that is known: an estimate, and 0 once it is sealed.
+    pub rows_to_do: Option<i64>,
+    /// Rows in a second, while it goes on.
+    pub rate: Option<i64>,
+    /// Seconds until nothing is left to do at that rate.
+    pub eta_seconds: Option<i64>,
+    /// What it waits for.
+    pub conditions: Vec<Condition>,
+}
+
+/// Something that a deletion waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Stable and machine-readable.
+    pub kind: &'static str,
+    /// Since when.
+    pub since: Timestamp,
+    /// What, for people.
+    pub detail: String,
+    /// What would let it go on.
+    pub remedy: &'static str,
+}
+
+/// What somebody who keeps looking has seen lately: the rate of the last seconds comes from it.
+#[derive(Debug, Default)]
+pub struct Pulse(VecDeque<(Timestamp, i64)>);
+
+impl Pulse {
+    /// Rows in a second between what was seen some seconds ago and now.
+    fn beat(&mut self, now: Timestamp, rows: i64) -> Option<i64> {
+        self.0.push_back((now, rows));
+        while self.0.len() > 2 && self.0.front().is_some_and(|(time, _)| seconds(now.duration_since(*time)) > WINDOW.as_secs_f64()) {
+            self.0.pop_front();
+        }
+        let (time, before) = *self.0.front()?;
+        per_second(rows - before, now.duration_since(time))
+    }
+}
+
+impl Watched {
+    /// How it is getting on. With a pulse the rate is that of the last seconds, otherwise that since it was ordered.
+    pub fn progress(&self, now: Timestamp, pulse: Option<&mut Pulse>) -> Progress {
+        let deletion = &self.deletion;
+        let rows_done = sum(&deletion.counts);
+        let is_sealed = deletion.sealed_at.is_some();
+        let conditions = self.conditions(now);
+        let lately = pulse.and_then(|pulse| pulse.beat(now, rows_done));
+        let began = deletion.sealed_at.unwrap_or(deletion.updated_at).duration_since(deletion.created_at);
+        let rate = lately.or_else(|| per_second(rows_done, began)).filter(|_| conditions.is_empty());
+        let rows_to_do = match is_sealed {
+            true => Some(0),
+            // One that outran its estimate is not done.
+            false => self.rows_expected.map(|expected| expected - rows_done).filter(|left| *left >= 0),
+        };
+        let eta_seconds = match (rows_to_do, rate.filter(|rate| *rate > 0)) {
+            (Some(left), Some(rate)) if !is_sealed => Some(left.div_euclid(rate) + i64::from(left.rem_euclid(rate) > 0)),
+            _ => None,
+        };
+        Progress { stage: self.stage_name(), rows_done, rows_to_do, rate, eta_seconds, conditions }
+    }
+
+    fn stage_name(&self) -> Option<&'static str> {
+        if self.deletion.sealed_at.is_some() {
+            return None;
+        }
+        let root = Root::parse(&self.deletion.root)?;
+        let stage = usize::try_from(self.stage).ok()?;
+        Some(Plan::of(root).steps.get(stage).map_or(SWEEP, |step| step.table))
+    }
+
+    fn conditions(&self, now: Timestamp) -> Vec<Condition> {
+        let deletion = &self.deletion;
+        if deletion.sealed_at.is_some() {
+            return Vec::new();
+        }
+        let is_over = |time: Timestamp, by: Duration| seconds(now.duration_since(time)) > by.as_secs_f64();
+        let mut conditions = Vec::new();
+        if let Some(waiting_for) = &deletion.waiting_for {
+            let (kind, detail, remedy) = match waiting_for.strip_suffix(super::drain::DELIVERIES) {
+                Some(number) => (
+                    "webhook_deliveries",
+                    format!("Deliveries to webhooks of the organization that have not come to their end: {number}."),
+                    // Nobody can change the webhooks of an organization that is being deleted.
+                    match deletion.root == Root::Organization.name() {
+                        true => "It goes on by itself: each webhook is told or given up within two minutes.",
+                        false => {
+                            "It goes on by itself: each webhook is told or given up within two minutes. It waits for none that is deleted."
+                        }
+                    },
+                ),
+                None => (
+                    "database",
+                    format!("The last attempt to go on failed: {waiting_for}."),
+                    "It is tried again by itself. The server's operators find the reason in the log.",
+                ),
+            };
+            conditions.push(Condition { kind, since: self.waiting_since.unwrap_or(deletion.updated_at), detail, remedy });
+        }
+        if deletion.state == "closed" && is_over(deletion.updated_at, BEGINS_WITHIN) {
+            conditions.push(Condition {
+                kind: "not_begun",
+                since: deletion.created_at,
+                detail: "No worker has begun with it. Nobody has access to what it deletes all the same.".into(),
+                remedy: "The server takes it up by itself, the one that waited longest first. If it does not, its operators find the reason in the log.",
+            });
+        }
+        if let Some(end) = self.lease_until.filter(|end| deletion.waiting_for.is_none() && is_over(*end, BEGINS_WITHIN)) {
+            conditions.push(Condition {
+                kind: "worker_lost",
+                since: end,
+                detail: "The worker that had it did not come back before its lease was over.".into(),
+                remedy: "The server takes it over by itself. If it does not, its operators find the reason in the log.",
+            });
+        }
+        conditions
+    }
+}
+
+fn per_second(rows: i64, time: jiff::SignedDuration) -> Option<i64> {
+    let seconds = seconds(time);
+    // Of a shorter time the rate would say more about the clock.
+    (seconds >= 0.2).then(|| (rows as f64 / seconds).round() as i64)
+}
+
+fn seconds(time: jiff::SignedDuration) -> f64 {
+    time.as_secs_f64()
+}
+
+/// Which deletions were estimated, or are about to be. One is counted at a time.
+pub(crate) struct Estimates {
+    asked: Mutex<HashSet<Uuid>>,
+    turn: Semaphore,
+}
+
+impl Default for Estimates {
+    fn default() -> Estimates {
+        Estimates { asked: Mutex::default(), turn: Semaphore::new(1) }
+    }
+}
+
+/// Has the rows ahead of a deletion counted, unless they are known or somebody has asked before. Returns at once.
+pub(super) fn estimate(plane: &Arc<Plane>, watched: &Watched) {
+    let deletion = &watched.deletion;
+    if watched.rows_expected.is_some() || deletion.sealed_at.is_some() {
+        return;
+    }
+    {
+        let mut asked = plane.estimates.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() >= MOST_REMEMBERED {
+            asked.clear();
+        }
+        if !asked.insert(deletion.id) {
+            return;
+        }
+    }
+    let (plane, id) = (plane.clone(), deletion.id);
+    tokio::spawn(async move {
+        let Ok(_turn) = plane.estimates.turn.acquire().await else { return };
+        if let Err(error) = count(&plane, id).await {
+            tracing::warn!(deletion = %id, %error, "the rows ahead of a deletion could not be counted");
+        }
+    });
+}
+
+/// How far somebody has come along the plan: the step, and the last row of it. The drain's own tells what it has done so far.
+type Position = (usize, Cursor);
+
+/// What one read of a count has found.
+struct Slice {
+    /// Rows that the drain had touched in that moment, and where it was.
+    done: i64,
+    drain: Position,
+    /// Rows of the slice, and where it ends if the step goes on.
+    rows: i64,
+    next: Option<Cursor>,
+}
+
+async fn count(plane: &Arc<Plane>, id: Uuid) -> Result<()> {
+    let cx = Cx::new(plane, "estimate").with_actor(Actor::System);
+    let mut position: Position = (0, Vec::new());
+    let mut rows = 0;
+    for _ in 0..MOST_SLICES {
+        let slice = cx.read((id, position.clone()), |_, tx, (id, position)| Box::pin(look_ahead(tx, *id, position))).await?;
+        let Some((slice, steps)) = slice else { return Ok(()) };
+        if slice.drain > position {
+            // It was overtaken, or has not begun: what was done by then is known, what is ahead of that is to be counted.
+            (position, rows) = (slice.drain, slice.done);
+            continue;
+        }
+        rows += slice.rows;
+        position = match slice.next {
+            Some(cursor) => (position.0, cursor),
+            None => (position.0 + 1, Vec::new()),
+        };
+        if position.0 >= steps {
+            return keep(&cx, id, rows).await;
+        }
+    }
+    Ok(())
+}
+
+/// One slice, and the drain's position in the same moment, with the number of steps there are; none once the deletion is sealed.
+async fn look_ahead(tx: &mut sql::Tx, id: Uuid, (stage, after): &Position) -> Result<Option<(Slice, usize)>> {
+    let statement =
+        sql!("SELECT organization_id, subject_id, root, stage, cursor, counts FROM deletions WHERE id = $1 AND state <> 'sealed'");
+    let Some(mut row) = tx.query_opt(statement, params![id]).await? else { return Ok(None) };
+    let (organization, subject, root): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
+    let (drain, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
+    let root = Root::parse(&root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {root}")))?;
+    let plan = Plan::of(root);
+    let drain = (usize::try_from(drain).unwrap_or(0), cursor.map(cursor_from_json).transpose()?.unwrap_or_default());
+    let (rows, next) = match plan.steps.get(*stage) {
+        Some(step) => {
+            let from = if after.is_empty() { step.start() } else { after.clone() };
+            step.count(tx, organization, subject, &from, SLICE).await?
+        }
+        None => (0, None),
+    };
+    Ok(Some((Slice { done: sum(&counts), drain, rows, next }, plan.steps.len())))
+}
+
+async fn keep(cx: &Cx, id: Uuid, rows: i64) -> Result<()> {
+    cx.write_behind(true, (id, rows), |_, tx, (id, rows)| {
+        Box::pin(async move {
+            let statement = sql!("UPDATE deletions SET rows_expected = $2 WHERE id = $1 AND rows_expected IS NULL AND state <> 'sealed'");
+            tx.execute(statement, params![*id, *rows]).await?;
+            Ok(())
+        })
+    })
+    .await
+}
+
+fn sum(counts: &Json) -> i64 {
+    counts.as_object().into_iter().flatten().filter_map(|(_, rows)| rows.as_i64()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watched(rows: i64, expected: Option<i64>, waiting_for: Option<&str>) -> Watched {
+        let began = Timestamp::UNIX_EPOCH;
+        let deletion = Deletion {
+            id: Uuid::nil(),
+            organization: Uuid::nil(),
+            root: "organization".into(),
+            subject: Uuid::nil(),
+            subject_label: None,
+            state: "draining".into(),
+            actor: "system".into(),
+            actor_id: None,
+            reason: None,
+            request_id: "test".into(),
+            counts: serde_json::json!({"devices": rows}),
+            effects: serde_json::json!({}),
+            batches: 1,
+            longest_batch_micros: 1,
+            waiting_for: waiting_for.map(str::to_owned),
+            created_at: began,
+            updated_at: began + Duration::from_secs(10),
+            sealed_at: None,
+        };
+        Watched { deletion, stage: 2, waiting_since: None, rows_expected: expected, lease_until: None }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::UNIX_EPOCH + Duration::from_secs(10)
+    }
+
+    #[test]
+    fn what_is_ahead_comes_from_the_estimate_and_the_end_from_the_rate() {
+        let progress = watched(1_000, Some(4_050), None).progress(now(), None);
+        assert_eq!((progress.stage, progress.rows_done, progress.rows_to_do), (Some("devices"), 1_000, Some(3_050)));
+        assert_eq!((progress.rate, progress.eta_seconds), (Some(100), Some(31)));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_told() {
+        for expected in [None, Some(999)] {
+            let progress = watched(1_000, expected, None).progress(now(), None);
+            assert_eq!((progress.rows_to_do, progress.eta_seconds), (None, None));
+        }
+        let mut waits = watched(1_000, Some(4_000), Some("2 webhook deliveries"));
+        waits.waiting_since = Some(Timestamp::UNIX_EPOCH);
+        let progress = waits.progress(now(), None);
+        assert_eq!((progress.rate, progress.eta_seconds, progress.rows_to_do), (None, None, Some(3_000)));
+        assert_eq!((progress.conditions[0].kind, progress.conditions[0].since), ("webhook_deliveries", Timestamp::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn the_rate_of_somebody_who_keeps_looking_is_that_of_the_last_seconds() {
+        let mut pulse = Pulse::default();
+        let at = |second: u64| Timestamp::UNIX_EPOCH + Duration::from_secs(second);
+        for second in 0..20 {
+            pulse.beat(at(second), 0);
+        }
+        let rates: Vec<Option<i64>> = (20..28).map(|second| pulse.beat(at(second), 1_000 * (second as i64 - 19))).collect();
+        assert_eq!(rates.last(), Some(&Some(1_000)));
+    }
+}

@@ -1,0 +1,293 @@
+//! The checks but for the residue, each a function that reads and says what it found.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use sql::{Difference, Row, Statement, Value, params, sql};
+use uuid::Uuid;
+
+use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
+use crate::deletion::{STUCK_AFTER, rules};
+use crate::sessions::before;
+use crate::{Error, MIGRATIONS, Result, idempotency};
+
+/// How much later than it should have gone something may be before the doctor speaks of it.
+const GRACE: Duration = Duration::from_secs(3_600);
+/// How long a delivery may be due. Between its first attempt and its last lie 76 seconds at the most.
+const DUE_TOO_LONG: Duration = Duration::from_secs(600);
+
+const START_THE_SERVER: &str = "start the server (freehold serve)";
+
+pub(super) fn migrations<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let differences = patient.db.differences(MIGRATIONS).await?;
+        let of = |wanted: Difference| -> Vec<String> {
+            differences.iter().filter(|(_, difference)| *difference == wanted).map(|(name, _)| name.clone()).collect()
+        };
+        let words = [
+            (Difference::Missing, "migrations of this program have not run here", format!("{START_THE_SERVER}: it runs them first")),
+            (Difference::Unknown, "migrations ran here that this program does not know", "use the newer freehold that ran them".into()),
+            (
+                Difference::Changed,
+                "migrations ran here with another text than this program has",
+                "use the freehold that ran them, or restore their text".into(),
+            ),
+        ];
+        let findings = words.into_iter().map(|(difference, what, remedy)| {
+            let names = of(difference);
+            let table = Some("schema_migrations".to_owned());
+            Finding { what: what.into(), table, rows: count(names.len()), of: "migrations", sample: some(names), remedy }
+        });
+        Ok(findings.filter(|finding| finding.rows > 0).collect())
+    })
+}
+
+pub(super) fn schema<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let Err(error) = rules::check(&patient.schema) else { return Ok(Vec::new()) };
+        let words = error.to_string();
+        let faults: Vec<String> = words.lines().filter_map(|line| line.strip_prefix("- ")).map(str::to_owned).collect();
+        Ok(vec![Finding {
+            what: "the tables or columns are not those that the rules of deletion know; the server does not start on them".into(),
+            table: None,
+            rows: count(faults.len()),
+            of: "differences",
+            sample: some(faults),
+            remedy: format!("if migrations are missing, {START_THE_SERVER}; otherwise undo what was changed in the database by hand"),
+        }])
+    })
+}
+
+pub(super) fn integrity<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let mut findings = Vec::new();
+        tell("the file");
+        let damage = patient.db.damage().await?;
+        if !damage.is_empty() {
+            findings.push(Finding {
+                what: "the database file is damaged".into(),
+                table: None,
+                rows: count(damage.len()),
+                of: "faults",
+                sample: some(damage),
+                remedy: "stop the server, keep the file, and restore the last backup; what can be saved: sqlite3 freehold.db .recover"
+                    .into(),
+            });
+        }
+        tell("what rows hang on");
+        for orphans in patient.db.orphans(MOST_SAMPLES).await? {
+            let sqlite = patient.engine_name() == "sqlite";
+            let (table, parent, columns) = (&orphans.table, &orphans.parent, orphans.columns.join(", "));
+            let with = if sqlite { "sqlite3" } else { "psql" };
+            findings.push(Finding {
+                what: format!("rows hang by {columns} on rows of {parent} that do not exist"),
+                remedy: format!(
+                    "no deletion reaches them. With {with}: DELETE FROM {table} WHERE ({columns}) in the sample, after a backup, with the server stopped"
+                ),
+                table: Some(orphans.table.clone()),
+                rows: orphans.rows,
+                of: "missing parents",
+                sample: orphans.sample,
+            });
+        }
+        Ok(findings)
+    })
+}
+
+/// A root whose mark says `closed`, and how to find those that no open deletion covers.
+pub(super) struct Closable {
+    pub root: rules::Root,
+    table: &'static str,
+    count: Statement,
+    /// Their organizations and ids, so many after the last one.
+    pub list: Statement,
+}
+
+pub(super) fn closables() -> &'static [Closable] {
+    static CLOSABLES: OnceLock<Vec<Closable>> = OnceLock::new();
+    CLOSABLES.get_or_init(|| {
+        let roots = rules::Root::ALL.into_iter().filter(|root| root.mark().is_some_and(|mark| mark.contains("state = 'closed'")));
+        roots
+            .filter_map(|root| {
+                let own = root.rules().iter().find(|rule| rule.walk.is_empty())?;
+                let organization = if own.by.len() == 1 { "id" } else { "organization_id" };
+                let uncovered = format!(
+                    "FROM {} AS found
+                     WHERE found.state = 'closed' AND NOT EXISTS (
+                           SELECT 1 FROM deletions AS open
+                           WHERE open.organization_id = found.{organization} AND open.subject_id IN (found.id, found.{organization})
+                             AND open.state IN ('closed', 'draining'))",
+                    own.table
+                );
+                Some(Closable {
+                    root,
+                    table: own.table,
+                    count: Statement::generated(format!("SELECT count(*) {uncovered}")),
+                    list: Statement::generated(format!(
+                        "SELECT found.{organization}, found.id {uncovered} AND found.id > $1 ORDER BY found.id LIMIT $2"
+                    )),
+                })
+            })
+            .collect()
+    })
+}
+
+pub(super) fn closed<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let mut findings = Vec::new();
+        for closable in closables() {
+            tell(closable.table);
+            let (rows, sample) = rows_and_sample(
+                patient,
+                (closable.count, Vec::new()),
+                (closable.list, |mut row| {
+                    row.next::<Uuid>()?;
+                    Ok(row.next::<Uuid>()?.to_string())
+                }),
+                params![Uuid::nil(), MOST_SAMPLES].to_vec(),
+            )
+            .await?;
+            if rows > 0 {
+                findings.push(Finding {
+                    what: "they are closed, so nobody finds them, and no open deletion covers them, so they stay".into(),
+                    table: Some(closable.table.into()),
+                    rows,
+                    of: closable.table,
+                    sample,
+                    remedy: "freehold doctor --repair: it orders their deletion, and the server carries it out".into(),
+                });
+            }
+        }
+        Ok(findings)
+    })
+}
+
+pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let limit = before(patient.now, STUCK_AFTER);
+        let count =
+            sql!("SELECT count(*) FROM deletions WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1");
+        let list = sql!(
+            "SELECT id, waiting_for FROM deletions WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+             ORDER BY coalesce(waiting_since, updated_at), id LIMIT $2"
+        );
+        let told = |mut row: Row| {
+            let id: Uuid = row.next()?;
+            Ok(row.next::<Option<String>>()?.map_or_else(|| id.to_string(), |waits| format!("{id} (waits for {waits})")))
+        };
+        let (rows, sample) =
+            rows_and_sample(patient, (count, params![limit].to_vec()), (list, told), params![limit, MOST_SAMPLES].to_vec()).await?;
+        let mut findings = Vec::new();
+        if rows > 0 {
+            findings.push(Finding {
+                what: "open deletions made no progress for more than a minute".into(),
+                table: Some("deletions".into()),
+                rows,
+                of: "deletions",
+                sample,
+                remedy: format!(
+                    "if no server runs, {START_THE_SERVER}. If one runs: freehold deletions show ID says what it waits for and what to do"
+                ),
+            });
+        }
+        let lost = sql!("SELECT count(*) FROM deletions WHERE state = 'draining' AND lease_until <= $1");
+        let list = sql!("SELECT id FROM deletions WHERE state = 'draining' AND lease_until <= $1 ORDER BY lease_until, id LIMIT $2");
+        let (rows, sample) =
+            rows_and_sample(patient, (lost, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
+        if rows > 0 {
+            findings.push(Finding {
+                what: "deletions are held by a worker whose lease ended more than a minute ago, and nobody took them over".into(),
+                table: Some("deletions".into()),
+                rows,
+                of: "deletions",
+                sample,
+                remedy: format!("{START_THE_SERVER}: its drain takes them over at once, and no row is touched twice"),
+            });
+        }
+        Ok(findings)
+    })
+}
+
+/// Only what a job of the server removes: sessions and invitations that have ended are refused by their date and stay where they are.
+pub(super) fn overdue<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let limit = before(before(patient.now, idempotency::LIFE), GRACE);
+        let count = sql!("SELECT count(*) FROM idempotent_answers WHERE created_at <= $1");
+        let list = sql!("SELECT id FROM idempotent_answers WHERE created_at <= $1 ORDER BY created_at, id LIMIT $2");
+        let (rows, sample) =
+            rows_and_sample(patient, (count, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
+        let finding = Finding {
+            what: "answers to requests with an Idempotency-Key are kept for longer than a day".into(),
+            table: Some("idempotent_answers".into()),
+            rows,
+            of: "answers",
+            sample,
+            remedy: format!("{START_THE_SERVER}: its upkeep erases them within a minute; if one runs, its log says why it could not"),
+        };
+        Ok((rows > 0).then_some(finding).into_iter().collect())
+    })
+}
+
+pub(super) fn deliveries<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let limit = before(patient.now, DUE_TOO_LONG);
+        let count = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending' AND next_attempt_at <= $1");
+        let list = sql!(
+            "SELECT webhook_id FROM webhook_deliveries WHERE state = 'pending' AND next_attempt_at <= $1
+             GROUP BY webhook_id ORDER BY min(next_attempt_at), webhook_id LIMIT $2"
+        );
+        let (rows, sample) =
+            rows_and_sample(patient, (count, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
+        let finding = Finding {
+            what: "deliveries to webhooks are due for more than ten minutes, and deletions may wait for them".into(),
+            table: Some("webhook_deliveries".into()),
+            rows,
+            of: "webhooks",
+            sample,
+            remedy: format!(
+                "if no server runs, {START_THE_SERVER}. If one runs: freehold webhooks show ID, and freehold webhooks delete ID where nobody listens any more"
+            ),
+        };
+        Ok((rows > 0).then_some(finding).into_iter().collect())
+    })
+}
+
+/// Counts, and when there is something reads some of it, on one snapshot.
+async fn rows_and_sample(
+    patient: &Patient,
+    count: (Statement, Vec<Value>),
+    list: (Statement, fn(Row) -> Result<String>),
+    bound: Vec<Value>,
+) -> Result<(i64, Vec<String>)> {
+    patient
+        .db
+        .read((count, list, bound), |tx, ((count, counted), (list, name), bound)| {
+            Box::pin(async move {
+                tx.take_time().await?;
+                let rows: i64 = tx.query_one(*count, counted).await?.next()?;
+                let sample = match rows {
+                    0 => Vec::new(),
+                    _ => tx.query(*list, bound).await?,
+                };
+                Ok::<_, Error>((rows, sample.into_iter().map(name).collect::<Result<_>>()?))
+            })
+        })
+        .await
+}
+
+fn id(mut row: Row) -> Result<String> {
+    Ok(row.next::<Uuid>()?.to_string())
+}
+
+fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+fn some(mut names: Vec<String>) -> Vec<String> {
+    names.truncate(MOST_SAMPLES as usize);
+    names
+}
+
+pub(super) fn statements() -> Vec<Statement> {
+    closables().iter().flat_map(|closable| [closable.count, closable.list]).collect()
+}

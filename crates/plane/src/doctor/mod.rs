@@ -1,0 +1,139 @@
+//! The doctor: looks over a database for what should not be there or should have happened, and says what to do about each.
+//!
+//! A check is one line of [`CHECKS`] and a function that reads. It works on set-based statements and slices, so that what it costs grows with
+//! the database and never with one query a row, and each slice reads a snapshot of its own: a live server beside it is not held up.
+//! [`repair`] is the only thing here that writes.
+
+mod checks;
+mod repair;
+mod residue;
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sql::{Database, Options, Schema, Statement};
+
+pub use repair::{Repaired, repair};
+
+use crate::{Clock, Error, MIGRATIONS, Plane, Result};
+
+/// Ids that a finding shows at the most.
+const MOST_SAMPLES: i64 = 5;
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// What it is, in a sentence.
+    pub what: String,
+    /// The table it is in; none when it is about the database as a whole.
+    pub table: Option<String>,
+    /// How many rows.
+    pub rows: i64,
+    /// What the ids of the sample are of, such as `deletions`.
+    pub of: &'static str,
+    /// Up to five of them.
+    pub sample: Vec<String>,
+    /// The command or call that puts it right.
+    pub remedy: String,
+}
+
+/// What came of one check.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// The check's name.
+    pub check: &'static str,
+    /// What it looks for.
+    pub about: &'static str,
+    /// What it found.
+    pub findings: Vec<Finding>,
+    /// Why it could not be made or finished.
+    pub failure: Option<String>,
+}
+
+/// What somebody who waits wants to see: the check under way, and how far it is in words.
+pub type Teller<'a> = dyn Fn(&'static str, &str) + Send + Sync + 'a;
+
+/// A database under examination.
+pub struct Patient {
+    db: Database,
+    now: Timestamp,
+    schema: Schema,
+}
+
+/// How a check says how far it is.
+type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
+type Findings<'a> = Pin<Box<dyn Future<Output = Result<Vec<Finding>>> + Send + 'a>>;
+
+/// One kind of thing to look for.
+struct Check {
+    name: &'static str,
+    about: &'static str,
+    /// Whether it reads tables as the program knows them. It is not made on a schema that differs.
+    needs_schema: bool,
+    run: for<'a> fn(&'a Patient, Tell<'a>) -> Findings<'a>,
+}
+
+/// Every check, in the order in which they are made. To add one, add its line and its function.
+#[rustfmt::skip]
+const CHECKS: &[Check] = &[
+    Check { name: "migrations", about: "every migration of this program has run, and no other", needs_schema: false, run: checks::migrations },
+    Check { name: "schema", about: "the live schema is the one that the rules of deletion know", needs_schema: false, run: checks::schema },
+    Check { name: "integrity", about: "the file is undamaged, and every row hangs on one that exists", needs_schema: false, run: checks::integrity },
+    Check { name: "residue", about: "nothing is left that a sealed deletion should have erased or redacted", needs_schema: true, run: residue::residue },
+    Check { name: "closed", about: "whatever is closed is being deleted", needs_schema: true, run: checks::closed },
+    Check { name: "stuck", about: "every open deletion makes progress", needs_schema: true, run: checks::stuck },
+    Check { name: "overdue", about: "what is kept for a time is gone after it", needs_schema: true, run: checks::overdue },
+    Check { name: "deliveries", about: "webhooks are told in time", needs_schema: true, run: checks::deliveries },
+];
+
+impl Patient {
+    /// Opens a database that is there. Nothing is migrated or made.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when there is none; the database's, also when a server holds the embedded one.
+    pub async fn open(options: &Options, clock: &Clock) -> Result<Patient> {
+        if let Some(path) = options.url.strip_prefix("sqlite:").map(Path::new).filter(|path| !path.is_file()) {
+            return Err(Error::Malformed(format!("there is no database at {}: name its folder with --data", path.display())));
+        }
+        let db = Database::open(options).await?;
+        let schema = db.schema().await?;
+        Ok(Patient { db, now: clock.now(), schema })
+    }
+
+    /// The database of a plane that has been opened.
+    fn of(plane: &Arc<Plane>, schema: Schema) -> Patient {
+        Patient { db: plane.db.clone(), now: plane.clock.now(), schema }
+    }
+
+    /// `"sqlite"` or `"postgresql"`.
+    pub fn engine_name(&self) -> &'static str {
+        self.db.engine_name()
+    }
+
+    /// Makes every check. One that fails does not keep the others from being made.
+    pub async fn examine(&self, tell: &Teller<'_>) -> Vec<Examined> {
+        let is_known = self.db.differences(MIGRATIONS).await.is_ok_and(|differences| differences.is_empty())
+            && crate::deletion::rules::check(&self.schema).is_ok();
+        let mut examined = Vec::new();
+        for Check { name, about, needs_schema, run } in CHECKS {
+            tell(name, "");
+            let outcome = match *needs_schema && !is_known {
+                true => Err(Error::Malformed("not made: the schema is not the one that this program knows".into())),
+                false => run(self, &|words| tell(name, words)).await,
+            };
+            let (findings, failure) = match outcome {
+                Ok(findings) => (findings, None),
+                Err(error) => (Vec::new(), Some(error.to_string())),
+            };
+            examined.push(Examined { check: name, about, findings, failure });
+        }
+        examined
+    }
+}
+
+/// Every statement that is made from the rules, for the test that prepares them.
+pub fn statements() -> Vec<Statement> {
+    residue::statements().into_iter().chain(checks::statements()).collect()
+}

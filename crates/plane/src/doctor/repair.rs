@@ -1,0 +1,103 @@
+//! The one thing the doctor does: orders again what did not come to its end. What is then erased, and how, is the drain's and the rules'.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::Patient;
+use super::checks::{Closable, closables};
+use super::residue::unfinished;
+use crate::audit::{self, Note};
+use crate::cx::{Actor, Cx};
+use crate::{Plane, Result};
+
+/// Deletions that are ordered in one transaction.
+const BATCH: usize = 200;
+const REASON: &str = "freehold doctor --repair";
+
+/// What was ordered again.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Repaired {
+    /// Sealed deletions that left something and are open again.
+    pub reopened: u64,
+    /// Closed subjects that no open deletion covered and one covers now.
+    pub ordered: u64,
+}
+
+/// Opens sealed deletions again that left something, and orders the deletion of what is closed and not being deleted. Each is in the audit
+/// trail. A running server goes on with them within a second.
+///
+/// # Errors
+/// The database's; what was ordered before stays ordered.
+pub async fn repair(plane: &Arc<Plane>) -> Result<Repaired> {
+    let cx = Cx::new(plane, "doctor").with_actor(Actor::System);
+    let patient = Patient::of(plane, plane.schema().await?);
+    let mut repaired = Repaired::default();
+    for batch in unfinished(&patient).await?.chunks(BATCH) {
+        repaired.reopened += cx.write(batch.to_vec(), |cx, tx, deletions| Box::pin(reopen(cx, tx, deletions))).await?;
+    }
+    for closable in closables() {
+        let mut after = Uuid::nil();
+        loop {
+            let (ordered, last) =
+                cx.write((closable, after), |cx, tx, (closable, after)| Box::pin(order(cx, tx, closable, *after))).await?;
+            repaired.ordered += ordered;
+            match last {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+    }
+    Ok(repaired)
+}
+
+async fn reopen(cx: &Cx, tx: &mut Tx, deletions: &[Uuid]) -> Result<u64> {
+    // The fence, so that nobody who held it once goes on from where that was.
+    let statement = sql!(
+        "UPDATE deletions SET state = 'closed', sealed_at = NULL, stage = 0, cursor = NULL, fence = fence + 1, lease_until = NULL,
+                waiting_for = NULL, waiting_since = NULL, rows_expected = NULL, updated_at = $2
+         WHERE id = ANY($1) AND state = 'sealed' RETURNING organization_id, id, root, subject_id"
+    );
+    let reopened = tx.query(statement, params![deletions, cx.now]).await?;
+    let count = reopened.len() as u64;
+    for mut row in reopened {
+        let (organization, id, root, subject): (Uuid, Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?, row.next()?);
+        let noun = crate::deletion::Root::parse(&root).map_or("deletion", crate::deletion::Root::noun);
+        note(cx, tx, organization, "deletion.reopen", (noun, subject, id)).await?;
+    }
+    Ok(count)
+}
+
+/// Orders up to a batch of deletions, and returns how many, and the last subject's id if there may be more.
+async fn order(cx: &Cx, tx: &mut Tx, closable: &Closable, after: Uuid) -> Result<(u64, Option<Uuid>)> {
+    let found = tx.query(closable.list, params![after, BATCH as i64]).await?;
+    let count = found.len();
+    let mut last = None;
+    for mut row in found {
+        let (organization, subject): (Uuid, Uuid) = (row.next()?, row.next()?);
+        let id = cx.new_id()?;
+        let insert = sql!(
+            "INSERT INTO deletions (organization_id, id, root, subject_id, state, actor, reason, request_id, stage, counts, effects, batches,
+                                    longest_batch_us, fence, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, 'closed', 'system', $5, $6, 0, $7, $7, 0, 0, 0, $8, $8)"
+        );
+        let root = closable.root.name();
+        tx.execute(insert, params![organization, id, root, subject, REASON, &*cx.request_id, json!({}), cx.now]).await?;
+        note(cx, tx, organization, "deletion.order", (closable.root.noun(), subject, id)).await?;
+        last = Some(subject);
+    }
+    Ok((count as u64, last.filter(|_| count == BATCH)))
+}
+
+async fn note(
+    cx: &Cx,
+    tx: &mut Tx,
+    organization: Uuid,
+    action: &'static str,
+    (subject, id, deletion): (&'static str, Uuid, Uuid),
+) -> Result<()> {
+    let note = Note { action, subject, subject_id: Some(id), reason: Some(REASON.into()), deletion_id: Some(deletion), ..Note::default() };
+    audit::record(cx, tx, organization, &note).await
+}

@@ -1,0 +1,181 @@
+//! What a sealed deletion should have erased or redacted and did not: every rule of every root, held against all sealed deletions.
+//!
+//! The deletions are taken in slices of their ids, each slice joined with each ruled table in one statement.
+
+use std::sync::OnceLock;
+
+use sql::{Statement, Tx, params, sql};
+use uuid::Uuid;
+
+use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
+use crate::deletion::rules::{Fate, Root, Rule};
+use crate::{Error, Result};
+
+/// Deletions that are looked at in one statement.
+const SLICE: i64 = 10_000;
+
+/// One rule that leaves nothing, or nothing as it was.
+struct Look {
+    root: Root,
+    rule: &'static Rule,
+    /// Counts rows of a slice of deletions: the root's name, the slice's beginning and its end.
+    count: Statement,
+    /// Names so many of the deletions that left them.
+    list: Statement,
+}
+
+/// A slice of the sealed deletions: those after the first id, up to the second.
+type Slice = (Uuid, Uuid);
+
+pub(super) fn residue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let mut left: Vec<(i64, Vec<Uuid>)> = looks().iter().map(|_| (0, Vec::new())).collect();
+        let (mut from, mut seen) = (Uuid::nil(), 0);
+        while let Some((slice, roots, deletions)) = next(patient, from).await? {
+            for (look, found) in looks().iter().zip(&mut left).filter(|(look, _)| roots.contains(&look.root)) {
+                let (rows, sample) = look_at(patient, look, slice).await?;
+                found.0 += rows;
+                found.1.extend(sample);
+            }
+            from = slice.1;
+            seen += deletions;
+            tell(&format!("{seen} deletions"));
+        }
+        let found = looks().iter().zip(left).filter(|(_, (rows, _))| *rows > 0);
+        Ok(found.map(|(look, (rows, sample))| finding(look, rows, &sample)).collect())
+    })
+}
+
+/// The slice after an id, the roots there are in it, and how many deletions; none when there is nothing more.
+async fn next(patient: &Patient, from: Uuid) -> Result<Option<(Slice, Vec<Root>, i64)>> {
+    patient
+        .db
+        .read(from, |tx, from| {
+            Box::pin(async move {
+                tx.take_time().await?;
+                let end = sql!("SELECT id FROM deletions WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2");
+                let to = match tx.query_opt(end, params![*from, SLICE - 1]).await? {
+                    Some(mut row) => row.next()?,
+                    None => Uuid::max(),
+                };
+                let statement = sql!("SELECT root, count(*) FROM deletions WHERE id > $1 AND id <= $2 GROUP BY root");
+                let (mut roots, mut deletions) = (Vec::new(), 0);
+                for mut row in tx.query(statement, params![*from, to]).await? {
+                    let name: String = row.next()?;
+                    roots.push(Root::parse(&name).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {name}")))?);
+                    deletions += row.next::<i64>()?;
+                }
+                Ok::<_, Error>((deletions > 0).then_some(((*from, to), roots, deletions)))
+            })
+        })
+        .await
+}
+
+async fn look_at(patient: &Patient, look: &'static Look, slice: Slice) -> Result<(i64, Vec<Uuid>)> {
+    patient
+        .db
+        .read((look, slice), |tx, (look, (from, to))| {
+            Box::pin(async move {
+                tx.take_time().await?;
+                let rows: i64 = tx.query_one(look.count, params![look.root.name(), *from, *to]).await?.next()?;
+                let sample = match rows {
+                    0 => Vec::new(),
+                    _ => read(tx, look, (*from, *to), MOST_SAMPLES).await?,
+                };
+                Ok::<_, Error>((rows, sample))
+            })
+        })
+        .await
+}
+
+/// The first deletions of a slice that left something.
+async fn read(tx: &mut Tx, look: &Look, (from, to): Slice, most: i64) -> Result<Vec<Uuid>> {
+    let rows = tx.query(look.list, params![look.root.name(), from, to, most]).await?;
+    Ok(rows.into_iter().map(|mut row| row.next::<Uuid>()).collect::<sql::Result<_>>()?)
+}
+
+fn finding(look: &Look, rows: i64, deletions: &[Uuid]) -> Finding {
+    let should = match look.rule.fate {
+        Fate::Redact(columns) => {
+            let columns: Vec<&str> = columns.iter().map(|(column, _)| *column).collect();
+            format!("still hold {}, which should have been redacted", columns.join(", "))
+        }
+        Fate::Erase | Fate::Keep => "should have been erased".into(),
+    };
+    let noun = look.root.noun().replace('_', " ");
+    Finding {
+        what: format!("rows that hang on a deleted {noun} {should}, and their deletion is sealed"),
+        table: Some(look.rule.table.into()),
+        rows,
+        of: "deletions",
+        sample: deletions.iter().take(MOST_SAMPLES as usize).map(Uuid::to_string).collect(),
+        remedy: "freehold doctor --repair: it opens these deletions again, and the server erases what they left and seals them anew".into(),
+    }
+}
+
+fn looks() -> &'static [Look] {
+    static LOOKS: OnceLock<Vec<Look>> = OnceLock::new();
+    LOOKS.get_or_init(|| {
+        let rules = Root::ALL.into_iter().flat_map(|root| root.rules().iter().map(move |rule| (root, rule)));
+        rules.filter(|(_, rule)| rule.fate != Fate::Keep).map(|(root, rule)| Look::generate(root, rule)).collect()
+    })
+}
+
+impl Look {
+    fn generate(root: Root, rule: &'static Rule) -> Look {
+        let tie = match rule.by {
+            [organization, subject] => {
+                format!("found.{organization} = sealed.organization_id AND found.{subject} = sealed.subject_id")
+            }
+            columns => format!("found.{} = sealed.subject_id", columns.concat()),
+        };
+        let undone = match rule.fate {
+            Fate::Redact(columns) => {
+                let conditions: Vec<String> =
+                    columns.iter().map(|(column, literal)| format!("found.{column} IS DISTINCT FROM {literal}")).collect();
+                format!(" AND ({})", conditions.join(" OR "))
+            }
+            Fate::Erase | Fate::Keep => String::new(),
+        };
+        let left = format!(
+            "FROM deletions AS sealed JOIN {} AS found ON {tie}
+             WHERE sealed.state = 'sealed' AND sealed.root = $1 AND sealed.id > $2 AND sealed.id <= $3{undone}",
+            rule.table
+        );
+        Look {
+            root,
+            rule,
+            count: Statement::generated(format!("SELECT count(*) {left}")),
+            list: Statement::generated(format!("SELECT DISTINCT sealed.id {left} ORDER BY sealed.id LIMIT $4")),
+        }
+    }
+}
+
+/// Every deletion that left something, for the repair.
+pub(super) async fn unfinished(patient: &Patient) -> Result<Vec<Uuid>> {
+    let mut deletions = Vec::new();
+    let mut from = Uuid::nil();
+    while let Some((slice, roots, _)) = next(patient, from).await? {
+        for look in looks().iter().filter(|look| roots.contains(&look.root)) {
+            deletions.extend(
+                patient
+                    .db
+                    .read((look, slice), |tx, (look, slice)| {
+                        Box::pin(async move {
+                            tx.take_time().await?;
+                            read(tx, look, *slice, SLICE).await
+                        })
+                    })
+                    .await?,
+            );
+        }
+        from = slice.1;
+    }
+    deletions.sort_unstable();
+    deletions.dedup();
+    Ok(deletions)
+}
+
+pub(super) fn statements() -> Vec<Statement> {
+    looks().iter().flat_map(|look| [look.count, look.list]).collect()
+}

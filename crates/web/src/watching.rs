@@ -1,0 +1,225 @@
+//! Watching a deletion as server-sent events: the way around the door for an answer that has no end of its own, and how it ends all the same.
+//!
+//! The door holds every answer against its documentation, keeps some for repetitions and gives each 30 seconds, so it must have the whole of it.
+//! A stream therefore passes it as an empty answer that carries the stream beside it; [`put_in`] stands outside of the door and puts it in.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Response, header};
+use axum::response::IntoResponse;
+use futures_util::stream;
+use plane::credentials::{Presented, authenticate};
+use plane::cx::Stopwatch;
+use plane::deletion::{self, Pulse, Watched};
+use plane::{Cx, Error, Plane, Result};
+use serde_json::{Value as Json, json};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::Doors;
+use crate::dialect::Dialect;
+use crate::door::{Door, presented};
+use crate::handlers::deletions::view;
+use crate::problem::Answer;
+
+/// How often a stream looks, and so how often it tells something at the most.
+const PACE: Duration = Duration::from_millis(250);
+/// How long a stream is silent at the most.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Streams that are open at once, altogether and of one user: each asks the database four times a second.
+const MOST: usize = 64;
+const MOST_OF_ONE: usize = 8;
+
+/// The streams that are open, by user.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(Arc<Mutex<HashMap<Uuid, usize>>>);
+
+/// A place among them, given back when the stream is dropped.
+struct Place {
+    streams: Arc<Mutex<HashMap<Uuid, usize>>>,
+    user: Uuid,
+}
+
+impl Streams {
+    fn enter(&self, user: Uuid) -> Result<Place> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.values().sum::<usize>() >= MOST {
+            return Err(Error::Overloaded("As many deletions are watched as this server can have. Read the deletion itself now and then."));
+        }
+        let own = open.entry(user).or_default();
+        if *own >= MOST_OF_ONE {
+            return Err(Error::Overloaded("You watch as many deletions as you can at once. Close one of the streams."));
+        }
+        *own += 1;
+        Ok(Place { streams: self.0.clone(), user })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = open.get_mut(&self.user) {
+            *own -= 1;
+            if *own == 0 {
+                open.remove(&self.user);
+            }
+        }
+    }
+}
+
+/// What a request presented, kept for as long as its stream lasts: it is asked again at every look whether it is still good.
+enum Kept {
+    Bearer(String),
+    ApiKey(String),
+    Cookie(String),
+}
+
+impl Kept {
+    fn of(presented: Presented<'_>) -> Kept {
+        match presented {
+            Presented::Bearer(secret) => Kept::Bearer(secret.into()),
+            Presented::ApiKey(secret) => Kept::ApiKey(secret.into()),
+            Presented::Cookie(secret) => Kept::Cookie(secret.into()),
+        }
+    }
+
+    fn presented(&self) -> Presented<'_> {
+        match self {
+            Kept::Bearer(secret) => Presented::Bearer(secret),
+            Kept::ApiKey(secret) => Presented::ApiKey(secret),
+            Kept::Cookie(secret) => Presented::Cookie(secret),
+        }
+    }
+}
+
+/// Somebody who watches a deletion.
+struct Watcher {
+    plane: Arc<Plane>,
+    /// The request that began it.
+    request: Cx,
+    credential: Kept,
+    deletion: Uuid,
+    dialect: &'static Dialect,
+    /// Whether the server is about to stop.
+    stopping: watch::Receiver<bool>,
+    pulse: Pulse,
+    /// What was told last.
+    told: Json,
+    silence: Stopwatch,
+    /// What the first look has found, before anything is told.
+    first: Option<Watched>,
+    _place: Place,
+}
+
+/// The answer that is a stream. What is not allowed or not there is refused before it begins.
+pub(crate) async fn stream(doors: &Arc<Doors>, door: &Door, id: Uuid, headers: &HeaderMap) -> Answer {
+    let first = deletion::watch(&door.cx, id).await?;
+    let place = doors.streams.enter(door.cx.principal()?.user)?;
+    let watcher = Watcher {
+        plane: doors.plane.clone(),
+        request: door.cx.clone(),
+        credential: Kept::of(presented(headers).ok_or(Error::Unauthenticated)?),
+        deletion: id,
+        dialect: door.dialect,
+        stopping: doors.settings.stopping.subscribe(),
+        pulse: Pulse::default(),
+        told: Json::Null,
+        silence: doors.plane.clock.stopwatch(),
+        first: Some(first),
+        _place: place,
+    };
+    let events = stream::unfold(Some(watcher), async |watcher| {
+        let mut watcher = watcher?;
+        let (words, goes_on) = watcher.next().await;
+        Some((Ok::<_, Infallible>(Bytes::from(words)), goes_on.then_some(watcher)))
+    });
+    // Proxies that gather answers would keep the events.
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    let mut response = (headers, [("x-accel-buffering", "no")]).into_response();
+    response.extensions_mut().insert(Carried(Arc::new(Mutex::new(Some(Body::from_stream(events))))));
+    Ok(response)
+}
+
+impl Watcher {
+    /// The next thing to say, and whether there will be more.
+    async fn next(&mut self) -> (String, bool) {
+        let mut look = match self.first.take() {
+            Some(first) => Ok(first),
+            None => self.wait_and_look().await,
+        };
+        loop {
+            let watched = match look {
+                Ok(watched) => watched,
+                Err(reason) => return (event("ended", &json!({"reason": reason})), false),
+            };
+            let is_sealed = watched.deletion.sealed_at.is_some();
+            let record = view(self.dialect, watched, self.plane.clock.now(), Some(&mut self.pulse));
+            let words = if is_sealed {
+                event("sealed", &record)
+            } else if steady(&record) != self.told {
+                self.told = steady(&record);
+                event("progress", &record)
+            } else if self.silence.elapsed() >= HEARTBEAT {
+                ": still there\n\n".to_owned()
+            } else {
+                look = self.wait_and_look().await;
+                continue;
+            };
+            self.silence = self.plane.clock.stopwatch();
+            return (words, !is_sealed);
+        }
+    }
+
+    /// Looks again a little later, with the credential as it is then. Fails with the reason for the stream's end.
+    async fn wait_and_look(&mut self) -> Result<Watched, &'static str> {
+        tokio::select! {
+            _ = self.stopping.wait_for(|is_stopping| *is_stopping) => return Err("stopping"),
+            () = tokio::time::sleep(PACE) => {}
+        }
+        let cx = Cx::new(&self.plane, self.request.request_id.clone());
+        let cx = match self.request.client {
+            Some(client) => cx.with_client(client),
+            None => cx,
+        };
+        let looked = match authenticate(cx, self.credential.presented()).await {
+            Ok(cx) => deletion::watch(&cx, self.deletion).await,
+            Err(error) => Err(error),
+        };
+        looked.map_err(|error| match error {
+            Error::Storage(_) | Error::Internal(_) | Error::Overloaded(_) => "unavailable",
+            Error::NotFound(_) => "not_found",
+            _ => "unauthorized",
+        })
+    }
+}
+
+/// What of a record is news when it changes: that time passes is none.
+fn steady(record: &Json) -> Json {
+    let mut record = record.clone();
+    if let Some(fields) = record.as_object_mut() {
+        fields.retain(|name, _| !matches!(name.as_str(), "rate" | "etaSeconds" | "updatedAt" | "batches" | "longestBatchMicros"));
+    }
+    record
+}
+
+fn event(name: &str, data: &Json) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
+}
+
+/// A body on its way around the door.
+#[derive(Clone)]
+struct Carried(Arc<Mutex<Option<Body>>>);
+
+/// Puts a stream into the answer that it belongs to.
+pub(crate) async fn put_in(mut response: Response<Body>) -> Response<Body> {
+    let Some(Carried(body)) = response.extensions_mut().remove::<Carried>() else { return response };
+    let body = body.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // That of the empty answer.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    *response.body_mut() = body.unwrap_or_default();
+    response
+}
