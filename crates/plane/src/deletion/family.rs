@@ -20,7 +20,7 @@ pub(super) struct Kin {
 /// The statements about families of one root.
 #[derive(Debug)]
 pub(super) struct Families {
-    parents: &'static str,
+    pub(super) parents: &'static str,
     children: Vec<&'static str>,
     /// The parent so many places after another.
     bound: Statement,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::Deletion;
 use super::rules::Root;
-use super::statements::{Cursor, Plan, cursor_from_json};
+use super::statements::{Cursor, Plan, Standing, cursor_from_json};
 use crate::cx::{Actor, Cx};
 use crate::{Error, Plane, Result};
 
@@ -122,7 +122,7 @@ impl Watched {
         }
         let root = Root::parse(&self.deletion.root)?;
         let stage = usize::try_from(self.stage).ok()?;
-        Some(Plan::of(root).steps.get(stage).map_or(SWEEP, |step| step.table))
+        Some(Plan::of(root).table_at(stage).unwrap_or(SWEEP))
     }
 
     fn conditions(&self, now: Timestamp) -> Vec<Condition> {
@@ -219,61 +219,57 @@ pub(super) fn estimate(plane: &Arc<Plane>, watched: &Watched) {
     });
 }
 
-/// How far somebody has come along the plan: the step, and the last row of it. The drain's own tells what it has done so far.
-type Position = (usize, Cursor);
-
 /// What one read of a count has found.
 struct Slice {
-    /// Rows that the drain had touched in that moment, and where it was.
-    done: i64,
-    drain: Position,
-    /// Rows of the slice, and where it ends if the step goes on.
+    /// Rows of the table that the drain had touched in that moment, if the count begins anew with them because it was overtaken.
+    anew: Option<i64>,
+    /// Rows of the slice, and where it ends if the table goes on.
     rows: i64,
     next: Option<Cursor>,
 }
 
 async fn count(plane: &Arc<Plane>, id: Uuid) -> Result<()> {
     let cx = Cx::new(plane, "estimate").with_actor(Actor::System);
-    let mut position: Position = (0, Vec::new());
-    let mut rows = 0;
+    let (mut before, mut rows): (i64, i64) = (0, 0);
+    let (mut step, mut after): (usize, Option<Cursor>) = (0, None);
     for _ in 0..MOST_SLICES {
-        let slice = cx.read((id, position.clone()), |_, tx, (id, position)| Box::pin(look_ahead(tx, *id, position))).await?;
+        let slice =
+            cx.read((id, step, after.clone()), |_, tx, (id, step, after)| Box::pin(look_ahead(tx, *id, *step, after.clone()))).await?;
         let Some((slice, steps)) = slice else { return Ok(()) };
-        if slice.drain > position {
-            // It was overtaken, or has not begun: what was done by then is known, what is ahead of that is to be counted.
-            (position, rows) = (slice.drain, slice.done);
-            continue;
+        rows = slice.anew.unwrap_or(rows) + slice.rows;
+        after = slice.next;
+        if after.is_none() {
+            (before, rows, step) = (before + rows, 0, step + 1);
         }
-        rows += slice.rows;
-        position = match slice.next {
-            Some(cursor) => (position.0, cursor),
-            None => (position.0 + 1, Vec::new()),
-        };
-        if position.0 >= steps {
-            return keep(&cx, id, rows).await;
+        if step >= steps {
+            return keep(&cx, id, before).await;
         }
     }
     Ok(())
 }
 
-/// One slice, and the drain's position in the same moment, with the number of steps there are; none once the deletion is sealed.
-async fn look_ahead(tx: &mut sql::Tx, id: Uuid, (stage, after): &Position) -> Result<Option<(Slice, usize)>> {
+/// One slice of a table after a cursor, or after the drain's if that is further, both in the same moment, with the number of steps there
+/// are; none once the deletion is sealed.
+async fn look_ahead(tx: &mut sql::Tx, id: Uuid, step: usize, after: Option<Cursor>) -> Result<Option<(Slice, usize)>> {
     let statement =
         sql!("SELECT organization_id, subject_id, root, stage, cursor, counts FROM deletions WHERE id = $1 AND state <> 'sealed'");
     let Some(mut row) = tx.query_opt(statement, params![id]).await? else { return Ok(None) };
     let (organization, subject, root): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
-    let (drain, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
+    let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
     let root = Root::parse(&root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {root}")))?;
     let plan = Plan::of(root);
-    let drain = (usize::try_from(drain).unwrap_or(0), cursor.map(cursor_from_json).transpose()?.unwrap_or_default());
-    let (rows, next) = match plan.steps.get(*stage) {
-        Some(step) => {
-            let from = if after.is_empty() { step.start() } else { after.clone() };
-            step.count(tx, organization, subject, &from, SLICE).await?
-        }
-        None => (0, None),
+    let steps = plan.steps.len();
+    let Some(table) = plan.steps.get(step) else { return Ok(Some((Slice { anew: None, rows: 0, next: None }, steps))) };
+    let done = counts.get(table.table).and_then(Json::as_i64).unwrap_or(0);
+    let cursor = cursor.map(cursor_from_json).transpose()?;
+    let (from, anew) = match plan.standing(usize::try_from(stage).unwrap_or(0), cursor, step) {
+        Standing::Done => return Ok(Some((Slice { anew: Some(done), rows: 0, next: None }, steps))),
+        Standing::At(drain) if after.as_ref().is_none_or(|after| drain > *after) => (drain, Some(done)),
+        Standing::NotBegun if after.is_none() => (table.start(), Some(done)),
+        Standing::At(_) | Standing::NotBegun => (after.unwrap_or_else(|| table.start()), None),
     };
-    Ok(Some((Slice { done: sum(&counts), drain, rows, next }, plan.steps.len())))
+    let (rows, next) = table.count(tx, organization, subject, &from, SLICE).await?;
+    Ok(Some((Slice { anew, rows, next }, steps)))
 }
 
 async fn keep(cx: &Cx, id: Uuid, rows: i64) -> Result<()> {
@@ -317,7 +313,7 @@ mod tests {
             updated_at: began + Duration::from_secs(10),
             sealed_at: None,
         };
-        Watched { deletion, stage: 2, waiting_since: None, rows_expected: expected, lease_until: None }
+        Watched { deletion, stage: 4, waiting_since: None, rows_expected: expected, lease_until: None }
     }
 
     fn now() -> Timestamp {

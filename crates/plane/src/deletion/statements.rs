@@ -53,6 +53,14 @@ pub(super) struct Step {
 /// The stage of families since one of them was left to the steps.
 pub(super) const PASSED_SOME_OVER: usize = 1;
 
+/// Where the drain is in one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    NotBegun,
+    At(Cursor),
+    Done,
+}
+
 /// How far a walk has come: the last row's columns.
 pub(super) type Cursor = Vec<Uuid>;
 
@@ -105,6 +113,35 @@ impl Plan {
     /// The steps with the numbers of their stages.
     pub(super) fn stages(&self) -> impl Iterator<Item = (usize, &Step)> {
         self.steps.iter().enumerate().map(|(place, step)| (self.before_steps() + place, step))
+    }
+
+    /// The table that the drain is at in a stage; none when all steps are done.
+    pub(super) fn table_at(&self, stage: usize) -> Option<&'static str> {
+        match (&self.families, stage.checked_sub(self.before_steps())) {
+            (Some(families), None) => Some(families.parents),
+            (_, step) => self.steps.get(step?).map(|step| step.table),
+        }
+    }
+
+    /// Where the drain stands in the table of a step. Parents that it passed over count as done until it comes to that step.
+    pub(super) fn standing(&self, stage: usize, cursor: Option<Cursor>, step: usize) -> Standing {
+        let walk = self.steps.get(step).map_or(0, |step| step.walk);
+        match (&self.families, stage.checked_sub(self.before_steps())) {
+            (Some(families), None) if step >= families.steps => Standing::NotBegun,
+            (Some(_), None) => cursor.map_or(Standing::NotBegun, |mut cursor| {
+                // Of its last parent no row is left.
+                cursor.resize(walk, Uuid::max());
+                Standing::At(cursor)
+            }),
+            (_, Some(at)) if at == step => cursor.map_or(Standing::NotBegun, Standing::At),
+            (_, at) => {
+                if at.is_some_and(|at| at > step) {
+                    Standing::Done
+                } else {
+                    Standing::NotBegun
+                }
+            }
+        }
     }
 
     /// Whether the root's own row goes.
