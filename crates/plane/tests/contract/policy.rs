@@ -89,10 +89,6 @@ fn every_action_needs_a_scope_that_a_key_can_have() {
     }
 }
 
-fn covers(held: &[String], wanted: &str) -> bool {
-    Scopes::of(held).covers(wanted)
-}
-
 #[test]
 fn a_scope_covers_itself_and_no_other() {
     let plain = SCOPES.iter().filter(|scope| !scope.starts_with("admin:"));
