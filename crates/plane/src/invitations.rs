@@ -92,7 +92,7 @@ async fn cancel_earlier(cx: &Cx, tx: &mut Tx, tenant: &Tenant, email: &str) -> R
     );
     for mut row in tx.query(statement, params![tenant.organization(), email, cx.now]).await? {
         let reason = Some("replaced by a newer invitation of the same address".to_owned());
-        let order = Order { root: Root::Invitation, subject: row.next()?, label: None, reason, action: "invitation.cancel" };
+        let order = Order { root: Root::Invitation, subject: row.next()?, label: None, reason, action: "invitation.cancel", export: false };
         deletion::delete(cx, tx, tenant.organization(), order).await?;
     }
     Ok(())
@@ -193,6 +193,7 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
                     label: None,
                     reason: reason.clone(),
                     action: "invitation.cancel",
+                    export: false,
                 };
                 deletion::delete(cx, tx, tenant.organization(), order).await
             })

@@ -302,7 +302,14 @@ pub async fn delete(cx: &Cx, client_id: &str, reason: Option<String>) -> Result<
         cx.write((tenant, id, reason), |cx, tx, (tenant, id, reason)| {
             Box::pin(async move {
                 lock(tx, tenant, *id).await?;
-                let order = Order { root: Root::OauthApp, subject: *id, label: None, reason: reason.clone(), action: "oauth_app.delete" };
+                let order = Order {
+                    root: Root::OauthApp,
+                    subject: *id,
+                    label: None,
+                    reason: reason.clone(),
+                    action: "oauth_app.delete",
+                    export: false,
+                };
                 deletion::delete(cx, tx, tenant.organization(), order).await
             })
         })

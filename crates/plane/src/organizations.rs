@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
-use crate::deletion::{self, Deletion, Order, Root};
+use crate::deletion::{self, Deletion, Details, Order, Root};
 use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::{OrganizationRef, is_slug};
@@ -285,24 +285,28 @@ async fn tell(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, event: Event) -> Resul
 ///
 /// # Errors
 /// [`Error::Forbidden`] for anyone but an owner, [`Error::NotFound`].
-pub async fn delete(cx: &Cx, organization: &OrganizationRef, reason: Option<String>) -> Result<Deletion> {
-    let note = Note { action: "organization.delete", subject: "organization", reason: reason.clone(), ..Note::default() };
+pub async fn delete(cx: &Cx, organization: &OrganizationRef, details: Details) -> Result<Deletion> {
+    let note = Note { action: "organization.delete", subject: "organization", reason: details.reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::DeleteOrganization).await?;
-        cx.write((tenant, reason), |cx, tx, (tenant, reason)| Box::pin(delete_in(cx, tx, tenant, reason))).await
+        if details.export {
+            tenant.also(cx, Action::ExportOrganization)?;
+        }
+        cx.write((tenant, details), |cx, tx, (tenant, details)| Box::pin(delete_in(cx, tx, tenant, details))).await
     })
     .await
 }
 
-async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, reason: &Option<String>) -> Result<Deletion> {
+async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, details: &Details) -> Result<Deletion> {
     tenant.lock(tx).await?;
     expects(cx, tx, tenant.organization()).await?;
     let order = Order {
         root: Root::Organization,
         subject: tenant.organization(),
         label: None,
-        reason: reason.clone(),
+        reason: details.reason.clone(),
         action: "organization.delete",
+        export: details.export,
     };
     deletion::delete(cx, tx, tenant.organization(), order).await
 }

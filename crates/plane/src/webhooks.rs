@@ -218,7 +218,14 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
             Box::pin(async move {
                 tenant.is_live(tx).await?;
                 touch(tx, tenant, *webhook).await?;
-                let order = Order { root: Root::Webhook, subject: *webhook, label: None, reason: reason.clone(), action: "webhook.delete" };
+                let order = Order {
+                    root: Root::Webhook,
+                    subject: *webhook,
+                    label: None,
+                    reason: reason.clone(),
+                    action: "webhook.delete",
+                    export: false,
+                };
                 deletion::delete(cx, tx, tenant.organization(), order).await
             })
         })

@@ -46,6 +46,8 @@ pub(crate) enum Content {
     Html,
     /// Text of this media type.
     Text(&'static str),
+    /// A file of this media type, which is sent while it is read.
+    File(&'static str),
 }
 
 /// A parameter behind the `?`.

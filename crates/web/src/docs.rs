@@ -127,7 +127,7 @@ fn inline(text: &str) -> String {
 fn record(content: Content) -> Option<&'static Shape> {
     match content {
         Content::One(shape) | Content::List(shape) | Content::Page(shape) | Content::Slices(shape) => Some(shape),
-        Content::Nothing | Content::Html | Content::Text(_) => None,
+        Content::Nothing | Content::Html | Content::Text(_) | Content::File(_) => None,
     }
 }
 

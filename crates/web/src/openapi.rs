@@ -362,7 +362,7 @@ fn success(surface: &Surface, operation: &Operation, components: &mut Components
         }
         Content::Html => Some(json!({"text/html": {"schema": {"type": "string"}}})),
         Content::Text("application/json") => Some(json!({"application/json": {"schema": {"type": "object"}}})),
-        Content::Text(kind @ "application/zip") => Some(json!({kind: {"schema": {"type": "string", "format": "binary"}}})),
+        Content::File(kind) => Some(json!({kind: {"schema": {"type": "string", "format": "binary"}}})),
         Content::Text(kind) => Some(json!({kind: {"schema": {"type": "string"}}})),
     };
     if let Some(content) = content {

@@ -330,6 +330,7 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion, progress: Progress
         ("request_id", deletion.request_id.into()),
         ("counts", deletion.counts),
         ("effects", deletion.effects),
+        ("export_id", deletion.export.map_or(Json::Null, |id| dialect.id(id))),
         ("batches", deletion.batches.into()),
         ("longest_batch_micros", deletion.longest_batch_micros.into()),
         ("waiting_for", deletion.waiting_for.into()),

@@ -339,7 +339,14 @@ pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: 
                 if tenant.membership().is_none_or(|own| own.id != member) {
                     tenant.also(cx, Action::RevokeApiKey)?;
                 }
-                let order = Order { root: Root::ApiKey, subject: *key, label: None, reason: reason.clone(), action: "api_key.revoke" };
+                let order = Order {
+                    root: Root::ApiKey,
+                    subject: *key,
+                    label: None,
+                    reason: reason.clone(),
+                    action: "api_key.revoke",
+                    export: false,
+                };
                 deletion::delete(cx, tx, tenant.organization(), order).await
             })
         })

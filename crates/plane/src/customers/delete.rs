@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{check_management, is_reference};
 use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
-use crate::deletion::{Deletion, Order, Root, delete_together};
+use crate::deletion::{Deletion, Details, Order, Root, delete_together};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
 use crate::{Cx, Error, Plane, Result, StorageError};
@@ -51,17 +51,20 @@ impl Deleting {
 /// # Errors
 /// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management;
 /// [`Error::Blocked`] while a subscription is active or a transaction pending; [`Error::Conflict`] when the organization is archived.
-pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, how: Deleting, reason: Option<String>) -> Result<Deletion> {
+pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, how: Deleting, details: Details) -> Result<Deletion> {
     let note = Note {
         action: how.word(),
         subject: "customer",
         subject_label: Some(reference.to_owned()),
-        reason: reason.clone(),
+        reason: details.reason.clone(),
         ..Note::default()
     };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, how.action()).await?;
-        let wish = Wish { cx: cx.clone(), tenant, how, reference: reference.to_owned(), reason };
+        if details.export {
+            tenant.also(cx, Action::ExportCustomer)?;
+        }
+        let wish = Wish { cx: cx.clone(), tenant, how, reference: reference.to_owned(), details };
         let (answer, told) = oneshot::channel();
         join(&cx.plane, wish, answer);
         told.await.unwrap_or_else(|_| Err(Error::Internal("a deletion of customers ended without an outcome".into())))
@@ -75,7 +78,7 @@ struct Wish {
     tenant: Tenant,
     how: Deleting,
     reference: String,
-    reason: Option<String>,
+    details: Details,
 }
 
 type Waiting = (Wish, oneshot::Sender<Result<Deletion>>);
@@ -207,8 +210,9 @@ impl Wish {
             root: self.how.root(),
             subject: found.id,
             label: Some(self.reference.clone()),
-            reason: self.reason.clone(),
+            reason: self.details.reason.clone(),
             action: self.how.word(),
+            export: self.details.export,
         })
     }
 }

@@ -68,7 +68,7 @@ is to be told go before that. The webhooks of a deleted organization and their s
 
 Exports (archives of what an organization or a customer owns) are made from these same rules: they hold the rows of every table named under
 their root, whatever happens to those, without the columns that hold secrets. An export goes with its subject, row at once and file within
-seconds. One that a deletion was ordered with does not: it was asked for to be there afterwards. It stays until it expires, 72 hours after it
+seconds. One that a deletion was ordered with (`?export=true`) does not: it was asked for to be there afterwards. It stays until it expires, 72 hours after it
 was done unless the server is set otherwise, for nobody but whoever ordered it, and then row and file are erased. Until it is done the deletion
 that waits for it erases nothing; an export that fails is tried until it succeeds or whoever ordered it deletes it.
 

@@ -17,17 +17,21 @@ use super::rules::Root;
 use super::statements::{Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::sessions::after;
-use crate::{Error, Plane, Result};
+use crate::{Error, Plane, Result, exports};
 
 /// What a batch should take while nobody waits for the database: well under the 250 ms that no transaction of the drain may exceed.
 const ALONE: Duration = Duration::from_millis(50);
-/// What a batch should take while others work: nobody waits for longer because of it, and after it the drain rests for as long.
+/// What a batch should take while others work and wait for the one writer: nobody waits for longer because of it, and after it the drain
+/// rests for as long.
 const BESIDE_OTHERS: Duration = Duration::from_millis(2);
+/// The same where others write at the same time: they only share the processors, and each batch costs its ways to the database and back.
+const AMONG_OTHERS: Duration = Duration::from_millis(10);
 /// How long nobody else must have been seen before the drain has the database for itself.
 const QUIET: Duration = Duration::from_millis(100);
 /// Rows of a worker's first batch, and the least and the most it goes to.
 const FIRST_SIZE: i64 = 500;
 const FIRST_SIZE_BESIDE_OTHERS: i64 = 50;
+const FIRST_SIZE_AMONG_OTHERS: i64 = 200;
 const LEAST_SIZE: i64 = 10;
 const MOST_SIZE: i64 = 50_000;
 /// How long one deletion is worked on before the one that waited longest has its turn.
@@ -36,6 +40,8 @@ const TURN: Duration = Duration::from_millis(500);
 const NAP: Duration = Duration::from_millis(500);
 /// What a deletion says it waits for, after how many there are.
 pub(super) const DELIVERIES: &str = " webhook deliveries";
+/// What it says while it waits for the export that was ordered with it.
+pub(super) const EXPORT: &str = "its export";
 /// How often closed deletions are looked for when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -61,6 +67,8 @@ pub enum Outcome {
     LastStep,
     /// So many deliveries to webhooks must come to an end before it can go on.
     Waiting(i64),
+    /// The export that was ordered with it must be there before anything is erased.
+    Exporting,
     /// It was the last: nothing is left.
     Sealed,
     /// Somebody else holds the deletion now.
@@ -76,17 +84,21 @@ pub struct Pace {
     seen: u64,
     quiet: Stopwatch,
     is_alone: bool,
+    /// Whether others can write while a batch does.
+    is_shared: bool,
 }
 
 impl Pace {
     /// The pace of a worker that begins.
     pub fn new(plane: &Plane) -> Pace {
+        let is_shared = plane.db.writers() > 1;
         Pace {
-            size: FIRST_SIZE_BESIDE_OTHERS,
+            size: if is_shared { FIRST_SIZE_AMONG_OTHERS } else { FIRST_SIZE_BESIDE_OTHERS },
             last_batch: Duration::ZERO,
             seen: writes_of_others(plane),
             quiet: plane.clock.stopwatch(),
             is_alone: false,
+            is_shared,
         }
     }
 
@@ -104,16 +116,24 @@ impl Pace {
     }
 
     fn first_size(&self) -> i64 {
-        if self.is_alone { FIRST_SIZE } else { FIRST_SIZE_BESIDE_OTHERS }
+        match (self.is_alone, self.is_shared) {
+            (true, _) => FIRST_SIZE,
+            (false, true) => FIRST_SIZE_AMONG_OTHERS,
+            (false, false) => FIRST_SIZE_BESIDE_OTHERS,
+        }
     }
 
     fn adapt(&mut self, outcome: Outcome) {
-        let target = if self.is_alone { ALONE } else { BESIDE_OTHERS };
+        let target = match (self.is_alone, self.is_shared) {
+            (true, _) => ALONE,
+            (false, true) => AMONG_OTHERS,
+            (false, false) => BESIDE_OTHERS,
+        };
         match outcome {
             Outcome::NextTable | Outcome::LastStep => self.size = self.first_size(),
             Outcome::More if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
             Outcome::More if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
-            Outcome::More | Outcome::Waiting(_) | Outcome::Sealed | Outcome::Fenced => {}
+            Outcome::More | Outcome::Waiting(_) | Outcome::Exporting | Outcome::Sealed | Outcome::Fenced => {}
         }
     }
 }
@@ -172,6 +192,10 @@ pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
             Ok(Outcome::Sealed) => return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true),
             Ok(Outcome::Waiting(deliveries)) => {
                 let nap = Pause { lasts: NAP, waiting_for: format!("{deliveries}{DELIVERIES}") };
+                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
+            }
+            Ok(Outcome::Exporting) => {
+                let nap = Pause { lasts: NAP, waiting_for: EXPORT.to_owned() };
                 return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
             }
             Ok(Outcome::Fenced) => return Ok(true),
@@ -256,6 +280,9 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     let began = usize::try_from(first).unwrap_or(0);
     let mut cursor = cursor.map(cursor_from_json).transpose()?;
     let (mut first, mut left) = (began, size);
+    if began == 0 && cursor.is_none() && !exports::is_finished(tx, held.id).await? {
+        return Ok(Outcome::Exporting);
+    }
     if let Some(families) = held.plan.families.as_ref().filter(|_| began < held.plan.before_steps()) {
         let last = cursor.take().and_then(|cursor| cursor.last().copied()).unwrap_or_default();
         let mut stage = began;

@@ -52,6 +52,17 @@ pub struct Order {
     pub reason: Option<String>,
     /// The word of the audit trail.
     pub action: &'static str,
+    /// Whether it waits, once everybody has lost access, for an export of all it will erase.
+    pub export: bool,
+}
+
+/// What may be said with the order to delete an organization or a customer.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    /// Why, in the actor's words; up to 500 characters.
+    pub reason: Option<String>,
+    /// Whether nothing is erased before an export of it is there. Needs the right to export.
+    pub export: bool,
 }
 
 /// Checks the reason of a deletion.

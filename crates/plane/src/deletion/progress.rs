@@ -134,6 +134,11 @@ impl Watched {
         let mut conditions = Vec::new();
         if let Some(waiting_for) = &deletion.waiting_for {
             let (kind, detail, remedy) = match waiting_for.strip_suffix(super::drain::DELIVERIES) {
+                None if waiting_for == super::drain::EXPORT => (
+                    "export",
+                    "Nothing is erased before the export that was ordered with it is there.".to_owned(),
+                    "It goes on by itself once the export is done; see it at /api/exports/{exportId}. Deleting the export gives it up.",
+                ),
                 Some(number) => (
                     "webhook_deliveries",
                     format!("Deliveries to webhooks of the organization that have not come to their end: {number}."),
@@ -306,6 +311,7 @@ mod tests {
             request_id: "test".into(),
             counts: serde_json::json!({"devices": rows}),
             effects: serde_json::json!({}),
+            export: None,
             batches: 1,
             longest_batch_micros: 1,
             waiting_for: waiting_for.map(str::to_owned),

@@ -40,6 +40,8 @@ pub struct Deletion {
     pub counts: Json,
     /// What was done outside of the database, such as `{"webhooks":{"delivered":2,"failed":0}}`; empty if nothing was to be done.
     pub effects: Json,
+    /// The export that it waits for before it erases anything.
+    pub export: Option<Uuid>,
     /// Transactions that the drain took.
     pub batches: i64,
     /// The longest of them, in microseconds.
@@ -176,6 +178,7 @@ pub async fn list(cx: &Cx, wanted: &Wanted, filter: DeletionFilter, request: Pag
             };
             let statement = sql!(
                 "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
+                        (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
                         batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, stage, waiting_since, rows_expected,
                         lease_until
                  FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2) AND id < $5 ORDER BY id DESC LIMIT $3 OFFSET $4"
@@ -233,6 +236,7 @@ async fn everywhere(cx: &Cx, filter: DeletionFilter, request: PageRequest) -> Re
             };
             let statement = sql!(
                 "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
+                        (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
                         batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, stage, waiting_since, rows_expected,
                         lease_until
                  FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
@@ -252,6 +256,7 @@ fn part(rows: Vec<Row>, total: i64, request: PageRequest) -> Result<Page<Watched
 async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Watched>> {
     let statement = sql!(
         "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
+                        (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
                 batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, stage, waiting_since, rows_expected, lease_until
          FROM deletions WHERE id = $1"
     );
@@ -272,6 +277,7 @@ fn read(mut row: Row) -> Result<Watched> {
         request_id: row.next()?,
         counts: row.next()?,
         effects: row.next()?,
+        export: row.next()?,
         batches: row.next()?,
         longest_batch_micros: row.next()?,
         waiting_for: row.next()?,

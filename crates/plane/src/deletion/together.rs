@@ -14,7 +14,7 @@ use super::statements::Plan;
 use super::{Deletion, Order, SMALL, check_reason, effects};
 use crate::audit::{self, Note, actor_columns};
 use crate::inserts::Insert;
-use crate::{Cx, Error, Result, events};
+use crate::{Cx, Error, Result, events, exports};
 
 /// One order that nothing stands in the way of.
 struct Ready {
@@ -67,6 +67,11 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     }
     // The webhooks of an organization must outlive it until they were told.
     let may_be_done = !(is_heard && root.waits_before().is_some());
+    let (exported, ready): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(|ready| ready.order.export);
+    if !exported.is_empty() {
+        counted = None;
+        write_down(tx, plan, organization, exported, &mut outcomes).await?;
+    }
     let mut parts = vec![ready];
     while let Some(mut part) = parts.pop().filter(|part| !part.is_empty()) {
         let counted = match counted.take() {
@@ -82,17 +87,25 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
         if is_small && may_be_done {
             finish(tx, plan, organization, &mut part, &counted).await?;
         }
-        let (mut entries, mut records) = (Vec::new(), Vec::new());
-        for ready in part {
-            let place = ready.place;
-            let (entry, deletion) = end_access(tx, plan, organization, ready).await?;
-            entries.extend(entry);
-            records.extend(columns(&deletion));
-            outcomes[place] = Some(Ok(deletion));
-        }
-        tx.query_all(&[audit::ENTRY.of(&entries), RECORD.of(&records)].concat()).await?;
+        write_down(tx, plan, organization, part, &mut outcomes).await?;
     }
     Ok(outcomes.into_iter().flatten().collect())
+}
+
+type Outcomes = [Option<Result<Deletion>>];
+
+/// What is left of each: the end of access, its record and its entry.
+async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Ready>, outcomes: &mut Outcomes) -> Result<()> {
+    let (mut entries, mut records) = (Vec::new(), Vec::new());
+    for ready in part {
+        let place = ready.place;
+        let (entry, deletion) = end_access(tx, plan, organization, ready).await?;
+        entries.extend(entry);
+        records.extend(columns(&deletion));
+        outcomes[place] = Some(Ok(deletion));
+    }
+    tx.query_all(&[audit::ENTRY.of(&entries), RECORD.of(&records)].concat()).await?;
+    Ok(())
 }
 
 async fn count(tx: &mut Tx, plan: &Plan, organization: Uuid, subjects: &[Uuid]) -> Result<Vec<i64>> {
@@ -147,6 +160,10 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
     if is_sealed && is_heard {
         effects::complete(&cx, tx, organization, id, root, subject).await?;
     }
+    let export = match order.export {
+        true => Some(exports::record(&cx, tx, organization, root, subject, Some(id)).await?),
+        false => None,
+    };
     // What is erased at once never gets the label that the seal would have to remove.
     let label = order.label.filter(|_| !is_erased);
     let note = Note {
@@ -182,6 +199,7 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         request_id: cx.request_id.to_string(),
         counts,
         effects: json!({}),
+        export,
         batches: 0,
         longest_batch_micros: 0,
         waiting_for: None,

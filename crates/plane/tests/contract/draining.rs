@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plane::deletion::drain::{self, Held, Outcome};
-use plane::deletion::{self, Deletion};
+use plane::deletion::{self, Deletion, Details};
 use plane::ids::OrganizationRef;
 use plane::organizations;
 use uuid::Uuid;
@@ -149,7 +149,7 @@ impl Stage {
         }
         counts.retain(|_, count| *count > 0);
         assert!(counts.len() > 10, "{counts:?}");
-        let deletion = organizations::delete(&self.owner, &OrganizationRef::Id(organization), None).await.unwrap();
+        let deletion = organizations::delete(&self.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
         assert_eq!(deletion.state, "closed");
         // It tells its webhook so twice, as `organization.deleted` and as `deletion.started`, and waits until the webhook heard it.
         *counts.get_mut("webhook_deliveries").unwrap() += 2;

@@ -1,7 +1,7 @@
 //! What is left of a deleted organization: a marker is put into every text column of two tenants, found by reading the schema, and after the
 //! seal it is gone for one, from the raw bytes of the SQLite file too, and untouched for the other.
 
-use plane::deletion::drain;
+use plane::deletion::{Details, drain};
 use plane::ids::OrganizationRef;
 use plane::organizations;
 use plane::{Clock, Config, DatabaseOptions, Plane};
@@ -47,7 +47,7 @@ async fn leave_nothing(url: &str, engine: &Engine) {
     let before = cells_with(engine, &schema, "marker-of-the-neighbour").await;
     assert_eq!(before.len(), cells_with(engine, &schema, "marker-of-the-doomed").await.len());
 
-    organizations::delete(&owner, &OrganizationRef::Id(doomed), None).await.unwrap();
+    organizations::delete(&owner, &OrganizationRef::Id(doomed), Details::default()).await.unwrap();
     let mut pace = drain::Pace::new(&plane);
     while drain::work_a_turn(&plane, &mut pace).await.unwrap() {}
 

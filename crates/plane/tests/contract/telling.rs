@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use plane::customers::{self, Deleting};
-use plane::deletion::{self, Deletion, drain};
+use plane::deletion::{self, Deletion, Details, drain};
 use plane::deliveries::{self, Attempt, Delivery, Due, PATIENCE, RETRIES};
 use plane::ids::OrganizationRef;
 use plane::members;
@@ -87,7 +87,7 @@ async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothin
     let (organization, _) = stage.found("ending", 1).await;
     new_customer(&stage.now(), organization, "user123").await;
     deliver(&stage.plane, 200).await;
-    let deletion = organizations::delete(&stage.owner, &OrganizationRef::Id(organization), None).await.unwrap();
+    let deletion = organizations::delete(&stage.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
     assert_eq!(deletion.state, "closed");
     stage.drain().await;
     assert_eq!(stage.record(&deletion).await.waiting_for.as_deref(), Some("2 webhook deliveries"));
@@ -117,7 +117,7 @@ async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothin
 async fn what_else_waits_in_the_queues_of_a_deleted_organization_is_not_sent(stage: Stage) {
     let (organization, _) = stage.found("closing", 1).await;
     new_customer(&stage.now(), organization, "user123").await;
-    organizations::delete(&stage.owner, &OrganizationRef::Id(organization), None).await.unwrap();
+    organizations::delete(&stage.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
     let due = stage.take(1).await;
     assert_eq!((due.len(), due[0].undeliverable), (1, None), "what the deletion waits for comes first");
     let mut sent = due.iter().map(type_of).collect::<Vec<_>>();
@@ -131,7 +131,7 @@ async fn a_deletion_without_webhooks_is_sealed_at_once(stage: Stage) {
     new_customer(&stage.now(), organization, "user123").await;
     let deletion = stage.delete_customer(organization, "user123").await;
     assert_eq!((deletion.state.as_str(), deletion.effects), ("sealed", json!({})));
-    let deletion = organizations::delete(&stage.owner, &OrganizationRef::Id(organization), None).await.unwrap();
+    let deletion = organizations::delete(&stage.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
     assert_eq!(deletion.state, "sealed");
     // And one that listens to other things alone holds up nothing.
     let (organization, hooks) = stage.found("elsewhere", 1).await;
@@ -274,7 +274,9 @@ impl Stage {
     }
 
     async fn delete_customer(&self, organization: Uuid, reference: &str) -> Deletion {
-        customers::delete(&self.now(), &OrganizationRef::Id(organization), reference, Deleting::Permanently, None).await.unwrap()
+        customers::delete(&self.now(), &OrganizationRef::Id(organization), reference, Deleting::Permanently, Details::default())
+            .await
+            .unwrap()
     }
 
     async fn change(&self, organization: Uuid, webhook: Uuid, change: WebhookChange) {

@@ -111,13 +111,13 @@ pub(crate) async fn add_screen_current(door: Door, Segments(customer): Segments<
 
 pub(crate) async fn delete(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
     let organization = door.organization(&organization)?;
-    let deletion = customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.reason()).await?;
+    let deletion = customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.details()?).await?;
     Ok(deleted(door.dialect, &deletion))
 }
 
 pub(crate) async fn delete_current(door: Door, Segments(customer): Segments<String>) -> Answer {
     let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
-    let deletion = customers::delete(&door.cx, &door.current_organization()?, &customer, how, door.reason()).await?;
+    let deletion = customers::delete(&door.cx, &door.current_organization()?, &customer, how, door.details()?).await?;
     let body = json!({"success": true, "message": "Customer deleted successfully", "deletedAt": time(deletion.created_at)});
     Ok(views::with_deletion(views::answer(StatusCode::OK, body), &deletion))
 }

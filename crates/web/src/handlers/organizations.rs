@@ -54,5 +54,5 @@ pub(crate) async fn transfer(door: Door, Segments(organization): Segments<String
 
 pub(crate) async fn delete(door: Door, Segments(organization): Segments<String>) -> Answer {
     let organization = door.organization(&organization)?;
-    Ok(deleted(door.dialect, &organizations::delete(&door.cx, &organization, door.reason()).await?))
+    Ok(deleted(door.dialect, &organizations::delete(&door.cx, &organization, door.details()?).await?))
 }

@@ -160,6 +160,14 @@ pub(crate) const REASON: [Parameter; 1] = [Parameter {
     about: "Why, in your words: kept in the audit trail and the deletion's record. No personal data, please.",
 }];
 
+/// Whether all that a deletion will erase is exported first.
+pub(crate) const EXPORT: [Parameter; 1] = [Parameter {
+    name: "export",
+    is: Is::Flag,
+    about: "Access ends at once, and nothing is erased before an export of it is done: the deletion's record names it in `exportId`. Needs \
+            the right to export. Only whoever ordered the deletion can download it, until it expires.",
+}];
+
 /// Whether a shape is for what comes in or what goes out: what `Optional` means differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {

@@ -396,6 +396,7 @@ pub(crate) static DELETION: Shape = Shape::new(
         required("counts", Counts, "Rows erased or redacted so far, by table."),
         required("effects", Anything, "What was done outside of the database; empty if nothing was to be done.")
             .like("{\"webhooks\":{\"delivered\":2,\"failed\":0}}"),
+        optional("export_id", Id, "The export that was ordered with it: nothing is erased before that is done."),
         required("batches", COUNT, "Transactions that the drain took.").like("3"),
         required("longest_batch_micros", COUNT, "The longest of them, in microseconds.").like("41000"),
         optional("waiting_for", Text(0, 1_000), "What it waits for, when it cannot go on.").like("2 webhook deliveries"),

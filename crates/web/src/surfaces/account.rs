@@ -6,7 +6,7 @@ use crate::catalogue::Content::{List, One, Page};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::ACCOUNT;
 use crate::handlers::{api_keys, invitations, members, organizations, users};
-use crate::shapes::{MEMBER_FILTER, bodies, records};
+use crate::shapes::{EXPORT, MEMBER_FILTER, bodies, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -64,6 +64,7 @@ fn organization_operations() -> Vec<Operation> {
             .answers(200, "The organization.", One(&records::ORGANIZATION))
             .refuses(409, "The organization is archived."),
         Operation::delete("/organizations/{id}", "accountDeleteOrganization", organizations::delete)
+            .parameters(&EXPORT)
             .etag()
             .says("Delete an organization")
             .explains("Permanently deletes the organization and everything in it. **This cannot be undone.**")

@@ -11,7 +11,7 @@ use crate::catalogue::Content::{Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
-use crate::shapes::{DELETION_FILTER, MEMBER_FILTER, bodies, records};
+use crate::shapes::{DELETION_FILTER, EXPORT, MEMBER_FILTER, bodies, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -137,7 +137,7 @@ fn organization_operations() -> Vec<Operation> {
             .takes(&bodies::NEW_OWNER)
             .answers(200, "The organization.", One(&records::ORGANIZATION))
             .refuses(409, "The organization is archived."),
-        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).etag()
+        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).parameters(&EXPORT).etag()
             .says("Delete organization (owner only)")
             .explains(
                 "Permanently deletes the organization and everything in it. **This cannot be undone.** Access ends with the answer, \

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use plane::policy::Action;
 
-use crate::catalogue::Content::{Nothing, One, Page, Text};
+use crate::catalogue::Content::{File, Nothing, One, Page};
 use crate::catalogue::Operation;
 use crate::handlers::exports;
 use crate::shapes::records;
@@ -50,7 +50,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("Download an export")
             .explains(FOR_OWNERS)
             .may(Action::ExportCustomer)
-            .answers(200, "The archive.", Text("application/zip"))
+            .answers(200, "The archive.", File("application/zip"))
             .refuses(409, "The export is not done.")
             .refuses(410, "The export has expired."),
         // Not a deletion with a record and a receipt of its own: what is exported stays where it was.

@@ -8,7 +8,7 @@ use crate::catalogue::Content::{One, Slices};
 use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::CUSTOMER;
 use crate::handlers::{customers, deletions};
-use crate::shapes::{CUSTOMER_FILTER, Is, bodies, records};
+use crate::shapes::{CUSTOMER_FILTER, EXPORT, Is, bodies, records};
 
 const HARD: [Parameter; 1] =
     [Parameter { name: "hard", is: Is::Flag, about: "Erase the customer for good instead of marking it: for ADMIN only." }];
@@ -53,6 +53,7 @@ pub(crate) fn surface() -> Surface {
             .answers(200, "The screen was added.", One(&records::SCREEN_ADDED))
             .refuses(409, "The pass was used already, or the organization is archived."),
         Operation::delete("/{id}", "customerDelete", customers::delete_current)
+            .parameters(&EXPORT)
             .etag()
             .says("Delete a customer")
             .explains(

@@ -2,6 +2,7 @@
 
 mod access;
 mod contents;
+mod first;
 mod life;
 
 use std::path::Path;
