@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::on_both_engines;
 use crate::stage::Stage;
-use crate::world::{deliver, furnish};
+use crate::world::{deliver, furnish, new_customer};
 
 /// A closed deletion and what its receipt must say.
 struct Doomed {
@@ -25,6 +25,7 @@ struct Doomed {
 on_both_engines! {
     a_worker_that_is_paused_past_its_lease_commits_nothing
     a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size
+    a_customer_on_whom_much_hangs_is_passed_over_and_goes_table_by_table
     workers_that_take_it_from_each_other_all_the_time_count_every_row_once
     what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_counted_twice
 }
@@ -75,6 +76,17 @@ async fn a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the
             "size {size}: {batches} batches for {rows} rows"
         );
     }
+}
+
+async fn a_customer_on_whom_much_hangs_is_passed_over_and_goes_table_by_table(stage: Stage) {
+    let doomed = stage.close_with("much", 3).await;
+    let customers = format!("SELECT count(*) FROM customers WHERE organization_id = {}", stage.engine.uuid(doomed.organization));
+    assert_eq!(stage.engine.count(&customers).await, 4);
+    let held = drain::take(&stage.plane).await.unwrap().unwrap();
+    while stage.advance(&held, 10).await == Outcome::More {}
+    assert_eq!(stage.engine.count(&customers).await, 1, "the one on whom much hangs is left");
+    while stage.advance(&held, 10).await != Outcome::Sealed {}
+    stage.check(&doomed).await;
 }
 
 async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(stage: Stage) {
@@ -134,7 +146,15 @@ async fn what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_coun
 impl Stage {
     /// Makes an organization, counts its rows and deletes it, which closes it: there is too much in it to go at once.
     async fn close(&self, slug: &str) -> Doomed {
+        self.close_with(slug, 0).await
+    }
+
+    /// The same, with so many more customers on whom nothing hangs.
+    async fn close_with(&self, slug: &str, others: usize) -> Doomed {
         let organization = furnish(&self.owner, slug).await;
+        for number in 0..others {
+            new_customer(&self.owner, organization, &format!("other-{number}")).await;
+        }
         let id = self.engine.uuid(organization);
         let label = format!("UPDATE audit_entries SET subject_label = 'a label' WHERE organization_id = {id}");
         self.engine.run(&label, &label).await.unwrap();
