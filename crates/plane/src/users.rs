@@ -12,6 +12,9 @@ use crate::fields::{Check, merge_metadata, normal_email};
 use crate::policy::{Action, Role, Verdict, decide};
 use crate::{Cx, Error, FieldError, Result, sessions};
 
+/// Bytes of metadata up to which a user is held in memory: what everybody may fill must not fill it.
+const LIGHT: usize = 1_024;
+
 /// A new user.
 #[derive(Debug, Clone)]
 pub struct NewUser {
@@ -83,7 +86,9 @@ pub async fn me(cx: &Cx) -> Result<Arc<User>> {
     }
     let mark = cx.plane.liveness.read_mark();
     let user = Arc::new(cx.read(principal.user, |_, tx, id| Box::pin(load(tx, *id))).await?);
-    cx.plane.liveness.keep_user(&mark, &user);
+    if user.metadata.to_string().len() <= LIGHT {
+        cx.plane.liveness.keep_user(&mark, &user);
+    }
     Ok(user)
 }
 

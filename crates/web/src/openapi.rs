@@ -363,6 +363,12 @@ fn success(surface: &Surface, operation: &Operation, components: &mut Components
         Content::Html => Some(json!({"text/html": {"schema": {"type": "string"}}})),
         Content::Text("application/json") => Some(json!({"application/json": {"schema": {"type": "object"}}})),
         Content::File(kind) => Some(json!({kind: {"schema": {"type": "string", "format": "binary"}}})),
+        // Its schema is that of each event.
+        Content::Text(kind @ "text/event-stream") => Some(json!({kind: {"schema": {
+            "type": "object",
+            "required": ["event", "data"],
+            "properties": {"event": {"type": "string"}, "data": {"type": "string", "contentMediaType": "application/json"}},
+        }}})),
         Content::Text(kind) => Some(json!({kind: {"schema": {"type": "string"}}})),
     };
     if let Some(content) = content {

@@ -4,10 +4,12 @@
 """
 
 import atexit
+import io
 import json
 import os
 import random
 import uuid
+import zipfile
 from pathlib import Path
 
 import schemathesis
@@ -177,6 +179,14 @@ def heir(organization: str) -> str | None:
     return None if archived else server.new_member(organization, me.owner)[1]
 
 
+def readable(response) -> str:
+    """What an answer holds; of an archive, what its files hold."""
+    if not response.content.startswith(b"PK"):
+        return response.text
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        return "".join(f"{name}\n{archive.read(name).decode()}" for name in archive.namelist())
+
+
 class Leak(Failure):
     """An answer to a stranger holds something of the victim's."""
 
@@ -189,7 +199,7 @@ def nothing_of_the_victims(ctx, response, case) -> None:
     counts["cases"] += 1
     counts["succeeded" if response.status_code < 400 else "refused"] += 1
     if response.status_code < 400:
-        told = response.text + json.dumps({name: list(values) for name, values in response.headers.items()})
+        told = readable(response) + json.dumps({name: list(values) for name, values in response.headers.items()})
         sent = json.dumps([case.path_parameters, case.query, case.body], default=str)
         for secret in hidden:
             # What the request itself said may be said back.

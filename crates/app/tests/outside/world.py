@@ -109,6 +109,7 @@ def new_tenant(server: Server, marker: str) -> Tenant:
     tenant.ids["token"] = granted["token_id"]
     gone = server.call("POST", f"{base}/customers", token, {"name": f"{marker} gone", "email": f"{marker}-gone@example.com"}, 201)
     tenant.ids["deletion"] = server.call("DELETE", f"{base}/customers/{gone['id']}", token, status=204)["headers"]["deletion-id"]
+    tenant.ids["exports"] = server.call("POST", f"{base}{owned}/exports", token, status=202)["id"]
     tenant.secrets = {marker, made["id"], made["slug"], *tenant.ids.values()}
     return tenant
 

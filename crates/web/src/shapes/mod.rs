@@ -138,7 +138,7 @@ pub(crate) const MEMBER_FILTER: [Parameter; 2] = [
 
 /// Which deletions of a list.
 pub(crate) const DELETION_FILTER: [Parameter; 2] = [
-    Parameter { name: "organization", is: Is::Text(1, 100), about: "Only deletions of this organization, by its id or slug." },
+    Parameter { name: "organization", is: ORGANIZATION, about: "Only deletions of this organization, by its id or slug." },
     Parameter {
         name: "state",
         is: Is::Word(&DeletionFilter::NAMES),
