@@ -163,7 +163,7 @@ async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
         SessionKey::Id(id) => {
             let statement = sql!(
                 "SELECT sessions.user_id, users.is_operator, sessions.id, sessions.organization_id, sessions.member_id, sessions.expires_at
-                 FROM sessions JOIN users ON users.id = sessions.user_id
+                 FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
                  LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
                  LEFT JOIN organizations ON organizations.id = sessions.organization_id
                  WHERE sessions.id = $1
@@ -174,7 +174,7 @@ async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
         SessionKey::Cookie(hash) => {
             let statement = sql!(
                 "SELECT sessions.user_id, users.is_operator, sessions.id, sessions.organization_id, sessions.member_id, sessions.expires_at
-                 FROM sessions JOIN users ON users.id = sessions.user_id
+                 FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
                  LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
                  LEFT JOIN organizations ON organizations.id = sessions.organization_id
                  WHERE sessions.cookie_hash = $1

@@ -16,7 +16,7 @@ use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role};
 use crate::sessions::after;
 use crate::tokens::secret;
-use crate::{Cx, Error, Result};
+use crate::{Cx, Error, Result, users};
 
 /// An invitation.
 #[derive(Debug, Clone)]
@@ -131,6 +131,7 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
     }
     cx.write((principal.user, fingerprint(token)), |cx, tx, (user, hash)| {
         Box::pin(async move {
+            users::hold(tx, *user).await?;
             let accept = sql!(
                 "UPDATE invitations SET status = 'accepted'
                  WHERE token_hash = $1 AND status = 'pending' AND expires_at > $2

@@ -119,7 +119,7 @@ async fn change_role_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, rol
     }
     set_role(cx, tx, tenant, member, role).await?;
     if is_about_owners {
-        organizations::count_change(cx, tx, tenant).await?;
+        organizations::count_change(cx, tx, tenant.organization()).await?;
     }
     let detail = Some(format!("from {} to {}", old.name(), role.name()));
     let note = Note { action: "member.change_role", subject: "member", subject_id: Some(member), detail, ..Note::default() };
@@ -177,7 +177,7 @@ async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: 
     let order = Order { root: Root::Member, subject: member, label: None, reason: reason.clone(), action: "member.remove", export: false };
     let deletion = deletion::delete(cx, tx, tenant.organization(), order).await?;
     if role == Role::Owner {
-        organizations::count_change(cx, tx, tenant).await?;
+        organizations::count_change(cx, tx, tenant.organization()).await?;
     }
     Ok(deletion)
 }

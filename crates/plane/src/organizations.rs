@@ -13,7 +13,7 @@ use crate::fields::Check;
 use crate::ids::{OrganizationRef, is_slug};
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role};
-use crate::{Cx, Error, FieldError, Result, members};
+use crate::{Cx, Error, FieldError, Result, members, users};
 
 /// An organization.
 #[derive(Debug, Clone)]
@@ -85,6 +85,7 @@ pub async fn create(cx: &Cx, new: NewOrganization) -> Result<Organization> {
     check.finish()?;
     cx.write((principal.user, new), |cx, tx, (user, new)| {
         Box::pin(async move {
+            users::hold(tx, *user).await?;
             let id = cx.new_id()?;
             let organization = sql!(
                 "INSERT INTO organizations (id, slug, name, logo, plan, subscription_status, state, version, created_at, updated_at)
@@ -182,7 +183,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, change: Organizatio
             tx.execute(statement, params![old.id, name, logo.as_deref(), cx.now]).await?;
             let note = Note { action: "organization.update", subject: "organization", subject_id: Some(old.id), ..Note::default() };
             audit::record(cx, tx, old.id, &note).await?;
-            tell(cx, tx, tenant, Event::OrganizationUpdated).await?;
+            tell(cx, tx, tenant.organization(), Event::OrganizationUpdated).await?;
             load(tx, old.id).await
         })
     })
@@ -224,7 +225,8 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
                 );
                 tx.execute(statement, params![id, shall_be.then_some(cx.now), cx.now]).await?;
                 audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
-                tell(cx, tx, tenant, if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored }).await?;
+                tell(cx, tx, tenant.organization(), if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored })
+                    .await?;
                 load(tx, id).await
             })
         })
@@ -261,7 +263,7 @@ async fn transfer_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, member: Uuid) -
         members::set_role(cx, tx, tenant, member, Role::Owner).await?;
     }
     members::set_role(cx, tx, tenant, own, Role::Admin).await?;
-    count_change(cx, tx, tenant).await?;
+    count_change(cx, tx, tenant.organization()).await?;
     let detail = Some(format!("from member {own} to member {member}"));
     let note = Note { action: "organization.transfer", subject: "organization", subject_id: Some(id), detail, ..Note::default() };
     audit::record(cx, tx, id, &note).await?;
@@ -269,15 +271,15 @@ async fn transfer_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, member: Uuid) -
 }
 
 /// Counts a change of what the organization's record shows that did not happen in its own row: who owns it.
-pub(crate) async fn count_change(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant) -> Result<()> {
+pub(crate) async fn count_change(cx: &Cx, tx: &mut sql::Tx, organization: Uuid) -> Result<()> {
     let statement = sql!("UPDATE organizations SET updated_at = $2, revision = revision + 1 WHERE id = $1");
-    tx.execute(statement, params![tenant.organization(), cx.now]).await?;
-    tell(cx, tx, tenant, Event::OrganizationUpdated).await
+    tx.execute(statement, params![organization, cx.now]).await?;
+    tell(cx, tx, organization, Event::OrganizationUpdated).await
 }
 
-async fn tell(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, event: Event) -> Result<()> {
-    let data = json!({"organizationId": tenant.organization(), "id": tenant.organization()});
-    events::emit(cx, tx, tenant.organization(), event, None, data).await?;
+async fn tell(cx: &Cx, tx: &mut sql::Tx, organization: Uuid, event: Event) -> Result<()> {
+    let data = json!({"organizationId": organization, "id": organization});
+    events::emit(cx, tx, organization, event, None, data).await?;
     Ok(())
 }
 

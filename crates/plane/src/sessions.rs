@@ -39,7 +39,7 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
     let found = cx
         .read(normal_email(email), |_, tx, email| {
             Box::pin(async move {
-                match tx.query_opt(sql!("SELECT id, password_hash FROM users WHERE email = $1"), params![email]).await? {
+                match tx.query_opt(sql!("SELECT id, password_hash FROM users WHERE email = $1 AND state = 'live'"), params![email]).await? {
                     Some(mut row) => Ok(Some((row.next::<Uuid>()?, row.next::<String>()?))),
                     None => Ok(None),
                 }
@@ -59,7 +59,8 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
         .write((user, hash, organization, hashes), |cx, tx, (user, hash, organization, (cookie, refresh))| {
             Box::pin(async move {
                 // A password that was changed meanwhile opens nothing any more. Takes the user's lock: whoever changes it ends this session too.
-                let unchanged = sql!("UPDATE users SET password_hash = password_hash WHERE id = $1 AND password_hash = $2");
+                let unchanged =
+                    sql!("UPDATE users SET password_hash = password_hash WHERE id = $1 AND password_hash = $2 AND state = 'live'");
                 if tx.execute(unchanged, params![*user, hash.as_deref()]).await? == 0 {
                     return Err(Error::Unauthenticated);
                 }
@@ -98,6 +99,7 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
             Box::pin(async move {
                 let statement = sql!(
                     "UPDATE sessions SET refresh_hash = $2, cookie_hash = $3 WHERE refresh_hash = $1 AND expires_at > $4
+                       AND EXISTS (SELECT 1 FROM users WHERE users.id = user_id AND users.state = 'live')
                      RETURNING user_id, id, organization_id"
                 );
                 let found = tx.query_opt(statement, params![&used[..], &next[..], &cookie[..], cx.now]).await?;

@@ -57,6 +57,9 @@ enum Command {
         /// Erase the customer for good instead, with everything it owns.
         #[arg(long)]
         hard: bool,
+        /// Erase nothing before an export of all of it is there to be fetched.
+        #[arg(long)]
+        export: bool,
         #[command(flatten)]
         delete: DeleteArgs,
     },
@@ -77,14 +80,17 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
             let body = json!({"id": id, "name": name, "email": email});
             args.output.record(&connection.ask(&Call::post(["api", "organizations", &organization, "customers"], body)).await?)
         }
-        Command::Delete { customer, hard, delete } => {
+        Command::Delete { customer, hard, export, delete } => {
             let hard = hard.then_some("true");
             let subject = Subject {
                 given: customer,
                 name: "id",
                 record: Call::get(["customer", customer]).of_organization(&organization),
                 plan: Plan::Ask(Call::get(["customer", customer, "deletion-plan"]).of_organization(&organization).with("hard", hard)),
-                deletion: Call::delete(["customer", customer]).of_organization(&organization).with("hard", hard),
+                deletion: Call::delete(["customer", customer])
+                    .of_organization(&organization)
+                    .with("hard", hard)
+                    .with("export", export.then_some("true")),
             };
             delete.run(&mut connection, &args.output, subject).await
         }

@@ -47,6 +47,9 @@ enum Command {
     Delete {
         /// Its slug or id.
         organization: String,
+        /// Erase nothing before an export of all of it is there to be fetched.
+        #[arg(long)]
+        export: bool,
         #[command(flatten)]
         delete: DeleteArgs,
     },
@@ -64,13 +67,13 @@ pub(super) async fn run(args: OrganizationsArgs) -> Result {
             args.output.list(organizations, COLUMNS)
         }
         Command::Show { organization } => args.output.record(&connection.ask(&Call::get(["api", "organizations", organization])).await?),
-        Command::Delete { organization, delete } => {
+        Command::Delete { organization, export, delete } => {
             let subject = Subject {
                 given: organization,
                 name: "slug",
                 record: Call::get(["api", "organizations", organization]),
                 plan: Plan::Ask(Call::get(["api", "organizations", organization, "deletion-plan"])),
-                deletion: Call::delete(["api", "organizations", organization]),
+                deletion: Call::delete(["api", "organizations", organization]).with("export", export.then_some("true")),
             };
             delete.run(&mut connection, &args.output, subject).await
         }

@@ -97,7 +97,9 @@ class SignedIn:
         return me.owner.token
 
     def set(self, case, data: str, context) -> None:
-        ends_sessions = case.path in ("/api/auth/sign-out", "/dashboard/sign-out", "/api/users/me/password")
+        ends_sessions = case.path in ("/api/auth/sign-out", "/dashboard/sign-out", "/api/users/me/password") or (
+            case.method == "DELETE" and case.path == "/api/users/me"
+        )
         case.headers["Authorization"] = f"Bearer {server.new_person().token if ends_sessions else data}"
 
 

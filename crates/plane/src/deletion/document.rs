@@ -31,6 +31,7 @@ fn title(root: Root) -> &'static str {
         Root::Webhook => "A webhook",
         Root::OauthApp => "An OAuth app",
         Root::OauthToken => "An OAuth token",
+        Root::User => "A user's account",
     }
 }
 
@@ -99,5 +100,6 @@ const LIMITATIONS: &str = "
 - What was delivered to a webhook is in the hands of whoever received it. It holds ids, and a customer's id is what its maker chose.
 - An export of an organization that was made before one of its customers was deleted holds that customer until it expires or is deleted.
 - What was downloaded is in the hands of whoever downloaded it. The file on the server's disk is unlinked, not overwritten.
-- Users cannot delete their own accounts yet.
+- An invitation keeps the address it was sent to until its organization is deleted, also when the person has deleted their account since.
+- Somebody who is a member of more than 500 organizations has to leave some of them before they can delete their account.
 ";

@@ -42,6 +42,8 @@ const NAP: Duration = Duration::from_millis(500);
 pub(super) const DELIVERIES: &str = " webhook deliveries";
 /// What it says while it waits for the export that was ordered with it.
 pub(super) const EXPORT: &str = "its export";
+/// What it says while memberships are being deleted, after how many there are.
+pub(super) const MEMBERSHIPS: &str = " memberships";
 /// How often closed deletions are looked for when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -69,6 +71,8 @@ pub enum Outcome {
     Waiting(i64),
     /// The export that was ordered with it must be there before anything is erased.
     Exporting,
+    /// So many memberships must be gone, each by a deletion of its own, before it can go on.
+    Leaving(i64),
     /// It was the last: nothing is left.
     Sealed,
     /// Somebody else holds the deletion now.
@@ -133,7 +137,7 @@ impl Pace {
             Outcome::NextTable | Outcome::LastStep => self.size = self.first_size(),
             Outcome::More if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
             Outcome::More if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
-            Outcome::More | Outcome::Waiting(_) | Outcome::Exporting | Outcome::Sealed | Outcome::Fenced => {}
+            Outcome::More | Outcome::Waiting(_) | Outcome::Exporting | Outcome::Leaving(_) | Outcome::Sealed | Outcome::Fenced => {}
         }
     }
 }
@@ -196,6 +200,10 @@ pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
             }
             Ok(Outcome::Exporting) => {
                 let nap = Pause { lasts: NAP, waiting_for: EXPORT.to_owned() };
+                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
+            }
+            Ok(Outcome::Leaving(memberships)) => {
+                let nap = Pause { lasts: NAP, waiting_for: format!("{memberships}{MEMBERSHIPS}") };
                 return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
             }
             Ok(Outcome::Fenced) => return Ok(true),
@@ -283,6 +291,12 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     if began == 0 && cursor.is_none() && !exports::is_finished(tx, held.id).await? {
         return Ok(Outcome::Exporting);
     }
+    if held.root.waits_for_memberships() && began == 0 && cursor.is_none() {
+        let left = memberships(tx, held.subject).await?;
+        if left > 0 {
+            return Ok(Outcome::Leaving(left));
+        }
+    }
     if let Some(families) = held.plan.families.as_ref().filter(|_| began < held.plan.before_steps()) {
         let last = cursor.take().and_then(|cursor| cursor.last().copied()).unwrap_or_default();
         let mut stage = began;
@@ -332,6 +346,11 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         return Ok(waiting);
     }
     close_in(cx, tx, held).await
+}
+
+/// How many memberships of a user there still are.
+pub(super) async fn memberships(tx: &mut Tx, user: Uuid) -> Result<i64> {
+    Ok(tx.query_one(sql!("SELECT count(*) FROM members WHERE user_id = $1"), params![user]).await?.next()?)
 }
 
 /// The deliveries that must come to an end before it goes on, if there are any; otherwise what came of them is written down.

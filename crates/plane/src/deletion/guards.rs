@@ -11,7 +11,7 @@ use crate::Result;
 /// One reason why a deletion cannot happen now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocker {
-    /// A stable machine-readable word: `last_owner`, `active_subscription` or `pending_transaction`.
+    /// A stable machine-readable word: `last_owner`, `last_operator`, `active_subscription` or `pending_transaction`.
     pub code: &'static str,
     /// The kind of what blocks.
     pub kind: &'static str,
@@ -32,6 +32,11 @@ pub(super) async fn check(tx: &mut Tx, root: Root, organization: Uuid, subjects:
     weigh(tx, root, organization, subjects, open).await
 }
 
+/// What blocks the deletion of one subject, whose row is locked by the caller.
+pub(crate) async fn blockers(tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid) -> Result<Vec<Blocker>> {
+    Ok(check(tx, root, organization, &[subject]).await?.remove(&subject).unwrap_or_default())
+}
+
 /// What is asked about all subjects of a root at once, with the organization and their ids.
 pub(super) fn question(root: Root) -> Option<Statement> {
     match root {
@@ -40,7 +45,14 @@ pub(super) fn question(root: Root) -> Option<Statement> {
              UNION ALL
              SELECT customer_id, id, NULL FROM transactions WHERE organization_id = $1 AND customer_id = ANY($2) AND status = 'pending'"
         )),
-        Root::Organization | Root::Member | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken => None,
+        Root::Organization
+        | Root::Member
+        | Root::ApiKey
+        | Root::Invitation
+        | Root::Webhook
+        | Root::OauthApp
+        | Root::OauthToken
+        | Root::User => None,
     }
 }
 

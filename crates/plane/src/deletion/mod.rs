@@ -24,7 +24,7 @@ pub use document::document;
 pub(crate) use effects::blocked;
 pub use family::SMALL_FAMILY;
 pub use guards::Blocker;
-pub(crate) use guards::last_owner;
+pub(crate) use guards::{blockers, last_owner};
 pub use preview::{Preview, Subject, TablePreview, preview};
 pub(crate) use progress::Estimates;
 pub use progress::{Condition, Progress, Pulse, STUCK_AFTER, Watched};

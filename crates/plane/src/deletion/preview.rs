@@ -83,7 +83,7 @@ pub async fn preview(cx: &Cx, organization: &OrganizationRef, subject: Subject) 
                 why: rule.why,
             });
             let tables = tables.collect();
-            let blockers = guards::check(tx, *root, tenant.organization(), &[*id]).await?.remove(id).unwrap_or_default();
+            let blockers = guards::blockers(tx, *root, tenant.organization(), *id).await?;
             Ok(Preview { root: *root, subject: *id, tables, blockers })
         })
     })

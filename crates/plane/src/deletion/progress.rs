@@ -139,6 +139,11 @@ impl Watched {
                     "Nothing is erased before the export that was ordered with it is there.".to_owned(),
                     "It goes on by itself once the export is done; see it at /api/exports/{exportId}. Deleting the export gives it up.",
                 ),
+                None if waiting_for.ends_with(super::drain::MEMBERSHIPS) => (
+                    "memberships",
+                    format!("The deletions of the person's memberships come first. They are under way: {waiting_for}."),
+                    "It goes on by itself once they are sealed.",
+                ),
                 Some(number) => (
                     "webhook_deliveries",
                     format!("Deliveries to webhooks of the organization that have not come to their end: {number}."),

@@ -34,6 +34,8 @@ pub enum Root {
     OauthApp,
     /// An OAuth token.
     OauthToken,
+    /// A user's account.
+    User,
 }
 
 /// What happens to the rows of a table.
@@ -52,9 +54,10 @@ pub enum Fate {
 pub struct Rule {
     /// The table.
     pub table: &'static str,
-    /// The columns that tie a row to the root: the first holds the organization, the second the subject.
+    /// The columns that tie a row to the root: the first holds the organization, the second the subject; one alone holds the subject.
     pub by: &'static [&'static str],
-    /// The columns that, after `by`, order the rows along an index: the drain walks along them. Empty for the root's own row.
+    /// The columns that, after `by`, order the rows along an index: the drain walks along them. Empty for the root's own row; the same as `by`
+    /// where there are so few rows that all of a subject's go at once.
     pub walk: &'static [&'static str],
     /// An SQL condition on the rows that the rule is about; empty for all that `by` ties to the root. The rules of a table exclude each other.
     pub only: &'static str,
@@ -91,6 +94,7 @@ const MEMBER: Holds = Link(&[Root::Member]);
 const CUSTOMER: Holds = Link(&[Root::Customer, Root::RetiredCustomer]);
 const WEBHOOK: Holds = Link(&[Root::Webhook]);
 const OAUTH_APP: Holds = Link(&[Root::OauthApp]);
+const USER: Holds = Link(&[Root::User]);
 
 const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) -> TableColumns {
     TableColumns { name, columns }
@@ -99,10 +103,10 @@ const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) ->
 /// Every column of every table.
 #[rustfmt::skip]
 pub const TABLES: &[TableColumns] = &[
-    table("users", &[("id", Plain), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain), ("metadata", Personal)]),
+    table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain)]),
     table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain)]),
     table("sessions", &[
-        ("id", Plain), ("user_id", Plain), ("organization_id", ORGANIZATION), ("member_id", MEMBER), ("cookie_hash", Secret),
+        ("id", Plain), ("user_id", USER), ("organization_id", ORGANIZATION), ("member_id", MEMBER), ("cookie_hash", Secret),
         ("refresh_hash", Secret), ("created_at", Plain), ("expires_at", Plain),
     ]),
     table("organizations", &[
@@ -111,7 +115,7 @@ pub const TABLES: &[TableColumns] = &[
         ("revision", Plain),
     ]),
     table("members", &[
-        ("organization_id", ORGANIZATION), ("id", MEMBER), ("user_id", Plain), ("role", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),
+        ("organization_id", ORGANIZATION), ("id", MEMBER), ("user_id", USER), ("role", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),
         ("revision", Plain),
     ]),
     table("invitations", &[
@@ -167,7 +171,7 @@ pub const TABLES: &[TableColumns] = &[
         ("refresh_hash", Secret), ("refresh_family_hash", Secret), ("scopes", Plain), ("access_scopes", Plain), ("created_at", Plain),
         ("expires_at", Plain), ("refresh_expires_at", Plain),
     ]),
-    table("preferences", &[("user_id", Plain), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
+    table("preferences", &[("user_id", USER), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
     table("idempotent_answers", &[
         ("id", Plain), ("organization_id", ORGANIZATION), ("request_hash", Secret), ("worker", Plain), ("answer", Secret), ("created_at", Plain),
     ]),
@@ -202,6 +206,7 @@ impl Rule {
 }
 
 const BY_ORGANIZATION: &[&str] = &["organization_id"];
+const BY_USER: &[&str] = &["user_id"];
 const BY_CUSTOMER: &[&str] = &["organization_id", "customer_id"];
 const BY_MEMBER: &[&str] = &["organization_id", "member_id"];
 const BY_ID: &[&str] = &["organization_id", "id"];
@@ -299,9 +304,17 @@ const OAUTH_APP_RULES: &[Rule] = &[
 
 const OAUTH_TOKEN_RULES: &[Rule] = &[rule("oauth_tokens", BY_ID, &[], Erase, "the token itself")];
 
+#[rustfmt::skip]
+const USER_RULES: &[Rule] = &[
+    rule("members", BY_USER, &["organization_id", "id"], Erase, "each membership ends as a deletion of its own, ordered in the same step; the account goes after the last of them"),
+    rule("sessions", BY_USER, &["id"], Erase, "the person is signed out everywhere"),
+    rule("preferences", BY_USER, BY_USER, Erase, "belongs to the person"),
+    rule("users", &["id"], &[], Erase, "the account; its address is free again"),
+];
+
 impl Root {
     /// Every root.
-    pub const ALL: [Root; 9] = [
+    pub const ALL: [Root; 10] = [
         Root::Organization,
         Root::Member,
         Root::Customer,
@@ -311,6 +324,7 @@ impl Root {
         Root::Webhook,
         Root::OauthApp,
         Root::OauthToken,
+        Root::User,
     ];
 
     /// Its name in the database.
@@ -325,6 +339,7 @@ impl Root {
             Root::Webhook => "webhook",
             Root::OauthApp => "oauth_app",
             Root::OauthToken => "oauth_token",
+            Root::User => "user",
         }
     }
 
@@ -353,6 +368,7 @@ impl Root {
             Root::Webhook => WEBHOOK_RULES,
             Root::OauthApp => OAUTH_APP_RULES,
             Root::OauthToken => OAUTH_TOKEN_RULES,
+            Root::User => USER_RULES,
         }
     }
 
@@ -363,6 +379,7 @@ impl Root {
             Root::Member | Root::Webhook | Root::OauthApp => Some("state = 'closed', version = version + 1"),
             Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}, updated_at = {now}"),
             Root::Invitation => Some("status = 'cancelled'"),
+            Root::User => Some("state = 'closed'"),
             // Nothing hangs on a key or token: it always goes at once.
             Root::ApiKey | Root::OauthToken => None,
         }
@@ -371,7 +388,7 @@ impl Root {
     /// Whether credentials depend on such a subject, so that its end must be known before the answer.
     pub(super) fn ends_access(self) -> bool {
         match self {
-            Root::Organization | Root::Member | Root::ApiKey | Root::OauthApp | Root::OauthToken => true,
+            Root::Organization | Root::Member | Root::ApiKey | Root::OauthApp | Root::OauthToken | Root::User => true,
             Root::Customer | Root::RetiredCustomer | Root::Invitation | Root::Webhook => false,
         }
     }
@@ -385,7 +402,7 @@ impl Root {
             Root::ApiKey => Some(Event::ApiKeyRevoked),
             Root::Invitation => Some(Event::InviteCancelled),
             Root::OauthApp => Some(Event::OauthAppRevoked),
-            Root::Webhook | Root::OauthToken => None,
+            Root::Webhook | Root::OauthToken | Root::User => None,
         }
     }
 
@@ -393,6 +410,11 @@ impl Root {
     /// deletion waits for that anyway.
     pub(super) fn waits_before(self) -> Option<&'static str> {
         (self == Root::Organization).then_some("webhook_deliveries")
+    }
+
+    /// Whether it goes on only after deletions of its memberships, which were ordered with it.
+    pub(super) fn waits_for_memberships(self) -> bool {
+        self == Root::User
     }
 
     /// The rows that go together with what hangs on them, where that is little.
@@ -405,6 +427,7 @@ impl Root {
         match self {
             Root::Member => "the member is the organization's last owner",
             Root::Customer | Root::RetiredCustomer => "a subscription is active; a transaction is pending",
+            Root::User => "the person is the last owner of an organization, each of which is named; they are the last operator",
             Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken => "nothing",
         }
     }
@@ -474,8 +497,10 @@ fn check_order(root: Root, schema: &Schema, faults: &mut String) {
             let _ = writeln!(faults, "- the rules of {} have the table {}, which does not exist", root.name(), rule.table);
             continue;
         };
-        let columns: Vec<String> = rule.by.iter().chain(rule.walk).map(|column| (*column).to_owned()).collect();
-        let names_rows = live.primary_key.iter().all(|column| columns.contains(column));
+        let goes_at_once = rule.walk == rule.by;
+        let walk = if goes_at_once { &[] } else { rule.walk };
+        let columns: Vec<String> = rule.by.iter().chain(walk).map(|column| (*column).to_owned()).collect();
+        let names_rows = goes_at_once || live.primary_key.iter().all(|column| columns.contains(column));
         let is_indexed = live.indexes.iter().any(|index| index.columns.starts_with(&columns));
         if !names_rows || !is_indexed {
             let _ = writeln!(faults, "- the rules of {}: {} has no index along {}", root.name(), rule.table, columns.join(", "));
@@ -483,7 +508,9 @@ fn check_order(root: Root, schema: &Schema, faults: &mut String) {
         for (child, live) in &schema.tables {
             let hangs_on_it = live.foreign_keys.iter().any(|key| key.parent == rule.table);
             let goes_before = rules[..place].iter().any(|earlier| earlier.table == child && earlier.fate == Erase);
-            if rule.fate == Erase && hangs_on_it && !goes_before {
+            // Of these there is none left by then.
+            let is_awaited = rule.table == "members" && root.waits_for_memberships();
+            if rule.fate == Erase && hangs_on_it && !goes_before && !is_awaited {
                 let _ = writeln!(faults, "- the rules of {}: {child} hangs on {} and must be erased before it", root.name(), rule.table);
             }
         }

@@ -28,7 +28,7 @@ pub(super) struct Plan {
     survey: Statement,
     sweep: Option<Statement>,
     erase_root: Option<Statement>,
-    /// Columns that tie a row to its root: one when the root is the organization, otherwise two.
+    /// Columns that tie a row to its root: one when the root is in no organization, otherwise two.
     keys: usize,
 }
 
@@ -370,7 +370,10 @@ fn about(organization: Uuid, subjects: &[Uuid], keys: usize) -> Vec<Value> {
 }
 
 fn keys(organization: Uuid, subject: Uuid, count: usize) -> Vec<Value> {
-    params![organization, subject][..count].to_vec()
+    match count {
+        1 => params![subject].to_vec(),
+        _ => params![organization, subject].to_vec(),
+    }
 }
 
 /// A cursor as the database holds it.

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
-use super::drain::add;
+use super::drain::{add, memberships};
 use super::guards::{self, Blocker};
 use super::statements::Plan;
 use super::{Deletion, Order, SMALL, check_reason, effects};
@@ -66,7 +66,12 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
         }
     }
     // The webhooks of an organization must outlive it until they were told.
-    let may_be_done = !(is_heard && root.waits_before().is_some());
+    let mut may_be_done = !(is_heard && root.waits_before().is_some());
+    if root.waits_for_memberships() {
+        for Ready { order, .. } in &ready {
+            may_be_done &= memberships(tx, order.subject).await? == 0;
+        }
+    }
     let (exported, ready): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(|ready| ready.order.export);
     if !exported.is_empty() {
         counted = None;

@@ -7,6 +7,7 @@ use plane::users::{self, UserChange};
 use plane::{organizations, preferences};
 use serde_json::{Value as Json, json};
 
+use super::auth::is_https;
 use crate::body::Form;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -31,6 +32,11 @@ pub(crate) async fn change_password(door: Door, mut form: Form) -> Answer {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
+}
+
+pub(crate) async fn delete_me(door: Door) -> Answer {
+    let deletion = users::delete(&door.cx, door.reason()).await?;
+    Ok(views::with_cookie(super::deleted(door.dialect, &deletion), "", 0, is_https(&door.cx)))
 }
 
 pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer {

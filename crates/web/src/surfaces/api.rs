@@ -74,6 +74,14 @@ fn user_operations() -> Vec<Operation> {
             .takes(&bodies::USER_CHANGE)
             .answers(200, "The signed-in user.", One(&records::OWN_USER))
             .refuses(403, "The credential lacks the scope."),
+        Operation::delete("/users/me", "deleteMe", users::delete_me)
+            .says("Delete one's own account")
+            .explains("Sign in again first: a session serves for 10 minutes, and only one that is bound to no organization. Each membership ends as a deletion of its own \
+                       in its organization, with its keys, apps and tokens; every session ends; what others have that mentions the person holds ids only. \
+                       All organizations that would be left without an owner are named in one refusal.")
+            .answers(204, "Nobody gets in with anything of this account any more.", Nothing)
+            .refuses(403, "A key, a token, a bound session, or one that is older than 10 minutes.")
+            .refuses(409, "The person is the last owner of an organization or the last operator (`blockers`), or a member of more than 500 organizations."),
         Operation::post("/users/me/password", "changePassword", users::change_password)
             .says("Change one's own password")
             .explains("All other sessions of the user end at once; API keys go on. A wrong current password is an error of that field.")

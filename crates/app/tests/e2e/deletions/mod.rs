@@ -1,6 +1,7 @@
 //! What a deletion does: who loses access at once, what goes and what is kept, what stands in its way, and what is written down about it.
 
 mod access;
+mod accounts;
 mod audit;
 mod guards;
 mod owners;

@@ -1,10 +1,15 @@
 //! Users: people with an e-mail address and a password, members of any number of organizations.
 
+mod delete;
+
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
+
+pub(crate) use delete::hold;
+pub use delete::{MOST_MEMBERSHIPS, SIGNED_IN_WITHIN, delete};
 
 use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::credentials::CredentialKind;

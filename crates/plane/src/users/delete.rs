@@ -1,0 +1,163 @@
+//! Deleting one's own account: every membership ends as a deletion of its own in its organization, and the account goes after the last of
+//! them. All of it is ordered in one transaction, or refused with everything that stands in the way.
+
+use std::time::Duration;
+
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::about;
+use crate::audit::{self, NO_ORGANIZATION, Note};
+use crate::credentials::CredentialKind;
+use crate::deletion::{self, Blocker, Deletion, Order, Root};
+use crate::ids::OrganizationRef;
+use crate::policy::Role;
+use crate::sessions::before;
+use crate::{Cx, Error, Result, organizations};
+
+/// How long ago whoever deletes their account may have signed in: a session that was left open somewhere does not suffice.
+pub const SIGNED_IN_WITHIN: Duration = Duration::from_mins(10);
+/// Memberships that end in one transaction at the most.
+pub const MOST_MEMBERSHIPS: usize = 500;
+
+/// A membership that is to end.
+struct Membership {
+    organization: Uuid,
+    slug: String,
+    id: Uuid,
+    role: Role,
+}
+
+/// Deletes the signed-in user: memberships with their keys, apps and tokens, all sessions, preferences, the account. What others have that
+/// mentions the person holds ids only, or no longer points at them.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anything but a session of the person's own that is bound to no organization and not older than
+/// [`SIGNED_IN_WITHIN`]; [`Error::Blocked`] with every organization that would be left without an owner, and for the last operator;
+/// [`Error::Conflict`] for somebody with more than [`MOST_MEMBERSHIPS`] memberships.
+pub async fn delete(cx: &Cx, reason: Option<String>) -> Result<Deletion> {
+    let principal = cx.principal()?;
+    if principal.kind != CredentialKind::Session || principal.organization.is_some() {
+        let words =
+            "An account is deleted by its person: sign in without an organization instead of using a key, a token or a bound session.";
+        return Err(Error::Forbidden(words.into()));
+    }
+    let note = Note { reason: reason.clone(), ..about("user.delete", principal.user) };
+    audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
+        let input = (principal.user, principal.credential, reason);
+        cx.write(input, |cx, tx, (user, session, reason)| Box::pin(delete_in(cx, tx, *user, *session, reason))).await
+    })
+    .await
+}
+
+async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Option<String>) -> Result<Deletion> {
+    // From here on nobody signs this user in or makes them a member of anything.
+    hold(tx, user).await?;
+    is_fresh(cx, tx, session).await?;
+    let memberships = lock_memberships(tx, user).await?;
+    let mut blockers = last_operator(tx, user).await?;
+    for membership in &memberships {
+        let found = deletion::blockers(tx, Root::Member, membership.organization, membership.id).await?;
+        blockers.extend(found.into_iter().map(|blocker| told_of(membership, blocker)));
+    }
+    if !blockers.is_empty() {
+        return Err(Error::Blocked(blockers));
+    }
+    for membership in memberships {
+        let order = Order {
+            root: Root::Member,
+            subject: membership.id,
+            label: None,
+            reason: Some("The account is being deleted by its person.".into()),
+            action: "member.remove",
+            export: false,
+        };
+        deletion::delete(cx, tx, membership.organization, order).await?;
+        if membership.role == Role::Owner {
+            organizations::count_change(cx, tx, membership.organization).await?;
+        }
+    }
+    let order = Order { root: Root::User, subject: user, label: None, reason: reason.clone(), action: "user.delete", export: false };
+    deletion::delete(cx, tx, NO_ORGANIZATION, order).await
+}
+
+/// Touches the user's row: until this transaction ends the user is not deleted. Part of every transaction that gives them something.
+pub(crate) async fn hold(tx: &mut Tx, user: Uuid) -> Result<()> {
+    let statement = sql!("UPDATE users SET state = 'live' WHERE id = $1 AND state = 'live'");
+    match tx.execute(statement, params![user]).await? {
+        0 => Err(Error::Unauthenticated),
+        _ => Ok(()),
+    }
+}
+
+async fn is_fresh(cx: &Cx, tx: &mut Tx, session: Uuid) -> Result<()> {
+    let statement = sql!("SELECT 1 FROM sessions WHERE id = $1 AND created_at >= $2");
+    let found = tx.query_opt(statement, params![session, before(cx.now, SIGNED_IN_WITHIN)]).await?;
+    let minutes = SIGNED_IN_WITHIN.as_secs() / 60;
+    let words = || format!("Sign in again: an account can be deleted for {minutes} minutes after its person has signed in.");
+    found.map(drop).ok_or_else(|| Error::Forbidden(words()))
+}
+
+/// The memberships in organizations that are there. Organizations are locked before memberships and one after the other by their ids, as
+/// by everybody who locks several.
+async fn lock_memberships(tx: &mut Tx, user: Uuid) -> Result<Vec<Membership>> {
+    let found = sql!("SELECT organization_id, id FROM members WHERE user_id = $1 AND state = 'live' ORDER BY organization_id LIMIT $2");
+    let rows = tx.query(found, params![user, MOST_MEMBERSHIPS as i64 + 1]).await?;
+    if rows.len() > MOST_MEMBERSHIPS {
+        let words = format!("You are a member of more than {MOST_MEMBERSHIPS} organizations: leave some of them first.");
+        return Err(Error::Conflict(words));
+    }
+    let mut memberships = Vec::new();
+    for mut row in rows {
+        let (organization, id): (Uuid, Uuid) = (row.next()?, row.next()?);
+        let lock = sql!("UPDATE organizations SET version = version + 1 WHERE id = $1 AND state = 'live' RETURNING slug");
+        // One that is being deleted takes its memberships along.
+        let Some(mut row) = tx.query_opt(lock, params![organization]).await? else { continue };
+        let slug = row.next()?;
+        let lock =
+            sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role");
+        let Some(mut row) = tx.query_opt(lock, params![organization, id]).await? else { continue };
+        let role: String = row.next()?;
+        let role = Role::parse(&role).ok_or_else(|| Error::Internal(format!("a member has the unknown role {role}")))?;
+        memberships.push(Membership { organization, slug, id, role });
+    }
+    Ok(memberships)
+}
+
+/// A blocker of the end of a membership, in the words of who leaves everything.
+fn told_of(membership: &Membership, blocker: Blocker) -> Blocker {
+    match blocker.code {
+        "last_owner" => Blocker {
+            kind: "organization",
+            id: membership.organization,
+            detail: format!("You are the last owner of the organization {}.", membership.slug),
+            remedy: "Hand it over: POST /api/organizations/{id}/transfer; or delete it: DELETE /api/organizations/{id}.",
+            ..blocker
+        },
+        _ => blocker,
+    }
+}
+
+async fn last_operator(tx: &mut Tx, user: Uuid) -> Result<Vec<Blocker>> {
+    // Two who leave at once must not both find the other still there.
+    let all = sql!(
+        "UPDATE users SET state = 'live'
+         WHERE is_operator AND state = 'live' AND EXISTS (SELECT 1 FROM users AS leaving WHERE leaving.id = $1 AND leaving.is_operator)"
+    );
+    tx.execute(all, params![user]).await?;
+    let statement = sql!(
+        "SELECT 1 FROM users AS leaving
+         WHERE leaving.id = $1 AND leaving.is_operator
+           AND NOT EXISTS (SELECT 1 FROM users AS other WHERE other.id <> $1 AND other.is_operator AND other.state = 'live')"
+    );
+    Ok(match tx.query_opt(statement, params![user]).await? {
+        None => Vec::new(),
+        Some(_) => vec![Blocker {
+            code: "last_operator",
+            kind: "user",
+            id: user,
+            detail: "You are the last of the people who run this server.".into(),
+            remedy: "Make another operator first: freehold add-operator.",
+        }],
+    })
+}
