@@ -298,7 +298,7 @@ async fn wake(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Uuid) -> Resul
     );
     if tx.execute(statement, params![organization, deletion]).await? > 0 {
         let plane = cx.plane.clone();
-        tx.on_commit(move || plane.drain_bell.notify_one());
+        tx.on_commit(move || plane.going_on_bell.notify_one());
     }
     Ok(())
 }

@@ -88,6 +88,8 @@ pub struct Plane {
     pub(crate) hasher: Hasher,
     /// Rung when a deletion was closed and waits for its drain.
     pub(crate) drain_bell: Notify,
+    /// Rung when a deletion that was put by may go on.
+    pub(crate) going_on_bell: Notify,
     /// Deletions that were left to the drain since the start.
     pub(crate) closings: AtomicU64,
     /// Deletions whose rows were counted for people who watch.
@@ -134,6 +136,7 @@ impl Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
+            going_on_bell: Notify::new(),
             closings: AtomicU64::new(0),
             estimates: deletion::Estimates::default(),
             customer_deletions: Gathering::default(),

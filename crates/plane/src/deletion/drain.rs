@@ -2,6 +2,9 @@
 //!
 //! It may stop anywhere. Each batch moves rows, cursor and counts in one transaction; whoever comes next goes on from there. A worker holds
 //! a lease with a fencing number: one that was paused for longer finds its number outdated and commits nothing.
+//!
+//! A server has two workers: one begins with what was just ordered and soon puts it by if it is large, the other goes on with what was put
+//! by. So the many small deletions never wait for the few large ones.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 use sql::{Tx, params, sql};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::effects;
@@ -35,7 +38,7 @@ const FIRST_SIZE_AMONG_OTHERS: i64 = 200;
 const LEAST_SIZE: i64 = 10;
 const MOST_SIZE: i64 = 50_000;
 /// How long one deletion is worked on before the one that waited longest has its turn.
-const TURN: Duration = Duration::from_millis(500);
+const TURN: Duration = Duration::from_millis(200);
 /// How long a deletion that waits for webhooks is left alone, unless the last of them wakes it.
 const NAP: Duration = Duration::from_millis(500);
 /// What a deletion says it waits for, after how many there are.
@@ -56,6 +59,31 @@ pub struct Held {
     subject: Uuid,
     plan: &'static Plan,
     fence: i64,
+}
+
+/// What a worker takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Deletions that nobody has begun with.
+    Begin,
+    /// Those that were put by, by a worker or a crash.
+    GoOn,
+}
+
+impl Work {
+    fn state(self) -> &'static str {
+        match self {
+            Work::Begin => "closed",
+            Work::GoOn => "draining",
+        }
+    }
+
+    fn bell(self, plane: &Plane) -> &Notify {
+        match self {
+            Work::Begin => &plane.drain_bell,
+            Work::GoOn => &plane.going_on_bell,
+        }
+    }
 }
 
 /// What one batch came to.
@@ -134,7 +162,8 @@ impl Pace {
             (false, false) => BESIDE_OTHERS,
         };
         match outcome {
-            Outcome::NextTable | Outcome::LastStep => self.size = self.first_size(),
+            // Rows of another table may cost more, but not so many times more.
+            Outcome::NextTable | Outcome::LastStep => self.size = self.size.min(self.first_size() * 4),
             Outcome::More if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
             Outcome::More if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
             Outcome::More | Outcome::Waiting(_) | Outcome::Exporting | Outcome::Leaving(_) | Outcome::Sealed | Outcome::Fenced => {}
@@ -148,10 +177,14 @@ fn writes_of_others(plane: &Plane) -> u64 {
 }
 
 /// Drains closed deletions until told to stop. Run one of these for each server.
-pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
-    let mut pace = Pace::new(&plane);
+pub async fn run(plane: Arc<Plane>, stop: watch::Receiver<bool>) {
+    tokio::join!(work(&plane, Work::Begin, stop.clone()), work(&plane, Work::GoOn, stop));
+}
+
+async fn work(plane: &Arc<Plane>, kind: Work, mut stop: watch::Receiver<bool>) {
+    let mut pace = Pace::new(plane);
     while !*stop.borrow() {
-        let found = match work_a_turn(&plane, &mut pace).await {
+        let found = match work_a_turn(plane, kind, &mut pace).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!(%error, "the drain could not go on and tries again");
@@ -160,7 +193,7 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
         };
         if !found {
             tokio::select! {
-                () = plane.drain_bell.notified() => {}
+                () = kind.bell(plane).notified() => {}
                 () = tokio::time::sleep(ROUND) => {}
                 _ = stop.changed() => {}
             }
@@ -168,13 +201,13 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Works on the deletion that waited longest, for one turn or until it is sealed. Returns whether there was one.
+/// Works on the deletion of this kind that waited longest, for one turn or until it is sealed. Returns whether there was one.
 ///
 /// # Errors
 /// The database's; the deletion then says what it waits for, and is taken up again.
-pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
+pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Result<bool> {
     let cx = job(plane);
-    let Some(held) = take(plane).await? else { return Ok(false) };
+    let Some(held) = take(plane, kind).await? else { return Ok(false) };
     let turn = plane.clock.stopwatch();
     pace.last_batch = Duration::ZERO;
     let mut last_outcome = Outcome::NextTable;
@@ -214,6 +247,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
             }
         }
         if turn.elapsed() >= TURN {
+            plane.going_on_bell.notify_one();
             return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true);
         }
         if !pace.is_alone {
@@ -236,21 +270,21 @@ fn job(plane: &Arc<Plane>) -> Cx {
     Cx::new(plane, "drain").with_actor(Actor::System)
 }
 
-/// Takes the deletion that waited longest of those that nobody holds, if there is one.
+/// Takes the deletion of this kind that waited longest of those that nobody holds, if there is one.
 ///
 /// # Errors
 /// The database's.
-pub async fn take(plane: &Arc<Plane>) -> Result<Option<Arc<Held>>> {
-    Ok(job(plane).write_behind(false, (), |cx, tx, ()| Box::pin(take_in(cx, tx))).await?.map(Arc::new))
+pub async fn take(plane: &Arc<Plane>, kind: Work) -> Result<Option<Arc<Held>>> {
+    Ok(job(plane).write_behind(false, kind, |cx, tx, kind| Box::pin(take_in(cx, tx, *kind))).await?.map(Arc::new))
 }
 
-async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
+async fn take_in(cx: &Cx, tx: &mut Tx, kind: Work) -> Result<Option<Held>> {
     let waiting = sql!(
         "SELECT organization_id, id, root, subject_id, fence
-         FROM deletions WHERE state IN ('closed', 'draining') AND (lease_until IS NULL OR lease_until <= $1)
+         FROM deletions WHERE state = $1 AND (lease_until IS NULL OR lease_until <= $2)
          ORDER BY updated_at, id LIMIT 1"
     );
-    let Some(mut row) = tx.query_opt(waiting, params![cx.now]).await? else { return Ok(None) };
+    let Some(mut row) = tx.query_opt(waiting, params![kind.state(), cx.now]).await? else { return Ok(None) };
     let (organization, id, root, subject): (Uuid, Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?, row.next()?);
     let fence: i64 = row.next()?;
     let take = sql!(
@@ -288,10 +322,11 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     let began = usize::try_from(first).unwrap_or(0);
     let mut cursor = cursor.map(cursor_from_json).transpose()?;
     let (mut first, mut left) = (began, size);
-    if began == 0 && cursor.is_none() && !exports::is_finished(tx, held.id).await? {
+    let is_beginning = began == 0 && cursor.is_none();
+    if is_beginning && !exports::is_finished(tx, held.id).await? {
         return Ok(Outcome::Exporting);
     }
-    if held.root.waits_for_memberships() && began == 0 && cursor.is_none() {
+    if held.root.waits_for_memberships() && is_beginning {
         let left = memberships(tx, held.subject).await?;
         if left > 0 {
             return Ok(Outcome::Leaving(left));
@@ -338,7 +373,8 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         }
     }
     let end = held.plan.before_steps() + held.plan.steps.len();
-    if began < end {
+    // What went from the first row to the last in this transaction is so little that the sweep may be made in it too.
+    if began < end && !is_beginning {
         progress(tx, held, end, None, &counts).await?;
         return Ok(Outcome::LastStep);
     }

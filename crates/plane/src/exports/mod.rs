@@ -299,7 +299,7 @@ pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
                 audit::record(cx, tx, *organization, note).await?;
                 let plane = cx.plane.clone();
                 // A deletion that waited for it waits no longer.
-                tx.on_commit(move || plane.drain_bell.notify_one());
+                tx.on_commit(move || plane.going_on_bell.notify_one());
                 Ok(())
             })
         })

@@ -321,7 +321,7 @@ async fn finish(plane: &Arc<Plane>, held: &Arc<Held>, progress: Progress, bytes:
             let bound = params![export.organization, export.id, held.fence, counts, progress.done, *bytes, cx.now, end];
             let is_there = tx.execute(statement, bound).await? > 0;
             let plane = cx.plane.clone();
-            tx.on_commit(move || plane.drain_bell.notify_one());
+            tx.on_commit(move || plane.going_on_bell.notify_one());
             Ok(is_there)
         })
     });

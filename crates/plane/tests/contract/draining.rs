@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plane::deletion::drain::{self, Held, Outcome};
+use plane::deletion::drain::{self, Held, Outcome, Pace, Work};
 use plane::deletion::{self, Deletion, Details};
 use plane::ids::OrganizationRef;
 use plane::organizations;
 use uuid::Uuid;
 
 use crate::on_both_engines;
-use crate::stage::Stage;
+use crate::stage::{Stage, drain_all, take};
 use crate::world::{deliver, furnish, new_customer};
 
 /// A closed deletion and what its receipt must say.
@@ -27,17 +27,18 @@ on_both_engines! {
     a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size
     a_customer_on_whom_much_hangs_is_passed_over_and_goes_table_by_table
     workers_that_take_it_from_each_other_all_the_time_count_every_row_once
+    what_was_just_ordered_does_not_wait_for_what_goes_on
     what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_counted_twice
 }
 
 async fn a_worker_that_is_paused_past_its_lease_commits_nothing(stage: Stage) {
     let Stage { plane, engine, schema, .. } = &stage;
     let doomed = stage.close("paused").await;
-    let paused = drain::take(plane).await.unwrap().unwrap();
+    let paused = take(plane).await.unwrap();
     assert_ne!(stage.advance(&paused, 20).await, Outcome::Fenced);
-    assert!(drain::take(plane).await.unwrap().is_none(), "a deletion that is held was taken");
+    assert!(take(plane).await.is_none(), "a deletion that is held was taken");
     plane.clock.advance(plane.config.lease);
-    let other = drain::take(plane).await.unwrap().unwrap();
+    let other = take(plane).await.unwrap();
     let mut outcome = stage.advance(&other, 20).await;
     while outcome != Outcome::Sealed {
         let before = engine.rows(schema).await;
@@ -48,7 +49,7 @@ async fn a_worker_that_is_paused_past_its_lease_commits_nothing(stage: Stage) {
     let sealed = engine.rows(schema).await;
     assert_eq!(stage.advance(&paused, 20).await, Outcome::Fenced);
     assert_eq!(stage.advance(&other, 20).await, Outcome::Fenced);
-    assert!(drain::take(plane).await.unwrap().is_none(), "a sealed deletion was taken");
+    assert!(take(plane).await.is_none(), "a sealed deletion was taken");
     assert_eq!(engine.rows(schema).await, sealed);
     stage.check(&doomed).await;
 }
@@ -59,7 +60,7 @@ async fn a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the
         let mut batches = 0;
         loop {
             // A worker that is gone after one batch, and a new one when its lease is over.
-            let held = drain::take(&stage.plane).await.unwrap().unwrap();
+            let held = take(&stage.plane).await.unwrap();
             batches += 1;
             if stage.advance(&held, size).await == Outcome::Sealed {
                 break;
@@ -82,7 +83,7 @@ async fn a_customer_on_whom_much_hangs_is_passed_over_and_goes_table_by_table(st
     let doomed = stage.close_with("much", 3).await;
     let customers = format!("SELECT count(*) FROM customers WHERE organization_id = {}", stage.engine.uuid(doomed.organization));
     assert_eq!(stage.engine.count(&customers).await, 4);
-    let held = drain::take(&stage.plane).await.unwrap().unwrap();
+    let held = take(&stage.plane).await.unwrap();
     while stage.advance(&held, 10).await == Outcome::More {}
     assert_eq!(stage.engine.count(&customers).await, 1, "the one on whom much hangs is left");
     while stage.advance(&held, 10).await != Outcome::Sealed {}
@@ -99,7 +100,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(
                 // Every lease is over at once, so that others take over in the middle of this worker's batches.
                 plane.clock.advance(plane.config.lease);
                 // None when somebody was quicker.
-                let Some(held) = drain::take(&plane).await.unwrap() else { continue };
+                let Some(held) = take(&plane).await else { continue };
                 for _ in 0..3 {
                     let outcome = drain::advance(&plane, &held, 3, Duration::ZERO, false).await.unwrap();
                     fenced += usize::from(outcome == Outcome::Fenced);
@@ -116,10 +117,27 @@ async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(
     assert!(fenced > 0, "nobody took it from anybody");
 }
 
+async fn what_was_just_ordered_does_not_wait_for_what_goes_on(stage: Stage) {
+    let Stage { plane, owner, .. } = &stage;
+    let going_on = stage.close("going-on").await;
+    let held = take(plane).await.unwrap();
+    stage.advance(&held, 10).await;
+    // Whoever had it is gone, and it has waited for longer than what comes now.
+    plane.clock.advance(plane.config.lease);
+    let ordered = stage.close("just-ordered").await;
+    let mut pace = Pace::new(plane);
+    assert!(drain::work_a_turn(plane, Work::Begin, &mut pace).await.unwrap());
+    let batches = async |doomed: &Doomed| deletion::get(owner, doomed.deletion).await.unwrap().batches;
+    assert_eq!((batches(&going_on).await, batches(&ordered).await > 0), (1, true));
+    drain_all(plane).await;
+    stage.check(&going_on).await;
+    stage.check(&ordered).await;
+}
+
 async fn what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_counted_twice(stage: Stage) {
     let Stage { plane, engine, .. } = &stage;
     let mut doomed = stage.close("late").await;
-    let held = drain::take(plane).await.unwrap().unwrap();
+    let held = take(plane).await.unwrap();
     let remaining = |table: &'static str| {
         let query = format!("SELECT count(*) FROM {table} WHERE organization_id = {}", engine.uuid(doomed.organization));
         async move { engine.count(&query).await }

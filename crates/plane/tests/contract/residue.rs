@@ -1,13 +1,14 @@
 //! What is left of a deleted organization: a marker is put into every text column of two tenants, found by reading the schema, and after the
 //! seal it is gone for one, from the raw bytes of the SQLite file too, and untouched for the other.
 
-use plane::deletion::{Details, drain};
+use plane::deletion::Details;
 use plane::ids::OrganizationRef;
 use plane::organizations;
 use plane::{Clock, Config, DatabaseOptions, Plane};
 use sql::Schema;
 
 use crate::engines::make_database;
+use crate::stage::drain_all;
 use crate::world::{Engine, furnish, sign_in};
 
 /// Tables that outlive an organization: the rules keep them, and only their labels go.
@@ -48,8 +49,7 @@ async fn leave_nothing(url: &str, engine: &Engine) {
     assert_eq!(before.len(), cells_with(engine, &schema, "marker-of-the-doomed").await.len());
 
     organizations::delete(&owner, &OrganizationRef::Id(doomed), Details::default()).await.unwrap();
-    let mut pace = drain::Pace::new(&plane);
-    while drain::work_a_turn(&plane, &mut pace).await.unwrap() {}
+    drain_all(&plane).await;
 
     assert_eq!(cells_with(engine, &schema, "marker-of-the-doomed").await, Vec::<String>::new());
     assert_eq!(cells_with(engine, &schema, "marker-of-the-neighbour").await, before);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plane::deletion::drain::{self, Held, Pace, Work};
 use plane::{Clock, Config, Cx, DatabaseOptions, Plane};
 use sql::Schema;
 use tempfile::TempDir;
@@ -16,6 +17,20 @@ pub(crate) struct Stage {
     pub(crate) owner: Cx,
     pub(crate) schema: Schema,
     _folder: Option<TempDir>,
+}
+
+/// Takes whatever waits for a worker, as one of the two kinds would.
+pub(crate) async fn take(plane: &Arc<Plane>) -> Option<Arc<Held>> {
+    match drain::take(plane, Work::Begin).await.unwrap() {
+        Some(held) => Some(held),
+        None => drain::take(plane, Work::GoOn).await.unwrap(),
+    }
+}
+
+/// Works until neither kind of worker finds anything to do.
+pub(crate) async fn drain_all(plane: &Arc<Plane>) {
+    let mut pace = Pace::new(plane);
+    while drain::work_a_turn(plane, Work::Begin, &mut pace).await.unwrap() || drain::work_a_turn(plane, Work::GoOn, &mut pace).await.unwrap() {}
 }
 
 /// Runs each test on SQLite and on PostgreSQL.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use plane::customers::{self, Deleting};
-use plane::deletion::{self, Deletion, Details, drain};
+use plane::deletion::{self, Deletion, Details};
 use plane::deliveries::{self, Attempt, Delivery, Due, PATIENCE, RETRIES};
 use plane::ids::OrganizationRef;
 use plane::members;
@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::on_both_engines;
-use crate::stage::Stage;
+use crate::stage::{Stage, drain_all};
 use crate::world::{deliver, listen, new_customer};
 
 on_both_engines! {
@@ -291,8 +291,7 @@ impl Stage {
     async fn drain(&self) {
         for _ in 0..3 {
             self.plane.clock.advance(Duration::from_millis(500));
-            let mut pace = drain::Pace::new(&self.plane);
-            while drain::work_a_turn(&self.plane, &mut pace).await.unwrap() {}
+            drain_all(&self.plane).await;
         }
     }
 
