@@ -90,6 +90,8 @@ pub struct Plane {
     pub(crate) drain_bell: Notify,
     /// Rung when a deletion that was put by may go on.
     pub(crate) going_on_bell: Notify,
+    /// Batches of deletions that the drain has begun with.
+    pub(crate) beginnings: AtomicU64,
     /// Deletions that were left to the drain since the start.
     pub(crate) closings: AtomicU64,
     /// Deletions whose rows were counted for people who watch.
@@ -137,6 +139,7 @@ impl Plane {
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
             going_on_bell: Notify::new(),
+            beginnings: AtomicU64::new(0),
             closings: AtomicU64::new(0),
             estimates: deletion::Estimates::default(),
             customer_deletions: Gathering::default(),

@@ -3,7 +3,7 @@
 //! It may stop anywhere. Each batch moves rows, cursor and counts in one transaction; whoever comes next goes on from there. A worker holds
 //! a lease with a fencing number: one that was paused for longer finds its number outdated and commits nothing.
 //!
-//! A server has two workers: one begins with what was just ordered and soon puts it by if it is large, the other goes on with what was put
+//! A server has workers of two kinds: some begin with what was just ordered and soon put it by if it is large, one goes on with what was put
 //! by. So the many small deletions never wait for the few large ones.
 
 use std::sync::Arc;
@@ -29,6 +29,10 @@ const ALONE: Duration = Duration::from_millis(50);
 const BESIDE_OTHERS: Duration = Duration::from_millis(2);
 /// The same where others write at the same time: they only share the processors, and each batch costs its ways to the database and back.
 const AMONG_OTHERS: Duration = Duration::from_millis(10);
+/// Workers that begin: most of a small deletion is waiting for commits, which they share.
+const BEGINNERS: usize = 4;
+/// How many times as long as its batch a worker rests that goes on while another one is at what was just ordered.
+const BEHIND: u32 = 4;
 /// How long nobody else must have been seen before the drain has the database for itself.
 const QUIET: Duration = Duration::from_millis(100);
 /// Rows of a worker's first batch, and the least and the most it goes to.
@@ -116,6 +120,9 @@ pub struct Pace {
     seen: u64,
     quiet: Stopwatch,
     is_alone: bool,
+    /// The server's count of batches of what was just ordered, and whether this worker goes on while another one is at those.
+    begun: u64,
+    is_behind: bool,
     /// Whether others can write while a batch does.
     is_shared: bool,
 }
@@ -130,13 +137,22 @@ impl Pace {
             seen: writes_of_others(plane),
             quiet: plane.clock.stopwatch(),
             is_alone: false,
+            begun: plane.beginnings.load(Ordering::Relaxed),
+            is_behind: false,
             is_shared,
         }
     }
 
     /// Looks whether others are at work.
-    fn look_around(&mut self, plane: &Plane) {
-        let seen = writes_of_others(plane);
+    fn look_around(&mut self, plane: &Plane, kind: Work) {
+        let begun = plane.beginnings.load(Ordering::Relaxed);
+        let seen = match kind {
+            Work::Begin => writes_of_others(plane),
+            // To whoever goes on, who begins is one of the others.
+            Work::GoOn => writes_of_others(plane).wrapping_add(begun),
+        };
+        self.is_behind = kind == Work::GoOn && begun != self.begun;
+        self.begun = begun;
         if seen != self.seen {
             (self.seen, self.quiet) = (seen, plane.clock.stopwatch());
         }
@@ -178,7 +194,8 @@ fn writes_of_others(plane: &Plane) -> u64 {
 
 /// Drains closed deletions until told to stop. Run one of these for each server.
 pub async fn run(plane: Arc<Plane>, stop: watch::Receiver<bool>) {
-    tokio::join!(work(&plane, Work::Begin, stop.clone()), work(&plane, Work::GoOn, stop));
+    let beginners = futures_util::future::join_all((0..BEGINNERS).map(|_| work(&plane, Work::Begin, stop.clone())));
+    tokio::join!(beginners, work(&plane, Work::GoOn, stop.clone()));
 }
 
 async fn work(plane: &Arc<Plane>, kind: Work, mut stop: watch::Receiver<bool>) {
@@ -212,7 +229,10 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
     pace.last_batch = Duration::ZERO;
     let mut last_outcome = Outcome::NextTable;
     loop {
-        pace.look_around(plane);
+        pace.look_around(plane, kind);
+        if kind == Work::Begin {
+            plane.beginnings.fetch_add(1, Ordering::Relaxed);
+        }
         let watch = plane.clock.stopwatch();
         // What goes on with the rows of a table may be undone by a crash: the seal never follows one of these at once, and is durable itself.
         let batch = advance(plane, &held, pace.size, pace.last_batch, last_outcome == Outcome::More).await;
@@ -251,7 +271,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
             return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true);
         }
         if !pace.is_alone {
-            tokio::time::sleep(pace.last_batch).await;
+            tokio::time::sleep(pace.last_batch * if pace.is_behind { BEHIND } else { 1 }).await;
         }
     }
 }
@@ -275,16 +295,30 @@ fn job(plane: &Arc<Plane>) -> Cx {
 /// # Errors
 /// The database's.
 pub async fn take(plane: &Arc<Plane>, kind: Work) -> Result<Option<Arc<Held>>> {
-    Ok(job(plane).write_behind(false, kind, |cx, tx, kind| Box::pin(take_in(cx, tx, *kind))).await?.map(Arc::new))
+    loop {
+        match job(plane).write_behind(false, kind, |cx, tx, kind| Box::pin(take_in(cx, tx, *kind))).await? {
+            Attempt::Nothing => return Ok(None),
+            Attempt::Taken(held) => return Ok(Some(Arc::new(held))),
+            Attempt::Overtaken => {}
+        }
+    }
 }
 
-async fn take_in(cx: &Cx, tx: &mut Tx, kind: Work) -> Result<Option<Held>> {
+/// What came of reaching for a deletion.
+enum Attempt {
+    Nothing,
+    /// Another worker was quicker.
+    Overtaken,
+    Taken(Held),
+}
+
+async fn take_in(cx: &Cx, tx: &mut Tx, kind: Work) -> Result<Attempt> {
     let waiting = sql!(
         "SELECT organization_id, id, root, subject_id, fence
          FROM deletions WHERE state = $1 AND (lease_until IS NULL OR lease_until <= $2)
          ORDER BY updated_at, id LIMIT 1"
     );
-    let Some(mut row) = tx.query_opt(waiting, params![kind.state(), cx.now]).await? else { return Ok(None) };
+    let Some(mut row) = tx.query_opt(waiting, params![kind.state(), cx.now]).await? else { return Ok(Attempt::Nothing) };
     let (organization, id, root, subject): (Uuid, Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?, row.next()?);
     let fence: i64 = row.next()?;
     let take = sql!(
@@ -292,10 +326,10 @@ async fn take_in(cx: &Cx, tx: &mut Tx, kind: Work) -> Result<Option<Held>> {
          WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state IN ('closed', 'draining')"
     );
     if tx.execute(take, params![organization, id, fence, lease_end(cx), cx.now]).await? == 0 {
-        return Ok(None);
+        return Ok(Attempt::Overtaken);
     }
     let root = Root::parse(&root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {root}")))?;
-    Ok(Some(Held { organization, id, root, subject, plan: Plan::of(root), fence: fence + 1 }))
+    Ok(Attempt::Taken(Held { organization, id, root, subject, plan: Plan::of(root), fence: fence + 1 }))
 }
 
 /// Does one batch of up to `size` rows in one transaction, and renews the lease. The worker says how long its last batch took, and whether

@@ -30,7 +30,9 @@ pub(crate) async fn take(plane: &Arc<Plane>) -> Option<Arc<Held>> {
 /// Works until neither kind of worker finds anything to do.
 pub(crate) async fn drain_all(plane: &Arc<Plane>) {
     let mut pace = Pace::new(plane);
-    while drain::work_a_turn(plane, Work::Begin, &mut pace).await.unwrap() || drain::work_a_turn(plane, Work::GoOn, &mut pace).await.unwrap() {}
+    while drain::work_a_turn(plane, Work::Begin, &mut pace).await.unwrap()
+        || drain::work_a_turn(plane, Work::GoOn, &mut pace).await.unwrap()
+    {}
 }
 
 /// Runs each test on SQLite and on PostgreSQL.
