@@ -45,8 +45,11 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
                 waiting += row.next::<i64>()?;
                 oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
             }
-            let stuck =
-                sql!("SELECT count(*) FROM deletions WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1");
+            // Somebody wants those under a legal hold to wait, for as long as it takes.
+            let stuck = sql!(
+                "SELECT count(*) FROM deletions
+                 WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'"
+            );
             let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
             Ok(Vitals {
                 closed: counts[0],

@@ -12,9 +12,9 @@ use sql::{Tx, params, sql};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::effects;
 use super::rules::Root;
 use super::statements::{Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
+use super::{effects, guards};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::sessions::after;
 use crate::{Error, Plane, Result, exports};
@@ -42,6 +42,10 @@ const NAP: Duration = Duration::from_millis(500);
 pub(super) const DELIVERIES: &str = " webhook deliveries";
 /// What it says while it waits for the export that was ordered with it.
 pub(super) const EXPORT: &str = "its export";
+/// What it says while a legal hold keeps it from going on.
+pub(super) const HOLD: &str = "a legal hold";
+/// How long it is left alone then, unless the hold is released.
+const LONG_NAP: Duration = Duration::from_secs(30);
 /// How often closed deletions are looked for when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -69,6 +73,8 @@ pub enum Outcome {
     Waiting(i64),
     /// The export that was ordered with it must be there before anything is erased.
     Exporting,
+    /// A legal hold was placed after it was ordered: nothing more is erased while it is in force.
+    OnHold,
     /// It was the last: nothing is left.
     Sealed,
     /// Somebody else holds the deletion now.
@@ -133,7 +139,7 @@ impl Pace {
             Outcome::NextTable | Outcome::LastStep => self.size = self.first_size(),
             Outcome::More if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
             Outcome::More if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
-            Outcome::More | Outcome::Waiting(_) | Outcome::Exporting | Outcome::Sealed | Outcome::Fenced => {}
+            Outcome::More | Outcome::Waiting(_) | Outcome::Exporting | Outcome::OnHold | Outcome::Sealed | Outcome::Fenced => {}
         }
     }
 }
@@ -196,6 +202,10 @@ pub async fn work_a_turn(plane: &Arc<Plane>, pace: &mut Pace) -> Result<bool> {
             }
             Ok(Outcome::Exporting) => {
                 let nap = Pause { lasts: NAP, waiting_for: EXPORT.to_owned() };
+                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
+            }
+            Ok(Outcome::OnHold) => {
+                let nap = Pause { lasts: LONG_NAP, waiting_for: HOLD.to_owned() };
                 return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
             }
             Ok(Outcome::Fenced) => return Ok(true),
@@ -276,6 +286,9 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     );
     let bound = params![held.organization, held.id, held.fence, lease_end(cx), cx.now, last_batch];
     let Some(mut row) = tx.query_opt(renew, bound).await? else { return Ok(Outcome::Fenced) };
+    if guards::is_held(tx, held.root, held.organization, held.subject, cx.now).await? {
+        return Ok(Outcome::OnHold);
+    }
     let (first, cursor, mut counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
     let began = usize::try_from(first).unwrap_or(0);
     let mut cursor = cursor.map(cursor_from_json).transpose()?;
@@ -374,6 +387,16 @@ pub(super) fn add(counts: Json, table: &str, rows: i64) -> Json {
         counts.insert(table.to_owned(), Json::from(before + rows));
     }
     Json::Object(counts)
+}
+
+/// Lets the deletions of an organization that wait for a legal hold look again whether they may go on.
+pub(crate) async fn wake_held(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<()> {
+    let statement = sql!("UPDATE deletions SET lease_until = NULL WHERE organization_id = $1 AND state = 'draining' AND waiting_for = $2");
+    if tx.execute(statement, params![organization, HOLD]).await? > 0 {
+        let plane = cx.plane.clone();
+        tx.on_commit(move || plane.drain_bell.notify_one());
+    }
+    Ok(())
 }
 
 /// Why a deletion cannot go on now, and how long nobody needs to look at it.

@@ -139,6 +139,11 @@ impl Watched {
                     "Nothing is erased before the export that was ordered with it is there.".to_owned(),
                     "It goes on by itself once the export is done; see it at /api/exports/{exportId}. Deleting the export gives it up.",
                 ),
+                None if waiting_for == super::drain::HOLD => (
+                    "legal_hold",
+                    "A legal hold was placed after it was ordered: nothing more is erased while it is in force.".to_owned(),
+                    "It goes on by itself once the hold is released or has ended; GET …/holds?state=active lists those in force.",
+                ),
                 Some(number) => (
                     "webhook_deliveries",
                     format!("Deliveries to webhooks of the organization that have not come to their end: {number}."),
