@@ -73,7 +73,7 @@ pub enum Outcome {
     Waiting(i64),
     /// The export that was ordered with it must be there before anything is erased.
     Exporting,
-    /// A legal hold was placed after it was ordered: nothing more is erased while it is in force.
+    /// A legal hold is in force on what it deletes, placed after it was ordered: nothing more is erased for as long.
     OnHold,
     /// It was the last: nothing is left.
     Sealed,
@@ -286,14 +286,16 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     );
     let bound = params![held.organization, held.id, held.fence, lease_end(cx), cx.now, last_batch];
     let Some(mut row) = tx.query_opt(renew, bound).await? else { return Ok(Outcome::Fenced) };
-    if guards::is_held(tx, held.root, held.organization, held.subject, cx.now).await? {
-        return Ok(Outcome::OnHold);
-    }
     let (first, cursor, mut counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
     let began = usize::try_from(first).unwrap_or(0);
     let mut cursor = cursor.map(cursor_from_json).transpose()?;
     let (mut first, mut left) = (began, size);
-    if began == 0 && cursor.is_none() && !exports::is_finished(tx, held.id).await? {
+    let begins = began == 0 && cursor.is_none();
+    // In an organization that is being deleted nobody can place one any more.
+    if (begins || held.root != Root::Organization) && guards::is_held(tx, held.root, held.organization, held.subject, cx.now).await? {
+        return Ok(Outcome::OnHold);
+    }
+    if begins && !exports::is_finished(tx, held.id).await? {
         return Ok(Outcome::Exporting);
     }
     if let Some(families) = held.plan.families.as_ref().filter(|_| began < held.plan.before_steps()) {

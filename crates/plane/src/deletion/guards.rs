@@ -88,12 +88,9 @@ pub(super) fn question(root: Root, organization: Uuid, subjects: &[Uuid], now: T
     }
 }
 
-/// Whether a hold is in force that was placed when the deletion of a subject had been ordered already. Nobody can place one in an
-/// organization that is being deleted itself.
+/// Whether a hold is in force on a subject whose deletion was ordered all the same: before the hold, or past the guards.
 pub(super) async fn is_held(tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid, now: Timestamp) -> Result<bool> {
-    let Some((statement, bound)) = question(root, organization, &[subject], now).filter(|_| root != Root::Organization) else {
-        return Ok(false);
-    };
+    let Some((statement, bound)) = question(root, organization, &[subject], now) else { return Ok(false) };
     let open = tx.query(statement, &bound).await?.into_iter().map(|row| read(root, row)).collect::<Result<Vec<_>>>()?;
     Ok(open.iter().any(|(_, blocker)| blocker.kind == HOLD))
 }

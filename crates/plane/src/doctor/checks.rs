@@ -199,7 +199,7 @@ pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
             rows,
             of: "holds",
             sample,
-            remedy: "bring it back from a backup; if that cannot be, freehold holds release ID, with the reason".into(),
+            remedy: "undo that, or bring it back from a backup; if neither can be done: freehold holds release ID --reason …".into(),
         };
         Ok((rows > 0).then_some(finding).into_iter().collect())
     })

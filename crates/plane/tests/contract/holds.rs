@@ -6,7 +6,7 @@ use plane::customers::{self, Deleting};
 use plane::deletion::{self, Deletion, Details};
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
-use plane::{Error, dependants, vitals};
+use plane::{Error, dependants, doctor, vitals};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ on_both_engines! {
     a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_is_released
     a_deletion_that_waits_for_a_hold_goes_on_when_that_has_ended_by_itself
     a_hold_that_has_ended_stops_nothing
+    what_the_doctor_orders_waits_for_a_hold_too
     the_history_of_what_is_held_is_not_cut
 }
 
@@ -86,6 +87,29 @@ async fn a_hold_that_has_ended_stops_nothing(stage: Stage) {
     stage.delete(organization, "held", Deleting::Permanently).await.unwrap();
     let kept = holds::get(&stage.now(), &OrganizationRef::Id(organization), hold.id).await.unwrap();
     assert_eq!((kept.state.as_str(), kept.subject_label), ("expired", None), "who held whom until when is still to be seen");
+}
+
+async fn what_the_doctor_orders_waits_for_a_hold_too(stage: Stage) {
+    let mut held = Vec::new();
+    for closes in ["customers", "organizations"] {
+        let (organization, _) = stage.found(closes, 0).await;
+        new_customer(&stage.now(), organization, "user123").await;
+        stage.hold(organization, Subject::Customer("user123".into()), Some(Duration::from_secs(3_600))).await;
+        // Somebody closes it beside the server, and no deletion covers it.
+        let key = if closes == "customers" { "organization_id" } else { "id" };
+        let close = format!("UPDATE {closes} SET state = 'closed' WHERE {key} = {}", stage.engine.uuid(organization));
+        stage.engine.run(&close, &close).await.unwrap();
+        assert_eq!(doctor::repair(&stage.plane).await.unwrap().ordered, 1);
+        stage.drain().await;
+        held.push(organization);
+    }
+    for organization in &held {
+        assert_eq!((stage.count("customers", *organization).await, stage.count("members", *organization).await), (1, 1));
+    }
+    stage.plane.clock.advance(Duration::from_secs(3_600));
+    stage.drain().await;
+    assert_eq!((stage.count("customers", held[0]).await, stage.count("members", held[0]).await), (0, 1));
+    assert_eq!((stage.count("customers", held[1]).await, stage.count("members", held[1]).await), (0, 0));
 }
 
 async fn the_history_of_what_is_held_is_not_cut(stage: Stage) {
