@@ -18,7 +18,8 @@ pub struct Vitals {
     pub draining: i64,
     /// Deletions that cannot go on at the moment and say what they wait for.
     pub waiting: i64,
-    /// Deletions that are open and made no progress for longer than [`STUCK_AFTER`](crate::deletion::STUCK_AFTER).
+    /// Deletions that are open and made no progress for longer than [`STUCK_AFTER`](crate::deletion::STUCK_AFTER), but for those under a
+    /// legal hold.
     pub stuck: i64,
     /// Seconds since the oldest deletion that is not sealed was ordered; 0 when all are.
     pub oldest_open_seconds: i64,

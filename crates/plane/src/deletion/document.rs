@@ -80,7 +80,7 @@ invitations, ending sessions) is never held up. A hold ends when it is released,
 the organization as well if nothing may be changed.
 
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
-it waits for, since when, and what would let it go on. One that makes no progress for a minute is *stuck*: it is counted in
+it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in
 `freehold_deletions_stuck`, and `freehold doctor` finds it. The doctor also holds every rule below against all sealed deletions, and finds
 what they left.
 
