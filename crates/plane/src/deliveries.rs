@@ -270,22 +270,25 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result
     if tx.execute(update, values).await? == 0 || !is_finished {
         return Ok(());
     }
-    forget(tx, due).await?;
+    forget(cx, tx, due).await?;
     match due.deletion {
         Some(deletion) => wake(cx, tx, due.organization, deletion).await,
         None => Ok(()),
     }
 }
 
-/// Cuts the history to its length. What a deletion is still to count stays until it is sealed, which takes the payload away.
-async fn forget(tx: &mut Tx, due: &Due) -> Result<()> {
+/// Cuts the history to its length. What a deletion is still to count stays until it is sealed, which takes the payload away, and what a legal
+/// hold is on, the organization or the customer it speaks of, as long as that lasts.
+async fn forget(cx: &Cx, tx: &mut Tx, due: &Due) -> Result<()> {
     let statement = sql!(
         "DELETE FROM webhook_deliveries
          WHERE organization_id = $1 AND webhook_id = $2 AND state <> 'pending' AND (deletion_id IS NULL OR payload IS NULL)
            AND id <= (SELECT id FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND state <> 'pending'
-                      ORDER BY id DESC LIMIT 1 OFFSET $3)"
+                      ORDER BY id DESC LIMIT 1 OFFSET $3)
+           AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.organization_id = $1 AND holds.subject_id IN ($1, webhook_deliveries.subject_id)
+                                                 AND released_at IS NULL AND (until IS NULL OR until > $4))"
     );
-    tx.execute(statement, params![due.organization, due.webhook, HISTORY]).await?;
+    tx.execute(statement, params![due.organization, due.webhook, HISTORY, cx.now]).await?;
     Ok(())
 }
 

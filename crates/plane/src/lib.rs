@@ -19,6 +19,7 @@ mod error;
 pub mod events;
 pub mod exports;
 pub mod fields;
+pub mod holds;
 pub mod idempotency;
 pub mod ids;
 mod inserts;

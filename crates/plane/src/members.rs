@@ -152,7 +152,7 @@ pub(crate) async fn set_role(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid
 /// stop at once; their other organizations are untouched.
 ///
 /// # Errors
-/// [`Error::Forbidden`]; [`Error::NotFound`]; [`Error::Blocked`] when the last owner would go.
+/// [`Error::Forbidden`]; [`Error::NotFound`]; [`Error::Blocked`] when the last owner would go, or a legal hold is in force.
 pub async fn remove(cx: &Cx, organization: &OrganizationRef, member: Uuid, reason: Option<String>) -> Result<Deletion> {
     let note = Note { action: "member.remove", subject: "member", subject_id: Some(member), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {

@@ -286,7 +286,7 @@ async fn tell(cx: &Cx, tx: &mut sql::Tx, organization: Uuid, event: Event) -> Re
 /// Deletes an organization and everything in it. Access ends with the answer; what is large goes in the background.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for anyone but an owner, [`Error::NotFound`].
+/// [`Error::Forbidden`] for anyone but an owner, [`Error::NotFound`]; [`Error::Blocked`] while a legal hold is in force on something in it.
 pub async fn delete(cx: &Cx, organization: &OrganizationRef, details: Details) -> Result<Deletion> {
     let note = Note { action: "organization.delete", subject: "organization", reason: details.reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {

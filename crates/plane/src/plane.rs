@@ -25,6 +25,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0002_account_plane", text: include_str!("../migrations/0002_account_plane.sql") },
     Migration { name: "0003_exports", text: include_str!("../migrations/0003_exports.sql") },
     Migration { name: "0004_progress", text: include_str!("../migrations/0004_progress.sql") },
+    Migration { name: "0005_holds", text: include_str!("../migrations/0005_holds.sql") },
     Migration { name: "0006_users", text: include_str!("../migrations/0006_users.sql") },
 ];
 

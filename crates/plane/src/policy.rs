@@ -148,6 +148,12 @@ actions! {
     ExportOrganization = "admin:organization",
     /// Take everything a customer owns out as an archive.
     ExportCustomer = "read:customers",
+    /// Read legal holds.
+    ReadHolds = "admin:organization",
+    /// Place a legal hold.
+    PlaceHold = "admin:organization",
+    /// Release a legal hold.
+    ReleaseHold = "admin:organization",
 }
 
 /// The answer to "may they?".
@@ -203,14 +209,22 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::ReadDeletions => only(role, &[Owner, Admin]),
         Action::ExportOrganization => only(role, &[Owner]),
         Action::ExportCustomer => only(role, &[Owner, Admin]),
+        Action::ReadHolds => only(role, &[Owner, Admin]),
+        Action::PlaceHold => only(role, &[Owner, Admin]),
+        Action::ReleaseHold => only(role, &[Owner]),
     }
 }
 
 /// Whether a platform operator who is not a member may do something. Operators look, they do not touch: what they want changed they do as
-/// members or with the server's own command line.
+/// members or with the server's own command line. A legal hold touches nothing: it keeps others from it.
 pub fn operator_may(action: Action) -> bool {
     match action {
-        Action::ReadOrganization | Action::ReadAudit | Action::ReadDeletions => true,
+        Action::ReadOrganization
+        | Action::ReadAudit
+        | Action::ReadDeletions
+        | Action::ReadHolds
+        | Action::PlaceHold
+        | Action::ReleaseHold => true,
         Action::UpdateOrganization
         | Action::ArchiveOrganization
         | Action::TransferOrganization
@@ -256,6 +270,7 @@ pub fn refusal(action: Action) -> &'static str {
         Action::DeleteOrganization => "Access denied. Only the organization owner can delete the organization",
         Action::ExportOrganization => "Access denied. Only the organization owner can export the organization.",
         Action::ExportCustomer => "Access denied. Exporting a customer needs the role OWNER or ADMIN.",
+        Action::ReleaseHold => "Access denied. Only the organization owner can release a hold.",
         Action::UpdateOrganization => "Access denied. Only the organization owner can change the organization.",
         Action::ArchiveOrganization => "Access denied. Only the organization owner can archive or unarchive the organization.",
         Action::TransferOrganization => "Access denied. Only the organization owner can transfer the organization.",

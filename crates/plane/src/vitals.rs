@@ -18,7 +18,8 @@ pub struct Vitals {
     pub draining: i64,
     /// Deletions that cannot go on at the moment and say what they wait for.
     pub waiting: i64,
-    /// Deletions that are open and made no progress for longer than [`STUCK_AFTER`](crate::deletion::STUCK_AFTER).
+    /// Deletions that are open and made no progress for longer than [`STUCK_AFTER`](crate::deletion::STUCK_AFTER), but for those under a
+    /// legal hold.
     pub stuck: i64,
     /// Seconds since the oldest deletion that is not sealed was ordered; 0 when all are.
     pub oldest_open_seconds: i64,
@@ -45,8 +46,11 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
                 waiting += row.next::<i64>()?;
                 oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
             }
-            let stuck =
-                sql!("SELECT count(*) FROM deletions WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1");
+            // Somebody wants those under a legal hold to wait, for as long as it takes.
+            let stuck = sql!(
+                "SELECT count(*) FROM deletions
+                 WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'"
+            );
             let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
             Ok(Vitals {
                 closed: counts[0],

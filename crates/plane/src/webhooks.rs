@@ -209,7 +209,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
 /// Deletes a webhook with its queue and its history: it is told nothing more, and what is under way is the last.
 ///
 /// # Errors
-/// [`Error::Forbidden`]; [`Error::NotFound`].
+/// [`Error::Forbidden`]; [`Error::NotFound`]; [`Error::Blocked`] while a legal hold is in force.
 pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reason: Option<String>) -> Result<Deletion> {
     let note = Note { action: "webhook.delete", subject: "webhook", subject_id: Some(webhook), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {

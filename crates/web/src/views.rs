@@ -12,6 +12,7 @@ use plane::deletion::{Blocker, Deletion, Preview, Progress};
 use plane::deliveries::Delivery;
 use plane::dependants::Dependant;
 use plane::exports::Export;
+use plane::holds::Hold;
 use plane::invitations::Invitation;
 use plane::members::Member;
 use plane::oauth_apps::OauthApp;
@@ -367,6 +368,27 @@ pub(crate) fn export(dialect: &Dialect, export: Export) -> Json {
         ("created_at", time(export.created_at)),
         ("finished_at", export.finished_at.map_or(Json::Null, time)),
         ("expires_at", export.expires_at.map_or(Json::Null, time)),
+    ])
+}
+
+pub(crate) fn hold(dialect: &Dialect, hold: Hold) -> Json {
+    let id = |id: Option<uuid::Uuid>| id.map_or(Json::Null, |id| dialect.id(id));
+    dialect.object(vec![
+        ("id", dialect.id(hold.id)),
+        ("organization_id", dialect.id(hold.organization)),
+        ("subject", hold.subject.into()),
+        ("subject_id", dialect.id(hold.subject_id)),
+        ("subject_label", hold.subject_label.into()),
+        ("state", hold.state.into()),
+        ("reason", hold.reason.into()),
+        ("until", hold.until.map_or(Json::Null, time)),
+        ("placed_by", hold.placed_by.into()),
+        ("placed_by_id", id(hold.placed_by_id)),
+        ("placed_at", time(hold.placed_at)),
+        ("released_by", hold.released_by.into()),
+        ("released_by_id", id(hold.released_by_id)),
+        ("released_at", hold.released_at.map_or(Json::Null, time)),
+        ("release_reason", hold.release_reason.into()),
     ])
 }
 

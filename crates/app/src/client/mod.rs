@@ -10,6 +10,7 @@ mod deleting;
 mod deletions;
 mod exports;
 mod failure;
+mod holds;
 mod keys;
 mod members;
 mod organizations;
@@ -64,6 +65,9 @@ pub(crate) enum Command {
     /// Exports: order, list, show, download.
     #[command(after_help = EXIT_CODES)]
     Exports(exports::ExportsArgs),
+    /// Legal holds: place, list, show, release.
+    #[command(after_help = EXIT_CODES)]
+    Holds(holds::HoldsArgs),
     /// The audit trail: its newest entries, and those that come.
     #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
@@ -85,6 +89,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Apps(args) => apps::run(args).await,
         Command::Deletions(args) => deletions::run(args).await,
         Command::Exports(args) => exports::run(args).await,
+        Command::Holds(args) => holds::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

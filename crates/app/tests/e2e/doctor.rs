@@ -147,6 +147,13 @@ on_both_engines! {
                 "UPDATE deletions SET state = 'sealed', lease_until = NULL",
             ),
             (
+                "holds",
+                "holds",
+                "INSERT INTO holds (organization_id, id, subject, subject_id, reason, placed_by, placed_at)
+                 SELECT organization_id, id, 'customer', id, 'Case 2026-17', 'user', created_at FROM deletions".to_owned(),
+                "DELETE FROM holds",
+            ),
+            (
                 "overdue",
                 "idempotent_answers",
                 format!("UPDATE idempotent_answers SET created_at = {ago}"),

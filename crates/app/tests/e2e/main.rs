@@ -19,6 +19,7 @@ mod doctor;
 mod documents;
 mod door;
 mod exports;
+mod holds;
 mod identity;
 mod limits;
 mod nouns;

@@ -134,7 +134,10 @@ def name_ids(case) -> None:
         if known is not None and not follows and chance.random() < 0.75:
             value = case.path_parameters[name] = spell(known)
         # What the tenant has one of is needed again: something else takes its place.
-        if name == last and value in mine and (case.method == "DELETE" or case.path.endswith(("/archive", "/unarchive", "/transfer"))):
+        uses_up = case.method == "DELETE" or case.path.endswith(("/archive", "/unarchive", "/transfer"))
+        # What is held cannot be deleted, nor what it is in.
+        holds = case.method == "POST" and case.path.endswith("/holds")
+        if name == last and value in mine and (uses_up or holds):
             case.path_parameters[name] = spell(throw_away(kind) or value)
 
 
@@ -142,7 +145,7 @@ def agree(case, body: dict) -> None:
     """Makes fields agree with one another and with what there is: rules that need more than a schema."""
     for manager in {"managedBy", "managed_by"} & body.keys():
         body[manager] = None
-    for end in {"expiresAt", "expires_at"} & body.keys():
+    for end in {"expiresAt", "expires_at", "until"} & body.keys():
         body[end] = body[end] and "2099-01-31T12:00:00Z"
     # Where something may be sent to depends on the network, and on what is safe.
     for address in {"url", "redirectUri"} & body.keys():

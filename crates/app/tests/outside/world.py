@@ -110,6 +110,8 @@ def new_tenant(server: Server, marker: str) -> Tenant:
     gone = server.call("POST", f"{base}/customers", token, {"name": f"{marker} gone", "email": f"{marker}-gone@example.com"}, 201)
     tenant.ids["deletion"] = server.call("DELETE", f"{base}/customers/{gone['id']}", token, status=204)["headers"]["deletion-id"]
     tenant.ids["exports"] = server.call("POST", f"{base}{owned}/exports", token, status=202)["id"]
+    hold = server.call("POST", f"{base}{owned}/holds", token, {"reason": f"{marker} case"}, 201)
+    tenant.ids["holds"] = server.call("POST", f"{base}/holds/{hold['id']}/release", token, {"reason": f"{marker} is over"})["id"]
     tenant.secrets = {marker, made["id"], made["slug"], *tenant.ids.values()}
     return tenant
 

@@ -50,7 +50,7 @@ impl Deleting {
 ///
 /// # Errors
 /// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management;
-/// [`Error::Blocked`] while a subscription is active or a transaction pending; [`Error::Conflict`] when the organization is archived.
+/// [`Error::Blocked`] while a subscription is active, a transaction pending or a legal hold in force; [`Error::Conflict`] when the organization is archived.
 pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, how: Deleting, details: Details) -> Result<Deletion> {
     let note = Note {
         action: how.word(),

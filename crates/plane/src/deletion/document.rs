@@ -73,8 +73,15 @@ seconds. One that a deletion was ordered with (`?export=true`) does not: it was 
 was done unless the server is set otherwise, for nobody but whoever ordered it, and then row and file are erased. Until it is done the deletion
 that waits for it erases nothing; an export that fails is tried until it succeeds or whoever ordered it deletes it.
 
+A **legal hold** on an organization, a customer or a user who is a member stops every deletion that would touch what it is on, also from
+above: while anything in an organization is held, the organization is not deleted. A hold on the organization is one on every member, customer
+and webhook in it. A deletion that was ordered before the hold erases nothing more as long as that is in force, and goes on by itself
+afterwards; histories of webhooks are not cut meanwhile. What takes access away and nothing else (revoking keys and tokens, cancelling
+invitations, ending sessions) is never held up. A hold ends when it is released, or at its time if it has one. Changes are no deletions: archive
+the organization as well if nothing may be changed.
+
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
-it waits for, since when, and what would let it go on. One that makes no progress for a minute is *stuck*: it is counted in
+it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in
 `freehold_deletions_stuck`, and `freehold doctor` finds it. The doctor also holds every rule below against all sealed deletions, and finds
 what they left.
 

@@ -15,9 +15,9 @@ use sql::{Tx, params, sql};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::effects;
 use super::rules::Root;
 use super::statements::{Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
+use super::{effects, guards};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::sessions::after;
 use crate::{Error, Plane, Result, exports};
@@ -51,6 +51,10 @@ pub(super) const DELIVERIES: &str = " webhook deliveries";
 pub(super) const EXPORT: &str = "its export";
 /// What it says while memberships are being deleted, after how many there are.
 pub(super) const MEMBERSHIPS: &str = " memberships";
+/// What it says while a legal hold keeps it from going on.
+pub(super) const HOLD: &str = "a legal hold";
+/// How long it is left alone then, unless the hold is released.
+const LONG_NAP: Duration = Duration::from_secs(30);
 /// How often closed deletions are looked for when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -105,6 +109,8 @@ pub enum Outcome {
     Exporting,
     /// So many memberships must be gone, each by a deletion of its own, before it can go on.
     Leaving(i64),
+    /// A legal hold is in force on what it deletes, placed after it was ordered: nothing more is erased for as long.
+    OnHold,
     /// It was the last: nothing is left.
     Sealed,
     /// Somebody else holds the deletion now.
@@ -182,7 +188,13 @@ impl Pace {
             Outcome::NextTable | Outcome::LastStep => self.size = self.size.min(self.first_size() * 4),
             Outcome::More if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
             Outcome::More if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
-            Outcome::More | Outcome::Waiting(_) | Outcome::Exporting | Outcome::Leaving(_) | Outcome::Sealed | Outcome::Fenced => {}
+            Outcome::More
+            | Outcome::Waiting(_)
+            | Outcome::Exporting
+            | Outcome::Leaving(_)
+            | Outcome::OnHold
+            | Outcome::Sealed
+            | Outcome::Fenced => {}
         }
     }
 }
@@ -257,6 +269,10 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
             }
             Ok(Outcome::Leaving(memberships)) => {
                 let nap = Pause { lasts: NAP, waiting_for: format!("{memberships}{MEMBERSHIPS}") };
+                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
+            }
+            Ok(Outcome::OnHold) => {
+                let nap = Pause { lasts: LONG_NAP, waiting_for: HOLD.to_owned() };
                 return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
             }
             Ok(Outcome::Fenced) => return Ok(true),
@@ -357,6 +373,10 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     let mut cursor = cursor.map(cursor_from_json).transpose()?;
     let (mut first, mut left) = (began, size);
     let is_beginning = began == 0 && cursor.is_none();
+    // In an organization that is being deleted nobody can place one any more.
+    if (is_beginning || held.root != Root::Organization) && guards::is_held(tx, held.root, held.organization, held.subject, cx.now).await? {
+        return Ok(Outcome::OnHold);
+    }
     if is_beginning && !exports::is_finished(tx, held.id).await? {
         return Ok(Outcome::Exporting);
     }
@@ -463,6 +483,16 @@ pub(super) fn add(counts: Json, table: &str, rows: i64) -> Json {
         counts.insert(table.to_owned(), Json::from(before + rows));
     }
     Json::Object(counts)
+}
+
+/// Lets the deletions of an organization that wait for a legal hold look again whether they may go on.
+pub(crate) async fn wake_held(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<()> {
+    let statement = sql!("UPDATE deletions SET lease_until = NULL WHERE organization_id = $1 AND state = 'draining' AND waiting_for = $2");
+    if tx.execute(statement, params![organization, HOLD]).await? > 0 {
+        let plane = cx.plane.clone();
+        tx.on_commit(move || plane.drain_bell.notify_one());
+    }
+    Ok(())
 }
 
 /// Why a deletion cannot go on now, and how long nobody needs to look at it.

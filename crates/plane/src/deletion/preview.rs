@@ -69,7 +69,7 @@ impl Preview {
 /// Those of the deletion itself, but for [`Error::Blocked`]: blockers are part of the answer.
 pub async fn preview(cx: &Cx, organization: &OrganizationRef, subject: Subject) -> Result<Preview> {
     let (tenant, root, id) = find(cx, organization, &subject).await?;
-    cx.read((tenant, root, id), |_, tx, (tenant, root, id)| {
+    cx.read((tenant, root, id), |cx, tx, (tenant, root, id)| {
         Box::pin(async move {
             let counted = Plan::of(*root).survey(tx, tenant.organization(), *id).await?;
             let tables = root.rules().iter().zip(counted).map(|(rule, rows)| TablePreview {
@@ -83,7 +83,7 @@ pub async fn preview(cx: &Cx, organization: &OrganizationRef, subject: Subject) 
                 why: rule.why,
             });
             let tables = tables.collect();
-            let blockers = guards::blockers(tx, *root, tenant.organization(), *id).await?;
+            let blockers = guards::blockers(cx, tx, *root, tenant.organization(), *id).await?;
             Ok(Preview { root: *root, subject: *id, tables, blockers })
         })
     })

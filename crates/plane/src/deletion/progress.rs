@@ -144,6 +144,11 @@ impl Watched {
                     format!("The deletions of the person's memberships come first. They are under way: {waiting_for}."),
                     "It goes on by itself once they are sealed.",
                 ),
+                None if waiting_for == super::drain::HOLD => (
+                    "legal_hold",
+                    "A legal hold was placed after it was ordered: nothing more is erased while it is in force.".to_owned(),
+                    "It goes on by itself once the hold is released or has ended; GET …/holds?state=active lists those in force.",
+                ),
                 Some(number) => (
                     "webhook_deliveries",
                     format!("Deliveries to webhooks of the organization that have not come to their end: {number}."),

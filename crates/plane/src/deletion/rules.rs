@@ -192,6 +192,11 @@ pub const TABLES: &[TableColumns] = &[
         ("rows_done", Plain), ("rows_total", Plain), ("bytes", Plain), ("error", Plain), ("attempts", Plain), ("fence", Plain),
         ("lease_until", Plain), ("created_at", Plain), ("finished_at", Plain), ("expires_at", Plain),
     ]),
+    table("holds", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("subject", Plain), ("subject_id", CUSTOMER), ("reason", Plain), ("until", Plain),
+        ("placed_by", Plain), ("placed_by_id", Plain), ("placed_at", Plain), ("released_by", Plain), ("released_by_id", Plain),
+        ("released_at", Plain), ("release_reason", Plain),
+    ]),
 ];
 
 const fn rule(table: &'static str, by: &'static [&'static str], walk: &'static [&'static str], fate: Fate, why: &'static str) -> Rule {
@@ -237,6 +242,7 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("idempotent_answers", BY_ORGANIZATION, &["id"], Erase, "what was answered about the organization, kept for repeated requests"),
     rule("exports", BY_ORGANIZATION, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_ORGANIZATION, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("holds", BY_ORGANIZATION, &["id"], Erase, "over, or it would not be deleted; who placed and released each, and why, is in the audit trail"),
     rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed"),
     rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed"),
     rule("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),
@@ -264,6 +270,7 @@ const CUSTOMER_RULES: &[Rule] = &[
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Erase, "speaks of the customer; what was not delivered yet no longer is"),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("holds", BY_SUBJECT, &["id"], Keep, "over, or it would not be deleted; shows who held the customer, until when and why"),
     rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed"),
     rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed"),
     rule("customers", BY_ID, &[], Erase, "the customer; the id is free again"),
@@ -280,6 +287,7 @@ const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Keep, "the history of the organization's webhooks"),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is no longer readable; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("holds", BY_SUBJECT, &["id"], Keep, "shows who holds the customer, until when and why"),
     rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what"),
     rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt"),
     rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it"),
@@ -425,10 +433,16 @@ impl Root {
     /// What stands in the way of the deletion, for `docs/deletion.md`.
     pub(super) fn guards(self) -> &'static str {
         match self {
-            Root::Member => "the member is the organization's last owner",
-            Root::Customer | Root::RetiredCustomer => "a subscription is active; a transaction is pending",
-            Root::User => "the person is the last owner of an organization, each of which is named; they are the last operator",
-            Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken => "nothing",
+            Root::Organization => "a legal hold on it, on a customer or on a user in it is in force",
+            Root::Member => "the member is the organization's last owner; a legal hold on the user or the organization is in force",
+            Root::Customer | Root::RetiredCustomer => {
+                "a subscription is active; a transaction is pending; a legal hold on the customer or the organization is in force"
+            }
+            Root::Webhook => "a legal hold on the organization, or on a customer of whom the webhook was told, is in force",
+            Root::User => {
+                "the person is the last owner of an organization, each of which is named; a membership is held; they are the last operator"
+            }
+            Root::ApiKey | Root::Invitation | Root::OauthApp | Root::OauthToken => "nothing",
         }
     }
 }

@@ -37,19 +37,20 @@ struct Ready {
 /// # Errors
 /// The database's: then nothing has happened to any of them.
 pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec<(Cx, Order)>) -> Result<Vec<Result<Deletion>>> {
-    let Some(root) = orders.first().map(|(_, order)| order.root) else { return Ok(Vec::new()) };
+    let Some((root, now)) = orders.first().map(|(cx, order)| (order.root, cx.now)) else { return Ok(Vec::new()) };
     let plan = Plan::of(root);
     let mut outcomes: Vec<Option<Result<Deletion>>> = orders.iter().map(|_| None).collect();
     let subjects: Vec<Uuid> = orders.iter().map(|(_, order)| order.subject).collect();
     // What is to be known about all of them, in one way there and back.
-    let (of_organization, of_subjects) = (params![organization], params![organization, subjects.as_slice()]);
+    let of_organization = params![organization];
+    let what_is_open = guards::question(root, organization, &subjects, now);
     let how_many = plan.question(organization, &subjects, SMALL + 1);
     let mut asked: Vec<(Statement, &[Value])> = vec![(events::LISTENER, of_organization)];
-    asked.extend(guards::question(root).map(|statement| (statement, of_subjects.as_slice())));
+    asked.extend(what_is_open.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
     asked.extend(how_many.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
     let mut answers = tx.query_all(&asked).await?.into_iter();
     let is_heard = answers.next().is_some_and(|listeners| !listeners.is_empty());
-    let open = guards::question(root).and_then(|_| answers.next()).unwrap_or_default();
+    let open = what_is_open.and_then(|_| answers.next()).unwrap_or_default();
     let of_all = plan.counted(answers.next().unwrap_or_default())?;
     let mut blocked = guards::weigh(tx, root, organization, &subjects, open).await?;
     let mut ready = Vec::new();

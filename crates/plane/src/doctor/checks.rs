@@ -162,13 +162,60 @@ pub(super) fn closed<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     })
 }
 
+/// No deletion of the server goes past a hold: what is gone all the same went some other way.
+pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let count = sql!(
+            "SELECT count(*) FROM holds
+             WHERE released_at IS NULL AND (until IS NULL OR until > $1) AND subject_id NOT IN (
+                   SELECT id FROM organizations WHERE id = holds.organization_id AND state <> 'closed'
+                   UNION ALL
+                   SELECT id FROM customers WHERE organization_id = holds.organization_id AND id = holds.subject_id AND state <> 'closed'
+                   UNION ALL
+                   SELECT user_id FROM members
+                   WHERE organization_id = holds.organization_id AND user_id = holds.subject_id AND state <> 'closed')"
+        );
+        let list = sql!(
+            "SELECT id, subject, subject_id FROM holds
+             WHERE released_at IS NULL AND (until IS NULL OR until > $1) AND subject_id NOT IN (
+                   SELECT id FROM organizations WHERE id = holds.organization_id AND state <> 'closed'
+                   UNION ALL
+                   SELECT id FROM customers WHERE organization_id = holds.organization_id AND id = holds.subject_id AND state <> 'closed'
+                   UNION ALL
+                   SELECT user_id FROM members
+                   WHERE organization_id = holds.organization_id AND user_id = holds.subject_id AND state <> 'closed')
+             ORDER BY id LIMIT $2"
+        );
+        let told = |mut row: Row| {
+            let (id, subject, subject_id): (Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?);
+            Ok(format!("{id} (on the {subject} {subject_id})"))
+        };
+        let (rows, sample) =
+            rows_and_sample(patient, (count, params![patient.now].to_vec()), (list, told), params![patient.now, MOST_SAMPLES].to_vec())
+                .await?;
+        let finding = Finding {
+            what: "legal holds are in force on what is not there any more: somebody removed it beside the server".into(),
+            table: Some("holds".into()),
+            rows,
+            of: "holds",
+            sample,
+            remedy: "undo that, or bring it back from a backup; if neither can be done: freehold holds release ID --reason …".into(),
+        };
+        Ok((rows > 0).then_some(finding).into_iter().collect())
+    })
+}
+
 pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let limit = before(patient.now, STUCK_AFTER);
-        let count =
-            sql!("SELECT count(*) FROM deletions WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1");
+        // Somebody wants those under a legal hold to wait, for as long as it takes.
+        let count = sql!(
+            "SELECT count(*) FROM deletions
+             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'"
+        );
         let list = sql!(
-            "SELECT id, waiting_for FROM deletions WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+            "SELECT id, waiting_for FROM deletions
+             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'
              ORDER BY coalesce(waiting_since, updated_at), id LIMIT $2"
         );
         let told = |mut row: Row| {

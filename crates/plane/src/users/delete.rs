@@ -57,7 +57,7 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
     let memberships = lock_memberships(tx, user).await?;
     let mut blockers = last_operator(tx, user).await?;
     for membership in &memberships {
-        let found = deletion::blockers(tx, Root::Member, membership.organization, membership.id).await?;
+        let found = deletion::blockers(cx, tx, Root::Member, membership.organization, membership.id).await?;
         blockers.extend(found.into_iter().map(|blocker| told_of(membership, blocker)));
     }
     if !blockers.is_empty() {

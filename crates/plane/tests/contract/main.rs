@@ -5,6 +5,7 @@ mod api_keys;
 mod draining;
 mod engines;
 mod golden;
+mod holds;
 mod idempotency;
 mod policy;
 mod residue;

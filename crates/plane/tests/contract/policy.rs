@@ -44,7 +44,8 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
             Action::InviteOwner,
             Action::UpdateOwnerApiKey,
             GIVEN_TO_THE_MAKER_ALONE,
-            Action::ExportOrganization
+            Action::ExportOrganization,
+            Action::ReleaseHold
         ]
     );
 }
@@ -70,9 +71,11 @@ fn a_reseller_comes_near_no_customer_of_another() {
 }
 
 #[test]
-fn operators_look_and_do_not_touch() {
+fn operators_look_and_hold_and_touch_nothing() {
     let allowed: Vec<Action> = Action::ALL.iter().copied().filter(|action| operator_may(*action)).collect();
-    assert_eq!(allowed, [Action::ReadOrganization, Action::ReadAudit, Action::ReadDeletions]);
+    let (looking, holding) =
+        ([Action::ReadOrganization, Action::ReadAudit, Action::ReadDeletions], [Action::ReadHolds, Action::PlaceHold, Action::ReleaseHold]);
+    assert_eq!(allowed, [looking, holding].concat());
 }
 
 #[test]

@@ -1,14 +1,18 @@
 //! A plane on an engine of its own, for tests that run on both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plane::deletion::drain::{self, Held, Pace, Work};
+use plane::deletion::{self, Deletion};
+use plane::organizations::{self, NewOrganization};
 use plane::{Clock, Config, Cx, DatabaseOptions, Plane};
 use sql::Schema;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::engines::make_database;
-use crate::world::{Engine, sign_in};
+use crate::world::{Engine, listen, sign_in};
 
 /// A plane with a signed-in owner, and an eye beside it.
 pub(crate) struct Stage {
@@ -73,5 +77,40 @@ impl Stage {
         let plane = Plane::open(Config::new(DatabaseOptions::new(url)), Clock::default()).await.unwrap();
         let (owner, schema) = (sign_in(&plane).await, plane.schema().await.unwrap());
         Stage { plane, engine, owner, schema, _folder: folder }
+    }
+
+    /// The owner at this moment: their own context is as old as the test.
+    pub(crate) fn now(&self) -> Cx {
+        Cx::new(&self.plane, "test").with_actor(self.owner.actor.clone())
+    }
+
+    /// An organization with so many webhooks that want every event.
+    pub(crate) async fn found(&self, slug: &str, webhooks: usize) -> (Uuid, Vec<Uuid>) {
+        let new = NewOrganization { name: "Organization".into(), slug: slug.into(), logo: None };
+        let organization = organizations::create(&self.now(), new).await.unwrap().id;
+        let mut hooks = Vec::new();
+        for _ in 0..webhooks {
+            hooks.push(listen(&self.now(), organization).await);
+        }
+        (organization, hooks)
+    }
+
+    /// Drains until nothing is left to do but to wait. Naps are over at once.
+    pub(crate) async fn drain(&self) {
+        for _ in 0..3 {
+            self.plane.clock.advance(Duration::from_millis(500));
+            drain_all(&self.plane).await;
+        }
+    }
+
+    /// The record of a deletion as it is now.
+    pub(crate) async fn record(&self, deletion: &Deletion) -> Deletion {
+        deletion::get(&self.owner, deletion.id).await.unwrap()
+    }
+
+    /// Rows of an organization in a table.
+    pub(crate) async fn count(&self, table: &str, organization: Uuid) -> i64 {
+        let query = format!("SELECT count(*) FROM {table} WHERE organization_id = {}", self.engine.uuid(organization));
+        self.engine.count(&query).await
     }
 }

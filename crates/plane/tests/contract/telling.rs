@@ -3,21 +3,21 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use plane::Error;
 use plane::customers::{self, Deleting};
-use plane::deletion::{self, Deletion, Details};
+use plane::deletion::{Deletion, Details};
 use plane::deliveries::{self, Attempt, Delivery, Due, PATIENCE, RETRIES};
 use plane::ids::OrganizationRef;
 use plane::members;
-use plane::organizations::{self, NewOrganization};
+use plane::organizations;
 use plane::page::PageRequest;
 use plane::webhooks::{self, WebhookChange};
-use plane::{Cx, Error};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::on_both_engines;
-use crate::stage::{Stage, drain_all};
-use crate::world::{deliver, listen, new_customer};
+use crate::stage::Stage;
+use crate::world::{deliver, new_customer};
 
 on_both_engines! {
     a_customer_is_erased_at_once_and_sealed_when_everybody_was_told
@@ -257,22 +257,6 @@ fn type_of(due: &Due) -> String {
 }
 
 impl Stage {
-    /// An organization with so many webhooks that want every event.
-    async fn found(&self, slug: &str, webhooks: usize) -> (Uuid, Vec<Uuid>) {
-        let new = NewOrganization { name: "Organization".into(), slug: slug.into(), logo: None };
-        let organization = organizations::create(&self.now(), new).await.unwrap().id;
-        let mut hooks = Vec::new();
-        for _ in 0..webhooks {
-            hooks.push(listen(&self.now(), organization).await);
-        }
-        (organization, hooks)
-    }
-
-    /// The owner at this moment: their own context is as old as the test.
-    fn now(&self) -> Cx {
-        Cx::new(&self.plane, "test").with_actor(self.owner.actor.clone())
-    }
-
     async fn delete_customer(&self, organization: Uuid, reference: &str) -> Deletion {
         customers::delete(&self.now(), &OrganizationRef::Id(organization), reference, Deleting::Permanently, Details::default())
             .await
@@ -287,26 +271,9 @@ impl Stage {
         take(self.plane.clone(), room).await
     }
 
-    /// Drains until nothing is left to do but to wait. Naps are over at once.
-    async fn drain(&self) {
-        for _ in 0..3 {
-            self.plane.clock.advance(Duration::from_millis(500));
-            drain_all(&self.plane).await;
-        }
-    }
-
-    async fn record(&self, deletion: &Deletion) -> Deletion {
-        deletion::get(&self.owner, deletion.id).await.unwrap()
-    }
-
-    async fn history(&self, organization: Uuid, webhook: Uuid, event: &str) -> Vec<Delivery> {
+    pub(crate) async fn history(&self, organization: Uuid, webhook: Uuid, event: &str) -> Vec<Delivery> {
         let all = PageRequest::new(1, 1_000);
         let list = deliveries::list(&self.owner, &OrganizationRef::Id(organization), webhook, all).await.unwrap();
         list.entries.into_iter().filter(|delivery| delivery.event == event).collect()
-    }
-
-    async fn count(&self, table: &str, organization: Uuid) -> i64 {
-        let query = format!("SELECT count(*) FROM {table} WHERE organization_id = {}", self.engine.uuid(organization));
-        self.engine.count(&query).await
     }
 }

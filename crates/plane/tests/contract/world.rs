@@ -9,6 +9,7 @@ use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
 use plane::deliveries::{self, Attempt};
 use plane::events::Event;
+use plane::holds::{self, NewHold};
 use plane::ids::OrganizationRef;
 use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
@@ -49,6 +50,9 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     sessions::sign_in(owner, "owner@example.com", "correct horse".into(), Some(organization.clone())).await.unwrap();
     new_customer(owner, id, "customer").await;
     exports::of_customer(owner, &organization, "customer").await.unwrap();
+    let hold = NewHold { reason: "Case".into(), until: None };
+    let hold = holds::place(owner, &organization, holds::Subject::Organization, hold).await.unwrap();
+    holds::release(owner, &organization, hold.id, "Closed".into()).await.unwrap();
     let things = [
         ("subscriptions", json!({"plan": "basic"})),
         ("transactions", json!({"amount": 1, "currency": "EUR", "description": "x"})),

@@ -7,6 +7,7 @@ pub(crate) mod customers;
 pub(crate) mod deletions;
 pub(crate) mod dependants;
 pub(crate) mod exports;
+pub(crate) mod holds;
 pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod oauth;

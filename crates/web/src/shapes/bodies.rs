@@ -119,6 +119,24 @@ pub(crate) static CUSTOMER_CHANGE: Shape = Shape::new(
 pub(crate) static CREDITS: Shape =
     Shape::new("Credits", "Credits for a customer: 30 days each.", &[required("credits", Number(1, 120), "").like("12")]);
 
+pub(crate) static NEW_HOLD: Shape = Shape::new(
+    "NewHold",
+    "A new legal hold.",
+    &[
+        required("reason", Text(1, 500), "Why, in your words: whoever tries to delete is told. No personal data, please.")
+            .like("Case 2026-17"),
+        optional("until", Time, "When it ends by itself, in the future; without it, it lasts until somebody releases it.")
+            .like("2030-01-31T12:00:00Z"),
+    ],
+);
+
+pub(crate) static HOLD_RELEASE: Shape = Shape::new(
+    "HoldRelease",
+    "The end of a legal hold.",
+    &[required("reason", Text(1, 500), "Why, in your words: kept in the record and the audit trail. No personal data, please.")
+        .like("The case is closed")],
+);
+
 pub(crate) static NEW_SCREEN: Shape = Shape::new(
     "NewScreen",
     "A screen for a customer.",

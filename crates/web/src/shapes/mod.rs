@@ -10,6 +10,7 @@ use crate::catalogue::Parameter;
 use crate::dialect::Dialect;
 use plane::deletion::DeletionFilter;
 use plane::events::Event;
+use plane::holds;
 use plane::policy::{Role, SCOPES};
 use uuid::Uuid;
 
@@ -145,6 +146,10 @@ pub(crate) const DELETION_FILTER: [Parameter; 2] = [
         about: "Only deletions in this state; `open` are those not sealed yet.",
     },
 ];
+
+/// Which holds of a list.
+pub(crate) const HOLD_FILTER: [Parameter; 1] =
+    [Parameter { name: "state", is: Is::Word(&holds::State::NAMES), about: "Only holds in this state; `active` are those in force." }];
 
 /// Which customers of a list.
 pub(crate) const CUSTOMER_FILTER: [Parameter; 3] = [

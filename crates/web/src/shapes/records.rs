@@ -371,8 +371,12 @@ pub(crate) static AUDIT_ENTRY: Shape = Shape::new(
         optional("actor_id", Id, "The user who acted."),
         optional("credential_id", Id, "The session, key or token they used."),
         optional("reason", Text(0, 500), "Why, in the actor's words.").like("The contract ended"),
-        optional("detail", Text(0, 10_000), "For attempts that were not done: what the actor was told. For others: what exactly was done.")
-            .like("Customer not found"),
+        optional(
+            "detail",
+            Text(0, 100_000),
+            "For attempts that were not done: what the actor was told. For others: what exactly was done.",
+        )
+        .like("Customer not found"),
         optional("deletion_id", Id, "The deletion it began."),
         required("request_id", Text(1, 64), "").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
         required("created_at", Time, ""),
@@ -411,6 +415,28 @@ pub(crate) static DELETION: Shape = Shape::new(
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
         optional("sealed_at", Time, ""),
+    ],
+);
+
+pub(crate) static HOLD: Shape = Shape::new(
+    "Hold",
+    "A legal hold: while it is in force, nothing deletes what it is on.",
+    &[
+        required("id", Id, ""),
+        required("organization_id", Id, ""),
+        required("subject", Word(&["organization", "customer", "user"]), "What is held.").like("customer"),
+        required("subject_id", Id, ""),
+        optional("subject_label", Text(0, 200), "The customer's id; null for others, and once the customer is deleted.").like("user123"),
+        required("state", Word(&plane::holds::State::NAMES), "`active` while it is in force, `expired` when it has ended by itself."),
+        required("reason", Text(1, 500), "Why, in the words of whoever placed it.").like("Case 2026-17"),
+        optional("until", Time, "When it ends by itself; null when only a release ends it."),
+        required("placed_by", ACTOR, ""),
+        optional("placed_by_id", Id, "The user who placed it."),
+        required("placed_at", Time, ""),
+        optional("released_by", ACTOR, ""),
+        optional("released_by_id", Id, "The user who released it."),
+        optional("released_at", Time, ""),
+        optional("release_reason", Text(1, 500), "Why, in their words.").like("The case is closed"),
     ],
 );
 
@@ -524,7 +550,7 @@ static BLOCKER: Shape = Shape::new(
         required("code", Text(1, 50), "Stable and machine-readable.").like("active_subscription"),
         required("kind", Text(1, 50), "The kind of what blocks.").like("subscription"),
         required("id", Id, ""),
-        required("detail", Text(1, 500), "For people.").like("The subscription is active."),
+        required("detail", Text(1, 1_000), "For people.").like("The subscription is active."),
         required("remedy", Text(1, 500), "What to do about it.").like("Cancel the subscription."),
     ],
 );

@@ -69,7 +69,8 @@ fn organization_operations() -> Vec<Operation> {
             .says("Delete an organization")
             .explains("Permanently deletes the organization and everything in it. **This cannot be undone.**")
             .may(Action::DeleteOrganization)
-            .answers(200, "The organization is gone.", One(&records::NOTHING)),
+            .answers(200, "The organization is gone.", One(&records::NOTHING))
+            .refuses(409, "A legal hold on the organization, or on something in it, forbids it."),
     ]
 }
 
@@ -106,7 +107,7 @@ fn member_operations() -> Vec<Operation> {
             .explains("Remove a member from the organization.")
             .may_or_own(Action::RemoveMember, Action::Leave)
             .answers(200, "OK", One(&records::NOTHING))
-            .refuses(409, "The member is the organization's last owner."),
+            .refuses(409, "The member is the organization's last owner, or a legal hold forbids it."),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::handler::Handler;
 use plane::policy::Action;
 
-use super::{api_customers, api_exports, api_webhooks, oauth};
+use super::{api_customers, api_exports, api_holds, api_webhooks, oauth};
 use crate::Doors;
 use crate::catalogue::Content::{Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
@@ -26,6 +26,7 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("oauth", oauth::operations()))
         .chain(tagged("deletions", deletion_operations()))
         .chain(tagged("exports", api_exports::operations()))
+        .chain(tagged("holds", api_holds::operations()))
         .collect();
     Surface { name: "", about: "The organizations API.", dialect: &API, prefix: "/api", operations }
 }
@@ -154,7 +155,8 @@ fn organization_operations() -> Vec<Operation> {
             .may(Action::DeleteOrganization)
             .answers(204, "Organization deleted permanently. All associated data removed.", Nothing)
             .refuses(403, "Access denied. Only the organization owner can delete the organization.")
-            .refuses(404, "Organization not found with the provided ID."),
+            .refuses(404, "Organization not found with the provided ID.")
+            .refuses(409, "A legal hold on the organization, or on something in it, forbids it."),
         Operation::get("/organizations/{organizationId}/audit", "listAudit", deletions::list_audit)
             .says("Read the audit trail")
             .may(Action::ReadAudit)
@@ -196,7 +198,7 @@ fn member_operations() -> Vec<Operation> {
             .explains("The person's keys, tokens and sessions for this organization stop at once; their other organizations are untouched.")
             .may_or_own(Action::RemoveMember, Action::Leave)
             .answers(204, "The membership is gone.", Nothing)
-            .refuses(409, "The member is the organization's last owner."),
+            .refuses(409, "The member is the organization's last owner, or a legal hold forbids it."),
     ]
 }
 

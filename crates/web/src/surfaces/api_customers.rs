@@ -42,7 +42,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(404, "Customer not found.")
             .refuses(
                 409,
-                "A subscription is active or a transaction pending: `blockers` names each with its remedy. Or the organization is archived.",
+                "A subscription is active, a transaction pending, or a legal hold forbids it: `blockers` names each with its remedy. Or the \
+                 organization is archived.",
             ),
     ];
     operations.extend(KINDS.iter().flat_map(owned));

@@ -46,7 +46,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("Delete a webhook")
             .explains("With its secret, its queue and its history.")
             .may(Action::DeleteWebhook)
-            .answers(204, "The webhook is told nothing more.", Nothing),
+            .answers(204, "The webhook is told nothing more.", Nothing)
+            .refuses(409, "A legal hold on the organization, or on a customer in its history, forbids it."),
         Operation::get("/organizations/{organizationId}/webhooks/{webhookId}/deliveries", "listDeliveries", webhooks::list_deliveries)
             .says("List a webhook's deliveries")
             .explains("Those that wait, and the last hundred that were delivered or given up.")

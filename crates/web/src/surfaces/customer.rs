@@ -63,7 +63,7 @@ pub(crate) fn surface() -> Surface {
             .may(Action::RetireCustomer)
             .parameters(&HARD)
             .answers(200, "The customer is deleted.", One(&records::CUSTOMER_DELETED))
-            .refuses(409, "A subscription is active or a transaction pending, or the organization is archived."),
+            .refuses(409, "A subscription is active or a transaction pending, a legal hold forbids it, or the organization is archived."),
         plan("/{id}/deletion-plan", "customerPlanDeletion", deletions::plan_of_current_customer)
             .may(Action::RetireCustomer)
             .parameters(&HARD),

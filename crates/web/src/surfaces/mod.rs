@@ -4,6 +4,7 @@ mod account;
 mod api;
 mod api_customers;
 mod api_exports;
+mod api_holds;
 mod api_webhooks;
 mod customer;
 mod dashboard;

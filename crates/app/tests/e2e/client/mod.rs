@@ -5,6 +5,7 @@ mod deleting;
 mod exports;
 mod failures;
 mod following;
+mod holds;
 mod life;
 mod sessions;
 

@@ -148,6 +148,7 @@ impl Tenant {
             "invites" => &self.invitation,
             "deletions" => &self.deletion,
             "exports" => &self.export,
+            "holds" => &self.hold,
             "webhooks" => &self.webhook,
             "apps" => &self.app,
             "token" => &self.token,

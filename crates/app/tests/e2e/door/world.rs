@@ -80,6 +80,7 @@ pub struct Tenant {
     pub invitation: String,
     pub deletion: String,
     pub export: String,
+    pub hold: String,
     pub webhook: String,
     pub app: String,
     pub token: String,
@@ -169,6 +170,7 @@ impl Tenant {
             invitation: id(),
             deletion: id(),
             export: id(),
+            hold: id(),
             webhook: id(),
             app: format!("app_{}", &Uuid::new_v4().simple().to_string()[..24]),
             token: id(),
@@ -204,6 +206,10 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
     let deletion = server.request(Method::DELETE, &path).bearer_auth(token).send().await.unwrap();
     let path = format!("/api/organizations/{}/customers/{customer}/exports", organization.id);
     let export = expect(server.request(Method::POST, &path).bearer_auth(token), StatusCode::ACCEPTED).await;
+    // Over, so that what it is on can be deleted.
+    let hold = make(&format!("/organizations/{{organization}}/customers/{customer}/holds"), json!({"reason": &marker})).await;
+    let path = format!("/api/organizations/{}/holds/{}/release", organization.id, text(&hold["id"]));
+    expect(server.request(Method::POST, &path).bearer_auth(token).json(&json!({"reason": &marker})), StatusCode::OK).await;
     let me = expect(server.request(Method::GET, "/api/users/me").bearer_auth(token), StatusCode::OK).await;
     Tenant {
         organization: organization.id.clone(),
@@ -215,6 +221,7 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
         invitation: text(&invitation["id"]),
         deletion: deletion.headers()["deletion-id"].to_str().unwrap().to_owned(),
         export: text(&export["id"]),
+        hold: text(&hold["id"]),
         webhook: text(&webhook["id"]),
         token: server.new_oauth_token(&app).await.id,
         app: app.client_id,

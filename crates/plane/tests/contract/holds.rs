@@ -1,0 +1,160 @@
+//! Legal holds and time: what was ordered before a hold waits for its end, and histories are not cut while it lasts.
+
+use std::time::Duration;
+
+use plane::customers::{self, Deleting};
+use plane::deletion::{self, Deletion, Details};
+use plane::holds::{self, Hold, NewHold, Subject};
+use plane::ids::OrganizationRef;
+use plane::{Error, dependants, doctor, vitals};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::on_both_engines;
+use crate::stage::Stage;
+use crate::world::{deliver, new_customer};
+
+on_both_engines! {
+    a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_is_released
+    a_deletion_that_waits_for_a_hold_goes_on_when_that_has_ended_by_itself
+    a_hold_that_has_ended_stops_nothing
+    what_the_doctor_orders_waits_for_a_hold_too
+    the_history_of_what_is_held_is_not_cut
+}
+
+/// More than a deletion does at once.
+const MUCH: i64 = 510;
+
+async fn a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_is_released(stage: Stage) {
+    let (organization, _) = stage.found("waiting", 0).await;
+    for (how, subject) in [
+        (Deleting::Permanently, Subject::Organization),
+        (Deleting::Softly, Subject::Organization),
+        // Only who was softly deleted can still be held.
+        (Deleting::Softly, Subject::Customer("softly".into())),
+    ] {
+        let reference = if matches!(subject, Subject::Customer(_)) { "softly".to_owned() } else { format!("{how:?}") };
+        stage.fill(organization, &reference).await;
+        let before = stage.count("devices", organization).await;
+        let deletion = stage.delete(organization, &reference, how).await.unwrap();
+        assert_eq!(deletion.state, "closed");
+        let hold = stage.hold(organization, subject, None).await;
+        stage.drain().await;
+        let record = stage.record(&deletion).await;
+        assert_eq!((record.state.as_str(), record.waiting_for.as_deref()), ("draining", Some("a legal hold")));
+        assert_eq!(stage.count("devices", organization).await, before);
+        let progress = deletion::watch(&stage.now(), deletion.id).await.unwrap().progress(stage.plane.clock.now(), None);
+        assert_eq!(progress.conditions[0].kind, "legal_hold");
+        // It shall wait, for as long as it takes.
+        stage.plane.clock.advance(Duration::from_secs(600));
+        stage.drain().await;
+        let vitals = vitals::look(&stage.plane).await.unwrap();
+        assert_eq!((vitals.waiting, vitals.stuck), (1, 0));
+        holds::release(&stage.now(), &OrganizationRef::Id(organization), hold.id, "Closed".into()).await.unwrap();
+        stage.drain().await;
+        assert_eq!(stage.record(&deletion).await.state, "sealed");
+        assert_eq!(stage.count("devices", organization).await, before - MUCH);
+    }
+}
+
+async fn a_deletion_that_waits_for_a_hold_goes_on_when_that_has_ended_by_itself(stage: Stage) {
+    let (organization, _) = stage.found("ending", 0).await;
+    stage.fill(organization, "user123").await;
+    let deletion = stage.delete(organization, "user123", Deleting::Permanently).await.unwrap();
+    stage.hold(organization, Subject::Organization, Some(Duration::from_secs(3_600))).await;
+    for _ in 0..3 {
+        stage.plane.clock.advance(Duration::from_secs(600));
+        stage.drain().await;
+        assert_eq!(stage.record(&deletion).await.waiting_for.as_deref(), Some("a legal hold"));
+    }
+    stage.plane.clock.advance(Duration::from_secs(3_600));
+    stage.drain().await;
+    assert_eq!(stage.record(&deletion).await.state, "sealed");
+    assert_eq!(stage.count("customers", organization).await, 0);
+}
+
+async fn a_hold_that_has_ended_stops_nothing(stage: Stage) {
+    let (organization, _) = stage.found("ended", 0).await;
+    for reference in ["held", "free"] {
+        new_customer(&stage.now(), organization, reference).await;
+    }
+    let hold = stage.hold(organization, Subject::Customer("held".into()), Some(Duration::from_secs(60))).await;
+    assert_eq!(hold.state, "active");
+    assert!(matches!(stage.delete(organization, "held", Deleting::Permanently).await, Err(Error::Blocked(_))));
+    stage.delete(organization, "free", Deleting::Permanently).await.unwrap();
+    stage.plane.clock.advance(Duration::from_secs(61));
+    assert_eq!(holds::get(&stage.now(), &OrganizationRef::Id(organization), hold.id).await.unwrap().state, "expired");
+    stage.delete(organization, "held", Deleting::Permanently).await.unwrap();
+    let kept = holds::get(&stage.now(), &OrganizationRef::Id(organization), hold.id).await.unwrap();
+    assert_eq!((kept.state.as_str(), kept.subject_label), ("expired", None), "who held whom until when is still to be seen");
+}
+
+async fn what_the_doctor_orders_waits_for_a_hold_too(stage: Stage) {
+    let mut held = Vec::new();
+    for closes in ["customers", "organizations"] {
+        let (organization, _) = stage.found(closes, 0).await;
+        new_customer(&stage.now(), organization, "user123").await;
+        stage.hold(organization, Subject::Customer("user123".into()), Some(Duration::from_secs(3_600))).await;
+        // Somebody closes it beside the server, and no deletion covers it.
+        let key = if closes == "customers" { "organization_id" } else { "id" };
+        let close = format!("UPDATE {closes} SET state = 'closed' WHERE {key} = {}", stage.engine.uuid(organization));
+        stage.engine.run(&close, &close).await.unwrap();
+        assert_eq!(doctor::repair(&stage.plane).await.unwrap().ordered, 1);
+        stage.drain().await;
+        held.push(organization);
+    }
+    for organization in &held {
+        assert_eq!((stage.count("customers", *organization).await, stage.count("members", *organization).await), (1, 1));
+    }
+    stage.plane.clock.advance(Duration::from_secs(3_600));
+    stage.drain().await;
+    assert_eq!((stage.count("customers", held[0]).await, stage.count("members", held[0]).await), (0, 1));
+    assert_eq!((stage.count("customers", held[1]).await, stage.count("members", held[1]).await), (0, 0));
+}
+
+async fn the_history_of_what_is_held_is_not_cut(stage: Stage) {
+    let (organization, hooks) = stage.found("long", 1).await;
+    new_customer(&stage.now(), organization, "held").await;
+    let on_customer = stage.hold(organization, Subject::Customer("held".into()), None).await;
+    stage.tell(organization, 0..120).await;
+    assert_eq!(stage.count("webhook_deliveries", organization).await, 101, "a hundred, and what is held");
+    assert_eq!(stage.history(organization, hooks[0], "webhook.created").await.len(), 0);
+    let on_organization = stage.hold(organization, Subject::Organization, None).await;
+    stage.tell(organization, 120..140).await;
+    assert_eq!(stage.count("webhook_deliveries", organization).await, 121);
+    for hold in [on_customer, on_organization] {
+        holds::release(&stage.now(), &OrganizationRef::Id(organization), hold.id, "Closed".into()).await.unwrap();
+    }
+    stage.tell(organization, 140..141).await;
+    assert_eq!(stage.count("webhook_deliveries", organization).await, 100);
+}
+
+impl Stage {
+    /// A customer with many devices.
+    async fn fill(&self, organization: Uuid, reference: &str) {
+        new_customer(&self.now(), organization, reference).await;
+        let kind = dependants::Kind::at("devices").unwrap();
+        for _ in 0..MUCH {
+            let device = json!({"name": "Laptop"}).as_object().cloned().unwrap();
+            dependants::create(&self.now(), &OrganizationRef::Id(organization), reference, kind, device).await.unwrap();
+        }
+    }
+
+    async fn delete(&self, organization: Uuid, reference: &str, how: Deleting) -> plane::Result<Deletion> {
+        customers::delete(&self.now(), &OrganizationRef::Id(organization), reference, how, Details::default()).await
+    }
+
+    async fn hold(&self, organization: Uuid, subject: Subject, lasts: Option<Duration>) -> Hold {
+        let now = self.now();
+        let new = NewHold { reason: "Case 2026-17".into(), until: lasts.map(|lasts| now.now + lasts) };
+        holds::place(&now, &OrganizationRef::Id(organization), subject, new).await.unwrap()
+    }
+
+    /// Makes customers and carries what webhooks are told of them.
+    async fn tell(&self, organization: Uuid, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            new_customer(&self.now(), organization, &format!("user{number}")).await;
+        }
+        deliver(&self.plane, 200).await;
+    }
+}
