@@ -285,6 +285,21 @@ fn responses(surface: &Surface, operation: &Operation, components: &mut Componen
     let dialect = surface.dialect;
     let mut responses = Map::new();
     responses.insert(operation.status.to_string(), success(surface, operation, components));
+    if operation.deletes {
+        let plan = components.of(&records::DELETION_PLAN, dialect, Way::Out);
+        match responses.get_mut("200") {
+            Some(deleted) => {
+                let schema = &mut deleted["content"]["application/json"]["schema"];
+                *schema = json!({"anyOf": [schema.take(), plan]});
+                deleted["description"] = format!("{} {PLANNED}", operation.answer).into();
+            }
+            None => {
+                let example = records::DELETION_PLAN.example(dialect);
+                let content = json!({"application/json": {"schema": plan, "example": example}});
+                responses.insert("200".into(), json!({"description": PLANNED, "headers": limit_headers(), "content": content}));
+            }
+        }
+    }
     let problem = components.problem(dialect);
     let mut refuse = |status: u16, words: &str| {
         let (code, ..) = describe(axum::http::StatusCode::from_u16(status).unwrap_or_default());
@@ -323,7 +338,7 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     if !operation.path_parameters().is_empty() {
         statuses.push(404);
     }
-    if operation.is_conditional() {
+    if operation.is_conditional() || operation.deletes {
         statuses.push(412);
     }
     if takes_input && dialect.invalid.as_u16() == 422 {
@@ -332,6 +347,9 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     statuses.push(429);
     statuses
 }
+
+/// What else a deletion may answer.
+const PLANNED: &str = "With `validate_only`: what it would do. Nothing has been changed.";
 
 fn refusal_words(status: u16) -> &'static str {
     match status {

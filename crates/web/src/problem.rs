@@ -136,6 +136,9 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Error::NotFound(noun) => told(StatusCode::NOT_FOUND, &format!("{noun} not found.")),
         Error::Gone(words) => told(StatusCode::GONE, words),
         Error::Stale => told(StatusCode::PRECONDITION_FAILED, &error.to_string()),
+        Error::Drifted(drift) => {
+            Told { status: StatusCode::PRECONDITION_FAILED, detail: error.to_string(), more: vec![("drift", views::drift(dialect, drift))] }
+        }
         Error::Conflict(words) => told(StatusCode::CONFLICT, words),
         Error::Blocked(blockers) => {
             Told { status: StatusCode::CONFLICT, detail: error.to_string(), more: vec![("blockers", views::blockers(dialect, blockers))] }

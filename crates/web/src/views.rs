@@ -8,7 +8,7 @@ use plane::api_keys::ApiKey;
 use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
-use plane::deletion::{Blocker, Deletion, Preview, Progress};
+use plane::deletion::{Blocker, Deletion, Drift, Preview, Progress, TableDrift};
 use plane::deliveries::Delivery;
 use plane::dependants::Dependant;
 use plane::exports::Export;
@@ -372,25 +372,40 @@ pub(crate) fn export(dialect: &Dialect, export: Export) -> Json {
 
 /// What a deletion would do.
 pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview) -> Json {
-    let tables: Vec<Json> = preview
-        .tables
+    let tables = preview.tables.iter().map(|table| {
+        dialect.object(vec![
+            ("table", table.table.into()),
+            ("fate", table.fate.into()),
+            ("rows", table.rows.into()),
+            ("sample", table.sample.iter().map(|id| dialect.id(*id)).collect()),
+            ("why", table.why.into()),
+            // No rule has an end of its own yet.
+            ("kept_until", Json::Null),
+        ])
+    });
+    let effects = preview
+        .effects
         .iter()
-        .map(|table| {
-            dialect.object(vec![
-                ("table", table.table.into()),
-                ("fate", table.fate.into()),
-                ("rows", table.rows.into()),
-                ("why", table.why.into()),
-            ])
-        })
-        .collect();
+        .map(|effect| dialect.object(vec![("event", effect.event.name().into()), ("endpoints", effect.endpoints.into())]));
     dialect.object(vec![
         ("root", preview.root.name().into()),
         ("subject_id", dialect.id(preview.subject)),
         ("credentials", preview.credentials().into()),
-        ("tables", tables.into()),
+        ("tables", tables.collect()),
+        ("effects", effects.collect()),
         ("blockers", blockers(dialect, &preview.blockers)),
+        ("reversible_until", Json::Null),
+        ("estimated_seconds", preview.seconds.into()),
+        ("plan", preview.token.into()),
     ])
+}
+
+/// How what a deletion found differs from its plan.
+pub(crate) fn drift(dialect: &Dialect, drift: &Drift) -> Json {
+    let view = |table: &TableDrift| {
+        dialect.object(vec![("table", table.table.into()), ("planned", table.planned.into()), ("now", table.now.into())])
+    };
+    drift.tables.iter().map(view).collect()
 }
 
 /// What stands in a deletion's way.

@@ -1,7 +1,7 @@
 //! `docs/deletion.md`, printed from the rules: a promise that people can check and that cannot differ from what the program does.
 
+use super::effects;
 use super::rules::{Fate, Root, Rule};
-use crate::events::Event;
 
 /// The whole page.
 pub fn document() -> String {
@@ -35,9 +35,7 @@ fn title(root: Root) -> &'static str {
 }
 
 fn events(root: Root) -> String {
-    let last = (root != Root::Organization).then_some(Event::DeletionCompleted);
-    let events = root.event().into_iter().chain([Event::DeletionStarted]).chain(last);
-    events.map(|event| format!("`{}`", event.name())).collect::<Vec<_>>().join(", ")
+    effects::events(root).into_iter().map(|event| format!("`{}`", event.name())).collect::<Vec<_>>().join(", ")
 }
 
 fn fate(rule: &Rule) -> String {

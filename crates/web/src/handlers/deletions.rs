@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use plane::customers::Deleting;
 use plane::deletion::{DeletionFilter, Pulse, Subject, Wanted, Watched};
 use plane::ids::OrganizationRef;
-use plane::{audit, deletion, oauth_apps};
+use plane::{audit, deletion};
 use serde_json::Value as Json;
 
 use crate::dialect::Dialect;
@@ -55,32 +55,44 @@ pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<Stri
 }
 
 pub(crate) async fn plan_of_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
-    plan(&door, &door.organization(&organization)?, Subject::Organization).await
+    plan(&door, Subject::Organization(door.organization(&organization)?)).await
 }
 
 pub(crate) async fn plan_of_member(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
-    plan(&door, &door.organization(&organization)?, Subject::Member(door.id("member_id", &member)?)).await
+    plan(&door, Subject::Member(door.organization(&organization)?, door.id("member_id", &member)?)).await
 }
 
 pub(crate) async fn plan_of_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
-    plan(&door, &door.organization(&organization)?, Subject::Customer(customer, Deleting::Permanently)).await
+    plan(&door, Subject::Customer(door.organization(&organization)?, customer, Deleting::Permanently)).await
 }
 
 pub(crate) async fn plan_of_current_customer(door: Door, Segments(customer): Segments<String>) -> Answer {
     let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
-    plan(&door, &door.current_organization()?, Subject::Customer(customer, how)).await
+    plan(&door, Subject::Customer(door.current_organization()?, customer, how)).await
 }
 
 pub(crate) async fn plan_of_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
-    plan(&door, &door.organization(&organization)?, Subject::ApiKey(door.id("key_id", &key)?)).await
+    plan(&door, Subject::ApiKey(door.organization(&organization)?, door.id("key_id", &key)?)).await
+}
+
+pub(crate) async fn plan_of_invitation(door: Door, Segments((organization, invitation)): Segments<(String, String)>) -> Answer {
+    plan(&door, Subject::Invitation(door.organization(&organization)?, door.id("invite_id", &invitation)?)).await
+}
+
+pub(crate) async fn plan_of_webhook(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {
+    plan(&door, Subject::Webhook(door.organization(&organization)?, door.id("webhook_id", &webhook)?)).await
 }
 
 pub(crate) async fn plan_of_oauth_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
-    let app = oauth_apps::get(&door.cx, &client_id).await?;
-    plan(&door, &OrganizationRef::Id(app.organization), Subject::OauthApp(app.id)).await
+    plan(&door, Subject::OauthApp(client_id)).await
 }
 
-async fn plan(door: &Door, organization: &OrganizationRef, subject: Subject) -> Answer {
-    let preview = deletion::preview(&door.cx, organization, subject).await?;
+pub(crate) async fn plan_of_oauth_token(door: Door, Segments(token): Segments<String>) -> Answer {
+    plan(&door, Subject::OauthToken(door.id("token_id", &token)?)).await
+}
+
+/// What a deletion would do.
+pub(super) async fn plan(door: &Door, subject: Subject) -> Answer {
+    let preview = deletion::preview(&door.cx, subject).await?;
     Ok(views::answer(StatusCode::OK, views::deletion_plan(door.dialect, preview)))
 }

@@ -272,6 +272,12 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::DeleteCustomer),
         plan("/organizations/{organizationId}/api-keys/{keyId}/deletion-plan", "planApiKeyRevocation", deletions::plan_of_api_key)
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey),
+        plan("/organizations/{organizationId}/invites/{inviteId}/deletion-plan", "planInvitationCancellation", deletions::plan_of_invitation)
+            .may(Action::CancelInvitation),
+        plan("/organizations/{organizationId}/webhooks/{webhookId}/deletion-plan", "planWebhookDeletion", deletions::plan_of_webhook)
+            .may(Action::DeleteWebhook),
+        plan("/oauth/token/{tokenId}/deletion-plan", "planOauthTokenRevocation", deletions::plan_of_oauth_token)
+            .may(Action::RevokeOauthToken),
         plan("/oauth/apps/{clientId}/deletion-plan", "planOauthAppDeletion", deletions::plan_of_oauth_app).may(Action::DeleteOauthApp),
         Operation::get("/deletions/{id}", "readDeletion", deletions::read)
             .says("Read a deletion")
@@ -293,6 +299,9 @@ fn deletion_operations() -> Vec<Operation> {
 pub(super) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
     Operation::get(path, id, handler)
         .says("See what a deletion would do")
-        .explains("Rows by table, their fate and why, the credentials that would die, and everything that stands in the way.")
+        .explains(
+            "Rows by table with a sample of their ids, their fate and why, the credentials that would die, the events that webhooks would be \
+             told, everything that stands in the way, and about how long it would take. Give `plan` to the DELETE, and it does this or nothing.",
+        )
         .answers(200, "The plan. Nothing has been changed.", One(&records::DELETION_PLAN))
 }
