@@ -2,10 +2,12 @@
 
 mod access;
 mod audit;
+mod bound;
 mod guards;
 mod owners;
 mod plans;
 mod records;
 mod retention;
 mod together;
+mod validating;
 mod watching;
