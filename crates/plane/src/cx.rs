@@ -86,7 +86,7 @@ impl Cx {
     }
 
     /// The organization that the work turned out to be about, if it came to that.
-    pub(crate) fn noted_organization(&self) -> Option<Uuid> {
+    pub fn noted_organization(&self) -> Option<Uuid> {
         *self.within.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -25,6 +25,7 @@ use plane::webhooks::Webhook;
 use serde_json::{Value as Json, json};
 
 use crate::dialect::{Dialect, Fields, time};
+use crate::remedies::Case;
 
 /// A JSON answer.
 pub(crate) fn answer(status: StatusCode, body: Json) -> Response<Body> {
@@ -371,7 +372,7 @@ pub(crate) fn export(dialect: &Dialect, export: Export) -> Json {
 }
 
 /// What a deletion would do.
-pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview) -> Json {
+pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>) -> Json {
     let tables = preview.tables.iter().map(|table| {
         dialect.object(vec![
             ("table", table.table.into()),
@@ -393,7 +394,7 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview) -> Json {
         ("credentials", preview.credentials().into()),
         ("tables", tables.collect()),
         ("effects", effects.collect()),
-        ("blockers", blockers(dialect, &preview.blockers)),
+        ("blockers", blockers(dialect, &preview.blockers, case)),
         ("reversible_until", Json::Null),
         ("estimated_seconds", preview.seconds.into()),
         ("plan", preview.token.into()),
@@ -409,7 +410,7 @@ pub(crate) fn drift(dialect: &Dialect, drift: &Drift) -> Json {
 }
 
 /// What stands in a deletion's way.
-pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker]) -> Json {
+pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker], case: Case<'_>) -> Json {
     let view = |blocker: &Blocker| {
         dialect.object(vec![
             ("code", blocker.code.into()),
@@ -417,6 +418,7 @@ pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker]) -> Json {
             ("id", dialect.id(blocker.id)),
             ("detail", blocker.detail.as_str().into()),
             ("remedy", blocker.remedy.into()),
+            ("call", case.call(dialect, blocker)),
         ])
     };
     blockers.iter().map(view).collect()

@@ -68,12 +68,12 @@ impl Preview {
     }
 }
 
-/// Looks at what a deletion would do. Whoever may order it may look.
+/// Looks at what a deletion would do, with an export of it or without. Whoever may order it may look.
 ///
 /// # Errors
 /// Those of the deletion itself, but for [`crate::Error::Blocked`]: blockers are part of the answer.
-pub async fn preview(cx: &Cx, subject: Subject) -> Result<Preview> {
-    let found = subject.find(cx).await?;
+pub async fn preview(cx: &Cx, subject: Subject, export: bool) -> Result<Preview> {
+    let found = subject.find(cx, export).await?;
     cx.read(found, |cx, tx, (organization, root, id)| Box::pin(look(cx, tx, *organization, *root, *id))).await
 }
 

@@ -34,11 +34,14 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The organization, the rules and the subject's id.
-    pub(super) async fn find(self, cx: &Cx) -> Result<(Uuid, Root, Uuid)> {
+    /// The organization, the rules and the subject's id. With an export the right to that is needed too.
+    pub(super) async fn find(self, cx: &Cx, export: bool) -> Result<(Uuid, Root, Uuid)> {
         let (tenant, root, id) = match self {
             Subject::Organization(organization) => {
                 let tenant = enter(cx, &organization, Action::DeleteOrganization).await?;
+                if export {
+                    tenant.also(cx, Action::ExportOrganization)?;
+                }
                 cx.read(tenant, |cx, tx, tenant| Box::pin(expect_organization(cx, tx, tenant))).await?;
                 (tenant, Root::Organization, tenant.organization())
             }
@@ -56,6 +59,9 @@ impl Subject {
             }
             Subject::Customer(organization, reference, how) => {
                 let tenant = enter(cx, &organization, how.action()).await?;
+                if export {
+                    tenant.also(cx, Action::ExportCustomer)?;
+                }
                 let input = (tenant, reference, how);
                 let id =
                     cx.read(input, |cx, tx, (tenant, reference, how)| Box::pin(find_customer(cx, tx, tenant, reference, *how))).await?;

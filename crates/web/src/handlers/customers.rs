@@ -7,7 +7,7 @@ use plane::ids::{self, OrganizationRef};
 use serde_json::{Value as Json, json};
 
 use super::delete_or_plan;
-use super::deletions::plan;
+use super::deletions::order;
 use crate::body::Form;
 use crate::dialect::time;
 use crate::door::{Door, Segments};
@@ -119,10 +119,11 @@ pub(crate) async fn delete(door: Door, Segments((organization, customer)): Segme
 
 pub(crate) async fn delete_current(door: Door, Segments(customer): Segments<String>) -> Answer {
     let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
-    if door.only_validates()? {
-        return plan(&door, Subject::Customer(door.current_organization()?, customer, how)).await;
-    }
-    let deletion = customers::delete(&door.cx, &door.current_organization()?, &customer, how, door.details()?).await?;
-    let body = json!({"success": true, "message": "Customer deleted successfully", "deletedAt": time(deletion.created_at)});
-    Ok(views::with_deletion(views::answer(StatusCode::OK, body), &deletion))
+    let organization = door.current_organization()?;
+    let deleting = customers::delete(&door.cx, &organization, &customer, how, door.details()?);
+    order(&door, Subject::Customer(organization.clone(), customer.clone(), how), deleting, |_, deletion| {
+        let body = json!({"success": true, "message": "Customer deleted successfully", "deletedAt": time(deletion.created_at)});
+        views::with_deletion(views::answer(StatusCode::OK, body), deletion)
+    })
+    .await
 }

@@ -25,12 +25,9 @@ use crate::door::Door;
 use crate::problem::Answer;
 use crate::views;
 
-/// Has a subject deleted; or tells what would become of it, when no more was asked for.
+/// Has a subject deleted, in the surface's way; or tells what would become of it.
 async fn delete_or_plan(door: &Door, subject: Subject, deleting: impl Future<Output = Result<Deletion>>) -> Answer {
-    match door.only_validates()? {
-        true => deletions::plan(door, subject).await,
-        false => Ok(deleted(door.dialect, &deleting.await?)),
-    }
+    deletions::order(door, subject, deleting, deleted).await
 }
 
 /// The answer to a deletion that succeeded, in the surface's way: 204, or 200 with an empty object.

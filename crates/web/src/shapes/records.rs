@@ -564,6 +564,17 @@ static BLOCKER: Shape = Shape::new(
         required("id", Id, ""),
         required("detail", Text(1, 500), "For people.").like("The subscription is active."),
         required("remedy", Text(1, 500), "What to do about it.").like("Cancel the subscription."),
+        optional("call", super::Is::Maybe(&CALL), "The request that does it; null if that takes more than one."),
+    ],
+);
+
+static CALL: Shape = Shape::new(
+    "Call",
+    "A request of the organizations API.",
+    &[
+        required("method", Word(&["POST", "PUT", "PATCH", "DELETE"]), "").like("PATCH"),
+        required("path", Text(1, 1_000), "")
+            .like("/api/organizations/acme/customers/user123/subscriptions/550e8400-e29b-41d4-a716-446655440000"),
     ],
 );
 

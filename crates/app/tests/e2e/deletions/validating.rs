@@ -126,6 +126,60 @@ on_both_engines! {
         }
     }
 
+    async fn the_call_of_each_blocker_takes_it_away(server: Server) {
+        let cast = Cast::assemble(&server).await;
+        let (organization, token) = (&cast.organization, cast.token("owner"));
+        let (path, odd) = (format!("/api/organizations/{}", organization.id), "50%25?#+x");
+        for customer in ["user123", odd] {
+            new_customer(&server, organization, customer, None).await;
+        }
+        let dependant = async |kind: &str, body: Json| {
+            let path = format!("{path}/customers/50%2525%3F%23%2Bx/{kind}");
+            expect(server.request(Method::POST, &path).bearer_auth(token).json(&body), StatusCode::CREATED).await
+        };
+        dependant("subscriptions", json!({"plan": "basic"})).await;
+        dependant("transactions", json!({"amount": 1, "currency": "EUR", "status": "pending"})).await;
+        let owner = cast.member("owner");
+        let account = format!("/account/api/v1/organizations/{}/members/{}", short(&organization.id), short(owner));
+        let archive = async || expect(server.request(Method::POST, &format!("{path}/archive")).bearer_auth(token), StatusCode::OK).await;
+        let ways = ["/customer/50%2525%3F%23%2Bx".to_owned(), format!("{path}/customers/50%2525%3F%23%2Bx"), account];
+        // On each surface the plan and the refusal name the same calls.
+        for path in &ways {
+            let plan = expect(server.request(Method::DELETE, &format!("{path}?validate_only=true")).bearer_auth(token), StatusCode::OK).await;
+            let told = refused(server.request(Method::DELETE, path).bearer_auth(token), StatusCode::CONFLICT).await;
+            assert_eq!(plan["blockers"], told["blockers"], "{path}");
+        }
+        archive().await;
+        // What holds an archive up goes first, or nothing of it could be changed.
+        for path in ways.iter().rev() {
+            let look = || server.request(Method::DELETE, &format!("{path}?validate_only=true")).bearer_auth(token);
+            let mut plan = expect(look(), StatusCode::OK).await;
+            assert_ne!(plan["blockers"], json!([]), "{path}");
+            while let Some(blocker) = plan["blockers"].as_array().unwrap().last().cloned() {
+                let call = &blocker["call"];
+                let body = match blocker["code"].as_str().unwrap() {
+                    "active_subscription" => json!({"status": "cancelled"}),
+                    "pending_transaction" => json!({"status": "settled"}),
+                    "last_owner" => break,
+                    _ => Json::Null,
+                };
+                let method = Method::from_bytes(call["method"].as_str().unwrap().as_bytes()).unwrap();
+                let request = server.request(method, call["path"].as_str().unwrap()).bearer_auth(token).json(&body);
+                expect(if body.is_null() { request.body("") } else { request }, StatusCode::OK).await;
+                plan = expect(look(), StatusCode::OK).await;
+            }
+            if path == &ways[1] {
+                dependant("subscriptions", json!({"plan": "basic"})).await;
+            }
+        }
+        let told = refused(server.request(Method::DELETE, &ways[2]).bearer_auth(token), StatusCode::CONFLICT).await;
+        let call = &told["blockers"][0]["call"];
+        assert_eq!(call["method"], "POST");
+        let heir = json!({"memberId": cast.member("admin")});
+        expect(server.request(Method::POST, call["path"].as_str().unwrap()).bearer_auth(token).json(&heir), StatusCode::OK).await;
+        deleted(server.request(Method::DELETE, &ways[2]).bearer_auth(token), StatusCode::OK).await;
+    }
+
     async fn whoever_may_not_delete_may_not_look_and_hears_the_same(server: Server) {
         let cast = Cast::assemble(&server).await;
         let organization = &cast.organization;
