@@ -160,8 +160,12 @@ impl Visit {
     /// The signed-in context, of a deletion bound to its plan if it names one.
     fn context(&self) -> Result<Cx> {
         let cx = self.signed.clone()?;
-        let deletes = self.operation.as_ref().is_some_and(|operation| operation.deletes);
-        let Some(plan) = self.query.get("plan").filter(|_| deletes) else { return Ok(cx) };
+        let Some(operation) = self.operation.as_ref().filter(|operation| operation.method == Method::DELETE) else { return Ok(cx) };
+        if !operation.deletes && ["plan", "validate_only", "validateOnly"].iter().any(|name| self.query.get(name).is_some()) {
+            // Whoever only wants to look must not find it done.
+            return Err(Error::Malformed("This has no plan: send it without `plan` and `validate_only`.".into()));
+        }
+        let Some(plan) = self.query.get("plan") else { return Ok(cx) };
         // As its parameter is documented.
         let is_like_one =
             (40..=400).contains(&plan.len()) && plan.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));

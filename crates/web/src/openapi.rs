@@ -57,7 +57,8 @@ API below `/api`, the account API below `/account/api/v1`, the customer API belo
 **Credentials**: a bearer token of a sign-in or of an OAuth app, an API key in `X-API-Key`, or the cookie `sessionid`.\n\n\
 **Errors** are problem details (RFC 9457). **Rate limits** are told in `RateLimit-*` on every answer. **Lists** come in pages \
 (`page`, `page_size`) and, where they grow long, in slices (`after`). **Safe repeats**: send an `Idempotency-Key` with a POST or DELETE. \
-**Lost updates**: send the `ETag` of what you read in `If-Match`.";
+**Lost updates**: send the `ETag` of what you read in `If-Match`. **Plans**: a DELETE with `validate_only` answers what it would do, and with \
+the `plan` of that answer it does this or nothing.";
 
 /// The shapes that were referred to, under the names they have there.
 #[derive(Default)]

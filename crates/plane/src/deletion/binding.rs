@@ -241,11 +241,23 @@ pub(super) async fn check(cx: &Cx, tx: &mut Tx, plan: &Plan, organization: Uuid,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deletion::rules::TABLES;
 
     fn token(root: Root, rows: i64) -> Token {
         let ids: Vec<Uuid> = (1..=rows.min(SMALL + 1)).map(|number| Uuid::from_u128(number as u128)).collect();
         let found: Vec<(Vec<Uuid>, i64)> = Plan::of(root).bound_targets().map(|_| (ids.clone(), rows)).collect();
         Token::of(root, Uuid::from_u128(7), Uuid::from_u128(8), &found)
+    }
+
+    #[test]
+    fn a_plan_is_bound_to_the_subject_itself_and_not_to_what_comes_by_itself() {
+        for root in Root::ALL {
+            let rules = root.rules();
+            let bound: Vec<usize> = Plan::of(root).bound_targets().map(|target| target.rule).collect();
+            assert!(bound.iter().all(|place| is_bound(&rules[*place])), "{root:?}");
+            assert_eq!(bound.last() == Some(&(rules.len() - 1)), Plan::of(root).erases_root(), "{root:?}");
+        }
+        assert!(COMES_BY_ITSELF.iter().all(|name| TABLES.iter().any(|table| table.name == *name)));
     }
 
     #[test]

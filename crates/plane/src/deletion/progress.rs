@@ -356,6 +356,14 @@ mod tests {
     }
 
     #[test]
+    fn how_long_it_would_take_is_learned_from_the_drain() {
+        let estimates = Estimates::default();
+        assert_eq!([1, 20_000, 20_001, 200_000].map(|rows| estimates.seconds(rows)), [1, 1, 2, 10]);
+        estimates.learn(980_000, Duration::from_secs(9));
+        assert_eq!(estimates.seconds(1_000_000), 10);
+    }
+
+    #[test]
     fn what_is_not_known_is_not_told() {
         for expected in [None, Some(999)] {
             let progress = watched(1_000, expected, None).progress(now(), None);

@@ -180,6 +180,18 @@ on_both_engines! {
         deleted(server.request(Method::DELETE, &ways[2]).bearer_auth(token), StatusCode::OK).await;
     }
 
+    async fn what_cannot_be_looked_at_is_not_done_by_who_wants_to_look(server: Server) {
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let path = format!("/api/organizations/{}/exports", organization.id);
+        let export = expect(server.request(Method::POST, &path).bearer_auth(token), StatusCode::ACCEPTED).await;
+        let path = format!("/api/exports/{}", export["id"].as_str().unwrap());
+        for query in ["validate_only=true", "validateOnly=true", "plan=none"] {
+            refused(server.request(Method::DELETE, &format!("{path}?{query}")).bearer_auth(token), StatusCode::BAD_REQUEST).await;
+        }
+        answered(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
+    }
+
     async fn whoever_may_not_delete_may_not_look_and_hears_the_same(server: Server) {
         let cast = Cast::assemble(&server).await;
         let organization = &cast.organization;
