@@ -25,7 +25,7 @@ use crate::dialect::Dialect;
 use crate::idempotency;
 use crate::limits::{Attempts, Desk, Tally};
 use crate::problem::{self, Failure};
-use crate::shapes::records::DELETION_PLAN;
+use crate::shapes::plans::DELETION_PLAN;
 
 /// How long a body may take to arrive, and how long the work on a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::catalogue::{Access, Catalogue, Content, Operation, Surface};
 use crate::dialect::Dialect;
 use crate::problem::describe;
-use crate::shapes::{Shape, Way, records, reference};
+use crate::shapes::{Shape, Way, plans, records, reference};
 
 /// The whole document.
 pub(crate) fn document(catalogue: &Catalogue, public_url: &str) -> Json {
@@ -287,7 +287,7 @@ fn responses(surface: &Surface, operation: &Operation, components: &mut Componen
     let mut responses = Map::new();
     responses.insert(operation.status.to_string(), success(surface, operation, components));
     if operation.deletes {
-        let plan = components.of(&records::DELETION_PLAN, dialect, Way::Out);
+        let plan = components.of(&plans::DELETION_PLAN, dialect, Way::Out);
         match responses.get_mut("200") {
             Some(deleted) => {
                 let schema = &mut deleted["content"]["application/json"]["schema"];
@@ -295,7 +295,7 @@ fn responses(surface: &Surface, operation: &Operation, components: &mut Componen
                 deleted["description"] = format!("{} {PLANNED}", operation.answer).into();
             }
             None => {
-                let example = records::DELETION_PLAN.example(dialect);
+                let example = plans::DELETION_PLAN.example(dialect);
                 let content = json!({"application/json": {"schema": plan, "example": example}});
                 responses.insert("200".into(), json!({"description": PLANNED, "headers": limit_headers(), "content": content}));
             }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bodies;
 pub(crate) mod oauth;
+pub(crate) mod plans;
 pub(crate) mod records;
 
 use serde_json::{Map, Value as Json, json};

@@ -11,7 +11,7 @@ use crate::catalogue::Content::{Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
-use crate::shapes::{DELETION_FILTER, EXPORT, MEMBER_FILTER, bodies, records};
+use crate::shapes::{DELETION_FILTER, EXPORT, MEMBER_FILTER, bodies, plans, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -303,5 +303,5 @@ pub(super) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: im
             "Rows by table with a sample of their ids, their fate and why, the credentials that would die, the events that webhooks would be \
              told, everything that stands in the way, and about how long it would take. Give `plan` to the DELETE, and it does this or nothing.",
         )
-        .answers(200, "The plan. Nothing has been changed.", One(&records::DELETION_PLAN))
+        .answers(200, "The plan. Nothing has been changed.", One(&plans::DELETION_PLAN))
 }
