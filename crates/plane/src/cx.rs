@@ -12,6 +12,7 @@ use sql::{Tx, Work};
 use uuid::Uuid;
 
 use crate::credentials::Principal;
+use crate::deletion::Planned;
 use crate::{Error, Plane, Result};
 
 /// Who acts.
@@ -40,6 +41,8 @@ pub struct Cx {
     pub client: Option<IpAddr>,
     /// The states in which a record may be changed: the value of `If-Match`.
     pub precondition: Option<Arc<str>>,
+    /// The plan that a deletion is bound to.
+    pub(crate) planned: Option<Arc<Planned>>,
     /// The organization that the work turned out to be about, the same for all clones of this context.
     within: Arc<Mutex<Option<Uuid>>>,
 }
@@ -54,6 +57,7 @@ impl Cx {
             request_id: request_id.into(),
             client: None,
             precondition: None,
+            planned: None,
             within: Arc::default(),
         }
     }
@@ -82,7 +86,7 @@ impl Cx {
     }
 
     /// The organization that the work turned out to be about, if it came to that.
-    pub(crate) fn noted_organization(&self) -> Option<Uuid> {
+    pub fn noted_organization(&self) -> Option<Uuid> {
         *self.within.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,6 +1,6 @@
 //! The one error of this crate: why an operation was refused or failed, in terms of the product and not of HTTP.
 
-use crate::deletion::Blocker;
+use crate::deletion::{Blocker, Drift};
 
 /// What every operation returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -41,6 +41,9 @@ pub enum Error {
     /// A deletion is blocked: all reasons at once, each with its remedy.
     #[error("{}", .0.iter().map(|blocker| blocker.detail.as_str()).collect::<Vec<_>>().join(" "))]
     Blocked(Vec<Blocker>),
+    /// A deletion finds something else than the plan it is bound to.
+    #[error("{0}")]
+    Drifted(Drift),
     /// A token endpoint refuses, with a code of OAuth 2.0 and a sentence.
     #[error("{1}")]
     Oauth(OauthRefusal, String),
@@ -116,7 +119,7 @@ impl Error {
             Error::Unauthenticated | Error::Inactive(_) => "unauthenticated",
             Error::Forbidden(_) | Error::Outsider(_) => "refused",
             Error::NotFound(_) | Error::Gone(_) => "not_found",
-            Error::Conflict(_) | Error::Blocked(_) | Error::Stale => "blocked",
+            Error::Conflict(_) | Error::Blocked(_) | Error::Stale | Error::Drifted(_) => "blocked",
             Error::Overloaded(_) | Error::Storage(_) | Error::Internal(_) => "failed",
         }
     }

@@ -160,6 +160,7 @@ pub async fn remove(cx: &Cx, organization: &OrganizationRef, member: Uuid, reaso
         if tenant.membership().is_none_or(|own| own.id != member) {
             tenant.also(cx, Action::RemoveMember)?;
         }
+        deletion::count_ahead(cx, &tenant).await?;
         cx.write((tenant, member, reason), |cx, tx, (tenant, member, reason)| Box::pin(remove_in(cx, tx, tenant, *member, reason))).await
     })
     .await

@@ -288,6 +288,14 @@ pub async fn rotate_secret(cx: &Cx, client_id: &str) -> Result<(OauthApp, String
     Ok((app, secret))
 }
 
+/// Lets the actor in who may delete an app, and returns its id.
+///
+/// # Errors
+/// Those of [`delete`].
+pub(crate) async fn enter_to_delete(cx: &Cx, client_id: &str) -> Result<(Tenant, Uuid)> {
+    enter_of(cx, find(cx, client_id).await?, Action::DeleteOauthApp).await
+}
+
 /// Deletes an app and every token of it: from the answer on none is good.
 ///
 /// # Errors
@@ -299,6 +307,7 @@ pub async fn delete(cx: &Cx, client_id: &str, reason: Option<String>) -> Result<
     let note = Note { action: "oauth_app.delete", subject: "oauth_app", subject_id, reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, &organization, note, async {
         let (tenant, id) = enter_of(cx, found, Action::DeleteOauthApp).await?;
+        deletion::count_ahead(cx, &tenant).await?;
         cx.write((tenant, id, reason), |cx, tx, (tenant, id, reason)| {
             Box::pin(async move {
                 lock(tx, tenant, *id).await?;

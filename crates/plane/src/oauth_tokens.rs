@@ -400,25 +400,41 @@ const REVOKE: &str = "oauth_token.revoke";
 /// # Errors
 /// [`Error::NotFound`], for strangers to its organization too; [`Error::Forbidden`].
 pub async fn revoke(cx: &Cx, id: Uuid, reason: Option<String>) -> Result<Deletion> {
-    let principal = cx.principal()?.clone();
-    let organization = cx
-        .read(id, |_, tx, id| {
-            Box::pin(async move {
-                let found = tx.query_opt(sql!("SELECT organization_id FROM oauth_tokens WHERE id = $1"), params![*id]).await?;
-                found.map(|mut row| row.next::<Uuid>()).transpose().map_err(Error::from)
-            })
-        })
-        .await?;
+    cx.principal()?;
+    let organization = organization_of(cx, id).await?;
     let note = Note { action: REVOKE, subject: "oauth_token", subject_id: Some(id), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, &OrganizationRef::Id(organization.unwrap_or(NO_ORGANIZATION)), note, async {
-        let organization = organization.ok_or(Error::NotFound(NOUN))?;
-        if principal.kind != CredentialKind::OauthToken || principal.credential != id {
-            enter_unseen(cx, organization, Action::RevokeOauthToken, NOUN).await?;
-        }
+        let organization = may_revoke(cx, organization, id).await?;
         cx.write((organization, id, reason), |cx, tx, (organization, id, reason)| Box::pin(end(cx, tx, *organization, *id, reason.clone())))
             .await
     })
     .await
+}
+
+/// Lets the actor in who may revoke a token, and returns its organization.
+///
+/// # Errors
+/// Those of [`revoke`].
+pub(crate) async fn enter_to_revoke(cx: &Cx, id: Uuid) -> Result<Uuid> {
+    may_revoke(cx, organization_of(cx, id).await?, id).await
+}
+
+async fn organization_of(cx: &Cx, id: Uuid) -> Result<Option<Uuid>> {
+    cx.read(id, |_, tx, id| {
+        Box::pin(async move {
+            let found = tx.query_opt(sql!("SELECT organization_id FROM oauth_tokens WHERE id = $1"), params![*id]).await?;
+            found.map(|mut row| row.next::<Uuid>()).transpose().map_err(Error::from)
+        })
+    })
+    .await
+}
+
+async fn may_revoke(cx: &Cx, organization: Option<Uuid>, id: Uuid) -> Result<Uuid> {
+    let (principal, organization) = (cx.principal()?, organization.ok_or(Error::NotFound(NOUN))?);
+    if principal.kind != CredentialKind::OauthToken || principal.credential != id {
+        enter_unseen(cx, organization, Action::RevokeOauthToken, NOUN).await?;
+    }
+    Ok(organization)
 }
 
 /// Revokes a token that an app presents (RFC 7009), be it the access token or a refresh token: both go. One that is unknown or gone is none

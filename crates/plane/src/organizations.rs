@@ -294,6 +294,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, details: Details) -
         if details.export {
             tenant.also(cx, Action::ExportOrganization)?;
         }
+        deletion::count_ahead(cx, &tenant).await?;
         cx.write((tenant, details), |cx, tx, (tenant, details)| Box::pin(delete_in(cx, tx, tenant, details))).await
     })
     .await

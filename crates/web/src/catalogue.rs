@@ -94,7 +94,7 @@ pub(crate) struct Operation {
     pub links: Vec<Link>,
     /// It is about a record that has a revision: it comes with an `ETag`, and is changed under `If-Match`.
     pub has_etag: bool,
-    /// The answer leads to a deletion's record.
+    /// The answer leads to a deletion's record; or it is the plan of one, when no more was asked for.
     pub deletes: bool,
     /// The answer says in `Location` where the record is that was made.
     pub has_location: bool,
@@ -145,7 +145,7 @@ impl Operation {
     }
 
     pub fn delete<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
-        Operation::new(Method::DELETE, path, id, handler).parameters(&crate::shapes::REASON).deletes()
+        Operation::new(Method::DELETE, path, id, handler).parameters(&crate::shapes::REASON).parameters(&crate::shapes::PLAN).deletes()
     }
 
     /// One line that says what it does.

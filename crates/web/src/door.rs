@@ -25,6 +25,7 @@ use crate::dialect::Dialect;
 use crate::idempotency;
 use crate::limits::{Attempts, Desk, Tally};
 use crate::problem::{self, Failure};
+use crate::shapes::plans::DELETION_PLAN;
 
 /// How long a body may take to arrive, and how long the work on a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -120,7 +121,11 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
         let response = run(next.run(request)).await;
         let response = match &inside.operation {
             Some(operation) if cfg!(debug_assertions) && !matches!(operation.content, Content::File(_)) => {
-                as_documented(inside.dialect, operation, response).await
+                let (status, content) = match inside.only_validates() {
+                    Ok(true) => (StatusCode::OK.as_u16(), Content::One(&DELETION_PLAN)),
+                    _ => (operation.status, operation.content),
+                };
+                as_documented(inside.dialect, operation, (status, content), response).await
             }
             _ => response,
         };
@@ -137,9 +142,40 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
 }
 
 impl Visit {
-    /// Whether an answer is kept for repetitions. Who is not signed in and gets no further than 401 makes no work for the database.
+    /// Whether an answer is kept for repetitions. Who is not signed in and gets no further than 401 makes no work for the database, and what
+    /// a deletion would do is told as it is now.
     fn may_repeat(&self) -> bool {
+        if matches!(self.only_validates(), Ok(true)) {
+            return false;
+        }
         self.signed.is_ok() || self.operation.as_ref().is_some_and(|operation| operation.access == Access::Anybody)
+    }
+
+    /// Whether it is a deletion that is to be looked at and not to be done.
+    fn only_validates(&self) -> Result<bool> {
+        let deletes = self.operation.as_ref().is_some_and(|operation| operation.deletes);
+        Ok(deletes && (self.query.flag("validate_only")? || self.query.flag("validateOnly")?))
+    }
+
+    /// The signed-in context, of a deletion bound to its plan if it names one.
+    fn context(&self) -> Result<Cx> {
+        let cx = self.signed.clone()?;
+        let Some(operation) = self.operation.as_ref().filter(|operation| operation.method == Method::DELETE) else { return Ok(cx) };
+        if !operation.deletes && ["plan", "validate_only", "validateOnly"].iter().any(|name| self.query.get(name).is_some()) {
+            // Whoever only wants to look must not find it done.
+            return Err(Error::Malformed("This has no plan: send it without `plan` and `validate_only`.".into()));
+        }
+        let Some(plan) = self.query.get("plan") else { return Ok(cx) };
+        // As its parameter is documented.
+        let is_like_one =
+            (40..=400).contains(&plan.len()) && plan.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        match is_like_one {
+            true => Ok(cx.bound_to(plan)),
+            false => {
+                Err(FieldError::new("plan", "invalid_plan", "must be the `plan` of a deletion plan, or missing: ask for the plan again")
+                    .into())
+            }
+        }
     }
 
     /// Turns what went wrong into an answer.
@@ -154,7 +190,12 @@ impl Visit {
 }
 
 /// In development builds an answer that differs from its documentation is a defect that every test sees.
-async fn as_documented(dialect: &Dialect, operation: &Operation, response: Response<Body>) -> Response<Body> {
+async fn as_documented(
+    dialect: &Dialect,
+    operation: &Operation,
+    (status, content): (u16, Content),
+    response: Response<Body>,
+) -> Response<Body> {
     let has_failed = response.extensions().get::<Failure>().is_some();
     if has_failed || response.status().is_client_error() || response.status().is_redirection() {
         return response;
@@ -162,15 +203,15 @@ async fn as_documented(dialect: &Dialect, operation: &Operation, response: Respo
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let record = || serde_json::from_slice(&bytes).unwrap_or(serde_json::Value::Null);
-    let mut differences = match operation.content {
+    let mut differences = match content {
         Content::One(shape) => shape.differences(dialect, &record()),
         Content::List(shape) => entries(dialect, shape, &record()),
         Content::Page(shape) | Content::Slices(shape) => entries(dialect, shape, &record()["data"]),
         Content::Nothing if !bytes.is_empty() => vec!["a body where none is documented".to_owned()],
         Content::Nothing | Content::Html | Content::Text(_) | Content::File(_) => Vec::new(),
     };
-    if parts.status.as_u16() != operation.status {
-        differences.push(format!("the status {} where {} is documented", parts.status.as_u16(), operation.status));
+    if parts.status.as_u16() != status {
+        differences.push(format!("the status {} where {status} is documented", parts.status.as_u16()));
     }
     if differences.is_empty() {
         return Response::from_parts(parts, Body::from(bytes));
@@ -275,7 +316,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Door {
         if let (Err(Error::Unauthenticated), &Method::DELETE) = (&visit.signed, &parts.method) {
             tracing::warn!(request_id = %visit.guest.request_id, path = parts.uri.path(), "a deletion was tried without a good credential");
         }
-        Ok(Door { cx: visit.signed.clone()?, dialect: visit.dialect, query: visit.query.clone(), visit })
+        Ok(Door { cx: visit.context()?, dialect: visit.dialect, query: visit.query.clone(), visit })
     }
 }
 
@@ -348,6 +389,11 @@ impl Door {
     pub fn id(&self, field: &'static str, text: &str) -> Result<Uuid> {
         let forms = "must be a UUID or a shortuuid of 22 characters";
         ids::parse(text).ok_or_else(|| FieldError::new(field, "invalid_id", forms).into())
+    }
+
+    /// Whether the deletion is to be looked at and not to be done: the parameter `validate_only`.
+    pub fn only_validates(&self) -> Result<bool> {
+        self.visit.only_validates()
     }
 
     /// What is said with the order to delete an organization or a customer: the parameters `reason` and `export`.

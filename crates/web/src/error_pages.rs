@@ -18,7 +18,12 @@ const REMEDIES: [(u16, &str, &str); 15] = [
     (408, "The request did not arrive in time.", "Send it again, faster."),
     (409, "The state of things does not allow this now.", "Each entry of <code>blockers</code> names its <code>remedy</code>."),
     (410, "It was there and has had its time.", "Order it anew."),
-    (412, "What the request was based on has changed.", "Read the current state and decide again."),
+    (
+        412,
+        "What the request was based on has changed.",
+        "Read the current state and decide again. For a deletion that was bound to a plan <code>drift</code> names each table with what was \
+         planned and what is there now.",
+    ),
     (413, "The body is too large.", "Send 1 MiB at the most."),
     (415, "The body is of a type that is not read here.", "Send <code>Content-Type: application/json</code>."),
     (422, "Some fields are not acceptable.", "Each entry of <code>errors</code> names a field, a code and what it must be."),

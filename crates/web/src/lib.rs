@@ -17,6 +17,7 @@ mod metrics;
 mod openapi;
 mod outbound;
 mod problem;
+mod remedies;
 mod request_ids;
 mod shapes;
 mod surfaces;

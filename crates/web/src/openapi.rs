@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::catalogue::{Access, Catalogue, Content, Operation, Surface};
 use crate::dialect::Dialect;
 use crate::problem::describe;
-use crate::shapes::{Shape, Way, records, reference};
+use crate::shapes::{Shape, Way, plans, records, reference};
 
 /// The whole document.
 pub(crate) fn document(catalogue: &Catalogue, public_url: &str) -> Json {
@@ -57,7 +57,8 @@ API below `/api`, the account API below `/account/api/v1`, the customer API belo
 **Credentials**: a bearer token of a sign-in or of an OAuth app, an API key in `X-API-Key`, or the cookie `sessionid`.\n\n\
 **Errors** are problem details (RFC 9457). **Rate limits** are told in `RateLimit-*` on every answer. **Lists** come in pages \
 (`page`, `page_size`) and, where they grow long, in slices (`after`). **Safe repeats**: send an `Idempotency-Key` with a POST or DELETE. \
-**Lost updates**: send the `ETag` of what you read in `If-Match`.";
+**Lost updates**: send the `ETag` of what you read in `If-Match`. **Plans**: a DELETE with `validate_only` answers what it would do, and with \
+the `plan` of that answer it does this or nothing.";
 
 /// The shapes that were referred to, under the names they have there.
 #[derive(Default)]
@@ -285,6 +286,21 @@ fn responses(surface: &Surface, operation: &Operation, components: &mut Componen
     let dialect = surface.dialect;
     let mut responses = Map::new();
     responses.insert(operation.status.to_string(), success(surface, operation, components));
+    if operation.deletes {
+        let plan = components.of(&plans::DELETION_PLAN, dialect, Way::Out);
+        match responses.get_mut("200") {
+            Some(deleted) => {
+                let schema = &mut deleted["content"]["application/json"]["schema"];
+                *schema = json!({"anyOf": [schema.take(), plan]});
+                deleted["description"] = format!("{} {PLANNED}", operation.answer).into();
+            }
+            None => {
+                let example = plans::DELETION_PLAN.example(dialect);
+                let content = json!({"application/json": {"schema": plan, "example": example}});
+                responses.insert("200".into(), json!({"description": PLANNED, "headers": limit_headers(), "content": content}));
+            }
+        }
+    }
     let problem = components.problem(dialect);
     let mut refuse = |status: u16, words: &str| {
         let (code, ..) = describe(axum::http::StatusCode::from_u16(status).unwrap_or_default());
@@ -323,7 +339,7 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     if !operation.path_parameters().is_empty() {
         statuses.push(404);
     }
-    if operation.is_conditional() {
+    if operation.is_conditional() || operation.deletes {
         statuses.push(412);
     }
     if takes_input && dialect.invalid.as_u16() == 422 {
@@ -332,6 +348,9 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     statuses.push(429);
     statuses
 }
+
+/// What else a deletion may answer.
+const PLANNED: &str = "With `validate_only`: what it would do. Nothing has been changed.";
 
 fn refusal_words(status: u16) -> &'static str {
     match status {

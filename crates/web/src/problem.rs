@@ -3,10 +3,12 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
+use plane::deletion::Blocker;
 use plane::{Cx, Error, FieldError, OauthRefusal};
 use serde_json::{Value as Json, json};
 
 use crate::dialect::Dialect;
+use crate::remedies::Case;
 use crate::views;
 
 /// An operation's error on its way to `door.rs`, which knows the dialect and turns it into a response.
@@ -16,6 +18,8 @@ pub(crate) enum Failure {
     Plane(Error),
     /// The plane said so, and the document of this address has another status for it.
     As(StatusCode, Error),
+    /// The plane said so about the customer of this id.
+    OfCustomer(String, Error),
     /// The request never got that far.
     Http(StatusCode, &'static str),
     /// Too many requests; seconds until there are some left.
@@ -112,6 +116,8 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
             return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", (*seconds).into())] };
         }
         Failure::As(status, error) => return Told { status: *status, ..tell(cx, dialect, &Failure::Plane(error.clone())) },
+        Failure::OfCustomer(customer, Error::Blocked(blockers)) => return blocked(cx, dialect, blockers, Some(customer)),
+        Failure::OfCustomer(_, error) => return tell(cx, dialect, &Failure::Plane(error.clone())),
         Failure::UnderWay => {
             let detail = "The first request with this Idempotency-Key is still under way: send this one again in a moment.".to_owned();
             return Told { status: StatusCode::CONFLICT, detail, more: vec![("retry_after_seconds", 1.into())] };
@@ -136,10 +142,11 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Error::NotFound(noun) => told(StatusCode::NOT_FOUND, &format!("{noun} not found.")),
         Error::Gone(words) => told(StatusCode::GONE, words),
         Error::Stale => told(StatusCode::PRECONDITION_FAILED, &error.to_string()),
-        Error::Conflict(words) => told(StatusCode::CONFLICT, words),
-        Error::Blocked(blockers) => {
-            Told { status: StatusCode::CONFLICT, detail: error.to_string(), more: vec![("blockers", views::blockers(dialect, blockers))] }
+        Error::Drifted(drift) => {
+            Told { status: StatusCode::PRECONDITION_FAILED, detail: error.to_string(), more: vec![("drift", views::drift(dialect, drift))] }
         }
+        Error::Conflict(words) => told(StatusCode::CONFLICT, words),
+        Error::Blocked(blockers) => blocked(cx, dialect, blockers, None),
         Error::Oauth(refusal, words) => Told {
             status: if *refusal == OauthRefusal::InvalidClient { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST },
             detail: words.clone(),
@@ -160,6 +167,12 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
             told(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
         }
     }
+}
+
+fn blocked(cx: &Cx, dialect: &Dialect, blockers: &[Blocker], customer: Option<&str>) -> Told {
+    let detail = Error::Blocked(blockers.to_vec()).to_string();
+    let blockers = views::blockers(dialect, blockers, Case::of(cx, customer));
+    Told { status: StatusCode::CONFLICT, detail, more: vec![("blockers", blockers)] }
 }
 
 /// Whether the same request may well succeed a moment later.

@@ -8,7 +8,7 @@ use plane::api_keys::ApiKey;
 use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
-use plane::deletion::{Blocker, Deletion, Preview, Progress};
+use plane::deletion::{Blocker, Deletion, Drift, Preview, Progress, TableDrift};
 use plane::deliveries::Delivery;
 use plane::dependants::Dependant;
 use plane::exports::Export;
@@ -26,6 +26,7 @@ use plane::webhooks::Webhook;
 use serde_json::{Value as Json, json};
 
 use crate::dialect::{Dialect, Fields, time};
+use crate::remedies::Case;
 
 /// A JSON answer.
 pub(crate) fn answer(status: StatusCode, body: Json) -> Response<Body> {
@@ -393,30 +394,45 @@ pub(crate) fn hold(dialect: &Dialect, hold: Hold) -> Json {
 }
 
 /// What a deletion would do.
-pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview) -> Json {
-    let tables: Vec<Json> = preview
-        .tables
+pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>) -> Json {
+    let tables = preview.tables.iter().map(|table| {
+        dialect.object(vec![
+            ("table", table.table.into()),
+            ("fate", table.fate.into()),
+            ("rows", table.rows.into()),
+            ("sample", table.sample.iter().map(|id| dialect.id(*id)).collect()),
+            ("why", table.why.into()),
+            // No rule has an end of its own yet.
+            ("kept_until", Json::Null),
+        ])
+    });
+    let effects = preview
+        .effects
         .iter()
-        .map(|table| {
-            dialect.object(vec![
-                ("table", table.table.into()),
-                ("fate", table.fate.into()),
-                ("rows", table.rows.into()),
-                ("why", table.why.into()),
-            ])
-        })
-        .collect();
+        .map(|effect| dialect.object(vec![("event", effect.event.name().into()), ("endpoints", effect.endpoints.into())]));
     dialect.object(vec![
         ("root", preview.root.name().into()),
         ("subject_id", dialect.id(preview.subject)),
         ("credentials", preview.credentials().into()),
-        ("tables", tables.into()),
-        ("blockers", blockers(dialect, &preview.blockers)),
+        ("tables", tables.collect()),
+        ("effects", effects.collect()),
+        ("blockers", blockers(dialect, &preview.blockers, case)),
+        ("reversible_until", Json::Null),
+        ("estimated_seconds", preview.seconds.into()),
+        ("plan", preview.token.into()),
     ])
 }
 
+/// How what a deletion found differs from its plan.
+pub(crate) fn drift(dialect: &Dialect, drift: &Drift) -> Json {
+    let view = |table: &TableDrift| {
+        dialect.object(vec![("table", table.table.into()), ("planned", table.planned.into()), ("now", table.now.into())])
+    };
+    drift.tables.iter().map(view).collect()
+}
+
 /// What stands in a deletion's way.
-pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker]) -> Json {
+pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker], case: Case<'_>) -> Json {
     let view = |blocker: &Blocker| {
         dialect.object(vec![
             ("code", blocker.code.into()),
@@ -424,6 +440,7 @@ pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker]) -> Json {
             ("id", dialect.id(blocker.id)),
             ("detail", blocker.detail.as_str().into()),
             ("remedy", blocker.remedy.into()),
+            ("call", case.call(dialect, blocker)),
         ])
     };
     blockers.iter().map(view).collect()

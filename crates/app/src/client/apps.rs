@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Subject};
+use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -81,7 +81,7 @@ pub(super) async fn run(args: AppsArgs) -> Result {
                 given: app,
                 name: "clientId",
                 record: Call::get(["api", "oauth", "apps", app]),
-                plan: Plan::Known("The app is erased, and every token of it stops working at once."),
+                plan: Call::get(["api", "oauth", "apps", app, "deletion-plan"]),
                 deletion: Call::delete(["api", "oauth", "apps", app]),
             };
             delete.run(&mut connection, &args.output, subject).await

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Subject};
+use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs};
 
@@ -86,7 +86,7 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
                 given: customer,
                 name: "id",
                 record: Call::get(["customer", customer]).of_organization(&organization),
-                plan: Plan::Ask(Call::get(["customer", customer, "deletion-plan"]).of_organization(&organization).with("hard", hard)),
+                plan: Call::get(["customer", customer, "deletion-plan"]).of_organization(&organization).with("hard", hard),
                 deletion: Call::delete(["customer", customer])
                     .of_organization(&organization)
                     .with("hard", hard)

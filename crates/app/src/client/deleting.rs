@@ -20,6 +20,12 @@ pub(crate) struct DeleteArgs {
     /// Why, for the audit trail. No personal data, please.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Delete nothing: show what it would do, and the plan that a deletion can be bound to.
+    #[arg(long, conflicts_with_all = ["yes", "reason", "wait", "plan"])]
+    validate_only: bool,
+    /// Delete only if it still does what this plan says, of --validate-only [default: the one that is shown before].
+    #[arg(long, value_name = "PLAN")]
+    plan: Option<String>,
     /// Wait until nothing is left, and show the receipt.
     #[arg(long)]
     wait: bool,
@@ -33,32 +39,28 @@ pub(super) struct Subject<'a> {
     pub name: &'static str,
     /// Asks for its record, so that people see what they delete.
     pub record: Call<'a>,
-    pub plan: Plan<'a>,
+    /// Asks what would become of it.
+    pub plan: Call<'a>,
     pub deletion: Call<'a>,
-}
-
-/// How to get to know what would become of it.
-pub(super) enum Plan<'a> {
-    Ask(Call<'a>),
-    /// It is always the same.
-    Known(&'static str),
 }
 
 impl DeleteArgs {
     pub(super) async fn run(&self, connection: &mut Connection, output: &OutputArgs, subject: Subject<'_>) -> Result {
-        let plan = match &subject.plan {
-            Plan::Ask(call) => connection.ask(call).await?,
-            Plan::Known(_) => Json::Null,
-        };
+        let plan = connection.ask(&subject.plan).await?;
         let (record, tag) = subject.record(connection).await?;
         note(&subject.describe(&record, &plan));
+        if self.validate_only {
+            return output.record(&plan);
+        }
         let blockers = blockers(&plan);
         if !blockers.is_empty() {
             return Err(Failure::new(Code::Conflict, format!("It cannot be deleted now.\n{}", blockers.join("\n"))));
         }
         confirm(&subject.names(&record), self.yes.as_deref())?;
         // What was shown is what goes: if it has changed since, the server refuses.
-        let deletion = connection.delete(&subject.deletion.with("reason", self.reason.as_deref()).unless_changed(tag)).await?;
+        let plan = self.plan.as_deref().or(plan["plan"].as_str());
+        let call = subject.deletion.with("reason", self.reason.as_deref()).with("plan", plan).unless_changed(tag);
+        let deletion = connection.delete(&call).await?;
         if !self.wait {
             return output.record(&json!({"deletionId": deletion}));
         }
@@ -74,7 +76,7 @@ impl Subject<'_> {
     /// The record and its entity tag; null if there is none to be had, as for a customer who was softly deleted before.
     async fn record(&self, connection: &mut Connection) -> Result<(Json, Option<String>)> {
         match connection.ask_with_tag(&self.record).await {
-            Err(failure) if failure.code == Code::NotFound && matches!(self.plan, Plan::Ask(_)) => Ok((Json::Null, None)),
+            Err(failure) if failure.code == Code::NotFound => Ok((Json::Null, None)),
             outcome => outcome,
         }
     }
@@ -82,10 +84,6 @@ impl Subject<'_> {
     fn describe(&self, record: &Json, plan: &Json) -> String {
         let mut lines = vec![format!("To be deleted: {}", self.given)];
         lines.extend(fields(record).into_iter().map(|line| format!("  {line}")));
-        if let Plan::Known(words) = self.plan {
-            lines.push(words.to_owned());
-            return lines.join("\n");
-        }
         let tables = plan["tables"].as_array().map_or(&[][..], Vec::as_slice);
         let touched: Vec<Json> = tables.iter().filter(|table| table["rows"] != 0).cloned().collect();
         lines.push("What would become of what is there:".into());

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Subject};
+use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -86,7 +86,7 @@ pub(super) async fn run(args: KeysArgs) -> Result {
                 given: key,
                 name: "id",
                 record: Call::get(["api", "organizations", &organization, "api-keys", key]),
-                plan: Plan::Ask(Call::get(["api", "organizations", &organization, "api-keys", key, "deletion-plan"])),
+                plan: Call::get(["api", "organizations", &organization, "api-keys", key, "deletion-plan"]),
                 deletion: Call::delete(["api", "organizations", &organization, "api-keys", key]),
             };
             delete.run(&mut connection, &args.output, subject).await

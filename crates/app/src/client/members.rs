@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Subject};
+use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -75,7 +75,7 @@ pub(super) async fn run(args: MembersArgs) -> Result {
                 given: member,
                 name: "id",
                 record: Call::get(["api", "organizations", &organization, "members", member]),
-                plan: Plan::Ask(Call::get(["api", "organizations", &organization, "members", member, "deletion-plan"])),
+                plan: Call::get(["api", "organizations", &organization, "members", member, "deletion-plan"]),
                 deletion: Call::delete(["api", "organizations", &organization, "members", member]),
             };
             delete.run(&mut connection, &args.output, subject).await

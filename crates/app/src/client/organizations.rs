@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs};
-use super::deleting::{DeleteArgs, Plan, Subject};
+use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs};
 
@@ -72,7 +72,7 @@ pub(super) async fn run(args: OrganizationsArgs) -> Result {
                 given: organization,
                 name: "slug",
                 record: Call::get(["api", "organizations", organization]),
-                plan: Plan::Ask(Call::get(["api", "organizations", organization, "deletion-plan"])),
+                plan: Call::get(["api", "organizations", organization, "deletion-plan"]),
                 deletion: Call::delete(["api", "organizations", organization]).with("export", export.then_some("true")),
             };
             delete.run(&mut connection, &args.output, subject).await

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
-use super::deleting::{DeleteArgs, Plan, Subject};
+use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
@@ -108,7 +108,7 @@ pub(super) async fn run(args: WebhooksArgs) -> Result {
                 given: webhook,
                 name: "id",
                 record: Call::get(["api", "organizations", &organization, "webhooks", webhook]),
-                plan: Plan::Known("It is told nothing more; its secret, its queue and its history are erased."),
+                plan: Call::get(["api", "organizations", &organization, "webhooks", webhook, "deletion-plan"]),
                 deletion: Call::delete(["api", "organizations", &organization, "webhooks", webhook]),
             };
             delete.run(&mut connection, &args.output, subject).await

@@ -75,6 +75,7 @@ fn error_code(status: StatusCode) -> &'static str {
         405 => "method_not_allowed",
         409 => "conflict",
         410 => "gone",
+        412 => "precondition_failed",
         413 => "payload_too_large",
         415 => "unsupported_media_type",
         422 => "validation_error",

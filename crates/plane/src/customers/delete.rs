@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{check_management, is_reference};
 use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
-use crate::deletion::{Deletion, Details, Order, Root, delete_together};
+use crate::deletion::{Deletion, Details, Order, Root, count_ahead, delete_together};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
 use crate::{Cx, Error, Plane, Result, StorageError};
@@ -29,7 +29,7 @@ pub enum Deleting {
 }
 
 impl Deleting {
-    fn action(self) -> Action {
+    pub(crate) fn action(self) -> Action {
         match self {
             Deleting::Permanently => Action::DeleteCustomer,
             Deleting::Softly => Action::RetireCustomer,
@@ -37,7 +37,7 @@ impl Deleting {
         }
     }
 
-    fn root(self) -> Root {
+    pub(crate) fn root(self) -> Root {
         if self == Deleting::Softly { Root::RetiredCustomer } else { Root::Customer }
     }
 
@@ -64,6 +64,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
         if details.export {
             tenant.also(cx, Action::ExportCustomer)?;
         }
+        count_ahead(cx, &tenant).await?;
         let wish = Wish { cx: cx.clone(), tenant, how, reference: reference.to_owned(), details };
         let (answer, told) = oneshot::channel();
         join(&cx.plane, wish, answer);

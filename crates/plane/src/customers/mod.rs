@@ -257,7 +257,8 @@ pub(crate) async fn touch(tx: &mut Tx, organization: Uuid, reference: &str) -> R
     Ok(found.map(|mut row| row.next()).transpose()?)
 }
 
-fn check_management(tenant: &Tenant, managed_by: Option<Uuid>, action: Action) -> Result<()> {
+/// Fails for a customer under other management, for those who may only do this with their own.
+pub(crate) fn check_management(tenant: &Tenant, managed_by: Option<Uuid>, action: Action) -> Result<()> {
     match tenant.only_managed_by() {
         Some(own) if managed_by != Some(own) => Err(Error::Forbidden(match action {
             Action::RetireCustomer => policy::refusal(action).into(),

@@ -1,7 +1,7 @@
 //! `docs/deletion.md`, printed from the rules: a promise that people can check and that cannot differ from what the program does.
 
+use super::effects;
 use super::rules::{Fate, Root, Rule};
-use crate::events::Event;
 
 /// The whole page.
 pub fn document() -> String {
@@ -36,9 +36,7 @@ fn title(root: Root) -> &'static str {
 }
 
 fn events(root: Root) -> String {
-    let last = (root != Root::Organization).then_some(Event::DeletionCompleted);
-    let events = root.event().into_iter().chain([Event::DeletionStarted]).chain(last);
-    events.map(|event| format!("`{}`", event.name())).collect::<Vec<_>>().join(", ")
+    effects::events(root).into_iter().map(|event| format!("`{}`", event.name())).collect::<Vec<_>>().join(", ")
 }
 
 fn fate(rule: &Rule) -> String {
@@ -66,6 +64,12 @@ one transaction.
 Webhooks of the organization are told of the deletion, by events queued in the transaction that orders it. While there are such events the
 seal waits until each is delivered or given up after its fourth attempt, and the record says how many of which; rows that hold nothing that
 is to be told go before that. The webhooks of a deleted organization and their secrets live until then, and are told nothing else.
+
+Each deletion has a plan: what the tables below would lose, with a sample of ids, what stays and why, the events that webhooks would be told,
+everything that stands in the way at once, each with its remedy, and about how long it would take. It is answered by `GET …/deletion-plan`, and
+by every DELETE with `?validate_only=true`. A DELETE with the plan's token (`?plan=`) does what the plan says or is refused with 412 and the
+difference, table by table. Up to 500 rows of a table each row is recognized; of more their number is, as it was counted just before. Rows of
+`audit_entries`, `deletions`, `webhook_deliveries`, `idempotent_answers` and `sessions` come by themselves and are not held against a plan.
 
 Exports (archives of what an organization or a customer owns) are made from these same rules: they hold the rows of every table named under
 their root, whatever happens to those, without the columns that hold secrets. An export goes with its subject, row at once and file within
@@ -99,6 +103,8 @@ const LIMITATIONS: &str = "
   until the next checkpoint, and backups for as long as they are kept.
 - On PostgreSQL, a row that somebody was adding in the very moment in which a small subject was deleted goes with it through the database's
   CASCADE: nothing is left of it, and the receipt's counts do not name it.
+- A plan does not see one row of a table with more than 500 in the place of another, nor what is added to a large table, or on PostgreSQL to
+  an organization, in the very moment in which the deletion begins.
 - What was answered to a request with an Idempotency-Key is kept for 24 hours, sealed so that only its sender can have it again. The
   deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until the day is over.
 - Softly deleted customers are kept until somebody hard-deletes them: there is no retention period yet.

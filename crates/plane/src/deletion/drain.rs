@@ -255,6 +255,10 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
                 if outcome == Outcome::LastStep {
                     look_over(&cx, &held).await;
                 }
+                if outcome == Outcome::More {
+                    // Beside others it rests as long as it works.
+                    plane.estimates.learn(pace.size, pace.last_batch * if pace.is_alone { 1 } else { 2 });
+                }
                 pace.adapt(outcome);
                 last_outcome = outcome;
             }

@@ -14,6 +14,12 @@ use crate::audit::Note;
 use crate::cx::Cx;
 use crate::events::{Event, Told, emit, tell};
 
+/// What webhooks are told of a deletion. Those of an organization end with it, and hear nothing after that.
+pub(super) fn events(root: Root) -> Vec<Event> {
+    let last = (root != Root::Organization).then_some(Event::DeletionCompleted);
+    root.event().into_iter().chain([Event::DeletionStarted]).chain(last).collect()
+}
+
 /// What of the subject its event will say, read while it is still there: ids and plain facts.
 pub(super) async fn facts(tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid, label: Option<&str>) -> Result<Json> {
     let mut facts = json!({"organizationId": organization, "id": subject});

@@ -3,8 +3,9 @@
 //! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
 //! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the seal
 //! waits until they were. How one or several are done at once stands in `together.rs`, what is done to which table in `rules.rs`, the drain
-//! and the seal in `drain.rs`, whom it tells in `effects.rs`.
+//! and the seal in `drain.rs`, whom it tells in `effects.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
 
+mod binding;
 mod document;
 pub mod drain;
 mod effects;
@@ -15,22 +16,26 @@ mod progress;
 mod records;
 pub mod rules;
 mod statements;
+mod subject;
 mod together;
 
 use sql::Tx;
 use uuid::Uuid;
 
+pub(crate) use binding::count_ahead;
+pub use binding::{Drift, Planned, TableDrift};
 pub use document::document;
 pub(crate) use effects::blocked;
 pub use family::SMALL_FAMILY;
 pub use guards::Blocker;
 pub(crate) use guards::{blockers, last_owner};
-pub use preview::{Preview, Subject, TablePreview, preview};
+pub use preview::{Effect, Preview, TablePreview, preview};
 pub(crate) use progress::Estimates;
 pub use progress::{Condition, Progress, Pulse, STUCK_AFTER, Watched};
 pub use records::{Deletion, DeletionFilter, Wanted, get, list, watch};
 pub use rules::Root;
 pub use statements::all as all_statements;
+pub use subject::Subject;
 pub(crate) use together::delete_together;
 
 use crate::fields::Check;
@@ -73,10 +78,18 @@ pub fn check_reason(reason: Option<&str>) -> Result<()> {
     Check::new().optional("reason", reason, 0..=500).finish()
 }
 
+/// Holds a subject against the plan that came with the request, for deletions that others go before. Those are not held against it.
+pub(crate) async fn check_plan(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, Uuid)) -> Result<Cx> {
+    binding::check(cx, tx, statements::Plan::of(root), organization, (root, subject)).await?;
+    let mut cx = cx.clone();
+    cx.planned = None;
+    Ok(cx)
+}
+
 /// Deletes a subject whose row the caller has locked: the one choke point of every deletion.
 ///
 /// # Errors
-/// [`Error::Blocked`] with all guards that stand in the way.
+/// [`Error::Blocked`] with all guards that stand in the way; [`Error::Drifted`] when it is bound to a plan and finds something else.
 pub(crate) async fn delete(cx: &Cx, tx: &mut Tx, organization: Uuid, order: Order) -> Result<Deletion> {
     match delete_together(tx, organization, vec![(cx.clone(), order)]).await?.pop() {
         Some(outcome) => outcome,

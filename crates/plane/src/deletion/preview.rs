@@ -1,33 +1,21 @@
-//! What a deletion would do, before anybody orders it: rows by table, their fate and why, the credentials that would die, and everything
-//! that stands in the way. Nothing is changed.
+//! What a deletion would do, before anybody orders it: rows by table, their fate and why, the credentials that would die, whom it would tell,
+//! and everything that stands in the way. Nothing is changed.
 
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
+use super::binding::Token;
 use super::guards::{self, Blocker};
 use super::rules::{Fate, Root};
 use super::statements::Plan;
-use crate::access::{Tenant, enter};
-use crate::customers::{self, Deleting};
+use super::subject::Subject;
+use super::{SMALL, binding, effects};
 use crate::cx::Cx;
-use crate::ids::OrganizationRef;
-use crate::policy::Action;
-use crate::{Error, Result};
+use crate::events::{self, Event};
+use crate::{Result, users};
 
-/// What somebody considers deleting in an organization.
-#[derive(Debug, Clone)]
-pub enum Subject {
-    /// The organization itself.
-    Organization,
-    /// A membership.
-    Member(Uuid),
-    /// A customer, by its reference, in one of the documented ways.
-    Customer(String, Deleting),
-    /// An API key.
-    ApiKey(Uuid),
-    /// An OAuth app, known to be there.
-    OauthApp(Uuid),
-}
+/// Ids that a plan names of each table.
+const SAMPLE: usize = 100;
 
 /// What would happen.
 #[derive(Debug, Clone)]
@@ -38,12 +26,18 @@ pub struct Preview {
     pub subject: Uuid,
     /// Every table that the rules name, in the order of the deletion.
     pub tables: Vec<TablePreview>,
+    /// The events that webhooks would be told.
+    pub effects: Vec<Effect>,
     /// Everything that stands in the way now.
     pub blockers: Vec<Blocker>,
+    /// About how long it would take until nothing is left.
+    pub seconds: i64,
+    /// What a deletion brings along that shall do this and nothing else.
+    pub token: String,
 }
 
 /// What would happen to one table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TablePreview {
     /// The table.
     pub table: &'static str,
@@ -51,8 +45,19 @@ pub struct TablePreview {
     pub fate: &'static str,
     /// How many rows.
     pub rows: i64,
+    /// Ids of the first hundred of those that would not stay as they are.
+    pub sample: Vec<Uuid>,
     /// Why.
     pub why: &'static str,
+}
+
+/// An event that webhooks would be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effect {
+    /// The event.
+    pub event: Event,
+    /// How many of them.
+    pub endpoints: i64,
 }
 
 impl Preview {
@@ -63,88 +68,81 @@ impl Preview {
     }
 }
 
-/// Looks at what a deletion would do. Whoever may order it may look.
+/// Looks at what a deletion would do, with an export of it or without. Whoever may order it may look.
 ///
 /// # Errors
-/// Those of the deletion itself, but for [`Error::Blocked`]: blockers are part of the answer.
-pub async fn preview(cx: &Cx, organization: &OrganizationRef, subject: Subject) -> Result<Preview> {
-    let (tenant, root, id) = find(cx, organization, &subject).await?;
-    cx.read((tenant, root, id), |cx, tx, (tenant, root, id)| {
-        Box::pin(async move {
-            let counted = Plan::of(*root).survey(tx, tenant.organization(), *id).await?;
-            let tables = root.rules().iter().zip(counted).map(|(rule, rows)| TablePreview {
-                table: rule.table,
-                fate: match rule.fate {
-                    Fate::Erase => "erased",
-                    Fate::Redact(_) => "redacted",
-                    Fate::Keep => "kept",
-                },
-                rows,
-                why: rule.why,
-            });
-            let tables = tables.collect();
-            let blockers = guards::blockers(cx, tx, *root, tenant.organization(), *id).await?;
-            Ok(Preview { root: *root, subject: *id, tables, blockers })
-        })
-    })
-    .await
+/// Those of the deletion itself, but for [`crate::Error::Blocked`]: blockers are part of the answer.
+pub async fn preview(cx: &Cx, subject: Subject, export: bool) -> Result<Preview> {
+    let found = subject.find(cx, export).await?;
+    cx.read(found, |cx, tx, (organization, root, id)| Box::pin(look(cx, tx, *organization, *root, *id))).await
 }
 
-async fn find(cx: &Cx, organization: &OrganizationRef, subject: &Subject) -> Result<(Tenant, Root, Uuid)> {
-    match subject {
-        Subject::Organization => {
-            let tenant = enter(cx, organization, Action::DeleteOrganization).await?;
-            Ok((tenant, Root::Organization, tenant.organization()))
+async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, root: Root, subject: Uuid) -> Result<Preview> {
+    let plan = Plan::of(root);
+    binding::check(cx, tx, plan, organization, (root, subject)).await?;
+    let counted = plan.survey(tx, organization, subject).await?;
+    let tables = root.rules().iter().zip(counted).map(|(rule, rows)| TablePreview {
+        table: rule.table,
+        fate: match rule.fate {
+            Fate::Erase => "erased",
+            Fate::Redact(_) => "redacted",
+            Fate::Keep => "kept",
+        },
+        rows,
+        sample: Vec::new(),
+        why: rule.why,
+    });
+    let mut tables: Vec<TablePreview> = tables.collect();
+    let (mut bound, mut total) = (Vec::new(), 0);
+    let ids = plan.ids(tx, organization, subject, false, SMALL + 1).await?;
+    for (target, ids) in plan.targets().iter().zip(ids) {
+        let Some(table) = tables.get_mut(target.rule) else { continue };
+        total += table.rows;
+        table.sample = ids.iter().copied().take(SAMPLE).collect();
+        if target.is_bound {
+            bound.push((ids, table.rows));
         }
-        Subject::Member(member) => {
-            let tenant = enter(cx, organization, Action::Leave).await?;
-            if tenant.membership().is_none_or(|own| own.id != *member) {
-                tenant.also(cx, Action::RemoveMember)?;
-            }
-            let exists = cx.read((tenant, *member), |_, tx, (tenant, member)| Box::pin(has_member(tx, tenant, *member))).await?;
-            if exists { Ok((tenant, Root::Member, *member)) } else { Err(Error::NotFound("Member")) }
-        }
-        Subject::Customer(reference, Deleting::Hard) => {
-            let tenant = enter(cx, organization, Action::EraseCustomer).await?;
-            let found =
-                cx.read((tenant, reference.clone()), |_, tx, (tenant, reference)| Box::pin(erasable(tx, tenant, reference))).await?;
-            Ok((tenant, Root::Customer, found))
-        }
-        Subject::Customer(reference, how) => {
-            let (action, root) = match how {
-                Deleting::Softly => (Action::RetireCustomer, Root::RetiredCustomer),
-                _ => (Action::DeleteCustomer, Root::Customer),
-            };
-            let tenant = enter(cx, organization, action).await?;
-            let customer = customers::get(cx, &OrganizationRef::Id(tenant.organization()), reference).await?;
-            Ok((tenant, root, customer.id))
-        }
-        Subject::ApiKey(key) => {
-            let tenant = enter(cx, organization, Action::RevokeOwnApiKey).await?;
-            let member = cx.read((tenant, *key), |_, tx, (tenant, key)| Box::pin(maker(tx, tenant, *key))).await?;
-            if tenant.membership().is_none_or(|own| own.id != member) {
-                tenant.also(cx, Action::RevokeApiKey)?;
-            }
-            Ok((tenant, Root::ApiKey, *key))
-        }
-        Subject::OauthApp(app) => Ok((enter(cx, organization, Action::DeleteOauthApp).await?, Root::OauthApp, *app)),
     }
+    let mut blockers = guards::blockers(cx, tx, root, organization, subject).await?;
+    if root == Root::User {
+        blockers.extend(users::blockers(cx, tx, subject).await?);
+    }
+    if matches!(root, Root::Customer | Root::RetiredCustomer) {
+        blockers.extend(archived(tx, organization).await?);
+    }
+    Ok(Preview {
+        root,
+        subject,
+        tables,
+        effects: heard(tx, root, organization, subject).await?,
+        blockers,
+        seconds: if total <= SMALL { 0 } else { cx.plane.estimates.seconds(total) },
+        token: Token::of(root, organization, subject, &bound).write(),
+    })
 }
 
-async fn has_member(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<bool> {
-    let statement = sql!("SELECT 1 FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'");
-    Ok(tx.query_opt(statement, params![tenant.organization(), member]).await?.is_some())
+/// The events of a deletion that somebody listens to.
+async fn heard(tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid) -> Result<Vec<Effect>> {
+    // A webhook hears nothing of its own end.
+    let statement = sql!("SELECT events FROM webhooks WHERE organization_id = $1 AND state = 'live' AND is_active AND id <> $2");
+    let mut listeners: Vec<Vec<Event>> = Vec::new();
+    for mut row in tx.query(statement, params![organization, subject]).await? {
+        listeners.push(events::subscription_from_column(&row.next::<String>()?));
+    }
+    let told = effects::events(root)
+        .into_iter()
+        .map(|event| Effect { event, endpoints: listeners.iter().filter(|events| events.contains(&event)).count() as i64 });
+    Ok(told.filter(|effect| effect.endpoints > 0).collect())
 }
 
-/// A customer who is there, softly deleted or not.
-async fn erasable(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Uuid> {
-    let statement = sql!("SELECT id FROM customers WHERE organization_id = $1 AND reference = $2 AND state IN ('live', 'deleted')");
-    let found = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
-    Ok(found.ok_or(Error::NotFound("Customer"))?.next()?)
-}
-
-async fn maker(tx: &mut Tx, tenant: &Tenant, key: Uuid) -> Result<Uuid> {
-    let statement = sql!("SELECT member_id FROM api_keys WHERE organization_id = $1 AND id = $2");
-    let found = tx.query_opt(statement, params![tenant.organization(), key]).await?;
-    Ok(found.ok_or(Error::NotFound("API key"))?.next()?)
+/// An archive is read-only: no customer of it is deleted.
+async fn archived(tx: &mut Tx, organization: Uuid) -> Result<Option<Blocker>> {
+    let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND archived_at IS NOT NULL");
+    Ok(tx.query_opt(statement, params![organization]).await?.map(|_| Blocker {
+        code: "organization_archived",
+        kind: "organization",
+        id: organization,
+        detail: "The organization is archived and read-only.".into(),
+        remedy: "Unarchive the organization: an owner can, with POST …/organizations/{id}/unarchive.",
+    }))
 }

@@ -4,6 +4,7 @@
 //! the drain's own indexes in slices, each a read of its own, and only so many of them. Until then, and for what is larger, it is not known.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::Deletion;
 use super::rules::Root;
-use super::statements::{Cursor, Plan, Standing, cursor_from_json};
+use super::statements::{Cursor, Plan, Standing, cursor_from_json, micros};
 use crate::cx::{Actor, Cx};
 use crate::{Error, Plane, Result};
 
@@ -30,6 +31,8 @@ const MOST_SLICES: usize = 500;
 const MOST_REMEMBERED: usize = 10_000;
 /// Over how long a watcher's rate is taken.
 const WINDOW: Duration = Duration::from_secs(5);
+/// Rows that are gone over in the first second, as far as is known before any were.
+const PRESUMED: i64 = 20_000;
 /// What the stage is called in which nothing is erased any more, only looked for.
 const SWEEP: &str = "sweep";
 
@@ -202,11 +205,30 @@ fn seconds(time: jiff::SignedDuration) -> f64 {
 pub(crate) struct Estimates {
     asked: Mutex<HashSet<Uuid>>,
     turn: Semaphore,
+    /// Rows that the drain went over since the server was started, and microseconds that it took.
+    rows: AtomicI64,
+    micros: AtomicI64,
 }
 
 impl Default for Estimates {
     fn default() -> Estimates {
-        Estimates { asked: Mutex::default(), turn: Semaphore::new(1) }
+        // Until it is known better, as if it had gone over this much.
+        let (rows, micros) = (AtomicI64::new(PRESUMED), AtomicI64::new(1_000_000));
+        Estimates { asked: Mutex::default(), turn: Semaphore::new(1), rows, micros }
+    }
+}
+
+impl Estimates {
+    /// Takes into account how fast the drain was.
+    pub(super) fn learn(&self, rows: i64, elapsed: Duration) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.micros.fetch_add(micros(elapsed), Ordering::Relaxed);
+    }
+
+    /// Seconds that so many rows would take, one at least, if the drain is as fast as it was until now.
+    pub(super) fn seconds(&self, rows: i64) -> i64 {
+        let (known, micros) = (self.rows.load(Ordering::Relaxed) as f64, self.micros.load(Ordering::Relaxed) as f64);
+        (rows as f64 * micros / known.max(1.0) / 1_000_000.0).ceil().max(1.0) as i64
     }
 }
 
@@ -341,6 +363,14 @@ mod tests {
         let progress = watched(1_000, Some(4_050), None).progress(now(), None);
         assert_eq!((progress.stage, progress.rows_done, progress.rows_to_do), (Some("devices"), 1_000, Some(3_050)));
         assert_eq!((progress.rate, progress.eta_seconds), (Some(100), Some(31)));
+    }
+
+    #[test]
+    fn how_long_it_would_take_is_learned_from_the_drain() {
+        let estimates = Estimates::default();
+        assert_eq!([1, 20_000, 20_001, 200_000].map(|rows| estimates.seconds(rows)), [1, 1, 2, 10]);
+        estimates.learn(980_000, Duration::from_secs(9));
+        assert_eq!(estimates.seconds(1_000_000), 10);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use sql::{Row, Statement, Tx, Value, params};
 use uuid::Uuid;
 
+use super::binding::is_bound;
 use super::family::Families;
 use super::rules::{Fate, Root, Rule};
 use super::together::RECORD;
@@ -26,6 +27,8 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// Rows of every rule, for a preview.
     survey: Statement,
+    /// Every rule that erases or redacts, in order.
+    targets: Vec<Target>,
     sweep: Option<Statement>,
     erase_root: Option<Statement>,
     /// Columns that tie a row to its root: one when the root is in no organization, otherwise two.
@@ -48,6 +51,18 @@ pub(super) struct Step {
     all: Statement,
     /// Whether what it redacts is what tied the row to the subject.
     forgets_subject: bool,
+}
+
+/// The rows that one rule erases or redacts, where they have ids.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// The table.
+    pub(super) table: &'static str,
+    /// The rule's place.
+    pub(super) rule: usize,
+    /// Whether a plan is bound to them.
+    pub(super) is_bound: bool,
+    ids: Statement,
 }
 
 /// The stage of families since one of them was left to the steps.
@@ -90,6 +105,11 @@ impl Plan {
             survey: Statement::generated(select(&rules.iter().collect::<Vec<_>>(), ", ", |rule| {
                 format!("(SELECT count(*) FROM {})", matching(rule))
             })),
+            targets: (0..)
+                .zip(rules)
+                .filter(|(_, rule)| rule.fate != Fate::Keep && rule.walk != rule.by)
+                .map(|(place, rule)| Target::generate(place, rule))
+                .collect(),
             sweep: if_any(&|| {
                 select(&steps, " + ", |rule| format!("CASE WHEN EXISTS (SELECT 1 FROM {}) THEN 1 ELSE 0 END", matching(rule)))
             }),
@@ -208,6 +228,26 @@ impl Plan {
         self.root.rules().iter().map(|_| Ok(row.next()?)).collect()
     }
 
+    /// The ids of what each target would lose, up to so many of each.
+    pub(super) async fn ids(&self, tx: &mut Tx, organization: Uuid, subject: Uuid, only_bound: bool, most: i64) -> Result<Vec<Vec<Uuid>>> {
+        let mut bound = keys(organization, subject, self.keys);
+        bound.push(Value::from(most));
+        let wanted = self.targets.iter().filter(|target| target.is_bound || !only_bound);
+        let asked: Vec<(Statement, &[Value])> = wanted.map(|target| (target.ids, bound.as_slice())).collect();
+        let answers = tx.query_all(&asked).await?.into_iter();
+        answers.map(|rows| rows.into_iter().map(|mut row| Ok(row.next()?)).collect()).collect()
+    }
+
+    /// Every rule that erases or redacts.
+    pub(super) fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Those that a plan is bound to.
+    pub(super) fn bound_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter(|target| target.is_bound)
+    }
+
     /// Marks the root's row.
     pub(super) async fn close(&self, cx: &Cx, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<()> {
         let Some(statement) = self.close else { return Ok(()) };
@@ -238,7 +278,20 @@ impl Plan {
         let own = [Some(self.survey), self.count, self.close, self.sweep, self.erase_root].into_iter().flatten();
         let of_families = self.families.iter().flat_map(Families::statements);
         let of_steps = self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.count_up_to, step.count_rest, step.all]);
-        own.chain(of_families).chain(of_steps).collect()
+        own.chain(of_families).chain(of_steps).chain(self.targets.iter().map(|target| target.ids)).collect()
+    }
+}
+
+impl Target {
+    fn generate(place: usize, rule: &'static Rule) -> Target {
+        let order = if rule.walk.is_empty() { String::new() } else { format!(" ORDER BY {}", rule.walk.join(", ")) };
+        let (ties, undone, most) = (tied(rule), undone(rule), rule.by.len() + 1);
+        Target {
+            table: rule.table,
+            rule: place,
+            is_bound: is_bound(rule),
+            ids: Statement::generated(format!("SELECT id FROM {} WHERE {ties}{undone}{order} LIMIT ${most}", rule.table)),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::drain::{add, memberships};
 use super::guards::{self, Blocker};
 use super::statements::Plan;
-use super::{Deletion, Order, SMALL, check_reason, effects};
+use super::{Deletion, Order, SMALL, binding, check_reason, effects};
 use crate::audit::{self, Note, actor_columns};
 use crate::inserts::Insert;
 use crate::{Cx, Error, Result, events, exports};
@@ -55,7 +55,13 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     let mut blocked = guards::weigh(tx, root, organization, &subjects, open).await?;
     let mut ready = Vec::new();
     for (place, (cx, order)) in orders.into_iter().enumerate() {
-        match refusal(&order, blocked.remove(&order.subject)) {
+        let refused = match refusal(&order, blocked.remove(&order.subject)) {
+            Some(error) => Some(error),
+            None => binding::check(&cx, tx, plan, organization, (root, order.subject)).await.err(),
+        };
+        match refused {
+            // What the database met is not the answer of one: none of them goes on.
+            Some(error @ Error::Storage(_)) => return Err(error),
             Some(error) => outcomes[place] = Some(Err(error)),
             None => ready.push(Ready { place, id: cx.new_id()?, cx, order, facts: None, counts: json!({}), is_done: false }),
         }

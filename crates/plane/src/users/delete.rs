@@ -36,33 +36,37 @@ struct Membership {
 /// [`SIGNED_IN_WITHIN`]; [`Error::Blocked`] with every organization that would be left without an owner, and for the last operator;
 /// [`Error::Conflict`] for somebody with more than [`MOST_MEMBERSHIPS`] memberships.
 pub async fn delete(cx: &Cx, reason: Option<String>) -> Result<Deletion> {
+    let user = may_delete(cx)?;
+    let note = Note { reason: reason.clone(), ..about("user.delete", user) };
+    audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
+        let input = (user, cx.principal()?.credential, reason);
+        cx.write(input, |cx, tx, (user, session, reason)| Box::pin(delete_in(cx, tx, *user, *session, reason))).await
+    })
+    .await
+}
+
+/// The signed-in user, if the credential is one that may delete the account.
+pub(crate) fn may_delete(cx: &Cx) -> Result<Uuid> {
     let principal = cx.principal()?;
     if principal.kind != CredentialKind::Session || principal.organization.is_some() {
         let words =
             "An account is deleted by its person: sign in without an organization instead of using a key, a token or a bound session.";
         return Err(Error::Forbidden(words.into()));
     }
-    let note = Note { reason: reason.clone(), ..about("user.delete", principal.user) };
-    audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
-        let input = (principal.user, principal.credential, reason);
-        cx.write(input, |cx, tx, (user, session, reason)| Box::pin(delete_in(cx, tx, *user, *session, reason))).await
-    })
-    .await
+    Ok(principal.user)
 }
 
 async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Option<String>) -> Result<Deletion> {
     // From here on nobody signs this user in or makes them a member of anything.
     hold(tx, user).await?;
     is_fresh(cx, tx, session).await?;
-    let memberships = lock_memberships(tx, user).await?;
-    let mut blockers = last_operator(tx, user).await?;
-    for membership in &memberships {
-        let found = deletion::blockers(cx, tx, Root::Member, membership.organization, membership.id).await?;
-        blockers.extend(found.into_iter().map(|blocker| told_of(membership, blocker)));
-    }
+    lock_all(tx, user).await?;
+    let blockers = blockers(cx, tx, user).await?;
     if !blockers.is_empty() {
         return Err(Error::Blocked(blockers));
     }
+    let cx = &deletion::check_plan(cx, tx, NO_ORGANIZATION, (Root::User, user)).await?;
+    let memberships = memberships(tx, user).await?;
     for membership in memberships {
         let order = Order {
             root: Root::Member,
@@ -98,30 +102,51 @@ async fn is_fresh(cx: &Cx, tx: &mut Tx, session: Uuid) -> Result<()> {
     found.map(drop).ok_or_else(|| Error::Forbidden(words()))
 }
 
-/// The memberships in organizations that are there. Organizations are locked before memberships and one after the other by their ids, as
-/// by everybody who locks several.
-async fn lock_memberships(tx: &mut Tx, user: Uuid) -> Result<Vec<Membership>> {
-    let found = sql!("SELECT organization_id, id FROM members WHERE user_id = $1 AND state = 'live' ORDER BY organization_id LIMIT $2");
-    let rows = tx.query(found, params![user, MOST_MEMBERSHIPS as i64 + 1]).await?;
+/// Everything that stands in the way: for each organization on its own, and for the server.
+pub(crate) async fn blockers(cx: &Cx, tx: &mut Tx, user: Uuid) -> Result<Vec<Blocker>> {
+    let mut blockers = last_operator(tx, user).await?;
+    for membership in memberships(tx, user).await? {
+        let found = deletion::blockers(cx, tx, Root::Member, membership.organization, membership.id).await?;
+        blockers.extend(found.into_iter().map(|blocker| told_of(&membership, blocker)));
+    }
+    Ok(blockers)
+}
+
+/// Organizations are locked before memberships and one after the other by their ids, as by everybody who locks several.
+async fn lock_all(tx: &mut Tx, user: Uuid) -> Result<()> {
+    for membership in memberships(tx, user).await? {
+        let organization = sql!("UPDATE organizations SET version = version + 1 WHERE id = $1");
+        tx.execute(organization, params![membership.organization]).await?;
+        let member = sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2");
+        tx.execute(member, params![membership.organization, membership.id]).await?;
+    }
+    // Two operators who leave at once must not both find the other still there.
+    let operators = sql!(
+        "UPDATE users SET state = 'live'
+         WHERE is_operator AND state = 'live' AND EXISTS (SELECT 1 FROM users AS leaving WHERE leaving.id = $1 AND leaving.is_operator)"
+    );
+    tx.execute(operators, params![user]).await?;
+    Ok(())
+}
+
+/// The memberships in organizations that are there: one that is being deleted takes its own along.
+async fn memberships(tx: &mut Tx, user: Uuid) -> Result<Vec<Membership>> {
+    let statement = sql!(
+        "SELECT members.organization_id, organizations.slug, members.id, members.role
+         FROM members JOIN organizations ON organizations.id = members.organization_id AND organizations.state = 'live'
+         WHERE members.user_id = $1 AND members.state = 'live' ORDER BY members.organization_id LIMIT $2"
+    );
+    let rows = tx.query(statement, params![user, MOST_MEMBERSHIPS as i64 + 1]).await?;
     if rows.len() > MOST_MEMBERSHIPS {
         let words = format!("You are a member of more than {MOST_MEMBERSHIPS} organizations: leave some of them first.");
         return Err(Error::Conflict(words));
     }
-    let mut memberships = Vec::new();
-    for mut row in rows {
-        let (organization, id): (Uuid, Uuid) = (row.next()?, row.next()?);
-        let lock = sql!("UPDATE organizations SET version = version + 1 WHERE id = $1 AND state = 'live' RETURNING slug");
-        // One that is being deleted takes its memberships along.
-        let Some(mut row) = tx.query_opt(lock, params![organization]).await? else { continue };
-        let slug = row.next()?;
-        let lock =
-            sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role");
-        let Some(mut row) = tx.query_opt(lock, params![organization, id]).await? else { continue };
-        let role: String = row.next()?;
+    let read = |mut row: sql::Row| {
+        let (organization, slug, id, role): (Uuid, String, Uuid, String) = (row.next()?, row.next()?, row.next()?, row.next()?);
         let role = Role::parse(&role).ok_or_else(|| Error::Internal(format!("a member has the unknown role {role}")))?;
-        memberships.push(Membership { organization, slug, id, role });
-    }
-    Ok(memberships)
+        Ok(Membership { organization, slug, id, role })
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// A blocker of the end of a membership, in the words of who leaves everything.
@@ -139,12 +164,6 @@ fn told_of(membership: &Membership, blocker: Blocker) -> Blocker {
 }
 
 async fn last_operator(tx: &mut Tx, user: Uuid) -> Result<Vec<Blocker>> {
-    // Two who leave at once must not both find the other still there.
-    let all = sql!(
-        "UPDATE users SET state = 'live'
-         WHERE is_operator AND state = 'live' AND EXISTS (SELECT 1 FROM users AS leaving WHERE leaving.id = $1 AND leaving.is_operator)"
-    );
-    tx.execute(all, params![user]).await?;
     let statement = sql!(
         "SELECT 1 FROM users AS leaving
          WHERE leaving.id = $1 AND leaving.is_operator

@@ -4,8 +4,9 @@ use axum::http::{HeaderMap, StatusCode};
 use plane::Error;
 use plane::api_keys::{self, Change, NewApiKey};
 use plane::credentials::{Presented, authenticate};
+use plane::deletion::Subject;
 
-use super::deleted;
+use super::delete_or_plan;
 use crate::body::Form;
 use crate::door::{Door, Guest, Segments, X_API_KEY};
 use crate::problem::Answer;
@@ -67,5 +68,6 @@ pub(crate) async fn validate(guest: Guest, headers: HeaderMap) -> Answer {
 
 pub(crate) async fn revoke(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
     let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
-    Ok(deleted(door.dialect, &api_keys::revoke(&door.cx, &organization, key, door.reason()).await?))
+    let deleting = api_keys::revoke(&door.cx, &organization, key, door.reason());
+    delete_or_plan(&door, Subject::ApiKey(organization.clone(), key), deleting).await
 }

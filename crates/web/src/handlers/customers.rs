@@ -2,10 +2,12 @@
 
 use axum::http::StatusCode;
 use plane::customers::{self, CustomerChange, CustomerFilter, Deleting, NewCustomer};
+use plane::deletion::Subject;
 use plane::ids::{self, OrganizationRef};
 use serde_json::{Value as Json, json};
 
-use super::deleted;
+use super::delete_or_plan;
+use super::deletions::order;
 use crate::body::Form;
 use crate::dialect::time;
 use crate::door::{Door, Segments};
@@ -111,13 +113,17 @@ pub(crate) async fn add_screen_current(door: Door, Segments(customer): Segments<
 
 pub(crate) async fn delete(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
     let organization = door.organization(&organization)?;
-    let deletion = customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.details()?).await?;
-    Ok(deleted(door.dialect, &deletion))
+    let deleting = customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.details()?);
+    delete_or_plan(&door, Subject::Customer(organization.clone(), customer.clone(), Deleting::Permanently), deleting).await
 }
 
 pub(crate) async fn delete_current(door: Door, Segments(customer): Segments<String>) -> Answer {
     let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
-    let deletion = customers::delete(&door.cx, &door.current_organization()?, &customer, how, door.details()?).await?;
-    let body = json!({"success": true, "message": "Customer deleted successfully", "deletedAt": time(deletion.created_at)});
-    Ok(views::with_deletion(views::answer(StatusCode::OK, body), &deletion))
+    let organization = door.current_organization()?;
+    let deleting = customers::delete(&door.cx, &organization, &customer, how, door.details()?);
+    order(&door, Subject::Customer(organization.clone(), customer.clone(), how), deleting, |_, deletion| {
+        let body = json!({"success": true, "message": "Customer deleted successfully", "deletedAt": time(deletion.created_at)});
+        views::with_deletion(views::answer(StatusCode::OK, body), deletion)
+    })
+    .await
 }

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
 use plane::customers::Deleting;
-use plane::deletion::{DeletionFilter, Pulse, Subject, Wanted, Watched};
+use plane::deletion::{Deletion, DeletionFilter, Pulse, Subject, Wanted, Watched};
 use plane::ids::OrganizationRef;
-use plane::{audit, deletion, oauth_apps};
+use plane::{Result, audit, deletion};
 use serde_json::Value as Json;
 
 use crate::dialect::Dialect;
 use crate::door::{Door, Segments};
-use crate::problem::Answer;
+use crate::problem::{Answer, Failure};
+use crate::remedies::Case;
 use crate::{Doors, views, watching};
 
 pub(crate) async fn list(door: Door) -> Answer {
@@ -55,32 +57,75 @@ pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<Stri
 }
 
 pub(crate) async fn plan_of_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
-    plan(&door, &door.organization(&organization)?, Subject::Organization).await
+    shown(&door, Subject::Organization(door.organization(&organization)?)).await
 }
 
 pub(crate) async fn plan_of_member(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
-    plan(&door, &door.organization(&organization)?, Subject::Member(door.id("member_id", &member)?)).await
+    shown(&door, Subject::Member(door.organization(&organization)?, door.id("member_id", &member)?)).await
 }
 
 pub(crate) async fn plan_of_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
-    plan(&door, &door.organization(&organization)?, Subject::Customer(customer, Deleting::Permanently)).await
+    shown(&door, Subject::Customer(door.organization(&organization)?, customer, Deleting::Permanently)).await
 }
 
 pub(crate) async fn plan_of_current_customer(door: Door, Segments(customer): Segments<String>) -> Answer {
     let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
-    plan(&door, &door.current_organization()?, Subject::Customer(customer, how)).await
+    shown(&door, Subject::Customer(door.current_organization()?, customer, how)).await
 }
 
 pub(crate) async fn plan_of_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
-    plan(&door, &door.organization(&organization)?, Subject::ApiKey(door.id("key_id", &key)?)).await
+    shown(&door, Subject::ApiKey(door.organization(&organization)?, door.id("key_id", &key)?)).await
+}
+
+pub(crate) async fn plan_of_invitation(door: Door, Segments((organization, invitation)): Segments<(String, String)>) -> Answer {
+    shown(&door, Subject::Invitation(door.organization(&organization)?, door.id("invite_id", &invitation)?)).await
+}
+
+pub(crate) async fn plan_of_webhook(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {
+    shown(&door, Subject::Webhook(door.organization(&organization)?, door.id("webhook_id", &webhook)?)).await
 }
 
 pub(crate) async fn plan_of_oauth_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
-    let app = oauth_apps::get(&door.cx, &client_id).await?;
-    plan(&door, &OrganizationRef::Id(app.organization), Subject::OauthApp(app.id)).await
+    shown(&door, Subject::OauthApp(client_id)).await
 }
 
-async fn plan(door: &Door, organization: &OrganizationRef, subject: Subject) -> Answer {
-    let preview = deletion::preview(&door.cx, organization, subject).await?;
-    Ok(views::answer(StatusCode::OK, views::deletion_plan(door.dialect, preview)))
+pub(crate) async fn plan_of_oauth_token(door: Door, Segments(token): Segments<String>) -> Answer {
+    shown(&door, Subject::OauthToken(door.id("token_id", &token)?)).await
+}
+
+/// What a deletion would do that is not being ordered.
+async fn shown(door: &Door, subject: Subject) -> Answer {
+    plan(door, subject, false).await
+}
+
+pub(super) async fn plan(door: &Door, subject: Subject, export: bool) -> Answer {
+    let customer = customer_of(&subject);
+    let preview = deletion::preview(&door.cx, subject, export).await?;
+    let case = Case::of(&door.cx, customer.as_deref());
+    Ok(views::answer(StatusCode::OK, views::deletion_plan(door.dialect, preview, case)))
+}
+
+/// Has a subject deleted; or tells what would become of it, when no more was asked for.
+pub(super) async fn order(
+    door: &Door,
+    subject: Subject,
+    deleting: impl Future<Output = Result<Deletion>>,
+    view: impl FnOnce(&Dialect, &Deletion) -> Response<Body>,
+) -> Answer {
+    if door.only_validates()? {
+        return plan(door, subject, door.query.flag("export")?).await;
+    }
+    match (deleting.await, customer_of(&subject)) {
+        (Ok(deletion), _) => Ok(view(door.dialect, &deletion)),
+        (Err(error), Some(customer)) => Err(Failure::OfCustomer(customer, error)),
+        (Err(error), None) => Err(error.into()),
+    }
+}
+
+/// A customer as the caller named it.
+fn customer_of(subject: &Subject) -> Option<String> {
+    match subject {
+        Subject::Customer(_, reference, _) => Some(reference.clone()),
+        _ => None,
+    }
 }

@@ -1,10 +1,11 @@
 //! Invitations.
 
 use axum::http::StatusCode;
+use plane::deletion::Subject;
 use plane::invitations;
 use plane::policy::Role;
 
-use super::deleted;
+use super::delete_or_plan;
 use crate::body::Form;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -26,7 +27,8 @@ pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -
 
 pub(crate) async fn cancel(door: Door, Segments((organization, invitation)): Segments<(String, String)>) -> Answer {
     let (organization, invitation) = (door.organization(&organization)?, door.id("invite_id", &invitation)?);
-    Ok(deleted(door.dialect, &invitations::cancel(&door.cx, &organization, invitation, door.reason()).await?))
+    let deleting = invitations::cancel(&door.cx, &organization, invitation, door.reason());
+    delete_or_plan(&door, Subject::Invitation(organization.clone(), invitation), deleting).await
 }
 
 pub(crate) async fn accept(door: Door, mut form: Form) -> Answer {

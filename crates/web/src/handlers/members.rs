@@ -1,11 +1,12 @@
 //! Members.
 
 use axum::http::StatusCode;
+use plane::deletion::Subject;
 use plane::members::{self, Member, MemberFilter};
 use plane::page::Page;
 use plane::{FieldError, Result};
 
-use super::deleted;
+use super::delete_or_plan;
 use crate::body::Form;
 use crate::door::{Door, Segments};
 use crate::problem::{Answer, Failure};
@@ -60,5 +61,6 @@ async fn change(door: &Door, (organization, member): (String, String), mut form:
 
 pub(crate) async fn remove(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
     let (organization, member) = (door.organization(&organization)?, door.id("member_id", &member)?);
-    Ok(deleted(door.dialect, &members::remove(&door.cx, &organization, member, door.reason()).await?))
+    let deleting = members::remove(&door.cx, &organization, member, door.reason());
+    delete_or_plan(&door, Subject::Member(organization.clone(), member), deleting).await
 }

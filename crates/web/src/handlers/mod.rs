@@ -17,11 +17,19 @@ pub(crate) mod webhooks;
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use plane::deletion::Deletion;
+use plane::Result;
+use plane::deletion::{Deletion, Subject};
 use serde_json::json;
 
 use crate::dialect::Dialect;
+use crate::door::Door;
+use crate::problem::Answer;
 use crate::views;
+
+/// Has a subject deleted, in the surface's way; or tells what would become of it.
+async fn delete_or_plan(door: &Door, subject: Subject, deleting: impl Future<Output = Result<Deletion>>) -> Answer {
+    deletions::order(door, subject, deleting, deleted).await
+}
 
 /// The answer to a deletion that succeeded, in the surface's way: 204, or 200 with an empty object.
 fn deleted(dialect: &Dialect, deletion: &Deletion) -> Response<Body> {

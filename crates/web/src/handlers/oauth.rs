@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use plane::deletion::Subject;
 use plane::ids::{self, OrganizationRef};
 use plane::oauth_apps::{self, NewOauthApp, OauthAppChanges};
 use plane::oauth_tokens::{self, Client, Introspection, Issued};
@@ -15,7 +16,7 @@ use plane::policy::SCOPES;
 use plane::{Cx, Error, OauthRefusal};
 use serde_json::{Map, Value as Json, json};
 
-use super::deleted;
+use super::delete_or_plan;
 use crate::body::{Form, MOST_BYTES, Query, TOO_LARGE};
 use crate::door::{Door, Guest, Segments};
 use crate::limits::{Attempts, Desk};
@@ -79,12 +80,13 @@ pub(crate) async fn rotate_secret(door: Door, Segments(client_id): Segments<Stri
 }
 
 pub(crate) async fn delete_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
-    Ok(deleted(door.dialect, &oauth_apps::delete(&door.cx, &client_id, door.reason()).await?))
+    let deleting = oauth_apps::delete(&door.cx, &client_id, door.reason());
+    delete_or_plan(&door, Subject::OauthApp(client_id.clone()), deleting).await
 }
 
 pub(crate) async fn revoke_token(door: Door, Segments(token): Segments<String>) -> Answer {
     let token = door.id("token_id", &token)?;
-    Ok(deleted(door.dialect, &oauth_tokens::revoke(&door.cx, token, door.reason()).await?))
+    delete_or_plan(&door, Subject::OauthToken(token), oauth_tokens::revoke(&door.cx, token, door.reason())).await
 }
 
 /// `POST /oauth2/token`.

@@ -1,9 +1,10 @@
 //! Organizations.
 
 use axum::http::StatusCode;
+use plane::deletion::Subject;
 use plane::organizations::{self, NewOrganization, OrganizationChange};
 
-use super::deleted;
+use super::delete_or_plan;
 use crate::body::Form;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -54,5 +55,6 @@ pub(crate) async fn transfer(door: Door, Segments(organization): Segments<String
 
 pub(crate) async fn delete(door: Door, Segments(organization): Segments<String>) -> Answer {
     let organization = door.organization(&organization)?;
-    Ok(deleted(door.dialect, &organizations::delete(&door.cx, &organization, door.details()?).await?))
+    let deleting = organizations::delete(&door.cx, &organization, door.details()?);
+    delete_or_plan(&door, Subject::Organization(organization.clone()), deleting).await
 }

@@ -2,12 +2,14 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
+use plane::deletion::Subject;
 use plane::page::PageRequest;
 use plane::users::{self, UserChange};
 use plane::{organizations, preferences};
 use serde_json::{Value as Json, json};
 
 use super::auth::is_https;
+use super::{deleted, deletions};
 use crate::body::Form;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -35,8 +37,14 @@ pub(crate) async fn change_password(door: Door, mut form: Form) -> Answer {
 }
 
 pub(crate) async fn delete_me(door: Door) -> Answer {
-    let deletion = users::delete(&door.cx, door.reason()).await?;
-    Ok(views::with_cookie(super::deleted(door.dialect, &deletion), "", 0, is_https(&door.cx)))
+    let is_https = is_https(&door.cx);
+    let deleting = users::delete(&door.cx, door.reason());
+    deletions::order(&door, Subject::User, deleting, |dialect, deletion| views::with_cookie(deleted(dialect, deletion), "", 0, is_https))
+        .await
+}
+
+pub(crate) async fn plan_of_me(door: Door) -> Answer {
+    deletions::plan(&door, Subject::User, false).await
 }
 
 pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer {

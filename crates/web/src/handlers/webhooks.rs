@@ -1,10 +1,11 @@
 //! Webhooks and their deliveries.
 
 use axum::http::StatusCode;
+use plane::deletion::Subject;
 use plane::deliveries;
 use plane::webhooks::{self, NewWebhook, WebhookChange};
 
-use super::deleted;
+use super::delete_or_plan;
 use crate::body::Form;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -48,7 +49,8 @@ pub(crate) async fn update(door: Door, Segments((organization, webhook)): Segmen
 
 pub(crate) async fn delete(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {
     let (organization, webhook) = (door.organization(&organization)?, door.id("webhook_id", &webhook)?);
-    Ok(deleted(door.dialect, &webhooks::delete(&door.cx, &organization, webhook, door.reason()).await?))
+    let deleting = webhooks::delete(&door.cx, &organization, webhook, door.reason());
+    delete_or_plan(&door, Subject::Webhook(organization.clone(), webhook), deleting).await
 }
 
 pub(crate) async fn list_deliveries(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {

@@ -2,6 +2,7 @@
 
 pub(crate) mod bodies;
 pub(crate) mod oauth;
+pub(crate) mod plans;
 pub(crate) mod records;
 
 use serde_json::{Map, Value as Json, json};
@@ -164,6 +165,23 @@ pub(crate) const REASON: [Parameter; 1] = [Parameter {
     is: Is::Text(0, 500),
     about: "Why, in your words: kept in the audit trail and the deletion's record. No personal data, please.",
 }];
+
+/// What a deletion is bound to, and whether it is only looked at.
+pub(crate) const PLAN: [Parameter; 2] = [
+    Parameter {
+        name: "plan",
+        is: Is::Pattern("^[A-Za-z0-9_-]{40,400}$"),
+        about: "The `plan` of a deletion plan. If something else would go than that says, nothing does: 412, and `drift` names the difference, \
+                table by table. Of up to 500 rows of a table each is recognized, of more their number. What the server writes down by \
+                itself (audit trail, deliveries, kept answers) and sessions of members do not count.",
+    },
+    Parameter {
+        name: "validate_only",
+        is: Is::Flag,
+        about: "Deletes nothing and answers 200 with the plan, for whoever may delete. What stands in the way is part of it, and no error. \
+                `validateOnly` is read too.",
+    },
+];
 
 /// Whether all that a deletion will erase is exported first.
 pub(crate) const EXPORT: [Parameter; 1] = [Parameter {

@@ -2,7 +2,7 @@
 
 use super::Is::{Anything, Counts, Events, Flag, Id, Number, Role, Scopes, Text, Texts, Time, Url, Word};
 use super::bodies::{ADDRESS, METADATA};
-use super::{Shape, optional, required};
+use super::{Shape, optional, plans, required};
 
 const COUNT: super::Is = Number(0, i64::MAX);
 
@@ -520,45 +520,11 @@ static FIELD_ERROR: Shape = Shape::new(
     ],
 );
 
-static TABLE_PLAN: Shape = Shape::new(
-    "TablePlan",
-    "What would happen to the rows of one table.",
-    &[
-        required("table", Text(1, 50), "").like("customers"),
-        required("fate", Word(&["erased", "redacted", "kept"]), ""),
-        required("rows", COUNT, "How many.").like("3"),
-        required("why", Text(1, 500), "").like("belongs to the organization"),
-    ],
-);
-
-pub(crate) static DELETION_PLAN: Shape = Shape::new(
-    "DeletionPlan",
-    "What a deletion would do. Nothing has been changed.",
-    &[
-        required("root", Text(1, 50), "The rules that would be followed.").like("organization"),
-        required("subject_id", Id, ""),
-        required("credentials", COUNT, "Keys, sessions and tokens that would die.").like("2"),
-        required("tables", super::Is::Objects(&TABLE_PLAN), "In the order of the deletion."),
-        required("blockers", super::Is::Objects(&BLOCKER), "Everything that stands in the way now."),
-    ],
-);
-
-static BLOCKER: Shape = Shape::new(
-    "Blocker",
-    "One reason why a deletion cannot happen now.",
-    &[
-        required("code", Text(1, 50), "Stable and machine-readable.").like("active_subscription"),
-        required("kind", Text(1, 50), "The kind of what blocks.").like("subscription"),
-        required("id", Id, ""),
-        required("detail", Text(1, 1_000), "For people.").like("The subscription is active."),
-        required("remedy", Text(1, 500), "What to do about it.").like("Cancel the subscription."),
-    ],
-);
-
 /// The members that only some errors have.
-pub(crate) static PROBLEM_EXTRAS: [(&str, super::Is); 4] = [
+pub(crate) static PROBLEM_EXTRAS: [(&str, super::Is); 5] = [
     ("errors", super::Is::Objects(&FIELD_ERROR)),
-    ("blockers", super::Is::Objects(&BLOCKER)),
+    ("blockers", super::Is::Objects(&plans::BLOCKER)),
+    ("drift", super::Is::Objects(&plans::DRIFT)),
     ("retry_after_seconds", Number(0, 86_400)),
     ("error_description", Text(1, 1_000)),
 ];

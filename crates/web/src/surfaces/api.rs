@@ -11,7 +11,7 @@ use crate::catalogue::Content::{Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
-use crate::shapes::{DELETION_FILTER, EXPORT, MEMBER_FILTER, bodies, records};
+use crate::shapes::{DELETION_FILTER, EXPORT, MEMBER_FILTER, bodies, plans, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -83,6 +83,8 @@ fn user_operations() -> Vec<Operation> {
             .answers(204, "Nobody gets in with anything of this account any more.", Nothing)
             .refuses(403, "A key, a token, a bound session, or one that is older than 10 minutes.")
             .refuses(409, "The person is the last owner of an organization or the last operator (`blockers`), or a member of more than 500 organizations."),
+        plan("/users/me/deletion-plan", "planAccountDeletion", users::plan_of_me)
+            .refuses(403, "A key, a token or a bound session cannot delete an account."),
         Operation::post("/users/me/password", "changePassword", users::change_password)
             .says("Change one's own password")
             .explains("All other sessions of the user end at once; API keys go on. A wrong current password is an error of that field.")
@@ -282,6 +284,12 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::DeleteCustomer),
         plan("/organizations/{organizationId}/api-keys/{keyId}/deletion-plan", "planApiKeyRevocation", deletions::plan_of_api_key)
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey),
+        plan("/organizations/{organizationId}/invites/{inviteId}/deletion-plan", "planInvitationCancellation", deletions::plan_of_invitation)
+            .may(Action::CancelInvitation),
+        plan("/organizations/{organizationId}/webhooks/{webhookId}/deletion-plan", "planWebhookDeletion", deletions::plan_of_webhook)
+            .may(Action::DeleteWebhook),
+        plan("/oauth/token/{tokenId}/deletion-plan", "planOauthTokenRevocation", deletions::plan_of_oauth_token)
+            .may(Action::RevokeOauthToken),
         plan("/oauth/apps/{clientId}/deletion-plan", "planOauthAppDeletion", deletions::plan_of_oauth_app).may(Action::DeleteOauthApp),
         Operation::get("/deletions/{id}", "readDeletion", deletions::read)
             .says("Read a deletion")
@@ -303,6 +311,9 @@ fn deletion_operations() -> Vec<Operation> {
 pub(super) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
     Operation::get(path, id, handler)
         .says("See what a deletion would do")
-        .explains("Rows by table, their fate and why, the credentials that would die, and everything that stands in the way.")
-        .answers(200, "The plan. Nothing has been changed.", One(&records::DELETION_PLAN))
+        .explains(
+            "Rows by table with a sample of their ids, their fate and why, the credentials that would die, the events that webhooks would be \
+             told, everything that stands in the way, and about how long it would take. Give `plan` to the DELETE, and it does this or nothing.",
+        )
+        .answers(200, "The plan. Nothing has been changed.", One(&plans::DELETION_PLAN))
 }

@@ -80,6 +80,32 @@ on_both_engines! {
         assert_eq!(shell.run(&format!("customers show {customer}")).await.code, 0);
     }
 
+    async fn what_would_go_can_be_looked_at_and_is_what_goes_then_or_nothing_does(server: Server) {
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let customer = server.new_customer(&organization, token).await;
+        let shell = Shell::new(&server).with("FREEHOLD_TOKEN", token);
+        let slug = &organization.slug;
+        let plan = shell.run(&format!("organizations delete {slug} --validate-only --json")).await.json();
+        assert_eq!((&plan["root"], &plan["blockers"]), (&json!("organization"), &json!([])));
+        let plan = plan["plan"].as_str().unwrap();
+        server.new_dependant(&organization, &customer, "devices", json!({"name": "Laptop"})).await;
+        let drifted = shell.run(&format!("organizations delete {slug} --plan {plan} --yes {slug}")).await;
+        assert_eq!(drifted.code, 5, "{drifted:?}");
+        assert!(drifted.err.contains("devices: 0 planned, now 1"), "{drifted:?}");
+        // What is added while somebody looks at the plan is not deleted unseen.
+        let add = async {
+            server.new_dependant(&organization, &customer, "devices", json!({"name": "Phone"})).await;
+        };
+        let unseen = shell.type_after(&format!("organizations delete {slug}"), "to delete it: ", add, &format!("{slug}\n")).await;
+        assert_eq!(unseen.code, 5, "{unseen:?}");
+        assert!(unseen.out.contains("devices: 1 planned, now 2"), "{unseen:?}");
+        assert_eq!(shell.run(&format!("organizations delete {slug} --validate-only --yes {slug}")).await.code, 2);
+        let plan = shell.run(&format!("organizations delete {slug} --validate-only --json")).await.json();
+        let plan = plan["plan"].as_str().unwrap();
+        assert_eq!(shell.run(&format!("organizations delete {slug} --plan {plan} --yes {slug}")).await.code, 0);
+    }
+
     async fn a_customer_who_was_softly_deleted_can_be_erased(server: Server) {
         let organization = server.new_organization().await;
         let customer = server.new_customer(&organization, &organization.owner.token).await;

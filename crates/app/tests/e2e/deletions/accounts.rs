@@ -124,6 +124,46 @@ on_both_engines! {
         }
     }
 
+    async fn an_account_is_deleted_as_planned_or_not_at_all(server: Server) {
+        let organization = server.new_organization().await;
+        let person = server.new_person().await;
+        server.add_member(&organization, &person, "admin").await;
+        let look = |path: &str, method: Method| server.request(method, path).bearer_auth(&person.token);
+        let plan = expect(look("/api/users/me/deletion-plan", Method::GET), StatusCode::OK).await;
+        let seen = expect(look("/api/users/me?validate_only=true", Method::DELETE), StatusCode::OK).await;
+        assert_eq!(plan, seen);
+        let rows = |table: &str| plan["tables"].as_array().unwrap().iter().find(|one| one["table"] == table).unwrap()["rows"].clone();
+        assert_eq!((rows("members"), rows("users"), &plan["blockers"]), (json!(1), json!(1), &json!([])));
+        let bound = format!("/api/users/me?plan={}", plan["plan"].as_str().unwrap());
+        let mine = server.found_organization(&person).await;
+        let plan = expect(look("/api/users/me/deletion-plan", Method::GET), StatusCode::OK).await;
+        assert_eq!(plan["blockers"][0]["call"], json!({"method": "POST", "path": format!("/api/organizations/{}/transfer", mine.id)}));
+        deleted(look(&format!("/api/organizations/{}", mine.id), Method::DELETE), StatusCode::NO_CONTENT).await;
+        let another = server.new_organization().await;
+        server.add_member(&another, &person, "member").await;
+        let drifted = answered(look(&bound, Method::DELETE), StatusCode::PRECONDITION_FAILED).await.json::<Json>().await.unwrap();
+        assert_eq!(drifted["drift"], json!([{"table": "members", "planned": 1, "now": 2}]));
+        let plan = expect(look("/api/users/me/deletion-plan", Method::GET), StatusCode::OK).await;
+        let bound = format!("/api/users/me?plan={}", plan["plan"].as_str().unwrap());
+        deleted(look(&bound, Method::DELETE), StatusCode::NO_CONTENT).await;
+        refused(look("/api/users/me", Method::GET), StatusCode::UNAUTHORIZED).await;
+    }
+
+    async fn who_is_held_keeps_the_account_until_the_release(server: Server) {
+        let organization = server.new_organization().await;
+        let (person, member) = server.new_member(&organization, "admin").await;
+        let holds = format!("/api/organizations/{}/members/{member}/holds", organization.id);
+        let owner = &organization.owner.token;
+        let place = server.request(Method::POST, &holds).bearer_auth(owner).json(&json!({"reason": "A dispute"}));
+        let hold = expect(place, StatusCode::CREATED).await;
+        let refusal = refused(deletion_of(&server, &person), StatusCode::CONFLICT).await;
+        assert_eq!((&refusal["blockers"][0]["code"], &refusal["blockers"][0]["id"]), (&json!("legal_hold"), &hold["id"]));
+        let release = format!("/api/organizations/{}/holds/{}/release", organization.id, hold["id"].as_str().unwrap());
+        let release = server.request(Method::POST, &release).bearer_auth(owner).json(&json!({"reason": "Settled"}));
+        answered(release, StatusCode::OK).await;
+        deleted(deletion_of(&server, &person), StatusCode::NO_CONTENT).await;
+    }
+
     async fn only_the_person_who_has_just_signed_in_can_do_it(server: Server) {
         let organization = server.new_organization().await;
         let person = server.new_person().await;

@@ -3,10 +3,12 @@
 mod access;
 mod accounts;
 mod audit;
+mod bound;
 mod guards;
 mod owners;
 mod plans;
 mod records;
 mod retention;
 mod together;
+mod validating;
 mod watching;

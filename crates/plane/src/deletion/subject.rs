@@ -1,0 +1,146 @@
+//! What somebody considers deleting, found for those who may delete it: with the rights and the refusals of the deletion itself, and without
+//! its locks.
+
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::rules::Root;
+use crate::access::{Tenant, enter};
+use crate::audit::NO_ORGANIZATION;
+use crate::customers::{self, Deleting};
+use crate::cx::Cx;
+use crate::ids::OrganizationRef;
+use crate::policy::{Action, Role};
+use crate::{Error, Result, oauth_apps, oauth_tokens, users};
+
+/// What somebody considers deleting.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// An organization.
+    Organization(OrganizationRef),
+    /// A membership.
+    Member(OrganizationRef, Uuid),
+    /// A customer, by its reference, in one of the documented ways.
+    Customer(OrganizationRef, String, Deleting),
+    /// An API key.
+    ApiKey(OrganizationRef, Uuid),
+    /// An invitation that can still be cancelled.
+    Invitation(OrganizationRef, Uuid),
+    /// A webhook.
+    Webhook(OrganizationRef, Uuid),
+    /// An OAuth app, by its client id.
+    OauthApp(String),
+    /// An OAuth token.
+    OauthToken(Uuid),
+    /// The signed-in user's own account.
+    User,
+}
+
+impl Subject {
+    /// The organization, the rules and the subject's id. With an export the right to that is needed too.
+    pub(super) async fn find(self, cx: &Cx, export: bool) -> Result<(Uuid, Root, Uuid)> {
+        let (tenant, root, id) = match self {
+            Subject::Organization(organization) => {
+                let tenant = enter(cx, &organization, Action::DeleteOrganization).await?;
+                if export {
+                    tenant.also(cx, Action::ExportOrganization)?;
+                }
+                cx.read(tenant, |cx, tx, tenant| Box::pin(expect_organization(cx, tx, tenant))).await?;
+                (tenant, Root::Organization, tenant.organization())
+            }
+            Subject::Member(organization, member) => {
+                let tenant = enter(cx, &organization, Action::Leave).await?;
+                let is_own = tenant.membership().is_some_and(|own| own.id == member);
+                if !is_own {
+                    tenant.also(cx, Action::RemoveMember)?;
+                }
+                let role = cx.read((tenant, member), |cx, tx, (tenant, member)| Box::pin(find_member(cx, tx, tenant, *member))).await?;
+                if !is_own && role == Role::Owner {
+                    tenant.also(cx, Action::RemoveOwner)?;
+                }
+                (tenant, Root::Member, member)
+            }
+            Subject::Customer(organization, reference, how) => {
+                let tenant = enter(cx, &organization, how.action()).await?;
+                if export {
+                    tenant.also(cx, Action::ExportCustomer)?;
+                }
+                let input = (tenant, reference, how);
+                let id =
+                    cx.read(input, |cx, tx, (tenant, reference, how)| Box::pin(find_customer(cx, tx, tenant, reference, *how))).await?;
+                (tenant, how.root(), id)
+            }
+            Subject::ApiKey(organization, key) => {
+                let tenant = enter(cx, &organization, Action::RevokeOwnApiKey).await?;
+                let maker = cx.read((tenant, key), |_, tx, (tenant, key)| Box::pin(maker(tx, tenant, *key))).await?;
+                if tenant.membership().is_none_or(|own| own.id != maker) {
+                    tenant.also(cx, Action::RevokeApiKey)?;
+                }
+                (tenant, Root::ApiKey, key)
+            }
+            Subject::Invitation(organization, invitation) => {
+                let tenant = enter(cx, &organization, Action::CancelInvitation).await?;
+                cx.read((tenant, invitation), |_, tx, (tenant, id)| Box::pin(find_invitation(tx, tenant, *id))).await?;
+                (tenant, Root::Invitation, invitation)
+            }
+            Subject::Webhook(organization, webhook) => {
+                let tenant = enter(cx, &organization, Action::DeleteWebhook).await?;
+                cx.read((tenant, webhook), |_, tx, (tenant, id)| Box::pin(find_webhook(tx, tenant, *id))).await?;
+                (tenant, Root::Webhook, webhook)
+            }
+            Subject::OauthApp(client_id) => {
+                let (tenant, app) = oauth_apps::enter_to_delete(cx, &client_id).await?;
+                (tenant, Root::OauthApp, app)
+            }
+            Subject::User => return Ok((NO_ORGANIZATION, Root::User, users::may_delete(cx)?)),
+            Subject::OauthToken(token) => return Ok((oauth_tokens::enter_to_revoke(cx, token).await?, Root::OauthToken, token)),
+        };
+        Ok((tenant.organization(), root, id))
+    }
+}
+
+async fn expect_organization(cx: &Cx, tx: &mut Tx, tenant: &Tenant) -> Result<()> {
+    let statement = sql!("SELECT revision FROM organizations WHERE id = $1 AND state = 'live'");
+    let found = tx.query_opt(statement, params![tenant.organization()]).await?;
+    cx.expects(tenant.organization(), found.ok_or(Error::NotFound("Organization"))?.next()?)
+}
+
+async fn find_member(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<Role> {
+    let statement = sql!("SELECT role, revision FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'");
+    let found = tx.query_opt(statement, params![tenant.organization(), member]).await?;
+    let mut row = found.ok_or(Error::NotFound("Member"))?;
+    let role: String = row.next()?;
+    cx.expects(member, row.next()?)?;
+    Role::parse(&role).ok_or_else(|| Error::Internal(format!("a member has the unknown role {role}")))
+}
+
+async fn find_customer(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, how: Deleting) -> Result<Uuid> {
+    let statement = sql!(
+        "SELECT id, managed_by, revision FROM customers
+         WHERE organization_id = $1 AND reference = $2 AND (state = 'live' OR (state = 'deleted' AND $3))"
+    );
+    let found = tx.query_opt(statement, params![tenant.organization(), reference, how == Deleting::Hard]).await?;
+    let mut row = found.ok_or(Error::NotFound("Customer"))?;
+    let id = row.next()?;
+    customers::check_management(tenant, row.next()?, how.action())?;
+    cx.expects(id, row.next()?)?;
+    Ok(id)
+}
+
+async fn maker(tx: &mut Tx, tenant: &Tenant, key: Uuid) -> Result<Uuid> {
+    let statement = sql!("SELECT member_id FROM api_keys WHERE organization_id = $1 AND id = $2");
+    let found = tx.query_opt(statement, params![tenant.organization(), key]).await?;
+    Ok(found.ok_or(Error::NotFound("API key"))?.next()?)
+}
+
+async fn find_invitation(tx: &mut Tx, tenant: &Tenant, invitation: Uuid) -> Result<()> {
+    let statement = sql!("SELECT 1 FROM invitations WHERE organization_id = $1 AND id = $2 AND status = 'pending'");
+    let found = tx.query_opt(statement, params![tenant.organization(), invitation]).await?;
+    found.map(drop).ok_or(Error::NotFound("Invitation"))
+}
+
+async fn find_webhook(tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<()> {
+    let statement = sql!("SELECT 1 FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'");
+    let found = tx.query_opt(statement, params![tenant.organization(), webhook]).await?;
+    found.map(drop).ok_or(Error::NotFound("Webhook"))
+}

@@ -1,0 +1,61 @@
+//! Which request takes away what stands in a deletion's way: the remedy of a blocker as a call, with the ids of the case at hand.
+//!
+//! All of them are addresses of the organizations API, which has the most of them, whichever surface the deletion was asked of.
+
+use plane::Cx;
+use plane::deletion::Blocker;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::dialect::Dialect;
+
+/// What the address of a remedy is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case<'a> {
+    organization: Option<Uuid>,
+    customer: Option<&'a str>,
+}
+
+impl<'a> Case<'a> {
+    /// The organization that the work turned out to be about, and the customer as the caller named it.
+    pub fn of(cx: &Cx, customer: Option<&'a str>) -> Case<'a> {
+        Case { organization: cx.noted_organization(), customer }
+    }
+
+    /// The request; null where it takes more than one, or nobody knows whose.
+    pub fn call(self, dialect: &Dialect, blocker: &Blocker) -> Json {
+        match self.request(blocker) {
+            Some((method, path)) => dialect.object(vec![("method", method.into()), ("path", path.into())]),
+            None => Json::Null,
+        }
+    }
+
+    fn request(self, blocker: &Blocker) -> Option<(&'static str, String)> {
+        if (blocker.code, blocker.kind) == ("last_owner", "organization") {
+            return Some(("POST", format!("/api/organizations/{}/transfer", blocker.id)));
+        }
+        // What is in no organization has the nil one.
+        let organization = format!("/api/organizations/{}", self.organization.filter(|id| !id.is_nil())?);
+        let owned = |kind: &str| Some(("PATCH", format!("{organization}/customers/{}/{kind}/{}", encode(self.customer?), blocker.id)));
+        match blocker.code {
+            "active_subscription" => owned("subscriptions"),
+            "pending_transaction" => owned("transactions"),
+            "legal_hold" => Some(("POST", format!("{organization}/holds/{}/release", blocker.id))),
+            "last_owner" => Some(("POST", format!("{organization}/transfer"))),
+            "organization_archived" => Some(("POST", format!("{organization}/unarchive"))),
+            _ => None,
+        }
+    }
+}
+
+/// A segment of a path (RFC 3986).
+fn encode(segment: &str) -> String {
+    let mut encoded = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}

@@ -1,0 +1,90 @@
+//! What goes out about a deletion that is only considered, or refused: its plan, what stands in its way, what has drifted.
+
+use super::Is::{Id, Maybe, Number, Objects, Text, Texts, Time, Word};
+use super::{Shape, optional, required};
+
+const COUNT: super::Is = Number(0, i64::MAX);
+
+static TABLE_PLAN: Shape = Shape::new(
+    "TablePlan",
+    "What would happen to the rows of one table.",
+    &[
+        required("table", Text(1, 50), "").like("customers"),
+        required("fate", Word(&["erased", "redacted", "kept"]), ""),
+        required("rows", COUNT, "How many.").like("3"),
+        required(
+            "sample",
+            Texts(100),
+            "Ids of up to a hundred of those that would not stay as they are. A customer's is the `subjectId` of its deletion, not the id that \
+             was given to it.",
+        )
+        .like("[\"550e8400-e29b-41d4-a716-446655440000\"]"),
+        required("why", Text(1, 500), "").like("belongs to the organization"),
+        optional("kept_until", Time, "When what is kept goes too; null when no time is set for that, and for what is not kept."),
+    ],
+);
+
+static PLANNED_EFFECT: Shape = Shape::new(
+    "PlannedEffect",
+    "An event that webhooks would be told.",
+    &[
+        required("event", Text(1, 50), "").like("organization.deleted"),
+        required("endpoints", COUNT, "Webhooks that listen to it. The deletion is not sealed before each was told or given up.").like("1"),
+    ],
+);
+
+pub(crate) static DELETION_PLAN: Shape = Shape::new(
+    "DeletionPlan",
+    "What a deletion would do. Nothing has been changed.",
+    &[
+        required("root", Text(1, 50), "The rules that would be followed.").like("organization"),
+        required("subject_id", Id, ""),
+        required("credentials", COUNT, "Keys, sessions and tokens that would die.").like("2"),
+        required("tables", Objects(&TABLE_PLAN), "In the order of the deletion."),
+        required("effects", Objects(&PLANNED_EFFECT), "What would happen outside of the database."),
+        required("blockers", Objects(&BLOCKER), "Everything that stands in the way now."),
+        optional("reversible_until", Time, "Until when it could be taken back; null: it cannot be taken back."),
+        required(
+            "estimated_seconds",
+            COUNT,
+            "About how long it would take until nothing is left, webhooks aside; 0 for what is done before the answer. Access ends with the \
+             answer in any case.",
+        )
+        .like("0"),
+        required("plan", Text(40, 400), "What to give as `plan` with the DELETE, which then does this or nothing.")
+            .like("AQBVDoQA4ptB1KcWRGZVRAAAVQ6EAOKbQdSnFkRmVUQAAAGBzZZ7c2r0Xg"),
+    ],
+);
+
+pub(crate) static DRIFT: Shape = Shape::new(
+    "Drift",
+    "A table in which something else was found than the plan says.",
+    &[
+        required("table", Text(1, 50), "").like("devices"),
+        required("planned", COUNT, "Rows that were to go.").like("2"),
+        required("now", COUNT, "Rows that would go now. If they are as many, they are others.").like("3"),
+    ],
+);
+
+pub(crate) static BLOCKER: Shape = Shape::new(
+    "Blocker",
+    "One reason why a deletion cannot happen now.",
+    &[
+        required("code", Text(1, 50), "Stable and machine-readable.").like("active_subscription"),
+        required("kind", Text(1, 50), "The kind of what blocks.").like("subscription"),
+        required("id", Id, ""),
+        required("detail", Text(1, 1_000), "For people.").like("The subscription is active."),
+        required("remedy", Text(1, 500), "What to do about it.").like("Cancel the subscription."),
+        optional("call", Maybe(&CALL), "The request that does it; null if that takes more than one."),
+    ],
+);
+
+static CALL: Shape = Shape::new(
+    "Call",
+    "A request of the organizations API.",
+    &[
+        required("method", Word(&["POST", "PUT", "PATCH", "DELETE"]), "").like("PATCH"),
+        required("path", Text(1, 1_000), "")
+            .like("/api/organizations/acme/customers/user123/subscriptions/550e8400-e29b-41d4-a716-446655440000"),
+    ],
+);
