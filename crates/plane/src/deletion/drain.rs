@@ -287,8 +287,9 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
             }
         }
         if turn.elapsed() >= TURN {
+            release(&cx, &held, micros(pace.last_batch), None).await?;
             plane.going_on_bell.notify_one();
-            return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true);
+            return Ok(true);
         }
         if !pace.is_alone {
             tokio::time::sleep(pace.last_batch * if pace.is_behind { BEHIND } else { 1 }).await;
