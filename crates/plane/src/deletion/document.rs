@@ -9,7 +9,10 @@ pub fn document() -> String {
     for root in Root::ALL {
         page.push_str(&format!("\n## {}\n\n", title(root)));
         page.push_str(&format!("Refused with 409 while: {}. ", root.guards()));
-        page.push_str(&format!("Tells the organization's webhooks: {}.\n\n", events(root)));
+        page.push_str(&match root {
+            Root::User => "It is in no organization: what webhooks are told is the end of each membership.\n\n".to_owned(),
+            _ => format!("Tells the organization's webhooks: {}.\n\n", events(root)),
+        });
         page.push_str("| table | what happens | why |\n|---|---|---|\n");
         for rule in root.rules() {
             let only = if rule.only.is_empty() { String::new() } else { format!(" where `{}`", rule.only) };
