@@ -25,6 +25,7 @@ enum Place {
     Delivery,
     Answer,
     Export,
+    Hold,
 }
 
 /// What is put into one organization.
@@ -145,7 +146,7 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
 }
 
 /// Rows, columns and values of what came with the whole account plane. The webhooks are told nothing: nobody is there to hear it.
-fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 7] {
+fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 8] {
     let Filling { number, customers, dependants } = filling;
     let made = |place, n: &str| id(store, number, place, n);
     let hash = |place, n: &str| bytes(store, number, place, n);
@@ -216,6 +217,11 @@ fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -
                 made(Place::Export, "n"),
                 json(store, "{}")
             ),
+        ),
+        (
+            few,
+            "holds (organization_id, id, subject, subject_id, reason, placed_by, placed_at, released_by, released_at, release_reason)",
+            format!("{}, 'customer', {customer}, 'bulk', 'user', {now}, 'user', {now}, 'bulk'", made(Place::Hold, "n")),
         ),
     ]
 }
