@@ -495,7 +495,7 @@ pub(crate) async fn wake_held(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Resul
     let statement = sql!("UPDATE deletions SET lease_until = NULL WHERE organization_id = $1 AND state = 'draining' AND waiting_for = $2");
     if tx.execute(statement, params![organization, HOLD]).await? > 0 {
         let plane = cx.plane.clone();
-        tx.on_commit(move || plane.drain_bell.notify_one());
+        tx.on_commit(move || plane.going_on_bell.notify_one());
     }
     Ok(())
 }
