@@ -232,9 +232,9 @@ impl Operation {
         self
     }
 
-    /// Whether it changes a record that has a revision, and so honours `If-Match`.
+    /// Whether it changes a record that has a revision, and so honours `If-Match`. What it makes has none yet.
     pub fn is_conditional(&self) -> bool {
-        self.has_etag && self.method != Method::GET && !self.path_parameters().is_empty()
+        self.has_etag && self.method != Method::GET && self.status != 201 && !self.path_parameters().is_empty()
     }
 
     /// The names of the parameters in its address, in order.
