@@ -92,6 +92,7 @@ pub struct TableColumns {
 const ORGANIZATION: Holds = Link(&[Root::Organization]);
 const MEMBER: Holds = Link(&[Root::Member]);
 const CUSTOMER: Holds = Link(&[Root::Customer, Root::RetiredCustomer]);
+const APPROVED: Holds = Link(&[Root::Customer, Root::RetiredCustomer, Root::Member]);
 const WEBHOOK: Holds = Link(&[Root::Webhook]);
 const OAUTH_APP: Holds = Link(&[Root::OauthApp]);
 const USER: Holds = Link(&[Root::User]);
@@ -197,6 +198,14 @@ pub const TABLES: &[TableColumns] = &[
         ("placed_by", Plain), ("placed_by_id", Plain), ("placed_at", Plain), ("released_by", Plain), ("released_by_id", Plain),
         ("released_at", Plain), ("release_reason", Plain),
     ]),
+    table("requirements", &[
+        ("organization_id", ORGANIZATION), ("kind", Plain), ("reason_required", Plain), ("confirmation_required", Plain), ("fresh_minutes", Plain),
+        ("approval_required", Plain), ("grace_days", Plain), ("updated_at", Plain),
+    ]),
+    table("deletion_approvals", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("subject", Plain), ("subject_id", APPROVED), ("member_id", MEMBER), ("reason", Plain),
+        ("created_at", Plain), ("expires_at", Plain),
+    ]),
 ];
 
 const fn rule(table: &'static str, by: &'static [&'static str], walk: &'static [&'static str], fate: Fate, why: &'static str) -> Rule {
@@ -219,6 +228,8 @@ const BY_SUBJECT: &[&str] = &["organization_id", "subject_id"];
 /// Of exports: whether a deletion was ordered with it.
 const ON_ITS_OWN: &str = "deletion_id IS NULL";
 const OF_A_DELETION: &str = "deletion_id IS NOT NULL";
+/// Of approvals: whether its maker is somebody else than the member whose removal it is about.
+const OF_ANOTHER: &str = "member_id <> subject_id";
 const FETCHED: &str = "what was ordered with the deletion is there to be fetched after it; row and file are erased when it expires";
 const NO_LABEL: Fate = Redact(&[("subject_label", "NULL")]);
 
@@ -236,6 +247,8 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("oauth_apps", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization"),
     rule("sessions", BY_ORGANIZATION, &["member_id", "id"], Erase, "bound to a membership of the organization"),
     rule("invitations", BY_ORGANIZATION, &["id"], Erase, "leads nowhere any more"),
+    rule("requirements", BY_ORGANIZATION, BY_ORGANIZATION, Erase, "what the organization asks of those who delete"),
+    rule("deletion_approvals", BY_ORGANIZATION, &["id"], Erase, "approves nothing any more; who approved what was done is in the audit trail"),
     rule("members", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; the people's accounts stay theirs"),
     rule("webhook_deliveries", BY_ORGANIZATION, &["webhook_id", "id"], Erase, "the history of the organization's webhooks, once the last of them was told"),
     rule("webhooks", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; its secret goes with it"),
@@ -256,6 +269,8 @@ const MEMBER_RULES: &[Rule] = &[
     rule("sessions", BY_MEMBER, &["id"], Erase, "a session bound to the membership ends with it"),
     rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager"),
     rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "an invitation is the organization's, not the inviter's"),
+    rule("deletion_approvals", BY_MEMBER, &["id"], Erase, "an approval counts while its maker is an owner"),
+    rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the removal that is done with this").only(OF_ANOTHER),
     rule("members", BY_ID, &[], Erase, "the membership itself"),
 ];
 
@@ -270,6 +285,7 @@ const CUSTOMER_RULES: &[Rule] = &[
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Erase, "speaks of the customer; what was not delivered yet no longer is"),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
     rule("holds", BY_SUBJECT, &["id"], Keep, "over, or it would not be deleted; shows who held the customer, until when and why"),
     rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed"),
     rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed"),
@@ -287,6 +303,7 @@ const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Keep, "the history of the organization's webhooks"),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is no longer readable; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
     rule("holds", BY_SUBJECT, &["id"], Keep, "shows who holds the customer, until when and why"),
     rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what"),
     rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt"),
