@@ -78,6 +78,7 @@ impl Metrics {
     /// Everything, in Prometheus' text format.
     pub fn render(&self, vitals: Vitals) -> String {
         with_local_recorder(&self.recorder, || {
+            gauge!(OPEN, "state" => "reversible").set(vitals.reversible as f64);
             gauge!(OPEN, "state" => "closed").set(vitals.closed as f64);
             gauge!(OPEN, "state" => "draining").set(vitals.draining as f64);
             gauge!(WAITING).set(vitals.waiting as f64);
@@ -100,8 +101,16 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let vitals =
-            Vitals { closed: 0, draining: 0, waiting: 0, stuck: 0, oldest_open_seconds: 0, pending_deliveries: 0, credential_lookups: 0 };
+        let vitals = Vitals {
+            reversible: 0,
+            closed: 0,
+            draining: 0,
+            waiting: 0,
+            stuck: 0,
+            oldest_open_seconds: 0,
+            pending_deliveries: 0,
+            credential_lookups: 0,
+        };
         let text = metrics.render(vitals);
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");

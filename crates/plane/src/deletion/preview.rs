@@ -1,6 +1,7 @@
 //! What a deletion would do, before anybody orders it: rows by table, their fate and why, the credentials that would die, whom it would tell,
 //! and everything that stands in the way. Nothing is changed.
 
+use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
@@ -9,10 +10,10 @@ use super::guards::{self, Blocker};
 use super::rules::{Fate, Root};
 use super::statements::Plan;
 use super::subject::Subject;
-use super::{SMALL, binding, effects};
+use super::{SMALL, binding, effects, grace};
 use crate::cx::Cx;
 use crate::events::{self, Event};
-use crate::{Result, users};
+use crate::{Result, requirements, users};
 
 /// Ids that a plan names of each table.
 const SAMPLE: usize = 100;
@@ -32,6 +33,8 @@ pub struct Preview {
     pub blockers: Vec<Blocker>,
     /// About how long it would take until nothing is left.
     pub seconds: i64,
+    /// Until when it could be taken back, if it were ordered now.
+    pub reversible_until: Option<Timestamp>,
     /// What a deletion brings along that shall do this and nothing else.
     pub token: String,
 }
@@ -110,9 +113,11 @@ async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, root: Root, subject: Uui
     if matches!(root, Root::Customer | Root::RetiredCustomer) {
         blockers.extend(archived(tx, organization).await?);
     }
+    let days = requirements::of(tx, organization, root).await?.grace_days;
     Ok(Preview {
         root,
         subject,
+        reversible_until: grace::until(cx, tx, organization, (root, subject), days).await?,
         tables,
         effects: heard(tx, root, organization, subject).await?,
         blockers,

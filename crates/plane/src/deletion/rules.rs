@@ -127,6 +127,7 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", CUSTOMER), ("reference", Personal), ("name", Personal), ("email", Personal), ("phone", Personal),
         ("tax_id", Personal), ("address", Personal), ("metadata", Personal), ("managed_by", MEMBER), ("state", Plain), ("version", Plain),
         ("created_at", Plain), ("updated_at", Plain), ("deleted_at", Plain), ("revision", Plain), ("expires_at", Plain),
+        ("archived_at", Plain),
     ]),
     table("subscriptions", &[
         ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("plan", Plain), ("status", Plain), ("starts_at", Plain),
@@ -185,7 +186,8 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal), ("state", Plain),
         ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
         ("effects", Plain), ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
-        ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain),
+        ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain), ("reversible_until", Plain),
+        ("restored_at", Plain),
     ]),
     table("exports", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal),
@@ -400,13 +402,37 @@ impl Root {
     /// How the root's row is marked when it is closed, `{now}` standing for the time. From then on nobody finds it.
     pub(crate) fn mark(self) -> Option<&'static str> {
         match self {
-            Root::Organization | Root::Customer => Some("state = 'closed', version = version + 1, updated_at = {now}"),
-            Root::Member | Root::Webhook | Root::OauthApp => Some("state = 'closed', version = version + 1"),
-            Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}, updated_at = {now}"),
+            Root::Organization | Root::Customer | Root::Member | Root::Webhook | Root::OauthApp => {
+                Some("state = 'closed', version = version + 1")
+            }
+            Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}"),
             Root::Invitation => Some("status = 'cancelled'"),
             Root::User => Some("state = 'closed'"),
             // Nothing hangs on a key or token: it always goes at once.
             Root::ApiKey | Root::OauthToken => None,
+        }
+    }
+
+    /// How the mark of a root is taken off again within its grace period, and the state in which it must be for that. None for those that
+    /// never have one.
+    pub(super) fn unmark(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Root::Organization | Root::Member => Some(("state = 'live', version = version + 1", "closed")),
+            // One that was softly deleted before is that again.
+            Root::Customer => {
+                Some(("state = CASE WHEN deleted_at IS NULL THEN 'live' ELSE 'deleted' END, version = version + 1", "closed"))
+            }
+            Root::RetiredCustomer => Some(("state = 'live', version = version + 1, deleted_at = NULL", "deleted")),
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => None,
+        }
+    }
+
+    /// The tables of what opens something: it does not come back when the subject does.
+    pub(crate) fn credentials(self) -> &'static [&'static str] {
+        match self {
+            Root::Organization | Root::Member => &["api_keys", "oauth_tokens", "sessions"],
+            Root::Customer | Root::RetiredCustomer => &["customer_sessions", "devices"],
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => &[],
         }
     }
 
