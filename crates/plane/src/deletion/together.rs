@@ -8,10 +8,12 @@ use serde_json::{Value as Json, json};
 use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
+use super::asked::{self, Asking};
 use super::drain::{add, memberships};
 use super::guards::{self, Blocker};
 use super::statements::Plan;
 use super::{Deletion, Order, SMALL, binding, check_reason, effects};
+use crate::approvals::{self, Counting};
 use crate::audit::{self, Note, actor_columns};
 use crate::inserts::Insert;
 use crate::{Cx, Error, Result, events, exports};
@@ -29,6 +31,8 @@ struct Ready {
     counts: Json,
     /// Whether no row is left.
     is_done: bool,
+    /// The approval that it uses up.
+    approval: Option<Counting>,
 }
 
 /// Deletes subjects whose rows the caller has locked: all of one root, no two the same. What is refused is refused alone; the outcomes are in
@@ -48,11 +52,19 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     let mut asked: Vec<(Statement, &[Value])> = vec![(events::LISTENER, of_organization)];
     asked.extend(what_is_open.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
     asked.extend(how_many.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
+    let what_is_asked = asked::question(root, organization);
+    asked.extend(what_is_asked.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
     let mut answers = tx.query_all(&asked).await?.into_iter();
     let is_heard = answers.next().is_some_and(|listeners| !listeners.is_empty());
     let open = what_is_open.and_then(|_| answers.next()).unwrap_or_default();
-    let of_all = plan.counted(answers.next().unwrap_or_default())?;
+    let of_all = plan.counted(how_many.as_ref().and_then(|_| answers.next()).unwrap_or_default())?;
     let mut blocked = guards::weigh(tx, root, organization, &subjects, open).await?;
+    let asking: Vec<Asking<'_>> =
+        orders.iter().map(|(cx, order)| Asking { cx, subject: order.subject, reason: order.reason.as_deref() }).collect();
+    let mut found = asked::weigh(tx, (root, organization), &asking, answers.next().unwrap_or_default(), true).await?;
+    for (subject, missing) in found.blockers.drain() {
+        blocked.entry(subject).or_default().extend(missing);
+    }
     let mut ready = Vec::new();
     for (place, (cx, order)) in orders.into_iter().enumerate() {
         let refused = match refusal(&order, blocked.remove(&order.subject)) {
@@ -63,9 +75,14 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
             // What the database met is not the answer of one: none of them goes on.
             Some(error @ Error::Storage(_)) => return Err(error),
             Some(error) => outcomes[place] = Some(Err(error)),
-            None => ready.push(Ready { place, id: cx.new_id()?, cx, order, facts: None, counts: json!({}), is_done: false }),
+            None => {
+                let approval = found.approvals.remove(&order.subject);
+                ready.push(Ready { place, id: cx.new_id()?, cx, order, facts: None, counts: json!({}), is_done: false, approval });
+            }
         }
     }
+    let used: Vec<Uuid> = ready.iter().filter_map(|ready| ready.approval.map(|approval| approval.id)).collect();
+    approvals::use_up(tx, organization, &used).await?;
     let mut counted = (ready.len() == subjects.len()).then_some(of_all);
     if is_heard {
         for Ready { order, facts, .. } in &mut ready {
@@ -157,7 +174,7 @@ async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready]
 
 /// What remains to be done for each alone: its mark, whom it tells, the end of its credentials. Returns what is to be written down of it.
 async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) -> Result<([Value; 15], Deletion)> {
-    let Ready { cx, order, id, facts, counts, is_done, .. } = ready;
+    let Ready { cx, order, id, facts, counts, is_done, approval, .. } = ready;
     let (root, subject) = (order.root, order.subject);
     let is_erased = is_done && plan.erases_root();
     if !is_erased {
@@ -184,8 +201,8 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         subject_id: Some(subject),
         subject_label: label.clone(),
         reason: order.reason.clone(),
+        detail: approval.map(|approval| approval.note()),
         deletion_id: Some(id),
-        ..Note::default()
     };
     let plane = cx.plane.clone();
     tx.on_commit(move || {
