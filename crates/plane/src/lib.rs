@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod credentials;
 pub mod customers;

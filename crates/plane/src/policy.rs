@@ -158,6 +158,12 @@ actions! {
     PlaceHold = "admin:organization",
     /// Release a legal hold.
     ReleaseHold = "admin:organization",
+    /// Change what the organization asks of those who delete.
+    ChangeRequirements = "admin:organization",
+    /// Read the approvals that can still be used.
+    ReadApprovals = "admin:organization",
+    /// Approve of what somebody else deletes, or take an approval back.
+    ApproveDeletion = "admin:organization",
 }
 
 /// The answer to "may they?".
@@ -218,6 +224,9 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::ReadHolds => only(role, &[Owner, Admin]),
         Action::PlaceHold => only(role, &[Owner, Admin]),
         Action::ReleaseHold => only(role, &[Owner]),
+        Action::ChangeRequirements => only(role, &[Owner]),
+        Action::ReadApprovals => only(role, &[Owner, Admin]),
+        Action::ApproveDeletion => only(role, &[Owner]),
     }
 }
 
@@ -269,7 +278,10 @@ pub fn operator_may(action: Action) -> bool {
         | Action::DeleteOauthApp
         | Action::RevokeOauthToken
         | Action::ExportOrganization
-        | Action::ExportCustomer => false,
+        | Action::ExportCustomer
+        | Action::ChangeRequirements
+        | Action::ReadApprovals
+        | Action::ApproveDeletion => false,
     }
 }
 
@@ -280,6 +292,8 @@ pub fn refusal(action: Action) -> &'static str {
         Action::ExportOrganization => "Access denied. Only the organization owner can export the organization.",
         Action::ExportCustomer => "Access denied. Exporting a customer needs the role OWNER or ADMIN.",
         Action::ReleaseHold => "Access denied. Only the organization owner can release a hold.",
+        Action::ChangeRequirements => "Access denied. Only the organization owner can change what is asked of those who delete.",
+        Action::ApproveDeletion => "Access denied. Only the organization owner can approve a deletion or take an approval back.",
         Action::UpdateOrganization => "Access denied. Only the organization owner can change the organization.",
         Action::ArchiveOrganization => "Access denied. Only the organization owner can archive or unarchive the organization.",
         Action::TransferOrganization => "Access denied. Only the organization owner can transfer the organization.",

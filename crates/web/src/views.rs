@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use plane::api_keys::ApiKey;
+use plane::approvals::Approval;
 use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
@@ -20,6 +21,7 @@ use plane::organizations::Organization;
 use plane::page::Page;
 use plane::policy::Scopes;
 use plane::preferences::Preference;
+use plane::requirements::{Asked, Kind, Requirements};
 use plane::sessions::SignedIn;
 use plane::users::User;
 use plane::webhooks::Webhook;
@@ -393,6 +395,35 @@ pub(crate) fn hold(dialect: &Dialect, hold: Hold) -> Json {
         ("released_by_id", id(hold.released_by_id)),
         ("released_at", hold.released_at.map_or(Json::Null, time)),
         ("release_reason", hold.release_reason.into()),
+    ])
+}
+
+pub(crate) fn requirements(dialect: &Dialect, asked: &Asked) -> Json {
+    let of = |kind| {
+        let Requirements { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days } = *asked.by_kind.of(kind);
+        dialect.object(vec![
+            ("reason_required", reason_required.into()),
+            ("confirmation_required", confirmation_required.into()),
+            ("fresh_minutes", fresh_minutes.into()),
+            ("approval_required", approval_required.into()),
+            ("grace_days", grace_days.into()),
+        ])
+    };
+    let updated_at = ("updated_at", asked.updated_at.map_or(Json::Null, time));
+    dialect.object(Kind::ALL.into_iter().map(|kind| (kind.name(), of(kind))).chain([updated_at]).collect())
+}
+
+pub(crate) fn approval(dialect: &Dialect, approval: Approval) -> Json {
+    dialect.object(vec![
+        ("id", dialect.id(approval.id)),
+        ("organization_id", dialect.id(approval.organization)),
+        ("subject", approval.subject.into()),
+        ("subject_id", dialect.id(approval.subject_id)),
+        ("subject_label", approval.subject_label.into()),
+        ("approved_by", dialect.id(approval.approved_by)),
+        ("reason", approval.reason.into()),
+        ("created_at", time(approval.created_at)),
+        ("expires_at", time(approval.expires_at)),
     ])
 }
 

@@ -1,5 +1,6 @@
 //! What an operator or an owner does by hand: commands that talk HTTP to a running server, each group in a file of its own.
 
+mod approvals;
 mod apps;
 mod audit;
 mod completions;
@@ -16,6 +17,7 @@ mod members;
 mod organizations;
 mod output;
 mod prompt;
+mod requirements;
 mod sessions;
 mod users;
 mod webhooks;
@@ -68,6 +70,12 @@ pub(crate) enum Command {
     /// Legal holds: place, list, show, release.
     #[command(after_help = EXIT_CODES)]
     Holds(holds::HoldsArgs),
+    /// What is asked of those who delete: show, set.
+    #[command(after_help = EXIT_CODES)]
+    Requirements(requirements::RequirementsArgs),
+    /// Approvals of what somebody else deletes: give, list, withdraw.
+    #[command(after_help = EXIT_CODES)]
+    Approvals(approvals::ApprovalsArgs),
     /// The audit trail: its newest entries, and those that come.
     #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
@@ -90,6 +98,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Deletions(args) => deletions::run(args).await,
         Command::Exports(args) => exports::run(args).await,
         Command::Holds(args) => holds::run(args).await,
+        Command::Requirements(args) => requirements::run(args).await,
+        Command::Approvals(args) => approvals::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

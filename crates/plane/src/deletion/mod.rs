@@ -3,8 +3,10 @@
 //! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
 //! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the seal
 //! waits until they were. How one or several are done at once stands in `together.rs`, what is done to which table in `rules.rs`, the drain
-//! and the seal in `drain.rs`, how it is taken back in `grace.rs`, whom it tells in `effects.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
+//! and the seal in `drain.rs`, how it is taken back in `grace.rs`, whom it tells in `effects.rs`, what the organization asks of whoever orders
+//! it in `asked.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
 
+mod asked;
 mod binding;
 mod document;
 pub mod drain;
@@ -23,6 +25,7 @@ mod together;
 use sql::Tx;
 use uuid::Uuid;
 
+pub(crate) use asked::of_weakening;
 pub(crate) use binding::count_ahead;
 pub use binding::{Drift, Planned, TableDrift};
 pub use document::document;

@@ -9,13 +9,15 @@ use serde_json::{Value as Json, json};
 use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
+use super::asked::{self, Asking};
 use super::drain::{add, memberships};
 use super::guards::{self, Blocker};
 use super::statements::Plan;
 use super::{Deletion, Order, SMALL, binding, check_reason, effects, grace};
+use crate::approvals::{self, Counting};
 use crate::audit::{self, Note, actor_columns};
 use crate::inserts::Insert;
-use crate::{Cx, Error, Result, events, exports, requirements};
+use crate::{Cx, Error, Result, events, exports};
 
 /// One order that nothing stands in the way of.
 struct Ready {
@@ -32,6 +34,8 @@ struct Ready {
     is_done: bool,
     /// Until when it can be taken back.
     reversible_until: Option<Timestamp>,
+    /// The approval that it uses up.
+    approval: Option<Counting>,
 }
 
 /// Deletes subjects whose rows the caller has locked: all of one root, no two the same. What is refused is refused alone; the outcomes are in
@@ -51,11 +55,19 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     let mut asked: Vec<(Statement, &[Value])> = vec![(events::LISTENER, of_organization)];
     asked.extend(what_is_open.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
     asked.extend(how_many.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
+    let what_is_asked = asked::question(root, organization);
+    asked.extend(what_is_asked.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
     let mut answers = tx.query_all(&asked).await?.into_iter();
     let is_heard = answers.next().is_some_and(|listeners| !listeners.is_empty());
     let open = what_is_open.and_then(|_| answers.next()).unwrap_or_default();
-    let of_all = plan.counted(answers.next().unwrap_or_default())?;
+    let of_all = plan.counted(how_many.as_ref().and_then(|_| answers.next()).unwrap_or_default())?;
     let mut blocked = guards::weigh(tx, root, organization, &subjects, open).await?;
+    let asking: Vec<Asking<'_>> =
+        orders.iter().map(|(cx, order)| Asking { cx, subject: order.subject, reason: order.reason.as_deref() }).collect();
+    let mut found = asked::weigh(tx, (root, organization), &asking, answers.next().unwrap_or_default(), true).await?;
+    for (subject, missing) in found.blockers.drain() {
+        blocked.entry(subject).or_default().extend(missing);
+    }
     let mut ready = Vec::new();
     for (place, (cx, order)) in orders.into_iter().enumerate() {
         let refused = match refusal(&order, blocked.remove(&order.subject)) {
@@ -69,6 +81,7 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
             None => ready.push(Ready {
                 place,
                 id: cx.new_id()?,
+                approval: found.approvals.remove(&order.subject),
                 cx,
                 order,
                 facts: None,
@@ -78,6 +91,8 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
             }),
         }
     }
+    let used: Vec<Uuid> = ready.iter().filter_map(|ready| ready.approval.map(|approval| approval.id)).collect();
+    approvals::use_up(tx, organization, &used).await?;
     let mut counted = (ready.len() == subjects.len()).then_some(of_all);
     if is_heard {
         for Ready { order, facts, .. } in &mut ready {
@@ -91,9 +106,8 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
             may_be_done &= memberships(tx, order.subject).await? == 0;
         }
     }
-    let days = requirements::of(tx, organization, root).await?.grace_days;
     for Ready { cx, order, reversible_until, .. } in &mut ready {
-        *reversible_until = grace::until(cx, tx, organization, (root, order.subject), days).await?;
+        *reversible_until = grace::until(cx, tx, organization, (root, order.subject), found.grace_days).await?;
     }
     let may_wait = |ready: &Ready| ready.order.export || ready.reversible_until.is_some();
     let (waiting, ready): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(may_wait);
@@ -174,7 +188,7 @@ async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready]
 
 /// What remains to be done for each alone: its mark, whom it tells, the end of its credentials. Returns what is to be written down of it.
 async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) -> Result<([Value; 15], Deletion)> {
-    let Ready { cx, order, id, facts, counts, is_done, reversible_until, .. } = ready;
+    let Ready { cx, order, id, facts, counts, is_done, reversible_until, approval, .. } = ready;
     let (root, subject) = (order.root, order.subject);
     let is_erased = is_done && plan.erases_root();
     if !is_erased {
@@ -201,8 +215,8 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         subject_id: Some(subject),
         subject_label: label.clone(),
         reason: order.reason.clone(),
+        detail: approval.map(|approval| approval.note()),
         deletion_id: Some(id),
-        ..Note::default()
     };
     let plane = cx.plane.clone();
     tx.on_commit(move || {

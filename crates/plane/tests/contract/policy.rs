@@ -45,7 +45,9 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
             Action::UpdateOwnerApiKey,
             GIVEN_TO_THE_MAKER_ALONE,
             Action::ExportOrganization,
-            Action::ReleaseHold
+            Action::ReleaseHold,
+            Action::ChangeRequirements,
+            Action::ApproveDeletion
         ]
     );
 }

@@ -8,7 +8,7 @@ use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::Operation;
 use crate::door::{Door, Segments};
 use crate::handlers::{customers, dependants};
-use crate::shapes::{CUSTOMER_FILTER, EXPORT, Shape, bodies, records};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, Shape, bodies, records};
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "body.id")];
@@ -33,7 +33,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers(200, "The customer.", One(&records::CUSTOMER)),
         change(Operation::put("/organizations/{organizationId}/customers/{customerId}", "updateCustomer", customers::update).etag()),
         change(Operation::patch("/organizations/{organizationId}/customers/{customerId}", "patchCustomer", customers::update).etag()),
-        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).parameters(&EXPORT).etag()
+        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
             .says("Delete a customer")
             .explains("Permanently deletes the customer and all it owns. **This cannot be undone.**")
             .may(Action::DeleteCustomer)
