@@ -9,6 +9,7 @@ mod holds;
 mod idempotency;
 mod policy;
 mod residue;
+mod retention;
 mod rules;
 mod schema;
 mod stage;
