@@ -6,24 +6,25 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sql::Tx;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Retention;
 use super::customers::{self, Due, Expired};
-use super::sweeps::{BEGINNING, Place, Sweep, sweeps};
+use super::sweeps::{BEGINNING, Place, Stretch, Sweep, sweeps};
 use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx};
 use crate::{Plane, Result};
 
 /// How often, beginning with the start of the server.
 const ROUND: Duration = Duration::from_secs(600);
-/// What a transaction should take: nobody waits for the one writer, or for an organization's row, for much longer than this.
+/// What a transaction should take where there is one writer, for which others wait.
 const TARGET: Duration = Duration::from_millis(5);
+/// The same where others write at the same time, and wait for an organization's row at the most: much of it are ways to the database and back.
+const SHARED_TARGET: Duration = Duration::from_millis(20);
 /// Rows of the first transaction, and the least and the most.
-const ROWS: [i64; 3] = [100, 10, 5_000];
+const ROWS: [i64; 3] = [100, 50, 5_000];
 /// The same of customers, on each of whom up to 500 rows may hang that go at once.
 const CUSTOMERS: [i64; 3] = [4, 1, 64];
 
@@ -82,20 +83,21 @@ struct Pace {
     size: i64,
     least: i64,
     most: i64,
+    target: Duration,
 }
 
 impl Pace {
-    fn new([size, least, most]: [i64; 3]) -> Pace {
-        Pace { size, least, most }
+    fn new(plane: &Plane, [size, least, most]: [i64; 3]) -> Pace {
+        Pace { size, least, most, target: if plane.db.writers() > 1 { SHARED_TARGET } else { TARGET } }
     }
 
     /// Takes into account how long a transaction took, and rests for as long: this work has no hurry.
     async fn rest(&mut self, round: &mut Round, took: Duration) {
         round.batches += 1;
         round.longest = round.longest.max(took);
-        if took > TARGET {
+        if took > self.target {
             self.size = (self.size / 2).max(self.least);
-        } else if took < TARGET / 2 {
+        } else if took < self.target / 2 {
             self.size = (self.size * 2).min(self.most);
         }
         tokio::time::sleep(took).await;
@@ -106,7 +108,7 @@ impl Pace {
 async fn expire(plane: &Arc<Plane>, round: &mut Round) -> Result<()> {
     let Some(limit) = plane.config.retention.limit(Retention::Customers, job(plane).now) else { return Ok(()) };
     let kept: Arc<str> = plane.config.retention.words(Retention::Customers).into();
-    let (mut pace, mut from) = (Pace::new(CUSTOMERS), BEGINNING);
+    let (mut pace, mut from) = (Pace::new(plane, CUSTOMERS), BEGINNING);
     loop {
         let found = job(plane)
             .read((from, limit, pace.size), |_, tx, (from, limit, size)| Box::pin(customers::find(tx, *from, *limit, *size)))
@@ -132,64 +134,51 @@ async fn expire(plane: &Arc<Plane>, round: &mut Round) -> Result<()> {
     }
 }
 
-/// What one transaction shall erase: the rows after one place up to another.
-struct Stretch {
+/// What one transaction shall erase.
+struct Batch {
     sweep: &'static Sweep,
     from: Place,
-    to: Place,
+    stretch: Stretch,
     /// The round's entry in the audit trail, and the rows it counts already.
     entry: Uuid,
     before: u64,
 }
 
-/// Erases the rows of one sweep that have had their time.
+/// Erases the rows of one sweep that have had their time. What is under legal holds is looked at where nobody waits for it, and looked at again
+/// when the rest is erased.
 async fn erase(plane: &Arc<Plane>, sweep: &'static Sweep, round: &mut Round) -> Result<()> {
     let Some(limit) = plane.config.retention.limit(sweep.retention, job(plane).now) else { return Ok(()) };
-    let (mut pace, mut from, mut rows) = (Pace::new(ROWS), BEGINNING, 0);
+    let (mut pace, mut from, mut rows) = (Pace::new(plane, ROWS), BEGINNING, 0);
     let entry = job(plane).new_id()?;
-    while let Some((to, is_held)) = look_ahead(plane, sweep, from, limit, pace.size).await? {
-        if !is_held {
+    loop {
+        let ahead = job(plane)
+            .read((sweep, from, limit, pace.size), |cx, tx, (sweep, from, limit, size)| {
+                Box::pin(sweep.look_ahead(tx, *from, *limit, *size, cx.now))
+            })
+            .await?;
+        let Some(stretch) = ahead else { return Ok(()) };
+        let to = stretch.to;
+        if stretch.is_free {
             let watch = plane.clock.stopwatch();
-            let stretch = Stretch { sweep, from, to, entry, before: rows };
-            let erased = job(plane).write_behind(true, stretch, |cx, tx, stretch| Box::pin(erase_in(cx, tx, stretch))).await?;
+            let batch = Batch { sweep, from, stretch, entry, before: rows };
+            let erased = job(plane).write_behind(true, batch, |cx, tx, batch| Box::pin(erase_in(cx, tx, batch))).await?;
             rows += erased;
             *round.erased.entry(sweep.table).or_default() += erased;
             pace.rest(round, watch.elapsed()).await;
         }
         from = to;
     }
-    Ok(())
 }
 
-/// Where a stretch of so many rows that have had their time ends, and whether all of it is under legal holds; none when there are no more.
-async fn look_ahead(plane: &Arc<Plane>, sweep: &'static Sweep, from: Place, limit: Timestamp, size: i64) -> Result<Option<(Place, bool)>> {
-    job(plane)
-        .read((sweep, from, limit, size), |cx, tx, (sweep, from, limit, size)| {
-            Box::pin(async move {
-                let (statement, bound) = sweep.find(*from, *limit, *size, cx.now);
-                let (mut to, mut is_held) = (None, true);
-                for mut row in tx.query(statement, &bound).await? {
-                    to = Some((row.next()?, row.next()?));
-                    is_held &= row.next::<i64>()? == 1;
-                }
-                Ok(to.map(|to| (to, is_held)))
-            })
-        })
-        .await
-}
-
-async fn erase_in(cx: &Cx, tx: &mut Tx, stretch: &Stretch) -> Result<u64> {
-    let Stretch { sweep, from, to, entry, before } = *stretch;
-    // Whoever places a hold touches the same rows: either the hold is found, or it finds what is left.
-    for lock in &sweep.locks {
-        tx.execute(*lock, &Sweep::locked(*lock, from, to)).await?;
-    }
-    let (statement, bound) = sweep.erase(from, to, cx.now);
+async fn erase_in(cx: &Cx, tx: &mut Tx, batch: &Batch) -> Result<u64> {
+    let Batch { sweep, from, stretch, entry, before } = batch;
+    stretch.lock(tx).await?;
+    let (statement, bound) = sweep.erase(*from, stretch.to, cx.now);
     let erased = tx.execute(statement, &bound).await?;
     if erased > 0 && sweep.is_told {
         let period = cx.plane.config.retention.words(sweep.retention);
         let detail = Some(format!("{} rows, kept for {period}", before + erased));
-        audit::keep_up(cx, tx, entry, &Note { action: "retention.erase", subject: sweep.table, detail, ..Note::default() }).await?;
+        audit::keep_up(cx, tx, *entry, &Note { action: "retention.erase", subject: sweep.table, detail, ..Note::default() }).await?;
     }
     Ok(erased)
 }

@@ -1,12 +1,14 @@
 //! What goes row by row when it has had its time, a line each, and the statements that are made from these lines.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
-use sql::{Statement, Value};
+use sql::{Statement, Tx, Value, params, sql};
 use uuid::Uuid;
 
 use super::Retention;
+use crate::Result;
 use crate::audit::NO_ORGANIZATION;
 
 /// Rows of one table that go with time.
@@ -46,10 +48,10 @@ pub(crate) struct Sweep {
     /// Whether the audit trail says what was erased: not of what is only there for repeated requests.
     pub(super) is_told: bool,
     is_holdable: bool,
-    /// The next rows in the order of their age, each with its place and whether it is held.
+    /// Whether some of them belong to no organization, and are about people who are there.
+    is_of_people: bool,
+    /// The next rows in the order of their age, each with its place, whether it is held, and whom that would be about.
     find: Statement,
-    /// Touch what a legal hold on any of them would touch.
-    pub(super) locks: Vec<Statement>,
     erase: Statement,
     /// How many are overdue, and which.
     pub(crate) count: Statement,
@@ -58,6 +60,34 @@ pub(crate) struct Sweep {
 
 /// A place in a walk along the age of rows: the last row's age and id.
 pub(super) type Place = (Timestamp, Uuid);
+
+/// The rows of one sweep up to a place.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stretch {
+    /// The last of them.
+    pub(super) to: Place,
+    /// Whether any of them is under no legal hold.
+    pub(super) is_free: bool,
+    /// The organizations that they are about, and the people where it is none.
+    organizations: BTreeSet<Uuid>,
+    people: BTreeSet<Uuid>,
+}
+
+impl Stretch {
+    /// Touches what whoever places a legal hold on any of it touches: either the hold is found, or it finds what is left.
+    pub(super) async fn lock(&self, tx: &mut Tx) -> Result<()> {
+        let ids = |ids: &BTreeSet<Uuid>| ids.iter().copied().collect::<Vec<_>>();
+        if !self.organizations.is_empty() {
+            let organizations = sql!("UPDATE organizations SET version = version + 1 WHERE id = ANY($1)");
+            tx.execute(organizations, params![ids(&self.organizations)]).await?;
+        }
+        if !self.people.is_empty() {
+            let memberships = sql!("UPDATE members SET version = version + 1 WHERE user_id = ANY($1)");
+            tx.execute(memberships, params![ids(&self.people)]).await?;
+        }
+        Ok(())
+    }
+}
 
 /// Before all rows.
 pub(super) const BEGINNING: Place = (Timestamp::UNIX_EPOCH, Uuid::nil());
@@ -84,22 +114,13 @@ impl Sweep {
             )
         };
         let unless_held = |now: usize, none: usize| if is_holdable { format!(" AND NOT {}", held(now, none)) } else { String::new() };
-        let is_held = if is_holdable { format!("CASE WHEN {} THEN 1 ELSE 0 END", held(5, 6)) } else { "0".into() };
-        let within = format!("{only}({since}, id) > ($1, $2) AND ({since}, id) <= ($3, $4)");
-        let locks: &[String] = &[
-            format!("UPDATE organizations SET version = version + 1 WHERE id IN (SELECT organization_id FROM {table} WHERE {within})"),
-            format!(
-                "UPDATE members SET version = version + 1
-                 WHERE user_id IN (SELECT subject_id FROM {table} WHERE {within} AND organization_id = $5
-                                   UNION SELECT actor_id FROM {table} WHERE {within} AND organization_id = $5)"
-            ),
-        ];
-        // Only the audit trail knows what belongs to no organization, and is about people who are there.
-        let locks = match (is_holdable, table) {
-            (false, _) => &[],
-            (true, "audit_entries") => locks,
-            (true, _) => &locks[..1],
+        let is_of_people = line.retention == Retention::Audit;
+        let is_held = match is_holdable {
+            true => format!(", CASE WHEN {} THEN 1 ELSE 0 END, organization_id", held(5, 6)),
+            false => String::new(),
         };
+        let people = if is_of_people { ", subject_id, actor_id" } else { "" };
+        let within = format!("{only}({since}, id) > ($1, $2) AND ({since}, id) <= ($3, $4)");
         let overdue = format!("FROM {table} AS aged WHERE {only}{since} <= $1");
         let limit = if is_holdable { 4 } else { 2 };
         Sweep {
@@ -107,35 +128,47 @@ impl Sweep {
             table,
             is_told: line.retention != Retention::Answers,
             is_holdable,
+            is_of_people,
             find: Statement::generated(format!(
-                "SELECT {since}, id, {is_held} FROM {table} AS aged
+                "SELECT {since}, id{is_held}{people} FROM {table} AS aged
                  WHERE {only}({since}, id) > ($1, $2) AND {since} <= $3 ORDER BY {since}, id LIMIT $4"
             )),
-            locks: locks.iter().cloned().map(Statement::generated).collect(),
             erase: Statement::generated(format!("DELETE FROM {table} AS aged WHERE {within}{}", unless_held(5, 6))),
             count: Statement::generated(format!("SELECT count(*) {overdue}{}", unless_held(2, 3))),
             list: Statement::generated(format!("SELECT id {overdue}{} ORDER BY {since}, id LIMIT ${limit}", unless_held(2, 3))),
         }
     }
 
-    /// What reads the next rows that have had their time.
-    pub(super) fn find(&self, from: Place, limit: Timestamp, size: i64, now: Timestamp) -> (Statement, Vec<Value>) {
+    /// Looks at the next rows that have had their time; none when there are no more.
+    pub(super) async fn look_ahead(
+        &self,
+        tx: &mut Tx,
+        from: Place,
+        limit: Timestamp,
+        size: i64,
+        now: Timestamp,
+    ) -> Result<Option<Stretch>> {
         let bound = vec![Value::from(from.0), Value::from(from.1), Value::from(limit), Value::from(size)];
-        (self.find, self.with_hold(bound, now))
+        let mut stretch = None;
+        for mut row in tx.query(self.find, &self.with_hold(bound, now)).await? {
+            let place = (row.next()?, row.next()?);
+            let stretch = stretch.get_or_insert_with(|| Stretch { to: place, is_free: !self.is_holdable, ..Stretch::default() });
+            stretch.to = place;
+            if self.is_holdable {
+                stretch.is_free |= row.next::<i64>()? == 0;
+                let organization: Uuid = row.next()?;
+                stretch.organizations.insert(organization);
+                if self.is_of_people && organization == NO_ORGANIZATION {
+                    stretch.people.extend([row.next::<Option<Uuid>>()?, row.next()?].into_iter().flatten());
+                }
+            }
+        }
+        Ok(stretch)
     }
 
     /// What erases the rows between two places that are under no hold.
     pub(super) fn erase(&self, from: Place, to: Place, now: Timestamp) -> (Statement, Vec<Value>) {
         (self.erase, self.with_hold(between(from, to), now))
-    }
-
-    /// The parameters of a lock.
-    pub(super) fn locked(lock: Statement, from: Place, to: Place) -> Vec<Value> {
-        let mut bound = between(from, to);
-        if lock.text().contains("$5") {
-            bound.push(NO_ORGANIZATION.into());
-        }
-        bound
     }
 
     /// The parameters of what counts those that began then or earlier, and with a number of what lists them.
@@ -159,8 +192,5 @@ fn between(from: Place, to: Place) -> Vec<Value> {
 
 /// Every statement that is generated, for the test that prepares them.
 pub fn statements() -> Vec<Statement> {
-    sweeps()
-        .iter()
-        .flat_map(|sweep| [sweep.find, sweep.erase, sweep.count, sweep.list].into_iter().chain(sweep.locks.iter().copied()))
-        .collect()
+    sweeps().iter().flat_map(|sweep| [sweep.find, sweep.erase, sweep.count, sweep.list]).collect()
 }

@@ -138,7 +138,7 @@ async fn many_rows_go_in_short_batches_and_the_audit_trail_counts_them(stage: St
     let (own, others) = (stage.count("audit_entries", organization).await, stage.count("audit_entries", neighbour).await);
     let round = stage.round().await;
     assert_eq!(round.erased["audit_entries"], 10_000);
-    assert!(round.batches >= 10, "{round:?}");
+    assert!(round.batches > 3, "{round:?}");
     assert!(round.longest < Duration::from_millis(250), "{round:?}");
     assert_eq!(stage.count("audit_entries", organization).await, own - 10_000);
     assert_eq!(stage.count("audit_entries", neighbour).await, others, "what is a day younger stays");
