@@ -24,7 +24,7 @@ const TARGET: Duration = Duration::from_millis(5);
 /// The same where others write at the same time, and wait for an organization's row at the most: much of it are ways to the database and back.
 const SHARED_TARGET: Duration = Duration::from_millis(20);
 /// Rows of the first transaction, and the least and the most.
-const ROWS: [i64; 3] = [100, 50, 5_000];
+const ROWS: [i64; 3] = [200, 100, 5_000];
 /// The same of customers, on each of whom up to 500 rows may hang that go at once.
 const CUSTOMERS: [i64; 3] = [4, 1, 64];
 

@@ -7,6 +7,7 @@ mod engines;
 mod golden;
 mod holds;
 mod idempotency;
+mod leavings;
 mod policy;
 mod residue;
 mod retention;
