@@ -43,6 +43,7 @@ CREATE UNIQUE INDEX deletions_by_id ON deletions (id);
 CREATE INDEX deletions_of_subject ON deletions (organization_id, subject_id, id);
 CREATE INDEX deletions_by_state ON deletions (state, updated_at, id);
 CREATE INDEX deletions_by_grace ON deletions (state, reversible_until, id);
+CREATE INDEX deletions_by_restoration ON deletions (restored_at, id);
 
 -- An archived customer is kept and read, and nothing about it is changed.
 ALTER TABLE customers ADD COLUMN archived_at timestamptz;

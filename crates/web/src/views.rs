@@ -436,8 +436,7 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
             ("rows", table.rows.into()),
             ("sample", table.sample.iter().map(|id| dialect.id(*id)).collect()),
             ("why", table.why.into()),
-            // No rule has an end of its own yet.
-            ("kept_until", Json::Null),
+            ("kept_until", table.kept_until.map_or(Json::Null, time)),
         ])
     });
     let effects = preview

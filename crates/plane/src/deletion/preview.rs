@@ -8,12 +8,14 @@ use uuid::Uuid;
 use super::asked::{self, Asking};
 use super::binding::Token;
 use super::guards::{self, Blocker};
-use super::rules::{Fate, Root};
+use super::rules::{Fate, Kept, Root};
 use super::statements::Plan;
 use super::subject::Subject;
 use super::{Details, SMALL, binding, check_reason, effects, grace};
 use crate::cx::Cx;
 use crate::events::{self, Event};
+use crate::retention::Retention;
+use crate::sessions::after;
 use crate::{Result, requirements, users};
 
 /// Ids that a plan names of each table.
@@ -53,6 +55,8 @@ pub struct TablePreview {
     pub sample: Vec<Uuid>,
     /// Why.
     pub why: &'static str,
+    /// When the last of what is kept goes too, if it is deleted now; none when no time is set for that, and for what is not kept.
+    pub kept_until: Option<Timestamp>,
 }
 
 /// An event that webhooks would be told.
@@ -99,6 +103,7 @@ async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, 
         rows,
         sample: Vec::new(),
         why: rule.why,
+        kept_until: kept_until(cx, rule.kept),
     });
     let mut tables: Vec<TablePreview> = tables.collect();
     let (mut bound, mut total) = (Vec::new(), 0);
@@ -130,6 +135,18 @@ async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, 
         seconds: if total <= SMALL { 0 } else { cx.plane.estimates.seconds(total) },
         token: Token::of(root, organization, subject, &bound).write(),
     })
+}
+
+fn kept_until(cx: &Cx, kept: Kept) -> Option<Timestamp> {
+    match kept {
+        Kept::Unsaid | Kept::Alive => None,
+        Kept::Archive => Some(after(cx.now, cx.plane.config.export_life)),
+        // Their time begins with the day until which they could have been accepted.
+        Kept::For(Retention::Invitations) => {
+            cx.plane.config.retention.end(Retention::Invitations, after(cx.now, cx.plane.config.invitation_life))
+        }
+        Kept::For(retention) => cx.plane.config.retention.end(retention, cx.now),
+    }
 }
 
 /// The events of a deletion that somebody listens to.

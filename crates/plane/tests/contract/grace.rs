@@ -10,9 +10,7 @@ use plane::customers::{self, Customer, Deleting, NewCustomer};
 use plane::deletion::{self, Deletion, Details};
 use plane::ids::OrganizationRef;
 use plane::organizations::{self, NewOrganization, Organization};
-use plane::policy::Role;
-use plane::users::{self, NewUser};
-use plane::{Cx, Error, invitations, members, sessions};
+use plane::{Cx, Error, members, users};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -219,18 +217,6 @@ impl Stage {
             !credentials.contains(&table) && !telling.contains(&table) && !counts_changes && !is_secret
         };
         self.engine.rows_of(&self.schema, is_wanted).await
-    }
-
-    /// Somebody new, who is an admin here.
-    async fn join(&self, organization: Uuid, email: &str) -> (Cx, Uuid) {
-        let nobody = Cx::new(&self.plane, "test");
-        let new = NewUser { email: email.into(), password: "correct horse".into(), name: None, is_operator: false };
-        users::sign_up(&nobody, new).await.unwrap();
-        let signed_in = sessions::sign_in(&nobody, email, "correct horse".into(), None).await.unwrap();
-        let person = authenticate(nobody, Presented::Bearer(&signed_in.access_token)).await.unwrap();
-        let (_, secret) = invitations::create(&self.now(), &OrganizationRef::Id(organization), email, Role::Admin).await.unwrap();
-        let (_, member) = invitations::accept(&person, &secret).await.unwrap();
-        (person, member)
     }
 
     /// What is open keeps a customer from being deleted.
