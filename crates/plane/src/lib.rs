@@ -34,6 +34,7 @@ mod passwords;
 mod plane;
 pub mod policy;
 pub mod preferences;
+pub mod purges;
 mod revisions;
 pub mod sessions;
 pub mod tokens;

@@ -27,6 +27,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0004_progress", text: include_str!("../migrations/0004_progress.sql") },
     Migration { name: "0005_holds", text: include_str!("../migrations/0005_holds.sql") },
     Migration { name: "0006_users", text: include_str!("../migrations/0006_users.sql") },
+    Migration { name: "0009_purges", text: include_str!("../migrations/0009_purges.sql") },
 ];
 
 /// Settings of a plane.

@@ -35,6 +35,7 @@ fn title(root: Root) -> &'static str {
         Root::OauthApp => "An OAuth app",
         Root::OauthToken => "An OAuth token",
         Root::User => "A user's account",
+        Root::CustomerPurge => "Many customers at once",
     }
 }
 
@@ -72,7 +73,7 @@ Each deletion has a plan: what the tables below would lose, with a sample of ids
 everything that stands in the way at once, each with its remedy, and about how long it would take. It is answered by `GET …/deletion-plan`, and
 by every DELETE with `?validate_only=true`. A DELETE with the plan's token (`?plan=`) does what the plan says or is refused with 412 and the
 difference, table by table. Up to 500 rows of a table each row is recognized; of more their number is, as it was counted just before. Rows of
-`audit_entries`, `deletions`, `webhook_deliveries`, `idempotent_answers` and `sessions` come by themselves and are not held against a plan.
+`audit_entries`, `deletions`, `webhook_deliveries`, `idempotent_answers`, `sessions` and `purge_items` come by themselves and are not held against a plan.
 
 Exports (archives of what an organization or a customer owns) are made from these same rules: they hold the rows of every table named under
 their root, whatever happens to those, without the columns that hold secrets. An export goes with its subject, row at once and file within
@@ -86,6 +87,12 @@ and webhook in it. A deletion that was ordered before the hold erases nothing mo
 afterwards; histories of webhooks are not cut meanwhile. What takes access away and nothing else (revoking keys and tokens, cancelling
 invitations, ending sessions) is never held up. A hold ends when it is released, or at its time if it has one. Changes are no deletions: archive
 the organization as well if nothing may be changed.
+
+A **purge** is one deletion of many customers: those that meet criteria, or those of a list. Without `force` it only counts them and names a
+hundred. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
+the audit trail and receipt; `GET …/deletions/{id}/items` says what became of each. One that is blocked, or is not there, is an outcome and
+keeps nobody else. Customers that were made after the order are not taken, and of those that meet criteria none that no longer do when it is
+their turn. The rights are those of whoever ordered it, as they were then. It is sealed when the last of the deletions that it ordered is.
 
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
 it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in

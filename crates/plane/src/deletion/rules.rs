@@ -36,6 +36,8 @@ pub enum Root {
     OauthToken,
     /// A user's account.
     User,
+    /// Many customers at once, each of whom is deleted as a customer.
+    CustomerPurge,
 }
 
 /// What happens to the rows of a table.
@@ -95,6 +97,7 @@ const CUSTOMER: Holds = Link(&[Root::Customer, Root::RetiredCustomer]);
 const WEBHOOK: Holds = Link(&[Root::Webhook]);
 const OAUTH_APP: Holds = Link(&[Root::OauthApp]);
 const USER: Holds = Link(&[Root::User]);
+const PURGE: Holds = Link(&[Root::CustomerPurge]);
 
 const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) -> TableColumns {
     TableColumns { name, columns }
@@ -197,6 +200,14 @@ pub const TABLES: &[TableColumns] = &[
         ("placed_by", Plain), ("placed_by_id", Plain), ("placed_at", Plain), ("released_by", Plain), ("released_by_id", Plain),
         ("released_at", Plain), ("release_reason", Plain),
     ]),
+    table("purges", &[
+        ("organization_id", ORGANIZATION), ("id", PURGE), ("criteria", Personal), ("subjects", Plain), ("only_managed_by", Plain),
+        ("credential_id", Plain), ("created_at", Plain),
+    ]),
+    table("purge_items", &[
+        ("organization_id", ORGANIZATION), ("purge_id", PURGE), ("id", Plain), ("number", Plain), ("customer_id", CUSTOMER), ("outcome", Plain),
+        ("detail", Plain), ("blockers", Plain), ("deletion_id", Plain),
+    ]),
 ];
 
 const fn rule(table: &'static str, by: &'static [&'static str], walk: &'static [&'static str], fate: Fate, why: &'static str) -> Rule {
@@ -243,6 +254,8 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("exports", BY_ORGANIZATION, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_ORGANIZATION, &["id"], Keep, FETCHED).only(OF_A_DELETION),
     rule("holds", BY_ORGANIZATION, &["id"], Erase, "over, or it would not be deleted; who placed and released each, and why, is in the audit trail"),
+    rule("purge_items", BY_ORGANIZATION, &["purge_id", "id"], Erase, "what became of each customer of a purge; the customers' own receipts stay"),
+    rule("purges", BY_ORGANIZATION, &["id"], Erase, "purges under way, whose customers go with the organization"),
     rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed"),
     rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed"),
     rule("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),
@@ -271,6 +284,7 @@ const CUSTOMER_RULES: &[Rule] = &[
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
     rule("holds", BY_SUBJECT, &["id"], Keep, "over, or it would not be deleted; shows who held the customer, until when and why"),
+    rule("purge_items", BY_CUSTOMER, &["purge_id", "id"], Keep, "what became of the customer in a purge; holds only ids"),
     rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed"),
     rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed"),
     rule("customers", BY_ID, &[], Erase, "the customer; the id is free again"),
@@ -288,6 +302,7 @@ const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is no longer readable; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
     rule("holds", BY_SUBJECT, &["id"], Keep, "shows who holds the customer, until when and why"),
+    rule("purge_items", BY_CUSTOMER, &["purge_id", "id"], Keep, "what became of the customer in a purge"),
     rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what"),
     rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt"),
     rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it"),
@@ -320,9 +335,15 @@ const USER_RULES: &[Rule] = &[
     rule("users", &["id"], &[], Erase, "the account; its address is free again"),
 ];
 
+#[rustfmt::skip]
+const CUSTOMER_PURGE_RULES: &[Rule] = &[
+    rule("purge_items", &["organization_id", "purge_id"], &["id"], Keep, "what became of each customer, with the deletions that were ordered; holds only ids"),
+    rule("purges", BY_ID, &[], Erase, "what was asked for, once all of it is done"),
+];
+
 impl Root {
     /// Every root.
-    pub const ALL: [Root; 10] = [
+    pub const ALL: [Root; 11] = [
         Root::Organization,
         Root::Member,
         Root::Customer,
@@ -333,6 +354,7 @@ impl Root {
         Root::OauthApp,
         Root::OauthToken,
         Root::User,
+        Root::CustomerPurge,
     ];
 
     /// Its name in the database.
@@ -348,6 +370,7 @@ impl Root {
             Root::OauthApp => "oauth_app",
             Root::OauthToken => "oauth_token",
             Root::User => "user",
+            Root::CustomerPurge => "customer_purge",
         }
     }
 
@@ -377,6 +400,7 @@ impl Root {
             Root::OauthApp => OAUTH_APP_RULES,
             Root::OauthToken => OAUTH_TOKEN_RULES,
             Root::User => USER_RULES,
+            Root::CustomerPurge => CUSTOMER_PURGE_RULES,
         }
     }
 
@@ -390,6 +414,8 @@ impl Root {
             Root::User => Some("state = 'closed'"),
             // Nothing hangs on a key or token: it always goes at once.
             Root::ApiKey | Root::OauthToken => None,
+            // It is nothing that anybody could find or use.
+            Root::CustomerPurge => None,
         }
     }
 
@@ -397,7 +423,7 @@ impl Root {
     pub(super) fn ends_access(self) -> bool {
         match self {
             Root::Organization | Root::Member | Root::ApiKey | Root::OauthApp | Root::OauthToken | Root::User => true,
-            Root::Customer | Root::RetiredCustomer | Root::Invitation | Root::Webhook => false,
+            Root::Customer | Root::RetiredCustomer | Root::Invitation | Root::Webhook | Root::CustomerPurge => false,
         }
     }
 
@@ -410,7 +436,7 @@ impl Root {
             Root::ApiKey => Some(Event::ApiKeyRevoked),
             Root::Invitation => Some(Event::InviteCancelled),
             Root::OauthApp => Some(Event::OauthAppRevoked),
-            Root::Webhook | Root::OauthToken | Root::User => None,
+            Root::Webhook | Root::OauthToken | Root::User | Root::CustomerPurge => None,
         }
     }
 
@@ -423,6 +449,11 @@ impl Root {
     /// Whether it goes on only after deletions of its memberships, which were ordered with it.
     pub(super) fn waits_for_memberships(self) -> bool {
         self == Root::User
+    }
+
+    /// Whether what it deletes are subjects of deletions of their own, which the drain orders one after the other.
+    pub(super) fn orders_others(self) -> bool {
+        self == Root::CustomerPurge
     }
 
     /// The rows that go together with what hangs on them, where that is little.
@@ -443,6 +474,7 @@ impl Root {
                 "the person is the last owner of an organization, each of which is named; a membership is held; they are the last operator"
             }
             Root::ApiKey | Root::Invitation | Root::OauthApp | Root::OauthToken => "nothing",
+            Root::CustomerPurge => "the organization is archived. What blocks one of the customers leaves that one out and no other",
         }
     }
 }

@@ -8,6 +8,7 @@ mod golden;
 mod holds;
 mod idempotency;
 mod policy;
+mod purging;
 mod residue;
 mod rules;
 mod schema;
