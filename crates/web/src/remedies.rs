@@ -3,7 +3,6 @@
 //! All of them are addresses of the organizations API, which has the most of them, whichever surface the deletion was asked of.
 
 use plane::Cx;
-use plane::deletion::Blocker;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -22,25 +21,30 @@ impl<'a> Case<'a> {
         Case { organization: cx.noted_organization(), customer }
     }
 
+    /// A customer of an organization.
+    pub fn within(organization: Uuid, customer: Option<&'a str>) -> Case<'a> {
+        Case { organization: Some(organization), customer }
+    }
+
     /// The request; null where it takes more than one, or nobody knows whose.
-    pub fn call(self, dialect: &Dialect, blocker: &Blocker) -> Json {
-        match self.request(blocker) {
+    pub fn call(self, dialect: &Dialect, code: &str, kind: &str, id: Uuid) -> Json {
+        match self.request(code, kind, id) {
             Some((method, path)) => dialect.object(vec![("method", method.into()), ("path", path.into())]),
             None => Json::Null,
         }
     }
 
-    fn request(self, blocker: &Blocker) -> Option<(&'static str, String)> {
-        if (blocker.code, blocker.kind) == ("last_owner", "organization") {
-            return Some(("POST", format!("/api/organizations/{}/transfer", blocker.id)));
+    fn request(self, code: &str, kind: &str, id: Uuid) -> Option<(&'static str, String)> {
+        if (code, kind) == ("last_owner", "organization") {
+            return Some(("POST", format!("/api/organizations/{id}/transfer")));
         }
         // What is in no organization has the nil one.
         let organization = format!("/api/organizations/{}", self.organization.filter(|id| !id.is_nil())?);
-        let owned = |kind: &str| Some(("PATCH", format!("{organization}/customers/{}/{kind}/{}", encode(self.customer?), blocker.id)));
-        match blocker.code {
+        let owned = |kind: &str| Some(("PATCH", format!("{organization}/customers/{}/{kind}/{}", encode(self.customer?), id)));
+        match code {
             "active_subscription" => owned("subscriptions"),
             "pending_transaction" => owned("transactions"),
-            "legal_hold" => Some(("POST", format!("{organization}/holds/{}/release", blocker.id))),
+            "legal_hold" => Some(("POST", format!("{organization}/holds/{id}/release"))),
             "last_owner" => Some(("POST", format!("{organization}/transfer"))),
             "organization_archived" => Some(("POST", format!("{organization}/unarchive"))),
             _ => None,

@@ -233,7 +233,7 @@ impl Estimates {
     }
 
     /// Seconds that so many rows would take, one at least, if the drain is as fast as it was until now.
-    pub(super) fn seconds(&self, rows: i64) -> i64 {
+    pub(crate) fn seconds(&self, rows: i64) -> i64 {
         let (known, micros) = (self.rows.load(Ordering::Relaxed) as f64, self.micros.load(Ordering::Relaxed) as f64);
         (rows as f64 * micros / known.max(1.0) / 1_000_000.0).ceil().max(1.0) as i64
     }

@@ -115,6 +115,12 @@ pub async fn look(cx: &Cx, organization: &OrganizationRef, meant: &Meant) -> Res
     Ok(survey(cx, tenant, meant, true).await?.0)
 }
 
+/// About how many seconds it would take, if the drain is as fast as it was until now.
+pub fn seconds(cx: &Cx, survey: &Survey) -> i64 {
+    let customers: i64 = survey.outcomes.values().sum();
+    if customers == 0 { 0 } else { cx.plane.estimates.seconds(customers * worker::EACH) }
+}
+
 /// Orders a purge. It is done by the drain.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ pub(crate) struct Step {
 }
 
 /// Rows that the deletion of a customer on whom nothing hangs is taken to cost.
-const EACH: i64 = 8;
+pub(super) const EACH: i64 = 8;
 /// Customers that are looked at in one transaction at the most.
 const MOST: i64 = 1_000;
 

@@ -7,6 +7,7 @@ mod bound;
 mod guards;
 mod owners;
 mod plans;
+mod purges;
 mod records;
 mod retention;
 mod together;
