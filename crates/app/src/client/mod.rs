@@ -16,6 +16,7 @@ mod members;
 mod organizations;
 mod output;
 mod prompt;
+mod purging;
 mod sessions;
 mod users;
 mod webhooks;
