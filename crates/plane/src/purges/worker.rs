@@ -13,7 +13,7 @@ use super::criteria::{Criteria, Person};
 use super::{Outcome, REPEATED, UNKNOWN, WIDTH, is_others, read_all, scan};
 use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx, Orderer};
-use crate::deletion::{Blocker, Deletion, Order, Root, delete_together, rows};
+use crate::deletion::{Blocker, Deletion, Order, Root, SMALL_FAMILY, delete_together, rows};
 use crate::inserts::Insert;
 use crate::{Error, Result, access};
 
@@ -36,6 +36,9 @@ pub(crate) struct Step {
 pub(super) const EACH: i64 = 8;
 /// Customers that are looked at in one transaction at the most.
 const MOST: i64 = 1_000;
+/// The same at the least: what a transaction costs however few there are in it must not become most of the work. On them hang no more rows
+/// than go with a family.
+const LEAST: i64 = 16;
 
 /// What was ordered, by whom.
 struct Job {
@@ -53,7 +56,7 @@ struct Job {
 /// Deletes the next customers, about as many as come to so many rows. Returns nothing when there are no more.
 pub(crate) async fn go_on(cx: &Cx, tx: &mut Tx, purge: Purge, step: Step, size: i64) -> Result<Option<Step>> {
     let done = sum(&step.counts);
-    let most = (size / EACH).clamp(1, MOST);
+    let most = (size / EACH).clamp(LEAST, MOST);
     // A purge whose organization is being erased may be gone already, and all its customers with it.
     let Some(job) = load(cx, tx, purge, done, most).await? else { return Ok(None) };
     let refused = match access::is_writable(tx, purge.organization).await {
@@ -74,8 +77,8 @@ pub(crate) async fn go_on(cx: &Cx, tx: &mut Tx, purge: Purge, step: Step, size: 
     if job.criteria.is_none() && subjects.is_empty() {
         return Ok(None);
     }
-    let before = subjects.len();
-    while subjects.len() > 1 && rows(tx, Root::Customer, purge.organization, &subjects, size + 1).await? > size {
+    let (before, most_rows) = (subjects.len(), size.max(SMALL_FAMILY));
+    while subjects.len() > 1 && rows(tx, Root::Customer, purge.organization, &subjects, most_rows + 1).await? > most_rows {
         subjects.truncate(subjects.len() / 2);
     }
     if subjects.len() < before && job.criteria.is_some() {

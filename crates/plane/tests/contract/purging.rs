@@ -17,7 +17,7 @@ use crate::on_both_engines;
 use crate::stage::{Stage, take};
 use crate::world::{deliver, new_customer};
 
-const CUSTOMERS: i64 = 40;
+const CUSTOMERS: i64 = 90;
 /// Of these, so many have an active subscription.
 const BLOCKED: i64 = 4;
 
@@ -56,7 +56,7 @@ async fn a_worker_that_is_paused_past_its_lease_deletes_nobody(stage: Stage) {
 }
 
 async fn a_purge_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size(stage: Stage) {
-    for size in [1, 24, 100, 10_000] {
+    for size in [1, 200, 10_000] {
         for by_list in [true, false] {
             let ordered = stage.order(&format!("size-{size}-{by_list}"), by_list).await;
             let mut batches = 0;
@@ -72,7 +72,8 @@ async fn a_purge_that_stops_after_every_batch_comes_to_the_same_end_whatever_the
             let record = stage.check_purge(&ordered).await;
             assert_eq!(record.batches, batches);
             assert!(size < 10_000 || batches == 2, "size {size}: {batches} batches");
-            assert!(size > 1 || batches > CUSTOMERS, "size {size}: {batches} batches");
+            // However few rows are asked for, a handful of customers goes together.
+            assert!(size > 1 || batches >= CUSTOMERS / 16, "size {size}: {batches} batches");
         }
     }
 }
@@ -155,7 +156,7 @@ async fn a_purge_ends_with_its_organization(stage: Stage) {
     for table in ["purges", "purge_items", "customers"] {
         assert_eq!(stage.count(table, ordered.organization).await, 0, "{table}");
     }
-    assert_eq!(stage.record(&ordered.deletion).await.counts, json!({"deleted": 6, "blocked": 2}));
+    assert_eq!(stage.record(&ordered.deletion).await.counts, json!({"deleted": 12, "blocked": 4}));
 }
 
 fn no_change() -> customers::CustomerChange {

@@ -1,6 +1,7 @@
 //! Purges: many customers deleted at once.
 
 use axum::http::StatusCode;
+use plane::deletion::check_reason;
 use plane::purges::{self, Criteria, Meant, Outcome};
 use plane::{Result, deletion, ids};
 
@@ -14,8 +15,10 @@ use crate::views;
 
 pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, body: FormOrList) -> Answer {
     let organization = door.organization(&organization)?;
+    let only_validates = door.only_validates()?;
     let mut is_forced = door.query.flag("force")?;
     let mut reason = door.reason();
+    check_reason(reason.as_deref())?;
     let meant = match body {
         FormOrList::List(references) => Meant::List(references),
         FormOrList::Form(mut form) => {
@@ -26,7 +29,8 @@ pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, 
             Meant::Criteria(criteria)
         }
     };
-    if !is_forced || door.only_validates()? {
+    check_reason(reason.as_deref())?;
+    if !is_forced || only_validates {
         let survey = purges::look(&door.cx, &organization, &meant).await?;
         let seconds = purges::seconds(&door.cx, &survey);
         return Ok(views::answer(StatusCode::OK, views::purge_plan(door.dialect, survey, seconds)));

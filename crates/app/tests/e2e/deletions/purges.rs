@@ -195,7 +195,11 @@ on_both_engines! {
             assert!(fields.contains(&field), "{body}: {answer}");
         }
         refused(purge(&server, &organization, "", token).body("x"), StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
-        refused(listed(&server, &organization, "?force=maybe", token, "user123"), StatusCode::BAD_REQUEST).await;
+        for query in ["?force=maybe", "?validate_only=maybe", "?reason=%00"] {
+            refused(listed(&server, &organization, query, token, "user123"), StatusCode::BAD_REQUEST).await;
+            let all = json!({"filter": {"all": true}, "reason": "Trials"});
+            refused(purge(&server, &organization, query, token).json(&all), StatusCode::BAD_REQUEST).await;
+        }
         assert_eq!(left(&server, &organization).await, ["user123"]);
         // A list of nobody deletes nobody.
         let sealed = done(&server, listed(&server, &organization, "?force=true", token, "id\n"), token).await;
