@@ -120,6 +120,7 @@ const LIMITATIONS: &str = "
 - Softly deleted customers are kept until somebody hard-deletes them: there is no retention period yet.
 - Outside the database nobody but the organization's webhooks is told about a deletion yet: no subscription is cancelled at Stripe, no mail
   is sent. A webhook that fails all four attempts, about 36 seconds and four times up to 10 seconds for an answer, is not told any more.
+- The criteria of a purge, such as a domain or texts of metadata, are kept as they were given until it is sealed.
 - What was delivered to a webhook is in the hands of whoever received it. It holds ids, and a customer's id is what its maker chose.
 - An export of an organization that was made before one of its customers was deleted holds that customer until it expires or is deleted.
 - What was downloaded is in the hands of whoever downloaded it. The file on the server's disk is unlinked, not overwritten.

@@ -389,6 +389,9 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     let (first, cursor, mut counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
     let began = usize::try_from(first).unwrap_or(0);
     let mut cursor = cursor.map(cursor_from_json).transpose()?;
+    if held.root.orders_others() {
+        return order_others(cx, tx, held, Step { counts, last: cursor.and_then(|cursor| cursor.last().copied()) }, size).await;
+    }
     let (mut first, mut left) = (began, size);
     let is_beginning = began == 0 && cursor.is_none();
     // In an organization that is being deleted nobody can place one any more.
@@ -403,9 +406,6 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         if left > 0 {
             return Ok(Outcome::Leaving(left));
         }
-    }
-    if held.root.orders_others() {
-        return order_others(cx, tx, held, Step { counts, last: cursor.and_then(|cursor| cursor.last().copied()) }, size).await;
     }
     if let Some(families) = held.plan.families.as_ref().filter(|_| began < held.plan.before_steps()) {
         let last = cursor.take().and_then(|cursor| cursor.last().copied()).unwrap_or_default();

@@ -33,6 +33,8 @@ pub const MOST_LISTED: usize = 100_000;
 const SAMPLE: usize = 100;
 /// Customers that are looked at in one read.
 const SLICE: usize = 1_000;
+/// Reads after which an order counts no further: whoever orders shall not wait for the number.
+const MOST_SLICES: usize = 500;
 /// Bytes of an id in the list that the database holds.
 const WIDTH: usize = 16;
 /// Stands in that list for one who was not there when it was ordered.
@@ -103,6 +105,8 @@ pub struct Survey {
     pub outcomes: Tally,
     /// References of the first hundred who would be deleted.
     pub sample: Vec<String>,
+    /// Whether there are more than were counted.
+    is_part: bool,
 }
 
 /// Looks at what a purge would come to. Whoever may order it may look.
@@ -145,7 +149,7 @@ pub async fn order(cx: &Cx, organization: &OrganizationRef, meant: &Meant, reaso
             detail: Some(meant.words()),
             export: false,
         };
-        let expected: i64 = survey.outcomes.values().sum();
+        let expected = (!survey.is_part).then(|| survey.outcomes.values().sum());
         cx.write((tenant, order, wanted, expected), |cx, tx, (tenant, order, wanted, expected)| {
             Box::pin(order_in(cx, tx, tenant, order, wanted.clone(), *expected))
         })
@@ -177,7 +181,7 @@ async fn order_in(
     tenant: &Tenant,
     order: &Order,
     (criteria, subjects): (Option<Json>, Option<Vec<u8>>),
-    expected: i64,
+    expected: Option<i64>,
 ) -> Result<Deletion> {
     tenant.is_writable(tx).await?;
     let organization = tenant.organization();
@@ -198,8 +202,13 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
     let (mut survey, mut subjects) = (Survey::default(), Vec::new());
     match meant {
         Meant::Criteria(criteria) => {
-            let mut after = Some(Uuid::nil());
+            let (mut after, mut slices) = (Some(Uuid::nil()), 0);
             while let Some(last) = after {
+                slices += 1;
+                if slices > MOST_SLICES && !is_thorough {
+                    survey.is_part = true;
+                    break;
+                }
                 let slice = cx
                     .read((tenant, criteria.clone(), last, is_thorough), |cx, tx, (tenant, criteria, last, is_thorough)| {
                         Box::pin(async move {
