@@ -24,6 +24,19 @@ pub enum Actor {
     User(Arc<Principal>),
     /// The program itself: a job, or the person at its command line.
     System,
+    /// A job, with what somebody ordered who need not be there any more.
+    Orderer(Arc<Orderer>),
+}
+
+/// Whoever ordered what a job is at, as the order's record says.
+#[derive(Debug, Clone)]
+pub struct Orderer {
+    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
+    pub kind: String,
+    /// The user.
+    pub user: Option<Uuid>,
+    /// The session, key or token they used.
+    pub credential: Option<Uuid>,
 }
 
 /// The context of one piece of work. Cheap to clone.
@@ -102,11 +115,11 @@ impl Cx {
     /// The signed-in user's principal.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for nobody and for the system.
+    /// [`Error::Unauthenticated`] for nobody, for the system and for its jobs.
     pub fn principal(&self) -> Result<&Arc<Principal>> {
         match &self.actor {
             Actor::User(principal) => Ok(principal),
-            Actor::Nobody | Actor::System => Err(Error::Unauthenticated),
+            Actor::Nobody | Actor::System | Actor::Orderer(_) => Err(Error::Unauthenticated),
         }
     }
 

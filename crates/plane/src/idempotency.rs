@@ -228,7 +228,9 @@ fn owner(cx: &Cx) -> (&'static [u8], Vec<u8>) {
             // However many tokens the app gets.
             CredentialKind::OauthToken => (b"app", principal.app.unwrap_or(principal.credential).as_bytes().to_vec()),
         },
-        Actor::Nobody | Actor::System => (b"address", cx.client.map_or_else(Vec::new, |client| client.to_string().into_bytes())),
+        Actor::Nobody | Actor::System | Actor::Orderer(_) => {
+            (b"address", cx.client.map_or_else(Vec::new, |client| client.to_string().into_bytes()))
+        }
     }
 }
 

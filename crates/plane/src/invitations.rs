@@ -98,7 +98,15 @@ async fn cancel_earlier(cx: &Cx, tx: &mut Tx, tenant: &Tenant, email: &str) -> R
     );
     for mut row in tx.query(statement, params![tenant.organization(), email, cx.now]).await? {
         let reason = Some("replaced by a newer invitation of the same address".to_owned());
-        let order = Order { root: Root::Invitation, subject: row.next()?, label: None, reason, action: "invitation.cancel", export: false };
+        let order = Order {
+            root: Root::Invitation,
+            subject: row.next()?,
+            label: None,
+            reason,
+            action: "invitation.cancel",
+            detail: None,
+            export: false,
+        };
         deletion::delete(cx, tx, tenant.organization(), order).await?;
     }
     Ok(())
@@ -200,6 +208,7 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
                     label: None,
                     reason: reason.clone(),
                     action: "invitation.cancel",
+                    detail: None,
                     export: false,
                 };
                 deletion::delete(cx, tx, tenant.organization(), order).await

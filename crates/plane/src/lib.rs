@@ -35,6 +35,7 @@ mod passwords;
 mod plane;
 pub mod policy;
 pub mod preferences;
+pub mod purges;
 pub mod requirements;
 pub mod retention;
 mod revisions;

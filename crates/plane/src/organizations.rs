@@ -314,6 +314,7 @@ async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, details: &Details
         label: None,
         reason: details.reason.clone(),
         action: "organization.delete",
+        detail: None,
         export: details.export,
     };
     deletion::delete(cx, tx, tenant.organization(), order).await

@@ -30,6 +30,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0006_users", text: include_str!("../migrations/0006_users.sql") },
     Migration { name: "0007_requirements", text: include_str!("../migrations/0007_requirements.sql") },
     Migration { name: "0008_grace", text: include_str!("../migrations/0008_grace.sql") },
+    Migration { name: "0009_purges", text: include_str!("../migrations/0009_purges.sql") },
     Migration { name: "0010_retention", text: include_str!("../migrations/0010_retention.sql") },
 ];
 

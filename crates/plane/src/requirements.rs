@@ -45,7 +45,7 @@ impl Kind {
         match root {
             Root::Organization => Some(Kind::Organization),
             Root::Member => Some(Kind::Member),
-            Root::Customer | Root::RetiredCustomer => Some(Kind::Customer),
+            Root::Customer | Root::RetiredCustomer | Root::CustomerPurge => Some(Kind::Customer),
             Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => None,
         }
     }

@@ -53,10 +53,11 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
                 waiting += row.next::<i64>()?;
                 oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
             }
-            // Somebody wants those under a legal hold to wait, for as long as it takes.
+            // Somebody wants those under a legal hold to wait, for as long as it takes; what waits for others is not stuck itself.
             let stuck = sql!(
                 "SELECT count(*) FROM deletions
-                 WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'"
+                 WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+                   AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')"
             );
             let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
             let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");

@@ -21,11 +21,13 @@ use plane::organizations::Organization;
 use plane::page::Page;
 use plane::policy::Scopes;
 use plane::preferences::Preference;
+use plane::purges::{Item, Outcome, Survey};
 use plane::requirements::{Asked, Kind, Requirements};
 use plane::sessions::SignedIn;
 use plane::users::User;
 use plane::webhooks::Webhook;
 use serde_json::{Value as Json, json};
+use uuid::Uuid;
 
 use crate::dialect::{Dialect, Fields, time};
 use crate::remedies::Case;
@@ -456,6 +458,43 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
     ])
 }
 
+/// What a purge would come to.
+pub(crate) fn purge_plan(dialect: &Dialect, survey: Survey, seconds: i64) -> Json {
+    dialect.object(vec![
+        ("count", survey.outcomes.get(Outcome::Deleted.name()).copied().unwrap_or(0).into()),
+        ("outcomes", json!(survey.outcomes)),
+        ("sample", survey.sample.into()),
+        ("estimated_seconds", seconds.into()),
+    ])
+}
+
+/// What became of one customer of a purge in an organization.
+pub(crate) fn purge_item(dialect: &Dialect, organization: Uuid, item: Item) -> Json {
+    let case = Case::within(organization, item.reference.as_deref());
+    let blocker = |blocker: &Json| {
+        let text = |name: &str| blocker[name].as_str().unwrap_or_default();
+        let id = plane::ids::parse(text("id")).unwrap_or_default();
+        dialect.object(vec![
+            ("code", text("code").into()),
+            ("kind", text("kind").into()),
+            ("id", dialect.id(id)),
+            ("detail", text("detail").into()),
+            ("remedy", text("remedy").into()),
+            ("call", case.call(dialect, text("code"), text("kind"), id)),
+        ])
+    };
+    let id = |id: Option<Uuid>| id.map_or(Json::Null, |id| dialect.id(id));
+    dialect.object(vec![
+        ("number", item.number.into()),
+        ("outcome", item.outcome.as_str().into()),
+        ("customer_id", item.reference.as_deref().into()),
+        ("subject_id", id(item.customer)),
+        ("deletion_id", id(item.deletion)),
+        ("detail", item.detail.as_deref().into()),
+        ("blockers", item.blockers.iter().map(blocker).collect()),
+    ])
+}
+
 /// How what a deletion found differs from its plan.
 pub(crate) fn drift(dialect: &Dialect, drift: &Drift) -> Json {
     let view = |table: &TableDrift| {
@@ -473,7 +512,7 @@ pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker], case: Case<'_>) 
             ("id", dialect.id(blocker.id)),
             ("detail", blocker.detail.as_str().into()),
             ("remedy", blocker.remedy.into()),
-            ("call", case.call(dialect, blocker)),
+            ("call", case.call(dialect, blocker.code, blocker.kind, blocker.id)),
         ])
     };
     blockers.iter().map(view).collect()

@@ -7,6 +7,7 @@ use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs};
+use super::purging::PurgeArgs;
 
 const COLUMNS: &[Column] = &[("ID", "id"), ("NAME", "name"), ("EMAIL", "email"), ("PHONE", "phone"), ("CREATED", "createdAt")];
 
@@ -73,6 +74,8 @@ enum Command {
         #[command(flatten)]
         delete: DeleteArgs,
     },
+    /// Delete many customers at once, for good: those that meet all criteria given, or those of a list. Without --force they are counted.
+    Purge(Box<PurgeArgs>),
 }
 
 pub(super) async fn run(args: CustomersArgs) -> Result {
@@ -110,5 +113,6 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
             };
             delete.run(&mut connection, &args.output, subject).await
         }
+        Command::Purge(purge) => purge.run(&mut connection, &args.output, &organization).await,
     }
 }

@@ -23,6 +23,18 @@ const COLUMNS: &[Column] = &[
     ("SEALED", "sealedAt"),
 ];
 
+const ITEM_COLUMNS: &[Column] =
+    &[("NUMBER", "number"), ("CUSTOMER", "customerId"), ("OUTCOME", "outcome"), ("WHY", "detail"), ("DELETION", "deletionId")];
+
+/// An item that was blocked says so in its blockers: for a table, in its detail too.
+fn with_reason(mut item: Json) -> Json {
+    let blockers: Vec<String> = item["blockers"].as_array().into_iter().flatten().map(|blocker| text(&blocker["detail"])).collect();
+    if !blockers.is_empty() && item["detail"].is_null() {
+        item["detail"] = blockers.join(" ").into();
+    }
+    item
+}
+
 /// How long to wait between two looks at a deletion.
 const PACE: Duration = Duration::from_millis(500);
 
@@ -59,6 +71,17 @@ enum Command {
         /// The deletion's id.
         deletion: String,
     },
+    /// List what became of each customer of a purge.
+    Items {
+        /// The deletion's id.
+        deletion: String,
+        /// Only those of this outcome.
+        #[arg(long, value_parser = ["deleted", "blocked", "refused", "not_found", "repeated"])]
+        outcome: Option<String>,
+        /// Entries to show at the most.
+        #[arg(long)]
+        limit: Option<usize>,
+    },
     /// Wait until a deletion is sealed, that is until nothing is left, and show its receipt. The progress goes to standard error.
     Watch {
         /// The deletion's id.
@@ -77,6 +100,12 @@ pub(super) async fn run(args: DeletionsArgs) -> Result {
         Command::Show { deletion } => args.output.record(&connection.ask(&Call::get(["api", "deletions", deletion])).await?),
         Command::Restore { deletion } => {
             args.output.record(&connection.ask(&Call::post_nothing(["api", "deletions", deletion, "restore"])).await?)
+        }
+        Command::Items { deletion, outcome, limit } => {
+            let call = Call::get(["api", "deletions", deletion, "items"]).with("outcome", outcome.clone()).along_cursor();
+            let items = connection.list(&call, *limit).await?;
+            let items = if args.output.json { items } else { items.into_iter().map(with_reason).collect() };
+            args.output.list(items, ITEM_COLUMNS)
         }
         Command::Watch { deletion } => args.output.record(&watch(&mut connection, deletion).await?),
     }

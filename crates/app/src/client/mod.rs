@@ -17,6 +17,7 @@ mod members;
 mod organizations;
 mod output;
 mod prompt;
+mod purging;
 mod requirements;
 mod sessions;
 mod users;

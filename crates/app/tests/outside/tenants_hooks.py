@@ -137,7 +137,7 @@ def name_ids(case) -> None:
         if known is not None and not follows and chance.random() < 0.75:
             value = case.path_parameters[name] = spell(known)
         # What the tenant has one of is needed again: something else takes its place.
-        uses_up = case.method == "DELETE" or case.path.endswith(("/archive", "/unarchive", "/transfer"))
+        uses_up = case.method == "DELETE" or case.path.endswith(("/archive", "/unarchive", "/transfer", "/customers:purge"))
         # What is held cannot be deleted, nor what it is in.
         holds = case.method == "POST" and case.path.endswith("/holds")
         if name == last and value in mine and (uses_up or holds):

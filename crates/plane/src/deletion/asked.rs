@@ -57,13 +57,7 @@ pub(super) async fn weigh(
     let (Some(kind), Some(mut row)) = (Kind::of(root), answer.into_iter().next()) else { return Ok(found) };
     let (wanted, slug): (Requirements, String) = (requirements::read(&mut row)?, row.next()?);
     found.grace_days = wanted.grace_days;
-    let asked: Vec<(&Asking<'_>, &Principal)> = orders
-        .iter()
-        .filter_map(|order| match &order.cx.actor {
-            Actor::User(principal) => Some((order, &**principal)),
-            Actor::Nobody | Actor::System => None,
-        })
-        .collect();
+    let asked: Vec<(&Asking<'_>, Who<'_>)> = orders.iter().filter_map(|order| Some((order, Who::of(&order.cx.actor)?))).collect();
     let Some(now) = asked.first().map(|(order, _)| order.cx.now) else { return Ok(found) };
     let own = match root {
         Root::Member => memberships(tx, organization, &asked).await?,
@@ -75,33 +69,37 @@ pub(super) async fn weigh(
     };
     let subjects: Vec<Uuid> = asked.iter().map(|(order, _)| order.subject).collect();
     let mut given = Vec::new();
-    if wanted.approval_required {
+    // Of many customers, each is approved on its own.
+    let needs_approval = wanted.approval_required && root != Root::CustomerPurge;
+    if needs_approval {
         if lock {
             approvals::lock(tx, organization, kind.name(), &subjects, now).await?;
         }
         given = approvals::counting(tx, organization, kind.name(), &subjects, now).await?;
     }
-    for (order, principal) in asked.into_iter().filter(|(order, principal)| !own.contains(&(principal.user, order.subject))) {
+    for (order, who) in asked.into_iter().filter(|(order, who)| !own.contains(&(who.user, order.subject))) {
         let mut missing = Vec::new();
         let mut miss = |code, detail: String, remedy| missing.push(Blocker { code, kind: root.noun(), id: order.subject, detail, remedy });
-        if wanted.reason_required && order.reason.is_none_or(|reason| reason.trim().is_empty()) {
+        // Whoever had a job do it was asked for the rest when they ordered that.
+        let is_there = who.principal.is_some();
+        if is_there && wanted.reason_required && order.reason.is_none_or(|reason| reason.trim().is_empty()) {
             miss("reason_required", format!("The organization asks for a reason whenever a {} is deleted.", kind.name()), SAY_WHY);
         }
-        if wanted.confirmation_required && order.cx.confirmation.as_deref() != Some(&slug) {
+        if is_there && wanted.confirmation_required && order.cx.confirmation.as_deref() != Some(&slug) {
             let detail = match &order.cx.confirmation {
                 Some(_) => format!("What was typed is not the organization's slug, which is {slug}."),
                 None => format!("The organization asks for its slug, {slug}, to be typed whenever a {} is deleted.", kind.name()),
             };
             miss("confirmation_required", detail, CONFIRM);
         }
-        if let Some(minutes) = wanted.fresh_minutes
+        if let (Some(minutes), Some(principal)) = (wanted.fresh_minutes, who.principal)
             && !fresh.contains(&principal.credential)
         {
             miss("reauthentication_required", stale(principal, minutes), SIGN_IN);
         }
-        match given.iter().find(|given| given.subject_id == order.subject && given.by != principal.user) {
+        match given.iter().find(|given| given.subject_id == order.subject && given.by != who.user) {
             Some(approval) => drop(found.approvals.insert(order.subject, *approval)),
-            None if wanted.approval_required => miss("approval_required", UNAPPROVED.into(), APPROVE),
+            None if needs_approval => miss("approval_required", UNAPPROVED.into(), APPROVE),
             None => {}
         }
         if !missing.is_empty() {
@@ -167,14 +165,31 @@ fn stale(principal: &Principal, minutes: u32) -> String {
     }
 }
 
-fn sessions_of(asked: &[(&Asking<'_>, &Principal)]) -> Vec<Uuid> {
-    let sessions = asked.iter().filter(|(_, principal)| principal.kind == CredentialKind::Session);
-    sessions.map(|(_, principal)| principal.credential).collect()
+/// Who deletes: a user, who is there if they do it themselves and not a job for them.
+#[derive(Clone, Copy)]
+struct Who<'a> {
+    user: Uuid,
+    principal: Option<&'a Principal>,
+}
+
+impl Who<'_> {
+    fn of(actor: &Actor) -> Option<Who<'_>> {
+        match actor {
+            Actor::User(principal) => Some(Who { user: principal.user, principal: Some(principal) }),
+            Actor::Orderer(orderer) => Some(Who { user: orderer.user?, principal: None }),
+            Actor::Nobody | Actor::System => None,
+        }
+    }
+}
+
+fn sessions_of(asked: &[(&Asking<'_>, Who<'_>)]) -> Vec<Uuid> {
+    let sessions = asked.iter().filter_map(|(_, who)| who.principal).filter(|principal| principal.kind == CredentialKind::Session);
+    sessions.map(|principal| principal.credential).collect()
 }
 
 /// The users who delete, each with their membership.
-async fn memberships(tx: &mut Tx, organization: Uuid, asked: &[(&Asking<'_>, &Principal)]) -> Result<HashSet<(Uuid, Uuid)>> {
-    let users: Vec<Uuid> = asked.iter().map(|(_, principal)| principal.user).collect();
+async fn memberships(tx: &mut Tx, organization: Uuid, asked: &[(&Asking<'_>, Who<'_>)]) -> Result<HashSet<(Uuid, Uuid)>> {
+    let users: Vec<Uuid> = asked.iter().map(|(_, who)| who.user).collect();
     let own = sql!("SELECT user_id, id FROM members WHERE organization_id = $1 AND user_id = ANY($2) AND state = 'live'");
     tx.query(own, params![organization, users]).await?.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
 }

@@ -37,6 +37,7 @@ fn title(root: Root) -> &'static str {
         Root::OauthApp => "An OAuth app",
         Root::OauthToken => "An OAuth token",
         Root::User => "A user's account",
+        Root::CustomerPurge => "Many customers at once",
     }
 }
 
@@ -108,7 +109,7 @@ Each deletion has a plan: what the tables below would lose, with a sample of ids
 everything that stands in the way at once, each with its remedy, and about how long it would take. It is answered by `GET …/deletion-plan`, and
 by every DELETE with `?validate_only=true`. A DELETE with the plan's token (`?plan=`) does what the plan says or is refused with 412 and the
 difference, table by table. Up to 500 rows of a table each row is recognized; of more their number is, as it was counted just before. Rows of
-`audit_entries`, `deletions`, `webhook_deliveries`, `idempotent_answers` and `sessions` come by themselves, those of `deletion_approvals` after
+`audit_entries`, `deletions`, `webhook_deliveries`, `idempotent_answers`, `purge_items` and `sessions` come by themselves, those of `deletion_approvals` after
 the plan that they approve: they are not held against it.
 
 Exports (archives of what an organization or a customer owns) are made from these same rules: they hold the rows of every table named under
@@ -134,6 +135,12 @@ and webhook in it. A deletion that was ordered before the hold erases nothing mo
 afterwards; histories of webhooks are not cut meanwhile. What takes access away and nothing else (revoking keys and tokens, cancelling
 invitations, ending sessions) is never held up. A hold ends when it is released, or at its time if it has one. Changes are no deletions: archive
 the organization as well if nothing may be changed.
+
+A **purge** is one deletion of many customers: those that meet criteria, or those of a list. Without `force` it only counts them and names a
+hundred. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
+the audit trail and receipt; `GET …/deletions/{id}/items` says what became of each. One that is blocked, or is not there, is an outcome and
+keeps nobody else. Customers that were made after the order are not taken, and of those that meet criteria none that no longer do when it is
+their turn. The rights are those of whoever ordered it, as they were then. It is sealed when the last of the deletions that it ordered is.
 
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
 it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in
@@ -162,6 +169,7 @@ const LIMITATIONS: &str = "
   of their app.
 - Outside the database nobody but the organization's webhooks is told about a deletion yet: no subscription is cancelled at Stripe, no mail
   is sent. A webhook that fails all four attempts, about 36 seconds and four times up to 10 seconds for an answer, is not told any more.
+- The criteria of a purge, such as a domain or texts of metadata, are kept as they were given until it is sealed.
 - What was delivered to a webhook is in the hands of whoever received it. It holds ids, and a customer's id is what its maker chose.
 - An export of an organization that was made before one of its customers was deleted holds that customer until it expires or is deleted.
 - What was downloaded is in the hands of whoever downloaded it. The file on the server's disk is unlinked, not overwritten.

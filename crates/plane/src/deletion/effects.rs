@@ -39,7 +39,7 @@ pub(super) async fn facts(tx: &mut Tx, root: Root, organization: Uuid, subject: 
             let statement = sql!("SELECT client_id FROM oauth_apps WHERE organization_id = $1 AND id = $2");
             facts["clientId"] = tx.query_one(statement, params![organization, subject]).await?.next::<String>()?.into();
         }
-        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthToken | Root::User => {}
+        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthToken | Root::User | Root::CustomerPurge => {}
     }
     Ok(facts)
 }

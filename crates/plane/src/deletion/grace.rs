@@ -30,13 +30,17 @@ const DAY: Duration = Duration::from_hours(24);
 /// Until when what is deleted now can be taken back where the organization grants so many days. What the server does by itself nobody takes
 /// back, and whoever ends their own membership has no use for it.
 pub(super) async fn until(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, Uuid), days: u32) -> Result<Option<Timestamp>> {
-    let Actor::User(principal) = &cx.actor else { return Ok(None) };
-    if days == 0 {
+    let user = match &cx.actor {
+        Actor::User(principal) => Some(principal.user),
+        Actor::Orderer(orderer) => orderer.user,
+        Actor::Nobody | Actor::System => return Ok(None),
+    };
+    if days == 0 || root.unmark().is_none() {
         return Ok(None);
     }
     if root == Root::Member {
         let own = sql!("SELECT 1 FROM members WHERE organization_id = $1 AND id = $2 AND user_id = $3");
-        if tx.query_opt(own, params![organization, subject, principal.user]).await?.is_some() {
+        if tx.query_opt(own, params![organization, subject, user]).await?.is_some() {
             return Ok(None);
         }
     }

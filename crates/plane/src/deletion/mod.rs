@@ -34,7 +34,7 @@ pub use family::SMALL_FAMILY;
 pub(crate) use grace::{end_credentials, end_for as end_grace_for};
 pub use grace::{end_grace, restore};
 pub use guards::Blocker;
-pub(crate) use guards::{blockers, last_owner};
+pub(crate) use guards::{blockers, check, last_owner};
 pub use preview::{Effect, Preview, TablePreview, preview};
 pub(crate) use progress::Estimates;
 pub use progress::{Condition, Progress, Pulse, STUCK_AFTER, Watched};
@@ -42,7 +42,7 @@ pub use records::{Deletion, DeletionFilter, Wanted, get, list, watch};
 pub use rules::Root;
 pub use statements::all as all_statements;
 pub use subject::Subject;
-pub(crate) use together::delete_together;
+pub(crate) use together::{delete_together, rows};
 
 use crate::fields::Check;
 use crate::{Cx, Result};
@@ -63,6 +63,8 @@ pub struct Order {
     pub reason: Option<String>,
     /// The word of the audit trail.
     pub action: &'static str,
+    /// What exactly is to be done, for the audit trail, where the action and the subject do not say it: nothing about a person.
+    pub detail: Option<String>,
     /// Whether it waits, once everybody has lost access, for an export of all it will erase.
     pub export: bool,
 }

@@ -130,7 +130,9 @@ impl Watched {
         }
         let root = Root::parse(&self.deletion.root)?;
         let stage = usize::try_from(self.stage).ok()?;
-        Some(Plan::of(root).table_at(stage).unwrap_or(SWEEP))
+        // A purge goes through customers from its beginning to its end.
+        let otherwise = if root.orders_others() { "customers" } else { SWEEP };
+        Some(Plan::of(root).table_at(stage).unwrap_or(otherwise))
     }
 
     fn conditions(&self, now: Timestamp) -> Vec<Condition> {
@@ -159,6 +161,11 @@ impl Watched {
                     "memberships",
                     format!("The deletions of the person's memberships come first. They are under way: {waiting_for}."),
                     "It goes on by itself once they are sealed.",
+                ),
+                None if waiting_for == super::drain::CUSTOMERS => (
+                    "customers",
+                    "Every customer is gone through. Some of their own deletions are not sealed yet.".to_owned(),
+                    "It goes on by itself once they are; GET …/deletions?state=open lists them with what they wait for.",
                 ),
                 None if waiting_for == super::drain::HOLD => (
                     "legal_hold",
@@ -239,7 +246,7 @@ impl Estimates {
     }
 
     /// Seconds that so many rows would take, one at least, if the drain is as fast as it was until now.
-    pub(super) fn seconds(&self, rows: i64) -> i64 {
+    pub(crate) fn seconds(&self, rows: i64) -> i64 {
         let (known, micros) = (self.rows.load(Ordering::Relaxed) as f64, self.micros.load(Ordering::Relaxed) as f64);
         (rows as f64 * micros / known.max(1.0) / 1_000_000.0).ceil().max(1.0) as i64
     }

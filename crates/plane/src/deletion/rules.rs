@@ -38,6 +38,8 @@ pub enum Root {
     OauthToken,
     /// A user's account.
     User,
+    /// Many customers at once, each of whom is deleted as a customer.
+    CustomerPurge,
 }
 
 /// What happens to the rows of a table.
@@ -113,6 +115,7 @@ const APPROVED: Holds = Link(&[Root::Customer, Root::RetiredCustomer, Root::Memb
 const WEBHOOK: Holds = Link(&[Root::Webhook]);
 const OAUTH_APP: Holds = Link(&[Root::OauthApp]);
 const USER: Holds = Link(&[Root::User]);
+const PURGE: Holds = Link(&[Root::CustomerPurge]);
 
 const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) -> TableColumns {
     TableColumns { name, columns }
@@ -225,6 +228,14 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("subject", Plain), ("subject_id", APPROVED), ("member_id", MEMBER), ("reason", Plain),
         ("created_at", Plain), ("expires_at", Plain),
     ]),
+    table("purges", &[
+        ("organization_id", ORGANIZATION), ("id", PURGE), ("criteria", Personal), ("subjects", Plain), ("only_managed_by", Plain),
+        ("credential_id", Plain), ("created_at", Plain),
+    ]),
+    table("purge_items", &[
+        ("organization_id", ORGANIZATION), ("purge_id", PURGE), ("id", Plain), ("number", Plain), ("customer_id", CUSTOMER), ("outcome", Plain), ("created_at", Plain),
+        ("detail", Plain), ("blockers", Plain), ("deletion_id", Plain),
+    ]),
 ];
 
 const fn rule(table: &'static str, by: &'static [&'static str], walk: &'static [&'static str], fate: Fate, why: &'static str) -> Rule {
@@ -280,6 +291,8 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("exports", BY_ORGANIZATION, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_ORGANIZATION, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
     rule("holds", BY_ORGANIZATION, &["id"], Erase, "over, or it would not be deleted; who placed and released each, and why, is in the audit trail"),
+    rule("purge_items", BY_ORGANIZATION, &["purge_id", "id"], Erase, "what became of each customer of a purge; the customers' own receipts stay"),
+    rule("purges", BY_ORGANIZATION, &["id"], Erase, "purges under way, whose customers go with the organization"),
     rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed").kept(For(Retention::Audit)),
     rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed").kept(For(Retention::Receipts)),
     rule("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),
@@ -311,6 +324,7 @@ const CUSTOMER_RULES: &[Rule] = &[
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
     rule("holds", BY_SUBJECT, &["id"], Keep, "over, or it would not be deleted; shows who held the customer, until when and why").kept(For(Retention::Holds)),
+    rule("purge_items", BY_CUSTOMER, &["purge_id", "id"], Keep, "what became of the customer in a purge; holds only ids").kept(For(Retention::Receipts)),
     rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed").kept(For(Retention::Audit)),
     rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed").kept(For(Retention::Receipts)),
     rule("customers", BY_ID, &[], Erase, "the customer; the id is free again"),
@@ -329,6 +343,7 @@ const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
     rule("holds", BY_SUBJECT, &["id"], Keep, "shows who holds the customer, until when and why").kept(For(Retention::Holds)),
+    rule("purge_items", BY_CUSTOMER, &["purge_id", "id"], Keep, "what became of the customer in a purge").kept(For(Retention::Receipts)),
     rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what").kept(For(Retention::Audit)),
     rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt").kept(For(Retention::Receipts)),
     rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it before").kept(For(Retention::Customers)),
@@ -362,9 +377,15 @@ const USER_RULES: &[Rule] = &[
     rule("users", &["id"], &[], Erase, "the account; its address is free again"),
 ];
 
+#[rustfmt::skip]
+const CUSTOMER_PURGE_RULES: &[Rule] = &[
+    rule("purge_items", &["organization_id", "purge_id"], &["id"], Keep, "what became of each customer, with the deletions that were ordered; holds only ids").kept(For(Retention::Receipts)),
+    rule("purges", BY_ID, &[], Erase, "what was asked for, once all of it is done"),
+];
+
 impl Root {
     /// Every root.
-    pub const ALL: [Root; 10] = [
+    pub const ALL: [Root; 11] = [
         Root::Organization,
         Root::Member,
         Root::Customer,
@@ -375,6 +396,7 @@ impl Root {
         Root::OauthApp,
         Root::OauthToken,
         Root::User,
+        Root::CustomerPurge,
     ];
 
     /// Its name in the database.
@@ -390,6 +412,7 @@ impl Root {
             Root::OauthApp => "oauth_app",
             Root::OauthToken => "oauth_token",
             Root::User => "user",
+            Root::CustomerPurge => "customer_purge",
         }
     }
 
@@ -419,6 +442,7 @@ impl Root {
             Root::OauthApp => OAUTH_APP_RULES,
             Root::OauthToken => OAUTH_TOKEN_RULES,
             Root::User => USER_RULES,
+            Root::CustomerPurge => CUSTOMER_PURGE_RULES,
         }
     }
 
@@ -433,6 +457,8 @@ impl Root {
             Root::User => Some("state = 'closed'"),
             // Nothing hangs on a key or token: it always goes at once.
             Root::ApiKey | Root::OauthToken => None,
+            // It is nothing that anybody could find or use.
+            Root::CustomerPurge => None,
         }
     }
 
@@ -446,7 +472,7 @@ impl Root {
                 Some(("state = CASE WHEN deleted_at IS NULL THEN 'live' ELSE 'deleted' END, version = version + 1", "closed"))
             }
             Root::RetiredCustomer => Some(("state = 'live', version = version + 1, deleted_at = NULL", "deleted")),
-            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => None,
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User | Root::CustomerPurge => None,
         }
     }
 
@@ -455,7 +481,7 @@ impl Root {
         match self {
             Root::Organization | Root::Member => &["api_keys", "oauth_tokens", "sessions"],
             Root::Customer | Root::RetiredCustomer => &["customer_sessions", "devices"],
-            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => &[],
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User | Root::CustomerPurge => &[],
         }
     }
 
@@ -463,7 +489,7 @@ impl Root {
     pub(super) fn ends_access(self) -> bool {
         match self {
             Root::Organization | Root::Member | Root::ApiKey | Root::OauthApp | Root::OauthToken | Root::User => true,
-            Root::Customer | Root::RetiredCustomer | Root::Invitation | Root::Webhook => false,
+            Root::Customer | Root::RetiredCustomer | Root::Invitation | Root::Webhook | Root::CustomerPurge => false,
         }
     }
 
@@ -476,7 +502,7 @@ impl Root {
             Root::ApiKey => Some(Event::ApiKeyRevoked),
             Root::Invitation => Some(Event::InviteCancelled),
             Root::OauthApp => Some(Event::OauthAppRevoked),
-            Root::Webhook | Root::OauthToken | Root::User => None,
+            Root::Webhook | Root::OauthToken | Root::User | Root::CustomerPurge => None,
         }
     }
 
@@ -489,6 +515,11 @@ impl Root {
     /// Whether it goes on only after deletions of its memberships, which were ordered with it.
     pub(super) fn waits_for_memberships(self) -> bool {
         self == Root::User
+    }
+
+    /// Whether what it deletes are subjects of deletions of their own, which the drain orders one after the other.
+    pub(super) fn orders_others(self) -> bool {
+        self == Root::CustomerPurge
     }
 
     /// The rows that go together with what hangs on them, where that is little.
@@ -509,6 +540,7 @@ impl Root {
                 "the person is the last owner of an organization, each of which is named; a membership is held; they are the last operator"
             }
             Root::ApiKey | Root::Invitation | Root::OauthApp | Root::OauthToken => "nothing",
+            Root::CustomerPurge => "the organization is archived. What blocks one of the customers leaves that one out and no other",
         }
     }
 }

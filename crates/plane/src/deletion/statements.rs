@@ -13,7 +13,7 @@ use super::family::Families;
 use super::rules::{Fate, Root, Rule};
 use super::together::RECORD;
 use crate::cx::Cx;
-use crate::{Error, Result, audit};
+use crate::{Error, Result, audit, purges};
 
 /// How one root is deleted. Those that take subjects are about several of one organization.
 #[derive(Debug)]
@@ -468,7 +468,7 @@ pub(super) fn cursor_from_json(json: Json) -> Result<Cursor> {
 /// Every statement that is generated, for the test that prepares them.
 pub fn all() -> Vec<Statement> {
     let of_roots = Root::ALL.into_iter().flat_map(|root| Plan::of(root).statements());
-    let inserts = RECORD.statements().into_iter().chain(audit::ENTRY.statements());
+    let inserts = RECORD.statements().into_iter().chain(audit::ENTRY.statements()).chain(purges::statements());
     of_roots.chain(inserts).collect()
 }
 

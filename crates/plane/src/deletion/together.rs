@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::asked::{self, Asking};
 use super::drain::{add, memberships};
 use super::guards::{self, Blocker};
+use super::rules::Root;
 use super::statements::Plan;
 use super::{Deletion, Order, SMALL, binding, check_reason, effects, grace};
 use crate::approvals::{self, Counting};
@@ -100,7 +101,7 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
         }
     }
     // The webhooks of an organization must outlive it until they were told.
-    let mut may_be_done = !(is_heard && root.waits_before().is_some());
+    let mut may_be_done = !(root.orders_others() || is_heard && root.waits_before().is_some());
     if root.waits_for_memberships() {
         for Ready { order, .. } in &ready {
             may_be_done &= memberships(tx, order.subject).await? == 0;
@@ -149,6 +150,15 @@ async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Read
     }
     tx.query_all(&[audit::ENTRY.of(&entries), RECORD.of(&records)].concat()).await?;
     Ok(())
+}
+
+/// How many rows hang on all of these subjects together, each table counted up to a limit.
+pub(crate) async fn rows(tx: &mut Tx, root: Root, organization: Uuid, subjects: &[Uuid], limit: i64) -> Result<i64> {
+    let plan = Plan::of(root);
+    match plan.question(organization, subjects, limit) {
+        Some((statement, bound)) => Ok(plan.counted(tx.query(statement, &bound).await?)?.iter().sum()),
+        None => Ok(0),
+    }
 }
 
 async fn count(tx: &mut Tx, plan: &Plan, organization: Uuid, subjects: &[Uuid]) -> Result<Vec<i64>> {
@@ -215,7 +225,7 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         subject_id: Some(subject),
         subject_label: label.clone(),
         reason: order.reason.clone(),
-        detail: approval.map(|approval| approval.note()),
+        detail: approval.map(|approval| approval.note()).or(order.detail),
         deletion_id: Some(id),
     };
     let plane = cx.plane.clone();

@@ -206,14 +206,16 @@ pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
 pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let limit = before(patient.now, STUCK_AFTER);
-        // Somebody wants those under a legal hold to wait, for as long as it takes.
+        // Somebody wants those under a legal hold to wait, for as long as it takes. Whoever waits for others is not stuck: they may be.
         let count = sql!(
             "SELECT count(*) FROM deletions
-             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'"
+             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+               AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')"
         );
         let list = sql!(
             "SELECT id, waiting_for FROM deletions
-             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'
+             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+               AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')
              ORDER BY coalesce(waiting_since, updated_at), id LIMIT $2"
         );
         let told = |mut row: Row| {

@@ -79,6 +79,7 @@ pub(super) async fn expire(cx: &Cx, tx: &mut Tx, organization: Uuid, customers: 
             label: Some(row.next()?),
             reason: Some(format!("kept for {kept} since the soft deletion, as softly deleted customers are")),
             action: "customer.expire",
+            detail: None,
             export: false,
         };
         orders.push((cx.clone(), order));

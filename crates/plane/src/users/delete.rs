@@ -73,6 +73,7 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
             label: None,
             reason: Some("The account is being deleted by its person.".into()),
             action: "member.remove",
+            detail: None,
             export: false,
         };
         deletion::delete(cx, tx, membership.organization, order).await?;
@@ -80,7 +81,8 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
             organizations::count_change(cx, tx, membership.organization).await?;
         }
     }
-    let order = Order { root: Root::User, subject: user, label: None, reason: reason.clone(), action: "user.delete", export: false };
+    let order =
+        Order { root: Root::User, subject: user, label: None, reason: reason.clone(), action: "user.delete", detail: None, export: false };
     deletion::delete(cx, tx, NO_ORGANIZATION, order).await
 }
 

@@ -10,6 +10,7 @@ mod holds;
 mod idempotency;
 mod leavings;
 mod policy;
+mod purging;
 mod residue;
 mod retention;
 mod rules;

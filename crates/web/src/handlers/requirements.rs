@@ -17,9 +17,9 @@ pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -
 
 pub(crate) async fn replace(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
     let new = ByKind {
-        organization: form.part("organization", of_kind)?,
-        member: form.part("member", of_kind)?,
-        customer: form.part("customer", of_kind)?,
+        organization: form.optional_part("organization", of_kind)?,
+        member: form.optional_part("member", of_kind)?,
+        customer: form.optional_part("customer", of_kind)?,
     };
     form.finish()?;
     let asked = requirements::replace(&door.cx, &door.organization(&organization)?, new).await?;

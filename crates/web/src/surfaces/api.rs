@@ -10,8 +10,8 @@ use crate::Doors;
 use crate::catalogue::Content::{Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
-use crate::shapes::{CONFIRM, DELETION_FILTER, EXPORT, MEMBER_FILTER, REASON, bodies, plans, records};
+use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, users};
+use crate::shapes::{CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, REASON, bodies, plans, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -314,6 +314,12 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::RestoreDeletion)
             .answers(200, "The deletion, which is `restored`.", One(&records::DELETION))
             .refuses(409, "It had no grace period, or that is over; or what it is in is deleted or archived itself."),
+        Operation::get("/deletions/{id}/items", "listPurgeItems", purges::items)
+            .says("List what became of each customer of a purge")
+            .explains("In their order. Nothing for other deletions. For whoever may read the deletion.")
+            .may(Action::ReadDeletions)
+            .parameters(&ITEM_FILTER)
+            .answers(200, "Items, the first first.", Slices(&plans::PURGE_ITEM)),
         Operation::get("/deletions/{id}/events", "watchDeletion", deletions::events)
             .says("Watch a deletion")
             .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \

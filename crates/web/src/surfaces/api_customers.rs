@@ -7,8 +7,8 @@ use crate::body::Form;
 use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::Operation;
 use crate::door::{Door, Segments};
-use crate::handlers::{customers, dependants};
-use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, Shape, bodies, records};
+use crate::handlers::{customers, dependants, purges};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, PURGE, Shape, bodies, plans, records};
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "body.id")];
@@ -27,6 +27,22 @@ pub(super) fn operations() -> Vec<Operation> {
             .leads("readCustomer", BOTH)
             .leads("CustomersController_remove", BOTH)
             .leads("createDevice", BOTH),
+        Operation::post("/organizations/{organizationId}/customers:purge", "purgeCustomers", purges::order)
+            .says("Delete many customers")
+            .explains(
+                "Customers that meet criteria, or those of a list (`text/csv`). Without `force` they are counted and nothing is changed. With it \
+                 they are deleted for good in the background, each as by `DELETE`: **this cannot be undone.** It is one deletion; what became of \
+                 each customer is at `/api/deletions/{id}/items`. One that is blocked keeps nobody else. Customers that are made later are not taken.",
+            )
+            .may(Action::DeleteCustomer)
+            .parameters(&PURGE)
+            .takes_list(&bodies::CUSTOMER_PURGE)
+            .answers(202, "The customers will be deleted. This is the deletion's record.", One(&records::DELETION))
+            .orders(&plans::PURGE_PLAN)
+            .refuses(409, "The organization is archived.")
+            .refuses(413, "The list is larger than 12 MiB.")
+            .leads("readDeletion", &[("id", "body.id")])
+            .leads("listPurgeItems", &[("id", "body.id")]),
         Operation::get("/organizations/{organizationId}/customers/{customerId}", "readCustomer", customers::read).etag()
             .says("Read a customer")
             .may(Action::ReadCustomers)

@@ -8,6 +8,7 @@ mod expiry;
 mod guards;
 mod owners;
 mod plans;
+mod purges;
 mod records;
 mod retention;
 mod together;

@@ -41,6 +41,10 @@ pub async fn operations(server: &Server) -> Vec<Operation> {
             if let Some(fields) = body.as_object_mut() {
                 // To assign a customer is an action of its own.
                 fields.retain(|name, _| name != "managedBy");
+                // So is to erase those who were softly deleted.
+                if let Some(filter) = fields.get_mut("filter").and_then(Json::as_object_mut) {
+                    filter.retain(|name, _| name != "state");
+                }
             }
             body
         }),
