@@ -88,6 +88,13 @@ afterwards; histories of webhooks are not cut meanwhile. What takes access away 
 invitations, ending sessions) is never held up. A hold ends when it is released, or at its time if it has one. Changes are no deletions: archive
 the organization as well if nothing may be changed.
 
+An organization can **ask** something of those who delete it, a member or a customer (`…/deletion-requirements`): a reason, its slug typed
+again, a sign-in within so many minutes, another owner's approval, each kind on its own. It is asked at the one place that every deletion
+passes, so of all surfaces, credentials and programs alike, and what is missing is told with everything else that stands in the way. An
+approval is given by an owner who has signed in, counts for 24 hours while they are an owner, for one deletion by somebody else, and is used up
+in that deletion's transaction; the trail says whose it was. To ask for less, where a fresh sign-in or an approval was asked for, takes these, too.
+Nothing is asked of the server itself, nor of people who leave, alone or with their account: leaving is a right.
+
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
 it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in
 `freehold_deletions_stuck`, and `freehold doctor` finds it. The doctor also holds every rule below against all sealed deletions, and finds
@@ -109,6 +116,7 @@ const LIMITATIONS: &str = "
   CASCADE: nothing is left of it, and the receipt's counts do not name it.
 - A plan does not see one row of a table with more than 500 in the place of another, nor what is added to a large table, or on PostgreSQL to
   an organization, in the very moment in which the deletion begins.
+- An owner can make others owners, and so somebody who would approve. The audit trail shows who made whom an owner when.
 - What was answered to a request with an Idempotency-Key is kept for 24 hours, sealed so that only its sender can have it again. The
   deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until the day is over.
 - Softly deleted customers are kept until somebody hard-deletes them: there is no retention period yet.
