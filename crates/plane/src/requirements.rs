@@ -147,7 +147,7 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<Asked> {
 /// Those of [`enter`]; [`Error::Invalid`]; [`Error::Conflict`] when an approval is asked for where nobody else could give it, and when the
 /// organization is archived; [`Error::Blocked`] with what is missing to weaken them; [`Error::Stale`].
 pub async fn replace(cx: &Cx, organization: &OrganizationRef, new: ByKind) -> Result<Asked> {
-    let note = Note { action: "requirements.update", subject: "organization", ..Note::default() };
+    let note = Note { action: "requirements.update", subject: approvals::REQUIREMENTS, ..Note::default() };
     audit::attempt(cx, organization, note.clone(), async {
         let tenant = enter(cx, organization, Action::ChangeRequirements).await?;
         let mut check = Check::new();

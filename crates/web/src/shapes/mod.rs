@@ -174,6 +174,16 @@ pub(crate) const CONFIRM: [Parameter; 1] = [Parameter {
     about: "The organization's slug, typed again, where the organization asks for it (`readDeletionRequirements`).",
 }];
 
+/// What would be said with a deletion that is only planned.
+pub(crate) const SAID: [Parameter; 2] = [
+    Parameter {
+        name: "reason",
+        is: Is::Text(0, 500),
+        about: "The reason that the deletion would have: where the organization asks for one and there is none, that stands in the way.",
+    },
+    CONFIRM[0],
+];
+
 /// What a deletion is bound to, and whether it is only looked at.
 pub(crate) const PLAN: [Parameter; 2] = [
     Parameter {
