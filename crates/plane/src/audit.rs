@@ -96,6 +96,18 @@ pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note
     tx.query_all(&ENTRY.of(&done(cx, organization, note)?)).await.map(drop).map_err(Into::into)
 }
 
+/// Writes the entry of work that goes on in several transactions and is about no one organization, under an id of its own, or brings it up to
+/// date.
+pub(crate) async fn keep_up(cx: &Cx, tx: &mut Tx, id: Uuid, note: &Note) -> Result<()> {
+    let update = sql!("UPDATE audit_entries SET detail = $3 WHERE organization_id = $1 AND id = $2");
+    if tx.execute(update, params![NO_ORGANIZATION, id, note.detail.as_deref()]).await? > 0 {
+        return Ok(());
+    }
+    let mut entry = done(cx, NO_ORGANIZATION, note)?;
+    entry[1] = id.into();
+    tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into)
+}
+
 /// The columns of the entry of something that is being done.
 pub(crate) fn done(cx: &Cx, organization: Uuid, note: &Note) -> Result<[Value; 15]> {
     cx.note_organization(organization);

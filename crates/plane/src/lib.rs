@@ -36,6 +36,7 @@ mod plane;
 pub mod policy;
 pub mod preferences;
 pub mod requirements;
+pub mod retention;
 mod revisions;
 pub mod sessions;
 pub mod tokens;

@@ -106,6 +106,8 @@ actions! {
     WriteCustomers = "write:customers",
     /// Put a customer under another member's management.
     AssignCustomer = "write:customers",
+    /// Make a customer read-only, or writable again.
+    ArchiveCustomer = "write:customers",
     /// Delete a customer as the organizations API documents it: for good.
     DeleteCustomer = "write:customers",
     /// Delete a customer as the customer API documents it: marked, stripped and kept.
@@ -144,6 +146,8 @@ actions! {
     ReadAudit = "admin:organization",
     /// Read deletions and their progress.
     ReadDeletions = "read:organization",
+    /// Take a deletion back in its grace period.
+    RestoreDeletion = "admin:organization",
     /// Take everything the organization owns out as an archive.
     ExportOrganization = "admin:organization",
     /// Take everything a customer owns out as an archive.
@@ -194,6 +198,7 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::ReadCustomers => managed(role, &[Owner, Admin, Master, Member, Billing, Viewer]),
         Action::WriteCustomers => managed(role, &[Owner, Admin, Master, Member]),
         Action::AssignCustomer => only(role, &[Owner, Admin, Master]),
+        Action::ArchiveCustomer => managed(role, &[Owner, Admin, Master]),
         Action::DeleteCustomer => managed(role, &[Owner, Admin, Master, Member]),
         Action::RetireCustomer => managed(role, &[Owner, Admin, Master]),
         Action::EraseCustomer => only(role, &[Owner, Admin]),
@@ -213,6 +218,7 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::RevokeOauthToken => only(role, &[Owner, Admin]),
         Action::ReadAudit => only(role, &[Owner, Admin]),
         Action::ReadDeletions => only(role, &[Owner, Admin]),
+        Action::RestoreDeletion => only(role, &[Owner, Admin]),
         Action::ExportOrganization => only(role, &[Owner]),
         Action::ExportCustomer => only(role, &[Owner, Admin]),
         Action::ReadHolds => only(role, &[Owner, Admin]),
@@ -225,12 +231,14 @@ pub fn decide(role: Role, action: Action) -> Verdict {
 }
 
 /// Whether a platform operator who is not a member may do something. Operators look, they do not touch: what they want changed they do as
-/// members or with the server's own command line. A legal hold touches nothing: it keeps others from it.
+/// members or with the server's own command line. A legal hold touches nothing: it keeps others from it. And they take back what was deleted
+/// by mistake: it is who can no longer do it themselves that calls them.
 pub fn operator_may(action: Action) -> bool {
     match action {
         Action::ReadOrganization
         | Action::ReadAudit
         | Action::ReadDeletions
+        | Action::RestoreDeletion
         | Action::ReadHolds
         | Action::PlaceHold
         | Action::ReleaseHold => true,
@@ -251,6 +259,7 @@ pub fn operator_may(action: Action) -> bool {
         | Action::ReadCustomers
         | Action::WriteCustomers
         | Action::AssignCustomer
+        | Action::ArchiveCustomer
         | Action::DeleteCustomer
         | Action::RetireCustomer
         | Action::EraseCustomer

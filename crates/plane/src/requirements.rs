@@ -188,7 +188,9 @@ async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &
     if !missing.is_empty() {
         return Err(Error::Blocked(missing));
     }
-    approvals::use_up(tx, organization, &approval.iter().map(|approval| approval.id).collect::<Vec<_>>()).await?;
+    if approval.is_some() {
+        approvals::use_up(tx, organization, approvals::REQUIREMENTS, &[organization]).await?;
+    }
     tx.execute(sql!("DELETE FROM requirements WHERE organization_id = $1"), params![organization]).await?;
     for kind in Kind::ALL {
         let Requirements { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days } = *new.of(kind);
@@ -233,7 +235,6 @@ async fn load(tx: &mut Tx, organization: Uuid) -> Result<Asked> {
 }
 
 /// What an organization asks of whoever deletes something of this kind.
-#[expect(dead_code, reason = "for the grace period, which is not kept yet")]
 pub(crate) async fn of(tx: &mut Tx, organization: Uuid, root: Root) -> Result<Requirements> {
     let Some(kind) = Kind::of(root) else { return Ok(Requirements::default()) };
     let statement = sql!(

@@ -274,7 +274,7 @@ fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
     let idempotency = repeats.then(|| {
         header(
             "Idempotency-Key",
-            "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.",
+            "The same key with the same request gets the same answer for 24 hours, unless the server is set to more days, and nothing is done twice.",
             "^[!-~]{1,255}$",
         )
     });

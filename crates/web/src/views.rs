@@ -162,6 +162,7 @@ pub(crate) fn customer(dialect: &Dialect, customer: Customer) -> Json {
         ("managed_by", customer.managed_by.map_or(Json::Null, |id| dialect.id(id))),
         ("expires_at", customer.expires_at.map_or(Json::Null, time)),
         ("screens", customer.screens.into()),
+        ("archived_at", customer.archived_at.map_or(Json::Null, time)),
         ("created_at", time(customer.created_at)),
         ("updated_at", time(customer.updated_at)),
     ])
@@ -347,6 +348,8 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion, progress: Progress
         ("created_at", time(deletion.created_at)),
         ("updated_at", time(deletion.updated_at)),
         ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),
+        ("reversible_until", deletion.reversible_until.map_or(Json::Null, time)),
+        ("restored_at", deletion.restored_at.map_or(Json::Null, time)),
     ])
 }
 
@@ -433,8 +436,7 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
             ("rows", table.rows.into()),
             ("sample", table.sample.iter().map(|id| dialect.id(*id)).collect()),
             ("why", table.why.into()),
-            // No rule has an end of its own yet.
-            ("kept_until", Json::Null),
+            ("kept_until", table.kept_until.map_or(Json::Null, time)),
         ])
     });
     let effects = preview
@@ -448,7 +450,7 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
         ("tables", tables.collect()),
         ("effects", effects.collect()),
         ("blockers", blockers(dialect, &preview.blockers, case)),
-        ("reversible_until", Json::Null),
+        ("reversible_until", preview.reversible_until.map_or(Json::Null, time)),
         ("estimated_seconds", preview.seconds.into()),
         ("plan", preview.token.into()),
     ])

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// End the session that `sign-in` began.
     #[command(after_help = EXIT_CODES)]
     SignOut(sessions::SignOutArgs),
-    /// Users: make one, show oneself.
+    /// Users: make one, show oneself, delete oneself.
     #[command(after_help = EXIT_CODES)]
     Users(users::UsersArgs),
     /// Organizations: make, list, show, delete.
@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Members of an organization: list, show, invite, remove.
     #[command(after_help = EXIT_CODES)]
     Members(members::MembersArgs),
-    /// Customers of an organization: make, list, show, delete.
+    /// Customers of an organization: make, list, show, archive, delete.
     #[command(after_help = EXIT_CODES)]
     Customers(customers::CustomersArgs),
     /// API keys: make, list, show, delete.
@@ -61,7 +61,7 @@ pub(crate) enum Command {
     /// OAuth apps: make, list, show, delete.
     #[command(after_help = EXIT_CODES)]
     Apps(apps::AppsArgs),
-    /// Deletions: list, show, watch to the end.
+    /// Deletions: list, show, watch to the end, take back.
     #[command(after_help = EXIT_CODES)]
     Deletions(deletions::DeletionsArgs),
     /// Exports: order, list, show, download.

@@ -153,7 +153,7 @@ def agree(case, body: dict) -> None:
     # Where something may be sent to depends on the network, and on what is safe.
     for address in {"url", "redirectUri"} & body.keys():
         body[address] = body[address] and "http://127.0.0.1:9/there"
-    if body.get("redirectUris"):
+    if body.get("redirectUris") or ("redirectUris" in body and body.get("redirectUri")):
         body["redirectUris"] = ["http://127.0.0.1:9/there"]
     if body.get("kind") == "publishable":
         body["scopes"] = ["read:organization"]

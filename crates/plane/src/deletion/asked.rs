@@ -30,6 +30,8 @@ pub(super) struct Found {
     pub blockers: HashMap<Uuid, Vec<Blocker>>,
     /// The approvals that they are good for.
     pub approvals: HashMap<Uuid, Counting>,
+    /// Days for which they can be taken back.
+    pub grace_days: u32,
 }
 
 /// What is asked of the database along with the rest; none where nothing is ever asked of anybody.
@@ -54,6 +56,7 @@ pub(super) async fn weigh(
     let mut found = Found::default();
     let (Some(kind), Some(mut row)) = (Kind::of(root), answer.into_iter().next()) else { return Ok(found) };
     let (wanted, slug): (Requirements, String) = (requirements::read(&mut row)?, row.next()?);
+    found.grace_days = wanted.grace_days;
     let asked: Vec<(&Asking<'_>, &Principal)> = orders
         .iter()
         .filter_map(|order| match &order.cx.actor {

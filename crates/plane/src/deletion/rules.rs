@@ -9,9 +9,11 @@ use sql::Schema;
 
 use super::family::{self, Kin};
 use crate::events::Event;
+use crate::retention::Retention;
 use crate::{Error, Result};
 use Fate::{Erase, Keep, Redact};
 use Holds::{Link, Personal, Plain, Secret};
+use Kept::For;
 
 /// What can be deleted. Each has rules of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,19 @@ pub enum Fate {
     Keep,
 }
 
+/// How long the rows stay that a rule keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Nobody has said: right for what is erased, and stops the server for anything else.
+    Unsaid,
+    /// They live on, and are none of what is deleted.
+    Alive,
+    /// Until the archive expires that they tell of.
+    Archive,
+    /// For this period.
+    For(Retention),
+}
+
 /// One table's fate under one root.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
@@ -63,6 +78,8 @@ pub struct Rule {
     pub only: &'static str,
     /// What happens.
     pub fate: Fate,
+    /// How long what stays does.
+    pub kept: Kept,
     /// Why, for the people who read `docs/deletion.md`.
     pub why: &'static str,
 }
@@ -127,6 +144,7 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", CUSTOMER), ("reference", Personal), ("name", Personal), ("email", Personal), ("phone", Personal),
         ("tax_id", Personal), ("address", Personal), ("metadata", Personal), ("managed_by", MEMBER), ("state", Plain), ("version", Plain),
         ("created_at", Plain), ("updated_at", Plain), ("deleted_at", Plain), ("revision", Plain), ("expires_at", Plain),
+        ("archived_at", Plain),
     ]),
     table("subscriptions", &[
         ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("plan", Plain), ("status", Plain), ("starts_at", Plain),
@@ -185,7 +203,8 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal), ("state", Plain),
         ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
         ("effects", Plain), ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
-        ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain),
+        ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain), ("reversible_until", Plain),
+        ("restored_at", Plain),
     ]),
     table("exports", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal),
@@ -209,13 +228,18 @@ pub const TABLES: &[TableColumns] = &[
 ];
 
 const fn rule(table: &'static str, by: &'static [&'static str], walk: &'static [&'static str], fate: Fate, why: &'static str) -> Rule {
-    Rule { table, by, walk, only: "", fate, why }
+    Rule { table, by, walk, only: "", fate, kept: Kept::Unsaid, why }
 }
 
 impl Rule {
     /// The same for the rows of which this is true.
     const fn only(self, condition: &'static str) -> Rule {
         Rule { only: condition, ..self }
+    }
+
+    /// The same, with what stays kept for so long.
+    const fn kept(self, kept: Kept) -> Rule {
+        Rule { kept, ..self }
     }
 }
 
@@ -254,10 +278,10 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("webhooks", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; its secret goes with it"),
     rule("idempotent_answers", BY_ORGANIZATION, &["id"], Erase, "what was answered about the organization, kept for repeated requests"),
     rule("exports", BY_ORGANIZATION, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
-    rule("exports", BY_ORGANIZATION, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("exports", BY_ORGANIZATION, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
     rule("holds", BY_ORGANIZATION, &["id"], Erase, "over, or it would not be deleted; who placed and released each, and why, is in the audit trail"),
-    rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed"),
-    rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed"),
+    rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed").kept(For(Retention::Audit)),
+    rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed").kept(For(Retention::Receipts)),
     rule("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),
 ];
 
@@ -267,8 +291,8 @@ const MEMBER_RULES: &[Rule] = &[
     rule("oauth_tokens", BY_MEMBER, &["id"], Erase, "a token acts as the member who made its app"),
     rule("oauth_apps", BY_MEMBER, &["id"], Erase, "an app acts as the member who made it"),
     rule("sessions", BY_MEMBER, &["id"], Erase, "a session bound to the membership ends with it"),
-    rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager"),
-    rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "an invitation is the organization's, not the inviter's"),
+    rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager").kept(Kept::Alive),
+    rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "an invitation is the organization's, not the inviter's").kept(Kept::Alive),
     rule("deletion_approvals", BY_MEMBER, &["id"], Erase, "an approval counts while its maker is an owner"),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the removal that is done with this").only(OF_ANOTHER),
     rule("members", BY_ID, &[], Erase, "the membership itself"),
@@ -284,11 +308,11 @@ const CUSTOMER_RULES: &[Rule] = &[
     rule("subscriptions", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Erase, "speaks of the customer; what was not delivered yet no longer is"),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
-    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
-    rule("holds", BY_SUBJECT, &["id"], Keep, "over, or it would not be deleted; shows who held the customer, until when and why"),
-    rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed"),
-    rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed"),
+    rule("holds", BY_SUBJECT, &["id"], Keep, "over, or it would not be deleted; shows who held the customer, until when and why").kept(For(Retention::Holds)),
+    rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed").kept(For(Retention::Audit)),
+    rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed").kept(For(Retention::Receipts)),
     rule("customers", BY_ID, &[], Erase, "the customer; the id is free again"),
 ];
 
@@ -296,24 +320,25 @@ const CUSTOMER_RULES: &[Rule] = &[
 const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("customer_sessions", BY_CUSTOMER, &["id"], Erase, "the customer's sessions end"),
     rule("devices", BY_CUSTOMER, &["id"], Erase, "the customer's devices are disconnected"),
-    rule("screens", BY_CUSTOMER, &["id"], Keep, "kept with the customer; a pass is used once"),
-    rule("activity_entries", BY_CUSTOMER, &["id"], Keep, "kept for audit until the customer is hard-deleted"),
-    rule("transactions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
-    rule("subscriptions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
-    rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Keep, "the history of the organization's webhooks"),
+    rule("screens", BY_CUSTOMER, &["id"], Keep, "kept with the customer; a pass is used once").kept(For(Retention::Customers)),
+    rule("activity_entries", BY_CUSTOMER, &["id"], Keep, "kept for audit until the customer goes for good").kept(For(Retention::Customers)),
+    rule("transactions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer goes for good").kept(For(Retention::Customers)),
+    rule("subscriptions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer goes for good").kept(For(Retention::Customers)),
+    rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Keep, "the history of the organization's webhooks").kept(For(Retention::Deliveries)),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is no longer readable; its file goes within seconds").only(ON_ITS_OWN),
-    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
-    rule("holds", BY_SUBJECT, &["id"], Keep, "shows who holds the customer, until when and why"),
-    rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what"),
-    rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt"),
-    rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it"),
+    rule("holds", BY_SUBJECT, &["id"], Keep, "shows who holds the customer, until when and why").kept(For(Retention::Holds)),
+    rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what").kept(For(Retention::Audit)),
+    rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt").kept(For(Retention::Receipts)),
+    rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it before").kept(For(Retention::Customers)),
 ];
 
 const API_KEY_RULES: &[Rule] = &[rule("api_keys", BY_ID, &[], Erase, "the key itself")];
 
 const INVITATION_RULES: &[Rule] =
-    &[rule("invitations", BY_ID, &[], Keep, "marked as cancelled and listed as such; its link no longer works")];
+    &[rule("invitations", BY_ID, &[], Keep, "marked as cancelled and listed as such; its link no longer works")
+        .kept(For(Retention::Invitations))];
 
 #[rustfmt::skip]
 const WEBHOOK_RULES: &[Rule] = &[
@@ -400,13 +425,37 @@ impl Root {
     /// How the root's row is marked when it is closed, `{now}` standing for the time. From then on nobody finds it.
     pub(crate) fn mark(self) -> Option<&'static str> {
         match self {
-            Root::Organization | Root::Customer => Some("state = 'closed', version = version + 1, updated_at = {now}"),
-            Root::Member | Root::Webhook | Root::OauthApp => Some("state = 'closed', version = version + 1"),
-            Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}, updated_at = {now}"),
+            Root::Organization | Root::Customer | Root::Member | Root::Webhook | Root::OauthApp => {
+                Some("state = 'closed', version = version + 1")
+            }
+            Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}"),
             Root::Invitation => Some("status = 'cancelled'"),
             Root::User => Some("state = 'closed'"),
             // Nothing hangs on a key or token: it always goes at once.
             Root::ApiKey | Root::OauthToken => None,
+        }
+    }
+
+    /// How the mark of a root is taken off again within its grace period, and the state in which it must be for that. None for those that
+    /// never have one.
+    pub(super) fn unmark(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Root::Organization | Root::Member => Some(("state = 'live', version = version + 1", "closed")),
+            // One that was softly deleted before is that again.
+            Root::Customer => {
+                Some(("state = CASE WHEN deleted_at IS NULL THEN 'live' ELSE 'deleted' END, version = version + 1", "closed"))
+            }
+            Root::RetiredCustomer => Some(("state = 'live', version = version + 1, deleted_at = NULL", "deleted")),
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => None,
+        }
+    }
+
+    /// The tables of what opens something: it does not come back when the subject does.
+    pub(crate) fn credentials(self) -> &'static [&'static str] {
+        match self {
+            Root::Organization | Root::Member => &["api_keys", "oauth_tokens", "sessions"],
+            Root::Customer | Root::RetiredCustomer => &["customer_sessions", "devices"],
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => &[],
         }
     }
 
@@ -478,6 +527,14 @@ pub fn check(schema: &Schema) -> Result<()> {
     for root in Root::ALL {
         check_links(root, &mut faults);
         check_order(root, schema, &mut faults);
+        for rule in root.rules().iter().filter(|rule| (rule.fate == Erase) != (rule.kept == Kept::Unsaid)) {
+            let _ = writeln!(
+                faults,
+                "- the rules of {}: {} is kept and nobody has said for how long, or the other way round",
+                root.name(),
+                rule.table
+            );
+        }
         for table in family::uncounted(root, schema) {
             let _ = writeln!(faults, "- the rules of {}: {table} goes with a parent and its rows would not be counted", root.name());
         }

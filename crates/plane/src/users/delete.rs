@@ -64,6 +64,7 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
         return Err(Error::Blocked(blockers));
     }
     let cx = &deletion::check_plan(cx, tx, NO_ORGANIZATION, (Root::User, user)).await?;
+    deletion::end_grace_for(cx, tx, user).await?;
     let memberships = memberships(tx, user).await?;
     for membership in memberships {
         let order = Order {

@@ -24,7 +24,7 @@ pub(crate) async fn list(door: Door) -> Answer {
         OrganizationRef::Current => Wanted::AllReadable,
         organization => Wanted::Of(organization),
     };
-    let words = "must be closed, draining, sealed or open";
+    let words = "must be reversible, closed, draining, sealed, restored or open";
     let filter = door.query.read("state", words, DeletionFilter::parse)?.unwrap_or_default();
     let page = deletion::list(&door.cx, &wanted, filter, door.query.part()?).await?;
     let now = door.cx.now;
@@ -33,6 +33,11 @@ pub(crate) async fn list(door: Door) -> Answer {
 
 pub(crate) async fn read(door: Door, Segments(deletion): Segments<String>) -> Answer {
     let watched = deletion::watch(&door.cx, door.id("id", &deletion)?).await?;
+    Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
+}
+
+pub(crate) async fn restore(door: Door, Segments(deletion): Segments<String>) -> Answer {
+    let watched = deletion::restore(&door.cx, door.id("id", &deletion)?).await?;
     Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
 }
 

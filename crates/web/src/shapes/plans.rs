@@ -20,7 +20,7 @@ static TABLE_PLAN: Shape = Shape::new(
         )
         .like("[\"550e8400-e29b-41d4-a716-446655440000\"]"),
         required("why", Text(1, 500), "").like("belongs to the organization"),
-        optional("kept_until", Time, "When what is kept goes too; null when no time is set for that, and for what is not kept."),
+        optional("kept_until", Time, "When the last of what is kept goes too, if it is deleted now; null when no time is set for that, and for what is not kept."),
     ],
 );
 

@@ -133,7 +133,8 @@ fn organization_operations() -> Vec<Operation> {
             .says("Archive an organization")
             .explains(
                 "It becomes read-only: nothing can be added or changed, and customers cannot be deleted. Reading goes on, access can be taken \
-                 away, and the organization can be deleted. One that is archived already stays as it is.",
+                 away, and the organization can be deleted. Its API keys and OAuth tokens are revoked, and its OAuth apps need new secrets; none \
+                 of them comes back when it is unarchived. One that is archived already stays as it is.",
             )
             .may(Action::ArchiveOrganization)
             .answers(200, "The organization.", One(&records::ORGANIZATION)),
@@ -301,13 +302,22 @@ fn deletion_operations() -> Vec<Operation> {
             .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
             .may(Action::ReadDeletions)
             .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(&records::DELETION)),
+        Operation::post("/deletions/{id}/restore", "restoreDeletion", deletions::restore)
+            .says("Take a deletion back")
+            .explains("Within the grace period that the organization had set (`reversibleUntil`): what was deleted is there again as it was, but \
+                       for what opens it. API keys, OAuth tokens and sessions of it are gone for good, and its OAuth apps need new secrets. For \
+                       owners, admins and operators; a deleted organization for its owners and for operators. One that was taken back \
+                       already stays as it is.")
+            .may(Action::RestoreDeletion)
+            .answers(200, "The deletion, which is `restored`.", One(&records::DELETION))
+            .refuses(409, "It had no grace period, or that is over; or what it is in is deleted or archived itself."),
         Operation::get("/deletions/{id}/events", "watchDeletion", deletions::events)
             .says("Watch a deletion")
             .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \
-                       `sealed` with the receipt, which is the last; `ended` with a `reason` when the stream ends earlier: `unauthorized`, \
+                       `sealed` with the receipt, or `restored` with the record, which is the last; `ended` with a `reason` when the stream ends earlier: `unauthorized`, \
                        `not_found`, `unavailable` or `stopping`. A comment every 15 seconds keeps the connection open.")
             .may(Action::ReadDeletions)
-            .answers(200, "The events, until the deletion is sealed.", Text("text/event-stream"))
+            .answers(200, "The events, until the deletion is sealed or taken back.", Text("text/event-stream"))
             .refuses(503, "As many streams are open as the server, or one user, may have."),
     ]
 }

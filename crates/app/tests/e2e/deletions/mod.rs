@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod audit;
 mod bound;
+mod expiry;
 mod guards;
 mod owners;
 mod plans;

@@ -152,7 +152,7 @@ impl World {
         if !is_let_in || !operation.is_destructive() {
             return (tenant, None);
         }
-        if !operation.path.ends_with("/organizations/{id}") {
+        if !["/organizations/{id}", "/organizations/{id}/archive"].iter().any(|end| operation.path.ends_with(end)) {
             return (Tenant { organization: tenant.organization, ..Tenant::unknown() }, None);
         }
         let doomed = server.found_organization(&self.owner).await;

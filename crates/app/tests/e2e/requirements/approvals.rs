@@ -61,6 +61,9 @@ on_both_engines! {
         ask(&server, &organization, json!({"customer": {"approvalRequired": true}})).await;
         new_customer(&server, &organization, "user123", None).await;
         approve(&server, &organization, "/customers/user123", &second.token).await;
+        // Two are no more than one.
+        let (third, _) = server.new_member(&organization, "owner").await;
+        approve(&server, &organization, "/customers/user123", &third.token).await;
         let delete = |query: &str| server.request(Method::DELETE, &format!("/customer/user123{query}")).bearer_auth(owner);
         deleted(delete(""), StatusCode::OK).await;
         // It was softly deleted with it, and is not erased with it.
