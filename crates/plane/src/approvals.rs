@@ -268,10 +268,11 @@ pub(crate) async fn counting(
     rows.into_iter().map(|mut row| Ok(Counting { id: row.next()?, subject_id: row.next()?, by: row.next()? })).collect()
 }
 
-/// Uses approvals up: each is good for one deletion.
-pub(crate) async fn use_up(tx: &mut Tx, organization: Uuid, ids: &[Uuid]) -> Result<()> {
+/// Uses up every approval of these subjects: one of them is good for one deletion, and so are two.
+pub(crate) async fn use_up(tx: &mut Tx, organization: Uuid, subject: &'static str, ids: &[Uuid]) -> Result<()> {
     if !ids.is_empty() {
-        tx.execute(sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND id = ANY($2)"), params![organization, ids]).await?;
+        let delete = sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND subject = $2 AND subject_id = ANY($3)");
+        tx.execute(delete, params![organization, subject, ids]).await?;
     }
     Ok(())
 }

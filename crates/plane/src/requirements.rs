@@ -147,7 +147,7 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<Asked> {
 /// Those of [`enter`]; [`Error::Invalid`]; [`Error::Conflict`] when an approval is asked for where nobody else could give it, and when the
 /// organization is archived; [`Error::Blocked`] with what is missing to weaken them; [`Error::Stale`].
 pub async fn replace(cx: &Cx, organization: &OrganizationRef, new: ByKind) -> Result<Asked> {
-    let note = Note { action: "requirements.update", subject: "organization", ..Note::default() };
+    let note = Note { action: "requirements.update", subject: approvals::REQUIREMENTS, ..Note::default() };
     audit::attempt(cx, organization, note.clone(), async {
         let tenant = enter(cx, organization, Action::ChangeRequirements).await?;
         let mut check = Check::new();
@@ -188,7 +188,9 @@ async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &
     if !missing.is_empty() {
         return Err(Error::Blocked(missing));
     }
-    approvals::use_up(tx, organization, &approval.iter().map(|approval| approval.id).collect::<Vec<_>>()).await?;
+    if approval.is_some() {
+        approvals::use_up(tx, organization, approvals::REQUIREMENTS, &[organization]).await?;
+    }
     tx.execute(sql!("DELETE FROM requirements WHERE organization_id = $1"), params![organization]).await?;
     for kind in Kind::ALL {
         let Requirements { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days } = *new.of(kind);

@@ -136,6 +136,14 @@ afterwards; histories of webhooks are not cut meanwhile. What takes access away 
 invitations, ending sessions) is never held up. A hold ends when it is released, or at its time if it has one. Changes are no deletions: archive
 the organization as well if nothing may be changed.
 
+An organization can **ask** something of those who delete it, a member or a customer (`…/deletion-requirements`): a reason, its slug typed
+again, a sign-in within so many minutes, another owner's approval, each kind on its own. It is asked at the one place that every deletion
+passes, so of all surfaces, credentials and programs alike, and what is missing is told with everything else that stands in the way. An
+approval is given by an owner who has signed in, counts for 24 hours while they are an owner, for one deletion by somebody else, and is used up
+in that deletion's transaction; the trail says whose it was. To ask for less, where a fresh sign-in or an approval was asked for, takes these, too.
+Nothing is asked of the server itself, nor of people who leave, alone or with their account: leaving is a right. Of whoever orders a purge
+everything but the approval is asked when they do; the approval of each customer when it is the customer's turn.
+
 A **purge** is one deletion of many customers: those that meet criteria, or those of a list. Without `force` it only counts them and names a
 hundred. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
 the audit trail and receipt; `GET …/deletions/{id}/items` says what became of each. One that is blocked, or is not there, is an outcome and
@@ -163,6 +171,7 @@ const LIMITATIONS: &str = "
   CASCADE: nothing is left of it, and the receipt's counts do not name it.
 - A plan does not see one row of a table with more than 500 in the place of another, nor what is added to a large table, or on PostgreSQL to
   an organization, in the very moment in which the deletion begins.
+- An owner can make others owners, and so somebody who would approve. The audit trail shows who made whom an owner when.
 - What was answered to a request with an Idempotency-Key is kept for 24 hours (`answers`), sealed so that only its sender can have it again. The
   deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until then.
 - Sessions that have ended are refused by their date and stay until their user or membership is deleted; ended OAuth tokens go with the next ones

@@ -530,10 +530,14 @@ impl Root {
     /// What stands in the way of the deletion, for `docs/deletion.md`.
     pub(super) fn guards(self) -> &'static str {
         match self {
-            Root::Organization => "a legal hold on it, on a customer or on a user in it is in force",
-            Root::Member => "the member is the organization's last owner; a legal hold on the user or the organization is in force",
+            Root::Organization => "a legal hold on it, on a customer or on a user in it is in force; what it asks for is missing",
+            Root::Member => {
+                "the member is the organization's last owner; a legal hold on the user or the organization is in force; what the organization asks \
+                 for is missing, unless the member leaves"
+            }
             Root::Customer | Root::RetiredCustomer => {
-                "a subscription is active; a transaction is pending; a legal hold on the customer or the organization is in force"
+                "a subscription is active; a transaction is pending; a legal hold on the customer or the organization is in force; what the \
+                 organization asks for is missing"
             }
             Root::Webhook => "a legal hold on the organization, or on a customer of whom the webhook was told, is in force",
             Root::User => {

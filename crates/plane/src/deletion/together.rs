@@ -92,8 +92,8 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
             }),
         }
     }
-    let used: Vec<Uuid> = ready.iter().filter_map(|ready| ready.approval.map(|approval| approval.id)).collect();
-    approvals::use_up(tx, organization, &used).await?;
+    let approved: Vec<Uuid> = ready.iter().filter_map(|ready| ready.approval.map(|approval| approval.subject_id)).collect();
+    approvals::use_up(tx, organization, root.noun(), &approved).await?;
     let mut counted = (ready.len() == subjects.len()).then_some(of_all);
     if is_heard {
         for Ready { order, facts, .. } in &mut ready {

@@ -203,7 +203,8 @@ impl Stage {
                  VALUES ({}, '{kind}', false, false, false, {days}, ",
                 self.engine.uuid(organization)
             );
-            self.engine.run(&format!("{insert} 0)"), &format!("{insert} now())")).await.unwrap();
+            let granted = format!("ON CONFLICT (organization_id, kind) DO UPDATE SET grace_days = {days}");
+            self.engine.run(&format!("{insert} 0) {granted}"), &format!("{insert} now()) {granted}")).await.unwrap();
         }
     }
 

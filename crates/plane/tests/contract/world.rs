@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use plane::api_keys::{self, Kind, NewApiKey};
+use plane::approvals;
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
 use plane::deliveries::{self, Attempt};
@@ -15,6 +16,7 @@ use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::organizations::{self, NewOrganization};
 use plane::policy::Role;
+use plane::requirements::{self, ByKind, Requirements};
 use plane::users::{self, NewUser};
 use plane::webhooks::{self, NewWebhook};
 use plane::{Cx, Plane, dependants, exports, invitations, sessions};
@@ -53,6 +55,9 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     let hold = NewHold { reason: "Case".into(), until: None };
     let hold = holds::place(owner, &organization, holds::Subject::Organization, hold).await.unwrap();
     holds::release(owner, &organization, hold.id, "Closed".into()).await.unwrap();
+    let by_kind = ByKind { member: Requirements { fresh_minutes: Some(1_440), ..Requirements::default() }, ..ByKind::default() };
+    requirements::replace(owner, &organization, by_kind).await.unwrap();
+    approvals::give(owner, &organization, approvals::Subject::Customer("customer".into()), Some("Agreed".into())).await.unwrap();
     let things = [
         ("subscriptions", json!({"plan": "basic"})),
         ("transactions", json!({"amount": 1, "currency": "EUR", "description": "x"})),

@@ -199,6 +199,16 @@ pub(crate) const PURGE: [Parameter; 3] = [
 pub(crate) const ITEM_FILTER: [Parameter; 1] =
     [Parameter { name: "outcome", is: Is::Word(&plane::purges::Outcome::NAMES), about: "Only items with this outcome." }];
 
+/// What would be said with a deletion that is only planned.
+pub(crate) const SAID: [Parameter; 2] = [
+    Parameter {
+        name: "reason",
+        is: Is::Text(0, 500),
+        about: "The reason that the deletion would have: where the organization asks for one and there is none, that stands in the way.",
+    },
+    CONFIRM[0],
+];
+
 /// What a deletion is bound to, and whether it is only looked at.
 pub(crate) const PLAN: [Parameter; 2] = [
     Parameter {

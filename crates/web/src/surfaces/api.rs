@@ -11,7 +11,7 @@ use crate::catalogue::Content::{Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, users};
-use crate::shapes::{CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, REASON, bodies, plans, records};
+use crate::shapes::{CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, SAID, bodies, plans, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -280,16 +280,13 @@ fn deletion_operations() -> Vec<Operation> {
             .parameters(&DELETION_FILTER)
             .answers(200, "Deletions, newest first.", Slices(&records::DELETION)),
         plan("/organizations/{organizationId}/deletion-plan", "planOrganizationDeletion", deletions::plan_of_organization)
-            .parameters(&REASON)
-            .parameters(&CONFIRM)
+            .parameters(&SAID)
             .may(Action::DeleteOrganization),
         plan("/organizations/{organizationId}/members/{memberId}/deletion-plan", "planMemberRemoval", deletions::plan_of_member)
-            .parameters(&REASON)
-            .parameters(&CONFIRM)
+            .parameters(&SAID)
             .may_or_own(Action::RemoveMember, Action::Leave),
         plan("/organizations/{organizationId}/customers/{customerId}/deletion-plan", "planCustomerDeletion", deletions::plan_of_customer)
-            .parameters(&REASON)
-            .parameters(&CONFIRM)
+            .parameters(&SAID)
             .may(Action::DeleteCustomer),
         plan("/organizations/{organizationId}/api-keys/{keyId}/deletion-plan", "planApiKeyRevocation", deletions::plan_of_api_key)
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey),

@@ -8,7 +8,7 @@ use crate::catalogue::Content::{One, Slices};
 use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::CUSTOMER;
 use crate::handlers::{customers, deletions};
-use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, Is, REASON, bodies, records};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, Is, SAID, bodies, records};
 
 const HARD: [Parameter; 1] =
     [Parameter { name: "hard", is: Is::Flag, about: "Erase the customer for good instead of marking it: for ADMIN only." }];
@@ -72,8 +72,7 @@ pub(crate) fn surface() -> Surface {
         plan("/{id}/deletion-plan", "customerPlanDeletion", deletions::plan_of_current_customer)
             .may(Action::RetireCustomer)
             .parameters(&HARD)
-            .parameters(&REASON)
-            .parameters(&CONFIRM),
+            .parameters(&SAID),
     ];
     let operations = operations.into_iter().map(|operation| operation.refuses(400, SEVERAL));
     let operations = tagged("Customers", operations).collect();

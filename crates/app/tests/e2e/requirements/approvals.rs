@@ -25,7 +25,7 @@ on_both_engines! {
         let approval = expect(approving(&server, &organization, "/customers/user123", &second.token), StatusCode::CREATED).await;
         assert_eq!((&approval["subject"], &approval["subjectLabel"]), (&json!("customer"), &json!("user123")));
         let path = format!("/api/organizations/{}/deletion-approvals", organization.id);
-        assert_eq!(entries(&server, &path, owner).await, [approval.clone()]);
+        assert_eq!(entries(&server, &path, owner).await, std::slice::from_ref(&approval));
         let plan = format!("/api/organizations/{}/customers/user123/deletion-plan", organization.id);
         let plan = expect(server.request(Method::GET, &plan).bearer_auth(owner), StatusCode::OK).await;
         assert_eq!(plan["blockers"], json!([]));
@@ -61,6 +61,9 @@ on_both_engines! {
         ask(&server, &organization, json!({"customer": {"approvalRequired": true}})).await;
         new_customer(&server, &organization, "user123", None).await;
         approve(&server, &organization, "/customers/user123", &second.token).await;
+        // Two are no more than one.
+        let (third, _) = server.new_member(&organization, "owner").await;
+        approve(&server, &organization, "/customers/user123", &third.token).await;
         let delete = |query: &str| server.request(Method::DELETE, &format!("/customer/user123{query}")).bearer_auth(owner);
         deleted(delete(""), StatusCode::OK).await;
         // It was softly deleted with it, and is not erased with it.
@@ -70,6 +73,21 @@ on_both_engines! {
         // Whoever has the id after that has no approval.
         new_customer(&server, &organization, "user123", None).await;
         unapproved(&server, &organization, "user123", owner).await;
+    }
+
+    async fn an_approval_is_used_up_when_the_deletion_is_ordered_however_long_that_takes(server: Server) {
+        let (organization, second) = two_owners(&server).await;
+        let owner = &organization.owner.token;
+        ask(&server, &organization, json!({"customer": {"approvalRequired": true}})).await;
+        new_customer(&server, &organization, "user123", None).await;
+        approve(&server, &organization, "/customers/user123", &second.token).await;
+        let path = format!("/api/organizations/{}/deletion-approvals", organization.id);
+        // It erases nothing before its export is there.
+        let deletion = deleted(server.request(Method::DELETE, "/customer/user123?export=true").bearer_auth(owner), StatusCode::OK).await;
+        assert_eq!(entries(&server, &path, owner).await, Vec::<Json>::new());
+        let hard = server.request(Method::DELETE, "/customer/user123?hard=true").bearer_auth(owner);
+        assert_eq!(missing(&refused(hard, StatusCode::CONFLICT).await), ["approval_required"]);
+        server.wait_for_seal(&deletion, owner).await;
     }
 
     async fn a_refused_deletion_uses_no_approval(server: Server) {
