@@ -7,7 +7,7 @@ use std::time::Duration;
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, Deleting};
-use plane::deletion::rules::{Fate, Holds, TABLES};
+use plane::deletion::rules::{Fate, Holds, Kept, TABLES};
 use plane::deletion::{Details, Root};
 use plane::ids::OrganizationRef;
 use plane::oauth_apps::{self, NewOauthApp, OauthApp};
@@ -142,15 +142,13 @@ impl Stage {
             let link = table.columns.iter().find(|(_, holds)| points(holds));
             // A softly deleted customer goes for good in the end.
             let rules = if root == Root::RetiredCustomer { Root::Customer.rules() } else { root.rules() };
-            let fate = rules.iter().find(|rule| rule.table == table.name).map(|rule| rule.fate);
-            let (Some((link, _)), Some(fate)) = (link, fate) else { continue };
-            for column in &self.schema.tables[table.name].columns {
+            let rule = rules.iter().find(|rule| rule.table == table.name);
+            let (Some((link, _)), Some(rule)) = (link, rule) else { continue };
+            for (name, holds) in table.columns {
+                let column = self.schema.tables[table.name].columns.iter().find(|column| column.name == *name).unwrap();
                 let is_text = ["text", "jsonb"].contains(&column.kind.as_str());
-                let goes = match fate {
-                    Fate::Erase => true,
-                    Fate::Redact(columns) => columns.iter().any(|(redacted, _)| *redacted == column.name),
-                    Fate::Keep => root == Root::Invitation,
-                };
+                // What is kept shall hold nothing personal. An invitation is kept as it is.
+                let goes = rule.fate == Fate::Erase || root == Root::Invitation || (*holds == Holds::Personal && rule.kept != Kept::Alive);
                 if !is_text || !goes {
                     continue;
                 }
