@@ -20,6 +20,7 @@ use plane::organizations::Organization;
 use plane::page::Page;
 use plane::policy::Scopes;
 use plane::preferences::Preference;
+use plane::retention::Retention;
 use plane::sessions::SignedIn;
 use plane::users::User;
 use plane::webhooks::Webhook;
@@ -391,6 +392,11 @@ pub(crate) fn hold(dialect: &Dialect, hold: Hold) -> Json {
         ("released_at", hold.released_at.map_or(Json::Null, time)),
         ("release_reason", hold.release_reason.into()),
     ])
+}
+
+/// How long something is kept.
+pub(crate) fn period(dialect: &Dialect, of: Retention, days: Option<u32>) -> Json {
+    dialect.object(vec![("name", of.name().into()), ("what", of.what().into()), ("days", days.into()), ("since", of.since().into())])
 }
 
 /// What a deletion would do.

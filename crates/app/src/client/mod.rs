@@ -16,6 +16,7 @@ mod members;
 mod organizations;
 mod output;
 mod prompt;
+mod retention;
 mod sessions;
 mod users;
 mod webhooks;
@@ -68,6 +69,9 @@ pub(crate) enum Command {
     /// Legal holds: place, list, show, release.
     #[command(after_help = EXIT_CODES)]
     Holds(holds::HoldsArgs),
+    /// How long things are kept before the server erases them by itself.
+    #[command(after_help = EXIT_CODES)]
+    Retention(retention::RetentionArgs),
     /// The audit trail: its newest entries, and those that come.
     #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
@@ -90,6 +94,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Deletions(args) => deletions::run(args).await,
         Command::Exports(args) => exports::run(args).await,
         Command::Holds(args) => holds::run(args).await,
+        Command::Retention(args) => retention::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

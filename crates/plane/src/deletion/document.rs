@@ -78,7 +78,7 @@ const RETENTION: &str = "
 
 What a rule keeps has its time, and so has what nobody deletes. A job of the server erases what has had it, the oldest first, in transactions of
 a few milliseconds with rests between them; each round begins ten minutes after the last. The periods are set with `--retention NAME=DAYS` or
-`FREEHOLD_RETENTION`; `forever` is never. Softly deleted customers end by the deletion for good above, ordered by the system as `customer.expire`,
+`FREEHOLD_RETENTION`; `forever` is never. `GET /api/retention` and `freehold retention` show them. Softly deleted customers end by the deletion for good above, ordered by the system as `customer.expire`,
 with its guards, its receipt and its events; of everything else the audit trail says in one entry a round and table how many rows went
 (`retention.erase`, for operators). What is under a legal hold stays as long as that lasts, and so do the audit trail and the receipts about it:
 of the organization all, of a customer what is about them, of a user what they did and what was done to them. Who stays beyond their time,

@@ -303,6 +303,21 @@ async fn several_servers_erase_the_same_once(stage: Stage) {
     assert_eq!(stage.count("customers", organization).await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sweep_reads_a_whole_table_on_sqlite() {
+    let stage = Stage::on_sqlite().await;
+    let Engine::Sqlite(file) = &stage.engine else { panic!("another engine") };
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let mut searched = 0;
+    for statement in retention::statements() {
+        let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.text())).unwrap();
+        let steps: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).map(Result::unwrap).collect();
+        assert!(steps.iter().all(|step| !step.starts_with("SCAN")), "{steps:?}\n{}", statement.text());
+        searched += steps.iter().filter(|step| step.starts_with("SEARCH aged")).count();
+    }
+    assert!(searched > 30, "{searched}");
+}
+
 /// Either the hold is found, or it finds what is left: while somebody places one, the job waits for them and looks again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_is_being_placed_is_waited_for_on_postgresql() {

@@ -101,6 +101,9 @@ on_both_engines! {
         let token = &organization.owner.token;
         new_customer(&server, &organization, "user123", None).await;
         let plan = async |path: &str| expect(server.request(Method::GET, path).bearer_auth(token), StatusCode::OK).await;
+        let periods = plan("/api/retention").await;
+        let days_of = |name: &str| periods.as_array().unwrap().iter().find(|period| period["name"] == name).unwrap()["days"].clone();
+        assert_eq!((days_of("customers"), days_of("audit"), days_of("receipts")), (json!(30), Json::Null, json!(2_192)), "{periods}");
         let softly = plan("/customer/user123/deletion-plan").await;
         let days = |table: &Json| {
             let until: jiff::Timestamp = table["keptUntil"].as_str()?.parse().unwrap();
