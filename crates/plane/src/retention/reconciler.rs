@@ -175,7 +175,7 @@ async fn erase_in(cx: &Cx, tx: &mut Tx, batch: &Batch) -> Result<u64> {
     stretch.lock(tx).await?;
     let (statement, bound) = sweep.erase(*from, stretch.to, cx.now);
     let erased = tx.execute(statement, &bound).await?;
-    if erased > 0 && sweep.is_told {
+    if erased > 0 && sweep.is_evidence {
         let period = cx.plane.config.retention.words(sweep.retention);
         let detail = Some(format!("{} rows, kept for {period}", before + erased));
         audit::keep_up(cx, tx, *entry, &Note { action: "retention.erase", subject: sweep.table, detail, ..Note::default() }).await?;

@@ -8,6 +8,8 @@ use plane::deletion::{Deletion, Details};
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
 use plane::members::{self, MemberFilter};
+use plane::oauth_apps::{self, NewOauthApp};
+use plane::oauth_tokens::{self, Client};
 use plane::page::PageRequest;
 use plane::retention::{self, Round};
 use plane::{dependants, organizations, vitals};
@@ -27,6 +29,7 @@ on_both_engines! {
     a_legal_hold_keeps_what_there_is_about_its_subject
     a_round_that_stops_anywhere_is_taken_up_again_and_counted_exactly
     several_servers_erase_the_same_once
+    what_opens_nothing_any_more_goes_a_month_later
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -191,6 +194,9 @@ async fn every_kind_of_row_goes_after_its_time(stage: Stage) {
     for table in ["invitations", "deletions", "audit_entries"] {
         assert_eq!(stage.told(table).await.0, 1, "{table}");
     }
+    for table in ["sessions", "oauth_tokens", "idempotent_answers"] {
+        assert_eq!(stage.told(table).await.0, 0, "{table}");
+    }
     // What the trail says of that is kept as long as anything it says.
     stage.pass(2_191).await;
     stage.round().await;
@@ -316,6 +322,27 @@ async fn no_sweep_reads_a_whole_table_on_sqlite() {
         searched += steps.iter().filter(|step| step.starts_with("SEARCH aged")).count();
     }
     assert!(searched > 30, "{searched}");
+}
+
+async fn what_opens_nothing_any_more_goes_a_month_later(stage: Stage) {
+    let (organization, _) = stage.found("ended", 0).await;
+    let place = OrganizationRef::Id(organization);
+    let app = NewOauthApp { name: "App".into(), description: None, redirect_uris: Vec::new(), scopes: vec!["read:user".into()] };
+    let (app, secret) = oauth_apps::create(&stage.now(), &place, app).await.unwrap();
+    let client = Client { client_id: app.client_id, secret };
+    // A hold keeps neither: both are the end of access, and tell nobody anything.
+    stage.put_hold(organization, Subject::Organization).await;
+    oauth_tokens::issue(&stage.now(), &client, None, None).await.unwrap();
+    let count = async |table: &str| stage.engine.count(&format!("SELECT count(*) FROM {table}")).await;
+    for (days, left) in [(59, (1, 1)), (2, (0, 0))] {
+        stage.pass(days).await;
+        stage.round().await;
+        assert_eq!((count("sessions").await, count("oauth_tokens").await), left);
+    }
+    oauth_tokens::issue(&stage.now(), &client, None, None).await.unwrap();
+    stage.pass(1).await;
+    stage.round().await;
+    assert_eq!(count("oauth_tokens").await, 1);
 }
 
 /// Either the hold is found, or it finds what is left: while somebody places one, the job waits for them and looks again.

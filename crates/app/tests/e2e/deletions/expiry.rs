@@ -218,7 +218,10 @@ async fn a_period_that_does_not_exist_is_refused_with_those_that_do() {
     for (argument, variable) in [("--retention=custommers=30", ""), ("--connections=1", "custommers=30")] {
         let (code, words) = serve(argument, if variable.is_empty() { "customers=1" } else { variable }).await;
         assert!(code == 2 && words.contains("there is no period called custommers"), "{words}");
-        assert!(words.contains("customers, receipts, audit, holds, invitations, deliveries, exports, answers"), "{words}");
+        assert!(
+            words.contains("customers, receipts, audit, holds, invitations, deliveries, exports, answers, sessions, tokens"),
+            "{words}"
+        );
     }
     let (code, words) = serve("--retention=customers=0", "customers=1").await;
     assert!(code == 2 && words.contains("customers must be 1 to 36500 days, or forever"), "{words}");
