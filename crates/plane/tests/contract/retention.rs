@@ -30,6 +30,7 @@ on_both_engines! {
     a_round_that_stops_anywhere_is_taken_up_again_and_counted_exactly
     several_servers_erase_the_same_once
     what_opens_nothing_any_more_goes_a_month_later
+    what_the_database_refuses_keeps_nobody_else
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -343,6 +344,24 @@ async fn what_opens_nothing_any_more_goes_a_month_later(stage: Stage) {
     stage.pass(1).await;
     stage.round().await;
     assert_eq!(count("oauth_tokens").await, 1);
+}
+
+async fn what_the_database_refuses_keeps_nobody_else(stage: Stage) {
+    let (organization, _) = stage.found("refusing", 0).await;
+    for reference in ["before", "refused", "after"] {
+        stage.retire(organization, reference).await;
+    }
+    stage.age_entries(organization, 10, 2_193).await;
+    let trigger = "CREATE TRIGGER refuse BEFORE DELETE ON customers WHEN OLD.reference = 'refused' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    let function = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+                    CREATE TRIGGER refuse BEFORE DELETE ON customers FOR EACH ROW WHEN (OLD.reference = 'refused') EXECUTE FUNCTION refuse()";
+    stage.engine.run(trigger, function).await.unwrap();
+    stage.pass(366).await;
+    assert!(retention::once(&stage.plane).await.is_err());
+    assert_eq!(stage.count("customers", organization).await, 1);
+    assert_eq!(stage.told("audit_entries").await.1, 10);
+    stage.engine.run("DROP TRIGGER refuse", "DROP TRIGGER refuse ON customers").await.unwrap();
+    assert_eq!(stage.round().await.expired, 1);
 }
 
 /// Either the hold is found, or it finds what is left: while somebody places one, the job waits for them and looks again.
