@@ -8,5 +8,9 @@ CREATE INDEX invitations_by_end ON invitations (expires_at, id);
 CREATE INDEX webhook_deliveries_by_end ON webhook_deliveries (finished_at, id) WHERE finished_at IS NOT NULL;
 CREATE INDEX holds_by_release ON holds (released_at, id) WHERE released_at IS NOT NULL;
 CREATE INDEX holds_by_end ON holds (until, id) WHERE until IS NOT NULL;
+CREATE INDEX sessions_by_end ON sessions (expires_at, id);
+-- Tokens that have ended used to go with the next ones of their app, along the index that is dropped.
+CREATE INDEX oauth_tokens_by_refresh_end ON oauth_tokens (refresh_expires_at, id);
+DROP INDEX oauth_tokens_by_end;
 -- A hold on a user also keeps what the user did outside of any organization.
 CREATE INDEX holds_by_subject ON holds (subject_id, id);

@@ -34,8 +34,6 @@ const REFRESH_PREFIX: &str = "fhr_";
 const SECRET_LENGTH: usize = 43;
 /// 131 bits.
 const FAMILY_LENGTH: usize = 22;
-/// Tokens past their end that go with each new one.
-const MOST_CLEARED: i64 = 10;
 const NOUN: &str = "OAuth token";
 
 /// How an app says who it is.
@@ -204,14 +202,6 @@ fn choose(wanted: Option<Vec<String>>, most: &[String]) -> Result<Vec<String>> {
 
 async fn insert(cx: &Cx, tx: &mut Tx, id: Uuid, app: &App, scopes: &[String], hashes: &[Fingerprint; 3]) -> Result<()> {
     hold(tx, app).await?;
-    // What has ended by itself opens nothing any more and is nobody's loss: no deletion of its own for each.
-    let clear = sql!(
-        "DELETE FROM oauth_tokens WHERE organization_id = $1 AND app_id = $2 AND id IN (
-             SELECT ended.id FROM oauth_tokens AS ended
-             WHERE ended.organization_id = $1 AND ended.app_id = $2 AND ended.refresh_expires_at <= $3
-             ORDER BY ended.refresh_expires_at LIMIT $4)"
-    );
-    tx.execute(clear, params![app.organization, app.id, cx.now, MOST_CLEARED]).await?;
     let insert = sql!(
         "INSERT INTO oauth_tokens (organization_id, id, app_id, member_id, access_hash, refresh_hash, refresh_family_hash, scopes,
                                    access_scopes, created_at, expires_at, refresh_expires_at)

@@ -23,6 +23,7 @@ use plane::policy::Scopes;
 use plane::preferences::Preference;
 use plane::purges::{Item, Outcome, Survey};
 use plane::requirements::{Asked, Kind, Requirements};
+use plane::retention::Retention;
 use plane::sessions::SignedIn;
 use plane::users::User;
 use plane::webhooks::Webhook;
@@ -427,6 +428,11 @@ pub(crate) fn approval(dialect: &Dialect, approval: Approval) -> Json {
         ("created_at", time(approval.created_at)),
         ("expires_at", time(approval.expires_at)),
     ])
+}
+
+/// How long something is kept.
+pub(crate) fn period(dialect: &Dialect, of: Retention, days: Option<u32>) -> Json {
+    dialect.object(vec![("name", of.name().into()), ("what", of.what().into()), ("days", days.into()), ("since", of.since().into())])
 }
 
 /// What a deletion would do.

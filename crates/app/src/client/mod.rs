@@ -19,6 +19,7 @@ mod output;
 mod prompt;
 mod purging;
 mod requirements;
+mod retention;
 mod sessions;
 mod users;
 mod webhooks;
@@ -77,6 +78,9 @@ pub(crate) enum Command {
     /// Approvals of what somebody else deletes: give, list, withdraw.
     #[command(after_help = EXIT_CODES)]
     Approvals(approvals::ApprovalsArgs),
+    /// How long things are kept before the server erases them by itself.
+    #[command(after_help = EXIT_CODES)]
+    Retention(retention::RetentionArgs),
     /// The audit trail: its newest entries, and those that come.
     #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
@@ -101,6 +105,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Holds(args) => holds::run(args).await,
         Command::Requirements(args) => requirements::run(args).await,
         Command::Approvals(args) => approvals::run(args).await,
+        Command::Retention(args) => retention::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

@@ -79,9 +79,9 @@ const RETENTION: &str = "
 
 What a rule keeps has its time, and so has what nobody deletes. A job of the server erases what has had it, the oldest first, in transactions of
 a few milliseconds with rests between them; each round begins ten minutes after the last. The periods are set with `--retention NAME=DAYS` or
-`FREEHOLD_RETENTION`; `forever` is never. Softly deleted customers end by the deletion for good above, ordered by the system as `customer.expire`,
+`FREEHOLD_RETENTION`; `forever` is never. `GET /api/retention` and `freehold retention` show them. Softly deleted customers end by the deletion for good above, ordered by the system as `customer.expire`,
 with its guards, its receipt and its events; of everything else the audit trail says in one entry a round and table how many rows went
-(`retention.erase`, for operators). What is under a legal hold stays as long as that lasts, and so do the audit trail and the receipts about it:
+(`retention.erase`, for operators), but for answers, sessions and tokens, which tell nobody anything. What is under a legal hold stays as long as that lasts, and so do the audit trail and the receipts about it:
 of the organization all, of a customer what is about them, of a user what they did and what was done to them. Who stays beyond their time,
 because of a hold or because something of theirs is open, keeps nobody else: they are counted in `freehold_retention_overdue`, `freehold doctor`
 names them, and each round asks again.
@@ -174,8 +174,6 @@ const LIMITATIONS: &str = "
 - An owner can make others owners, and so somebody who would approve. The audit trail shows who made whom an owner when.
 - What was answered to a request with an Idempotency-Key is kept for 24 hours (`answers`), sealed so that only its sender can have it again. The
   deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until then.
-- Sessions that have ended are refused by their date and stay until their user or membership is deleted; ended OAuth tokens go with the next ones
-  of their app.
 - Outside the database nobody but the organization's webhooks is told about a deletion yet: no subscription is cancelled at Stripe, no mail
   is sent. A webhook that fails all four attempts, about 36 seconds and four times up to 10 seconds for an answer, is not told any more.
 - The criteria of a purge, such as a domain or texts of metadata, are kept as they were given until it is sealed.

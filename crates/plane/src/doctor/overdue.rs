@@ -1,5 +1,4 @@
-//! What should be gone because its time is over: only what the server's own job erases. Sessions that have ended are refused by their date and
-//! stay where they are.
+//! What should be gone because its time is over: what the server's own job erases.
 
 use sql::{Row, params, sql};
 use uuid::Uuid;

@@ -46,6 +46,10 @@ pub enum Retention {
     Exports,
     /// Answers to requests with an Idempotency-Key.
     Answers,
+    /// Sessions that have ended.
+    Sessions,
+    /// OAuth tokens that have ended.
+    Tokens,
 }
 
 /// The line of a period.
@@ -61,7 +65,7 @@ struct Line {
 
 impl Retention {
     /// Every period.
-    pub const ALL: [Retention; 8] = [
+    pub const ALL: [Retention; 10] = [
         Retention::Customers,
         Retention::Receipts,
         Retention::Audit,
@@ -70,6 +74,8 @@ impl Retention {
         Retention::Deliveries,
         Retention::Exports,
         Retention::Answers,
+        Retention::Sessions,
+        Retention::Tokens,
     ];
 
     #[rustfmt::skip]
@@ -85,6 +91,8 @@ impl Retention {
             Retention::Deliveries => Line { name: "deliveries", days: 90, what: "deliveries to webhooks, the last hundred of each", since: "they were made or given up" },
             Retention::Exports => Line { name: "exports", days: 365, what: "records of exports whose archives are gone", since: "they were asked for" },
             Retention::Answers => Line { name: "answers", days: 1, what: "answers to requests with an Idempotency-Key", since: "the request" },
+            Retention::Sessions => Line { name: "sessions", days: 30, what: "sessions that have ended", since: "their end" },
+            Retention::Tokens => Line { name: "tokens", days: 30, what: "OAuth tokens that have ended", since: "the end of their refresh token" },
         }
     }
 

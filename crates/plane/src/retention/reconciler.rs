@@ -104,31 +104,38 @@ impl Pace {
     }
 }
 
-/// Ends the customers whose time is over.
+/// Ends the customers whose time is over. What one of them meets keeps none of the others.
 async fn expire(plane: &Arc<Plane>, round: &mut Round) -> Result<()> {
     let Some(limit) = plane.config.retention.limit(Retention::Customers, job(plane).now) else { return Ok(()) };
     let kept: Arc<str> = plane.config.retention.words(Retention::Customers).into();
     let (mut pace, mut from) = (Pace::new(plane, CUSTOMERS), BEGINNING);
+    let mut outcome = Ok(());
     loop {
         let found = job(plane)
             .read((from, limit, pace.size), |_, tx, (from, limit, size)| Box::pin(customers::find(tx, *from, *limit, *size)))
             .await?;
-        let Some(last) = found.last() else { return Ok(()) };
+        let Some(last) = found.last() else { return outcome };
         from = last.place;
         let mut by_organization: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
         for Due { organization, place } in found {
             by_organization.entry(organization).or_default().push(place.1);
         }
-        for (organization, customers) in by_organization {
+        let mut together: Vec<(Uuid, Vec<Uuid>)> = by_organization.into_iter().collect();
+        while let Some((organization, customers)) = together.pop() {
             let watch = plane.clock.stopwatch();
-            let ended = job(plane)
-                .write_behind(false, (organization, customers, limit, kept.clone()), |cx, tx, (organization, customers, limit, kept)| {
-                    Box::pin(customers::expire(cx, tx, *organization, customers, *limit, kept))
-                })
-                .await;
-            let Expired { gone, blocked } = ended?;
-            round.expired += gone;
-            round.blocked += blocked;
+            let input = (organization, customers.clone(), limit, kept.clone());
+            let cx = job(plane);
+            let ended = cx.write_behind(false, input, |cx, tx, (organization, customers, limit, kept)| {
+                Box::pin(customers::expire(cx, tx, *organization, customers, *limit, kept))
+            });
+            match ended.await {
+                Ok(Expired { gone, blocked }) => {
+                    round.expired += gone;
+                    round.blocked += blocked;
+                }
+                Err(error) if customers.len() == 1 => outcome = outcome.and(Err(error)),
+                Err(_) => together.extend(customers.into_iter().map(|customer| (organization, vec![customer]))),
+            }
             pace.rest(round, watch.elapsed()).await;
         }
     }
@@ -175,7 +182,7 @@ async fn erase_in(cx: &Cx, tx: &mut Tx, batch: &Batch) -> Result<u64> {
     stretch.lock(tx).await?;
     let (statement, bound) = sweep.erase(*from, stretch.to, cx.now);
     let erased = tx.execute(statement, &bound).await?;
-    if erased > 0 && sweep.is_told {
+    if erased > 0 && sweep.is_evidence {
         let period = cx.plane.config.retention.words(sweep.retention);
         let detail = Some(format!("{} rows, kept for {period}", before + erased));
         audit::keep_up(cx, tx, *entry, &Note { action: "retention.erase", subject: sweep.table, detail, ..Note::default() }).await?;

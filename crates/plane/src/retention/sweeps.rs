@@ -40,17 +40,18 @@ const LINES: &[Line] = &[
     Line { retention: Retention::Deliveries, table: "webhook_deliveries", since: "finished_at", only: "state <> 'pending' AND (deletion_id IS NULL OR payload IS NULL)", about: &["organization_id", "subject_id"] },
     Line { retention: Retention::Exports, table: "exports", since: "created_at", only: "state = 'expired'", about: &["organization_id", "subject_id", "actor_id"] },
     Line { retention: Retention::Exports, table: "exports", since: "created_at", only: "state = 'failed' AND deletion_id IS NULL", about: &["organization_id", "subject_id", "actor_id"] },
-    // Nobody but who sent the request can open the answer: no hold would make it evidence.
+    // These open nothing any more and tell nobody anything: no hold keeps them, and the audit trail does not say that they went.
     Line { retention: Retention::Answers, table: "idempotent_answers", since: "created_at", only: "", about: &[] },
+    Line { retention: Retention::Sessions, table: "sessions", since: "expires_at", only: "", about: &[] },
+    Line { retention: Retention::Tokens, table: "oauth_tokens", since: "refresh_expires_at", only: "", about: &[] },
 ];
 
 /// One line with its statements.
 pub(crate) struct Sweep {
     pub(crate) retention: Retention,
     pub(crate) table: &'static str,
-    /// Whether the audit trail says what was erased: not of what is only there for repeated requests.
-    pub(super) is_told: bool,
-    is_holdable: bool,
+    /// Whether legal holds keep rows, and the audit trail says how many went.
+    pub(super) is_evidence: bool,
     /// Whether some of them belong to no organization, and are about people who are there.
     is_of_people: bool,
     /// The next rows in the order of their age, each with its place, whether it is held, and whom that would be about.
@@ -104,7 +105,7 @@ impl Sweep {
     fn generate(line: &Line) -> Sweep {
         let Line { table, since, .. } = *line;
         let only = if line.only.is_empty() { String::new() } else { format!("{} AND ", line.only) };
-        let is_holdable = !line.about.is_empty();
+        let is_evidence = !line.about.is_empty();
         let about: Vec<String> =
             line.about.iter().map(|what| if what.starts_with('(') { (*what).to_owned() } else { format!("aged.{what}") }).collect();
         // What belongs to no organization is kept by a hold on the user in any.
@@ -116,21 +117,21 @@ impl Sweep {
                 about.join(", ")
             )
         };
-        let unless_held = |now: usize, none: usize| if is_holdable { format!(" AND NOT {}", held(now, none)) } else { String::new() };
+        let unless_held = |now: usize, none: usize| if is_evidence { format!(" AND NOT {}", held(now, none)) } else { String::new() };
         let is_of_people = line.retention == Retention::Audit;
-        let is_held = match is_holdable {
+        let is_held = match is_evidence {
             true => format!(", CASE WHEN {} THEN 1 ELSE 0 END, organization_id", held(5, 6)),
             false => String::new(),
         };
         let people = if is_of_people { ", subject_id, actor_id" } else { "" };
-        let within = format!("{only}({since}, id) > ($1, $2) AND ({since}, id) <= ($3, $4)");
+        // The age alone, too: from it SQLite sees that no row is meant that an index of those with an age leaves out.
+        let within = format!("{only}{since} <= $3 AND ({since}, id) > ($1, $2) AND ({since}, id) <= ($3, $4)");
         let overdue = format!("FROM {table} AS aged WHERE {only}{since} <= $1");
-        let limit = if is_holdable { 4 } else { 2 };
+        let limit = if is_evidence { 4 } else { 2 };
         Sweep {
             retention: line.retention,
             table,
-            is_told: line.retention != Retention::Answers,
-            is_holdable,
+            is_evidence,
             is_of_people,
             find: Statement::generated(format!(
                 "SELECT {since}, id{is_held}{people} FROM {table} AS aged
@@ -155,9 +156,9 @@ impl Sweep {
         let mut stretch = None;
         for mut row in tx.query(self.find, &self.with_hold(bound, now)).await? {
             let place = (row.next()?, row.next()?);
-            let stretch = stretch.get_or_insert_with(|| Stretch { to: place, is_free: !self.is_holdable, ..Stretch::default() });
+            let stretch = stretch.get_or_insert_with(|| Stretch { to: place, is_free: !self.is_evidence, ..Stretch::default() });
             stretch.to = place;
-            if self.is_holdable {
+            if self.is_evidence {
                 stretch.is_free |= row.next::<i64>()? == 0;
                 let organization: Uuid = row.next()?;
                 stretch.organizations.insert(organization);
@@ -182,7 +183,7 @@ impl Sweep {
     }
 
     fn with_hold(&self, mut bound: Vec<Value>, now: Timestamp) -> Vec<Value> {
-        if self.is_holdable {
+        if self.is_evidence {
             bound.extend([Value::from(now), Value::from(NO_ORGANIZATION)]);
         }
         bound

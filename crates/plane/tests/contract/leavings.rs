@@ -7,13 +7,14 @@ use std::time::Duration;
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, Deleting};
-use plane::deletion::rules::{Fate, Holds, TABLES};
+use plane::deletion::rules::{Fate, Holds, Kept, TABLES};
 use plane::deletion::{Details, Root};
 use plane::ids::OrganizationRef;
 use plane::oauth_apps::{self, NewOauthApp, OauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::policy::Role;
 use plane::preferences::{self, Stance};
+use plane::purges::{self, Criteria, Meant};
 use plane::users::{self, NewUser};
 use plane::{Cx, dependants, exports, invitations, members, organizations, retention, sessions, webhooks};
 use serde_json::{Map, Value as Json, json};
@@ -68,6 +69,13 @@ async fn nothing_is_left_of_whatever_is_deleted(stage: Stage) {
                 let name = format!("UPDATE oauth_apps SET client_id = '{}' WHERE client_id = '{}'", app.client_id, marker(root));
                 stage.engine.run(&name, &name).await.unwrap();
                 oauth_apps::delete(&stage.now(), &app.client_id, None).await.unwrap();
+            }
+            Root::CustomerPurge => {
+                // What was asked for is all there is about anybody.
+                let metadata = json!({"note": marker(root)}).as_object().cloned().unwrap();
+                let meant = Meant::Criteria(Criteria { metadata, ..Criteria::default() });
+                purges::order(&stage.now(), &organization, &meant, None).await.unwrap();
+                assert!(!cells_with(&stage.engine, &stage.schema, &marker(root)).await.is_empty());
             }
             _ => {
                 let (_, token) = stage.new_app(&stage.now(), id).await;
@@ -142,15 +150,13 @@ impl Stage {
             let link = table.columns.iter().find(|(_, holds)| points(holds));
             // A softly deleted customer goes for good in the end.
             let rules = if root == Root::RetiredCustomer { Root::Customer.rules() } else { root.rules() };
-            let fate = rules.iter().find(|rule| rule.table == table.name).map(|rule| rule.fate);
-            let (Some((link, _)), Some(fate)) = (link, fate) else { continue };
-            for column in &self.schema.tables[table.name].columns {
+            let rule = rules.iter().find(|rule| rule.table == table.name);
+            let (Some((link, _)), Some(rule)) = (link, rule) else { continue };
+            for (name, holds) in table.columns {
+                let column = self.schema.tables[table.name].columns.iter().find(|column| column.name == *name).unwrap();
                 let is_text = ["text", "jsonb"].contains(&column.kind.as_str());
-                let goes = match fate {
-                    Fate::Erase => true,
-                    Fate::Redact(columns) => columns.iter().any(|(redacted, _)| *redacted == column.name),
-                    Fate::Keep => root == Root::Invitation,
-                };
+                // What is kept shall hold nothing personal. An invitation is kept as it is.
+                let goes = rule.fate == Fate::Erase || root == Root::Invitation || (*holds == Holds::Personal && rule.kept != Kept::Alive);
                 if !is_text || !goes {
                     continue;
                 }

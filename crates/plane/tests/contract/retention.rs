@@ -8,6 +8,8 @@ use plane::deletion::{Deletion, Details};
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
 use plane::members::{self, MemberFilter};
+use plane::oauth_apps::{self, NewOauthApp};
+use plane::oauth_tokens::{self, Client};
 use plane::page::PageRequest;
 use plane::retention::{self, Round};
 use plane::{dependants, organizations, vitals};
@@ -27,6 +29,8 @@ on_both_engines! {
     a_legal_hold_keeps_what_there_is_about_its_subject
     a_round_that_stops_anywhere_is_taken_up_again_and_counted_exactly
     several_servers_erase_the_same_once
+    what_opens_nothing_any_more_goes_a_month_later
+    what_the_database_refuses_keeps_nobody_else
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -191,6 +195,9 @@ async fn every_kind_of_row_goes_after_its_time(stage: Stage) {
     for table in ["invitations", "deletions", "audit_entries"] {
         assert_eq!(stage.told(table).await.0, 1, "{table}");
     }
+    for table in ["sessions", "oauth_tokens", "idempotent_answers"] {
+        assert_eq!(stage.told(table).await.0, 0, "{table}");
+    }
     // What the trail says of that is kept as long as anything it says.
     stage.pass(2_191).await;
     stage.round().await;
@@ -301,6 +308,60 @@ async fn several_servers_erase_the_same_once(stage: Stage) {
     assert_eq!(rounds.iter().map(|round| round.expired).sum::<u64>(), 20);
     assert_eq!(stage.told("audit_entries").await.1, 5_000);
     assert_eq!(stage.count("customers", organization).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sweep_reads_a_whole_table_on_sqlite() {
+    let stage = Stage::on_sqlite().await;
+    let Engine::Sqlite(file) = &stage.engine else { panic!("another engine") };
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let mut searched = 0;
+    for statement in retention::statements() {
+        let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.text())).unwrap();
+        let steps: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).map(Result::unwrap).collect();
+        assert!(steps.iter().all(|step| !step.starts_with("SCAN")), "{steps:?}\n{}", statement.text());
+        searched += steps.iter().filter(|step| step.starts_with("SEARCH aged")).count();
+    }
+    assert!(searched > 30, "{searched}");
+}
+
+async fn what_opens_nothing_any_more_goes_a_month_later(stage: Stage) {
+    let (organization, _) = stage.found("ended", 0).await;
+    let place = OrganizationRef::Id(organization);
+    let app = NewOauthApp { name: "App".into(), description: None, redirect_uris: Vec::new(), scopes: vec!["read:user".into()] };
+    let (app, secret) = oauth_apps::create(&stage.now(), &place, app).await.unwrap();
+    let client = Client { client_id: app.client_id, secret };
+    // A hold keeps neither: both are the end of access, and tell nobody anything.
+    stage.put_hold(organization, Subject::Organization).await;
+    oauth_tokens::issue(&stage.now(), &client, None, None).await.unwrap();
+    let count = async |table: &str| stage.engine.count(&format!("SELECT count(*) FROM {table}")).await;
+    for (days, left) in [(59, (1, 1)), (2, (0, 0))] {
+        stage.pass(days).await;
+        stage.round().await;
+        assert_eq!((count("sessions").await, count("oauth_tokens").await), left);
+    }
+    oauth_tokens::issue(&stage.now(), &client, None, None).await.unwrap();
+    stage.pass(1).await;
+    stage.round().await;
+    assert_eq!(count("oauth_tokens").await, 1);
+}
+
+async fn what_the_database_refuses_keeps_nobody_else(stage: Stage) {
+    let (organization, _) = stage.found("refusing", 0).await;
+    for reference in ["before", "refused", "after"] {
+        stage.retire(organization, reference).await;
+    }
+    stage.age_entries(organization, 10, 2_193).await;
+    let trigger = "CREATE TRIGGER refuse BEFORE DELETE ON customers WHEN OLD.reference = 'refused' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    let function = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+                    CREATE TRIGGER refuse BEFORE DELETE ON customers FOR EACH ROW WHEN (OLD.reference = 'refused') EXECUTE FUNCTION refuse()";
+    stage.engine.run(trigger, function).await.unwrap();
+    stage.pass(366).await;
+    assert!(retention::once(&stage.plane).await.is_err());
+    assert_eq!(stage.count("customers", organization).await, 1);
+    assert_eq!(stage.told("audit_entries").await.1, 10);
+    stage.engine.run("DROP TRIGGER refuse", "DROP TRIGGER refuse ON customers").await.unwrap();
+    assert_eq!(stage.round().await.expired, 1);
 }
 
 /// Either the hold is found, or it finds what is left: while somebody places one, the job waits for them and looks again.

@@ -14,6 +14,7 @@ pub(crate) mod oauth;
 pub(crate) mod organizations;
 pub(crate) mod purges;
 pub(crate) mod requirements;
+pub(crate) mod retention;
 pub(crate) mod users;
 pub(crate) mod webhooks;
 

@@ -87,6 +87,17 @@ pub(crate) static PURGE_ITEM: Shape = Shape::new(
     ],
 );
 
+pub(crate) static PERIOD: Shape = Shape::new(
+    "RetentionPeriod",
+    "How long something is kept before the server erases it by itself. What is under a legal hold stays as long as that lasts.",
+    &[
+        required("name", Text(1, 50), "What the server's setting calls it.").like("customers"),
+        required("what", Text(1, 200), "What is kept.").like("softly deleted customers, with what is kept with them"),
+        optional("days", Number(1, 36_500), "For how many days; null: forever.").like("365"),
+        required("since", Text(1, 200), "When the time begins.").like("their soft deletion"),
+    ],
+);
+
 pub(crate) static DRIFT: Shape = Shape::new(
     "Drift",
     "A table in which something else was found than the plan says.",

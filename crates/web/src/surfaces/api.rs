@@ -7,10 +7,10 @@ use plane::policy::Action;
 
 use super::{api_customers, api_exports, api_holds, api_requirements, api_webhooks, oauth};
 use crate::Doors;
-use crate::catalogue::Content::{Nothing, One, Page, Slices, Text};
+use crate::catalogue::Content::{List, Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, users};
+use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, users};
 use crate::shapes::{CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, SAID, bodies, plans, records};
 
 /// Every operation of this surface.
@@ -279,6 +279,10 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::ReadDeletions)
             .parameters(&DELETION_FILTER)
             .answers(200, "Deletions, newest first.", Slices(&records::DELETION)),
+        Operation::get("/retention", "listRetention", retention::list)
+            .says("How long things are kept")
+            .explains("What nobody deletes, and what a deletion keeps, is erased when its time is over. The server's operators set the periods.")
+            .answers(200, "Every period.", List(&plans::PERIOD)),
         plan("/organizations/{organizationId}/deletion-plan", "planOrganizationDeletion", deletions::plan_of_organization)
             .parameters(&SAID)
             .may(Action::DeleteOrganization),

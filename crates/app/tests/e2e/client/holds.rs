@@ -26,5 +26,7 @@ on_both_engines! {
         let active = shell.run("holds list --state active").await;
         assert!(active.out.contains("Case-18") && active.out.contains("Case-19") && !active.out.contains("Case-17"), "{active:?}");
         assert!(shell.run("holds list").await.out.contains("Case-17"));
+        let periods = shell.run("retention").await;
+        assert!(periods.out.lines().any(|line| line.starts_with("customers") && line.contains("365")), "{periods:?}");
     }
 }

@@ -101,6 +101,9 @@ on_both_engines! {
         let token = &organization.owner.token;
         new_customer(&server, &organization, "user123", None).await;
         let plan = async |path: &str| expect(server.request(Method::GET, path).bearer_auth(token), StatusCode::OK).await;
+        let periods = plan("/api/retention").await;
+        let days_of = |name: &str| periods.as_array().unwrap().iter().find(|period| period["name"] == name).unwrap()["days"].clone();
+        assert_eq!((days_of("customers"), days_of("audit"), days_of("receipts")), (json!(30), Json::Null, json!(2_192)), "{periods}");
         let softly = plan("/customer/user123/deletion-plan").await;
         let days = |table: &Json| {
             let until: jiff::Timestamp = table["keptUntil"].as_str()?.parse().unwrap();
@@ -215,7 +218,10 @@ async fn a_period_that_does_not_exist_is_refused_with_those_that_do() {
     for (argument, variable) in [("--retention=custommers=30", ""), ("--connections=1", "custommers=30")] {
         let (code, words) = serve(argument, if variable.is_empty() { "customers=1" } else { variable }).await;
         assert!(code == 2 && words.contains("there is no period called custommers"), "{words}");
-        assert!(words.contains("customers, receipts, audit, holds, invitations, deliveries, exports, answers"), "{words}");
+        assert!(
+            words.contains("customers, receipts, audit, holds, invitations, deliveries, exports, answers, sessions, tokens"),
+            "{words}"
+        );
     }
     let (code, words) = serve("--retention=customers=0", "customers=1").await;
     assert!(code == 2 && words.contains("customers must be 1 to 36500 days, or forever"), "{words}");
