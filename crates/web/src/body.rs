@@ -269,6 +269,17 @@ impl Form {
         flag
     }
 
+    /// An object with something in it, or missing.
+    pub fn pairs(&mut self, name: &'static str) -> Map<String, Json> {
+        match self.take(name) {
+            None => {}
+            Some(Json::Object(pairs)) if pairs.is_empty() => self.refuse(name, "empty", "must hold something, or be left out"),
+            Some(Json::Object(pairs)) => return pairs,
+            Some(_) => self.refuse(name, "invalid_type", "must be an object"),
+        }
+        Map::new()
+    }
+
     /// True, or missing: false is an error of somebody who might mean something else by it.
     pub fn yes(&mut self, name: &'static str) -> bool {
         let flag = self.optional_flag(name);

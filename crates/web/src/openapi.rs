@@ -171,7 +171,8 @@ fn describe_operation(surface: &Surface, operation: &Operation, components: &mut
             described["requestBody"]["content"]["application/x-www-form-urlencoded"] = content;
         }
         if operation.takes_lists {
-            let schema = json!({"type": "string", "description": LIST});
+            // Of no type: whatever the body is, it is text with lines.
+            let schema = json!({"description": LIST});
             described["requestBody"]["content"]["text/csv"] = json!({"schema": schema, "example": "id\nuser123\nuser124\n"});
         }
     }

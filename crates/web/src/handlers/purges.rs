@@ -42,20 +42,15 @@ pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, 
 }
 
 fn criteria(form: &mut Form) -> Result<Criteria> {
-    form.part("filter", &CUSTOMER_CRITERIA, |form| {
-        let metadata = form.object("metadata").as_object().cloned();
-        Criteria {
-            created_before: form.optional_time("created_before"),
-            created_after: form.optional_time("created_after"),
-            updated_before: form.optional_time("updated_before"),
-            managed_by: form.optional("managed_by", "must be a member's id", ids::parse),
-            email_domain: form.optional_text("email_domain"),
-            metadata: metadata.unwrap_or_default(),
-            is_deleted: form
-                .optional("state", "must be deleted, or left out", |state| (state == "deleted").then_some(true))
-                .unwrap_or(false),
-            is_all: form.yes("all"),
-        }
+    form.part("filter", &CUSTOMER_CRITERIA, |form| Criteria {
+        created_before: form.optional_time("created_before"),
+        created_after: form.optional_time("created_after"),
+        updated_before: form.optional_time("updated_before"),
+        managed_by: form.optional("managed_by", "must be a member's id", ids::parse),
+        email_domain: form.optional_text("email_domain"),
+        metadata: form.pairs("metadata"),
+        is_deleted: form.optional("state", "must be deleted, or left out", |state| (state == "deleted").then_some(true)).unwrap_or(false),
+        is_all: form.yes("all"),
     })
 }
 

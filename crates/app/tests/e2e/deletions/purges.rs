@@ -183,7 +183,8 @@ on_both_engines! {
         for (body, field) in [
             (json!({"filter": {}, "force": true}), "filter"),
             (json!({"force": true}), "filter"),
-            (json!({"filter": {"metadata": {}}, "force": true}), "filter"),
+            (json!({"filter": {"metadata": {}}, "force": true}), "filter.metadata"),
+            (json!({"filter": {"metadata": {}, "all": true}, "force": true}), "filter.metadata"),
             (json!({"filter": {"createdBefore": null}, "force": true}), "filter.createdBefore"),
             (json!({"filter": {"all": false}, "force": true}), "filter.all"),
             (json!({"filter": {"state": "live"}, "force": true}), "filter.state"),
