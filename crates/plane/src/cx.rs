@@ -41,6 +41,8 @@ pub struct Cx {
     pub client: Option<IpAddr>,
     /// The states in which a record may be changed: the value of `If-Match`.
     pub precondition: Option<Arc<str>>,
+    /// What was typed to confirm a deletion.
+    pub(crate) confirmation: Option<Arc<str>>,
     /// The plan that a deletion is bound to.
     pub(crate) planned: Option<Arc<Planned>>,
     /// The organization that the work turned out to be about, the same for all clones of this context.
@@ -57,6 +59,7 @@ impl Cx {
             request_id: request_id.into(),
             client: None,
             precondition: None,
+            confirmation: None,
             planned: None,
             within: Arc::default(),
         }
@@ -77,6 +80,12 @@ impl Cx {
     /// The same work, under a condition on the state of what it changes.
     pub fn under(mut self, precondition: Option<Arc<str>>) -> Cx {
         self.precondition = precondition;
+        self
+    }
+
+    /// The same work, confirmed by what was typed: for organizations that ask for their slug.
+    pub fn confirmed(mut self, typed: &str) -> Cx {
+        self.confirmation = Some(typed.into());
         self
     }
 

@@ -28,6 +28,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0004_progress", text: include_str!("../migrations/0004_progress.sql") },
     Migration { name: "0005_holds", text: include_str!("../migrations/0005_holds.sql") },
     Migration { name: "0006_users", text: include_str!("../migrations/0006_users.sql") },
+    Migration { name: "0007_requirements", text: include_str!("../migrations/0007_requirements.sql") },
+    Migration { name: "0008_grace", text: include_str!("../migrations/0008_grace.sql") },
     Migration { name: "0010_retention", text: include_str!("../migrations/0010_retention.sql") },
 ];
 

@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// What there is to watch.
 #[derive(Debug, Clone, Copy)]
 pub struct Vitals {
+    /// Deletions that can still be taken back: nothing of them is under way.
+    pub reversible: i64,
     /// Deletions that are closed and not taken up yet.
     pub closed: i64,
     /// Deletions that are being drained.
@@ -57,12 +59,14 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
                  WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'"
             );
             let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
+            let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
             let (mut overdue, mut held) = (0, 0);
             if let Some(limit) = cx.plane.config.retention.limit(Retention::Customers, cx.now) {
                 let mut row = tx.query_one(OVERDUE_CUSTOMERS, params![before(limit, GRACE), cx.now]).await?;
                 (overdue, held) = (row.next()?, row.next()?);
             }
             Ok(Vitals {
+                reversible: tx.query_one(reversible, &[]).await?.next()?,
                 closed: counts[0],
                 draining: counts[1],
                 waiting,

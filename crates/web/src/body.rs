@@ -18,7 +18,7 @@ use serde_json::{Map, Value as Json};
 use crate::catalogue::Operation;
 use crate::dialect::Dialect;
 use crate::problem::Failure;
-use crate::shapes::Shape;
+use crate::shapes::{Is, Shape};
 
 /// Bytes of a body at the most.
 pub(crate) const MOST_BYTES: usize = 1024 * 1024;
@@ -180,6 +180,33 @@ impl Form {
                 Json::Object(Map::new())
             }
         }
+    }
+
+    /// An object that may be missing or lack fields of its own: `read` asks for them.
+    ///
+    /// # Errors
+    /// In development builds, when it is read otherwise than documented.
+    pub fn part<T: Default>(&mut self, name: &'static str, read: impl FnOnce(&mut Form) -> T) -> Result<T> {
+        let mut fields = match self.take(name) {
+            None => return Ok(T::default()),
+            Some(Json::Object(fields)) => fields,
+            Some(_) => {
+                self.refuse(name, "invalid_type", "must be an object");
+                return Ok(T::default());
+            }
+        };
+        fields.values_mut().for_each(make_whole);
+        let field = self.shape.and_then(|shape| shape.fields().find(|field| field.name == name));
+        let shape = field.and_then(|field| if let Is::Maybe(shape) = field.is { Some(shape) } else { None });
+        let mut part = Form { dialect: self.dialect, fields, asked: Vec::new(), errors: Vec::new(), shape };
+        let value = read(&mut part);
+        match part.finish() {
+            Err(Error::Invalid(errors)) => {
+                self.errors.extend(errors.into_iter().map(|error| FieldError { field: format!("{name}.{}", error.field), ..error }));
+            }
+            finished => finished?,
+        }
+        Ok(value)
     }
 
     /// A list of texts that may be missing.

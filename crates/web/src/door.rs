@@ -13,6 +13,7 @@ use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use plane::credentials::{Presented, authenticate};
 use plane::deletion::Details;
+use plane::fields::Check;
 use plane::ids::{self, OrganizationRef};
 use plane::{Cx, Error, FieldError, Result};
 use serde::de::DeserializeOwned;
@@ -25,6 +26,7 @@ use crate::dialect::Dialect;
 use crate::idempotency;
 use crate::limits::{Attempts, Desk, Tally};
 use crate::problem::{self, Failure};
+use crate::shapes::CONFIRM;
 use crate::shapes::plans::DELETION_PLAN;
 
 /// How long a body may take to arrive, and how long the work on a request may take.
@@ -157,9 +159,14 @@ impl Visit {
         Ok(deletes && (self.query.flag("validate_only")? || self.query.flag("validateOnly")?))
     }
 
-    /// The signed-in context, of a deletion bound to its plan if it names one.
+    /// The signed-in context, with what was typed to confirm; of a deletion bound to its plan if it names one.
     fn context(&self) -> Result<Cx> {
-        let cx = self.signed.clone()?;
+        let mut cx = self.signed.clone()?;
+        let takes_confirmation = |operation: &Arc<Operation>| operation.parameters.iter().any(|one| one.name == CONFIRM[0].name);
+        if let Some(typed) = self.query.get(CONFIRM[0].name).filter(|_| self.operation.as_ref().is_some_and(takes_confirmation)) {
+            Check::new().text(CONFIRM[0].name, typed, 0..=100).finish()?;
+            cx = cx.confirmed(typed);
+        }
         let Some(operation) = self.operation.as_ref().filter(|operation| operation.method == Method::DELETE) else { return Ok(cx) };
         if !operation.deletes && ["plan", "validate_only", "validateOnly"].iter().any(|name| self.query.get(name).is_some()) {
             // Whoever only wants to look must not find it done.

@@ -83,6 +83,7 @@ impl Metrics {
     /// Everything, in Prometheus' text format.
     pub fn render(&self, vitals: Vitals) -> String {
         with_local_recorder(&self.recorder, || {
+            gauge!(OPEN, "state" => "reversible").set(vitals.reversible as f64);
             gauge!(OPEN, "state" => "closed").set(vitals.closed as f64);
             gauge!(OPEN, "state" => "draining").set(vitals.draining as f64);
             gauge!(WAITING).set(vitals.waiting as f64);
@@ -108,6 +109,7 @@ mod tests {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
         let vitals = Vitals {
+            reversible: 0,
             closed: 0,
             draining: 0,
             waiting: 0,

@@ -7,7 +7,7 @@ use plane::deletion::Blocker;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::dialect::Dialect;
+use crate::dialect::{API, Dialect};
 
 /// What the address of a remedy is made of.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,8 @@ impl<'a> Case<'a> {
     /// The request; null where it takes more than one, or nobody knows whose.
     pub fn call(self, dialect: &Dialect, blocker: &Blocker) -> Json {
         match self.request(blocker) {
+            // On other surfaces a customer is deleted in other ways: nobody shall be sent from a gentler one to this.
+            Some(("DELETE", _)) if blocker.kind == "customer" && !std::ptr::eq(dialect, &API) => Json::Null,
             Some((method, path)) => dialect.object(vec![("method", method.into()), ("path", path.into())]),
             None => Json::Null,
         }
@@ -41,8 +43,32 @@ impl<'a> Case<'a> {
             "active_subscription" => owned("subscriptions"),
             "pending_transaction" => owned("transactions"),
             "legal_hold" => Some(("POST", format!("{organization}/holds/{}/release", blocker.id))),
+            "reason_required" => self.again(organization, blocker, "reason"),
+            "confirmation_required" => self.again(organization, blocker, "confirm"),
+            "reauthentication_required" => Some(("POST", "/api/auth/sign-in".to_owned())),
+            "approval_required" if blocker.kind == "requirements" => {
+                Some(("POST", format!("{organization}/deletion-requirements/approvals")))
+            }
+            "approval_required" => Some(("POST", format!("{}/deletion-approvals", self.address(organization, blocker)?))),
             "last_owner" => Some(("POST", format!("{organization}/transfer"))),
             "organization_archived" => Some(("POST", format!("{organization}/unarchive"))),
+            _ => None,
+        }
+    }
+}
+
+impl Case<'_> {
+    /// The same deletion with what was missing, which only the caller can fill in.
+    fn again(self, organization: String, blocker: &Blocker, parameter: &str) -> Option<(&'static str, String)> {
+        Some(("DELETE", format!("{}?{parameter}=", self.address(organization, blocker)?)))
+    }
+
+    /// The address of what is to be deleted.
+    fn address(self, organization: String, blocker: &Blocker) -> Option<String> {
+        match blocker.kind {
+            "organization" => Some(organization),
+            "member" => Some(format!("{organization}/members/{}", blocker.id)),
+            "customer" => Some(format!("{organization}/customers/{}", encode(self.customer?))),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use plane::api_keys::ApiKey;
+use plane::approvals::Approval;
 use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
@@ -20,6 +21,7 @@ use plane::organizations::Organization;
 use plane::page::Page;
 use plane::policy::Scopes;
 use plane::preferences::Preference;
+use plane::requirements::{Asked, Kind, Requirements};
 use plane::retention::Retention;
 use plane::sessions::SignedIn;
 use plane::users::User;
@@ -161,6 +163,7 @@ pub(crate) fn customer(dialect: &Dialect, customer: Customer) -> Json {
         ("managed_by", customer.managed_by.map_or(Json::Null, |id| dialect.id(id))),
         ("expires_at", customer.expires_at.map_or(Json::Null, time)),
         ("screens", customer.screens.into()),
+        ("archived_at", customer.archived_at.map_or(Json::Null, time)),
         ("created_at", time(customer.created_at)),
         ("updated_at", time(customer.updated_at)),
     ])
@@ -346,6 +349,8 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion, progress: Progress
         ("created_at", time(deletion.created_at)),
         ("updated_at", time(deletion.updated_at)),
         ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),
+        ("reversible_until", deletion.reversible_until.map_or(Json::Null, time)),
+        ("restored_at", deletion.restored_at.map_or(Json::Null, time)),
     ])
 }
 
@@ -394,6 +399,35 @@ pub(crate) fn hold(dialect: &Dialect, hold: Hold) -> Json {
     ])
 }
 
+pub(crate) fn requirements(dialect: &Dialect, asked: &Asked) -> Json {
+    let of = |kind| {
+        let Requirements { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days } = *asked.by_kind.of(kind);
+        dialect.object(vec![
+            ("reason_required", reason_required.into()),
+            ("confirmation_required", confirmation_required.into()),
+            ("fresh_minutes", fresh_minutes.into()),
+            ("approval_required", approval_required.into()),
+            ("grace_days", grace_days.into()),
+        ])
+    };
+    let updated_at = ("updated_at", asked.updated_at.map_or(Json::Null, time));
+    dialect.object(Kind::ALL.into_iter().map(|kind| (kind.name(), of(kind))).chain([updated_at]).collect())
+}
+
+pub(crate) fn approval(dialect: &Dialect, approval: Approval) -> Json {
+    dialect.object(vec![
+        ("id", dialect.id(approval.id)),
+        ("organization_id", dialect.id(approval.organization)),
+        ("subject", approval.subject.into()),
+        ("subject_id", dialect.id(approval.subject_id)),
+        ("subject_label", approval.subject_label.into()),
+        ("approved_by", dialect.id(approval.approved_by)),
+        ("reason", approval.reason.into()),
+        ("created_at", time(approval.created_at)),
+        ("expires_at", time(approval.expires_at)),
+    ])
+}
+
 /// How long something is kept.
 pub(crate) fn period(dialect: &Dialect, of: Retention, days: Option<u32>) -> Json {
     dialect.object(vec![("name", of.name().into()), ("what", of.what().into()), ("days", days.into()), ("since", of.since().into())])
@@ -422,7 +456,7 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
         ("tables", tables.collect()),
         ("effects", effects.collect()),
         ("blockers", blockers(dialect, &preview.blockers, case)),
-        ("reversible_until", Json::Null),
+        ("reversible_until", preview.reversible_until.map_or(Json::Null, time)),
         ("estimated_seconds", preview.seconds.into()),
         ("plan", preview.token.into()),
     ])

@@ -73,6 +73,7 @@ pub(super) struct Connection {
 }
 
 /// A request. The segments of its path may be anything that a person types.
+#[derive(Clone)]
 pub(super) struct Call<'a> {
     method: Method,
     path: Vec<&'a str>,
@@ -196,6 +197,10 @@ impl<'a> Call<'a> {
 
     pub fn post<const N: usize>(path: [&'a str; N], body: Json) -> Call<'a> {
         Call { method: Method::POST, body: Some(body), ..Call::get(path) }
+    }
+
+    pub fn put<const N: usize>(path: [&'a str; N], body: Json) -> Call<'a> {
+        Call { method: Method::PUT, body: Some(body), ..Call::get(path) }
     }
 
     pub fn post_nothing<const N: usize>(path: [&'a str; N]) -> Call<'a> {
@@ -336,6 +341,11 @@ impl Connection {
         let answer = self.send(call).await?;
         let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         Ok((read(answer).await?, tag))
+    }
+
+    /// Sends a request whose answer is empty.
+    pub async fn tell(&mut self, call: &Call<'_>) -> Result {
+        self.send(call).await.map(drop)
     }
 
     /// Begins to receive a file.

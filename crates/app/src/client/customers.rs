@@ -50,6 +50,16 @@ enum Command {
         #[arg(long)]
         id: Option<String>,
     },
+    /// Make a customer read-only. Its sessions and devices go; all else is kept.
+    Archive {
+        /// The customer's id.
+        customer: String,
+    },
+    /// Make an archived customer writable again.
+    Unarchive {
+        /// The customer's id.
+        customer: String,
+    },
     /// Delete a customer: marked as deleted, no longer readable, kept for audit.
     Delete {
         /// The customer's id.
@@ -80,6 +90,12 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
             let body = json!({"id": id, "name": name, "email": email});
             args.output.record(&connection.ask(&Call::post(["api", "organizations", &organization, "customers"], body)).await?)
         }
+        Command::Archive { customer } => args
+            .output
+            .record(&connection.ask(&Call::post_nothing(["api", "organizations", &organization, "customers", customer, "archive"])).await?),
+        Command::Unarchive { customer } => args.output.record(
+            &connection.ask(&Call::post_nothing(["api", "organizations", &organization, "customers", customer, "unarchive"])).await?,
+        ),
         Command::Delete { customer, hard, export, delete } => {
             let hard = hard.then_some("true");
             let subject = Subject {

@@ -42,8 +42,8 @@ pub(crate) struct DeletionsArgs {
 enum Command {
     /// List deletions, newest first: of the organization named, otherwise of all whose deletions one may read.
     List {
-        /// Only those in this state; open are those not sealed yet.
-        #[arg(long, value_parser = ["closed", "draining", "sealed", "open"])]
+        /// Only those in this state; open are those neither sealed nor taken back.
+        #[arg(long, value_parser = ["reversible", "closed", "draining", "sealed", "restored", "open"])]
         state: Option<String>,
         /// Entries to show at the most.
         #[arg(long)]
@@ -51,6 +51,11 @@ enum Command {
     },
     /// Show a deletion: how far it is, what it waits for and what would let it go on, and its receipt.
     Show {
+        /// The deletion's id.
+        deletion: String,
+    },
+    /// Take a deletion back that is in its grace period: what it deleted is there again as it was, but for keys, tokens and sessions.
+    Restore {
         /// The deletion's id.
         deletion: String,
     },
@@ -70,11 +75,14 @@ pub(super) async fn run(args: DeletionsArgs) -> Result {
             args.output.list(connection.list(&call, *limit).await?, COLUMNS)
         }
         Command::Show { deletion } => args.output.record(&connection.ask(&Call::get(["api", "deletions", deletion])).await?),
+        Command::Restore { deletion } => {
+            args.output.record(&connection.ask(&Call::post_nothing(["api", "deletions", deletion, "restore"])).await?)
+        }
         Command::Watch { deletion } => args.output.record(&watch(&mut connection, deletion).await?),
     }
 }
 
-/// Looks at a deletion until it is sealed: a bar at a terminal, otherwise a line for each change.
+/// Looks at a deletion until it is sealed, or taken back: a bar at a terminal, otherwise a line for each change.
 pub(super) async fn watch(connection: &mut Connection, deletion: &str) -> Result<Json> {
     let call = Call::get(["api", "deletions", deletion]);
     let mut screen = Screen::new();
@@ -87,7 +95,7 @@ pub(super) async fn watch(connection: &mut Connection, deletion: &str) -> Result
             }
         };
         screen.show(&record);
-        if record["state"] == "sealed" {
+        if is_over(&record) {
             screen.wipe();
             return Ok(record);
         }
@@ -139,10 +147,13 @@ impl Screen {
 }
 
 fn progress(record: &Json) -> String {
-    let ahead =
-        record["rowsToDo"].as_u64().filter(|_| record["state"] != "sealed").map(|left| format!(" of about {}", left + rows(record)));
+    let ahead = record["rowsToDo"].as_u64().filter(|_| !is_over(record)).map(|left| format!(" of about {}", left + rows(record)));
     let ahead = ahead.unwrap_or_default();
     format!("{}: {} rows{ahead} in {} batches{}", cell(&record["state"]), rows(record), cell(&record["batches"]), conditions(record))
+}
+
+fn is_over(record: &Json) -> bool {
+    record["state"] == "sealed" || record["state"] == "restored"
 }
 
 fn rows(record: &Json) -> u64 {

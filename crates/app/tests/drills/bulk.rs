@@ -26,6 +26,7 @@ enum Place {
     Answer,
     Export,
     Hold,
+    Approval,
 }
 
 /// What is put into one organization.
@@ -146,7 +147,7 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
 }
 
 /// Rows, columns and values of what came with the whole account plane. The webhooks are told nothing: nobody is there to hear it.
-fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 8] {
+fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 10] {
     let Filling { number, customers, dependants } = filling;
     let made = |place, n: &str| id(store, number, place, n);
     let hash = |place, n: &str| bytes(store, number, place, n);
@@ -222,6 +223,17 @@ fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -
             few,
             "holds (organization_id, id, subject, subject_id, reason, placed_by, placed_at, released_by, released_at, release_reason)",
             format!("{}, 'customer', {customer}, 'bulk', 'user', {now}, 'user', {now}, 'bulk'", made(Place::Hold, "n")),
+        ),
+        // Nothing is asked: whoever deletes in a drill says nothing.
+        (
+            1,
+            "requirements (organization_id, kind, reason_required, confirmation_required, approval_required, grace_days, updated_at)",
+            format!("'customer', {no}, {no}, {no}, 0, {now}"),
+        ),
+        (
+            few,
+            "deletion_approvals (organization_id, id, subject, subject_id, member_id, created_at, expires_at)",
+            format!("{}, 'customer', {customer}, {member}, {now}, {now}", made(Place::Approval, "n")),
         ),
     ]
 }

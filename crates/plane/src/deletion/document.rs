@@ -94,7 +94,7 @@ const INTRODUCTION: &str = "# What a deletion does
 Printed from `crates/plane/src/deletion/rules.rs` by `cargo xtask bless`; a test fails when the two differ, and the server does not start on
 a schema with a table or column that the rules do not know.
 
-A deletion goes through three states. **Closed**: the subject is marked, cannot be found any more, and every credential that depends on it
+A deletion goes through three states, unless a grace period comes before them. **Closed**: the subject is marked, cannot be found any more, and every credential that depends on it
 is dead; this is durable before the answer goes out. **Draining**: rows are erased and redacted in short transactions, children first; a
 stop or crash at any point is taken up again. **Sealed**: a sweep that trusts nothing of the above found no row left; the subject's own row
 is gone and the deletion's record says how many rows of which table were touched. A subject with up to 500 rows goes through all three in
@@ -108,13 +108,25 @@ Each deletion has a plan: what the tables below would lose, with a sample of ids
 everything that stands in the way at once, each with its remedy, and about how long it would take. It is answered by `GET …/deletion-plan`, and
 by every DELETE with `?validate_only=true`. A DELETE with the plan's token (`?plan=`) does what the plan says or is refused with 412 and the
 difference, table by table. Up to 500 rows of a table each row is recognized; of more their number is, as it was counted just before. Rows of
-`audit_entries`, `deletions`, `webhook_deliveries`, `idempotent_answers` and `sessions` come by themselves and are not held against a plan.
+`audit_entries`, `deletions`, `webhook_deliveries`, `idempotent_answers` and `sessions` come by themselves, those of `deletion_approvals` after
+the plan that they approve: they are not held against it.
 
 Exports (archives of what an organization or a customer owns) are made from these same rules: they hold the rows of every table named under
 their root, whatever happens to those, without the columns that hold secrets. An export goes with its subject, row at once and file within
 seconds. One that a deletion was ordered with (`?export=true`) does not: it was asked for to be there afterwards. It stays until it expires, 72 hours after it
 was done unless the server is set otherwise, for nobody but whoever ordered it, and then row and file are erased. Until it is done the deletion
 that waits for it erases nothing; an export that fails is tried until it succeeds or whoever ordered it deletes it.
+
+Where an organization grants a **grace period**, of up to 90 days by kind of subject (organization, member, customer), an order ends access at
+once like any other, tells the webhooks, and does no more: the deletion is *reversible*. Until `reversibleUntil` owners, admins and operators take it back
+with `POST /api/deletions/{id}/restore`; an organization its owners and operators. Then everything is there again as it was, but for what opened
+it: API keys, OAuth tokens and sessions of it are erased, the secrets of its OAuth apps replaced, a customer's sessions and devices
+erased. Names stay taken (an organization's slug, a customer's id, a membership) until the seal, and are free after it. When the period is over
+the deletion goes on like any other, and nobody takes it back any more. There is none for keys, tokens, invitations, webhooks and apps, for
+people who leave or delete their accounts, nor for what the server deletes by itself.
+
+An **archive** is no deletion. An archived organization or customer is read-only and keeps everything but credentials: the API keys, OAuth tokens
+and app secrets of an organization, the sessions and devices of a customer end when it is archived, and do not come back.
 
 A **legal hold** on an organization, a customer or a user who is a member stops every deletion that would touch what it is on, also from
 above: while anything in an organization is held, the organization is not deleted. A hold on the organization is one on every member, customer
@@ -152,5 +164,7 @@ const LIMITATIONS: &str = "
 - An export of an organization that was made before one of its customers was deleted holds that customer until it expires or is deleted.
 - What was downloaded is in the hands of whoever downloaded it. The file on the server's disk is unlinked, not overwritten.
 - An invitation keeps the address it was sent to for its time, also when the person has deleted their account since.
+- Whoever deletes their account while an organization they are in is in its grace period waits, signed out everywhere, until that is over:
+  the account's row goes with the last membership.
 - Somebody who is a member of more than 500 organizations has to leave some of them before they can delete their account.
 ";

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::rules::Root;
 use super::statements::{Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
-use super::{effects, guards};
+use super::{effects, grace, guards};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::sessions::after;
 use crate::{Error, Plane, Result, exports};
@@ -212,7 +212,15 @@ pub async fn run(plane: Arc<Plane>, stop: watch::Receiver<bool>) {
 
 async fn work(plane: &Arc<Plane>, kind: Work, mut stop: watch::Receiver<bool>) {
     let mut pace = Pace::new(plane);
+    let mut round = None;
     while !*stop.borrow() {
+        // One of the workers looks for those whose time has come, also while it has enough to do.
+        if kind == Work::GoOn && round.as_ref().is_none_or(|round: &Stopwatch| round.elapsed() >= ROUND) {
+            round = Some(plane.clock.stopwatch());
+            if let Err(error) = grace::end_grace(plane).await {
+                tracing::error!(%error, "deletions whose grace period is over could not be begun and are tried again");
+            }
+        }
         let found = match work_a_turn(plane, kind, &mut pace).await {
             Ok(found) => found,
             Err(error) => {

@@ -114,6 +114,6 @@ pub(super) async fn complete(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid,
     Ok(())
 }
 
-fn of_deletion(organization: Uuid, id: Uuid, root: Root, subject: Uuid) -> Json {
+pub(super) fn of_deletion(organization: Uuid, id: Uuid, root: Root, subject: Uuid) -> Json {
     json!({"organizationId": organization, "id": id, "kind": root.noun(), "subjectId": subject})
 }

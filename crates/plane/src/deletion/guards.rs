@@ -13,7 +13,8 @@ use crate::{Cx, Result};
 /// One reason why a deletion cannot happen now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocker {
-    /// A stable machine-readable word: `legal_hold`, `last_owner`, `last_operator`, `active_subscription` or `pending_transaction`.
+    /// A stable machine-readable word: `legal_hold`, `last_owner`, `last_operator`, `active_subscription` or `pending_transaction`; for what the
+    /// organization asks and is missing, `reason_required`, `confirmation_required`, `reauthentication_required` or `approval_required`.
     pub code: &'static str,
     /// The kind of what blocks.
     pub kind: &'static str,

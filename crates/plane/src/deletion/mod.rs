@@ -3,13 +3,17 @@
 //! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
 //! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the seal
 //! waits until they were. How one or several are done at once stands in `together.rs`, what is done to which table in `rules.rs`, the drain
-//! and the seal in `drain.rs`, whom it tells in `effects.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
+//! and the seal in `drain.rs`, how it is taken back in `grace.rs`, whom it tells in `effects.rs`, what the organization asks of whoever orders
+//! it in `asked.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
 
+mod asked;
 mod binding;
+mod coverage;
 mod document;
 pub mod drain;
 mod effects;
 mod family;
+mod grace;
 mod guards;
 mod preview;
 mod progress;
@@ -22,11 +26,14 @@ mod together;
 use sql::Tx;
 use uuid::Uuid;
 
+pub(crate) use asked::of_weakening;
 pub(crate) use binding::count_ahead;
 pub use binding::{Drift, Planned, TableDrift};
 pub use document::document;
 pub(crate) use effects::blocked;
 pub use family::SMALL_FAMILY;
+pub(crate) use grace::{end_credentials, end_for as end_grace_for};
+pub use grace::{end_grace, restore};
 pub use guards::Blocker;
 pub(crate) use guards::{blockers, last_owner};
 pub use preview::{Effect, Preview, TablePreview, preview};

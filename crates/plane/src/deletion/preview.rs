@@ -5,17 +5,18 @@ use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
+use super::asked::{self, Asking};
 use super::binding::Token;
 use super::guards::{self, Blocker};
 use super::rules::{Fate, Kept, Root};
 use super::statements::Plan;
 use super::subject::Subject;
-use super::{SMALL, binding, effects};
+use super::{Details, SMALL, binding, check_reason, effects, grace};
 use crate::cx::Cx;
 use crate::events::{self, Event};
 use crate::retention::Retention;
 use crate::sessions::after;
-use crate::{Result, users};
+use crate::{Result, requirements, users};
 
 /// Ids that a plan names of each table.
 const SAMPLE: usize = 100;
@@ -35,6 +36,8 @@ pub struct Preview {
     pub blockers: Vec<Blocker>,
     /// About how long it would take until nothing is left.
     pub seconds: i64,
+    /// Until when it could be taken back, if it were ordered now.
+    pub reversible_until: Option<Timestamp>,
     /// What a deletion brings along that shall do this and nothing else.
     pub token: String,
 }
@@ -73,16 +76,20 @@ impl Preview {
     }
 }
 
-/// Looks at what a deletion would do, with an export of it or without. Whoever may order it may look.
+/// Looks at what a deletion would do that is ordered with these details. Whoever may order it may look.
 ///
 /// # Errors
 /// Those of the deletion itself, but for [`crate::Error::Blocked`]: blockers are part of the answer.
-pub async fn preview(cx: &Cx, subject: Subject, export: bool) -> Result<Preview> {
-    let found = subject.find(cx, export).await?;
-    cx.read(found, |cx, tx, (organization, root, id)| Box::pin(look(cx, tx, *organization, *root, *id))).await
+pub async fn preview(cx: &Cx, subject: Subject, details: Details) -> Result<Preview> {
+    check_reason(details.reason.as_deref())?;
+    let (organization, root, id) = subject.find(cx, details.export).await?;
+    cx.read((organization, root, id, details.reason), |cx, tx, (organization, root, id, reason)| {
+        Box::pin(look(cx, tx, *organization, (*root, *id), reason.as_deref()))
+    })
+    .await
 }
 
-async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, root: Root, subject: Uuid) -> Result<Preview> {
+async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, Uuid), reason: Option<&str>) -> Result<Preview> {
     let plan = Plan::of(root);
     binding::check(cx, tx, plan, organization, (root, subject)).await?;
     let counted = plan.survey(tx, organization, subject).await?;
@@ -113,12 +120,15 @@ async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, root: Root, subject: Uui
     if root == Root::User {
         blockers.extend(users::blockers(cx, tx, subject).await?);
     }
+    blockers.extend(asked::blockers(tx, (root, organization), Asking { cx, subject, reason }).await?);
     if matches!(root, Root::Customer | Root::RetiredCustomer) {
         blockers.extend(archived(tx, organization).await?);
     }
+    let days = requirements::of(tx, organization, root).await?.grace_days;
     Ok(Preview {
         root,
         subject,
+        reversible_until: grace::until(cx, tx, organization, (root, subject), days).await?,
         tables,
         effects: heard(tx, root, organization, subject).await?,
         blockers,

@@ -3,14 +3,10 @@
 //! [`TABLES`] says of every column what it holds; [`Root::rules`] says of every root what happens to every table that hangs on it or points
 //! at it. [`check`] holds both against the live schema when the server starts: a table or column that nobody decided about stops it.
 
-use std::fmt::Write;
-
-use sql::Schema;
-
-use super::family::{self, Kin};
+pub use super::coverage::check;
+use super::family::Kin;
 use crate::events::Event;
 use crate::retention::Retention;
-use crate::{Error, Result};
 use Fate::{Erase, Keep, Redact};
 use Holds::{Link, Personal, Plain, Secret};
 use Kept::For;
@@ -109,6 +105,7 @@ pub struct TableColumns {
 const ORGANIZATION: Holds = Link(&[Root::Organization]);
 const MEMBER: Holds = Link(&[Root::Member]);
 const CUSTOMER: Holds = Link(&[Root::Customer, Root::RetiredCustomer]);
+const APPROVED: Holds = Link(&[Root::Customer, Root::RetiredCustomer, Root::Member]);
 const WEBHOOK: Holds = Link(&[Root::Webhook]);
 const OAUTH_APP: Holds = Link(&[Root::OauthApp]);
 const USER: Holds = Link(&[Root::User]);
@@ -143,6 +140,7 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", CUSTOMER), ("reference", Personal), ("name", Personal), ("email", Personal), ("phone", Personal),
         ("tax_id", Personal), ("address", Personal), ("metadata", Personal), ("managed_by", MEMBER), ("state", Plain), ("version", Plain),
         ("created_at", Plain), ("updated_at", Plain), ("deleted_at", Plain), ("revision", Plain), ("expires_at", Plain),
+        ("archived_at", Plain),
     ]),
     table("subscriptions", &[
         ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("plan", Plain), ("status", Plain), ("starts_at", Plain),
@@ -201,7 +199,8 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal), ("state", Plain),
         ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
         ("effects", Plain), ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
-        ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain),
+        ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain), ("reversible_until", Plain),
+        ("restored_at", Plain),
     ]),
     table("exports", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal),
@@ -213,6 +212,14 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("subject", Plain), ("subject_id", CUSTOMER), ("reason", Plain), ("until", Plain),
         ("placed_by", Plain), ("placed_by_id", Plain), ("placed_at", Plain), ("released_by", Plain), ("released_by_id", Plain),
         ("released_at", Plain), ("release_reason", Plain),
+    ]),
+    table("requirements", &[
+        ("organization_id", ORGANIZATION), ("kind", Plain), ("reason_required", Plain), ("confirmation_required", Plain), ("fresh_minutes", Plain),
+        ("approval_required", Plain), ("grace_days", Plain), ("updated_at", Plain),
+    ]),
+    table("deletion_approvals", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("subject", Plain), ("subject_id", APPROVED), ("member_id", MEMBER), ("reason", Plain),
+        ("created_at", Plain), ("expires_at", Plain),
     ]),
 ];
 
@@ -241,6 +248,8 @@ const BY_SUBJECT: &[&str] = &["organization_id", "subject_id"];
 /// Of exports: whether a deletion was ordered with it.
 const ON_ITS_OWN: &str = "deletion_id IS NULL";
 const OF_A_DELETION: &str = "deletion_id IS NOT NULL";
+/// Of approvals: whether its maker is somebody else than the member whose removal it is about.
+const OF_ANOTHER: &str = "member_id <> subject_id";
 const FETCHED: &str = "what was ordered with the deletion is there to be fetched after it; row and file are erased when it expires";
 const NO_LABEL: Fate = Redact(&[("subject_label", "NULL")]);
 
@@ -258,6 +267,8 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("oauth_apps", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization"),
     rule("sessions", BY_ORGANIZATION, &["member_id", "id"], Erase, "bound to a membership of the organization"),
     rule("invitations", BY_ORGANIZATION, &["id"], Erase, "leads nowhere any more"),
+    rule("requirements", BY_ORGANIZATION, BY_ORGANIZATION, Erase, "what the organization asks of those who delete"),
+    rule("deletion_approvals", BY_ORGANIZATION, &["id"], Erase, "approves nothing any more; who approved what was done is in the audit trail"),
     rule("members", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; the people's accounts stay theirs"),
     rule("webhook_deliveries", BY_ORGANIZATION, &["webhook_id", "id"], Erase, "the history of the organization's webhooks, once the last of them was told"),
     rule("webhooks", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; its secret goes with it"),
@@ -278,6 +289,8 @@ const MEMBER_RULES: &[Rule] = &[
     rule("sessions", BY_MEMBER, &["id"], Erase, "a session bound to the membership ends with it"),
     rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager").kept(Kept::Alive),
     rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "an invitation is the organization's, not the inviter's").kept(Kept::Alive),
+    rule("deletion_approvals", BY_MEMBER, &["id"], Erase, "an approval counts while its maker is an owner"),
+    rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the removal that is done with this").only(OF_ANOTHER),
     rule("members", BY_ID, &[], Erase, "the membership itself"),
 ];
 
@@ -292,6 +305,7 @@ const CUSTOMER_RULES: &[Rule] = &[
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Erase, "speaks of the customer; what was not delivered yet no longer is"),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
+    rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
     rule("holds", BY_SUBJECT, &["id"], Keep, "over, or it would not be deleted; shows who held the customer, until when and why").kept(For(Retention::Holds)),
     rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed").kept(For(Retention::Audit)),
     rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed").kept(For(Retention::Receipts)),
@@ -309,6 +323,7 @@ const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Keep, "the history of the organization's webhooks").kept(For(Retention::Deliveries)),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is no longer readable; its file goes within seconds").only(ON_ITS_OWN),
     rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
+    rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
     rule("holds", BY_SUBJECT, &["id"], Keep, "shows who holds the customer, until when and why").kept(For(Retention::Holds)),
     rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what").kept(For(Retention::Audit)),
     rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt").kept(For(Retention::Receipts)),
@@ -406,13 +421,37 @@ impl Root {
     /// How the root's row is marked when it is closed, `{now}` standing for the time. From then on nobody finds it.
     pub(crate) fn mark(self) -> Option<&'static str> {
         match self {
-            Root::Organization | Root::Customer => Some("state = 'closed', version = version + 1, updated_at = {now}"),
-            Root::Member | Root::Webhook | Root::OauthApp => Some("state = 'closed', version = version + 1"),
-            Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}, updated_at = {now}"),
+            Root::Organization | Root::Customer | Root::Member | Root::Webhook | Root::OauthApp => {
+                Some("state = 'closed', version = version + 1")
+            }
+            Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}"),
             Root::Invitation => Some("status = 'cancelled'"),
             Root::User => Some("state = 'closed'"),
             // Nothing hangs on a key or token: it always goes at once.
             Root::ApiKey | Root::OauthToken => None,
+        }
+    }
+
+    /// How the mark of a root is taken off again within its grace period, and the state in which it must be for that. None for those that
+    /// never have one.
+    pub(super) fn unmark(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Root::Organization | Root::Member => Some(("state = 'live', version = version + 1", "closed")),
+            // One that was softly deleted before is that again.
+            Root::Customer => {
+                Some(("state = CASE WHEN deleted_at IS NULL THEN 'live' ELSE 'deleted' END, version = version + 1", "closed"))
+            }
+            Root::RetiredCustomer => Some(("state = 'live', version = version + 1, deleted_at = NULL", "deleted")),
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => None,
+        }
+    }
+
+    /// The tables of what opens something: it does not come back when the subject does.
+    pub(crate) fn credentials(self) -> &'static [&'static str] {
+        match self {
+            Root::Organization | Root::Member => &["api_keys", "oauth_tokens", "sessions"],
+            Root::Customer | Root::RetiredCustomer => &["customer_sessions", "devices"],
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => &[],
         }
     }
 
@@ -466,98 +505,6 @@ impl Root {
                 "the person is the last owner of an organization, each of which is named; a membership is held; they are the last operator"
             }
             Root::ApiKey | Root::Invitation | Root::OauthApp | Root::OauthToken => "nothing",
-        }
-    }
-}
-
-/// Holds the rules against the live schema.
-///
-/// # Errors
-/// [`Error::Internal`] with every table and column that is not ruled, is ruled and does not exist, or is ruled in an order that cannot work.
-pub fn check(schema: &Schema) -> Result<()> {
-    let mut faults = String::new();
-    check_columns(schema, &mut faults);
-    for root in Root::ALL {
-        check_links(root, &mut faults);
-        check_order(root, schema, &mut faults);
-        for rule in root.rules().iter().filter(|rule| (rule.fate == Erase) != (rule.kept == Kept::Unsaid)) {
-            let _ = writeln!(
-                faults,
-                "- the rules of {}: {} is kept and nobody has said for how long, or the other way round",
-                root.name(),
-                rule.table
-            );
-        }
-        for table in family::uncounted(root, schema) {
-            let _ = writeln!(faults, "- the rules of {}: {table} goes with a parent and its rows would not be counted", root.name());
-        }
-    }
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Internal(format!("the schema and the rules of deletion differ, see crates/plane/src/deletion/rules.rs:\n{faults}")))
-    }
-}
-
-fn check_columns(schema: &Schema, faults: &mut String) {
-    for (name, live) in &schema.tables {
-        let Some(ruled) = TABLES.iter().find(|table| table.name == name) else {
-            let _ = writeln!(faults, "- the table {name} is not in TABLES");
-            continue;
-        };
-        for column in &live.columns {
-            if !ruled.columns.iter().any(|(known, _)| *known == column.name) {
-                let _ = writeln!(faults, "- the column {name}.{} is not in TABLES", column.name);
-            }
-        }
-        for (known, _) in ruled.columns {
-            if !live.columns.iter().any(|column| column.name == *known) {
-                let _ = writeln!(faults, "- TABLES has the column {name}.{known}, which does not exist");
-            }
-        }
-    }
-    for table in TABLES.iter().filter(|table| !schema.tables.contains_key(table.name)) {
-        let _ = writeln!(faults, "- TABLES has the table {}, which does not exist", table.name);
-    }
-}
-
-fn check_links(root: Root, faults: &mut String) {
-    for table in TABLES {
-        for (column, holds) in table.columns {
-            let points_here = matches!(holds, Link(roots) if roots.contains(&root));
-            let is_ruled = root.rules().iter().any(|rule| rule.table == table.name && rule.by.contains(column));
-            if points_here && !is_ruled {
-                let _ =
-                    writeln!(faults, "- {}.{column} points at a {} and its rules do not say what becomes of it", table.name, root.name());
-            }
-        }
-    }
-}
-
-/// Children go before their parents, and each walk runs along an index.
-fn check_order(root: Root, schema: &Schema, faults: &mut String) {
-    let rules = root.rules();
-    for (place, rule) in rules.iter().enumerate() {
-        let Some(live) = schema.tables.get(rule.table) else {
-            let _ = writeln!(faults, "- the rules of {} have the table {}, which does not exist", root.name(), rule.table);
-            continue;
-        };
-        let goes_at_once = rule.walk == rule.by;
-        let walk = if goes_at_once { &[] } else { rule.walk };
-        let columns: Vec<String> = rule.by.iter().chain(walk).map(|column| (*column).to_owned()).collect();
-        let names_rows = goes_at_once || live.primary_key.iter().all(|column| columns.contains(column));
-        let is_indexed = live.indexes.iter().any(|index| index.columns.starts_with(&columns));
-        if !names_rows || !is_indexed {
-            let _ = writeln!(faults, "- the rules of {}: {} has no index along {}", root.name(), rule.table, columns.join(", "));
-        }
-        for (child, live) in &schema.tables {
-            let hangs_on_it = live.foreign_keys.iter().any(|key| key.parent == rule.table);
-            let goes_before = rules[..place].iter().any(|earlier| earlier.table == child && earlier.fate == Erase);
-            // Of these there is none left by then.
-            let is_awaited = rule.table == "members" && root.waits_for_memberships();
-            if rule.fate == Erase && hangs_on_it && !goes_before && !is_awaited {
-                let _ = writeln!(faults, "- the rules of {}: {child} hangs on {} and must be erased before it", root.name(), rule.table);
-            }
         }
     }
 }

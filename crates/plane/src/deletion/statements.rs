@@ -21,6 +21,8 @@ pub(super) struct Plan {
     root: Root,
     count: Option<Statement>,
     close: Option<Statement>,
+    /// Undoes that, and returns nothing where the root is not closed any more.
+    reopen: Option<Statement>,
     /// What the drain begins with.
     pub(super) families: Option<Families>,
     /// What the drain goes through, in order.
@@ -116,6 +118,9 @@ impl Plan {
             close: own.zip(root.mark()).map(|(own, mark)| {
                 let now = format!("${}", keys + 1);
                 Statement::generated(format!("UPDATE {} SET {} WHERE {}", own.table, mark.replace("{now}", &now), tied(own)))
+            }),
+            reopen: own.zip(root.unmark()).map(|(own, (mark, state))| {
+                Statement::generated(format!("UPDATE {} SET {mark} WHERE {} AND state = '{state}'", own.table, tied(own)))
             }),
             erase_root: own
                 .filter(|own| own.fate == Fate::Erase)
@@ -259,6 +264,27 @@ impl Plan {
         Ok(())
     }
 
+    /// Takes the mark off the root's row again. Returns whether it was there.
+    pub(super) async fn reopen(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<bool> {
+        let Some(statement) = self.reopen else { return Ok(false) };
+        Ok(tx.execute(statement, &keys(organization, subject, self.keys)).await? > 0)
+    }
+
+    /// Does the whole work of the steps of these tables. Returns how many rows each touched.
+    pub(super) async fn run_only(
+        &self,
+        tx: &mut Tx,
+        organization: Uuid,
+        subject: Uuid,
+        tables: &[&str],
+    ) -> Result<Vec<(&'static str, i64)>> {
+        let bound = about(organization, &[subject], self.keys);
+        let steps: Vec<&Step> = self.steps.iter().filter(|step| tables.contains(&step.table)).collect();
+        let asked: Vec<(Statement, &[Value])> = steps.iter().map(|step| (step.all, bound.as_slice())).collect();
+        let answers = tx.query_all(&asked).await?;
+        Ok(steps.iter().zip(answers).map(|(step, rows)| (step.table, rows.len() as i64)).collect())
+    }
+
     /// Whether no row of any of these subjects is left that should be gone or redacted: asked anew, whatever the drain believes to have done.
     pub(super) async fn is_swept(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<bool> {
         let Some(statement) = self.sweep else { return Ok(true) };
@@ -275,7 +301,7 @@ impl Plan {
     }
 
     fn statements(&self) -> Vec<Statement> {
-        let own = [Some(self.survey), self.count, self.close, self.sweep, self.erase_root].into_iter().flatten();
+        let own = [Some(self.survey), self.count, self.close, self.reopen, self.sweep, self.erase_root].into_iter().flatten();
         let of_families = self.families.iter().flat_map(Families::statements);
         let of_steps = self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.count_up_to, step.count_rest, step.all]);
         own.chain(of_families).chain(of_steps).chain(self.targets.iter().map(|target| target.ids)).collect()

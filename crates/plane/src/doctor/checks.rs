@@ -114,7 +114,7 @@ pub(super) fn closables() -> &'static [Closable] {
                      WHERE found.state = 'closed' AND NOT EXISTS (
                            SELECT 1 FROM deletions AS open
                            WHERE open.organization_id = found.{organization} AND open.subject_id IN (found.id, found.{organization})
-                             AND open.state IN ('closed', 'draining'))",
+                             AND open.state IN ('reversible', 'closed', 'draining'))",
                     own.table
                 );
                 Some(Closable {

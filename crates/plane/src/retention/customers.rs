@@ -18,7 +18,11 @@ pub(crate) const OVERDUE: Statement = sql!(
                                     WHERE holds.organization_id = customers.organization_id
                                       AND holds.subject_id IN (customers.organization_id, customers.id)
                                       AND released_at IS NULL AND (until IS NULL OR until > $2)) THEN 1 END)
-     FROM customers WHERE state = 'deleted' AND deleted_at <= $1"
+     FROM customers
+     WHERE state = 'deleted' AND deleted_at <= $1
+       AND NOT EXISTS (SELECT 1 FROM deletions
+                       WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
+                         AND deletions.state = 'reversible')"
 );
 
 /// A customer whose time is over.
@@ -47,7 +51,8 @@ pub(super) struct Expired {
     pub(super) blocked: u64,
 }
 
-/// Deletes those of the customers whose time is still over when their rows are locked.
+/// Deletes those of the customers whose time is still over when their rows are locked. One whose soft deletion can still be taken back stays
+/// until that is over.
 pub(super) async fn expire(cx: &Cx, tx: &mut Tx, organization: Uuid, customers: &[Uuid], limit: Timestamp, kept: &str) -> Result<Expired> {
     let blocked = customers.len() as u64;
     match access::is_writable(tx, organization).await {
@@ -62,6 +67,8 @@ pub(super) async fn expire(cx: &Cx, tx: &mut Tx, organization: Uuid, customers: 
         "UPDATE customers SET version = version + 1
          WHERE organization_id = $1 AND id = ANY($2) AND state = 'deleted' AND deleted_at <= $3
            AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
+           AND NOT EXISTS (SELECT 1 FROM deletions
+                           WHERE deletions.organization_id = $1 AND deletions.subject_id = customers.id AND deletions.state = 'reversible')
          RETURNING id, reference"
     );
     let mut orders = Vec::new();

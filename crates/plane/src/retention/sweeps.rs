@@ -29,6 +29,7 @@ struct Line {
 #[rustfmt::skip]
 const LINES: &[Line] = &[
     Line { retention: Retention::Receipts, table: "deletions", since: "sealed_at", only: "", about: &["organization_id", "subject_id", "actor_id", "(SELECT user_id FROM members WHERE members.organization_id = aged.organization_id AND members.id = aged.subject_id)"] },
+    Line { retention: Retention::Receipts, table: "deletions", since: "restored_at", only: "", about: &["organization_id", "subject_id", "actor_id", "(SELECT user_id FROM members WHERE members.organization_id = aged.organization_id AND members.id = aged.subject_id)"] },
     Line { retention: Retention::Audit, table: "audit_entries", since: "created_at", only: "", about: &["organization_id", "subject_id", "actor_id", "(SELECT user_id FROM members WHERE members.organization_id = aged.organization_id AND members.id = aged.subject_id)"] },
     Line { retention: Retention::Holds, table: "holds", since: "released_at", only: "", about: &["organization_id", "subject_id"] },
     Line { retention: Retention::Holds, table: "holds", since: "until", only: "released_at IS NULL", about: &["organization_id", "subject_id"] },

@@ -219,7 +219,7 @@ impl Stage {
     }
 
     /// Somebody who becomes a member and has a key, an app, a token and preferences. Returns them and their membership.
-    async fn join(&self, organization: Uuid, email: &str) -> (Cx, Uuid) {
+    pub(crate) async fn join(&self, organization: Uuid, email: &str) -> (Cx, Uuid) {
         let (nobody, place) = (Cx::new(&self.plane, "test"), OrganizationRef::Id(organization));
         let new = NewUser { email: email.into(), password: "correct horse".into(), name: Some("Person".into()), is_operator: false };
         users::sign_up(&nobody, new).await.unwrap();

@@ -5,6 +5,7 @@ mod api_keys;
 mod draining;
 mod engines;
 mod golden;
+mod grace;
 mod holds;
 mod idempotency;
 mod leavings;

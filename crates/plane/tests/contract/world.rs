@@ -135,17 +135,27 @@ impl Engine {
 
     /// All rows of all tables, each as one text, sorted.
     pub(crate) async fn rows(&self, schema: &Schema) -> BTreeMap<String, Vec<String>> {
+        self.rows_of(schema, |_, _| true).await
+    }
+
+    /// The same of those columns alone that are wanted.
+    pub(crate) async fn rows_of(&self, schema: &Schema, is_wanted: impl Fn(&str, &str) -> bool) -> BTreeMap<String, Vec<String>> {
         let mut all = BTreeMap::new();
         for (name, table) in &schema.tables {
+            let columns: Vec<&str> =
+                table.columns.iter().map(|column| column.name.as_str()).filter(|column| is_wanted(name, column)).collect();
+            if columns.is_empty() {
+                continue;
+            }
             let mut rows: Vec<String> = match self {
                 Engine::Sqlite(file) => {
-                    let row: Vec<String> = table.columns.iter().map(|column| format!("quote({})", column.name)).collect();
+                    let row: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
                     let connection = rusqlite::Connection::open(file).unwrap();
                     let mut query = connection.prepare(&format!("SELECT {} FROM {name}", row.join(" || ',' || "))).unwrap();
                     query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
                 }
                 Engine::Postgres(client) => {
-                    let rows = client.query(&format!("SELECT {name}::text FROM {name}"), &[]).await.unwrap();
+                    let rows = client.query(&format!("SELECT ROW({})::text FROM {name}", columns.join(", ")), &[]).await.unwrap();
                     rows.iter().map(|row| row.get(0)).collect()
                 }
             };

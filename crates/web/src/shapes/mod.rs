@@ -4,6 +4,7 @@ pub(crate) mod bodies;
 pub(crate) mod oauth;
 pub(crate) mod plans;
 pub(crate) mod records;
+pub(crate) mod requirements;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -164,6 +165,13 @@ pub(crate) const REASON: [Parameter; 1] = [Parameter {
     name: "reason",
     is: Is::Text(0, 500),
     about: "Why, in your words: kept in the audit trail and the deletion's record. No personal data, please.",
+}];
+
+/// What was typed to confirm.
+pub(crate) const CONFIRM: [Parameter; 1] = [Parameter {
+    name: "confirm",
+    is: Is::Text(0, 100),
+    about: "The organization's slug, typed again, where the organization asks for it (`readDeletionRequirements`).",
 }];
 
 /// What a deletion is bound to, and whether it is only looked at.

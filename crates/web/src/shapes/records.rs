@@ -151,6 +151,7 @@ pub(crate) static CUSTOMER: Shape = Shape::new(
         optional("managed_by", Id, "The member who manages the customer."),
         optional("expires_at", Time, "Until when the customer's credits last."),
         required("screens", COUNT, "How many screens were added.").like("2"),
+        optional("archived_at", Time, "Since when it is read-only."),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
     ],
@@ -392,7 +393,12 @@ pub(crate) static DELETION: Shape = Shape::new(
         required("root", Text(1, 50), "The rules it follows.").like("organization"),
         required("subject_id", Id, ""),
         optional("subject_label", Text(0, 200), "How the caller named it; null after the seal.").like("user123"),
-        required("state", Word(&["closed", "draining", "sealed"]), "From `closed` on nobody has access; after `sealed` nothing is left."),
+        required(
+            "state",
+            Word(&["reversible", "closed", "draining", "sealed", "restored"]),
+            "From the order on nobody has access. `reversible`: it can be taken back until `reversibleUntil`, and nothing is erased yet. After \
+             `sealed` nothing is left; after `restored` everything is there again but the credentials.",
+        ),
         required("actor", ACTOR, ""),
         optional("actor_id", Id, "The user who ordered it."),
         optional("reason", Text(0, 500), "Why, in their words.").like("The contract ended"),
@@ -415,6 +421,8 @@ pub(crate) static DELETION: Shape = Shape::new(
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
         optional("sealed_at", Time, ""),
+        optional("reversible_until", Time, "Until when it can or could be taken back; null for one without a grace period."),
+        optional("restored_at", Time, "When it was taken back."),
     ],
 );
 

@@ -8,7 +8,7 @@ use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::Operation;
 use crate::door::{Door, Segments};
 use crate::handlers::{customers, dependants};
-use crate::shapes::{CUSTOMER_FILTER, EXPORT, Shape, bodies, records};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, Shape, bodies, records};
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "body.id")];
@@ -33,7 +33,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers(200, "The customer.", One(&records::CUSTOMER)),
         change(Operation::put("/organizations/{organizationId}/customers/{customerId}", "updateCustomer", customers::update).etag()),
         change(Operation::patch("/organizations/{organizationId}/customers/{customerId}", "patchCustomer", customers::update).etag()),
-        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).parameters(&EXPORT).etag()
+        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
             .says("Delete a customer")
             .explains("Permanently deletes the customer and all it owns. **This cannot be undone.**")
             .may(Action::DeleteCustomer)
@@ -46,6 +46,23 @@ pub(super) fn operations() -> Vec<Operation> {
                  organization is archived.",
             ),
     ];
+    operations.extend([
+        Operation::post("/organizations/{organizationId}/customers/{customerId}/archive", "archiveCustomer", customers::archive).etag()
+            .says("Archive a customer")
+            .explains(
+                "It becomes read-only: nothing about it or of what it owns can be added or changed. Its sessions end and its devices are \
+                 disconnected, for good; all else is kept, and it can be read, exported and deleted. One that is archived already stays as it is.",
+            )
+            .may(Action::ArchiveCustomer)
+            .answers(200, "The customer.", One(&records::CUSTOMER))
+            .refuses(409, "The organization is archived."),
+        Operation::post("/organizations/{organizationId}/customers/{customerId}/unarchive", "unarchiveCustomer", customers::unarchive).etag()
+            .says("Unarchive a customer")
+            .explains("It can be changed again. One that is not archived stays as it is.")
+            .may(Action::ArchiveCustomer)
+            .answers(200, "The customer.", One(&records::CUSTOMER))
+            .refuses(409, "The organization is archived."),
+    ]);
     operations.extend(KINDS.iter().flat_map(owned));
     operations
 }
@@ -58,7 +75,7 @@ pub(super) fn change(operation: Operation) -> Operation {
         .may(Action::WriteCustomers)
         .takes(&bodies::CUSTOMER_CHANGE)
         .answers(200, "The customer.", One(&records::CUSTOMER))
-        .refuses(409, "The organization is archived.")
+        .refuses(409, "The customer or the organization is archived.")
 }
 
 /// One kind of what customers own, and how its operations are called.

@@ -7,6 +7,7 @@ mod failures;
 mod following;
 mod holds;
 mod life;
+mod requirements;
 mod sessions;
 
 use std::path::PathBuf;

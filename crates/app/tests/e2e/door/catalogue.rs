@@ -71,9 +71,9 @@ impl Operation {
         self.path.contains("/customers/{") || (self.path.starts_with("/customer/") && self.path.contains('{'))
     }
 
-    /// Whether it ends or changes what its address names.
+    /// Whether it ends what its address names, or the keys of that.
     pub fn is_destructive(&self) -> bool {
-        self.method == Method::DELETE
+        self.method == Method::DELETE || self.id == "archiveOrganization"
     }
 
     /// The request of a caller for what a tenant has.
