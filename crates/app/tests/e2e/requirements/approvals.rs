@@ -25,7 +25,7 @@ on_both_engines! {
         let approval = expect(approving(&server, &organization, "/customers/user123", &second.token), StatusCode::CREATED).await;
         assert_eq!((&approval["subject"], &approval["subjectLabel"]), (&json!("customer"), &json!("user123")));
         let path = format!("/api/organizations/{}/deletion-approvals", organization.id);
-        assert_eq!(entries(&server, &path, owner).await, [approval.clone()]);
+        assert_eq!(entries(&server, &path, owner).await, std::slice::from_ref(&approval));
         let plan = format!("/api/organizations/{}/customers/user123/deletion-plan", organization.id);
         let plan = expect(server.request(Method::GET, &plan).bearer_auth(owner), StatusCode::OK).await;
         assert_eq!(plan["blockers"], json!([]));
