@@ -8,6 +8,7 @@
 
 mod asked;
 mod binding;
+mod coverage;
 mod document;
 pub mod drain;
 mod effects;
