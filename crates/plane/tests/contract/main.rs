@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod api_keys;
+mod creators;
 mod draining;
 mod engines;
 mod golden;
 mod holds;
 mod idempotency;
+mod leftovers;
 mod policy;
 mod residue;
 mod rules;
