@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, Deleting, NewCustomer};
 use plane::cx::Actor;
 use plane::deletion::{Deletion, Details, Root};
@@ -19,12 +18,13 @@ use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::policy::Role;
 use plane::preferences::{self, Stance, TRAITS};
-use plane::users::{self, NewUser};
+use plane::users;
 use plane::{Cx, Error, Plane, Result, api_keys, dependants, invitations, members, organizations, sessions, webhooks};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::leftovers::own_table;
+use crate::people::{PASSWORD, Person};
 use crate::stage::Stage;
 use crate::world::{Engine, deliver, listen, new_customer};
 
@@ -84,7 +84,6 @@ enum Moment {
 
 /// Preferences that were taken so far.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
-const PASSWORD: &str = "correct horse";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// More rows than a deletion does at once.
 const MUCH: i64 = 501;
@@ -155,30 +154,6 @@ fn pairs(stage: &Stage) -> Vec<(&'static str, Way, Root)> {
         roots.map(move |(_, root)| (*child, *way, Root::parse(root).unwrap()))
     });
     ways.collect()
-}
-
-/// Somebody with an account.
-#[derive(Clone)]
-struct Person {
-    email: String,
-    id: Uuid,
-    actor: Actor,
-}
-
-impl Person {
-    async fn new(plane: &Arc<Plane>) -> Person {
-        let email = format!("{}@example.com", Uuid::from_bytes(plane::cx::random().unwrap()).simple());
-        let nobody = Cx::new(plane, "test");
-        let new = NewUser { email: email.clone(), password: PASSWORD.into(), name: None, is_operator: false };
-        let id = users::sign_up(&nobody, new).await.unwrap().unwrap();
-        let signed_in = sessions::sign_in(&nobody, &email, PASSWORD.into(), None).await.unwrap();
-        let actor = authenticate(nobody, Presented::Bearer(&signed_in.access_token)).await.unwrap().actor;
-        Person { email, id, actor }
-    }
-
-    fn cx(&self, plane: &Arc<Plane>) -> Cx {
-        Cx::new(plane, "test").with_actor(self.actor.clone())
-    }
 }
 
 /// Those who meet in every race.
