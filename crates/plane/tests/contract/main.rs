@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod api_keys;
+mod crashes;
 mod creators;
 mod draining;
 mod engines;

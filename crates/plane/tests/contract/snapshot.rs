@@ -10,6 +10,7 @@ use sql::{Column, Schema};
 use uuid::Uuid;
 
 use crate::leftovers::{links_to, rules_of};
+use crate::stage::Stage;
 use crate::world::Engine;
 
 /// A row's columns by name, as text; ids as 32 digits.
@@ -83,6 +84,38 @@ fn is_meant(rule: &Rule, cells: &Cells) -> bool {
 /// An id as the cells have it.
 pub(crate) fn digits(id: Uuid) -> String {
     id.simple().to_string()
+}
+
+impl Stage {
+    /// All rows of all tables as one text, or a digest of it: two moments are compared quickly by it.
+    pub(crate) async fn digest(&self) -> String {
+        let of_tables = self.schema.tables.iter().map(|(name, table)| {
+            let columns: Vec<String> = table.columns.iter().map(|column| format!("quote({})", column.name)).collect();
+            match &self.engine {
+                Engine::Sqlite(_) => {
+                    let rows = format!("SELECT {} AS texts FROM {name} ORDER BY texts", columns.join(" || ',' || "));
+                    format!("coalesce((SELECT group_concat(texts) FROM ({rows})), '')")
+                }
+                Engine::Postgres(_) => format!("(SELECT md5(string_agg(texts::text, ',' ORDER BY texts::text)) FROM {name} AS texts)"),
+            }
+        });
+        let of_tables: Vec<String> = of_tables.collect();
+        match &self.engine {
+            Engine::Sqlite(file) => {
+                let query = format!("SELECT {}", of_tables.join(" || ';' || "));
+                rusqlite::Connection::open(file).unwrap().query_row(&query, [], |row| row.get(0)).unwrap()
+            }
+            Engine::Postgres(client) => {
+                client.query_one(&format!("SELECT concat_ws(';', {})", of_tables.join(", ")), &[]).await.unwrap().get(0)
+            }
+        }
+    }
+
+    /// Takes everything out of the database, beside the plane.
+    pub(crate) async fn clear(&self) {
+        let everything = ["organizations", "users", "audit_entries", "deletions", "exports"].map(|table| format!("DELETE FROM {table};"));
+        self.engine.run(&everything.concat(), &everything.concat()).await.unwrap();
+    }
 }
 
 async fn read(engine: &Engine, table: &str, columns: &[Column]) -> Vec<Vec<Option<String>>> {
