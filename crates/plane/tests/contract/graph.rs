@@ -46,7 +46,7 @@ pub(crate) async fn grow(stage: &Stage, chance: &mut Chance, people: &[Person]) 
         for _ in 0..chance.below(3) {
             grown.invite(stage, chance).await;
         }
-        if chance.once_in(4) {
+        if chance.once_in(3) {
             grown.hold(stage, chance).await;
         }
         all.push(grown);
@@ -164,7 +164,7 @@ impl Grown {
     /// A hold on something, in force or over.
     async fn hold(&self, stage: &Stage, chance: &mut Chance) {
         let (owner, organization) = (self.owner(stage), self.reference());
-        let subject = match chance.below(4) {
+        let subject = match chance.below(3) {
             0 => Subject::Organization,
             1 => Subject::Member(chance.pick(&self.members).unwrap().1),
             _ => match chance.pick(&self.customers) {
