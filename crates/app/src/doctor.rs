@@ -10,7 +10,7 @@ use plane::doctor::{self, Examined, Finding, Patient, Repaired};
 use plane::{Clock, Config, Plane};
 use serde_json::{Value as Json, json};
 
-use crate::{DatabaseArgs, Outcome, say};
+use crate::{DatabaseArgs, Outcome, RetentionArgs, say};
 
 /// What the doctor looks at and what its exit codes mean, for `--help`.
 pub(crate) const HELP: &str = "\
@@ -28,6 +28,8 @@ const PACE: Duration = Duration::from_secs(5);
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    retention: RetentionArgs,
     /// Print one JSON document instead of lines for people.
     #[arg(long)]
     json: bool,
@@ -50,7 +52,8 @@ pub(crate) async fn run(args: DoctorArgs) -> ExitCode {
 async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
     let (options, clock) = (args.database.options(), Clock::default());
     // Before anything is made or migrated: a wrong folder is to be noticed.
-    drop(Patient::open(&options, &clock).await?);
+    let open = || Patient::open(&options, &clock, args.retention.periods());
+    drop(open().await?);
     let repaired = match args.repair {
         true => {
             let plane = Plane::open(Config::new(options.clone()), clock.clone()).await?;
@@ -58,7 +61,7 @@ async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
         }
         false => None,
     };
-    let patient = Patient::open(&options, &clock).await?;
+    let patient = open().await?;
     let progress = Progress::new(&clock);
     let examined = patient.examine(&|check, words| progress.tell(check, words)).await;
     progress.wipe();

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plane::retention::{self, Periods, Retention};
 
 #[derive(Parser)]
 #[command(version, about = "The account plane a SaaS product owns instead of rents.", after_help = format!("{}\n\n{}", client::BEGINNING, client::EXIT_CODES))]
@@ -46,6 +47,19 @@ impl DatabaseArgs {
     fn options(&self) -> plane::DatabaseOptions {
         let url = self.database_url.clone().filter(|url| !url.is_empty());
         plane::DatabaseOptions::new(url.unwrap_or_else(|| format!("sqlite:{}", self.data.join("freehold.db").display())))
+    }
+}
+
+/// How long things are kept.
+#[derive(Args)]
+struct RetentionArgs {
+    #[arg(long, env = "FREEHOLD_RETENTION", value_name = "NAME=DAYS", value_delimiter = ',', help = Retention::help())]
+    retention: Vec<retention::Setting>,
+}
+
+impl RetentionArgs {
+    fn periods(&self) -> Periods {
+        Periods::new(&self.retention)
     }
 }
 

@@ -17,14 +17,14 @@ use hyper_util::server::graceful::GracefulShutdown;
 use plane::api_keys::Prefixes;
 use plane::deletion::drain;
 use plane::destinations::{Destinations, Network, parse_network};
-use plane::{Clock, Config, Plane, exports, upkeep};
+use plane::{Clock, Config, Plane, exports, retention, upkeep};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_service::Service;
 use tracing_subscriber::EnvFilter;
 use web::{Courier, RateLimits, Settings, TrustedProxies};
 
-use crate::{DatabaseArgs, LogFormat, Outcome, demo, say};
+use crate::{DatabaseArgs, LogFormat, Outcome, RetentionArgs, demo, say};
 
 /// How long a client may take to send a request's head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -75,6 +75,8 @@ pub(crate) struct ServeArgs {
     /// Hours for which an export can be downloaded (1 to 720).
     #[arg(long, env = "FREEHOLD_EXPORT_HOURS", default_value_t = 72, value_parser = clap::value_parser!(u16).range(1..=720))]
     export_hours: u16,
+    #[command(flatten)]
+    retention: RetentionArgs,
     /// Milliseconds that a drain may be silent before another worker takes its deletion over (100 to 600000).
     #[arg(long, env = "FREEHOLD_DRAIN_LEASE_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     drain_lease_ms: u32,
@@ -102,6 +104,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
     config.exports_folder = args.exports.unwrap_or_else(|| args.database.data.join("exports"));
     config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);
+    config.retention = args.retention.periods();
     config.destinations = Destinations::new(args.webhook_allow.clone());
     config.key_prefixes = args.key_prefixes;
     config.public_url = public_url.trim_end_matches('/').to_owned();
@@ -116,6 +119,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let drain = tokio::spawn(drain::run(plane.clone(), stopped.clone()));
     let courier = tokio::spawn(Courier::new(&plane)?.run(stopped.clone()));
     let exports = tokio::spawn(exports::run(plane.clone(), stopped.clone()));
+    let retention = tokio::spawn(retention::run(plane.clone(), stopped.clone()));
     let upkeep = tokio::spawn(upkeep::run(plane.clone(), stopped));
     let limits = RateLimits {
         per_minute: args.rate_limit_per_minute,
@@ -142,7 +146,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     };
     accept(listener, router, signal).await;
     let _ = stop.send(true);
-    if tokio::time::timeout(FAREWELL, async { tokio::join!(drain, courier, exports) }).await.is_err() {
+    if tokio::time::timeout(FAREWELL, async { tokio::join!(drain, courier, exports, retention) }).await.is_err() {
         tracing::warn!("the drain, the courier or an export did not stop in time; they go on at the next start");
     }
     if tokio::time::timeout(FAREWELL, upkeep).await.is_err() {

@@ -75,10 +75,11 @@ pub struct Entry {
 pub const NO_ORGANIZATION: Uuid = Uuid::nil();
 
 /// Who acts, in the words of audit entries and deletions.
-pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid>) {
+pub(crate) fn actor_columns(cx: &Cx) -> (&str, Option<Uuid>, Option<Uuid>) {
     match &cx.actor {
         Actor::Nobody => ("nobody", None, None),
         Actor::System => ("system", None, None),
+        Actor::Orderer(orderer) => (&orderer.kind, orderer.user, orderer.credential),
         Actor::User(principal) => {
             let kind = match principal.kind {
                 CredentialKind::ApiKey => "api_key",
@@ -94,6 +95,18 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&'static str, Option<Uuid>, Option<Uuid
 /// Writes the entry of something that is being done, in its transaction.
 pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note) -> Result<()> {
     tx.query_all(&ENTRY.of(&done(cx, organization, note)?)).await.map(drop).map_err(Into::into)
+}
+
+/// Writes the entry of work that goes on in several transactions and is about no one organization, under an id of its own, or brings it up to
+/// date.
+pub(crate) async fn keep_up(cx: &Cx, tx: &mut Tx, id: Uuid, note: &Note) -> Result<()> {
+    let update = sql!("UPDATE audit_entries SET detail = $3 WHERE organization_id = $1 AND id = $2");
+    if tx.execute(update, params![NO_ORGANIZATION, id, note.detail.as_deref()]).await? > 0 {
+        return Ok(());
+    }
+    let mut entry = done(cx, NO_ORGANIZATION, note)?;
+    entry[1] = id.into();
+    tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into)
 }
 
 /// The columns of the entry of something that is being done.
@@ -120,11 +133,7 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
                 // An id that no organization ever had is not a place in which its next owner should find old entries.
                 let organization = if belongs(tx, *known).await? { *known } else { NO_ORGANIZATION };
                 let note = keepable(tx, organization, note).await?;
-                if let Error::Blocked(blockers) = refused {
-                    deletion::blocked(cx, tx, organization, &note, blockers).await?;
-                }
-                let entry = columns(cx, organization, &note, refused.outcome(), Some(refused.words()))?;
-                tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into)
+                not_done(cx, tx, organization, &note, refused).await
             })
         })
         .await;
@@ -132,6 +141,15 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
         tracing::error!(request_id = %cx.request_id, %error, "the audit entry of a refused attempt could not be written");
     }
     Err(refused)
+}
+
+/// Writes the entry of something that is not done, whose label names a customer who is there and is locked, if it names anybody.
+pub(crate) async fn not_done(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note, refused: &Error) -> Result<()> {
+    if let Error::Blocked(blockers) = refused {
+        deletion::blocked(cx, tx, organization, note, blockers).await?;
+    }
+    let entry = columns(cx, organization, note, refused.outcome(), Some(refused.words()))?;
+    tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into)
 }
 
 async fn belongs(tx: &mut Tx, organization: Uuid) -> Result<bool> {

@@ -24,6 +24,19 @@ pub enum Actor {
     User(Arc<Principal>),
     /// The program itself: a job, or the person at its command line.
     System,
+    /// A job, with what somebody ordered who need not be there any more.
+    Orderer(Arc<Orderer>),
+}
+
+/// Whoever ordered what a job is at, as the order's record says.
+#[derive(Debug, Clone)]
+pub struct Orderer {
+    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
+    pub kind: String,
+    /// The user.
+    pub user: Option<Uuid>,
+    /// The session, key or token they used.
+    pub credential: Option<Uuid>,
 }
 
 /// The context of one piece of work. Cheap to clone.
@@ -41,6 +54,8 @@ pub struct Cx {
     pub client: Option<IpAddr>,
     /// The states in which a record may be changed: the value of `If-Match`.
     pub precondition: Option<Arc<str>>,
+    /// What was typed to confirm a deletion.
+    pub(crate) confirmation: Option<Arc<str>>,
     /// The plan that a deletion is bound to.
     pub(crate) planned: Option<Arc<Planned>>,
     /// The organization that the work turned out to be about, the same for all clones of this context.
@@ -57,6 +72,7 @@ impl Cx {
             request_id: request_id.into(),
             client: None,
             precondition: None,
+            confirmation: None,
             planned: None,
             within: Arc::default(),
         }
@@ -80,6 +96,12 @@ impl Cx {
         self
     }
 
+    /// The same work, confirmed by what was typed: for organizations that ask for their slug.
+    pub fn confirmed(mut self, typed: &str) -> Cx {
+        self.confirmation = Some(typed.into());
+        self
+    }
+
     /// Remembers which organization the work is about; the last one counts.
     pub(crate) fn note_organization(&self, organization: Uuid) {
         *self.within.lock().unwrap_or_else(PoisonError::into_inner) = Some(organization);
@@ -93,11 +115,11 @@ impl Cx {
     /// The signed-in user's principal.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for nobody and for the system.
+    /// [`Error::Unauthenticated`] for nobody, for the system and for its jobs.
     pub fn principal(&self) -> Result<&Arc<Principal>> {
         match &self.actor {
             Actor::User(principal) => Ok(principal),
-            Actor::Nobody | Actor::System => Err(Error::Unauthenticated),
+            Actor::Nobody | Actor::System | Actor::Orderer(_) => Err(Error::Unauthenticated),
         }
     }
 

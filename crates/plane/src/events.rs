@@ -75,6 +75,8 @@ events! {
     DeletionStarted = "deletion.started",
     /// A deletion was sealed: nothing is left.
     DeletionCompleted = "deletion.completed",
+    /// A deletion was taken back in its grace period.
+    DeletionRestored = "deletion.restored",
     /// A deletion was refused because something stands in its way.
     DeletionBlocked = "deletion.blocked",
 }

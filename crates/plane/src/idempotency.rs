@@ -1,10 +1,9 @@
-//! Requests that are to be carried out once however often they are sent: what was answered to an Idempotency-Key, kept for 24 hours.
+//! Requests that are to be carried out once however often they are sent: what was answered to an Idempotency-Key, kept for 24
+//! hours unless the server is set otherwise, and then erased like everything that has had its time (`retention/`).
 //!
 //! An answer can hold secrets, so it is sealed (AES-256-GCM) with a key that is derived from what only its sender has: the Idempotency-Key
 //! itself, of which nothing but a hash is kept, and the secret of the API key it came with. Before a request is carried out its
 //! row is taken; if the server stops in between, the row says that nobody knows what came of it.
-
-use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -15,12 +14,8 @@ use uuid::Uuid;
 
 use crate::credentials::CredentialKind;
 use crate::cx::{Actor, Cx};
+use crate::retention::Retention;
 use crate::{Error, Result, access, cx};
-
-/// How long an answer is kept.
-pub const LIFE: Duration = Duration::from_secs(24 * 3_600);
-/// Old answers that are erased in one transaction.
-const BATCH: i64 = 500;
 
 /// A request that its sender may repeat.
 #[derive(Debug, Clone)]
@@ -129,29 +124,6 @@ pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
     }
 }
 
-/// Erases the answers that are older than [`LIFE`].
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn sweep(cx: &Cx) -> Result<()> {
-    loop {
-        let erased = cx
-            .write((), |cx, tx, ()| {
-                Box::pin(async move {
-                    let statement = sql!(
-                        "DELETE FROM idempotent_answers
-                         WHERE id IN (SELECT id FROM idempotent_answers WHERE created_at <= $1 ORDER BY created_at, id LIMIT $2)"
-                    );
-                    Ok(tx.execute(statement, params![last_birth(cx), BATCH]).await?)
-                })
-            })
-            .await?;
-        if erased < BATCH as u64 {
-            return Ok(());
-        }
-    }
-}
-
 /// A row that somebody took before.
 struct Found {
     request_hash: Vec<u8>,
@@ -199,7 +171,7 @@ async fn erase(cx: &Cx, tx: &mut Tx, id: Uuid) -> Result<()> {
 
 /// Rows made then or earlier have had their time.
 fn last_birth(cx: &Cx) -> Timestamp {
-    cx.now.checked_sub(LIFE).unwrap_or(Timestamp::MIN)
+    cx.plane.config.retention.limit(Retention::Answers, cx.now).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 impl Ticket {
@@ -256,7 +228,9 @@ fn owner(cx: &Cx) -> (&'static [u8], Vec<u8>) {
             // However many tokens the app gets.
             CredentialKind::OauthToken => (b"app", principal.app.unwrap_or(principal.credential).as_bytes().to_vec()),
         },
-        Actor::Nobody | Actor::System => (b"address", cx.client.map_or_else(Vec::new, |client| client.to_string().into_bytes())),
+        Actor::Nobody | Actor::System | Actor::Orderer(_) => {
+            (b"address", cx.client.map_or_else(Vec::new, |client| client.to_string().into_bytes()))
+        }
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Invitation {
     pub expires_at: Timestamp,
 }
 
+const MEMBER_ALREADY: &str = "This person is a member already.";
+const STILL_LEAVING: &str = "This person was removed and the removal is not over yet: wait until it is sealed, or take it back if it has a grace \
+                             period, with POST /api/deletions/{id}/restore.";
+
 /// Invites a person. The returned secret accepts the invitation and is not kept. An earlier invitation of the same address that could still
 /// be accepted is cancelled: this one takes its place.
 ///
@@ -55,10 +59,12 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
                 tenant.is_writable(tx).await?;
                 tenant.hold_membership(tx).await?;
                 let member = sql!(
-                    "SELECT 1 FROM members JOIN users ON users.id = members.user_id WHERE members.organization_id = $1 AND users.email = $2"
+                    "SELECT members.state FROM members JOIN users ON users.id = members.user_id
+                     WHERE members.organization_id = $1 AND users.email = $2"
                 );
-                if tx.query_opt(member, params![tenant.organization(), email]).await?.is_some() {
-                    return Err(Error::Conflict("This person is a member already.".into()));
+                if let Some(mut row) = tx.query_opt(member, params![tenant.organization(), email]).await? {
+                    let is_live = row.next::<String>()? == "live";
+                    return Err(Error::Conflict(if is_live { MEMBER_ALREADY } else { STILL_LEAVING }.into()));
                 }
                 cancel_earlier(cx, tx, tenant, email).await?;
                 let id = cx.new_id()?;
@@ -92,7 +98,15 @@ async fn cancel_earlier(cx: &Cx, tx: &mut Tx, tenant: &Tenant, email: &str) -> R
     );
     for mut row in tx.query(statement, params![tenant.organization(), email, cx.now]).await? {
         let reason = Some("replaced by a newer invitation of the same address".to_owned());
-        let order = Order { root: Root::Invitation, subject: row.next()?, label: None, reason, action: "invitation.cancel", export: false };
+        let order = Order {
+            root: Root::Invitation,
+            subject: row.next()?,
+            label: None,
+            reason,
+            action: "invitation.cancel",
+            detail: None,
+            export: false,
+        };
         deletion::delete(cx, tx, tenant.organization(), order).await?;
     }
     Ok(())
@@ -194,6 +208,7 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
                     label: None,
                     reason: reason.clone(),
                     action: "invitation.cancel",
+                    detail: None,
                     export: false,
                 };
                 deletion::delete(cx, tx, tenant.organization(), order).await

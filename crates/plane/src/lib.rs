@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod credentials;
 pub mod customers;
@@ -34,7 +35,9 @@ mod passwords;
 mod plane;
 pub mod policy;
 pub mod preferences;
+pub mod purges;
 pub mod requirements;
+pub mod retention;
 mod revisions;
 pub mod sessions;
 pub mod tokens;

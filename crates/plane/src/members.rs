@@ -175,7 +175,15 @@ async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: 
     if tenant.membership().is_none_or(|own| own.id != member) {
         tenant.confirm(cx, tx, if role == Role::Owner { Action::RemoveOwner } else { Action::RemoveMember }).await?;
     }
-    let order = Order { root: Root::Member, subject: member, label: None, reason: reason.clone(), action: "member.remove", export: false };
+    let order = Order {
+        root: Root::Member,
+        subject: member,
+        label: None,
+        reason: reason.clone(),
+        action: "member.remove",
+        detail: None,
+        export: false,
+    };
     let deletion = deletion::delete(cx, tx, tenant.organization(), order).await?;
     if role == Role::Owner {
         organizations::count_change(cx, tx, tenant.organization()).await?;

@@ -317,6 +317,7 @@ pub async fn delete(cx: &Cx, client_id: &str, reason: Option<String>) -> Result<
                     label: None,
                     reason: reason.clone(),
                     action: "oauth_app.delete",
+                    detail: None,
                     export: false,
                 };
                 deletion::delete(cx, tx, tenant.organization(), order).await

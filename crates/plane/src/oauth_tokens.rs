@@ -387,7 +387,7 @@ async fn renew(cx: &Cx, tx: &mut Tx, found: &Found, scopes: &[String], hashes: &
         // Nobody knows whether the app came with it or whoever stole it.
         let cx = cx.clone().with_actor(Actor::System);
         let reason = Some("A used refresh token was presented.".to_owned());
-        let order = Order { root: Root::OauthToken, subject: found.id, label: None, reason, action: REVOKE, export: false };
+        let order = Order { root: Root::OauthToken, subject: found.id, label: None, reason, action: REVOKE, detail: None, export: false };
         deletion::delete(&cx, tx, found.organization, order).await?;
     }
     Ok(false)
@@ -463,7 +463,7 @@ async fn end(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid, reason: Option<
     if tx.execute(statement, params![organization, id]).await? == 0 {
         return Err(Error::NotFound(NOUN));
     }
-    let order = Order { root: Root::OauthToken, subject: id, label: None, reason, action: REVOKE, export: false };
+    let order = Order { root: Root::OauthToken, subject: id, label: None, reason, action: REVOKE, detail: None, export: false };
     deletion::delete(cx, tx, organization, order).await
 }
 

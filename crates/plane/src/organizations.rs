@@ -190,7 +190,8 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, change: Organizatio
     .await
 }
 
-/// Makes an organization read-only. One that is archived already stays as it is.
+/// Makes an organization read-only. Its API keys and OAuth tokens end, and the secrets of its OAuth apps; people go on reading. One that is
+/// archived already stays as it is.
 ///
 /// # Errors
 /// [`Error::Forbidden`] for anyone but an owner, [`Error::NotFound`].
@@ -224,6 +225,10 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
                     "UPDATE organizations SET archived_at = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 AND state = 'live'"
                 );
                 tx.execute(statement, params![id, shall_be.then_some(cx.now), cx.now]).await?;
+                if *shall_be {
+                    // People who read it stay signed in.
+                    deletion::end_credentials(cx, tx, (Root::Organization, id, id), &["api_keys", "oauth_tokens"]).await?;
+                }
                 audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
                 tell(cx, tx, tenant.organization(), if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored })
                     .await?;
@@ -309,6 +314,7 @@ async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, details: &Details
         label: None,
         reason: details.reason.clone(),
         action: "organization.delete",
+        detail: None,
         export: details.export,
     };
     deletion::delete(cx, tx, tenant.organization(), order).await

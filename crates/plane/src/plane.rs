@@ -15,6 +15,7 @@ use crate::cx::{self, Clock, Cx};
 use crate::destinations::Destinations;
 use crate::liveness::Liveness;
 use crate::passwords::Hasher;
+use crate::retention::Periods;
 use crate::tokens::TokenKeys;
 use crate::usage::Usage;
 use crate::{Result, deletion};
@@ -28,6 +29,9 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0005_holds", text: include_str!("../migrations/0005_holds.sql") },
     Migration { name: "0006_users", text: include_str!("../migrations/0006_users.sql") },
     Migration { name: "0007_requirements", text: include_str!("../migrations/0007_requirements.sql") },
+    Migration { name: "0008_grace", text: include_str!("../migrations/0008_grace.sql") },
+    Migration { name: "0009_purges", text: include_str!("../migrations/0009_purges.sql") },
+    Migration { name: "0010_retention", text: include_str!("../migrations/0010_retention.sql") },
 ];
 
 /// Settings of a plane.
@@ -59,6 +63,8 @@ pub struct Config {
     pub exports_folder: PathBuf,
     /// How long an export can be downloaded. Default 3 days.
     pub export_life: Duration,
+    /// How long what nobody deletes is kept, and what deletions keep.
+    pub retention: Periods,
 }
 
 impl Config {
@@ -78,6 +84,7 @@ impl Config {
             key_prefixes: Prefixes::default(),
             exports_folder: PathBuf::from("data/exports"),
             export_life: Duration::from_secs(3 * 86_400),
+            retention: Periods::default(),
         }
     }
 }

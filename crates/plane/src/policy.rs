@@ -106,6 +106,8 @@ actions! {
     WriteCustomers = "write:customers",
     /// Put a customer under another member's management.
     AssignCustomer = "write:customers",
+    /// Make a customer read-only, or writable again.
+    ArchiveCustomer = "write:customers",
     /// Delete a customer as the organizations API documents it: for good.
     DeleteCustomer = "write:customers",
     /// Delete a customer as the customer API documents it: marked, stripped and kept.
@@ -144,6 +146,8 @@ actions! {
     ReadAudit = "admin:organization",
     /// Read deletions and their progress.
     ReadDeletions = "read:organization",
+    /// Take a deletion back in its grace period.
+    RestoreDeletion = "admin:organization",
     /// Take everything the organization owns out as an archive.
     ExportOrganization = "admin:organization",
     /// Take everything a customer owns out as an archive.
@@ -154,6 +158,12 @@ actions! {
     PlaceHold = "admin:organization",
     /// Release a legal hold.
     ReleaseHold = "admin:organization",
+    /// Change what the organization asks of those who delete.
+    ChangeRequirements = "admin:organization",
+    /// Read the approvals that can still be used.
+    ReadApprovals = "admin:organization",
+    /// Approve of what somebody else deletes, or take an approval back.
+    ApproveDeletion = "admin:organization",
 }
 
 /// The answer to "may they?".
@@ -188,6 +198,7 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::ReadCustomers => managed(role, &[Owner, Admin, Master, Member, Billing, Viewer]),
         Action::WriteCustomers => managed(role, &[Owner, Admin, Master, Member]),
         Action::AssignCustomer => only(role, &[Owner, Admin, Master]),
+        Action::ArchiveCustomer => managed(role, &[Owner, Admin, Master]),
         Action::DeleteCustomer => managed(role, &[Owner, Admin, Master, Member]),
         Action::RetireCustomer => managed(role, &[Owner, Admin, Master]),
         Action::EraseCustomer => only(role, &[Owner, Admin]),
@@ -207,21 +218,27 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::RevokeOauthToken => only(role, &[Owner, Admin]),
         Action::ReadAudit => only(role, &[Owner, Admin]),
         Action::ReadDeletions => only(role, &[Owner, Admin]),
+        Action::RestoreDeletion => only(role, &[Owner, Admin]),
         Action::ExportOrganization => only(role, &[Owner]),
         Action::ExportCustomer => only(role, &[Owner, Admin]),
         Action::ReadHolds => only(role, &[Owner, Admin]),
         Action::PlaceHold => only(role, &[Owner, Admin]),
         Action::ReleaseHold => only(role, &[Owner]),
+        Action::ChangeRequirements => only(role, &[Owner]),
+        Action::ReadApprovals => only(role, &[Owner, Admin]),
+        Action::ApproveDeletion => only(role, &[Owner]),
     }
 }
 
 /// Whether a platform operator who is not a member may do something. Operators look, they do not touch: what they want changed they do as
-/// members or with the server's own command line. A legal hold touches nothing: it keeps others from it.
+/// members or with the server's own command line. A legal hold touches nothing: it keeps others from it. And they take back what was deleted
+/// by mistake: it is who can no longer do it themselves that calls them.
 pub fn operator_may(action: Action) -> bool {
     match action {
         Action::ReadOrganization
         | Action::ReadAudit
         | Action::ReadDeletions
+        | Action::RestoreDeletion
         | Action::ReadHolds
         | Action::PlaceHold
         | Action::ReleaseHold => true,
@@ -242,6 +259,7 @@ pub fn operator_may(action: Action) -> bool {
         | Action::ReadCustomers
         | Action::WriteCustomers
         | Action::AssignCustomer
+        | Action::ArchiveCustomer
         | Action::DeleteCustomer
         | Action::RetireCustomer
         | Action::EraseCustomer
@@ -260,7 +278,10 @@ pub fn operator_may(action: Action) -> bool {
         | Action::DeleteOauthApp
         | Action::RevokeOauthToken
         | Action::ExportOrganization
-        | Action::ExportCustomer => false,
+        | Action::ExportCustomer
+        | Action::ChangeRequirements
+        | Action::ReadApprovals
+        | Action::ApproveDeletion => false,
     }
 }
 
@@ -271,6 +292,8 @@ pub fn refusal(action: Action) -> &'static str {
         Action::ExportOrganization => "Access denied. Only the organization owner can export the organization.",
         Action::ExportCustomer => "Access denied. Exporting a customer needs the role OWNER or ADMIN.",
         Action::ReleaseHold => "Access denied. Only the organization owner can release a hold.",
+        Action::ChangeRequirements => "Access denied. Only the organization owner can change what is asked of those who delete.",
+        Action::ApproveDeletion => "Access denied. Only the organization owner can approve a deletion or take an approval back.",
         Action::UpdateOrganization => "Access denied. Only the organization owner can change the organization.",
         Action::ArchiveOrganization => "Access denied. Only the organization owner can archive or unarchive the organization.",
         Action::TransferOrganization => "Access denied. Only the organization owner can transfer the organization.",

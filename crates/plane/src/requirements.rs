@@ -3,11 +3,17 @@
 //!
 //! Here it is kept and read. Who is asked, and whether they have done it, is decided where every deletion passes: `deletion/asked.rs`.
 
+use jiff::Timestamp;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
-use crate::Result;
-use crate::deletion::Root;
+use crate::access::{Tenant, enter};
+use crate::audit::{self, Note};
+use crate::deletion::{self, Root};
+use crate::fields::Check;
+use crate::ids::OrganizationRef;
+use crate::policy::Action;
+use crate::{Cx, Error, Result, approvals};
 
 /// The kinds of subject that an organization can ask something for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +45,7 @@ impl Kind {
         match root {
             Root::Organization => Some(Kind::Organization),
             Root::Member => Some(Kind::Member),
-            Root::Customer | Root::RetiredCustomer => Some(Kind::Customer),
+            Root::Customer | Root::RetiredCustomer | Root::CustomerPurge => Some(Kind::Customer),
             Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User => None,
         }
     }
@@ -58,6 +64,174 @@ pub struct Requirements {
     pub approval_required: bool,
     /// Days until what is deleted is erased: 0 to 90.
     pub grace_days: u32,
+}
+
+impl Requirements {
+    /// Whether what these ask can be done with less under others.
+    fn is_weakened_by(&self, new: &Requirements) -> bool {
+        let is_looser = self.fresh_minutes.is_some_and(|old| new.fresh_minutes.is_none_or(|new| new > old));
+        (self.reason_required && !new.reason_required)
+            || (self.confirmation_required && !new.confirmation_required)
+            || (self.approval_required && !new.approval_required)
+            || is_looser
+            || new.grace_days < self.grace_days
+    }
+
+    /// In words of this program, for the audit trail.
+    fn words(&self) -> String {
+        let asked = [
+            self.reason_required.then(|| "a reason".to_owned()),
+            self.confirmation_required.then(|| "the slug".to_owned()),
+            self.fresh_minutes.map(|minutes| format!("a sign-in within {minutes} minutes")),
+            self.approval_required.then(|| "an approval".to_owned()),
+            (self.grace_days > 0).then(|| format!("{} days of grace", self.grace_days)),
+        ];
+        let asked: Vec<String> = asked.into_iter().flatten().collect();
+        if asked.is_empty() { "nothing".into() } else { asked.join(", ") }
+    }
+}
+
+/// What an organization asks, of all kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ByKind {
+    /// Of those who delete it.
+    pub organization: Requirements,
+    /// Of those who remove a member; not of whoever leaves.
+    pub member: Requirements,
+    /// Of those who delete a customer.
+    pub customer: Requirements,
+}
+
+impl ByKind {
+    /// That of one kind.
+    pub fn of(&self, kind: Kind) -> &Requirements {
+        match kind {
+            Kind::Organization => &self.organization,
+            Kind::Member => &self.member,
+            Kind::Customer => &self.customer,
+        }
+    }
+
+    fn place(&mut self, kind: Kind) -> &mut Requirements {
+        match kind {
+            Kind::Organization => &mut self.organization,
+            Kind::Member => &mut self.member,
+            Kind::Customer => &mut self.customer,
+        }
+    }
+}
+
+/// What an organization asks, as it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// The organization.
+    pub organization: Uuid,
+    /// What is asked.
+    pub by_kind: ByKind,
+    /// When it was last changed; none when nothing is asked.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// Reads what an organization asks of those who delete.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<Asked> {
+    let tenant = enter(cx, organization, Action::ReadOrganization).await?;
+    cx.read(tenant.organization(), |_, tx, organization| Box::pin(load(tx, *organization))).await
+}
+
+/// Puts other requirements in the place of all there are. To weaken what asks for a fresh sign-in or an approval takes these, too.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::Invalid`]; [`Error::Conflict`] when an approval is asked for where nobody else could give it, and when the
+/// organization is archived; [`Error::Blocked`] with what is missing to weaken them; [`Error::Stale`].
+pub async fn replace(cx: &Cx, organization: &OrganizationRef, new: ByKind) -> Result<Asked> {
+    let note = Note { action: "requirements.update", subject: approvals::REQUIREMENTS, ..Note::default() };
+    audit::attempt(cx, organization, note.clone(), async {
+        let tenant = enter(cx, organization, Action::ChangeRequirements).await?;
+        let mut check = Check::new();
+        for kind in Kind::ALL {
+            let Requirements { fresh_minutes, grace_days, .. } = new.of(kind);
+            check.number(&format!("{}.fresh_minutes", kind.name()), *fresh_minutes, 1..=1_440);
+            check.number(&format!("{}.grace_days", kind.name()), Some(*grace_days), 0..=90);
+        }
+        check.finish()?;
+        cx.write((tenant, new, note), |cx, tx, (tenant, new, note)| Box::pin(replace_in(cx, tx, tenant, new, note))).await
+    })
+    .await
+}
+
+async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &Note) -> Result<Asked> {
+    // Of two who leave and ask for an approval at once, the second finds one owner less.
+    tenant.lock(tx).await?;
+    tenant.is_writable(tx).await?;
+    tenant.confirm(cx, tx, Action::ChangeRequirements).await?;
+    let organization = tenant.organization();
+    let old = load(tx, organization).await?;
+    cx.expects(organization, old.revision())?;
+    if old.by_kind == *new {
+        return Ok(old);
+    }
+    let changed = |kind: &Kind| old.by_kind.of(*kind) != new.of(*kind);
+    let is_new = |kind: &Kind| new.of(*kind).approval_required && !old.by_kind.of(*kind).approval_required;
+    if Kind::ALL.iter().any(is_new) && owners(tx, organization).await? < 2 {
+        let words =
+            "An approval is given by an owner other than whoever deletes, and there is one owner only: make another member an owner first.";
+        return Err(Error::Conflict(words.into()));
+    }
+    let weakened = Kind::ALL.into_iter().map(|kind| (old.by_kind.of(kind), new.of(kind))).filter(|(old, new)| old.is_weakened_by(new));
+    let asked = weakened.fold((None, false), |(minutes, approval), (old, _)| {
+        (minutes.into_iter().chain(old.fresh_minutes).min(), approval || old.approval_required)
+    });
+    let (missing, approval) = deletion::of_weakening(cx, tx, organization, asked).await?;
+    if !missing.is_empty() {
+        return Err(Error::Blocked(missing));
+    }
+    if approval.is_some() {
+        approvals::use_up(tx, organization, approvals::REQUIREMENTS, &[organization]).await?;
+    }
+    tx.execute(sql!("DELETE FROM requirements WHERE organization_id = $1"), params![organization]).await?;
+    for kind in Kind::ALL {
+        let Requirements { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days } = *new.of(kind);
+        let insert = sql!(
+            "INSERT INTO requirements (organization_id, kind, reason_required, confirmation_required, fresh_minutes, approval_required,
+                                       grace_days, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        );
+        let (minutes, days) = (fresh_minutes.map(i64::from), i64::from(grace_days));
+        if *new.of(kind) != Requirements::default() {
+            let values =
+                params![organization, kind.name(), reason_required, confirmation_required, minutes, approval_required, days, cx.now];
+            tx.execute(insert, values).await?;
+        }
+    }
+    let words = |kind: Kind| format!("{}: {} instead of {}", kind.name(), new.of(kind).words(), old.by_kind.of(kind).words());
+    let words = Kind::ALL.into_iter().filter(changed).map(words).chain(approval.map(|approval| approval.note()));
+    let detail = Some(words.collect::<Vec<_>>().join("; "));
+    audit::record(cx, tx, organization, &Note { subject_id: Some(organization), detail, ..note.clone() }).await?;
+    load(tx, organization).await
+}
+
+async fn owners(tx: &mut Tx, organization: Uuid) -> Result<i64> {
+    let count = sql!("SELECT count(*) FROM members WHERE organization_id = $1 AND role = 'owner' AND state = 'live'");
+    Ok(tx.query_one(count, params![organization]).await?.next()?)
+}
+
+async fn load(tx: &mut Tx, organization: Uuid) -> Result<Asked> {
+    let statement = sql!(
+        "SELECT reason_required, confirmation_required, fresh_minutes, approval_required, grace_days, updated_at, kind
+         FROM requirements WHERE organization_id = $1"
+    );
+    let mut asked = Asked { organization, by_kind: ByKind::default(), updated_at: None };
+    for mut row in tx.query(statement, params![organization]).await? {
+        let requirements = read(&mut row)?;
+        asked.updated_at = row.next()?;
+        let name: String = row.next()?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        *asked.by_kind.place(kind.ok_or_else(|| Error::Internal(format!("requirements have the unknown kind {name}")))?) = requirements;
+    }
+    Ok(asked)
 }
 
 /// What an organization asks of whoever deletes something of this kind.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::customers::Customer;
 use crate::members::Member;
 use crate::organizations::Organization;
+use crate::requirements::Asked;
 use crate::{Cx, Error, Result};
 
 /// The tag of one state of a record, with its quotation marks. A record that is made anew under an old name has another.
@@ -31,6 +32,18 @@ impl Customer {
     /// The tag of this state.
     pub fn etag(&self) -> String {
         etag(self.id, self.revision)
+    }
+}
+
+impl Asked {
+    /// The tag of this state.
+    pub fn etag(&self) -> String {
+        etag(self.organization, self.revision())
+    }
+
+    /// They are replaced as a whole: the time of that tells one state from the next. Where nothing is asked it is always the same state.
+    pub(crate) fn revision(&self) -> i64 {
+        self.updated_at.map_or(0, |time| time.as_microsecond())
     }
 }
 

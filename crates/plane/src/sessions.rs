@@ -1,5 +1,6 @@
 //! Sessions: what a sign-in makes, behind a cookie, access tokens and a refresh token, until sign-out or its end.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -115,6 +116,13 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
         })
         .await?;
     hand_out(cx, user, session, organization, next, cookie)
+}
+
+/// Those of these sessions that began within so many minutes. What a session is refreshed with does not make it younger.
+pub(crate) async fn begun_within(tx: &mut Tx, sessions: &[Uuid], now: Timestamp, minutes: u32) -> Result<HashSet<Uuid>> {
+    let since = before(now, Duration::from_secs(60 * u64::from(minutes)));
+    let statement = sql!("SELECT id FROM sessions WHERE id = ANY($1) AND created_at >= $2");
+    tx.query(statement, params![sessions, since]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect()
 }
 
 /// Ends the session the caller came with: cookie, tokens and refresh token are no longer good.

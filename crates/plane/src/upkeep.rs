@@ -1,4 +1,4 @@
-//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used and erases idempotent answers that are old.
+//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cx::{Actor, Cx};
-use crate::{Plane, Result, idempotency, usage};
+use crate::{Plane, Result, usage};
 
 /// How often.
 const ROUND: Duration = Duration::from_secs(30);
@@ -35,6 +35,5 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
 /// The database's; the next round goes on where this one came to.
 pub async fn once(plane: &Arc<Plane>) -> Result<()> {
     let cx = Cx::new(plane, "upkeep").with_actor(Actor::System);
-    usage::flush(&cx).await?;
-    idempotency::sweep(&cx).await
+    usage::flush(&cx).await
 }

@@ -5,6 +5,7 @@ use sql::{params, sql};
 
 use crate::cx::{Actor, Cx};
 use crate::deletion::STUCK_AFTER;
+use crate::retention::{GRACE, OVERDUE_CUSTOMERS, Retention};
 use crate::sessions::before;
 use crate::{Plane, Result};
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 /// What there is to watch.
 #[derive(Debug, Clone, Copy)]
 pub struct Vitals {
+    /// Deletions that can still be taken back: nothing of them is under way.
+    pub reversible: i64,
     /// Deletions that are closed and not taken up yet.
     pub closed: i64,
     /// Deletions that are being drained.
@@ -21,6 +24,10 @@ pub struct Vitals {
     /// Deletions that are open and made no progress for longer than [`STUCK_AFTER`](crate::deletion::STUCK_AFTER), but for those under a
     /// legal hold.
     pub stuck: i64,
+    /// Softly deleted customers whose time was over an hour ago, and who are still there because of a legal hold.
+    pub overdue_held: i64,
+    /// The same for another reason: something of theirs is open, their organization is archived, or no server erases them.
+    pub overdue_blocked: i64,
     /// Seconds since the oldest deletion that is not sealed was ordered; 0 when all are.
     pub oldest_open_seconds: i64,
     /// Deliveries to webhooks that are still to be made.
@@ -46,17 +53,27 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
                 waiting += row.next::<i64>()?;
                 oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
             }
-            // Somebody wants those under a legal hold to wait, for as long as it takes.
+            // Somebody wants those under a legal hold to wait, for as long as it takes; what waits for others is not stuck itself.
             let stuck = sql!(
                 "SELECT count(*) FROM deletions
-                 WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'"
+                 WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+                   AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')"
             );
             let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
+            let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
+            let (mut overdue, mut held) = (0, 0);
+            if let Some(limit) = cx.plane.config.retention.limit(Retention::Customers, cx.now) {
+                let mut row = tx.query_one(OVERDUE_CUSTOMERS, params![before(limit, GRACE), cx.now]).await?;
+                (overdue, held) = (row.next()?, row.next()?);
+            }
             Ok(Vitals {
+                reversible: tx.query_one(reversible, &[]).await?.next()?,
                 closed: counts[0],
                 draining: counts[1],
                 waiting,
                 stuck: tx.query_one(stuck, params![before(cx.now, STUCK_AFTER)]).await?.next()?,
+                overdue_held: held,
+                overdue_blocked: overdue - held,
                 oldest_open_seconds: cx.now.as_second() - oldest.as_second(),
                 pending_deliveries: tx.query_one(pending, &[]).await?.next()?,
                 credential_lookups: *credential_lookups,

@@ -224,6 +224,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
                     label: None,
                     reason: reason.clone(),
                     action: "webhook.delete",
+                    detail: None,
                     export: false,
                 };
                 deletion::delete(cx, tx, tenant.organization(), order).await

@@ -18,7 +18,7 @@ use serde_json::{Map, Value as Json};
 use crate::catalogue::Operation;
 use crate::dialect::Dialect;
 use crate::problem::Failure;
-use crate::shapes::Shape;
+use crate::shapes::{Is, Shape};
 
 /// Bytes of a body at the most.
 pub(crate) const MOST_BYTES: usize = 1024 * 1024;
@@ -30,13 +30,13 @@ pub(crate) const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARG
 
 /// Receives a request's body whole, before anything is answered: a client that is still sending when the answer comes and the connection
 /// ends mostly hears of a broken connection instead.
-pub(crate) async fn receive(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+pub(crate) async fn receive(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Failure> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
     let declared = body.size_hint().lower();
     // Who waits to be told to go on has sent nothing yet.
-    if declared > MOST_DISCARDED || (declared > MOST_BYTES as u64 && headers.contains_key(header::EXPECT)) {
+    if declared > MOST_DISCARDED || (declared > most as u64 && headers.contains_key(header::EXPECT)) {
         return Err(TOO_LARGE);
     }
     let (mut received, mut length) = (Vec::new(), 0);
@@ -44,13 +44,13 @@ pub(crate) async fn receive(headers: &HeaderMap, body: Body) -> Result<Bytes, Fa
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Failure::Http(StatusCode::BAD_REQUEST, "The body did not arrive whole."))?;
         length += chunk.len() as u64;
-        if length <= MOST_BYTES as u64 {
+        if length <= most as u64 {
             received.extend_from_slice(&chunk);
         } else if length > MOST_DISCARDED {
             break;
         }
     }
-    if length > MOST_BYTES as u64 { Err(TOO_LARGE) } else { Ok(received.into()) }
+    if length > most as u64 { Err(TOO_LARGE) } else { Ok(received.into()) }
 }
 
 /// A JSON object in this surface's spelling.
@@ -170,6 +170,44 @@ impl Form {
         0
     }
 
+    /// An object that must be there, whose fields are asked for like those of the body, except that none may be null.
+    pub fn part<T>(&mut self, name: &'static str, shape: &'static Shape, read: impl FnOnce(&mut Form) -> T) -> Result<T> {
+        let fields = match self.take(name) {
+            Some(Json::Object(fields)) => fields,
+            other => {
+                let (code, words) = if other.is_some() { ("invalid_type", "must be an object") } else { ("required", "is required") };
+                self.refuse(name, code, words);
+                Map::new()
+            }
+        };
+        self.read_part(name, fields, Some(shape), |part| {
+            let empty: Vec<String> = part.fields.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| snake(name)).collect();
+            for name in empty {
+                part.refuse(&name, "invalid_type", "must not be null: leave it out");
+            }
+            read(part)
+        })
+    }
+
+    fn read_part<T>(
+        &mut self,
+        name: &'static str,
+        mut fields: Map<String, Json>,
+        shape: Option<&'static Shape>,
+        read: impl FnOnce(&mut Form) -> T,
+    ) -> Result<T> {
+        fields.values_mut().for_each(make_whole);
+        let mut part = Form { dialect: self.dialect, fields, asked: Vec::new(), errors: Vec::new(), shape };
+        let value = read(&mut part);
+        match part.finish() {
+            Err(Error::Invalid(errors)) => {
+                self.errors.extend(errors.into_iter().map(|error| FieldError { field: format!("{name}.{}", error.field), ..error }));
+            }
+            finished => finished?,
+        }
+        Ok(value)
+    }
+
     /// An object, empty if missing.
     pub fn object(&mut self, name: &'static str) -> Json {
         match self.take(name) {
@@ -180,6 +218,24 @@ impl Form {
                 Json::Object(Map::new())
             }
         }
+    }
+
+    /// An object that may be missing or lack fields of its own: `read` asks for them.
+    ///
+    /// # Errors
+    /// In development builds, when it is read otherwise than documented.
+    pub fn optional_part<T: Default>(&mut self, name: &'static str, read: impl FnOnce(&mut Form) -> T) -> Result<T> {
+        let fields = match self.take(name) {
+            None => return Ok(T::default()),
+            Some(Json::Object(fields)) => fields,
+            Some(_) => {
+                self.refuse(name, "invalid_type", "must be an object");
+                return Ok(T::default());
+            }
+        };
+        let field = self.shape.and_then(|shape| shape.fields().find(|field| field.name == name));
+        let shape = field.and_then(|field| if let Is::Maybe(shape) = field.is { Some(shape) } else { None });
+        self.read_part(name, fields, shape, read)
     }
 
     /// A list of texts that may be missing.
@@ -211,6 +267,15 @@ impl Form {
             self.refuse(name, "invalid_type", "must be true or false");
         }
         flag
+    }
+
+    /// True, or missing: false is an error of somebody who might mean something else by it.
+    pub fn yes(&mut self, name: &'static str) -> bool {
+        let flag = self.optional_flag(name);
+        if flag == Some(false) {
+            self.refuse(name, "invalid", "must be true, or left out");
+        }
+        flag.is_some()
     }
 
     /// A field of a change: `None` when it did not come, `Some(None)` when it came as null.

@@ -86,6 +86,8 @@ pub(crate) struct Operation {
     pub body: Option<&'static Shape>,
     /// The body may also be a form (`application/x-www-form-urlencoded`).
     pub takes_forms: bool,
+    /// The body may also be a list of ids (`text/csv`).
+    pub takes_lists: bool,
     pub status: u16,
     pub answer: &'static str,
     pub content: Content,
@@ -96,6 +98,8 @@ pub(crate) struct Operation {
     pub has_etag: bool,
     /// The answer leads to a deletion's record; or it is the plan of one, when no more was asked for.
     pub deletes: bool,
+    /// What such a plan holds.
+    pub plan: &'static Shape,
     /// The answer says in `Location` where the record is that was made.
     pub has_location: bool,
     handler: MethodRouter<Arc<Doors>>,
@@ -116,6 +120,7 @@ impl Operation {
             parameters: Vec::new(),
             body: None,
             takes_forms: false,
+            takes_lists: false,
             status: 200,
             answer: "OK",
             content: Content::Nothing,
@@ -123,6 +128,7 @@ impl Operation {
             links: Vec::new(),
             has_etag: false,
             deletes: false,
+            plan: &crate::shapes::plans::DELETION_PLAN,
             has_location: false,
             handler: on(filter, handler),
         }
@@ -196,6 +202,12 @@ impl Operation {
         self
     }
 
+    /// The same, as a list of ids or as JSON.
+    pub fn takes_list(mut self, body: &'static Shape) -> Operation {
+        (self.body, self.takes_lists) = (Some(body), true);
+        self
+    }
+
     pub fn answers(mut self, status: u16, words: &'static str, content: Content) -> Operation {
         (self.status, self.answer, self.content) = (status, words, content);
         if matches!(content, Content::Page(_) | Content::Slices(_)) {
@@ -230,6 +242,12 @@ impl Operation {
     fn deletes(mut self) -> Operation {
         self.deletes = true;
         self
+    }
+
+    /// It orders a deletion, or answers with what that would come to.
+    pub fn orders(mut self, plan: &'static Shape) -> Operation {
+        self.plan = plan;
+        self.deletes()
     }
 
     /// Whether it changes a record that has a revision, and so honours `If-Match`. What it makes has none yet.

@@ -18,7 +18,7 @@ const MALFORMED: &str =
     "The header Idempotency-Key must be there once, with 1 to 255 visible ASCII characters: a UUID made for this request is best.";
 const OTHER_REQUEST: Failure = Failure::Http(
     StatusCode::UNPROCESSABLE_ENTITY,
-    "This Idempotency-Key was used for another request in the last 24 hours: send this one with a key of its own.",
+    "This Idempotency-Key was used for another request and its answer is still kept, for 24 hours unless the server is set otherwise: send this one with a key of its own.",
 );
 const UNKNOWN: &str = "The first request with this Idempotency-Key was begun and broken off, and it is not known what came of it: look at the \
                        state of things, and send what is still to be done with a new key.";

@@ -13,6 +13,7 @@ mod error_pages;
 mod handlers;
 mod idempotency;
 mod limits;
+mod lists;
 mod metrics;
 mod openapi;
 mod outbound;

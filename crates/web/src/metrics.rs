@@ -17,6 +17,7 @@ const DURATIONS: &str = "freehold_http_request_duration_seconds";
 const OPEN: &str = "freehold_deletions_open";
 const WAITING: &str = "freehold_deletions_waiting";
 const STUCK: &str = "freehold_deletions_stuck";
+const OVERDUE: &str = "freehold_retention_overdue";
 const OLDEST: &str = "freehold_deletions_oldest_open_seconds";
 const PENDING: &str = "freehold_webhook_deliveries_pending";
 const LOOKUPS: &str = "freehold_credential_lookups_total";
@@ -47,6 +48,10 @@ impl Metrics {
             describe_gauge!(OPEN, "Deletions that are not sealed yet, by state.");
             describe_gauge!(WAITING, "Deletions that cannot go on at the moment; their records say what they wait for.");
             describe_gauge!(STUCK, "Deletions that made no progress for more than a minute; their records say what would let them go on.");
+            describe_gauge!(
+                OVERDUE,
+                "Softly deleted customers whose time is over and who are still there, by what they wait for: legal_hold or other."
+            );
             describe_gauge!(OLDEST, "Age of the oldest deletion that is not sealed.");
             describe_gauge!(PENDING, "Deliveries to webhooks that are still to be made.");
             describe_counter!(LOOKUPS, "Credentials that were looked for in the database.");
@@ -78,10 +83,13 @@ impl Metrics {
     /// Everything, in Prometheus' text format.
     pub fn render(&self, vitals: Vitals) -> String {
         with_local_recorder(&self.recorder, || {
+            gauge!(OPEN, "state" => "reversible").set(vitals.reversible as f64);
             gauge!(OPEN, "state" => "closed").set(vitals.closed as f64);
             gauge!(OPEN, "state" => "draining").set(vitals.draining as f64);
             gauge!(WAITING).set(vitals.waiting as f64);
             gauge!(STUCK).set(vitals.stuck as f64);
+            gauge!(OVERDUE, "because" => "legal_hold").set(vitals.overdue_held as f64);
+            gauge!(OVERDUE, "because" => "other").set(vitals.overdue_blocked as f64);
             gauge!(OLDEST).set(vitals.oldest_open_seconds as f64);
             gauge!(PENDING).set(vitals.pending_deliveries as f64);
             counter!(LOOKUPS).absolute(vitals.credential_lookups);
@@ -100,8 +108,18 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let vitals =
-            Vitals { closed: 0, draining: 0, waiting: 0, stuck: 0, oldest_open_seconds: 0, pending_deliveries: 0, credential_lookups: 0 };
+        let vitals = Vitals {
+            reversible: 0,
+            closed: 0,
+            draining: 0,
+            waiting: 0,
+            stuck: 0,
+            overdue_held: 0,
+            overdue_blocked: 0,
+            oldest_open_seconds: 0,
+            pending_deliveries: 0,
+            credential_lookups: 0,
+        };
         let text = metrics.render(vitals);
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");

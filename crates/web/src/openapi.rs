@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::catalogue::{Access, Catalogue, Content, Operation, Surface};
 use crate::dialect::Dialect;
 use crate::problem::describe;
-use crate::shapes::{Shape, Way, plans, records, reference};
+use crate::shapes::{Shape, Way, records, reference};
 
 /// The whole document.
 pub(crate) fn document(catalogue: &Catalogue, public_url: &str) -> Json {
@@ -170,9 +170,15 @@ fn describe_operation(surface: &Surface, operation: &Operation, components: &mut
         if operation.takes_forms {
             described["requestBody"]["content"]["application/x-www-form-urlencoded"] = content;
         }
+        if operation.takes_lists {
+            let schema = json!({"type": "string", "description": LIST});
+            described["requestBody"]["content"]["text/csv"] = json!({"schema": schema, "example": "id\nuser123\nuser124\n"});
+        }
     }
     described
 }
+
+const LIST: &str = "One id on each line, up to 100,000 of them and 12 MiB; a first line `id` is a heading.";
 
 /// The operation's own words, then who may use it.
 pub(crate) fn words(surface: &Surface, operation: &Operation) -> String {
@@ -274,7 +280,7 @@ fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
     let idempotency = repeats.then(|| {
         header(
             "Idempotency-Key",
-            "The same key with the same request gets the same answer for 24 hours, and nothing is done twice.",
+            "The same key with the same request gets the same answer for 24 hours, unless the server is set to more days, and nothing is done twice.",
             "^[!-~]{1,255}$",
         )
     });
@@ -287,7 +293,7 @@ fn responses(surface: &Surface, operation: &Operation, components: &mut Componen
     let mut responses = Map::new();
     responses.insert(operation.status.to_string(), success(surface, operation, components));
     if operation.deletes {
-        let plan = components.of(&plans::DELETION_PLAN, dialect, Way::Out);
+        let plan = components.of(operation.plan, dialect, Way::Out);
         match responses.get_mut("200") {
             Some(deleted) => {
                 let schema = &mut deleted["content"]["application/json"]["schema"];
@@ -295,7 +301,7 @@ fn responses(surface: &Surface, operation: &Operation, components: &mut Componen
                 deleted["description"] = format!("{} {PLANNED}", operation.answer).into();
             }
             None => {
-                let example = plans::DELETION_PLAN.example(dialect);
+                let example = operation.plan.example(dialect);
                 let content = json!({"application/json": {"schema": plan, "example": example}});
                 responses.insert("200".into(), json!({"description": PLANNED, "headers": limit_headers(), "content": content}));
             }
@@ -339,7 +345,7 @@ pub(crate) fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u1
     if !operation.path_parameters().is_empty() {
         statuses.push(404);
     }
-    if operation.is_conditional() || operation.deletes {
+    if operation.is_conditional() || (operation.deletes && operation.method == axum::http::Method::DELETE) {
         statuses.push(412);
     }
     if takes_input && dialect.invalid.as_u16() == 422 {

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use plane::api_keys::ApiKey;
+use plane::approvals::Approval;
 use plane::audit::Entry;
 use plane::credentials::{CredentialKind, Principal};
 use plane::customers::Customer;
@@ -20,10 +21,13 @@ use plane::organizations::Organization;
 use plane::page::Page;
 use plane::policy::Scopes;
 use plane::preferences::Preference;
+use plane::purges::{Item, Outcome, Survey};
+use plane::requirements::{Asked, Kind, Requirements};
 use plane::sessions::SignedIn;
 use plane::users::User;
 use plane::webhooks::Webhook;
 use serde_json::{Value as Json, json};
+use uuid::Uuid;
 
 use crate::dialect::{Dialect, Fields, time};
 use crate::remedies::Case;
@@ -160,6 +164,7 @@ pub(crate) fn customer(dialect: &Dialect, customer: Customer) -> Json {
         ("managed_by", customer.managed_by.map_or(Json::Null, |id| dialect.id(id))),
         ("expires_at", customer.expires_at.map_or(Json::Null, time)),
         ("screens", customer.screens.into()),
+        ("archived_at", customer.archived_at.map_or(Json::Null, time)),
         ("created_at", time(customer.created_at)),
         ("updated_at", time(customer.updated_at)),
     ])
@@ -345,6 +350,8 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion, progress: Progress
         ("created_at", time(deletion.created_at)),
         ("updated_at", time(deletion.updated_at)),
         ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),
+        ("reversible_until", deletion.reversible_until.map_or(Json::Null, time)),
+        ("restored_at", deletion.restored_at.map_or(Json::Null, time)),
     ])
 }
 
@@ -393,6 +400,35 @@ pub(crate) fn hold(dialect: &Dialect, hold: Hold) -> Json {
     ])
 }
 
+pub(crate) fn requirements(dialect: &Dialect, asked: &Asked) -> Json {
+    let of = |kind| {
+        let Requirements { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days } = *asked.by_kind.of(kind);
+        dialect.object(vec![
+            ("reason_required", reason_required.into()),
+            ("confirmation_required", confirmation_required.into()),
+            ("fresh_minutes", fresh_minutes.into()),
+            ("approval_required", approval_required.into()),
+            ("grace_days", grace_days.into()),
+        ])
+    };
+    let updated_at = ("updated_at", asked.updated_at.map_or(Json::Null, time));
+    dialect.object(Kind::ALL.into_iter().map(|kind| (kind.name(), of(kind))).chain([updated_at]).collect())
+}
+
+pub(crate) fn approval(dialect: &Dialect, approval: Approval) -> Json {
+    dialect.object(vec![
+        ("id", dialect.id(approval.id)),
+        ("organization_id", dialect.id(approval.organization)),
+        ("subject", approval.subject.into()),
+        ("subject_id", dialect.id(approval.subject_id)),
+        ("subject_label", approval.subject_label.into()),
+        ("approved_by", dialect.id(approval.approved_by)),
+        ("reason", approval.reason.into()),
+        ("created_at", time(approval.created_at)),
+        ("expires_at", time(approval.expires_at)),
+    ])
+}
+
 /// What a deletion would do.
 pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>) -> Json {
     let tables = preview.tables.iter().map(|table| {
@@ -402,8 +438,7 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
             ("rows", table.rows.into()),
             ("sample", table.sample.iter().map(|id| dialect.id(*id)).collect()),
             ("why", table.why.into()),
-            // No rule has an end of its own yet.
-            ("kept_until", Json::Null),
+            ("kept_until", table.kept_until.map_or(Json::Null, time)),
         ])
     });
     let effects = preview
@@ -417,9 +452,46 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
         ("tables", tables.collect()),
         ("effects", effects.collect()),
         ("blockers", blockers(dialect, &preview.blockers, case)),
-        ("reversible_until", Json::Null),
+        ("reversible_until", preview.reversible_until.map_or(Json::Null, time)),
         ("estimated_seconds", preview.seconds.into()),
         ("plan", preview.token.into()),
+    ])
+}
+
+/// What a purge would come to.
+pub(crate) fn purge_plan(dialect: &Dialect, survey: Survey, seconds: i64) -> Json {
+    dialect.object(vec![
+        ("count", survey.outcomes.get(Outcome::Deleted.name()).copied().unwrap_or(0).into()),
+        ("outcomes", json!(survey.outcomes)),
+        ("sample", survey.sample.into()),
+        ("estimated_seconds", seconds.into()),
+    ])
+}
+
+/// What became of one customer of a purge in an organization.
+pub(crate) fn purge_item(dialect: &Dialect, organization: Uuid, item: Item) -> Json {
+    let case = Case::within(organization, item.reference.as_deref());
+    let blocker = |blocker: &Json| {
+        let text = |name: &str| blocker[name].as_str().unwrap_or_default();
+        let id = plane::ids::parse(text("id")).unwrap_or_default();
+        dialect.object(vec![
+            ("code", text("code").into()),
+            ("kind", text("kind").into()),
+            ("id", dialect.id(id)),
+            ("detail", text("detail").into()),
+            ("remedy", text("remedy").into()),
+            ("call", case.call(dialect, text("code"), text("kind"), id)),
+        ])
+    };
+    let id = |id: Option<Uuid>| id.map_or(Json::Null, |id| dialect.id(id));
+    dialect.object(vec![
+        ("number", item.number.into()),
+        ("outcome", item.outcome.as_str().into()),
+        ("customer_id", item.reference.as_deref().into()),
+        ("subject_id", id(item.customer)),
+        ("deletion_id", id(item.deletion)),
+        ("detail", item.detail.as_deref().into()),
+        ("blockers", item.blockers.iter().map(blocker).collect()),
     ])
 }
 
@@ -440,7 +512,7 @@ pub(crate) fn blockers(dialect: &Dialect, blockers: &[Blocker], case: Case<'_>) 
             ("id", dialect.id(blocker.id)),
             ("detail", blocker.detail.as_str().into()),
             ("remedy", blocker.remedy.into()),
-            ("call", case.call(dialect, blocker)),
+            ("call", case.call(dialect, blocker.code, blocker.kind, blocker.id)),
         ])
     };
     blockers.iter().map(view).collect()

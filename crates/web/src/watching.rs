@@ -14,7 +14,7 @@ use axum::response::IntoResponse;
 use futures_util::stream;
 use plane::credentials::{Presented, authenticate};
 use plane::cx::Stopwatch;
-use plane::deletion::{self, Pulse, Watched};
+use plane::deletion::{self, Deletion, Pulse, Watched};
 use plane::{Cx, Error, Plane, Result};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
@@ -156,10 +156,14 @@ impl Watcher {
                 Ok(watched) => watched,
                 Err(reason) => return (event("ended", &json!({"reason": reason})), false),
             };
-            let is_sealed = watched.deletion.sealed_at.is_some();
+            let end = match watched.deletion {
+                Deletion { sealed_at: Some(_), .. } => Some("sealed"),
+                Deletion { restored_at: Some(_), .. } => Some("restored"),
+                _ => None,
+            };
             let record = view(self.dialect, watched, self.plane.clock.now(), Some(&mut self.pulse));
-            let words = if is_sealed {
-                event("sealed", &record)
+            let words = if let Some(end) = end {
+                event(end, &record)
             } else if steady(&record) != self.told {
                 self.told = steady(&record);
                 event("progress", &record)
@@ -170,7 +174,7 @@ impl Watcher {
                 continue;
             };
             self.silence = self.plane.clock.stopwatch();
-            return (words, !is_sealed);
+            return (words, end.is_none());
         }
     }
 

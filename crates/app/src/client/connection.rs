@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::{Value as Json, json};
@@ -73,12 +73,15 @@ pub(super) struct Connection {
 }
 
 /// A request. The segments of its path may be anything that a person types.
+#[derive(Clone)]
 pub(super) struct Call<'a> {
     method: Method,
     path: Vec<&'a str>,
     query: Vec<(&'static str, String)>,
     organization: Option<&'a str>,
     body: Option<Json>,
+    /// A list of ids in the place of the body.
+    list: Option<String>,
     /// The entity tag of the record that is meant.
     tag: Option<String>,
     /// Whether the list can be read along a cursor.
@@ -188,6 +191,7 @@ impl<'a> Call<'a> {
             query: Vec::new(),
             organization: None,
             body: None,
+            list: None,
             tag: None,
             has_cursor: false,
             is_download: false,
@@ -196,6 +200,15 @@ impl<'a> Call<'a> {
 
     pub fn post<const N: usize>(path: [&'a str; N], body: Json) -> Call<'a> {
         Call { method: Method::POST, body: Some(body), ..Call::get(path) }
+    }
+
+    pub fn put<const N: usize>(path: [&'a str; N], body: Json) -> Call<'a> {
+        Call { method: Method::PUT, body: Some(body), ..Call::get(path) }
+    }
+
+    /// With a list of ids, one on each line.
+    pub fn post_list<const N: usize>(path: [&'a str; N], list: String) -> Call<'a> {
+        Call { method: Method::POST, list: Some(list), ..Call::get(path) }
     }
 
     pub fn post_nothing<const N: usize>(path: [&'a str; N]) -> Call<'a> {
@@ -338,6 +351,11 @@ impl Connection {
         Ok((read(answer).await?, tag))
     }
 
+    /// Sends a request whose answer is empty.
+    pub async fn tell(&mut self, call: &Call<'_>) -> Result {
+        self.send(call).await.map(drop)
+    }
+
     /// Begins to receive a file.
     pub async fn receive(&mut self, call: &Call<'_>) -> Result<Incoming> {
         Ok(Incoming(self.send(call).await?))
@@ -446,6 +464,9 @@ impl Connection {
         let mut request = self.client.request(call.method.clone(), call.url(&self.server)?).headers(headers);
         if let Some(body) = &call.body {
             request = request.json(body);
+        }
+        if let Some(list) = &call.list {
+            request = request.header(CONTENT_TYPE, "text/csv").body(list.clone());
         }
         if call.is_download {
             request = request.timeout(DOWNLOAD_PATIENCE);

@@ -7,6 +7,7 @@ use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
 use super::output::{Column, OutputArgs};
+use super::purging::PurgeArgs;
 
 const COLUMNS: &[Column] = &[("ID", "id"), ("NAME", "name"), ("EMAIL", "email"), ("PHONE", "phone"), ("CREATED", "createdAt")];
 
@@ -50,6 +51,16 @@ enum Command {
         #[arg(long)]
         id: Option<String>,
     },
+    /// Make a customer read-only. Its sessions and devices go; all else is kept.
+    Archive {
+        /// The customer's id.
+        customer: String,
+    },
+    /// Make an archived customer writable again.
+    Unarchive {
+        /// The customer's id.
+        customer: String,
+    },
     /// Delete a customer: marked as deleted, no longer readable, kept for audit.
     Delete {
         /// The customer's id.
@@ -63,6 +74,8 @@ enum Command {
         #[command(flatten)]
         delete: DeleteArgs,
     },
+    /// Delete many customers at once, for good: those that meet all criteria given, or those of a list. Without --force they are counted.
+    Purge(Box<PurgeArgs>),
 }
 
 pub(super) async fn run(args: CustomersArgs) -> Result {
@@ -80,6 +93,12 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
             let body = json!({"id": id, "name": name, "email": email});
             args.output.record(&connection.ask(&Call::post(["api", "organizations", &organization, "customers"], body)).await?)
         }
+        Command::Archive { customer } => args
+            .output
+            .record(&connection.ask(&Call::post_nothing(["api", "organizations", &organization, "customers", customer, "archive"])).await?),
+        Command::Unarchive { customer } => args.output.record(
+            &connection.ask(&Call::post_nothing(["api", "organizations", &organization, "customers", customer, "unarchive"])).await?,
+        ),
         Command::Delete { customer, hard, export, delete } => {
             let hard = hard.then_some("true");
             let subject = Subject {
@@ -94,5 +113,6 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
             };
             delete.run(&mut connection, &args.output, subject).await
         }
+        Command::Purge(purge) => purge.run(&mut connection, &args.output, &organization).await,
     }
 }

@@ -20,8 +20,11 @@ pub(crate) struct DeleteArgs {
     /// Why, for the audit trail. No personal data, please.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// The organization's slug, where the organization asks for it to be typed.
+    #[arg(long, value_name = "SLUG")]
+    confirm: Option<String>,
     /// Delete nothing: show what it would do, and the plan that a deletion can be bound to.
-    #[arg(long, conflicts_with_all = ["yes", "reason", "wait", "plan"])]
+    #[arg(long, conflicts_with_all = ["yes", "wait", "plan"])]
     validate_only: bool,
     /// Delete only if it still does what this plan says, of --validate-only [default: the one that is shown before].
     #[arg(long, value_name = "PLAN")]
@@ -46,7 +49,7 @@ pub(super) struct Subject<'a> {
 
 impl DeleteArgs {
     pub(super) async fn run(&self, connection: &mut Connection, output: &OutputArgs, subject: Subject<'_>) -> Result {
-        let plan = connection.ask(&subject.plan).await?;
+        let plan = connection.ask(&self.says(subject.plan.clone())).await?;
         let (record, tag) = subject.record(connection).await?;
         note(&subject.describe(&record, &plan));
         if self.validate_only {
@@ -59,7 +62,7 @@ impl DeleteArgs {
         confirm(&subject.names(&record), self.yes.as_deref())?;
         // What was shown is what goes: if it has changed since, the server refuses.
         let plan = self.plan.as_deref().or(plan["plan"].as_str());
-        let call = subject.deletion.with("reason", self.reason.as_deref()).with("plan", plan).unless_changed(tag);
+        let call = self.says(subject.deletion).with("plan", plan).unless_changed(tag);
         let deletion = connection.delete(&call).await?;
         if !self.wait {
             return output.record(&json!({"deletionId": deletion}));
@@ -69,6 +72,13 @@ impl DeleteArgs {
             _ => failure.with(&format!("It is deleted, and the deletion {deletion} goes on. Only its progress could not be read.")),
         })?;
         output.record(&sealed)
+    }
+}
+
+impl DeleteArgs {
+    /// With what is said along, which a deletion and its plan may be asked for.
+    fn says<'a>(&self, call: Call<'a>) -> Call<'a> {
+        call.with("reason", self.reason.as_deref()).with("confirm", self.confirm.as_deref())
     }
 }
 

@@ -23,6 +23,18 @@ const COLUMNS: &[Column] = &[
     ("SEALED", "sealedAt"),
 ];
 
+const ITEM_COLUMNS: &[Column] =
+    &[("NUMBER", "number"), ("CUSTOMER", "customerId"), ("OUTCOME", "outcome"), ("WHY", "detail"), ("DELETION", "deletionId")];
+
+/// An item that was blocked says so in its blockers: for a table, in its detail too.
+fn with_reason(mut item: Json) -> Json {
+    let blockers: Vec<String> = item["blockers"].as_array().into_iter().flatten().map(|blocker| text(&blocker["detail"])).collect();
+    if !blockers.is_empty() && item["detail"].is_null() {
+        item["detail"] = blockers.join(" ").into();
+    }
+    item
+}
+
 /// How long to wait between two looks at a deletion.
 const PACE: Duration = Duration::from_millis(500);
 
@@ -42,8 +54,8 @@ pub(crate) struct DeletionsArgs {
 enum Command {
     /// List deletions, newest first: of the organization named, otherwise of all whose deletions one may read.
     List {
-        /// Only those in this state; open are those not sealed yet.
-        #[arg(long, value_parser = ["closed", "draining", "sealed", "open"])]
+        /// Only those in this state; open are those neither sealed nor taken back.
+        #[arg(long, value_parser = ["reversible", "closed", "draining", "sealed", "restored", "open"])]
         state: Option<String>,
         /// Entries to show at the most.
         #[arg(long)]
@@ -53,6 +65,22 @@ enum Command {
     Show {
         /// The deletion's id.
         deletion: String,
+    },
+    /// Take a deletion back that is in its grace period: what it deleted is there again as it was, but for keys, tokens and sessions.
+    Restore {
+        /// The deletion's id.
+        deletion: String,
+    },
+    /// List what became of each customer of a purge.
+    Items {
+        /// The deletion's id.
+        deletion: String,
+        /// Only those of this outcome.
+        #[arg(long, value_parser = ["deleted", "blocked", "refused", "not_found", "repeated"])]
+        outcome: Option<String>,
+        /// Entries to show at the most.
+        #[arg(long)]
+        limit: Option<usize>,
     },
     /// Wait until a deletion is sealed, that is until nothing is left, and show its receipt. The progress goes to standard error.
     Watch {
@@ -70,11 +98,20 @@ pub(super) async fn run(args: DeletionsArgs) -> Result {
             args.output.list(connection.list(&call, *limit).await?, COLUMNS)
         }
         Command::Show { deletion } => args.output.record(&connection.ask(&Call::get(["api", "deletions", deletion])).await?),
+        Command::Restore { deletion } => {
+            args.output.record(&connection.ask(&Call::post_nothing(["api", "deletions", deletion, "restore"])).await?)
+        }
+        Command::Items { deletion, outcome, limit } => {
+            let call = Call::get(["api", "deletions", deletion, "items"]).with("outcome", outcome.clone()).along_cursor();
+            let items = connection.list(&call, *limit).await?;
+            let items = if args.output.json { items } else { items.into_iter().map(with_reason).collect() };
+            args.output.list(items, ITEM_COLUMNS)
+        }
         Command::Watch { deletion } => args.output.record(&watch(&mut connection, deletion).await?),
     }
 }
 
-/// Looks at a deletion until it is sealed: a bar at a terminal, otherwise a line for each change.
+/// Looks at a deletion until it is sealed, or taken back: a bar at a terminal, otherwise a line for each change.
 pub(super) async fn watch(connection: &mut Connection, deletion: &str) -> Result<Json> {
     let call = Call::get(["api", "deletions", deletion]);
     let mut screen = Screen::new();
@@ -87,7 +124,7 @@ pub(super) async fn watch(connection: &mut Connection, deletion: &str) -> Result
             }
         };
         screen.show(&record);
-        if record["state"] == "sealed" {
+        if is_over(&record) {
             screen.wipe();
             return Ok(record);
         }
@@ -139,10 +176,13 @@ impl Screen {
 }
 
 fn progress(record: &Json) -> String {
-    let ahead =
-        record["rowsToDo"].as_u64().filter(|_| record["state"] != "sealed").map(|left| format!(" of about {}", left + rows(record)));
+    let ahead = record["rowsToDo"].as_u64().filter(|_| !is_over(record)).map(|left| format!(" of about {}", left + rows(record)));
     let ahead = ahead.unwrap_or_default();
     format!("{}: {} rows{ahead} in {} batches{}", cell(&record["state"]), rows(record), cell(&record["batches"]), conditions(record))
+}
+
+fn is_over(record: &Json) -> bool {
+    record["state"] == "sealed" || record["state"] == "restored"
 }
 
 fn rows(record: &Json) -> u64 {

@@ -1,5 +1,6 @@
 //! What an operator or an owner does by hand: commands that talk HTTP to a running server, each group in a file of its own.
 
+mod approvals;
 mod apps;
 mod audit;
 mod completions;
@@ -16,6 +17,8 @@ mod members;
 mod organizations;
 mod output;
 mod prompt;
+mod purging;
+mod requirements;
 mod sessions;
 mod users;
 mod webhooks;
@@ -38,7 +41,7 @@ pub(crate) enum Command {
     /// End the session that `sign-in` began.
     #[command(after_help = EXIT_CODES)]
     SignOut(sessions::SignOutArgs),
-    /// Users: make one, show oneself.
+    /// Users: make one, show oneself, delete oneself.
     #[command(after_help = EXIT_CODES)]
     Users(users::UsersArgs),
     /// Organizations: make, list, show, delete.
@@ -47,7 +50,7 @@ pub(crate) enum Command {
     /// Members of an organization: list, show, invite, remove.
     #[command(after_help = EXIT_CODES)]
     Members(members::MembersArgs),
-    /// Customers of an organization: make, list, show, delete.
+    /// Customers of an organization: make, list, show, archive, delete.
     #[command(after_help = EXIT_CODES)]
     Customers(customers::CustomersArgs),
     /// API keys: make, list, show, delete.
@@ -59,7 +62,7 @@ pub(crate) enum Command {
     /// OAuth apps: make, list, show, delete.
     #[command(after_help = EXIT_CODES)]
     Apps(apps::AppsArgs),
-    /// Deletions: list, show, watch to the end.
+    /// Deletions: list, show, watch to the end, take back.
     #[command(after_help = EXIT_CODES)]
     Deletions(deletions::DeletionsArgs),
     /// Exports: order, list, show, download.
@@ -68,6 +71,12 @@ pub(crate) enum Command {
     /// Legal holds: place, list, show, release.
     #[command(after_help = EXIT_CODES)]
     Holds(holds::HoldsArgs),
+    /// What is asked of those who delete: show, set.
+    #[command(after_help = EXIT_CODES)]
+    Requirements(requirements::RequirementsArgs),
+    /// Approvals of what somebody else deletes: give, list, withdraw.
+    #[command(after_help = EXIT_CODES)]
+    Approvals(approvals::ApprovalsArgs),
     /// The audit trail: its newest entries, and those that come.
     #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
@@ -90,6 +99,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Deletions(args) => deletions::run(args).await,
         Command::Exports(args) => exports::run(args).await,
         Command::Holds(args) => holds::run(args).await,
+        Command::Requirements(args) => requirements::run(args).await,
+        Command::Approvals(args) => approvals::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{Call, ConnectionArgs};
+use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
 use super::output::OutputArgs;
 use super::prompt;
@@ -31,6 +32,11 @@ enum Command {
     },
     /// Show the user that the credential belongs to.
     Me,
+    /// Delete your own account, within ten minutes of signing in: every membership, key, app and session of yours. Your address confirms it.
+    DeleteMe {
+        #[command(flatten)]
+        delete: DeleteArgs,
+    },
 }
 
 pub(super) async fn run(args: UsersArgs) -> Result {
@@ -39,6 +45,18 @@ pub(super) async fn run(args: UsersArgs) -> Result {
             let mut connection = args.connection.open_for_anybody()?;
             let body = json!({"email": email, "password": prompt::password(true)?, "name": name});
             args.output.record(&connection.ask(&Call::post(["api", "auth", "sign-up"], body)).await?)
+        }
+        Command::DeleteMe { delete } => {
+            let mut connection = args.connection.open()?;
+            let me = connection.ask(&Call::get(["api", "users", "me"])).await?;
+            let subject = Subject {
+                given: me["email"].as_str().unwrap_or_default(),
+                name: "email",
+                record: Call::get(["api", "users", "me"]),
+                plan: Call::get(["api", "users", "me", "deletion-plan"]),
+                deletion: Call::delete(["api", "users", "me"]),
+            };
+            delete.run(&mut connection, &args.output, subject).await
         }
         Command::Me => args.output.record(&args.connection.open()?.ask(&Call::get(["api", "users", "me"])).await?),
     }

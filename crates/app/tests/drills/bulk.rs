@@ -27,6 +27,7 @@ enum Place {
     Export,
     Hold,
     Approval,
+    Purge,
 }
 
 /// What is put into one organization.
@@ -147,7 +148,7 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
 }
 
 /// Rows, columns and values of what came with the whole account plane. The webhooks are told nothing: nobody is there to hear it.
-fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 10] {
+fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 12] {
     let Filling { number, customers, dependants } = filling;
     let made = |place, n: &str| id(store, number, place, n);
     let hash = |place, n: &str| bytes(store, number, place, n);
@@ -234,6 +235,12 @@ fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -
             few,
             "deletion_approvals (organization_id, id, subject, subject_id, member_id, created_at, expires_at)",
             format!("{}, 'customer', {customer}, {member}, {now}, {now}", made(Place::Approval, "n")),
+        ),
+        (few, "purges (organization_id, id, criteria, created_at)", format!("{}, {}, {now}", made(Place::Purge, "n"), json(store, "{}"))),
+        (
+            customers,
+            "purge_items (organization_id, purge_id, id, number, customer_id, outcome, created_at)",
+            format!("{}, {}, n, {customer}, 'blocked', {now}", made(Place::Purge, &one_of_few), made(Place::Purge, "n")),
         ),
     ]
 }

@@ -160,6 +160,24 @@ on_both_engines! {
                 "DELETE FROM idempotent_answers",
             ),
             (
+                "overdue",
+                "customers",
+                format!("UPDATE customers SET deleted_at = {ago} WHERE reference = 'retired'"),
+                "UPDATE customers SET deleted_at = updated_at WHERE reference = 'retired'",
+            ),
+            (
+                "overdue",
+                "audit_entries",
+                format!("UPDATE audit_entries SET created_at = {ago}"),
+                "UPDATE audit_entries SET created_at = (SELECT max(created_at) FROM deletions)",
+            ),
+            (
+                "overdue",
+                "deletions",
+                format!("UPDATE deletions SET sealed_at = {ago}"),
+                "UPDATE deletions SET sealed_at = created_at",
+            ),
+            (
                 "deliveries",
                 "webhook_deliveries",
                 format!("UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = {ago}"),

@@ -25,6 +25,7 @@ mod limits;
 mod nouns;
 mod oauth;
 mod repeats;
+mod requirements;
 mod seeds;
 mod smoke;
 mod tools;

@@ -84,6 +84,9 @@ def throw_away(kind: str) -> str | None:
                 return others[0]
             body = {"url": "http://127.0.0.1:9/gone", "events": ["customer.created"]}
             return server.call("POST", f"{base}/webhooks", token, body, 201)["id"]
+        case "deletion-approvals":
+            spare = server.call("POST", f"{base}/customers", token, {"name": "Thrown away", "email": "gone@example.com"}, 201)["id"]
+            return server.call("POST", f"{base}/customers/{spare}/deletion-approvals", token, {}, 201)["id"]
         case "app":
             return server.call("POST", "/api/oauth/apps", token, world.oauth_app(me.organization, "Thrown away"), 201)["clientId"]
     return None
@@ -134,7 +137,7 @@ def name_ids(case) -> None:
         if known is not None and not follows and chance.random() < 0.75:
             value = case.path_parameters[name] = spell(known)
         # What the tenant has one of is needed again: something else takes its place.
-        uses_up = case.method == "DELETE" or case.path.endswith(("/archive", "/unarchive", "/transfer"))
+        uses_up = case.method == "DELETE" or case.path.endswith(("/archive", "/unarchive", "/transfer", "/customers:purge"))
         # What is held cannot be deleted, nor what it is in.
         holds = case.method == "POST" and case.path.endswith("/holds")
         if name == last and value in mine and (uses_up or holds):
@@ -150,7 +153,7 @@ def agree(case, body: dict) -> None:
     # Where something may be sent to depends on the network, and on what is safe.
     for address in {"url", "redirectUri"} & body.keys():
         body[address] = body[address] and "http://127.0.0.1:9/there"
-    if body.get("redirectUris"):
+    if body.get("redirectUris") or ("redirectUris" in body and body.get("redirectUri")):
         body["redirectUris"] = ["http://127.0.0.1:9/there"]
     if body.get("kind") == "publishable":
         body["scopes"] = ["read:organization"]
@@ -162,6 +165,10 @@ def agree(case, body: dict) -> None:
         body["allowed_ips"] = ["127.0.0.1", "192.0.2.0/24"]
     if case.path.endswith(("/customers", "/customer")):
         body["name"] = body.get("name") or "One of two names must be there"
+    if case.path.endswith("/deletion-requirements"):
+        # What is asked once stands in the way of all that is deleted after it.
+        for asked in [asked for asked in body.values() if isinstance(asked, dict)]:
+            asked |= {"reasonRequired": False, "confirmationRequired": False, "freshMinutes": None, "approvalRequired": False}
     if case.path.endswith("/password"):
         body["currentPassword"] = world.PASSWORD
     if case.path.endswith("/transfer"):

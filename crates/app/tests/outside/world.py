@@ -112,6 +112,8 @@ def new_tenant(server: Server, marker: str) -> Tenant:
     tenant.ids["exports"] = server.call("POST", f"{base}{owned}/exports", token, status=202)["id"]
     hold = server.call("POST", f"{base}{owned}/holds", token, {"reason": f"{marker} case"}, 201)
     tenant.ids["holds"] = server.call("POST", f"{base}/holds/{hold['id']}/release", token, {"reason": f"{marker} is over"})["id"]
+    approval = server.call("POST", f"{base}/deletion-approvals", token, {"reason": f"{marker} may go"}, 201)
+    tenant.ids["deletion-approvals"] = approval["id"]
     tenant.secrets = {marker, made["id"], made["slug"], *tenant.ids.values()}
     return tenant
 

@@ -345,6 +345,7 @@ pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: 
                     label: None,
                     reason: reason.clone(),
                     action: "api_key.revoke",
+                    detail: None,
                     export: false,
                 };
                 deletion::delete(cx, tx, tenant.organization(), order).await

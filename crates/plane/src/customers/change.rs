@@ -5,9 +5,10 @@ use serde_json::{Value as Json, json};
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::{Customer, load, lock, unknown_manager};
+use super::{Customer, load, lock, lock_any, unknown_manager};
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
+use crate::deletion::{self, Root};
 use crate::events::{self, Event};
 use crate::fields::{Check, merge_metadata};
 use crate::ids::OrganizationRef;
@@ -164,6 +165,48 @@ pub async fn add_screen(cx: &Cx, organization: &OrganizationRef, reference: &str
                 other => other.into(),
             })?;
             finish(cx, tx, tenant, &old, "customer.add_screen").await
+        })
+    })
+    .await
+}
+
+/// Makes a customer read-only. Its sessions end and its devices are disconnected; all else is kept, and can be read and exported. One that is
+/// archived already stays as it is.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management; [`Error::Conflict`]
+/// when the organization is archived.
+pub async fn archive(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Customer> {
+    set_archived(cx, organization, reference, "customer.archive").await
+}
+
+/// Makes an archived customer writable again. One that is not archived stays as it is.
+///
+/// # Errors
+/// Those of [`archive`].
+pub async fn unarchive(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Customer> {
+    set_archived(cx, organization, reference, UNARCHIVE).await
+}
+
+const UNARCHIVE: &str = "customer.unarchive";
+
+async fn set_archived(cx: &Cx, organization: &OrganizationRef, reference: &str, action: &'static str) -> Result<Customer> {
+    let tenant = enter(cx, organization, Action::ArchiveCustomer).await?;
+    cx.write((tenant, reference.to_owned(), action), |cx, tx, (tenant, reference, action)| {
+        Box::pin(async move {
+            let (id, archived_at) = lock_any(tx, tenant, reference, Action::ArchiveCustomer).await?;
+            let old = load(tx, tenant, reference).await?;
+            cx.expects(old.id, old.revision)?;
+            let shall_be = *action != UNARCHIVE;
+            if archived_at.is_some() == shall_be {
+                return Ok(old);
+            }
+            let statement = sql!("UPDATE customers SET archived_at = $3 WHERE organization_id = $1 AND id = $2");
+            tx.execute(statement, params![old.organization, id, shall_be.then_some(cx.now)]).await?;
+            if shall_be {
+                deletion::end_credentials(cx, tx, (Root::Customer, old.organization, id), Root::Customer.credentials()).await?;
+            }
+            finish(cx, tx, tenant, &old, action).await
         })
     })
     .await

@@ -213,6 +213,7 @@ impl Wish {
             label: Some(self.reference.clone()),
             reason: self.details.reason.clone(),
             action: self.how.word(),
+            detail: None,
             export: self.details.export,
         })
     }

@@ -51,7 +51,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                         "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
                                 (SELECT count(*) FROM screens
                                  WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
-                                revision, created_at, updated_at
+                                archived_at, revision, created_at, updated_at
                          FROM customers
                          WHERE organization_id = $1 AND state = 'live' AND (CAST($2 AS text) IS NULL OR lower(email) = lower($2))
                            AND (CAST($3 AS text) IS NULL OR lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
@@ -78,7 +78,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                         "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
                                 (SELECT count(*) FROM screens
                                  WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
-                                revision, created_at, updated_at
+                                archived_at, revision, created_at, updated_at
                          FROM customers
                          WHERE organization_id = $1 AND managed_by = $2 AND state = 'live' AND (CAST($3 AS text) IS NULL OR lower(email) = lower($3))
                            AND (CAST($4 AS text) IS NULL OR lower(name) LIKE lower($4) ESCAPE '!' OR lower(email) LIKE lower($4) ESCAPE '!'

@@ -18,7 +18,7 @@ use crate::passwords::hex;
 use crate::policy::{self, Action};
 use crate::{Cx, Error, FieldError, Result, cx, members};
 
-pub use change::{CustomerChange, add_screen, extend, update};
+pub use change::{CustomerChange, add_screen, archive, extend, unarchive, update};
 pub(crate) use delete::Gathering;
 pub use delete::{Deleting, delete};
 pub use list::{CustomerFilter, list};
@@ -50,6 +50,8 @@ pub struct Customer {
     pub expires_at: Option<Timestamp>,
     /// How many screens were added.
     pub screens: i64,
+    /// Since when it is read-only.
+    pub archived_at: Option<Timestamp>,
     /// Counts the changes of this record, from 1.
     pub revision: i64,
     /// When it was made.
@@ -130,6 +132,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
         managed_by,
         expires_at: None,
         screens: 0,
+        archived_at: None,
         revision: 1,
         created_at: cx.now,
         updated_at: cx.now,
@@ -206,7 +209,7 @@ async fn load(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Customer>
     let statement = sql!(
         "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
                 (SELECT count(*) FROM screens WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
-                revision, created_at, updated_at
+                archived_at, revision, created_at, updated_at
          FROM customers WHERE organization_id = $1 AND reference = $2 AND state = 'live'"
     );
     let row = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
@@ -214,8 +217,18 @@ async fn load(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Customer>
 }
 
 /// Touches a customer's row and returns its id: what hangs on it can neither be added to nor deleted by others until this transaction
-/// ends. None in an organization that is archived.
+/// ends. None that is archived, and none in an organization that is.
 pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, reference: &str, action: Action) -> Result<Uuid> {
+    match lock_any(tx, tenant, reference, action).await? {
+        (_, Some(_)) => Err(Error::Conflict(
+            "This customer is archived and read-only: unarchive it with POST …/customers/{customerId}/unarchive.".into(),
+        )),
+        (id, None) => Ok(id),
+    }
+}
+
+/// The same for one that may be archived, and since when it is.
+async fn lock_any(tx: &mut Tx, tenant: &Tenant, reference: &str, action: Action) -> Result<(Uuid, Option<Timestamp>)> {
     tenant.is_writable(tx).await?;
     if !is_reference(reference) {
         return Err(Error::NotFound("Customer"));
@@ -224,13 +237,13 @@ pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, reference: &str, action: 
         "UPDATE customers SET version = version + 1
          WHERE organization_id = $1 AND reference = $2 AND state = 'live'
            AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-         RETURNING id, managed_by"
+         RETURNING id, managed_by, archived_at"
     );
     let found = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
     let mut row = found.ok_or(Error::NotFound("Customer"))?;
     let id = row.next()?;
     check_management(tenant, row.next()?, action)?;
-    Ok(id)
+    Ok((id, row.next()?))
 }
 
 /// Touches a live customer's row and returns its id, in an archive too: for what adds nothing to the customer.
@@ -282,6 +295,7 @@ fn read(mut row: Row) -> Result<Customer> {
         managed_by: row.next()?,
         expires_at: row.next()?,
         screens: row.next()?,
+        archived_at: row.next()?,
         revision: row.next()?,
         created_at: row.next()?,
         updated_at: row.next()?,

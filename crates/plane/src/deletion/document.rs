@@ -1,7 +1,8 @@
 //! `docs/deletion.md`, printed from the rules: a promise that people can check and that cannot differ from what the program does.
 
 use super::effects;
-use super::rules::{Fate, Root, Rule};
+use super::rules::{Fate, Kept, Root, Rule};
+use crate::retention::{Periods, Retention};
 
 /// The whole page.
 pub fn document() -> String {
@@ -19,6 +20,7 @@ pub fn document() -> String {
             page.push_str(&format!("| `{}`{only} | {} | {} |\n", rule.table, fate(rule), rule.why));
         }
     }
+    page.push_str(&periods());
     page.push_str(LIMITATIONS);
     page
 }
@@ -35,6 +37,7 @@ fn title(root: Root) -> &'static str {
         Root::OauthApp => "An OAuth app",
         Root::OauthToken => "An OAuth token",
         Root::User => "A user's account",
+        Root::CustomerPurge => "Many customers at once",
     }
 }
 
@@ -45,20 +48,54 @@ fn events(root: Root) -> String {
 fn fate(rule: &Rule) -> String {
     match rule.fate {
         Fate::Erase => "erased".into(),
-        Fate::Keep => "kept".into(),
+        Fate::Keep => format!("kept{}", how_long(rule.kept)),
         Fate::Redact(columns) => {
             let columns: Vec<String> = columns.iter().map(|(column, literal)| format!("`{column}` becomes {literal}")).collect();
-            format!("kept, {}", columns.join(", "))
+            format!("kept{}, {}", how_long(rule.kept), columns.join(", "))
         }
     }
 }
+
+fn how_long(kept: Kept) -> String {
+    match kept {
+        Kept::Unsaid | Kept::Alive => String::new(),
+        Kept::Archive => " until the archive expires".into(),
+        Kept::For(retention) => format!(" for {} (`{}`)", Periods::default().words(retention), retention.name()),
+    }
+}
+
+/// How long everything is kept that is kept for a time.
+fn periods() -> String {
+    let mut page = String::from(RETENTION);
+    for one in Retention::ALL {
+        let days = Periods::default().words(one);
+        page.push_str(&format!("| `{}` | {} | {days} | {} |\n", one.name(), one.what(), one.since()));
+    }
+    page
+}
+
+const RETENTION: &str = "
+## How long what is kept is kept
+
+What a rule keeps has its time, and so has what nobody deletes. A job of the server erases what has had it, the oldest first, in transactions of
+a few milliseconds with rests between them; each round begins ten minutes after the last. The periods are set with `--retention NAME=DAYS` or
+`FREEHOLD_RETENTION`; `forever` is never. Softly deleted customers end by the deletion for good above, ordered by the system as `customer.expire`,
+with its guards, its receipt and its events; of everything else the audit trail says in one entry a round and table how many rows went
+(`retention.erase`, for operators). What is under a legal hold stays as long as that lasts, and so do the audit trail and the receipts about it:
+of the organization all, of a customer what is about them, of a user what they did and what was done to them. Who stays beyond their time,
+because of a hold or because something of theirs is open, keeps nobody else: they are counted in `freehold_retention_overdue`, `freehold doctor`
+names them, and each round asks again.
+
+| name | what | kept for | since |
+|---|---|---|---|
+";
 
 const INTRODUCTION: &str = "# What a deletion does
 
 Printed from `crates/plane/src/deletion/rules.rs` by `cargo xtask bless`; a test fails when the two differ, and the server does not start on
 a schema with a table or column that the rules do not know.
 
-A deletion goes through three states. **Closed**: the subject is marked, cannot be found any more, and every credential that depends on it
+A deletion goes through three states, unless a grace period comes before them. **Closed**: the subject is marked, cannot be found any more, and every credential that depends on it
 is dead; this is durable before the answer goes out. **Draining**: rows are erased and redacted in short transactions, children first; a
 stop or crash at any point is taken up again. **Sealed**: a sweep that trusts nothing of the above found no row left; the subject's own row
 is gone and the deletion's record says how many rows of which table were touched. A subject with up to 500 rows goes through all three in
@@ -72,7 +109,7 @@ Each deletion has a plan: what the tables below would lose, with a sample of ids
 everything that stands in the way at once, each with its remedy, and about how long it would take. It is answered by `GET …/deletion-plan`, and
 by every DELETE with `?validate_only=true`. A DELETE with the plan's token (`?plan=`) does what the plan says or is refused with 412 and the
 difference, table by table. Up to 500 rows of a table each row is recognized; of more their number is, as it was counted just before. Rows of
-`audit_entries`, `deletions`, `webhook_deliveries`, `idempotent_answers` and `sessions` come by themselves, those of `deletion_approvals` after
+`audit_entries`, `deletions`, `webhook_deliveries`, `idempotent_answers`, `purge_items` and `sessions` come by themselves, those of `deletion_approvals` after
 the plan that they approve: they are not held against it.
 
 Exports (archives of what an organization or a customer owns) are made from these same rules: they hold the rows of every table named under
@@ -81,12 +118,37 @@ seconds. One that a deletion was ordered with (`?export=true`) does not: it was 
 was done unless the server is set otherwise, for nobody but whoever ordered it, and then row and file are erased. Until it is done the deletion
 that waits for it erases nothing; an export that fails is tried until it succeeds or whoever ordered it deletes it.
 
+Where an organization grants a **grace period**, of up to 90 days by kind of subject (organization, member, customer), an order ends access at
+once like any other, tells the webhooks, and does no more: the deletion is *reversible*. Until `reversibleUntil` owners, admins and operators take it back
+with `POST /api/deletions/{id}/restore`; an organization its owners and operators. Then everything is there again as it was, but for what opened
+it: API keys, OAuth tokens and sessions of it are erased, the secrets of its OAuth apps replaced, a customer's sessions and devices
+erased. Names stay taken (an organization's slug, a customer's id, a membership) until the seal, and are free after it. When the period is over
+the deletion goes on like any other, and nobody takes it back any more. There is none for keys, tokens, invitations, webhooks and apps, for
+people who leave or delete their accounts, nor for what the server deletes by itself.
+
+An **archive** is no deletion. An archived organization or customer is read-only and keeps everything but credentials: the API keys, OAuth tokens
+and app secrets of an organization, the sessions and devices of a customer end when it is archived, and do not come back.
+
 A **legal hold** on an organization, a customer or a user who is a member stops every deletion that would touch what it is on, also from
 above: while anything in an organization is held, the organization is not deleted. A hold on the organization is one on every member, customer
 and webhook in it. A deletion that was ordered before the hold erases nothing more as long as that is in force, and goes on by itself
 afterwards; histories of webhooks are not cut meanwhile. What takes access away and nothing else (revoking keys and tokens, cancelling
 invitations, ending sessions) is never held up. A hold ends when it is released, or at its time if it has one. Changes are no deletions: archive
 the organization as well if nothing may be changed.
+
+An organization can **ask** something of those who delete it, a member or a customer (`…/deletion-requirements`): a reason, its slug typed
+again, a sign-in within so many minutes, another owner's approval, each kind on its own. It is asked at the one place that every deletion
+passes, so of all surfaces, credentials and programs alike, and what is missing is told with everything else that stands in the way. An
+approval is given by an owner who has signed in, counts for 24 hours while they are an owner, for one deletion by somebody else, and is used up
+in that deletion's transaction; the trail says whose it was. To ask for less, where a fresh sign-in or an approval was asked for, takes these, too.
+Nothing is asked of the server itself, nor of people who leave, alone or with their account: leaving is a right. Of whoever orders a purge
+everything but the approval is asked when they do; the approval of each customer when it is the customer's turn.
+
+A **purge** is one deletion of many customers: those that meet criteria, or those of a list. Without `force` it only counts them and names a
+hundred. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
+the audit trail and receipt; `GET …/deletions/{id}/items` says what became of each. One that is blocked, or is not there, is an outcome and
+keeps nobody else. Customers that were made after the order are not taken, and of those that meet criteria none that no longer do when it is
+their turn. The rights are those of whoever ordered it, as they were then. It is sealed when the last of the deletions that it ordered is.
 
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
 it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in
@@ -107,14 +169,19 @@ const LIMITATIONS: &str = "
   until the next checkpoint, and backups for as long as they are kept.
 - A plan does not see one row of a table with more than 500 in the place of another, nor what is added to a large table, or on PostgreSQL to
   an organization, in the very moment in which the deletion begins.
-- What was answered to a request with an Idempotency-Key is kept for 24 hours, sealed so that only its sender can have it again. The
-  deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until the day is over.
-- Softly deleted customers are kept until somebody hard-deletes them: there is no retention period yet.
+- An owner can make others owners, and so somebody who would approve. The audit trail shows who made whom an owner when.
+- What was answered to a request with an Idempotency-Key is kept for 24 hours (`answers`), sealed so that only its sender can have it again. The
+  deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until then.
+- Sessions that have ended are refused by their date and stay until their user or membership is deleted; ended OAuth tokens go with the next ones
+  of their app.
 - Outside the database nobody but the organization's webhooks is told about a deletion yet: no subscription is cancelled at Stripe, no mail
   is sent. A webhook that fails all four attempts, about 36 seconds and four times up to 10 seconds for an answer, is not told any more.
+- The criteria of a purge, such as a domain or texts of metadata, are kept as they were given until it is sealed.
 - What was delivered to a webhook is in the hands of whoever received it. It holds ids, and a customer's id is what its maker chose.
 - An export of an organization that was made before one of its customers was deleted holds that customer until it expires or is deleted.
 - What was downloaded is in the hands of whoever downloaded it. The file on the server's disk is unlinked, not overwritten.
-- An invitation keeps the address it was sent to until its organization is deleted, also when the person has deleted their account since.
+- An invitation keeps the address it was sent to for its time, also when the person has deleted their account since.
+- Whoever deletes their account while an organization they are in is in its grace period waits, signed out everywhere, until that is over:
+  the account's row goes with the last membership.
 - Somebody who is a member of more than 500 organizations has to leave some of them before they can delete their account.
 ";

@@ -17,8 +17,9 @@ use uuid::Uuid;
 
 use super::rules::Root;
 use super::statements::{Advance, Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
-use super::{effects, guards};
+use super::{effects, grace, guards};
 use crate::cx::{Actor, Cx, Stopwatch};
+use crate::purges::{self, Purge, Step};
 use crate::sessions::after;
 use crate::{Error, Plane, Result, exports};
 
@@ -51,6 +52,8 @@ pub(super) const DELIVERIES: &str = " webhook deliveries";
 pub(super) const EXPORT: &str = "its export";
 /// What it says while memberships are being deleted, after how many there are.
 pub(super) const MEMBERSHIPS: &str = " memberships";
+/// What it says while deletions that it has ordered are not sealed.
+pub(super) const CUSTOMERS: &str = "the deletions of its customers";
 /// What it says while a legal hold keeps it from going on.
 pub(super) const HOLD: &str = "a legal hold";
 /// How long it is left alone then, unless the hold is released.
@@ -101,6 +104,8 @@ pub enum Outcome {
     More,
     /// The next batch begins with another table than this one did, whose rows may cost more.
     NextTable,
+    /// Customers were deleted, each by a deletion of its own, and there may be more.
+    Ordered,
     /// All steps are done; the next batch sweeps and seals.
     LastStep,
     /// So many deliveries to webhooks must come to an end before it can go on.
@@ -109,6 +114,8 @@ pub enum Outcome {
     Exporting,
     /// So many memberships must be gone, each by a deletion of its own, before it can go on.
     Leaving(i64),
+    /// Deletions that it has ordered are not sealed yet.
+    Following,
     /// A legal hold is in force on what it deletes, placed after it was ordered: nothing more is erased for as long.
     OnHold,
     /// It was the last: nothing is left.
@@ -186,9 +193,11 @@ impl Pace {
         match outcome {
             // Rows of another table may cost more, but not so many times more.
             Outcome::NextTable | Outcome::LastStep => self.size = self.size.min(self.first_size() * 4),
-            Outcome::More if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
-            Outcome::More if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
+            Outcome::More | Outcome::Ordered if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
+            Outcome::More | Outcome::Ordered if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
             Outcome::More
+            | Outcome::Ordered
+            | Outcome::Following
             | Outcome::Waiting(_)
             | Outcome::Exporting
             | Outcome::Leaving(_)
@@ -212,7 +221,15 @@ pub async fn run(plane: Arc<Plane>, stop: watch::Receiver<bool>) {
 
 async fn work(plane: &Arc<Plane>, kind: Work, mut stop: watch::Receiver<bool>) {
     let mut pace = Pace::new(plane);
+    let mut round = None;
     while !*stop.borrow() {
+        // One of the workers looks for those whose time has come, also while it has enough to do.
+        if kind == Work::GoOn && round.as_ref().is_none_or(|round: &Stopwatch| round.elapsed() >= ROUND) {
+            round = Some(plane.clock.stopwatch());
+            if let Err(error) = grace::end_grace(plane).await {
+                tracing::error!(%error, "deletions whose grace period is over could not be begun and are tried again");
+            }
+        }
         let found = match work_a_turn(plane, kind, &mut pace).await {
             Ok(found) => found,
             Err(error) => {
@@ -251,7 +268,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
         pace.last_batch = watch.elapsed();
         tracing::debug!(deletion = %held.id, micros = micros(pace.last_batch), "transaction");
         match batch {
-            Ok(outcome @ (Outcome::More | Outcome::NextTable | Outcome::LastStep)) => {
+            Ok(outcome @ (Outcome::More | Outcome::Ordered | Outcome::NextTable | Outcome::LastStep)) => {
                 if outcome == Outcome::LastStep {
                     look_over(&cx, &held).await;
                 }
@@ -273,6 +290,10 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
             }
             Ok(Outcome::Leaving(memberships)) => {
                 let nap = Pause { lasts: NAP, waiting_for: format!("{memberships}{MEMBERSHIPS}") };
+                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
+            }
+            Ok(Outcome::Following) => {
+                let nap = Pause { lasts: NAP, waiting_for: CUSTOMERS.to_owned() };
                 return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
             }
             Ok(Outcome::OnHold) => {
@@ -376,6 +397,9 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     let (first, cursor, mut counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
     let began = usize::try_from(first).unwrap_or(0);
     let mut cursor = cursor.map(cursor_from_json).transpose()?;
+    if held.root.orders_others() {
+        return order_others(cx, tx, held, Step { counts, last: cursor.and_then(|cursor| cursor.last().copied()) }, size).await;
+    }
     let (mut first, mut left) = (began, size);
     let is_beginning = began == 0 && cursor.is_none();
     // In an organization that is being deleted nobody can place one any more.
@@ -444,6 +468,22 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         if !is_beginning {
             return Ok(Outcome::LastStep);
         }
+    }
+    if let Some(waiting) = awaited(tx, held).await? {
+        return Ok(waiting);
+    }
+    close_in(cx, tx, held).await
+}
+
+/// Has the next customers of a purge deleted. It is over when the last of their deletions is.
+async fn order_others(cx: &Cx, tx: &mut Tx, held: &Held, step: Step, size: i64) -> Result<Outcome> {
+    let purge = Purge { organization: held.organization, id: held.subject, deletion: held.id };
+    if let Some(Step { counts, last }) = purges::go_on(cx, tx, purge, step, size).await? {
+        progress(tx, held, 0, last.map(|last| vec![last]).as_ref(), &counts).await?;
+        return Ok(Outcome::Ordered);
+    }
+    if !purges::are_all_sealed(tx, purge).await? {
+        return Ok(Outcome::Following);
     }
     if let Some(waiting) = awaited(tx, held).await? {
         return Ok(waiting);

@@ -39,7 +39,7 @@ pub(super) async fn facts(tx: &mut Tx, root: Root, organization: Uuid, subject: 
             let statement = sql!("SELECT client_id FROM oauth_apps WHERE organization_id = $1 AND id = $2");
             facts["clientId"] = tx.query_one(statement, params![organization, subject]).await?.next::<String>()?.into();
         }
-        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthToken | Root::User => {}
+        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthToken | Root::User | Root::CustomerPurge => {}
     }
     Ok(facts)
 }
@@ -114,6 +114,6 @@ pub(super) async fn complete(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid,
     Ok(())
 }
 
-fn of_deletion(organization: Uuid, id: Uuid, root: Root, subject: Uuid) -> Json {
+pub(super) fn of_deletion(organization: Uuid, id: Uuid, root: Root, subject: Uuid) -> Json {
     json!({"organizationId": organization, "id": id, "kind": root.noun(), "subjectId": subject})
 }

@@ -13,7 +13,8 @@ use crate::{Cx, Result};
 /// One reason why a deletion cannot happen now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocker {
-    /// A stable machine-readable word: `legal_hold`, `last_owner`, `last_operator`, `active_subscription` or `pending_transaction`.
+    /// A stable machine-readable word: `legal_hold`, `last_owner`, `last_operator`, `active_subscription` or `pending_transaction`; for what the
+    /// organization asks and is missing, `reason_required`, `confirmation_required`, `reauthentication_required` or `approval_required`.
     pub code: &'static str,
     /// The kind of what blocks.
     pub kind: &'static str,
@@ -26,7 +27,7 @@ pub struct Blocker {
 }
 
 /// Finds everything that blocks the deletion of each of these subjects. Their rows are locked, so nothing can be added meanwhile.
-pub(super) async fn check(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid, subjects: &[Uuid]) -> Result<HashMap<Uuid, Vec<Blocker>>> {
+pub(crate) async fn check(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid, subjects: &[Uuid]) -> Result<HashMap<Uuid, Vec<Blocker>>> {
     let open = match question(root, organization, subjects, cx.now) {
         Some((statement, bound)) => tx.query(statement, &bound).await?,
         None => Vec::new(),
@@ -89,7 +90,8 @@ pub(super) fn question(root: Root, organization: Uuid, subjects: &[Uuid], now: T
             );
             Some((statement, params![organization, subjects, now].to_vec()))
         }
-        Root::ApiKey | Root::Invitation | Root::OauthApp | Root::OauthToken | Root::User => None,
+        // Each customer of a purge is asked about when it is the customer's turn.
+        Root::ApiKey | Root::Invitation | Root::OauthApp | Root::OauthToken | Root::User | Root::CustomerPurge => None,
     }
 }
 

@@ -3,13 +3,16 @@
 //! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
 //! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the seal
 //! waits until they were. How one or several are done at once stands in `together.rs`, what is done to which table in `rules.rs`, the drain
-//! and the seal in `drain.rs`, whom it tells in `effects.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
+//! and the seal in `drain.rs`, how it is taken back in `grace.rs`, whom it tells in `effects.rs`, what the organization asks of whoever orders
+//! it in `asked.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
 
+mod asked;
 mod binding;
 mod document;
 pub mod drain;
 mod effects;
 mod family;
+mod grace;
 mod guards;
 mod preview;
 mod progress;
@@ -22,13 +25,16 @@ mod together;
 use sql::Tx;
 use uuid::Uuid;
 
+pub(crate) use asked::of_weakening;
 pub(crate) use binding::count_ahead;
 pub use binding::{Drift, Planned, TableDrift};
 pub use document::document;
 pub(crate) use effects::blocked;
 pub use family::SMALL_FAMILY;
+pub(crate) use grace::{end_credentials, end_for as end_grace_for};
+pub use grace::{end_grace, restore};
 pub use guards::Blocker;
-pub(crate) use guards::{blockers, last_owner};
+pub(crate) use guards::{blockers, check, last_owner};
 pub use preview::{Effect, Preview, TablePreview, preview};
 pub(crate) use progress::Estimates;
 pub use progress::{Condition, Progress, Pulse, STUCK_AFTER, Watched};
@@ -36,7 +42,7 @@ pub use records::{Deletion, DeletionFilter, Wanted, get, list, watch};
 pub use rules::Root;
 pub use statements::all as all_statements;
 pub use subject::Subject;
-pub(crate) use together::delete_together;
+pub(crate) use together::{delete_together, rows};
 
 use crate::fields::Check;
 use crate::{Cx, Result};
@@ -57,6 +63,8 @@ pub struct Order {
     pub reason: Option<String>,
     /// The word of the audit trail.
     pub action: &'static str,
+    /// What exactly is to be done, for the audit trail, where the action and the subject do not say it: nothing about a person.
+    pub detail: Option<String>,
     /// Whether it waits, once everybody has lost access, for an export of all it will erase.
     pub export: bool,
 }

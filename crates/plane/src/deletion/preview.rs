@@ -1,18 +1,22 @@
 //! What a deletion would do, before anybody orders it: rows by table, their fate and why, the credentials that would die, whom it would tell,
 //! and everything that stands in the way. Nothing is changed.
 
+use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
+use super::asked::{self, Asking};
 use super::binding::Token;
 use super::guards::{self, Blocker};
-use super::rules::{Fate, Root};
+use super::rules::{Fate, Kept, Root};
 use super::statements::Plan;
 use super::subject::Subject;
-use super::{SMALL, binding, effects};
+use super::{Details, SMALL, binding, check_reason, effects, grace};
 use crate::cx::Cx;
 use crate::events::{self, Event};
-use crate::{Result, users};
+use crate::retention::Retention;
+use crate::sessions::after;
+use crate::{Result, requirements, users};
 
 /// Ids that a plan names of each table.
 const SAMPLE: usize = 100;
@@ -32,6 +36,8 @@ pub struct Preview {
     pub blockers: Vec<Blocker>,
     /// About how long it would take until nothing is left.
     pub seconds: i64,
+    /// Until when it could be taken back, if it were ordered now.
+    pub reversible_until: Option<Timestamp>,
     /// What a deletion brings along that shall do this and nothing else.
     pub token: String,
 }
@@ -49,6 +55,8 @@ pub struct TablePreview {
     pub sample: Vec<Uuid>,
     /// Why.
     pub why: &'static str,
+    /// When the last of what is kept goes too, if it is deleted now; none when no time is set for that, and for what is not kept.
+    pub kept_until: Option<Timestamp>,
 }
 
 /// An event that webhooks would be told.
@@ -68,16 +76,20 @@ impl Preview {
     }
 }
 
-/// Looks at what a deletion would do, with an export of it or without. Whoever may order it may look.
+/// Looks at what a deletion would do that is ordered with these details. Whoever may order it may look.
 ///
 /// # Errors
 /// Those of the deletion itself, but for [`crate::Error::Blocked`]: blockers are part of the answer.
-pub async fn preview(cx: &Cx, subject: Subject, export: bool) -> Result<Preview> {
-    let found = subject.find(cx, export).await?;
-    cx.read(found, |cx, tx, (organization, root, id)| Box::pin(look(cx, tx, *organization, *root, *id))).await
+pub async fn preview(cx: &Cx, subject: Subject, details: Details) -> Result<Preview> {
+    check_reason(details.reason.as_deref())?;
+    let (organization, root, id) = subject.find(cx, details.export).await?;
+    cx.read((organization, root, id, details.reason), |cx, tx, (organization, root, id, reason)| {
+        Box::pin(look(cx, tx, *organization, (*root, *id), reason.as_deref()))
+    })
+    .await
 }
 
-async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, root: Root, subject: Uuid) -> Result<Preview> {
+async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, Uuid), reason: Option<&str>) -> Result<Preview> {
     let plan = Plan::of(root);
     binding::check(cx, tx, plan, organization, (root, subject)).await?;
     let counted = plan.survey(tx, organization, subject).await?;
@@ -91,6 +103,7 @@ async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, root: Root, subject: Uui
         rows,
         sample: Vec::new(),
         why: rule.why,
+        kept_until: kept_until(cx, rule.kept),
     });
     let mut tables: Vec<TablePreview> = tables.collect();
     let (mut bound, mut total) = (Vec::new(), 0);
@@ -107,18 +120,33 @@ async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, root: Root, subject: Uui
     if root == Root::User {
         blockers.extend(users::blockers(cx, tx, subject).await?);
     }
+    blockers.extend(asked::blockers(tx, (root, organization), Asking { cx, subject, reason }).await?);
     if matches!(root, Root::Customer | Root::RetiredCustomer) {
         blockers.extend(archived(tx, organization).await?);
     }
+    let days = requirements::of(tx, organization, root).await?.grace_days;
     Ok(Preview {
         root,
         subject,
+        reversible_until: grace::until(cx, tx, organization, (root, subject), days).await?,
         tables,
         effects: heard(tx, root, organization, subject).await?,
         blockers,
         seconds: if total <= SMALL { 0 } else { cx.plane.estimates.seconds(total) },
         token: Token::of(root, organization, subject, &bound).write(),
     })
+}
+
+fn kept_until(cx: &Cx, kept: Kept) -> Option<Timestamp> {
+    match kept {
+        Kept::Unsaid | Kept::Alive => None,
+        Kept::Archive => Some(after(cx.now, cx.plane.config.export_life)),
+        // Their time begins with the day until which they could have been accepted.
+        Kept::For(Retention::Invitations) => {
+            cx.plane.config.retention.end(Retention::Invitations, after(cx.now, cx.plane.config.invitation_life))
+        }
+        Kept::For(retention) => cx.plane.config.retention.end(retention, cx.now),
+    }
 }
 
 /// The events of a deletion that somebody listens to.

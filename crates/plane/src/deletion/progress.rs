@@ -102,7 +102,7 @@ impl Watched {
     pub fn progress(&self, now: Timestamp, pulse: Option<&mut Pulse>) -> Progress {
         let deletion = &self.deletion;
         let rows_done = sum(&deletion.counts);
-        let is_sealed = deletion.sealed_at.is_some();
+        let is_sealed = self.is_over();
         let conditions = self.conditions(now);
         let lately = pulse.and_then(|pulse| pulse.beat(now, rows_done));
         let began = deletion.sealed_at.unwrap_or(deletion.updated_at).duration_since(deletion.created_at);
@@ -119,19 +119,34 @@ impl Watched {
         Progress { stage: self.stage_name(), rows_done, rows_to_do, rate, eta_seconds, conditions }
     }
 
+    /// Whether nothing happens any more: it is sealed, or was taken back.
+    fn is_over(&self) -> bool {
+        self.deletion.sealed_at.is_some() || self.deletion.restored_at.is_some()
+    }
+
     fn stage_name(&self) -> Option<&'static str> {
-        if self.deletion.sealed_at.is_some() {
+        if self.is_over() {
             return None;
         }
         let root = Root::parse(&self.deletion.root)?;
         let stage = usize::try_from(self.stage).ok()?;
-        Some(Plan::of(root).table_at(stage).unwrap_or(SWEEP))
+        // A purge goes through customers from its beginning to its end.
+        let otherwise = if root.orders_others() { "customers" } else { SWEEP };
+        Some(Plan::of(root).table_at(stage).unwrap_or(otherwise))
     }
 
     fn conditions(&self, now: Timestamp) -> Vec<Condition> {
         let deletion = &self.deletion;
-        if deletion.sealed_at.is_some() {
+        if self.is_over() {
             return Vec::new();
+        }
+        if deletion.state == "reversible" {
+            return vec![Condition {
+                kind: "grace_period",
+                since: deletion.created_at,
+                detail: "Nobody has access to what it deletes. Nothing is erased before its grace period is over.".to_owned(),
+                remedy: "It goes on by itself then; until then POST /api/deletions/{id}/restore takes it back.",
+            }];
         }
         let is_over = |time: Timestamp, by: Duration| seconds(now.duration_since(time)) > by.as_secs_f64();
         let mut conditions = Vec::new();
@@ -146,6 +161,11 @@ impl Watched {
                     "memberships",
                     format!("The deletions of the person's memberships come first. They are under way: {waiting_for}."),
                     "It goes on by itself once they are sealed.",
+                ),
+                None if waiting_for == super::drain::CUSTOMERS => (
+                    "customers",
+                    "Every customer is gone through. Some of their own deletions are not sealed yet.".to_owned(),
+                    "It goes on by itself once they are; GET …/deletions?state=open lists them with what they wait for.",
                 ),
                 None if waiting_for == super::drain::HOLD => (
                     "legal_hold",
@@ -226,7 +246,7 @@ impl Estimates {
     }
 
     /// Seconds that so many rows would take, one at least, if the drain is as fast as it was until now.
-    pub(super) fn seconds(&self, rows: i64) -> i64 {
+    pub(crate) fn seconds(&self, rows: i64) -> i64 {
         let (known, micros) = (self.rows.load(Ordering::Relaxed) as f64, self.micros.load(Ordering::Relaxed) as f64);
         (rows as f64 * micros / known.max(1.0) / 1_000_000.0).ceil().max(1.0) as i64
     }
@@ -235,7 +255,7 @@ impl Estimates {
 /// Has the rows ahead of a deletion counted, unless they are known or somebody has asked before. Returns at once.
 pub(super) fn estimate(plane: &Arc<Plane>, watched: &Watched) {
     let deletion = &watched.deletion;
-    if watched.rows_expected.is_some() || deletion.sealed_at.is_some() {
+    if watched.rows_expected.is_some() || watched.is_over() {
         return;
     }
     {
@@ -288,8 +308,10 @@ async fn count(plane: &Arc<Plane>, id: Uuid) -> Result<()> {
 /// One slice of a table after a cursor, or after the drain's if that is further, both in the same moment, with the number of steps there
 /// are; none once the deletion is sealed.
 async fn look_ahead(tx: &mut sql::Tx, id: Uuid, step: usize, after: Option<Cursor>) -> Result<Option<(Slice, usize)>> {
-    let statement =
-        sql!("SELECT organization_id, subject_id, root, stage, cursor, counts FROM deletions WHERE id = $1 AND state <> 'sealed'");
+    let statement = sql!(
+        "SELECT organization_id, subject_id, root, stage, cursor, counts
+             FROM deletions WHERE id = $1 AND state NOT IN ('sealed', 'restored')"
+    );
     let Some(mut row) = tx.query_opt(statement, params![id]).await? else { return Ok(None) };
     let (organization, subject, root): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
     let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
@@ -350,6 +372,8 @@ mod tests {
             created_at: began,
             updated_at: began + Duration::from_secs(10),
             sealed_at: None,
+            reversible_until: None,
+            restored_at: None,
         };
         Watched { deletion, stage: 4, waiting_since: None, rows_expected: expected, lease_until: None }
     }

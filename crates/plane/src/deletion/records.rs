@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
+use super::grace;
 use super::progress::{Watched, estimate};
 use crate::access::{self, enter};
 use crate::cx::Cx;
@@ -26,7 +27,7 @@ pub struct Deletion {
     pub subject: Uuid,
     /// How the caller named it; none after the seal.
     pub subject_label: Option<String>,
-    /// `closed`, `draining` or `sealed`.
+    /// `reversible`, `closed`, `draining`, `sealed` or `restored`.
     pub state: String,
     /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
     pub actor: String,
@@ -54,6 +55,10 @@ pub struct Deletion {
     pub updated_at: Timestamp,
     /// When the sweep found nothing left.
     pub sealed_at: Option<Timestamp>,
+    /// Until when it can or could be taken back; none for one without a grace period.
+    pub reversible_until: Option<Timestamp>,
+    /// When it was taken back.
+    pub restored_at: Option<Timestamp>,
 }
 
 /// Which deletions a list holds.
@@ -62,26 +67,32 @@ pub enum DeletionFilter {
     /// All of them.
     #[default]
     All,
+    /// Those that can still be taken back.
+    Reversible,
     /// Those that are closed and not taken up yet.
     Closed,
     /// Those that are being drained.
     Draining,
     /// Those that are over.
     Sealed,
-    /// Those that are not.
+    /// Those that were taken back.
+    Restored,
+    /// Those that are neither sealed nor taken back.
     Open,
 }
 
 impl DeletionFilter {
     /// Every filter but that for all.
-    pub const NAMES: [&'static str; 4] = ["closed", "draining", "sealed", "open"];
+    pub const NAMES: [&'static str; 6] = ["reversible", "closed", "draining", "sealed", "restored", "open"];
 
     /// The filter of this name.
     pub fn parse(name: &str) -> Option<DeletionFilter> {
         match name {
+            "reversible" => Some(DeletionFilter::Reversible),
             "closed" => Some(DeletionFilter::Closed),
             "draining" => Some(DeletionFilter::Draining),
             "sealed" => Some(DeletionFilter::Sealed),
+            "restored" => Some(DeletionFilter::Restored),
             "open" => Some(DeletionFilter::Open),
             _ => None,
         }
@@ -89,11 +100,13 @@ impl DeletionFilter {
 
     fn states(self) -> Vec<String> {
         let states: &[&str] = match self {
-            DeletionFilter::All => &["closed", "draining", "sealed"],
+            DeletionFilter::All => &["reversible", "closed", "draining", "sealed", "restored"],
+            DeletionFilter::Reversible => &["reversible"],
             DeletionFilter::Closed => &["closed"],
             DeletionFilter::Draining => &["draining"],
             DeletionFilter::Sealed => &["sealed"],
-            DeletionFilter::Open => &["closed", "draining"],
+            DeletionFilter::Restored => &["restored"],
+            DeletionFilter::Open => &["reversible", "closed", "draining"],
         };
         states.iter().map(|state| (*state).to_owned()).collect()
     }
@@ -127,7 +140,9 @@ pub async fn watch(cx: &Cx, id: Uuid) -> Result<Watched> {
     let deletion = &watched.deletion;
     let is_good_here = principal.organization.is_none_or(|own| own == deletion.organization);
     let has_ordered_it = is_good_here && deletion.actor_id == Some(principal.user);
-    let may = principal.is_operator || (has_ordered_it && may_follow(cx, deletion).await?);
+    let may = principal.is_operator
+        || (has_ordered_it && may_follow(cx, deletion).await?)
+        || (deletion.subject == deletion.organization && grace::owns_closed(cx, deletion.organization).await?);
     if !may {
         match enter(cx, &OrganizationRef::Id(deletion.organization), Action::ReadDeletions).await {
             Ok(_) => {}
@@ -179,8 +194,8 @@ pub async fn list(cx: &Cx, wanted: &Wanted, filter: DeletionFilter, request: Pag
             let statement = sql!(
                 "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
                         (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
-                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, stage, waiting_since, rows_expected,
-                        lease_until
+                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, reversible_until, restored_at, stage,
+                        waiting_since, rows_expected, lease_until
                  FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2) AND id < $5 ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
             let bound = params![organizations.clone(), states.clone(), request.limit(), request.offset(), request.below()];
@@ -198,7 +213,7 @@ async fn one(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
     }
 }
 
-/// The organizations whose deletions a user may read.
+/// The organizations whose deletions a user may read: for owners also those that can still be taken back.
 async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
     cx.principal()?.needs(Action::ReadDeletions.scope())?;
     let roles = cx
@@ -207,7 +222,11 @@ async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
                 let statement = sql!(
                     "SELECT members.organization_id, members.role
                      FROM members JOIN organizations ON organizations.id = members.organization_id
-                     WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'"
+                     WHERE members.user_id = $1 AND members.state = 'live'
+                       AND (organizations.state = 'live'
+                            OR (members.role = 'owner' AND EXISTS (SELECT 1 FROM deletions
+                                                                   WHERE deletions.organization_id = organizations.id
+                                                                     AND subject_id = organizations.id AND deletions.state = 'reversible')))"
                 );
                 let rows = tx.query(statement, params![*user]).await?;
                 rows.into_iter().map(|mut row| Ok((row.next::<Uuid>()?, row.next::<String>()?))).collect::<Result<Vec<_>>>()
@@ -237,8 +256,8 @@ async fn everywhere(cx: &Cx, filter: DeletionFilter, request: PageRequest) -> Re
             let statement = sql!(
                 "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
                         (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
-                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, stage, waiting_since, rows_expected,
-                        lease_until
+                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, reversible_until, restored_at, stage,
+                        waiting_since, rows_expected, lease_until
                  FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
@@ -257,7 +276,8 @@ async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Watched>> {
     let statement = sql!(
         "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
                         (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
-                batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, stage, waiting_since, rows_expected, lease_until
+                batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, reversible_until, restored_at, stage,
+                waiting_since, rows_expected, lease_until
          FROM deletions WHERE id = $1"
     );
     tx.query_opt(statement, params![id]).await?.map(read).transpose()
@@ -284,6 +304,8 @@ fn read(mut row: Row) -> Result<Watched> {
         created_at: row.next()?,
         updated_at: row.next()?,
         sealed_at: row.next()?,
+        reversible_until: row.next()?,
+        restored_at: row.next()?,
     };
     Ok(Watched { deletion, stage: row.next()?, waiting_since: row.next()?, rows_expected: row.next()?, lease_until: row.next()? })
 }

@@ -9,9 +9,11 @@ use sql::Schema;
 
 use super::family::{self, Kin};
 use crate::events::Event;
+use crate::retention::Retention;
 use crate::{Error, Result};
 use Fate::{Erase, Keep, Redact};
 use Holds::{Link, Personal, Plain, Secret};
+use Kept::For;
 
 /// What can be deleted. Each has rules of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub enum Root {
     OauthToken,
     /// A user's account.
     User,
+    /// Many customers at once, each of whom is deleted as a customer.
+    CustomerPurge,
 }
 
 /// What happens to the rows of a table.
@@ -47,6 +51,19 @@ pub enum Fate {
     Redact(&'static [(&'static str, &'static str)]),
     /// The rows stay as they are.
     Keep,
+}
+
+/// How long the rows stay that a rule keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Nobody has said: right for what is erased, and stops the server for anything else.
+    Unsaid,
+    /// They live on, and are none of what is deleted.
+    Alive,
+    /// Until the archive expires that they tell of.
+    Archive,
+    /// For this period.
+    For(Retention),
 }
 
 /// One table's fate under one root.
@@ -63,6 +80,8 @@ pub struct Rule {
     pub only: &'static str,
     /// What happens.
     pub fate: Fate,
+    /// How long what stays does.
+    pub kept: Kept,
     /// Why, for the people who read `docs/deletion.md`.
     pub why: &'static str,
 }
@@ -96,6 +115,7 @@ const APPROVED: Holds = Link(&[Root::Customer, Root::RetiredCustomer, Root::Memb
 const WEBHOOK: Holds = Link(&[Root::Webhook]);
 const OAUTH_APP: Holds = Link(&[Root::OauthApp]);
 const USER: Holds = Link(&[Root::User]);
+const PURGE: Holds = Link(&[Root::CustomerPurge]);
 
 const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) -> TableColumns {
     TableColumns { name, columns }
@@ -127,6 +147,7 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", CUSTOMER), ("reference", Personal), ("name", Personal), ("email", Personal), ("phone", Personal),
         ("tax_id", Personal), ("address", Personal), ("metadata", Personal), ("managed_by", MEMBER), ("state", Plain), ("version", Plain),
         ("created_at", Plain), ("updated_at", Plain), ("deleted_at", Plain), ("revision", Plain), ("expires_at", Plain),
+        ("archived_at", Plain),
     ]),
     table("subscriptions", &[
         ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("plan", Plain), ("status", Plain), ("starts_at", Plain),
@@ -185,7 +206,8 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal), ("state", Plain),
         ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
         ("effects", Plain), ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
-        ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain),
+        ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain), ("reversible_until", Plain),
+        ("restored_at", Plain),
     ]),
     table("exports", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal),
@@ -206,16 +228,29 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("subject", Plain), ("subject_id", APPROVED), ("member_id", MEMBER), ("reason", Plain),
         ("created_at", Plain), ("expires_at", Plain),
     ]),
+    table("purges", &[
+        ("organization_id", ORGANIZATION), ("id", PURGE), ("criteria", Personal), ("subjects", Plain), ("only_managed_by", Plain),
+        ("credential_id", Plain), ("created_at", Plain),
+    ]),
+    table("purge_items", &[
+        ("organization_id", ORGANIZATION), ("purge_id", PURGE), ("id", Plain), ("number", Plain), ("customer_id", CUSTOMER), ("outcome", Plain), ("created_at", Plain),
+        ("detail", Plain), ("blockers", Plain), ("deletion_id", Plain),
+    ]),
 ];
 
 const fn rule(table: &'static str, by: &'static [&'static str], walk: &'static [&'static str], fate: Fate, why: &'static str) -> Rule {
-    Rule { table, by, walk, only: "", fate, why }
+    Rule { table, by, walk, only: "", fate, kept: Kept::Unsaid, why }
 }
 
 impl Rule {
     /// The same for the rows of which this is true.
     const fn only(self, condition: &'static str) -> Rule {
         Rule { only: condition, ..self }
+    }
+
+    /// The same, with what stays kept for so long.
+    const fn kept(self, kept: Kept) -> Rule {
+        Rule { kept, ..self }
     }
 }
 
@@ -254,10 +289,12 @@ const ORGANIZATION_RULES: &[Rule] = &[
     rule("webhooks", BY_ORGANIZATION, &["id"], Erase, "belongs to the organization; its secret goes with it"),
     rule("idempotent_answers", BY_ORGANIZATION, &["id"], Erase, "what was answered about the organization, kept for repeated requests"),
     rule("exports", BY_ORGANIZATION, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
-    rule("exports", BY_ORGANIZATION, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("exports", BY_ORGANIZATION, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
     rule("holds", BY_ORGANIZATION, &["id"], Erase, "over, or it would not be deleted; who placed and released each, and why, is in the audit trail"),
-    rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed"),
-    rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed"),
+    rule("purge_items", BY_ORGANIZATION, &["purge_id", "id"], Erase, "what became of each customer of a purge; the customers' own receipts stay"),
+    rule("purges", BY_ORGANIZATION, &["id"], Erase, "purges under way, whose customers go with the organization"),
+    rule("audit_entries", BY_ORGANIZATION, &["id"], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed").kept(For(Retention::Audit)),
+    rule("deletions", BY_ORGANIZATION, &["id"], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed").kept(For(Retention::Receipts)),
     rule("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),
 ];
 
@@ -267,8 +304,8 @@ const MEMBER_RULES: &[Rule] = &[
     rule("oauth_tokens", BY_MEMBER, &["id"], Erase, "a token acts as the member who made its app"),
     rule("oauth_apps", BY_MEMBER, &["id"], Erase, "an app acts as the member who made it"),
     rule("sessions", BY_MEMBER, &["id"], Erase, "a session bound to the membership ends with it"),
-    rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager"),
-    rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "an invitation is the organization's, not the inviter's"),
+    rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager").kept(Kept::Alive),
+    rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "an invitation is the organization's, not the inviter's").kept(Kept::Alive),
     rule("deletion_approvals", BY_MEMBER, &["id"], Erase, "an approval counts while its maker is an owner"),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the removal that is done with this").only(OF_ANOTHER),
     rule("members", BY_ID, &[], Erase, "the membership itself"),
@@ -284,11 +321,12 @@ const CUSTOMER_RULES: &[Rule] = &[
     rule("subscriptions", BY_CUSTOMER, &["id"], Erase, "belongs to the customer"),
     rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Erase, "speaks of the customer; what was not delivered yet no longer is"),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
-    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
-    rule("holds", BY_SUBJECT, &["id"], Keep, "over, or it would not be deleted; shows who held the customer, until when and why"),
-    rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed"),
-    rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed"),
+    rule("holds", BY_SUBJECT, &["id"], Keep, "over, or it would not be deleted; shows who held the customer, until when and why").kept(For(Retention::Holds)),
+    rule("purge_items", BY_CUSTOMER, &["purge_id", "id"], Keep, "what became of the customer in a purge; holds only ids").kept(For(Retention::Receipts)),
+    rule("audit_entries", BY_SUBJECT, &["id"], NO_LABEL, "shows who did what; holds only ids once the label is removed").kept(For(Retention::Audit)),
+    rule("deletions", BY_SUBJECT, &["id"], NO_LABEL, "the receipt; holds only ids and counts once the label is removed").kept(For(Retention::Receipts)),
     rule("customers", BY_ID, &[], Erase, "the customer; the id is free again"),
 ];
 
@@ -296,24 +334,26 @@ const CUSTOMER_RULES: &[Rule] = &[
 const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("customer_sessions", BY_CUSTOMER, &["id"], Erase, "the customer's sessions end"),
     rule("devices", BY_CUSTOMER, &["id"], Erase, "the customer's devices are disconnected"),
-    rule("screens", BY_CUSTOMER, &["id"], Keep, "kept with the customer; a pass is used once"),
-    rule("activity_entries", BY_CUSTOMER, &["id"], Keep, "kept for audit until the customer is hard-deleted"),
-    rule("transactions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
-    rule("subscriptions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer is hard-deleted"),
-    rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Keep, "the history of the organization's webhooks"),
+    rule("screens", BY_CUSTOMER, &["id"], Keep, "kept with the customer; a pass is used once").kept(For(Retention::Customers)),
+    rule("activity_entries", BY_CUSTOMER, &["id"], Keep, "kept for audit until the customer goes for good").kept(For(Retention::Customers)),
+    rule("transactions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer goes for good").kept(For(Retention::Customers)),
+    rule("subscriptions", BY_CUSTOMER, &["id"], Keep, "kept for the books until the customer goes for good").kept(For(Retention::Customers)),
+    rule("webhook_deliveries", BY_SUBJECT, &["webhook_id", "id"], Keep, "the history of the organization's webhooks").kept(For(Retention::Deliveries)),
     rule("exports", BY_SUBJECT, &["id"], Erase, "holds what is no longer readable; its file goes within seconds").only(ON_ITS_OWN),
-    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION),
+    rule("exports", BY_SUBJECT, &["id"], Keep, FETCHED).only(OF_A_DELETION).kept(Kept::Archive),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the deletion that is done with this"),
-    rule("holds", BY_SUBJECT, &["id"], Keep, "shows who holds the customer, until when and why"),
-    rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what"),
-    rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt"),
-    rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it"),
+    rule("holds", BY_SUBJECT, &["id"], Keep, "shows who holds the customer, until when and why").kept(For(Retention::Holds)),
+    rule("purge_items", BY_CUSTOMER, &["purge_id", "id"], Keep, "what became of the customer in a purge").kept(For(Retention::Receipts)),
+    rule("audit_entries", BY_SUBJECT, &["id"], Keep, "shows who did what").kept(For(Retention::Audit)),
+    rule("deletions", BY_SUBJECT, &["id"], Keep, "the receipt").kept(For(Retention::Receipts)),
+    rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it before").kept(For(Retention::Customers)),
 ];
 
 const API_KEY_RULES: &[Rule] = &[rule("api_keys", BY_ID, &[], Erase, "the key itself")];
 
 const INVITATION_RULES: &[Rule] =
-    &[rule("invitations", BY_ID, &[], Keep, "marked as cancelled and listed as such; its link no longer works")];
+    &[rule("invitations", BY_ID, &[], Keep, "marked as cancelled and listed as such; its link no longer works")
+        .kept(For(Retention::Invitations))];
 
 #[rustfmt::skip]
 const WEBHOOK_RULES: &[Rule] = &[
@@ -337,9 +377,15 @@ const USER_RULES: &[Rule] = &[
     rule("users", &["id"], &[], Erase, "the account; its address is free again"),
 ];
 
+#[rustfmt::skip]
+const CUSTOMER_PURGE_RULES: &[Rule] = &[
+    rule("purge_items", &["organization_id", "purge_id"], &["id"], Keep, "what became of each customer, with the deletions that were ordered; holds only ids").kept(For(Retention::Receipts)),
+    rule("purges", BY_ID, &[], Erase, "what was asked for, once all of it is done"),
+];
+
 impl Root {
     /// Every root.
-    pub const ALL: [Root; 10] = [
+    pub const ALL: [Root; 11] = [
         Root::Organization,
         Root::Member,
         Root::Customer,
@@ -350,6 +396,7 @@ impl Root {
         Root::OauthApp,
         Root::OauthToken,
         Root::User,
+        Root::CustomerPurge,
     ];
 
     /// Its name in the database.
@@ -365,6 +412,7 @@ impl Root {
             Root::OauthApp => "oauth_app",
             Root::OauthToken => "oauth_token",
             Root::User => "user",
+            Root::CustomerPurge => "customer_purge",
         }
     }
 
@@ -394,19 +442,46 @@ impl Root {
             Root::OauthApp => OAUTH_APP_RULES,
             Root::OauthToken => OAUTH_TOKEN_RULES,
             Root::User => USER_RULES,
+            Root::CustomerPurge => CUSTOMER_PURGE_RULES,
         }
     }
 
     /// How the root's row is marked when it is closed, `{now}` standing for the time. From then on nobody finds it.
     pub(crate) fn mark(self) -> Option<&'static str> {
         match self {
-            Root::Organization | Root::Customer => Some("state = 'closed', version = version + 1, updated_at = {now}"),
-            Root::Member | Root::Webhook | Root::OauthApp => Some("state = 'closed', version = version + 1"),
-            Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}, updated_at = {now}"),
+            Root::Organization | Root::Customer | Root::Member | Root::Webhook | Root::OauthApp => {
+                Some("state = 'closed', version = version + 1")
+            }
+            Root::RetiredCustomer => Some("state = 'deleted', version = version + 1, deleted_at = {now}"),
             Root::Invitation => Some("status = 'cancelled'"),
             Root::User => Some("state = 'closed'"),
             // Nothing hangs on a key or token: it always goes at once.
             Root::ApiKey | Root::OauthToken => None,
+            // It is nothing that anybody could find or use.
+            Root::CustomerPurge => None,
+        }
+    }
+
+    /// How the mark of a root is taken off again within its grace period, and the state in which it must be for that. None for those that
+    /// never have one.
+    pub(super) fn unmark(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Root::Organization | Root::Member => Some(("state = 'live', version = version + 1", "closed")),
+            // One that was softly deleted before is that again.
+            Root::Customer => {
+                Some(("state = CASE WHEN deleted_at IS NULL THEN 'live' ELSE 'deleted' END, version = version + 1", "closed"))
+            }
+            Root::RetiredCustomer => Some(("state = 'live', version = version + 1, deleted_at = NULL", "deleted")),
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User | Root::CustomerPurge => None,
+        }
+    }
+
+    /// The tables of what opens something: it does not come back when the subject does.
+    pub(crate) fn credentials(self) -> &'static [&'static str] {
+        match self {
+            Root::Organization | Root::Member => &["api_keys", "oauth_tokens", "sessions"],
+            Root::Customer | Root::RetiredCustomer => &["customer_sessions", "devices"],
+            Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthApp | Root::OauthToken | Root::User | Root::CustomerPurge => &[],
         }
     }
 
@@ -414,7 +489,7 @@ impl Root {
     pub(super) fn ends_access(self) -> bool {
         match self {
             Root::Organization | Root::Member | Root::ApiKey | Root::OauthApp | Root::OauthToken | Root::User => true,
-            Root::Customer | Root::RetiredCustomer | Root::Invitation | Root::Webhook => false,
+            Root::Customer | Root::RetiredCustomer | Root::Invitation | Root::Webhook | Root::CustomerPurge => false,
         }
     }
 
@@ -427,7 +502,7 @@ impl Root {
             Root::ApiKey => Some(Event::ApiKeyRevoked),
             Root::Invitation => Some(Event::InviteCancelled),
             Root::OauthApp => Some(Event::OauthAppRevoked),
-            Root::Webhook | Root::OauthToken | Root::User => None,
+            Root::Webhook | Root::OauthToken | Root::User | Root::CustomerPurge => None,
         }
     }
 
@@ -442,6 +517,11 @@ impl Root {
         self == Root::User
     }
 
+    /// Whether what it deletes are subjects of deletions of their own, which the drain orders one after the other.
+    pub(super) fn orders_others(self) -> bool {
+        self == Root::CustomerPurge
+    }
+
     /// The rows that go together with what hangs on them, where that is little.
     pub(super) fn kin(self) -> Option<Kin> {
         (self == Root::Organization).then_some(Kin { parents: "customers", by: "customer_id" })
@@ -450,16 +530,21 @@ impl Root {
     /// What stands in the way of the deletion, for `docs/deletion.md`.
     pub(super) fn guards(self) -> &'static str {
         match self {
-            Root::Organization => "a legal hold on it, on a customer or on a user in it is in force",
-            Root::Member => "the member is the organization's last owner; a legal hold on the user or the organization is in force",
+            Root::Organization => "a legal hold on it, on a customer or on a user in it is in force; what it asks for is missing",
+            Root::Member => {
+                "the member is the organization's last owner; a legal hold on the user or the organization is in force; what the organization asks \
+                 for is missing, unless the member leaves"
+            }
             Root::Customer | Root::RetiredCustomer => {
-                "a subscription is active; a transaction is pending; a legal hold on the customer or the organization is in force"
+                "a subscription is active; a transaction is pending; a legal hold on the customer or the organization is in force; what the \
+                 organization asks for is missing"
             }
             Root::Webhook => "a legal hold on the organization, or on a customer of whom the webhook was told, is in force",
             Root::User => {
                 "the person is the last owner of an organization, each of which is named; a membership is held; they are the last operator"
             }
             Root::ApiKey | Root::Invitation | Root::OauthApp | Root::OauthToken => "nothing",
+            Root::CustomerPurge => "the organization is archived. What blocks one of the customers leaves that one out and no other",
         }
     }
 }
@@ -474,6 +559,14 @@ pub fn check(schema: &Schema) -> Result<()> {
     for root in Root::ALL {
         check_links(root, &mut faults);
         check_order(root, schema, &mut faults);
+        for rule in root.rules().iter().filter(|rule| (rule.fate == Erase) != (rule.kept == Kept::Unsaid)) {
+            let _ = writeln!(
+                faults,
+                "- the rules of {}: {} is kept and nobody has said for how long, or the other way round",
+                root.name(),
+                rule.table
+            );
+        }
         for table in family::uncounted(root, schema) {
             let _ = writeln!(faults, "- the rules of {}: {table} goes with a parent and its rows would not be counted", root.name());
         }

@@ -13,7 +13,7 @@ use super::family::{Families, Kin, PARENTS, children};
 use super::rules::{Fate, Root, Rule};
 use super::together::RECORD;
 use crate::cx::Cx;
-use crate::{Error, Result, audit};
+use crate::{Error, Result, audit, purges};
 
 /// How one root is deleted. Those that take subjects are about several of one organization.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Plan {
     root: Root,
     count: Option<Statement>,
     close: Option<Statement>,
+    /// Undoes that, and returns nothing where the root is not closed any more.
+    reopen: Option<Statement>,
     /// What the drain begins with.
     pub(super) families: Option<Families>,
     /// What the drain goes through, in order.
@@ -159,6 +161,9 @@ impl Plan {
             claim: own
                 .filter(|own| own.fate == Fate::Erase && !steps.is_empty())
                 .map(|own| Statement::generated(format!("SELECT 1 FROM {} WHERE {} FOR UPDATE", own.table, tied_to_any(own)))),
+            reopen: own.zip(root.unmark()).map(|(own, (mark, state))| {
+                Statement::generated(format!("UPDATE {} SET {mark} WHERE {} AND state = '{state}'", own.table, tied(own)))
+            }),
             erase_root: own
                 .filter(|own| own.fate == Fate::Erase)
                 .map(|own| Statement::generated(format!("DELETE FROM {} WHERE {}", own.table, tied_to_any(own)))),
@@ -322,6 +327,27 @@ impl Plan {
         Ok(())
     }
 
+    /// Takes the mark off the root's row again. Returns whether it was there.
+    pub(super) async fn reopen(&self, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<bool> {
+        let Some(statement) = self.reopen else { return Ok(false) };
+        Ok(tx.execute(statement, &keys(organization, subject, self.keys)).await? > 0)
+    }
+
+    /// Does the whole work of the steps of these tables. Returns how many rows each touched.
+    pub(super) async fn run_only(
+        &self,
+        tx: &mut Tx,
+        organization: Uuid,
+        subject: Uuid,
+        tables: &[&str],
+    ) -> Result<Vec<(&'static str, i64)>> {
+        let bound = about(organization, &[subject], self.keys);
+        let steps: Vec<&Step> = self.steps.iter().filter(|step| tables.contains(&step.table)).collect();
+        let asked: Vec<(Statement, &[Value])> = steps.iter().map(|step| (step.all, bound.as_slice())).collect();
+        let answers = tx.query_all(&asked).await?;
+        Ok(steps.iter().zip(answers).map(|(step, rows)| (step.table, rows.len() as i64)).collect())
+    }
+
     /// Whether no row of any of these subjects is left that should be gone or redacted: asked anew, whatever the drain believes to have done.
     pub(super) async fn is_swept(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<bool> {
         let Some(statement) = self.sweep else { return Ok(true) };
@@ -338,7 +364,7 @@ impl Plan {
     }
 
     fn statements(&self) -> Vec<Statement> {
-        let own = [Some(self.survey), self.count, self.close, self.sweep, self.claim, self.erase_root].into_iter().flatten();
+        let own = [Some(self.survey), self.count, self.close, self.reopen, self.sweep, self.claim, self.erase_root].into_iter().flatten();
         let of_parents = self.steps.iter().filter_map(|step| step.parents.as_ref());
         let own = own.chain(of_parents.flat_map(|parents| [parents.claim_all, parents.claim, parents.is_overtaken]));
         let of_families = self.families.iter().flat_map(Families::statements);
@@ -535,7 +561,7 @@ pub(super) fn cursor_from_json(json: Json) -> Result<Cursor> {
 /// Every statement that is generated, for the test that prepares them.
 pub fn all() -> Vec<Statement> {
     let of_roots = Root::ALL.into_iter().flat_map(|root| Plan::of(root).statements());
-    let inserts = RECORD.statements().into_iter().chain(audit::ENTRY.statements());
+    let inserts = RECORD.statements().into_iter().chain(audit::ENTRY.statements()).chain(purges::statements());
     of_roots.chain(inserts).collect()
 }
 

@@ -4,14 +4,18 @@
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
+use super::asked::{self, Asking};
 use super::drain::{add, memberships};
 use super::guards::{self, Blocker};
+use super::rules::Root;
 use super::statements::Plan;
-use super::{Deletion, Order, SMALL, binding, check_reason, effects};
+use super::{Deletion, Order, SMALL, binding, check_reason, effects, grace};
+use crate::approvals::{self, Counting};
 use crate::audit::{self, Note, actor_columns};
 use crate::inserts::Insert;
 use crate::{Cx, Error, Result, events, exports};
@@ -29,6 +33,10 @@ struct Ready {
     counts: Json,
     /// Whether no row is left.
     is_done: bool,
+    /// Until when it can be taken back.
+    reversible_until: Option<Timestamp>,
+    /// The approval that it uses up.
+    approval: Option<Counting>,
 }
 
 /// Deletes subjects whose rows the caller has locked: all of one root, no two the same. What is refused is refused alone; the outcomes are in
@@ -48,11 +56,19 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     let mut asked: Vec<(Statement, &[Value])> = vec![(events::LISTENER, of_organization)];
     asked.extend(what_is_open.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
     asked.extend(how_many.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
+    let what_is_asked = asked::question(root, organization);
+    asked.extend(what_is_asked.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
     let mut answers = tx.query_all(&asked).await?.into_iter();
     let is_heard = answers.next().is_some_and(|listeners| !listeners.is_empty());
     let open = what_is_open.and_then(|_| answers.next()).unwrap_or_default();
-    let of_all = plan.counted(answers.next().unwrap_or_default())?;
+    let of_all = plan.counted(how_many.as_ref().and_then(|_| answers.next()).unwrap_or_default())?;
     let mut blocked = guards::weigh(tx, root, organization, &subjects, open).await?;
+    let asking: Vec<Asking<'_>> =
+        orders.iter().map(|(cx, order)| Asking { cx, subject: order.subject, reason: order.reason.as_deref() }).collect();
+    let mut found = asked::weigh(tx, (root, organization), &asking, answers.next().unwrap_or_default(), true).await?;
+    for (subject, missing) in found.blockers.drain() {
+        blocked.entry(subject).or_default().extend(missing);
+    }
     let mut ready = Vec::new();
     for (place, (cx, order)) in orders.into_iter().enumerate() {
         let refused = match refusal(&order, blocked.remove(&order.subject)) {
@@ -63,9 +79,21 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
             // What the database met is not the answer of one: none of them goes on.
             Some(error @ Error::Storage(_)) => return Err(error),
             Some(error) => outcomes[place] = Some(Err(error)),
-            None => ready.push(Ready { place, id: cx.new_id()?, cx, order, facts: None, counts: json!({}), is_done: false }),
+            None => ready.push(Ready {
+                place,
+                id: cx.new_id()?,
+                approval: found.approvals.remove(&order.subject),
+                cx,
+                order,
+                facts: None,
+                counts: json!({}),
+                is_done: false,
+                reversible_until: None,
+            }),
         }
     }
+    let approved: Vec<Uuid> = ready.iter().filter_map(|ready| ready.approval.map(|approval| approval.subject_id)).collect();
+    approvals::use_up(tx, organization, root.noun(), &approved).await?;
     let mut counted = (ready.len() == subjects.len()).then_some(of_all);
     if is_heard {
         for Ready { order, facts, .. } in &mut ready {
@@ -73,16 +101,20 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
         }
     }
     // The webhooks of an organization must outlive it until they were told.
-    let mut may_be_done = !(is_heard && root.waits_before().is_some());
+    let mut may_be_done = !(root.orders_others() || is_heard && root.waits_before().is_some());
     if root.waits_for_memberships() {
         for Ready { order, .. } in &ready {
             may_be_done &= memberships(tx, order.subject).await? == 0;
         }
     }
-    let (exported, ready): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(|ready| ready.order.export);
-    if !exported.is_empty() {
+    for Ready { cx, order, reversible_until, .. } in &mut ready {
+        *reversible_until = grace::until(cx, tx, organization, (root, order.subject), found.grace_days).await?;
+    }
+    let may_wait = |ready: &Ready| ready.order.export || ready.reversible_until.is_some();
+    let (waiting, ready): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(may_wait);
+    if !waiting.is_empty() {
         counted = None;
-        write_down(tx, plan, organization, exported, &mut outcomes).await?;
+        write_down(tx, plan, organization, waiting, &mut outcomes).await?;
     }
     let mut parts = vec![ready];
     while let Some(mut part) = parts.pop().filter(|part| !part.is_empty()) {
@@ -118,6 +150,15 @@ async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Read
     }
     tx.query_all(&[audit::ENTRY.of(&entries), RECORD.of(&records)].concat()).await?;
     Ok(())
+}
+
+/// How many rows hang on all of these subjects together, each table counted up to a limit.
+pub(crate) async fn rows(tx: &mut Tx, root: Root, organization: Uuid, subjects: &[Uuid], limit: i64) -> Result<i64> {
+    let plan = Plan::of(root);
+    match plan.question(organization, subjects, limit) {
+        Some((statement, bound)) => Ok(plan.counted(tx.query(statement, &bound).await?)?.iter().sum()),
+        None => Ok(0),
+    }
 }
 
 async fn count(tx: &mut Tx, plan: &Plan, organization: Uuid, subjects: &[Uuid]) -> Result<Vec<i64>> {
@@ -157,7 +198,7 @@ async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready]
 
 /// What remains to be done for each alone: its mark, whom it tells, the end of its credentials. Returns what is to be written down of it.
 async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) -> Result<([Value; 15], Deletion)> {
-    let Ready { cx, order, id, facts, counts, is_done, .. } = ready;
+    let Ready { cx, order, id, facts, counts, is_done, reversible_until, approval, .. } = ready;
     let (root, subject) = (order.root, order.subject);
     let is_erased = is_done && plan.erases_root();
     if !is_erased {
@@ -184,15 +225,15 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         subject_id: Some(subject),
         subject_label: label.clone(),
         reason: order.reason.clone(),
+        detail: approval.map(|approval| approval.note()).or(order.detail),
         deletion_id: Some(id),
-        ..Note::default()
     };
     let plane = cx.plane.clone();
     tx.on_commit(move || {
         if root.ends_access() {
             plane.liveness.kill(subject);
         }
-        if !is_sealed {
+        if !is_sealed && reversible_until.is_none() {
             plane.closings.fetch_add(1, Ordering::Relaxed);
             plane.drain_bell.notify_one();
         }
@@ -204,7 +245,12 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         root: root.name().into(),
         subject,
         subject_label: label,
-        state: if is_sealed { "sealed" } else { "closed" }.into(),
+        state: match (is_sealed, reversible_until) {
+            (true, _) => "sealed",
+            (false, Some(_)) => "reversible",
+            (false, None) => "closed",
+        }
+        .into(),
         actor: actor.into(),
         actor_id,
         reason: order.reason,
@@ -218,6 +264,8 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         created_at: cx.now,
         updated_at: cx.now,
         sealed_at: is_sealed.then_some(cx.now),
+        reversible_until,
+        restored_at: None,
     };
     Ok((audit::done(&cx, organization, &note)?, deletion))
 }
@@ -226,13 +274,13 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
 pub(super) static RECORD: LazyLock<Insert> = LazyLock::new(|| {
     Insert::new(
         "INSERT INTO deletions (organization_id, id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, stage, cursor,
-                                counts, effects, batches, longest_batch_us, fence, created_at, updated_at, sealed_at)",
-        "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, NULL, $11, '{}', 0, 0, 0, $12, $12, $13)",
-        13,
+                                counts, effects, batches, longest_batch_us, fence, created_at, updated_at, sealed_at, reversible_until)",
+        "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, NULL, $11, '{}', 0, 0, 0, $12, $12, $13, $14)",
+        14,
     )
 });
 
-fn columns(deletion: &Deletion) -> [Value; 13] {
+fn columns(deletion: &Deletion) -> [Value; 14] {
     [
         deletion.organization.into(),
         deletion.id.into(),
@@ -247,5 +295,6 @@ fn columns(deletion: &Deletion) -> [Value; 13] {
         (&deletion.counts).into(),
         deletion.created_at.into(),
         deletion.sealed_at.into(),
+        deletion.reversible_until.into(),
     ]
 }

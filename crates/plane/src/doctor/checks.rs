@@ -9,14 +9,12 @@ use uuid::Uuid;
 use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
 use crate::deletion::{STUCK_AFTER, rules};
 use crate::sessions::before;
-use crate::{Error, MIGRATIONS, Result, idempotency};
+use crate::{Error, MIGRATIONS, Result};
 
-/// How much later than it should have gone something may be before the doctor speaks of it.
-const GRACE: Duration = Duration::from_secs(3_600);
 /// How long a delivery may be due. Between its first attempt and its last lie 76 seconds at the most.
 const DUE_TOO_LONG: Duration = Duration::from_secs(600);
 
-const START_THE_SERVER: &str = "start the server (freehold serve)";
+pub(super) const START_THE_SERVER: &str = "start the server (freehold serve)";
 
 pub(super) fn migrations<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
@@ -116,7 +114,7 @@ pub(super) fn closables() -> &'static [Closable] {
                      WHERE found.state = 'closed' AND NOT EXISTS (
                            SELECT 1 FROM deletions AS open
                            WHERE open.organization_id = found.{organization} AND open.subject_id IN (found.id, found.{organization})
-                             AND open.state IN ('closed', 'draining'))",
+                             AND open.state IN ('reversible', 'closed', 'draining'))",
                     own.table
                 );
                 Some(Closable {
@@ -208,14 +206,16 @@ pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
 pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let limit = before(patient.now, STUCK_AFTER);
-        // Somebody wants those under a legal hold to wait, for as long as it takes.
+        // Somebody wants those under a legal hold to wait, for as long as it takes. Whoever waits for others is not stuck: they may be.
         let count = sql!(
             "SELECT count(*) FROM deletions
-             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'"
+             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+               AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')"
         );
         let list = sql!(
             "SELECT id, waiting_for FROM deletions
-             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1 AND waiting_for IS DISTINCT FROM 'a legal hold'
+             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+               AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')
              ORDER BY coalesce(waiting_since, updated_at), id LIMIT $2"
         );
         let told = |mut row: Row| {
@@ -255,26 +255,6 @@ pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     })
 }
 
-/// Only what a job of the server removes: sessions and invitations that have ended are refused by their date and stay where they are.
-pub(super) fn overdue<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
-    Box::pin(async move {
-        let limit = before(before(patient.now, idempotency::LIFE), GRACE);
-        let count = sql!("SELECT count(*) FROM idempotent_answers WHERE created_at <= $1");
-        let list = sql!("SELECT id FROM idempotent_answers WHERE created_at <= $1 ORDER BY created_at, id LIMIT $2");
-        let (rows, sample) =
-            rows_and_sample(patient, (count, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
-        let finding = Finding {
-            what: "answers to requests with an Idempotency-Key are kept for longer than a day".into(),
-            table: Some("idempotent_answers".into()),
-            rows,
-            of: "answers",
-            sample,
-            remedy: format!("{START_THE_SERVER}: its upkeep erases them within a minute; if one runs, its log says why it could not"),
-        };
-        Ok((rows > 0).then_some(finding).into_iter().collect())
-    })
-}
-
 pub(super) fn deliveries<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let limit = before(patient.now, DUE_TOO_LONG);
@@ -300,7 +280,7 @@ pub(super) fn deliveries<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> 
 }
 
 /// Counts, and when there is something reads some of it, on one snapshot.
-async fn rows_and_sample(
+pub(super) async fn rows_and_sample(
     patient: &Patient,
     count: (Statement, Vec<Value>),
     list: (Statement, fn(Row) -> Result<String>),
@@ -322,7 +302,7 @@ async fn rows_and_sample(
         .await
 }
 
-fn id(mut row: Row) -> Result<String> {
+pub(super) fn id(mut row: Row) -> Result<String> {
     Ok(row.next::<Uuid>()?.to_string())
 }
 

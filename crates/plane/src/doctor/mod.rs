@@ -5,6 +5,7 @@
 //! [`repair`] is the only thing here that writes.
 
 mod checks;
+mod overdue;
 mod repair;
 mod residue;
 
@@ -17,6 +18,7 @@ use sql::{Database, Options, Schema, Statement};
 
 pub use repair::{Repaired, repair};
 
+use crate::retention::Periods;
 use crate::{Clock, Error, MIGRATIONS, Plane, Result};
 
 /// Ids that a finding shows at the most.
@@ -60,6 +62,7 @@ pub struct Patient {
     db: Database,
     now: Timestamp,
     schema: Schema,
+    periods: Periods,
 }
 
 /// How a check says how far it is.
@@ -85,27 +88,27 @@ const CHECKS: &[Check] = &[
     Check { name: "closed", about: "whatever is closed is being deleted", needs_schema: true, run: checks::closed },
     Check { name: "holds", about: "whatever is under a legal hold is there", needs_schema: true, run: checks::holds },
     Check { name: "stuck", about: "every open deletion makes progress", needs_schema: true, run: checks::stuck },
-    Check { name: "overdue", about: "what is kept for a time is gone after it", needs_schema: true, run: checks::overdue },
+    Check { name: "overdue", about: "what is kept for a time is gone after it", needs_schema: true, run: overdue::overdue },
     Check { name: "deliveries", about: "webhooks are told in time", needs_schema: true, run: checks::deliveries },
 ];
 
 impl Patient {
-    /// Opens a database that is there. Nothing is migrated or made.
+    /// Opens a database that is there, on which things are kept for these periods. Nothing is migrated or made.
     ///
     /// # Errors
     /// [`Error::Malformed`] when there is none; the database's, also when a server holds the embedded one.
-    pub async fn open(options: &Options, clock: &Clock) -> Result<Patient> {
+    pub async fn open(options: &Options, clock: &Clock, periods: Periods) -> Result<Patient> {
         if let Some(path) = options.url.strip_prefix("sqlite:").map(Path::new).filter(|path| !path.is_file()) {
             return Err(Error::Malformed(format!("there is no database at {}: name its folder with --data", path.display())));
         }
         let db = Database::open(options).await?;
         let schema = db.schema().await?;
-        Ok(Patient { db, now: clock.now(), schema })
+        Ok(Patient { db, now: clock.now(), schema, periods })
     }
 
     /// The database of a plane that has been opened.
     fn of(plane: &Arc<Plane>, schema: Schema) -> Patient {
-        Patient { db: plane.db.clone(), now: plane.clock.now(), schema }
+        Patient { db: plane.db.clone(), now: plane.clock.now(), schema, periods: plane.config.retention.clone() }
     }
 
     /// `"sqlite"` or `"postgresql"`.

@@ -1,7 +1,6 @@
 //! Deleting one's own account: every membership ends as a deletion of its own in its organization, and the account goes after the last of
-//! them. All of it is ordered in one transaction, or refused with everything that stands in the way.
-
-use std::time::Duration;
+//! them. All of it is ordered in one transaction, or refused with everything that stands in the way. What their organizations ask of those
+//! who remove members is not asked of the person: leaving is a right.
 
 use sql::{Tx, params, sql};
 use uuid::Uuid;
@@ -12,11 +11,10 @@ use crate::credentials::CredentialKind;
 use crate::deletion::{self, Blocker, Deletion, Order, Root};
 use crate::ids::OrganizationRef;
 use crate::policy::Role;
-use crate::sessions::before;
-use crate::{Cx, Error, Result, organizations};
+use crate::{Cx, Error, Result, organizations, sessions};
 
-/// How long ago whoever deletes their account may have signed in: a session that was left open somewhere does not suffice.
-pub const SIGNED_IN_WITHIN: Duration = Duration::from_mins(10);
+/// How many minutes ago whoever deletes their account may have signed in: a session that was left open somewhere does not suffice.
+const SIGNED_IN_WITHIN: u32 = 10;
 /// Memberships that end in one transaction at the most.
 pub const MOST_MEMBERSHIPS: usize = 500;
 
@@ -33,7 +31,7 @@ struct Membership {
 ///
 /// # Errors
 /// [`Error::Forbidden`] for anything but a session of the person's own that is bound to no organization and not older than
-/// [`SIGNED_IN_WITHIN`]; [`Error::Blocked`] with every organization that would be left without an owner, and for the last operator;
+/// ten minutes; [`Error::Blocked`] with every organization that would be left without an owner, and for the last operator;
 /// [`Error::Conflict`] for somebody with more than [`MOST_MEMBERSHIPS`] memberships.
 pub async fn delete(cx: &Cx, reason: Option<String>) -> Result<Deletion> {
     let user = may_delete(cx)?;
@@ -66,6 +64,7 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
         return Err(Error::Blocked(blockers));
     }
     let cx = &deletion::check_plan(cx, tx, NO_ORGANIZATION, (Root::User, user)).await?;
+    deletion::end_grace_for(cx, tx, user).await?;
     let memberships = memberships(tx, user).await?;
     for membership in memberships {
         let order = Order {
@@ -74,6 +73,7 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
             label: None,
             reason: Some("The account is being deleted by its person.".into()),
             action: "member.remove",
+            detail: None,
             export: false,
         };
         deletion::delete(cx, tx, membership.organization, order).await?;
@@ -81,7 +81,8 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
             organizations::count_change(cx, tx, membership.organization).await?;
         }
     }
-    let order = Order { root: Root::User, subject: user, label: None, reason: reason.clone(), action: "user.delete", export: false };
+    let order =
+        Order { root: Root::User, subject: user, label: None, reason: reason.clone(), action: "user.delete", detail: None, export: false };
     deletion::delete(cx, tx, NO_ORGANIZATION, order).await
 }
 
@@ -95,11 +96,12 @@ pub(crate) async fn hold(tx: &mut Tx, user: Uuid) -> Result<()> {
 }
 
 async fn is_fresh(cx: &Cx, tx: &mut Tx, session: Uuid) -> Result<()> {
-    let statement = sql!("SELECT 1 FROM sessions WHERE id = $1 AND created_at >= $2");
-    let found = tx.query_opt(statement, params![session, before(cx.now, SIGNED_IN_WITHIN)]).await?;
-    let minutes = SIGNED_IN_WITHIN.as_secs() / 60;
-    let words = || format!("Sign in again: an account can be deleted for {minutes} minutes after its person has signed in.");
-    found.map(drop).ok_or_else(|| Error::Forbidden(words()))
+    match sessions::begun_within(tx, &[session], cx.now, SIGNED_IN_WITHIN).await?.is_empty() {
+        true => Err(Error::Forbidden(format!(
+            "Sign in again: an account can be deleted for {SIGNED_IN_WITHIN} minutes after its person has signed in."
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Everything that stands in the way: for each organization on its own, and for the server.

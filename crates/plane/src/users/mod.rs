@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
-pub use delete::{MOST_MEMBERSHIPS, SIGNED_IN_WITHIN, delete};
+pub use delete::{MOST_MEMBERSHIPS, delete};
 pub(crate) use delete::{blockers, hold, may_delete};
 
 use crate::audit::{self, NO_ORGANIZATION, Note};

@@ -40,7 +40,9 @@ enum Fails {
 
 async fn a_drain_that_fails_in_every_batch_and_is_taken_up_after_each_comes_to_the_same_end(stage: Stage) {
     stage.prepare_failures().await;
-    for root in Root::ALL.into_iter().filter(|root| root.rules().iter().any(|rule| rule.fate != Fate::Keep && !rule.walk.is_empty())) {
+    let drains = |root: &Root| root.rules().iter().any(|rule| rule.fate != Fate::Keep && !rule.walk.is_empty());
+    // A purge erases nothing by itself: it orders deletions of customers.
+    for root in Root::ALL.into_iter().filter(drains).filter(|root| *root != Root::CustomerPurge) {
         let owner = Person::new(&stage.plane).await;
         let twins = [furnish(&stage, &owner, root).await, furnish(&stage, &owner, root).await];
         let calm = Doomed::close(&stage, root, twins[0]).await;
@@ -91,19 +93,19 @@ impl Doomed {
         let (mut failed, mut gone): (usize, Vec<Arc<Held>>) = (0, Vec::new());
         loop {
             let held = take(plane).await.unwrap();
-            let before = stage.digest().await;
+            let before = stage.everything().await;
             if let Some(paused) = gone.last() {
                 assert_eq!(batch(paused).await.unwrap(), Outcome::Fenced);
             }
             stage.fail(Fails::AtItsEnd).await;
             batch(&held).await.expect_err("it was told to fail");
-            assert!(stage.digest().await == before, "{:?}: one past its lease or one that failed left a trace", self.root);
+            assert!(stage.everything().await == before, "{:?}: one past its lease or one that failed left a trace", self.root);
             stage.fail(Fails::AtItsFirstRow).await;
             let mut outcome = batch(&held).await;
             stage.fail(Fails::Nowhere).await;
             // One that touches no row has done its work.
             if outcome.is_err() {
-                assert!(stage.digest().await == before, "{:?}: one that failed at a row left a trace", self.root);
+                assert!(stage.everything().await == before, "{:?}: one that failed at a row left a trace", self.root);
                 failed += 1;
                 outcome = batch(&held).await;
             }
@@ -113,12 +115,12 @@ impl Doomed {
                 break;
             }
         }
-        let sealed = stage.digest().await;
+        let sealed = stage.everything().await;
         assert!(take(plane).await.is_none(), "a sealed deletion was taken");
         for paused in &gone {
             assert_eq!(batch(paused).await.unwrap(), Outcome::Fenced);
         }
-        assert!(stage.digest().await == sealed, "{:?}: one past its lease left a trace", self.root);
+        assert!(stage.everything().await == sealed, "{:?}: one past its lease left a trace", self.root);
         assert!(failed > 0, "{:?}: no batch touched a row", self.root);
         gone.len()
     }

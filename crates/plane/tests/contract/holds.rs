@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use plane::customers::{self, Deleting};
-use plane::deletion::{self, Deletion, Details};
+use plane::customers::Deleting;
+use plane::deletion;
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
 use plane::{Error, dependants, doctor, vitals};
@@ -138,10 +138,6 @@ impl Stage {
             let device = json!({"name": "Laptop"}).as_object().cloned().unwrap();
             dependants::create(&self.now(), &OrganizationRef::Id(organization), reference, kind, device).await.unwrap();
         }
-    }
-
-    async fn delete(&self, organization: Uuid, reference: &str, how: Deleting) -> plane::Result<Deletion> {
-        customers::delete(&self.now(), &OrganizationRef::Id(organization), reference, how, Details::default()).await
     }
 
     async fn hold(&self, organization: Uuid, subject: Subject, lasts: Option<Duration>) -> Hold {

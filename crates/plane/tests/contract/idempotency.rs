@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plane::idempotency::{Begun, Ending, LIFE, Repeatable, begin, finish};
-use plane::{Clock, Config, Cx, DatabaseOptions, Plane, upkeep};
+use plane::idempotency::{Begun, Ending, Repeatable, begin, finish};
+use plane::{Clock, Config, Cx, DatabaseOptions, Plane, retention};
 
 use crate::engines::make_database;
 use crate::world::{Engine, sign_in};
+
+/// How long an answer is kept.
+const LIFE: Duration = Duration::from_secs(86_400);
 
 fn request(key: &str, body: &str) -> Repeatable {
     Repeatable { key: key.into(), secret: None, parts: vec![b"POST".to_vec(), body.into()] }
@@ -47,13 +50,13 @@ async fn keep_for_a_day(url: &str, engine: &Engine) {
     assert_eq!(engine.count(rows).await, 3);
 
     clock.advance(LIFE - Duration::from_secs(60));
-    upkeep::once(&plane).await.unwrap();
+    retention::once(&plane).await.unwrap();
     assert!(matches!(again(&plane, &user, &request("first", "a")).await, Begun::Answered(_)));
     clock.advance(Duration::from_secs(60));
     // One that has had its time is as good as none, whether or not it was erased.
     assert!(matches!(again(&plane, &user, &request("first", "b")).await, Begun::Go(_)));
     assert_eq!(engine.count(rows).await, 3);
-    upkeep::once(&plane).await.unwrap();
+    retention::once(&plane).await.unwrap();
     assert_eq!(engine.count(rows).await, 1);
 }
 

@@ -45,7 +45,9 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
             Action::UpdateOwnerApiKey,
             GIVEN_TO_THE_MAKER_ALONE,
             Action::ExportOrganization,
-            Action::ReleaseHold
+            Action::ReleaseHold,
+            Action::ChangeRequirements,
+            Action::ApproveDeletion
         ]
     );
 }
@@ -71,11 +73,11 @@ fn a_reseller_comes_near_no_customer_of_another() {
 }
 
 #[test]
-fn operators_look_and_hold_and_touch_nothing() {
+fn operators_look_and_hold_and_take_back_and_touch_nothing_else() {
     let allowed: Vec<Action> = Action::ALL.iter().copied().filter(|action| operator_may(*action)).collect();
-    let (looking, holding) =
-        ([Action::ReadOrganization, Action::ReadAudit, Action::ReadDeletions], [Action::ReadHolds, Action::PlaceHold, Action::ReleaseHold]);
-    assert_eq!(allowed, [looking, holding].concat());
+    let looking = [Action::ReadOrganization, Action::ReadAudit, Action::ReadDeletions];
+    let holding = [Action::ReadHolds, Action::PlaceHold, Action::ReleaseHold];
+    assert_eq!(allowed, [&looking[..], &[Action::RestoreDeletion], &holding].concat());
 }
 
 #[test]

@@ -59,7 +59,7 @@ async fn leave_nothing(url: &str, engine: &Engine) {
 }
 
 /// Moves everything from the log into the file. The server does so too, in a thread of its own: while it is at it nobody else can.
-fn checkpoint(file: &std::path::Path) {
+pub(crate) fn checkpoint(file: &std::path::Path) {
     let connection = rusqlite::Connection::open(file).unwrap();
     let is_busy = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).unwrap();
     while is_busy() {
@@ -92,7 +92,7 @@ async fn mark(engine: &Engine, schema: &Schema, organization: &str, marker: &str
 }
 
 /// The tables and columns in which the marker is found, once for each row.
-async fn cells_with(engine: &Engine, schema: &Schema, marker: &str) -> Vec<String> {
+pub(crate) async fn cells_with(engine: &Engine, schema: &Schema, marker: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (name, table) in &schema.tables {
         for column in &table.columns {

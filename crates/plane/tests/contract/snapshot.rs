@@ -88,7 +88,7 @@ pub(crate) fn digits(id: Uuid) -> String {
 
 impl Stage {
     /// All rows of all tables as one text, or a digest of it: two moments are compared quickly by it.
-    pub(crate) async fn digest(&self) -> String {
+    pub(crate) async fn everything(&self) -> String {
         let of_tables = self.schema.tables.iter().map(|(name, table)| {
             let columns: Vec<String> = table.columns.iter().map(|column| format!("quote({})", column.name)).collect();
             match &self.engine {

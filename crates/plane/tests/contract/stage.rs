@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plane::customers::{self, Deleting};
 use plane::deletion::drain::{self, Held, Pace, Work};
-use plane::deletion::{self, Deletion};
+use plane::deletion::{self, Deletion, Details};
+use plane::ids::OrganizationRef;
 use plane::organizations::{self, NewOrganization};
 use plane::{Clock, Config, Cx, DatabaseOptions, Plane};
 use sql::Schema;
@@ -33,6 +35,7 @@ pub(crate) async fn take(plane: &Arc<Plane>) -> Option<Arc<Held>> {
 
 /// Works until neither kind of worker finds anything to do.
 pub(crate) async fn drain_all(plane: &Arc<Plane>) {
+    deletion::end_grace(plane).await.unwrap();
     let mut pace = Pace::new(plane);
     while drain::work_a_turn(plane, Work::Begin, &mut pace).await.unwrap()
         || drain::work_a_turn(plane, Work::GoOn, &mut pace).await.unwrap()
@@ -101,6 +104,11 @@ impl Stage {
             self.plane.clock.advance(Duration::from_millis(500));
             drain_all(&self.plane).await;
         }
+    }
+
+    /// Deletes a customer.
+    pub(crate) async fn delete(&self, organization: Uuid, reference: &str, how: Deleting) -> plane::Result<Deletion> {
+        customers::delete(&self.now(), &OrganizationRef::Id(organization), reference, how, Details::default()).await
     }
 
     /// The record of a deletion as it is now.

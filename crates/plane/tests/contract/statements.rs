@@ -15,6 +15,7 @@ async fn every_statement_is_prepared_on_both_engines() {
     statements.extend(plane::dependants::statements());
     statements.extend(plane::exports::statements());
     statements.extend(plane::doctor::statements());
+    statements.extend(plane::retention::statements());
     let engines = Engines::open().await;
     for database in &engines.all {
         for statement in &statements {

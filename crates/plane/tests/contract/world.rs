@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use plane::api_keys::{self, Kind, NewApiKey};
+use plane::approvals;
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
 use plane::deliveries::{self, Attempt};
@@ -15,6 +16,7 @@ use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::organizations::{self, NewOrganization};
 use plane::policy::Role;
+use plane::requirements::{self, ByKind, Requirements};
 use plane::users::{self, NewUser};
 use plane::webhooks::{self, NewWebhook};
 use plane::{Cx, Plane, dependants, exports, invitations, sessions};
@@ -53,6 +55,9 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     let hold = NewHold { reason: "Case".into(), until: None };
     let hold = holds::place(owner, &organization, holds::Subject::Organization, hold).await.unwrap();
     holds::release(owner, &organization, hold.id, "Closed".into()).await.unwrap();
+    let by_kind = ByKind { member: Requirements { fresh_minutes: Some(1_440), ..Requirements::default() }, ..ByKind::default() };
+    requirements::replace(owner, &organization, by_kind).await.unwrap();
+    approvals::give(owner, &organization, approvals::Subject::Customer("customer".into()), Some("Agreed".into())).await.unwrap();
     let things = [
         ("subscriptions", json!({"plan": "basic"})),
         ("transactions", json!({"amount": 1, "currency": "EUR", "description": "x"})),
@@ -146,17 +151,27 @@ impl Engine {
 
     /// All rows of all tables, each as one text, sorted.
     pub(crate) async fn rows(&self, schema: &Schema) -> BTreeMap<String, Vec<String>> {
+        self.rows_of(schema, |_, _| true).await
+    }
+
+    /// The same of those columns alone that are wanted.
+    pub(crate) async fn rows_of(&self, schema: &Schema, is_wanted: impl Fn(&str, &str) -> bool) -> BTreeMap<String, Vec<String>> {
         let mut all = BTreeMap::new();
         for (name, table) in &schema.tables {
+            let columns: Vec<&str> =
+                table.columns.iter().map(|column| column.name.as_str()).filter(|column| is_wanted(name, column)).collect();
+            if columns.is_empty() {
+                continue;
+            }
             let mut rows: Vec<String> = match self {
                 Engine::Sqlite(file) => {
-                    let row: Vec<String> = table.columns.iter().map(|column| format!("quote({})", column.name)).collect();
+                    let row: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
                     let connection = rusqlite::Connection::open(file).unwrap();
                     let mut query = connection.prepare(&format!("SELECT {} FROM {name}", row.join(" || ',' || "))).unwrap();
                     query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
                 }
                 Engine::Postgres(client) => {
-                    let rows = client.query(&format!("SELECT {name}::text FROM {name}"), &[]).await.unwrap();
+                    let rows = client.query(&format!("SELECT ROW({})::text FROM {name}", columns.join(", ")), &[]).await.unwrap();
                     rows.iter().map(|row| row.get(0)).collect()
                 }
             };

@@ -94,6 +94,16 @@ async fn update_in(door: &Door, organization: OrganizationRef, customer: &str, m
     Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
 }
 
+pub(crate) async fn archive(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
+    let customer = customers::archive(&door.cx, &door.organization(&organization)?, &customer).await?;
+    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
+}
+
+pub(crate) async fn unarchive(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
+    let customer = customers::unarchive(&door.cx, &door.organization(&organization)?, &customer).await?;
+    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
+}
+
 pub(crate) async fn extend_current(door: Door, Segments(customer): Segments<String>, mut form: Form) -> Answer {
     let credits = form.number("credits");
     form.finish()?;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
 use plane::customers::Deleting;
-use plane::deletion::{Deletion, DeletionFilter, Pulse, Subject, Wanted, Watched};
+use plane::deletion::{Deletion, DeletionFilter, Details, Pulse, Subject, Wanted, Watched};
 use plane::ids::OrganizationRef;
 use plane::{Result, audit, deletion};
 use serde_json::Value as Json;
@@ -24,7 +24,7 @@ pub(crate) async fn list(door: Door) -> Answer {
         OrganizationRef::Current => Wanted::AllReadable,
         organization => Wanted::Of(organization),
     };
-    let words = "must be closed, draining, sealed or open";
+    let words = "must be reversible, closed, draining, sealed, restored or open";
     let filter = door.query.read("state", words, DeletionFilter::parse)?.unwrap_or_default();
     let page = deletion::list(&door.cx, &wanted, filter, door.query.part()?).await?;
     let now = door.cx.now;
@@ -33,6 +33,11 @@ pub(crate) async fn list(door: Door) -> Answer {
 
 pub(crate) async fn read(door: Door, Segments(deletion): Segments<String>) -> Answer {
     let watched = deletion::watch(&door.cx, door.id("id", &deletion)?).await?;
+    Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
+}
+
+pub(crate) async fn restore(door: Door, Segments(deletion): Segments<String>) -> Answer {
+    let watched = deletion::restore(&door.cx, door.id("id", &deletion)?).await?;
     Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
 }
 
@@ -57,20 +62,20 @@ pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<Stri
 }
 
 pub(crate) async fn plan_of_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
-    shown(&door, Subject::Organization(door.organization(&organization)?)).await
+    considered(&door, Subject::Organization(door.organization(&organization)?)).await
 }
 
 pub(crate) async fn plan_of_member(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
-    shown(&door, Subject::Member(door.organization(&organization)?, door.id("member_id", &member)?)).await
+    considered(&door, Subject::Member(door.organization(&organization)?, door.id("member_id", &member)?)).await
 }
 
 pub(crate) async fn plan_of_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
-    shown(&door, Subject::Customer(door.organization(&organization)?, customer, Deleting::Permanently)).await
+    considered(&door, Subject::Customer(door.organization(&organization)?, customer, Deleting::Permanently)).await
 }
 
 pub(crate) async fn plan_of_current_customer(door: Door, Segments(customer): Segments<String>) -> Answer {
     let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
-    shown(&door, Subject::Customer(door.current_organization()?, customer, how)).await
+    considered(&door, Subject::Customer(door.current_organization()?, customer, how)).await
 }
 
 pub(crate) async fn plan_of_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
@@ -95,12 +100,17 @@ pub(crate) async fn plan_of_oauth_token(door: Door, Segments(token): Segments<St
 
 /// What a deletion would do that is not being ordered.
 async fn shown(door: &Door, subject: Subject) -> Answer {
-    plan(door, subject, false).await
+    plan(door, subject, Details::default()).await
 }
 
-pub(super) async fn plan(door: &Door, subject: Subject, export: bool) -> Answer {
+/// The same for one that something can be asked for: what stands in the way depends on what is said with it.
+async fn considered(door: &Door, subject: Subject) -> Answer {
+    plan(door, subject, Details { reason: door.reason(), export: false }).await
+}
+
+pub(super) async fn plan(door: &Door, subject: Subject, details: Details) -> Answer {
     let customer = customer_of(&subject);
-    let preview = deletion::preview(&door.cx, subject, export).await?;
+    let preview = deletion::preview(&door.cx, subject, details).await?;
     let case = Case::of(&door.cx, customer.as_deref());
     Ok(views::answer(StatusCode::OK, views::deletion_plan(door.dialect, preview, case)))
 }
@@ -113,7 +123,7 @@ pub(super) async fn order(
     view: impl FnOnce(&Dialect, &Deletion) -> Response<Body>,
 ) -> Answer {
     if door.only_validates()? {
-        return plan(door, subject, door.query.flag("export")?).await;
+        return plan(door, subject, door.details()?).await;
     }
     match (deleting.await, customer_of(&subject)) {
         (Ok(deletion), _) => Ok(view(door.dialect, &deletion)),

@@ -12,6 +12,8 @@ pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod oauth;
 pub(crate) mod organizations;
+pub(crate) mod purges;
+pub(crate) mod requirements;
 pub(crate) mod users;
 pub(crate) mod webhooks;
 

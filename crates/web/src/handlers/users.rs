@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use plane::deletion::Subject;
+use plane::deletion::{Details, Subject};
 use plane::page::PageRequest;
 use plane::users::{self, UserChange};
 use plane::{organizations, preferences};
@@ -44,7 +44,7 @@ pub(crate) async fn delete_me(door: Door) -> Answer {
 }
 
 pub(crate) async fn plan_of_me(door: Door) -> Answer {
-    deletions::plan(&door, Subject::User, false).await
+    deletions::plan(&door, Subject::User, Details::default()).await
 }
 
 pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer {

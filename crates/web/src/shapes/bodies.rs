@@ -1,6 +1,6 @@
 //! What comes in: the bodies of requests.
 
-use super::Is::{Email, Events, Flag, Id, Map, Number, Pattern, Role, Scopes, Text, Texts, Time, Url, Word};
+use super::Is::{Email, Events, Flag, Id, Map, Maybe, Number, Pairs, Pattern, Role, Scopes, Text, Texts, Time, Url, Word, Yes};
 use super::{Field, Shape, optional, required, sometimes};
 
 pub(crate) const METADATA: super::Is = Map(50, 40, 500);
@@ -113,6 +113,37 @@ pub(crate) static CUSTOMER_CHANGE: Shape = Shape::new(
         optional("address", ADDRESS, "Takes the place of the old one; null takes it away.").like("{\"city\":\"London\"}"),
         optional("metadata", METADATA, "Merged into what is there; an empty text takes a key away."),
         optional("managed_by", Id, "The member who shall manage the customer; null for nobody. For those who may assign customers."),
+    ],
+);
+
+pub(crate) static CUSTOMER_CRITERIA: Shape = Shape::new(
+    "CustomerCriteria",
+    "What customers have in common: those are meant who meet all that is given.",
+    &[
+        sometimes("created_before", Time, "Made before this.").like("2020-01-31T12:00:00Z"),
+        sometimes("created_after", Time, "Made at this time or later.").like("2019-01-31T12:00:00Z"),
+        sometimes("updated_before", Time, "Last changed before this.").like("2021-01-31T12:00:00Z"),
+        sometimes("managed_by", Id, "Under this member's management."),
+        sometimes("email_domain", Text(1, 253), "With an address of this domain, in whatever case.").like("example.com"),
+        sometimes("metadata", Pairs(50, 40, 500), "With each of these texts among their metadata."),
+        sometimes(
+            "state",
+            Word(&["deleted"]),
+            "Those who were softly deleted, in the place of those who are there. For whoever may hard-delete them.",
+        ),
+        sometimes("all", Yes, "All of them: what to say where nothing else is given."),
+    ],
+)
+.not_empty();
+
+pub(crate) static CUSTOMER_PURGE: Shape = Shape::new(
+    "CustomerPurge",
+    "Customers to be deleted at once.",
+    &[
+        required("filter", Maybe(&CUSTOMER_CRITERIA), "Which customers."),
+        optional("force", Flag, "Deletes them. Without it they are counted and nothing is changed.").like("false"),
+        optional("reason", Text(0, 500), "Why, in your words: kept in the audit trail and the records. No personal data, please.")
+            .like("Trials that ended"),
     ],
 );
 

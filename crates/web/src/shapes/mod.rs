@@ -4,6 +4,7 @@ pub(crate) mod bodies;
 pub(crate) mod oauth;
 pub(crate) mod plans;
 pub(crate) mod records;
+pub(crate) mod requirements;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -26,6 +27,8 @@ pub(crate) struct Shape {
     base: Option<&'static Shape>,
     /// Its names stay as they are on every surface: another document has fixed them.
     verbatim: bool,
+    /// As a body it must have one field at least.
+    needs_one: bool,
 }
 
 /// One field.
@@ -73,6 +76,8 @@ pub(crate) enum Is {
     /// A whole number in this range.
     Number(i64, i64),
     Flag,
+    /// True: whoever does not mean it leaves it out.
+    Yes,
     /// A list of up to so many texts.
     Texts(usize),
     /// A list of scopes.
@@ -83,6 +88,8 @@ pub(crate) enum Is {
     Events,
     /// An object of texts: so many keys, of such length, values of such length.
     Map(usize, usize, usize),
+    /// The same with one key at least.
+    Pairs(usize, usize, usize),
     /// An object of numbers.
     Counts,
     /// An object of anything.
@@ -166,6 +173,42 @@ pub(crate) const REASON: [Parameter; 1] = [Parameter {
     about: "Why, in your words: kept in the audit trail and the deletion's record. No personal data, please.",
 }];
 
+/// What was typed to confirm.
+pub(crate) const CONFIRM: [Parameter; 1] = [Parameter {
+    name: "confirm",
+    is: Is::Text(0, 100),
+    about: "The organization's slug, typed again, where the organization asks for it (`readDeletionRequirements`).",
+}];
+
+/// Whether a purge is done or only looked at.
+pub(crate) const PURGE: [Parameter; 3] = [
+    Parameter {
+        name: "force",
+        is: Is::Flag,
+        about: "Deletes. Without it the customers are counted and nothing is changed. For a list; JSON may say it in the body.",
+    },
+    Parameter {
+        name: "reason",
+        is: Is::Text(0, 500),
+        about: "Why, in your words. For a list; JSON may say it in the body. No personal data, please.",
+    },
+    Parameter { name: "validate_only", is: Is::Flag, about: "Deletes nothing, whatever `force` says. `validateOnly` is read too." },
+];
+
+/// Which items of a purge.
+pub(crate) const ITEM_FILTER: [Parameter; 1] =
+    [Parameter { name: "outcome", is: Is::Word(&plane::purges::Outcome::NAMES), about: "Only items with this outcome." }];
+
+/// What would be said with a deletion that is only planned.
+pub(crate) const SAID: [Parameter; 2] = [
+    Parameter {
+        name: "reason",
+        is: Is::Text(0, 500),
+        about: "The reason that the deletion would have: where the organization asks for one and there is none, that stands in the way.",
+    },
+    CONFIRM[0],
+];
+
 /// What a deletion is bound to, and whether it is only looked at.
 pub(crate) const PLAN: [Parameter; 2] = [
     Parameter {
@@ -200,7 +243,13 @@ pub(crate) enum Way {
 
 impl Shape {
     pub const fn new(name: &'static str, about: &'static str, own: &'static [Field]) -> Shape {
-        Shape { name, about, own, base: None, verbatim: false }
+        Shape { name, about, own, base: None, verbatim: false, needs_one: false }
+    }
+
+    /// The same for a body that must have one field at least.
+    pub const fn not_empty(mut self) -> Shape {
+        self.needs_one = true;
+        self
     }
 
     /// The same with the fields of another before its own.
@@ -241,6 +290,9 @@ impl Shape {
         }
         if way == Way::In {
             schema["additionalProperties"] = false.into();
+            if self.needs_one {
+                schema["minProperties"] = 1.into();
+            }
         }
         schema["examples"] = json!([self.example(dialect)]);
         schema
@@ -303,9 +355,16 @@ impl Field {
             return self.is.sample(dialect);
         }
         match self.is {
-            Is::Number(..) | Is::Map(..) | Is::Counts | Is::Texts(_) | Is::Scopes | Is::SomeScopes | Is::Events | Is::Anything => {
-                serde_json::from_str(self.example).unwrap_or_else(|_| Json::from(self.example))
-            }
+            Is::Number(..)
+            | Is::Flag
+            | Is::Map(..)
+            | Is::Pairs(..)
+            | Is::Counts
+            | Is::Texts(_)
+            | Is::Scopes
+            | Is::SomeScopes
+            | Is::Events
+            | Is::Anything => serde_json::from_str(self.example).unwrap_or_else(|_| Json::from(self.example)),
             _ => Json::from(self.example),
         }
     }
@@ -352,6 +411,7 @@ impl Is {
             Is::Time => json!({"type": "string", "format": "date-time"}),
             Is::Number(least, most) => json!({"type": "integer", "format": "int64", "minimum": least, "maximum": most}),
             Is::Flag => json!({"type": "boolean"}),
+            Is::Yes => json!({"type": "boolean", "enum": [true]}),
             Is::Texts(most) => json!({"type": "array", "items": {"type": "string"}, "maxItems": most}),
             Is::Scopes => json!({"type": "array", "items": {"type": "string", "enum": SCOPES}}),
             Is::SomeScopes => json!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": SCOPES}}),
@@ -359,6 +419,11 @@ impl Is {
             Is::Map(keys, key, value) => {
                 json!({"type": "object", "maxProperties": keys, "propertyNames": {"minLength": 1, "maxLength": key},
                 "additionalProperties": {"type": "string", "maxLength": value}})
+            }
+            Is::Pairs(keys, key, value) => {
+                let mut schema = Is::Map(*keys, *key, *value).schema(dialect);
+                schema["minProperties"] = 1.into();
+                schema
             }
             Is::Counts => json!({"type": "object", "additionalProperties": {"type": "integer", "format": "int64"}}),
             Is::Anything => json!({"type": "object", "additionalProperties": true}),
@@ -373,7 +438,7 @@ impl Is {
         let mut schema = self.schema(dialect);
         match self {
             Is::Text(..) => schema["pattern"] = NO_CONTROLS.into(),
-            Is::Map(..) => {
+            Is::Map(..) | Is::Pairs(..) => {
                 schema["propertyNames"]["pattern"] = NO_CONTROLS.into();
                 schema["additionalProperties"]["pattern"] = NO_CONTROLS.into();
             }
@@ -393,11 +458,11 @@ impl Is {
             Is::Role => Json::from(dialect.role(Role::Member)),
             Is::Time => Json::from("2026-01-20T14:45:00.000Z"),
             Is::Number(least, most) => Json::from((*least).max(1).min(*most)),
-            Is::Flag => Json::from(true),
+            Is::Flag | Is::Yes => Json::from(true),
             Is::Texts(_) => json!(["text"]),
             Is::Scopes | Is::SomeScopes => json!(["read:organization", "read:customers"]),
             Is::Events => json!(["customer.created", "customer.deleted"]),
-            Is::Map(..) => json!({"key": "value"}),
+            Is::Map(..) | Is::Pairs(..) => json!({"key": "value"}),
             Is::Counts => json!({"customers": 1}),
             Is::Anything => json!({}),
             Is::Maybe(shape) => shape.example(dialect),
@@ -411,11 +476,11 @@ impl Is {
             Is::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Is::Role => value.as_str().is_some_and(|word| Role::ALL.iter().any(|role| dialect.role(*role) == word)),
             Is::Number(..) => value.is_i64() || value.is_u64(),
-            Is::Flag => value.is_boolean(),
+            Is::Flag | Is::Yes => value.is_boolean(),
             Is::Texts(_) | Is::Scopes | Is::SomeScopes | Is::Events => {
                 value.as_array().is_some_and(|list| list.iter().all(Json::is_string))
             }
-            Is::Map(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
+            Is::Map(..) | Is::Pairs(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
             Is::Counts => value.as_object().is_some_and(|map| map.values().all(Json::is_number)),
             Is::Anything => value.is_object(),
             Is::Maybe(shape) => shape.differences(dialect, value).is_empty(),

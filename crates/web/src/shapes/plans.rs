@@ -1,6 +1,6 @@
 //! What goes out about a deletion that is only considered, or refused: its plan, what stands in its way, what has drifted.
 
-use super::Is::{Id, Maybe, Number, Objects, Text, Texts, Time, Word};
+use super::Is::{Counts, Id, Maybe, Number, Objects, Text, Texts, Time, Word};
 use super::{Shape, optional, required};
 
 const COUNT: super::Is = Number(0, i64::MAX);
@@ -20,7 +20,7 @@ static TABLE_PLAN: Shape = Shape::new(
         )
         .like("[\"550e8400-e29b-41d4-a716-446655440000\"]"),
         required("why", Text(1, 500), "").like("belongs to the organization"),
-        optional("kept_until", Time, "When what is kept goes too; null when no time is set for that, and for what is not kept."),
+        optional("kept_until", Time, "When the last of what is kept goes too, if it is deleted now; null when no time is set for that, and for what is not kept."),
     ],
 );
 
@@ -53,6 +53,37 @@ pub(crate) static DELETION_PLAN: Shape = Shape::new(
         .like("0"),
         required("plan", Text(40, 400), "What to give as `plan` with the DELETE, which then does this or nothing.")
             .like("AQBVDoQA4ptB1KcWRGZVRAAAVQ6EAOKbQdSnFkRmVUQAAAGBzZZ7c2r0Xg"),
+    ],
+);
+
+pub(crate) static PURGE_PLAN: Shape = Shape::new(
+    "PurgePlan",
+    "What a purge would come to. Nothing has been changed.",
+    &[
+        required("count", COUNT, "Customers that would be deleted.").like("97"),
+        required(
+            "outcomes",
+            Counts,
+            "Customers by what would become of each: `deleted`, `blocked`, `refused`; of a list also `not_found` and `repeated`.",
+        )
+        .like("{\"deleted\":97,\"blocked\":2}"),
+        required("sample", Texts(100), "Ids of the first hundred that would be deleted.").like("[\"user123\"]"),
+        required("estimated_seconds", COUNT, "About how long it would take, webhooks aside.").like("1"),
+    ],
+);
+
+pub(crate) static PURGE_ITEM: Shape = Shape::new(
+    "PurgeItem",
+    "What became of one customer of a purge.",
+    &[
+        required("number", Number(1, i64::MAX), "The place in the list that was sent, or in the order in which customers were found.")
+            .like("1"),
+        required("outcome", Word(&plane::purges::Outcome::NAMES), "").like("deleted"),
+        optional("customer_id", Text(1, 100), "The customer's id; null once the customer is gone.").like("user123"),
+        optional("subject_id", Id, "The `subjectId` of the customer's deletion; null for an id that nobody had."),
+        optional("deletion_id", Id, "The customer's own deletion, if there is one."),
+        optional("detail", Text(1, 1_000), "Why it was refused.").like("Access denied. This customer is not under your management."),
+        required("blockers", Objects(&BLOCKER), "What stood in the way."),
     ],
 );
 

@@ -151,6 +151,7 @@ pub(crate) static CUSTOMER: Shape = Shape::new(
         optional("managed_by", Id, "The member who manages the customer."),
         optional("expires_at", Time, "Until when the customer's credits last."),
         required("screens", COUNT, "How many screens were added.").like("2"),
+        optional("archived_at", Time, "Since when it is read-only."),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
     ],
@@ -392,12 +393,17 @@ pub(crate) static DELETION: Shape = Shape::new(
         required("root", Text(1, 50), "The rules it follows.").like("organization"),
         required("subject_id", Id, ""),
         optional("subject_label", Text(0, 200), "How the caller named it; null after the seal.").like("user123"),
-        required("state", Word(&["closed", "draining", "sealed"]), "From `closed` on nobody has access; after `sealed` nothing is left."),
+        required(
+            "state",
+            Word(&["reversible", "closed", "draining", "sealed", "restored"]),
+            "From the order on nobody has access. `reversible`: it can be taken back until `reversibleUntil`, and nothing is erased yet. After \
+             `sealed` nothing is left; after `restored` everything is there again but the credentials.",
+        ),
         required("actor", ACTOR, ""),
         optional("actor_id", Id, "The user who ordered it."),
         optional("reason", Text(0, 500), "Why, in their words.").like("The contract ended"),
         required("request_id", Text(1, 64), "").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
-        required("counts", Counts, "Rows erased or redacted so far, by table."),
+        required("counts", Counts, "Rows erased or redacted so far, by table; of a purge its customers so far, by outcome."),
         required("effects", Anything, "What was done outside of the database; empty if nothing was to be done.")
             .like("{\"webhooks\":{\"delivered\":2,\"failed\":0}}"),
         optional("export_id", Id, "The export that was ordered with it: nothing is erased before that is done."),
@@ -405,7 +411,7 @@ pub(crate) static DELETION: Shape = Shape::new(
         required("longest_batch_micros", COUNT, "The longest of them, in microseconds.").like("41000"),
         optional("waiting_for", Text(0, 1_000), "What it waits for, when it cannot go on.").like("2 webhook deliveries"),
         optional("stage", Text(1, 50), "The table it is at, or `sweep`, where it looks whether anything is left.").like("transactions"),
-        required("rows_done", COUNT, "Rows erased or redacted so far.").like("12000"),
+        required("rows_done", COUNT, "Rows erased or redacted so far; of a purge customers.").like("12000"),
         optional("rows_to_do", COUNT, "Rows that are still to be, estimated when somebody first looked; null while that is not known.")
             .like("88000"),
         optional("rate", COUNT, "Rows in a second: of the last seconds in a stream, otherwise since it was ordered; null while it waits.")
@@ -415,6 +421,8 @@ pub(crate) static DELETION: Shape = Shape::new(
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
         optional("sealed_at", Time, ""),
+        optional("reversible_until", Time, "Until when it can or could be taken back; null for one without a grace period."),
+        optional("restored_at", Time, "When it was taken back."),
     ],
 );
 

@@ -6,7 +6,7 @@ use crate::catalogue::Content::{List, One, Page};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::ACCOUNT;
 use crate::handlers::{api_keys, invitations, members, organizations, users};
-use crate::shapes::{EXPORT, MEMBER_FILTER, bodies, records};
+use crate::shapes::{CONFIRM, EXPORT, MEMBER_FILTER, bodies, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -65,12 +65,13 @@ fn organization_operations() -> Vec<Operation> {
             .refuses(409, "The organization is archived."),
         Operation::delete("/organizations/{id}", "accountDeleteOrganization", organizations::delete)
             .parameters(&EXPORT)
+            .parameters(&CONFIRM)
             .etag()
             .says("Delete an organization")
             .explains("Permanently deletes the organization and everything in it. **This cannot be undone.**")
             .may(Action::DeleteOrganization)
             .answers(200, "The organization is gone.", One(&records::NOTHING))
-            .refuses(409, "A legal hold on the organization, or on something in it, forbids it."),
+            .refuses(409, "A legal hold on the organization, or on something in it, forbids it; or something is missing that it asks for."),
     ]
 }
 
@@ -102,12 +103,13 @@ fn member_operations() -> Vec<Operation> {
             .answers(200, "The member.", One(&records::MEMBER_OUT))
             .refuses(409, "The member is the organization's last owner, or the organization is archived."),
         Operation::delete("/organizations/{org_id}/members/{member_id}", "apps_accounts_api_members_remove_member", members::remove)
+            .parameters(&CONFIRM)
             .etag()
             .says("Remove a member")
             .explains("Remove a member from the organization.")
             .may_or_own(Action::RemoveMember, Action::Leave)
             .answers(200, "OK", One(&records::NOTHING))
-            .refuses(409, "The member is the organization's last owner, or a legal hold forbids it."),
+            .refuses(409, "The member is the organization's last owner, a legal hold forbids it, or something is missing that the organization asks for."),
     ]
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::handler::Handler;
 use plane::policy::Action;
 
-use super::{api_customers, api_exports, api_holds, api_webhooks, oauth};
+use super::{api_customers, api_exports, api_holds, api_requirements, api_webhooks, oauth};
 use crate::Doors;
 use crate::catalogue::Content::{Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, users};
-use crate::shapes::{DELETION_FILTER, EXPORT, MEMBER_FILTER, bodies, plans, records};
+use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, users};
+use crate::shapes::{CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, SAID, bodies, plans, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -27,6 +27,7 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("deletions", deletion_operations()))
         .chain(tagged("exports", api_exports::operations()))
         .chain(tagged("holds", api_holds::operations()))
+        .chain(tagged("requirements", api_requirements::operations()))
         .collect();
     Surface { name: "", about: "The organizations API.", dialect: &API, prefix: "/api", operations }
 }
@@ -132,7 +133,8 @@ fn organization_operations() -> Vec<Operation> {
             .says("Archive an organization")
             .explains(
                 "It becomes read-only: nothing can be added or changed, and customers cannot be deleted. Reading goes on, access can be taken \
-                 away, and the organization can be deleted. One that is archived already stays as it is.",
+                 away, and the organization can be deleted. Its API keys and OAuth tokens are revoked, and its OAuth apps need new secrets; none \
+                 of them comes back when it is unarchived. One that is archived already stays as it is.",
             )
             .may(Action::ArchiveOrganization)
             .answers(200, "The organization.", One(&records::ORGANIZATION)),
@@ -148,7 +150,7 @@ fn organization_operations() -> Vec<Operation> {
             .takes(&bodies::NEW_OWNER)
             .answers(200, "The organization.", One(&records::ORGANIZATION))
             .refuses(409, "The organization is archived."),
-        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).parameters(&EXPORT).etag()
+        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
             .says("Delete organization (owner only)")
             .explains(
                 "Permanently deletes the organization and everything in it. **This cannot be undone.** Access ends with the answer, \
@@ -158,7 +160,7 @@ fn organization_operations() -> Vec<Operation> {
             .answers(204, "Organization deleted permanently. All associated data removed.", Nothing)
             .refuses(403, "Access denied. Only the organization owner can delete the organization.")
             .refuses(404, "Organization not found with the provided ID.")
-            .refuses(409, "A legal hold on the organization, or on something in it, forbids it."),
+            .refuses(409, "A legal hold on the organization, or on something in it, forbids it; or something is missing that it asks for."),
         Operation::get("/organizations/{organizationId}/audit", "listAudit", deletions::list_audit)
             .says("Read the audit trail")
             .may(Action::ReadAudit)
@@ -196,11 +198,12 @@ fn member_operations() -> Vec<Operation> {
             .refuses(409, "The person is a member already, or the organization is archived.")
             .leads("cancelInvitation", &[("organizationId", "path.organizationId"), ("inviteId", "body.id")]),
         Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove).etag()
+            .parameters(&CONFIRM)
             .says("Remove a member, or leave")
             .explains("The person's keys, tokens and sessions for this organization stop at once; their other organizations are untouched.")
             .may_or_own(Action::RemoveMember, Action::Leave)
             .answers(204, "The membership is gone.", Nothing)
-            .refuses(409, "The member is the organization's last owner, or a legal hold forbids it."),
+            .refuses(409, "The member is the organization's last owner, a legal hold forbids it, or something is missing that the organization asks for."),
     ]
 }
 
@@ -277,10 +280,13 @@ fn deletion_operations() -> Vec<Operation> {
             .parameters(&DELETION_FILTER)
             .answers(200, "Deletions, newest first.", Slices(&records::DELETION)),
         plan("/organizations/{organizationId}/deletion-plan", "planOrganizationDeletion", deletions::plan_of_organization)
+            .parameters(&SAID)
             .may(Action::DeleteOrganization),
         plan("/organizations/{organizationId}/members/{memberId}/deletion-plan", "planMemberRemoval", deletions::plan_of_member)
+            .parameters(&SAID)
             .may_or_own(Action::RemoveMember, Action::Leave),
         plan("/organizations/{organizationId}/customers/{customerId}/deletion-plan", "planCustomerDeletion", deletions::plan_of_customer)
+            .parameters(&SAID)
             .may(Action::DeleteCustomer),
         plan("/organizations/{organizationId}/api-keys/{keyId}/deletion-plan", "planApiKeyRevocation", deletions::plan_of_api_key)
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey),
@@ -296,13 +302,28 @@ fn deletion_operations() -> Vec<Operation> {
             .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
             .may(Action::ReadDeletions)
             .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(&records::DELETION)),
+        Operation::post("/deletions/{id}/restore", "restoreDeletion", deletions::restore)
+            .says("Take a deletion back")
+            .explains("Within the grace period that the organization had set (`reversibleUntil`): what was deleted is there again as it was, but \
+                       for what opens it. API keys, OAuth tokens and sessions of it are gone for good, and its OAuth apps need new secrets. For \
+                       owners, admins and operators; a deleted organization for its owners and for operators. One that was taken back \
+                       already stays as it is.")
+            .may(Action::RestoreDeletion)
+            .answers(200, "The deletion, which is `restored`.", One(&records::DELETION))
+            .refuses(409, "It had no grace period, or that is over; or what it is in is deleted or archived itself."),
+        Operation::get("/deletions/{id}/items", "listPurgeItems", purges::items)
+            .says("List what became of each customer of a purge")
+            .explains("In their order. Nothing for other deletions. For whoever may read the deletion.")
+            .may(Action::ReadDeletions)
+            .parameters(&ITEM_FILTER)
+            .answers(200, "Items, the first first.", Slices(&plans::PURGE_ITEM)),
         Operation::get("/deletions/{id}/events", "watchDeletion", deletions::events)
             .says("Watch a deletion")
             .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \
-                       `sealed` with the receipt, which is the last; `ended` with a `reason` when the stream ends earlier: `unauthorized`, \
+                       `sealed` with the receipt, or `restored` with the record, which is the last; `ended` with a `reason` when the stream ends earlier: `unauthorized`, \
                        `not_found`, `unavailable` or `stopping`. A comment every 15 seconds keeps the connection open.")
             .may(Action::ReadDeletions)
-            .answers(200, "The events, until the deletion is sealed.", Text("text/event-stream"))
+            .answers(200, "The events, until the deletion is sealed or taken back.", Text("text/event-stream"))
             .refuses(503, "As many streams are open as the server, or one user, may have."),
     ]
 }

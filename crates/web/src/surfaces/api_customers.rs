@@ -7,8 +7,8 @@ use crate::body::Form;
 use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::Operation;
 use crate::door::{Door, Segments};
-use crate::handlers::{customers, dependants};
-use crate::shapes::{CUSTOMER_FILTER, EXPORT, Shape, bodies, records};
+use crate::handlers::{customers, dependants, purges};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, PURGE, Shape, bodies, plans, records};
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "body.id")];
@@ -27,13 +27,29 @@ pub(super) fn operations() -> Vec<Operation> {
             .leads("readCustomer", BOTH)
             .leads("CustomersController_remove", BOTH)
             .leads("createDevice", BOTH),
+        Operation::post("/organizations/{organizationId}/customers:purge", "purgeCustomers", purges::order)
+            .says("Delete many customers")
+            .explains(
+                "Customers that meet criteria, or those of a list (`text/csv`). Without `force` they are counted and nothing is changed. With it \
+                 they are deleted for good in the background, each as by `DELETE`: **this cannot be undone.** It is one deletion; what became of \
+                 each customer is at `/api/deletions/{id}/items`. One that is blocked keeps nobody else. Customers that are made later are not taken.",
+            )
+            .may(Action::DeleteCustomer)
+            .parameters(&PURGE)
+            .takes_list(&bodies::CUSTOMER_PURGE)
+            .answers(202, "The customers will be deleted. This is the deletion's record.", One(&records::DELETION))
+            .orders(&plans::PURGE_PLAN)
+            .refuses(409, "The organization is archived.")
+            .refuses(413, "The list is larger than 12 MiB.")
+            .leads("readDeletion", &[("id", "body.id")])
+            .leads("listPurgeItems", &[("id", "body.id")]),
         Operation::get("/organizations/{organizationId}/customers/{customerId}", "readCustomer", customers::read).etag()
             .says("Read a customer")
             .may(Action::ReadCustomers)
             .answers(200, "The customer.", One(&records::CUSTOMER)),
         change(Operation::put("/organizations/{organizationId}/customers/{customerId}", "updateCustomer", customers::update).etag()),
         change(Operation::patch("/organizations/{organizationId}/customers/{customerId}", "patchCustomer", customers::update).etag()),
-        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).parameters(&EXPORT).etag()
+        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
             .says("Delete a customer")
             .explains("Permanently deletes the customer and all it owns. **This cannot be undone.**")
             .may(Action::DeleteCustomer)
@@ -46,6 +62,23 @@ pub(super) fn operations() -> Vec<Operation> {
                  organization is archived.",
             ),
     ];
+    operations.extend([
+        Operation::post("/organizations/{organizationId}/customers/{customerId}/archive", "archiveCustomer", customers::archive).etag()
+            .says("Archive a customer")
+            .explains(
+                "It becomes read-only: nothing about it or of what it owns can be added or changed. Its sessions end and its devices are \
+                 disconnected, for good; all else is kept, and it can be read, exported and deleted. One that is archived already stays as it is.",
+            )
+            .may(Action::ArchiveCustomer)
+            .answers(200, "The customer.", One(&records::CUSTOMER))
+            .refuses(409, "The organization is archived."),
+        Operation::post("/organizations/{organizationId}/customers/{customerId}/unarchive", "unarchiveCustomer", customers::unarchive).etag()
+            .says("Unarchive a customer")
+            .explains("It can be changed again. One that is not archived stays as it is.")
+            .may(Action::ArchiveCustomer)
+            .answers(200, "The customer.", One(&records::CUSTOMER))
+            .refuses(409, "The organization is archived."),
+    ]);
     operations.extend(KINDS.iter().flat_map(owned));
     operations
 }
@@ -58,7 +91,7 @@ pub(super) fn change(operation: Operation) -> Operation {
         .may(Action::WriteCustomers)
         .takes(&bodies::CUSTOMER_CHANGE)
         .answers(200, "The customer.", One(&records::CUSTOMER))
-        .refuses(409, "The organization is archived.")
+        .refuses(409, "The customer or the organization is archived.")
 }
 
 /// One kind of what customers own, and how its operations are called.

@@ -8,7 +8,7 @@ use crate::catalogue::Content::{One, Slices};
 use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::CUSTOMER;
 use crate::handlers::{customers, deletions};
-use crate::shapes::{CUSTOMER_FILTER, EXPORT, Is, bodies, records};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, Is, SAID, bodies, records};
 
 const HARD: [Parameter; 1] =
     [Parameter { name: "hard", is: Is::Flag, about: "Erase the customer for good instead of marking it: for ADMIN only." }];
@@ -54,6 +54,7 @@ pub(crate) fn surface() -> Surface {
             .refuses(409, "The pass was used already, or the organization is archived."),
         Operation::delete("/{id}", "customerDelete", customers::delete_current)
             .parameters(&EXPORT)
+            .parameters(&CONFIRM)
             .etag()
             .says("Delete a customer")
             .explains(
@@ -63,10 +64,15 @@ pub(crate) fn surface() -> Surface {
             .may(Action::RetireCustomer)
             .parameters(&HARD)
             .answers(200, "The customer is deleted.", One(&records::CUSTOMER_DELETED))
-            .refuses(409, "A subscription is active or a transaction pending, a legal hold forbids it, or the organization is archived."),
+            .refuses(
+                409,
+                "A subscription is active or a transaction pending, a legal hold forbids it, the organization is archived, or something is \
+                 missing that it asks for.",
+            ),
         plan("/{id}/deletion-plan", "customerPlanDeletion", deletions::plan_of_current_customer)
             .may(Action::RetireCustomer)
-            .parameters(&HARD),
+            .parameters(&HARD)
+            .parameters(&SAID),
     ];
     let operations = operations.into_iter().map(|operation| operation.refuses(400, SEVERAL));
     let operations = tagged("Customers", operations).collect();

@@ -193,8 +193,7 @@ fn present(secret: &str) -> Result<Call> {
 async fn drain(server: &Freehold, store: &Store, organization: &str, key: &Call) -> Result<(f64, f64)> {
     let process = server.process_id().ok_or("the server has stopped")?;
     let before = memory(process, "status", "VmRSS:")?;
-    // From here on the kernel notes the most anew.
-    fs::write(Path::new("/proc").join(process.to_string()).join("clear_refs"), "5").map_err(words)?;
+    forget_peak(process)?;
     let mut call = Call::new(Method::DELETE, &format!("/api/organizations/{organization}"))?;
     call.headers = key.headers.clone();
     callers::call(&server.url, 1, [call].into(), PATIENCE).await?;
@@ -243,8 +242,13 @@ async fn lookups(server: &Freehold) -> Result<f64> {
     line.and_then(|figure| figure.trim().parse().ok()).ok_or_else(|| "the server does not count its look-ups".into())
 }
 
+/// Has the kernel note the most memory that a process has had (`VmHWM`) anew from here on.
+pub(super) fn forget_peak(process: u32) -> Result {
+    fs::write(Path::new("/proc").join(process.to_string()).join("clear_refs"), "5").map_err(words)
+}
+
 /// Bytes of memory as the kernel tells them of a process.
-fn memory(process: u32, file: &str, name: &str) -> Result<f64> {
+pub(super) fn memory(process: u32, file: &str, name: &str) -> Result<f64> {
     let told = fs::read_to_string(Path::new("/proc").join(process.to_string()).join(file)).map_err(words)?;
     let figure = told.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
     figure.map(|kilobytes| kilobytes * 1024.0).ok_or_else(|| format!("the kernel does not tell {name} of a process"))

@@ -7,6 +7,7 @@
 mod bare;
 mod callers;
 mod deletions;
+mod exports;
 mod footprint;
 mod group_commit;
 mod load;
@@ -59,6 +60,8 @@ enum Contest {
     Whales,
     /// Memory, disk, start-up, and what a credential in memory costs.
     Footprint,
+    /// Taking everything out that a large organization owns, against a plain program that reads the same rows, on each engine.
+    Exports,
     /// Durable writes by 64 callers: SQLite's group commit against one transaction a request.
     GroupCommit,
     /// Reading on in a long list of customers, at its beginning and at its end, on each engine.
@@ -182,6 +185,7 @@ async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
         Contest::Reads => reads::reads(bench).await,
         Contest::Removals => removals::removals(bench).await,
         Contest::Footprint => footprint::footprint(bench).await,
+        Contest::Exports => exports::exports(bench).await,
         Contest::GroupCommit => group_commit::group_commit(bench).await,
         Contest::Deletions => deletions::deletions(bench).await,
         Contest::Sizes => sizes::sizes(bench).await,

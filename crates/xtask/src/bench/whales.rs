@@ -8,6 +8,7 @@ use hyper::Method;
 use super::Bench;
 use super::callers::{self, Answers, Call};
 use super::load::{Bulk, DEPENDANTS, FIVE, NINE, Store, contents};
+use super::neighbour::{Neighbour, Waits};
 use super::plot::figure;
 use super::report::{Axis, Plot, Section, Table, Verdict, percentile};
 use super::server::Server;
@@ -26,6 +27,8 @@ const PATIENCE: f64 = 2.0;
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often what is not sealed yet is counted.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long another tenant is watched before.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// What one run came to.
 struct Outcome {
@@ -36,6 +39,9 @@ struct Outcome {
     sealed: Vec<f64>,
     /// Seconds until everything was sealed.
     total: f64,
+    /// What another tenant waited before and meanwhile.
+    before: Waits,
+    during: Waits,
 }
 
 /// Both engines, one after the other.
@@ -48,13 +54,15 @@ async fn on_engine(database_url: Option<&str>, small: u64, whale: u64) -> Result
     let server = Server::start(database_url, &[]).await?;
     let store = Store::of(&server, database_url);
     println!("{small} small deletions on {}", store.engine());
-    let alone = run(&server, &store, small, None).await?;
-    let beside = run(&server, &store, small, Some(Bulk::new(whale, NINE))).await?;
+    let neighbour = server.new_organization("neighbour").await?;
+    store.fill(&neighbour, Bulk::new(1_000, NINE)).await?;
+    let alone = run(&server, &store, &neighbour, small, None).await?;
+    let beside = run(&server, &store, &neighbour, small, Some(Bulk::new(whale, NINE))).await?;
     Ok(section(store.engine(), small, whale * 10, &[alone, beside]))
 }
 
 /// Deletes so many customers at once, and first the whales, if there are any.
-async fn run(server: &Server, store: &Store, small: u64, whale: Option<Bulk>) -> Result<Outcome> {
+async fn run(server: &Server, store: &Store, neighbour: &str, small: u64, whale: Option<Bulk>) -> Result<Outcome> {
     let name = if whale.is_some() { "beside three whales" } else { "alone" };
     let home = server.new_organization(if whale.is_some() { "small-beside" } else { "small-alone" }).await?;
     let drained = small / DRAINED_IN;
@@ -66,6 +74,9 @@ async fn run(server: &Server, store: &Store, small: u64, whale: Option<Bulk>) ->
         store.fill(&home, *bulk).await?;
         whales.push(home);
     }
+    let neighbour = Neighbour::start(server, neighbour).await?;
+    let idle = Instant::now();
+    tokio::time::sleep(IDLE).await;
     let begun = Instant::now();
     for home in &whales {
         server.send(Method::DELETE, &format!("/api/organizations/{home}"), None).await?;
@@ -77,13 +88,16 @@ async fn run(server: &Server, store: &Store, small: u64, whale: Option<Bulk>) ->
         }
         tokio::time::sleep(GLANCE).await;
     }
-    let total = begun.elapsed().as_secs_f64();
+    let ended = Instant::now();
+    let total = (ended - begun).as_secs_f64();
+    let diary = neighbour.end().await?;
+    let (before, during) = (diary.between(idle, begun), diary.between(begun, ended));
     let sealed = store.deletion_millis(&home, drained).await?;
     if sealed.len() as u64 != drained {
         return Err(format!("{drained} deletions were drained and {} have records", sealed.len()));
     }
     are_gone(store, &home, small, &whales).await?;
-    let outcome = Outcome { name, answered, sealed, total };
+    let outcome = Outcome { name, answered, sealed, total, before, during };
     println!("{name}: the oldest small one waited {:.1} s; all sealed after {total:.1} s", outcome.oldest());
     Ok(outcome)
 }
@@ -138,6 +152,10 @@ impl Outcome {
         row.into_iter().chain([format!("{:.1}", self.oldest()), format!("{:.1}", self.total)]).collect()
     }
 
+    fn neighbours_rows(&self) -> [Vec<String>; 2] {
+        [self.before.row(&format!("before, {}", self.name)), self.during.row(&format!("meanwhile, {}", self.name))]
+    }
+
     fn curve(&self) -> (String, Vec<(f64, f64)>) {
         let points = [1, 10, 25, 50, 75, 90, 99, 100].map(|percent| (f64::from(percent), percentile(&self.sealed, percent as usize) / 1e3));
         (self.name.to_owned(), points.into())
@@ -152,13 +170,17 @@ fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> S
         title: format!("Small deletions beside whales on {engine}"),
         about: format!(
             "{} customers are deleted by {CALLERS} callers, alone and right after three organizations of {} rows each. Of the customers {} have \
-             five dependants, which are erased before the answer, and {} have 600, which are drained after it.",
+             five dependants, which are erased before the answer, and {} have 600, which are drained after it. Another tenant sends 100 requests \
+             a second meanwhile.",
             figure(small as f64),
             figure(whale_rows as f64),
             figure((small - drained) as f64),
             figure(drained as f64)
         ),
-        tables: vec![Table { head: head.map(Into::into).into(), rows: outcomes.iter().map(Outcome::row).collect() }],
+        tables: vec![
+            Table { head: head.map(Into::into).into(), rows: outcomes.iter().map(Outcome::row).collect() },
+            Table { head: Waits::head(), rows: outcomes.iter().flat_map(Outcome::neighbours_rows).collect() },
+        ],
         plots: vec![Plot {
             title: format!("How long small drains take on {engine}"),
             x: Axis { label: "share of the drained small deletions that took no longer, percent".into(), is_logarithmic: false },

@@ -7,6 +7,8 @@ mod failures;
 mod following;
 mod holds;
 mod life;
+mod purging;
+mod requirements;
 mod sessions;
 
 use std::path::PathBuf;

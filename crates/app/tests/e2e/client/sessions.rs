@@ -46,6 +46,21 @@ on_both_engines! {
         assert_eq!(shell.run("sign-out").await.code, 3);
     }
 
+    async fn people_delete_their_own_account_and_are_signed_out_everywhere(server: Server) {
+        let shell = Shell::new(&server);
+        shell.sign_in("ada@example.com").await;
+        let plan = shell.run("users delete-me --validate-only").await;
+        assert_eq!((plan.code, plan.err.contains("To be deleted: ada@example.com")), (0, true), "{plan:?}");
+        let unconfirmed = shell.run("users delete-me --yes somebody@example.com").await;
+        assert_eq!(unconfirmed.code, 2, "{unconfirmed:?}");
+        assert_eq!(shell.run("users me").await.code, 0);
+        let said = shell.run("users delete-me --yes ada@example.com").await;
+        assert_eq!(said.code, 0, "{said:?}");
+        assert_eq!(shell.run("users me").await.code, 3);
+        // The address is free again once the account is gone.
+        assert_eq!(shell.run_with("users create --email ada@example.com", "correct horse battery staple\n").await.code, 0);
+    }
+
     async fn a_token_that_has_ended_is_renewed_once_however_many_ask(server: Server) {
         let shell = Shell::new(&server);
         shell.sign_in("ada@example.com").await;

@@ -41,6 +41,10 @@ pub async fn operations(server: &Server) -> Vec<Operation> {
             if let Some(fields) = body.as_object_mut() {
                 // To assign a customer is an action of its own.
                 fields.retain(|name, _| name != "managedBy");
+                // So is to erase those who were softly deleted.
+                if let Some(filter) = fields.get_mut("filter").and_then(Json::as_object_mut) {
+                    filter.retain(|name, _| name != "state");
+                }
             }
             body
         }),
@@ -71,9 +75,9 @@ impl Operation {
         self.path.contains("/customers/{") || (self.path.starts_with("/customer/") && self.path.contains('{'))
     }
 
-    /// Whether it ends or changes what its address names.
+    /// Whether it ends what its address names, or the keys of that.
     pub fn is_destructive(&self) -> bool {
-        self.method == Method::DELETE
+        self.method == Method::DELETE || self.id == "archiveOrganization"
     }
 
     /// The request of a caller for what a tenant has.

@@ -5,7 +5,7 @@
 mod catalogue;
 mod world;
 
-use plane::policy::{Role, Verdict, decide, operator_may};
+use plane::policy::{Action, Role, Verdict, decide, operator_may};
 use reqwest::StatusCode;
 use serde_json::Value as Json;
 
@@ -34,6 +34,10 @@ fn expected(operation: &Operation, caller: &Caller, target: Target) -> Expected 
         (Access::Person, _) => Expected::Anything,
         (Access::Operators, Standing::Operator) => Expected::LetIn,
         (Access::Operators, _) => Expected::Refused,
+        // What a key can do no second person has looked at.
+        (Access::Members(Action::ApproveDeletion), Standing::Member(_)) if caller.has_a_key() && !operation.is_destructive() => {
+            Expected::Refused
+        }
         (Access::Members(_), Standing::WrongScope | Standing::Stranger) => Expected::Refused,
         (Access::Members(action), Standing::Operator) => match (operator_may(*action), target) {
             (false, _) => Expected::Refused,
@@ -149,6 +153,7 @@ impl Tenant {
             "deletions" => &self.deletion,
             "exports" => &self.export,
             "holds" => &self.hold,
+            "deletion-approvals" => &self.approval,
             "webhooks" => &self.webhook,
             "apps" => &self.app,
             "token" => &self.token,

@@ -59,6 +59,10 @@ fn caller(name: &str, standing: Standing, credential: Credential) -> Caller {
 }
 
 impl Caller {
+    pub fn has_a_key(&self) -> bool {
+        matches!(self.credential, Credential::Key(_))
+    }
+
     pub fn sign(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.credential {
             Credential::None => request,
@@ -81,6 +85,7 @@ pub struct Tenant {
     pub deletion: String,
     pub export: String,
     pub hold: String,
+    pub approval: String,
     pub webhook: String,
     pub app: String,
     pub token: String,
@@ -147,7 +152,7 @@ impl World {
         if !is_let_in || !operation.is_destructive() {
             return (tenant, None);
         }
-        if !operation.path.ends_with("/organizations/{id}") {
+        if !["/organizations/{id}", "/organizations/{id}/archive"].iter().any(|end| operation.path.ends_with(end)) {
             return (Tenant { organization: tenant.organization, ..Tenant::unknown() }, None);
         }
         let doomed = server.found_organization(&self.owner).await;
@@ -171,6 +176,7 @@ impl Tenant {
             deletion: id(),
             export: id(),
             hold: id(),
+            approval: id(),
             webhook: id(),
             app: format!("app_{}", &Uuid::new_v4().simple().to_string()[..24]),
             token: id(),
@@ -210,6 +216,7 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
     let hold = make(&format!("/organizations/{{organization}}/customers/{customer}/holds"), json!({"reason": &marker})).await;
     let path = format!("/api/organizations/{}/holds/{}/release", organization.id, text(&hold["id"]));
     expect(server.request(Method::POST, &path).bearer_auth(token).json(&json!({"reason": &marker})), StatusCode::OK).await;
+    let approval = make("/organizations/{organization}/deletion-approvals", json!({"reason": &marker})).await;
     let me = expect(server.request(Method::GET, "/api/users/me").bearer_auth(token), StatusCode::OK).await;
     Tenant {
         organization: organization.id.clone(),
@@ -222,6 +229,7 @@ async fn furnish(server: &Server, organization: &Organization) -> Tenant {
         deletion: deletion.headers()["deletion-id"].to_str().unwrap().to_owned(),
         export: text(&export["id"]),
         hold: text(&hold["id"]),
+        approval: text(&approval["id"]),
         webhook: text(&webhook["id"]),
         token: server.new_oauth_token(&app).await.id,
         app: app.client_id,

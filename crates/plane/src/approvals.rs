@@ -1,0 +1,285 @@
+//! Approvals: what an owner agrees to that somebody else does, once and within a day. A deletion that needs one is held against them in
+//! `deletion/asked.rs`, and so are weaker requirements in `requirements.rs`.
+//!
+//! An approval counts while its maker is an owner. Whoever uses one touches its maker's membership and its own row: a demotion, a withdrawal
+//! and a second use come before it and are found, or wait until it is used up.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sql::{Row, Tx, params, sql};
+use uuid::Uuid;
+
+use crate::access::{Tenant, enter};
+use crate::audit::{self, Note};
+use crate::credentials::CredentialKind;
+use crate::fields::Check;
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::Action;
+use crate::sessions::after;
+use crate::{Cx, Error, Result, customers, members};
+
+/// How long an approval can be used.
+pub const LIFE: Duration = Duration::from_hours(24);
+
+/// An approval that can still be used.
+#[derive(Debug, Clone)]
+pub struct Approval {
+    /// Its id.
+    pub id: Uuid,
+    /// The organization.
+    pub organization: Uuid,
+    /// What may be deleted: `organization`, `member` or `customer`; or weakened: `requirements`.
+    pub subject: String,
+    /// The id of a membership or customer; otherwise the organization's own.
+    pub subject_id: Uuid,
+    /// Of a customer, the id that callers use.
+    pub subject_label: Option<String>,
+    /// The owner who made it.
+    pub approved_by: Uuid,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
+    /// Until when it can be used.
+    pub expires_at: Timestamp,
+}
+
+/// What is agreed to.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// The deletion of the organization.
+    Organization,
+    /// The removal of this member.
+    Member(Uuid),
+    /// The deletion of this customer, by its reference, in any way.
+    Customer(String),
+    /// One change that weakens the organization's requirements.
+    Requirements,
+}
+
+/// The subject of approvals of weaker requirements.
+pub(crate) const REQUIREMENTS: &str = "requirements";
+
+impl Subject {
+    fn noun(&self) -> &'static str {
+        match self {
+            Subject::Organization => "organization",
+            Subject::Member(_) => "member",
+            Subject::Customer(_) => "customer",
+            Subject::Requirements => REQUIREMENTS,
+        }
+    }
+
+    fn label(&self) -> Option<String> {
+        match self {
+            Subject::Customer(reference) => Some(reference.clone()),
+            Subject::Organization | Subject::Member(_) | Subject::Requirements => None,
+        }
+    }
+
+    /// Touches what it is about, in the order of its deletion: what is gone is not approved of, and what goes takes its approvals along.
+    async fn lock(&self, tx: &mut Tx, tenant: &Tenant) -> Result<Uuid> {
+        tenant.lock(tx).await?;
+        match self {
+            Subject::Organization | Subject::Requirements => Ok(tenant.organization()),
+            Subject::Customer(reference) => {
+                customers::touch(tx, tenant.organization(), reference).await?.ok_or(Error::NotFound("Customer"))
+            }
+            Subject::Member(member) => {
+                members::lock(tx, tenant, *member).await?.ok_or(Error::NotFound("Member"))?;
+                Ok(*member)
+            }
+        }
+    }
+}
+
+/// Approves of something, in the place of an earlier approval of the same by the same owner.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::Forbidden`] for anything but a session: what a key can do no second person has looked at;
+/// [`Error::NotFound`] when there is no such subject (any more); [`Error::Invalid`].
+pub async fn give(cx: &Cx, organization: &OrganizationRef, subject: Subject, reason: Option<String>) -> Result<Approval> {
+    let note = Note {
+        action: "deletion.approve",
+        subject: subject.noun(),
+        subject_label: subject.label(),
+        reason: reason.clone(),
+        ..Note::default()
+    };
+    audit::attempt(cx, organization, note.clone(), async {
+        let tenant = enter(cx, organization, Action::ApproveDeletion).await?;
+        if cx.principal()?.kind != CredentialKind::Session {
+            return Err(Error::Forbidden("An approval is given by a person: sign in instead of using a key or an app's token.".into()));
+        }
+        Check::new().optional("reason", reason.as_deref(), 1..=500).finish()?;
+        cx.write((tenant, subject, note), |cx, tx, (tenant, subject, note)| Box::pin(give_in(cx, tx, tenant, subject, note))).await
+    })
+    .await
+}
+
+async fn give_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, subject: &Subject, note: &Note) -> Result<Approval> {
+    let (organization, subject_id) = (tenant.organization(), subject.lock(tx, tenant).await?);
+    // Who is demoted in this moment approves of nothing any more.
+    let tenant = tenant.confirm(cx, tx, Action::ApproveDeletion).await?;
+    let own = tenant.membership().ok_or_else(|| Error::Forbidden("An approval is given by a member.".into()))?;
+    let replaced = sql!(
+        "DELETE FROM deletion_approvals
+         WHERE organization_id = $1 AND (expires_at <= $2 OR (member_id = $3 AND subject = $4 AND subject_id = $5))"
+    );
+    tx.execute(replaced, params![organization, cx.now, own.id, subject.noun(), subject_id]).await?;
+    let (id, expires_at) = (cx.new_id()?, after(cx.now, LIFE));
+    let insert = sql!(
+        "INSERT INTO deletion_approvals (organization_id, id, subject, subject_id, member_id, reason, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+    );
+    let values = params![organization, id, subject.noun(), subject_id, own.id, note.reason.as_deref(), cx.now, expires_at];
+    tx.execute(insert, values).await?;
+    let note = Note { subject_id: Some(subject_id), detail: Some(format!("approval {id}")), ..note.clone() };
+    audit::record(cx, tx, organization, &note).await?;
+    load(tx, organization, id).await
+}
+
+/// Takes an approval back: it can no longer be used. Every owner can.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`], also when it was used.
+pub async fn withdraw(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Result<()> {
+    let detail = Some(format!("approval {id}"));
+    let note = Note { action: "deletion.withdraw_approval", subject: "approval", subject_id: Some(id), detail, ..Note::default() };
+    audit::attempt(cx, organization, note.clone(), async {
+        let tenant = enter(cx, organization, Action::ApproveDeletion).await?;
+        cx.write((tenant, id, note), |cx, tx, (tenant, id, note)| {
+            Box::pin(async move {
+                tenant.is_live(tx).await?;
+                let organization = tenant.organization();
+                let delete = sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND id = $2 RETURNING subject_id");
+                let found = tx.query_opt(delete, params![organization, *id]).await?;
+                let subject_id = found.ok_or(Error::NotFound("Approval"))?.next()?;
+                audit::record(cx, tx, organization, &Note { subject_id: Some(subject_id), ..note.clone() }).await
+            })
+        })
+        .await
+    })
+    .await
+}
+
+/// Lists the approvals that can still be used, newest first.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Approval>> {
+    let tenant = enter(cx, organization, Action::ReadApprovals).await?;
+    cx.read((tenant, request), |cx, tx, (tenant, request)| {
+        Box::pin(async move {
+            let count = sql!(
+                "SELECT count(*) FROM deletion_approvals JOIN members ON members.organization_id = deletion_approvals.organization_id
+                                                                    AND members.id = member_id AND role = 'owner' AND state = 'live'
+                 WHERE deletion_approvals.organization_id = $1 AND expires_at > $2"
+            );
+            let total = tx.query_one(count, params![tenant.organization(), cx.now]).await?.next()?;
+            let page = sql!(
+                "SELECT deletion_approvals.id, deletion_approvals.organization_id, subject, subject_id, customers.reference, members.user_id,
+                        reason, deletion_approvals.created_at, deletion_approvals.expires_at
+                 FROM deletion_approvals
+                 JOIN members ON members.organization_id = deletion_approvals.organization_id AND members.id = member_id
+                             AND members.role = 'owner' AND members.state = 'live'
+                 LEFT JOIN customers ON customers.organization_id = deletion_approvals.organization_id AND customers.id = subject_id
+                 WHERE deletion_approvals.organization_id = $1 AND deletion_approvals.expires_at > $2
+                 ORDER BY deletion_approvals.id DESC LIMIT $3 OFFSET $4"
+            );
+            let rows = tx.query(page, params![tenant.organization(), cx.now, request.limit(), request.offset()]).await?;
+            Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, *request))
+        })
+    })
+    .await
+}
+
+async fn load(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<Approval> {
+    let statement = sql!(
+        "SELECT deletion_approvals.id, deletion_approvals.organization_id, subject, subject_id, customers.reference, members.user_id, reason,
+                deletion_approvals.created_at, deletion_approvals.expires_at
+         FROM deletion_approvals
+         JOIN members ON members.organization_id = deletion_approvals.organization_id AND members.id = member_id
+         LEFT JOIN customers ON customers.organization_id = deletion_approvals.organization_id AND customers.id = subject_id
+         WHERE deletion_approvals.organization_id = $1 AND deletion_approvals.id = $2"
+    );
+    read(tx.query_one(statement, params![organization, id]).await?)
+}
+
+fn read(mut row: Row) -> Result<Approval> {
+    Ok(Approval {
+        id: row.next()?,
+        organization: row.next()?,
+        subject: row.next()?,
+        subject_id: row.next()?,
+        subject_label: row.next()?,
+        approved_by: row.next()?,
+        reason: row.next()?,
+        created_at: row.next()?,
+        expires_at: row.next()?,
+    })
+}
+
+/// An approval that counts now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counting {
+    pub(crate) id: Uuid,
+    pub(crate) subject_id: Uuid,
+    /// The user who made it.
+    pub(crate) by: Uuid,
+}
+
+/// Touches the approvals of these subjects and the memberships of their makers: what [`counting`] finds after this counts until the
+/// transaction ends. The subjects are locked.
+pub(crate) async fn lock(tx: &mut Tx, organization: Uuid, subject: &'static str, ids: &[Uuid], now: Timestamp) -> Result<()> {
+    let makers = sql!(
+        "UPDATE members SET version = version + 1
+         WHERE organization_id = $1 AND state = 'live'
+           AND id IN (SELECT member_id FROM deletion_approvals
+                      WHERE organization_id = $1 AND subject = $2 AND subject_id = ANY($3) AND expires_at > $4)"
+    );
+    let approvals = sql!(
+        "UPDATE deletion_approvals SET expires_at = expires_at
+         WHERE organization_id = $1 AND subject = $2 AND subject_id = ANY($3) AND expires_at > $4"
+    );
+    let bound = params![organization, subject, ids, now];
+    tx.query_all(&[(makers, bound), (approvals, bound)]).await?;
+    Ok(())
+}
+
+/// The approvals of these subjects that count now, the oldest first.
+pub(crate) async fn counting(
+    tx: &mut Tx,
+    organization: Uuid,
+    subject: &'static str,
+    ids: &[Uuid],
+    now: Timestamp,
+) -> Result<Vec<Counting>> {
+    let statement = sql!(
+        "SELECT deletion_approvals.id, subject_id, members.user_id
+         FROM deletion_approvals JOIN members ON members.organization_id = deletion_approvals.organization_id
+                                             AND members.id = member_id AND members.role = 'owner' AND members.state = 'live'
+         WHERE deletion_approvals.organization_id = $1 AND subject = $2 AND subject_id = ANY($3) AND expires_at > $4
+         ORDER BY deletion_approvals.id"
+    );
+    let rows = tx.query(statement, params![organization, subject, ids, now]).await?;
+    rows.into_iter().map(|mut row| Ok(Counting { id: row.next()?, subject_id: row.next()?, by: row.next()? })).collect()
+}
+
+/// Uses up every approval of these subjects: one of them is good for one deletion, and so are two.
+pub(crate) async fn use_up(tx: &mut Tx, organization: Uuid, subject: &'static str, ids: &[Uuid]) -> Result<()> {
+    if !ids.is_empty() {
+        let delete = sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND subject = $2 AND subject_id = ANY($3)");
+        tx.execute(delete, params![organization, subject, ids]).await?;
+    }
+    Ok(())
+}
+
+impl Counting {
+    /// What the audit trail says of whatever was done with it.
+    pub(crate) fn note(&self) -> String {
+        format!("approval {} by the user {}", self.id, self.by)
+    }
+}

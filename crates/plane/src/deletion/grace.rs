@@ -1,0 +1,256 @@
+//! Taking a deletion back. Where an organization grants a grace period, its deletions end access at once and erase nothing before the period
+//! is over; until then what was closed can be opened again, as it was, but for the credentials: they are gone for good.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::drain::add;
+use super::progress::Watched;
+use super::records::{Deletion, watch};
+use super::rules::Root;
+use super::statements::Plan;
+use crate::access::{self, enter};
+use crate::audit::{self, Note};
+use crate::cx::{Actor, Cx, random};
+use crate::events::{self, Event};
+use crate::ids::OrganizationRef;
+use crate::policy::{Action, Role};
+use crate::sessions::after;
+use crate::{Error, Plane, Result, users};
+
+/// How many deletions go from their grace period into the hands of the drain in one transaction.
+const BATCH: i64 = 500;
+const DAY: Duration = Duration::from_hours(24);
+
+/// Until when what is deleted now can be taken back where the organization grants so many days. What the server does by itself nobody takes
+/// back, and whoever ends their own membership has no use for it.
+pub(super) async fn until(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, Uuid), days: u32) -> Result<Option<Timestamp>> {
+    let user = match &cx.actor {
+        Actor::User(principal) => Some(principal.user),
+        Actor::Orderer(orderer) => orderer.user,
+        Actor::Nobody | Actor::System => return Ok(None),
+    };
+    if days == 0 || root.unmark().is_none() {
+        return Ok(None);
+    }
+    if root == Root::Member {
+        let own = sql!("SELECT 1 FROM members WHERE organization_id = $1 AND id = $2 AND user_id = $3");
+        if tx.query_opt(own, params![organization, subject, user]).await?.is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(after(cx.now, DAY * days)))
+}
+
+/// Takes a deletion back whose grace period is not over: access to the subject is as it was, and its keys, tokens and sessions are gone. One
+/// that was taken back already stays as it is.
+///
+/// For owners and admins of the organization; for the organization itself its owners and the platform's operators.
+///
+/// # Errors
+/// Those of [`super::get`]; [`Error::Forbidden`]; [`Error::Conflict`] when there is nothing to take back any more, or its organization is
+/// archived or deleted itself.
+pub async fn restore(cx: &Cx, id: Uuid) -> Result<Watched> {
+    let deletion = watch(cx, id).await?.deletion;
+    let root = Root::parse(&deletion.root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {}", deletion.root)))?;
+    let note =
+        Note { action: action(root), subject: root.noun(), subject_id: Some(deletion.subject), deletion_id: Some(id), ..Note::default() };
+    audit::attempt(cx, &OrganizationRef::Id(deletion.organization), note.clone(), async {
+        may_restore(cx, root, &deletion).await?;
+        cx.write((root, deletion, note), |cx, tx, (root, deletion, note)| Box::pin(restore_in(cx, tx, *root, deletion, note))).await
+    })
+    .await?;
+    watch(cx, id).await
+}
+
+/// The word of the audit trail.
+fn action(root: Root) -> &'static str {
+    match root {
+        Root::Organization => "organization.restore",
+        Root::Member => "member.restore",
+        _ => "customer.restore",
+    }
+}
+
+async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<()> {
+    if root != Root::Organization {
+        return enter(cx, &OrganizationRef::Id(deletion.organization), Action::RestoreDeletion).await.map(drop);
+    }
+    let principal = cx.principal()?;
+    principal.needs(Action::RestoreDeletion.scope())?;
+    // Of one that is gone there are no owners any more, and nothing to take back.
+    let is_too_late = deletion.state != "reversible";
+    match is_too_late || principal.is_operator || owns_closed(cx, deletion.organization).await? {
+        true => Ok(()),
+        false => Err(Error::Forbidden("Access denied. Only an organization owner or an operator can restore the organization.".into())),
+    }
+}
+
+/// Whether the actor is an owner of an organization that is closed and can be taken back.
+pub(super) async fn owns_closed(cx: &Cx, organization: Uuid) -> Result<bool> {
+    let user = cx.principal()?.user;
+    cx.read((organization, user), |_, tx, (organization, user)| {
+        Box::pin(async move {
+            let statement = sql!(
+                "SELECT 1 FROM members
+                 WHERE organization_id = $1 AND user_id = $2 AND role = $3 AND members.state = 'live'
+                   AND EXISTS (SELECT 1 FROM deletions
+                               WHERE deletions.organization_id = $1 AND subject_id = $1 AND deletions.state = 'reversible')"
+            );
+            Ok(tx.query_opt(statement, params![*organization, *user, Role::Owner.name()]).await?.is_some())
+        })
+    })
+    .await
+}
+
+async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note: &Note) -> Result<()> {
+    let (organization, id, subject) = (deletion.organization, deletion.id, deletion.subject);
+    if root == Root::Member {
+        hold_user(tx, organization, subject).await?;
+    }
+    // This row's lock orders us and the end of the grace period.
+    let take = sql!(
+        "UPDATE deletions SET state = 'restored', restored_at = $3, updated_at = $3, fence = fence + 1
+         WHERE organization_id = $1 AND id = $2 AND state = 'reversible' AND reversible_until > $3
+         RETURNING counts"
+    );
+    let Some(mut row) = tx.query_opt(take, params![organization, id, cx.now]).await? else {
+        return is_restored(tx, organization, id).await;
+    };
+    let mut counts = row.next()?;
+    if root != Root::Organization {
+        access::is_writable(tx, organization).await.map_err(|error| match error {
+            Error::NotFound(_) => {
+                Error::Conflict("The organization is being deleted: while that can be taken back, restore it first.".into())
+            }
+            other => other,
+        })?;
+    }
+    let plan = Plan::of(root);
+    if !plan.reopen(tx, organization, subject).await? {
+        let words = "What it deleted is in the hands of another deletion by now: restore that one first.";
+        return Err(Error::Conflict(words.into()));
+    }
+    for (table, rows) in end_credentials(cx, tx, (root, organization, subject), root.credentials()).await? {
+        counts = add(counts, table, rows);
+    }
+    let write_down = sql!("UPDATE deletions SET counts = $3 WHERE organization_id = $1 AND id = $2");
+    tx.execute(write_down, params![organization, id, counts]).await?;
+    audit::record(cx, tx, organization, note).await?;
+    tell(cx, tx, root, deletion).await
+}
+
+async fn tell(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<()> {
+    let organization = deletion.organization;
+    if root == Root::Organization {
+        let data = json!({"organizationId": organization, "id": organization});
+        events::emit(cx, tx, organization, Event::OrganizationRestored, None, data).await?;
+    }
+    let data = super::effects::of_deletion(organization, deletion.id, root, deletion.subject);
+    events::emit(cx, tx, organization, Event::DeletionRestored, None, data).await?;
+    Ok(())
+}
+
+/// Nobody becomes a member again whose account is being deleted.
+async fn hold_user(tx: &mut Tx, organization: Uuid, member: Uuid) -> Result<()> {
+    let statement = sql!("SELECT user_id FROM members WHERE organization_id = $1 AND id = $2");
+    let gone = || Error::Conflict("The member's account is deleted: nobody can be given the membership back.".into());
+    let Some(mut row) = tx.query_opt(statement, params![organization, member]).await? else { return Ok(()) };
+    users::hold(tx, row.next()?).await.map_err(|error| match error {
+        Error::Unauthenticated => gone(),
+        other => other,
+    })
+}
+
+/// Fails unless it was taken back already.
+async fn is_restored(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
+    let statement = sql!("SELECT state, reversible_until IS NULL FROM deletions WHERE organization_id = $1 AND id = $2");
+    let mut row = tx.query_opt(statement, params![organization, id]).await?.ok_or(Error::NotFound("Deletion"))?;
+    let (state, had_none): (String, bool) = (row.next()?, row.next()?);
+    match (state.as_str(), had_none) {
+        ("restored", _) => Ok(()),
+        (_, true) => Err(Error::Conflict(
+            "It had no grace period and cannot be taken back. Owners can set one with PUT …/organizations/{id}/deletion-requirements."
+                .into(),
+        )),
+        _ => Err(Error::Conflict("Its grace period is over: what it deletes is being erased or is gone.".into())),
+    }
+}
+
+/// Ends what opens a subject, for good, in all these tables of its rules. Its OAuth apps stay, with a secret that nobody has: whoever may
+/// gives them a new one. Returns how many rows of which table.
+pub(crate) async fn end_credentials(
+    cx: &Cx,
+    tx: &mut Tx,
+    (root, organization, subject): (Root, Uuid, Uuid),
+    tables: &[&str],
+) -> Result<Vec<(&'static str, i64)>> {
+    let mut ended = Plan::of(root).run_only(tx, organization, subject, tables).await?;
+    let secret = random::<32>()?.to_vec();
+    let apps = match root {
+        Root::Organization => {
+            let statement = sql!("UPDATE oauth_apps SET secret_hash = $2, updated_at = $3 WHERE organization_id = $1");
+            tx.execute(statement, params![organization, secret, cx.now]).await?
+        }
+        Root::Member => {
+            let statement = sql!("UPDATE oauth_apps SET secret_hash = $3, updated_at = $4 WHERE organization_id = $1 AND member_id = $2");
+            tx.execute(statement, params![organization, subject, secret, cx.now]).await?
+        }
+        _ => 0,
+    };
+    ended.push(("oauth_apps", apps as i64));
+    let plane = cx.plane.clone();
+    tx.on_commit(move || plane.liveness.kill(subject));
+    Ok(ended)
+}
+
+/// Ends the grace periods of removals of a user who deletes their account: nobody can give those memberships back. The user's row is locked.
+pub(crate) async fn end_for(cx: &Cx, tx: &mut Tx, user: Uuid) -> Result<()> {
+    let statement = sql!(
+        "UPDATE deletions SET state = 'closed', updated_at = $2
+         WHERE state = 'reversible' AND (organization_id, subject_id) IN (SELECT organization_id, id FROM members WHERE user_id = $1)"
+    );
+    if tx.execute(statement, params![user, cx.now]).await? > 0 {
+        let plane = cx.plane.clone();
+        tx.on_commit(move || plane.drain_bell.notify_one());
+    }
+    Ok(())
+}
+
+/// Hands deletions whose grace period is over to the drain.
+///
+/// # Errors
+/// The database's.
+pub async fn end_grace(plane: &Arc<Plane>) -> Result<()> {
+    let cx = Cx::new(plane, "grace").with_actor(Actor::System);
+    let over = cx.read((), |cx, tx, ()| {
+        Box::pin(async move {
+            let statement = sql!(
+                "SELECT id FROM deletions WHERE state = 'reversible' AND reversible_until <= $1 ORDER BY reversible_until, id LIMIT $2"
+            );
+            let rows = tx.query(statement, params![cx.now, BATCH]).await?;
+            rows.into_iter().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()
+        })
+    });
+    let over = over.await?;
+    if over.is_empty() {
+        return Ok(());
+    }
+    let ended = cx
+        .write_behind(true, over, |cx, tx, over| {
+            Box::pin(async move {
+                let statement = sql!("UPDATE deletions SET state = 'closed', updated_at = $2 WHERE id = ANY($1) AND state = 'reversible'");
+                Ok(tx.execute(statement, params![over.clone(), cx.now]).await?)
+            })
+        })
+        .await?;
+    if ended > 0 {
+        plane.drain_bell.notify_one();
+    }
+    Ok(())
+}

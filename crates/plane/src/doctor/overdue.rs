@@ -1,0 +1,123 @@
+//! What should be gone because its time is over: only what the server's own job erases. Sessions that have ended are refused by their date and
+//! stay where they are.
+
+use sql::{Row, params, sql};
+use uuid::Uuid;
+
+use super::checks::{START_THE_SERVER, id, rows_and_sample};
+use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
+use crate::Result;
+use crate::retention::{GRACE, Retention, sweeps};
+use crate::sessions::before;
+
+pub(super) fn overdue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let mut findings = customers(patient, tell).await?;
+        for sweep in sweeps() {
+            let Some(limit) = patient.periods.limit(sweep.retention, patient.now) else { continue };
+            tell(sweep.table);
+            let limit = before(limit, GRACE);
+            let (rows, sample) = rows_and_sample(
+                patient,
+                (sweep.count, sweep.overdue(limit, patient.now, None)),
+                (sweep.list, id),
+                sweep.overdue(limit, patient.now, Some(MOST_SAMPLES)),
+            )
+            .await?;
+            if rows > 0 {
+                let (what, period) = (sweep.retention.what(), patient.periods.words(sweep.retention));
+                findings.push(Finding {
+                    what: format!("{what} are kept for longer than {period}"),
+                    table: Some(sweep.table.into()),
+                    rows,
+                    of: sweep.table,
+                    sample,
+                    remedy: format!(
+                        "{START_THE_SERVER}: it erases them within minutes; if one runs, its log says why it could not. {SAME}"
+                    ),
+                });
+            }
+        }
+        Ok(findings)
+    })
+}
+
+const SAME: &str = "If it keeps them for another time, give the doctor the same --retention";
+
+async fn customers(patient: &Patient, tell: Tell<'_>) -> Result<Vec<Finding>> {
+    let Some(limit) = patient.periods.limit(Retention::Customers, patient.now) else { return Ok(Vec::new()) };
+    tell("customers");
+    let held = sql!(
+        "SELECT count(*) FROM customers
+         WHERE state = 'deleted' AND deleted_at <= $1 AND EXISTS (
+               SELECT 1 FROM holds
+               WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
+                 AND released_at IS NULL AND (until IS NULL OR until > $2))"
+    );
+    let list_held = sql!(
+        "SELECT id FROM customers
+         WHERE state = 'deleted' AND deleted_at <= $1 AND EXISTS (
+               SELECT 1 FROM holds
+               WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
+                 AND released_at IS NULL AND (until IS NULL OR until > $2))
+         ORDER BY deleted_at, id LIMIT $3"
+    );
+    let free = sql!(
+        "SELECT count(*) FROM customers
+         WHERE state = 'deleted' AND deleted_at <= $1 AND NOT EXISTS (
+               SELECT 1 FROM holds
+               WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
+                 AND released_at IS NULL AND (until IS NULL OR until > $2))"
+    );
+    let list_free = sql!(
+        "SELECT id,
+                CASE WHEN EXISTS (SELECT 1 FROM subscriptions
+                                  WHERE subscriptions.organization_id = customers.organization_id AND customer_id = customers.id
+                                    AND status = 'active') THEN 'an active subscription'
+                     WHEN EXISTS (SELECT 1 FROM transactions
+                                  WHERE transactions.organization_id = customers.organization_id AND customer_id = customers.id
+                                    AND status = 'pending') THEN 'a pending transaction'
+                     WHEN EXISTS (SELECT 1 FROM organizations
+                                  WHERE organizations.id = customers.organization_id AND archived_at IS NOT NULL) THEN 'an archived organization'
+                     ELSE 'a server' END
+         FROM customers
+         WHERE state = 'deleted' AND deleted_at <= $1 AND NOT EXISTS (
+               SELECT 1 FROM holds
+               WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
+                 AND released_at IS NULL AND (until IS NULL OR until > $2))
+         ORDER BY deleted_at, id LIMIT $3"
+    );
+    let told = |mut row: Row| {
+        let (id, waits_for): (Uuid, String) = (row.next()?, row.next()?);
+        Ok(format!("{id} (waits for {waits_for})"))
+    };
+    let (limit, now, period) = (before(limit, GRACE), patient.now, patient.periods.words(Retention::Customers));
+    let (counted, listed) = (params![limit, now].to_vec(), params![limit, now, MOST_SAMPLES].to_vec());
+    let (rows_held, sample_held) = rows_and_sample(patient, (held, counted.clone()), (list_held, id), listed.clone()).await?;
+    let (rows_free, sample_free) = rows_and_sample(patient, (free, counted), (list_free, told), listed).await?;
+    let found = |what: &str, rows, sample, remedy: String| Finding {
+        what: format!("overdue purge: customers were softly deleted more than {period} ago and are still there, {what}"),
+        table: Some("customers".into()),
+        rows,
+        of: "customers",
+        sample,
+        remedy,
+    };
+    let free = found(
+        "because something of theirs is open, or no server erased them",
+        rows_free,
+        sample_free,
+        format!(
+            "{START_THE_SERVER}: it tries again within minutes. What stands in the way is in the deletion plan, \
+             GET /customer/ID/deletion-plan?hard=true. {SAME}"
+        ),
+    );
+    let held = found(
+        "because of legal holds",
+        rows_held,
+        sample_held,
+        "none, as long as the holds shall last; otherwise freehold holds release ID --reason …, and the server erases them within minutes"
+            .into(),
+    );
+    Ok([free, held].into_iter().filter(|finding| finding.rows > 0).collect())
+}

@@ -1,0 +1,254 @@
+//! A purge may stop anywhere and be taken up by anybody: each customer is deleted once, in the audit trail once, and an item once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plane::customers::{self, Deleting};
+use plane::deletion::drain::{self, Held, Outcome};
+use plane::deletion::{self, Deletion, Details};
+use plane::ids::OrganizationRef;
+use plane::page::PageRequest;
+use plane::purges::{self, Criteria, Item, Meant};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::on_both_engines;
+use crate::stage::{Stage, take};
+use crate::world::{deliver, new_customer};
+
+const CUSTOMERS: i64 = 90;
+/// Of these, so many have an active subscription.
+const BLOCKED: i64 = 4;
+
+/// A purge and what must become of it.
+struct Ordered {
+    organization: Uuid,
+    deletion: Deletion,
+    outcomes: BTreeMap<&'static str, i64>,
+}
+
+on_both_engines! {
+    a_worker_that_is_paused_past_its_lease_deletes_nobody
+    a_purge_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size
+    workers_that_take_it_from_each_other_all_the_time_delete_everybody_once
+    customers_who_came_by_or_changed_after_the_order_stay
+    a_purge_is_not_sealed_before_the_deletions_that_it_ordered_are
+    a_purge_ends_with_its_organization
+}
+
+async fn a_worker_that_is_paused_past_its_lease_deletes_nobody(stage: Stage) {
+    let Stage { plane, engine, schema, .. } = &stage;
+    let ordered = stage.order_list("paused").await;
+    let paused = take(plane).await.unwrap();
+    assert_eq!(stage.advance_purge(&paused, 64).await, Outcome::Ordered);
+    plane.clock.advance(plane.config.lease);
+    let other = take(plane).await.unwrap();
+    let mut outcome = stage.advance_purge(&other, 64).await;
+    while outcome != Outcome::Sealed {
+        let before = engine.rows(schema).await;
+        assert_eq!(stage.advance_purge(&paused, 64).await, Outcome::Fenced);
+        assert_eq!(engine.rows(schema).await, before);
+        outcome = stage.advance_purge(&other, 64).await;
+    }
+    assert_eq!(stage.advance_purge(&paused, 64).await, Outcome::Fenced);
+    stage.check_purge(&ordered).await;
+}
+
+async fn a_purge_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size(stage: Stage) {
+    for size in [1, 200, 10_000] {
+        for by_list in [true, false] {
+            let ordered = stage.order(&format!("size-{size}-{by_list}"), by_list).await;
+            let mut batches = 0;
+            loop {
+                // A worker that is gone after one batch, and a new one when its lease is over.
+                let held = take(&stage.plane).await.unwrap();
+                batches += 1;
+                if stage.advance_purge(&held, size).await == Outcome::Sealed {
+                    break;
+                }
+                stage.plane.clock.advance(stage.plane.config.lease);
+            }
+            let record = stage.check_purge(&ordered).await;
+            assert_eq!(record.batches, batches);
+            assert!(size < 10_000 || batches == 2, "size {size}: {batches} batches");
+            // However few rows are asked for, a handful of customers goes together.
+            assert!(size > 1 || batches >= CUSTOMERS / 16, "size {size}: {batches} batches");
+        }
+    }
+}
+
+async fn workers_that_take_it_from_each_other_all_the_time_delete_everybody_once(stage: Stage) {
+    for by_list in [true, false] {
+        let ordered = stage.order(&format!("contested-{by_list}"), by_list).await;
+        let workers = (0..4).map(|_| {
+            let (plane, owner, deletion) = (stage.plane.clone(), stage.owner.clone(), ordered.deletion.id);
+            tokio::spawn(async move {
+                let mut fenced = 0;
+                while deletion::get(&owner, deletion).await.unwrap().state != "sealed" {
+                    plane.clock.advance(plane.config.lease);
+                    let Some(held) = take(&plane).await else { continue };
+                    for _ in 0..3 {
+                        fenced += usize::from(drain::advance(&plane, &held, 16, Duration::ZERO, false).await.unwrap() == Outcome::Fenced);
+                    }
+                }
+                fenced
+            })
+        });
+        let mut fenced = 0;
+        for worker in workers.collect::<Vec<_>>() {
+            fenced += worker.await.unwrap();
+        }
+        stage.check_purge(&ordered).await;
+        assert!(fenced > 0, "nobody took it from anybody");
+    }
+}
+
+async fn customers_who_came_by_or_changed_after_the_order_stay(stage: Stage) {
+    let (organization, _) = stage.found("later", 0).await;
+    for reference in ["first", "second", "third"] {
+        new_customer(&stage.now(), organization, reference).await;
+    }
+    let here = OrganizationRef::Id(organization);
+    stage.plane.clock.advance(Duration::from_secs(60));
+    let criteria = Criteria { updated_before: Some(stage.now().now), ..Criteria::default() };
+    let by_criteria = purges::order(&stage.now(), &here, &Meant::Criteria(criteria), None).await.unwrap();
+    let references = ["third", "gone"].map(str::to_owned).to_vec();
+    customers::delete(&stage.now(), &here, "first", Deleting::Permanently, Details::default()).await.unwrap();
+    stage.plane.clock.advance(Duration::from_secs(60));
+    let change = customers::CustomerChange { name: Some("Other".into()), ..no_change() };
+    customers::update(&stage.now(), &here, "second", change).await.unwrap();
+    new_customer(&stage.now(), organization, "fourth").await;
+    let by_list = purges::order(&stage.now(), &here, &Meant::List(references), None).await.unwrap();
+    // Another one of the same name, made after the list was given.
+    new_customer(&stage.now(), organization, "gone").await;
+    stage.drain().await;
+    for (deletion, expected) in [(&by_criteria, json!({"deleted": 1})), (&by_list, json!({"not_found": 2}))] {
+        let record = stage.record(deletion).await;
+        assert_eq!((record.state.as_str(), &record.counts), ("sealed", &expected));
+    }
+    assert_eq!(stage.count("customers", organization).await, 3, "second, fourth and gone are left");
+}
+
+async fn a_purge_is_not_sealed_before_the_deletions_that_it_ordered_are(stage: Stage) {
+    let (organization, _) = stage.found("followed", 1).await;
+    new_customer(&stage.now(), organization, "customer").await;
+    deliver(&stage.plane, 200).await;
+    let list = Meant::List(vec!["customer".into()]);
+    let ordered = purges::order(&stage.now(), &OrganizationRef::Id(organization), &list, None).await.unwrap();
+    stage.drain().await;
+    let record = stage.record(&ordered).await;
+    assert_eq!((record.state.as_str(), record.waiting_for.as_deref()), ("draining", Some("the deletions of its customers")));
+    let own = stage.items(&ordered).await[0].deletion.unwrap();
+    assert_eq!(deletion::get(&stage.owner, own).await.unwrap().waiting_for.as_deref(), Some("2 webhook deliveries"));
+    deliver(&stage.plane, 200).await;
+    stage.drain().await;
+    assert_eq!(stage.record(&ordered).await.state, "sealed");
+}
+
+async fn a_purge_ends_with_its_organization(stage: Stage) {
+    let ordered = stage.order_list("ended").await;
+    let held = take(&stage.plane).await.unwrap();
+    assert_eq!(stage.advance_purge(&held, 64).await, Outcome::Ordered);
+    plane::organizations::delete(&stage.now(), &OrganizationRef::Id(ordered.organization), Details::default()).await.unwrap();
+    assert_eq!(stage.advance_purge(&held, 64).await, Outcome::Sealed);
+    stage.drain().await;
+    for table in ["purges", "purge_items", "customers"] {
+        assert_eq!(stage.count(table, ordered.organization).await, 0, "{table}");
+    }
+    assert_eq!(stage.record(&ordered.deletion).await.counts, json!({"deleted": 12, "blocked": 4}));
+}
+
+fn no_change() -> customers::CustomerChange {
+    customers::CustomerChange {
+        reference: None,
+        name: None,
+        email: None,
+        phone: None,
+        tax_id: None,
+        address: None,
+        metadata: json!({}),
+        managed_by: None,
+    }
+}
+
+impl Stage {
+    /// An organization with customers, some of whom cannot be deleted now.
+    async fn populate(&self, slug: &str) -> Uuid {
+        let (organization, _) = self.found(slug, 0).await;
+        for number in 0..CUSTOMERS {
+            new_customer(&self.now(), organization, &format!("customer-{number}")).await;
+        }
+        for number in 0..BLOCKED {
+            let fields = json!({"plan": "basic"}).as_object().cloned().unwrap();
+            let subscriptions = plane::dependants::Kind::at("subscriptions").unwrap();
+            let here = OrganizationRef::Id(organization);
+            plane::dependants::create(&self.now(), &here, &format!("customer-{}", number * 5), subscriptions, fields).await.unwrap();
+        }
+        organization
+    }
+
+    /// A purge of all of them by their ids, with one that is unknown and one that is named twice.
+    async fn order_list(&self, slug: &str) -> Ordered {
+        let organization = self.populate(slug).await;
+        let mut references: Vec<String> = (0..CUSTOMERS).map(|number| format!("customer-{number}")).collect();
+        references.extend(["nobody".to_owned(), "customer-7".to_owned()]);
+        let deletion = purges::order(&self.now(), &OrganizationRef::Id(organization), &Meant::List(references), None).await.unwrap();
+        let outcomes = BTreeMap::from([("deleted", CUSTOMERS - BLOCKED), ("blocked", BLOCKED), ("not_found", 1), ("repeated", 1)]);
+        Ordered { organization, deletion, outcomes }
+    }
+
+    /// The same of all that there are.
+    async fn order_criteria(&self, slug: &str) -> Ordered {
+        let organization = self.populate(slug).await;
+        let criteria = Criteria { is_all: true, ..Criteria::default() };
+        let deletion = purges::order(&self.now(), &OrganizationRef::Id(organization), &Meant::Criteria(criteria), None).await.unwrap();
+        let outcomes = BTreeMap::from([("deleted", CUSTOMERS - BLOCKED), ("blocked", BLOCKED)]);
+        Ordered { organization, deletion, outcomes }
+    }
+
+    async fn order(&self, slug: &str, by_list: bool) -> Ordered {
+        if by_list { self.order_list(slug).await } else { self.order_criteria(slug).await }
+    }
+
+    async fn advance_purge(&self, held: &Arc<Held>, size: i64) -> Outcome {
+        drain::advance(&self.plane, held, size, Duration::ZERO, false).await.unwrap()
+    }
+
+    async fn items(&self, deletion: &Deletion) -> Vec<Item> {
+        purges::items(&self.owner, deletion.id, None, PageRequest::new(1, 100)).await.unwrap().1.entries
+    }
+
+    /// Each customer is an item once, and was deleted once or not at all.
+    async fn check_purge(&self, ordered: &Ordered) -> Deletion {
+        let Ordered { organization, deletion, outcomes } = ordered;
+        let record = self.record(deletion).await;
+        assert_eq!((record.state.as_str(), &record.counts), ("sealed", &json!(outcomes)));
+        let items = self.items(deletion).await;
+        let numbers: Vec<i64> = items.iter().map(|item| item.number).collect();
+        assert_eq!(numbers, (1..=outcomes.values().sum()).collect::<Vec<i64>>());
+        for item in &items {
+            assert_eq!(item.deletion.is_some(), item.outcome == "deleted", "{item:?}");
+            assert_eq!(item.blockers.is_empty(), item.outcome != "blocked", "{item:?}");
+            assert_eq!(item.reference.is_some(), item.outcome == "blocked", "{item:?}");
+        }
+        let (deleted, blocked) = (outcomes["deleted"], outcomes["blocked"]);
+        assert_eq!(self.count("customers", *organization).await, blocked);
+        // Its own, and one of each who was deleted.
+        assert_eq!(self.count("deletions", *organization).await, 1 + deleted);
+        let id = self.engine.uuid(*organization);
+        for (outcome, number) in [("done", deleted), ("blocked", blocked)] {
+            let query = format!(
+                "SELECT count(*) FROM audit_entries
+                 WHERE organization_id = {id} AND action = 'customer.delete' AND outcome = '{outcome}' AND actor = 'user' AND actor_id IS NOT NULL"
+            );
+            assert_eq!(self.engine.count(&query).await, number, "{outcome}");
+        }
+        let own = format!(
+            "SELECT count(*) FROM audit_entries WHERE organization_id = {id} AND action = 'customers.purge' AND detail IS NOT NULL"
+        );
+        assert_eq!(self.engine.count(&own).await, 1);
+        assert_eq!(self.count("purges", *organization).await, 0, "what was asked for is left");
+        record
+    }
+}

@@ -1,0 +1,104 @@
+//! The organizations API's requirements of those who delete, and approvals.
+
+use axum::http::Method;
+use plane::policy::Action;
+
+use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::Operation;
+use crate::handlers::requirements;
+use crate::shapes::requirements::{APPROVAL, CHANGE, NEW_APPROVAL, REQUIREMENTS};
+
+const KEY: &str = "The role does not suffice, or it is no session: a key or an app's token approves of nothing.";
+
+pub(super) fn operations() -> Vec<Operation> {
+    const APPROVED: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("approvalId", "body.id")];
+    vec![
+        Operation::get("/organizations/{organizationId}/deletion-requirements", "readDeletionRequirements", requirements::read)
+            .etag()
+            .says("Read what is asked of those who delete")
+            .explains(
+                "For each kind of subject: a reason, the organization's slug typed again, a fresh sign-in, another owner's approval. It is asked \
+                 on every surface alike; what is missing is told with everything else that stands in the way (`blockers`), in the plan too.",
+            )
+            .may(Action::ReadOrganization)
+            .answers(200, "What is asked.", One(&REQUIREMENTS)),
+        Operation::put("/organizations/{organizationId}/deletion-requirements", "replaceDeletionRequirements", requirements::replace)
+            .etag()
+            .says("Change what is asked of those who delete")
+            .explains(
+                "Takes the place of all that was asked. To ask for less than before, where a fresh sign-in or an approval was asked for, takes \
+                 the same: that sign-in, and another owner's approval of it (`approveWeakerRequirements`).",
+            )
+            .may(Action::ChangeRequirements)
+            .takes(&CHANGE)
+            .answers(200, "What is asked from now on.", One(&REQUIREMENTS))
+            .refuses(
+                409,
+                "Something is missing to ask for less (`blockers`), there is no second owner who could approve, or the organization is archived.",
+            ),
+        Operation::post(
+            "/organizations/{organizationId}/deletion-requirements/approvals",
+            "approveWeakerRequirements",
+            requirements::approve_weakening,
+        )
+        .says("Approve of weaker requirements")
+        .explains("Another owner can then ask for less, once, within 24 hours.")
+        .may(Action::ApproveDeletion)
+        .takes(&NEW_APPROVAL)
+        .answers(201, "The approval.", One(&APPROVAL))
+        .refuses(403, KEY)
+        .leads("withdrawApproval", APPROVED),
+        Operation::post("/organizations/{organizationId}/deletion-approvals", "approveOrganizationDeletion", requirements::approve_organization)
+            .says("Approve of the organization's deletion")
+            .explains(
+                "Another owner can then order it, once, within 24 hours, as long as you are an owner. It takes the place of an earlier approval of \
+                 yours.",
+            )
+            .may(Action::ApproveDeletion)
+            .takes(&NEW_APPROVAL)
+            .answers(201, "The approval.", One(&APPROVAL))
+            .refuses(403, KEY)
+            .leads("withdrawApproval", APPROVED),
+        Operation::post(
+            "/organizations/{organizationId}/members/{memberId}/deletion-approvals",
+            "approveMemberRemoval",
+            requirements::approve_member,
+        )
+        .says("Approve of a member's removal")
+        .explains("Somebody else who may remove the member can then do so, once, within 24 hours, as long as you are an owner.")
+        .may(Action::ApproveDeletion)
+        .takes(&NEW_APPROVAL)
+        .answers(201, "The approval.", One(&APPROVAL))
+        .refuses(403, KEY)
+        .leads("withdrawApproval", APPROVED),
+        Operation::post(
+            "/organizations/{organizationId}/customers/{customerId}/deletion-approvals",
+            "approveCustomerDeletion",
+            requirements::approve_customer,
+        )
+        .says("Approve of a customer's deletion")
+        .explains(
+            "Somebody else who may delete the customer can then do so in any way, once, within 24 hours, as long as you are an owner. One that was \
+             softly deleted can be approved to be erased.",
+        )
+        .may(Action::ApproveDeletion)
+        .takes(&NEW_APPROVAL)
+        .answers(201, "The approval.", One(&APPROVAL))
+        .refuses(403, KEY)
+        .leads("withdrawApproval", APPROVED),
+        Operation::get("/organizations/{organizationId}/deletion-approvals", "listApprovals", requirements::list_approvals)
+            .says("List the approvals")
+            .may(Action::ReadApprovals)
+            .answers(200, "Approvals that can still be used, newest first.", Page(&APPROVAL)),
+        Operation::new(
+            Method::DELETE,
+            "/organizations/{organizationId}/deletion-approvals/{approvalId}",
+            "withdrawApproval",
+            requirements::withdraw_approval,
+        )
+        .says("Take an approval back")
+        .explains("It can no longer be used. Every owner can take back every approval.")
+        .may(Action::ApproveDeletion)
+        .answers(204, "The approval is gone.", Nothing),
+    ]
+}
