@@ -124,7 +124,11 @@ pub(crate) async fn tell(cx: &Cx, tx: &mut Tx, organization: Uuid, told: Told) -
         cx.now,
         format!("%,{},%", told.event.name()),
     ];
-    let queued = tx.execute(statement, values).await?;
+    let queued = tx.execute(statement, values).await.map_err(|error| match error {
+        // A webhook was deleted in this very moment. What tells of itself is none the worse: it is done again without that.
+        sql::Error::ForeignKey(words) => sql::Error::Retry(words),
+        other => other,
+    })?;
     if queued > 0 {
         ring(cx, tx);
     }

@@ -177,7 +177,11 @@ pub async fn set(cx: &Cx, wanted: Vec<(String, Stance)>) -> Result<Vec<Preferenc
                  ON CONFLICT (user_id, trait) DO UPDATE SET stance = excluded.stance, updated_at = excluded.updated_at"
             );
             for Preference { subject, stance } in &changed {
-                tx.execute(statement, params![*user, subject.name, stance.stored(), cx.now]).await?;
+                tx.execute(statement, params![*user, subject.name, stance.stored(), cx.now]).await.map_err(|error| match error {
+                    // The account was deleted in this very moment.
+                    sql::Error::ForeignKey(_) => Error::Unauthenticated,
+                    other => other.into(),
+                })?;
             }
             if !changed.is_empty() {
                 audit::record(cx, tx, NO_ORGANIZATION, &users::about("preferences.update", *user)).await?;

@@ -252,9 +252,11 @@ pub async fn test(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Res
             );
             let data = json!({"organizationId": tenant.organization(), "id": webhook});
             let payload = events::payload(cx, "webhook.test", data);
-            if tx.execute(insert, params![tenant.organization(), *webhook, id, payload, cx.now]).await? == 0 {
-                return Err(Error::NotFound("Webhook"));
-            }
+            match tx.execute(insert, params![tenant.organization(), *webhook, id, payload, cx.now]).await {
+                // Or it was deleted in this very moment.
+                Ok(0) | Err(sql::Error::ForeignKey(_)) => return Err(Error::NotFound("Webhook")),
+                told => told?,
+            };
             let note = Note { action: "webhook.test", subject: "webhook", subject_id: Some(*webhook), ..Note::default() };
             audit::record(cx, tx, tenant.organization(), &note).await?;
             events::ring(cx, tx);

@@ -355,7 +355,7 @@ fn sqlite(tx: &mut Tx) -> &mut SqliteTx {
     }
 }
 
-/// Writes a statement's parameters as SQLite numbers them and its lists as it knows them, and leaves alone what is inside quotes or a comment.
+/// Writes a statement's parameters as SQLite numbers them and its lists as it knows them, leaves out its locks, and leaves alone what is inside quotes or a comment.
 fn spell(text: &str) -> String {
     let mut spelled = String::with_capacity(text.len());
     let mut ends_with = None;
@@ -369,8 +369,8 @@ fn spell(text: &str) -> String {
         }
         spelled.push(if letter == '$' && ends_with.is_none() { '?' } else { letter });
     }
-    // No text of this program holds this in quotes.
-    spelled.replace("= ANY(?", "IN rarray(?")
+    // No text of this program holds these in quotes. Whoever writes is alone with all rows.
+    spelled.replace("= ANY(?", "IN rarray(?").replace(" FOR UPDATE", "")
 }
 
 pub struct SqliteTx {

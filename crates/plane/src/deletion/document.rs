@@ -167,8 +167,6 @@ const LIMITATIONS: &str = "
 - PostgreSQL keeps the bytes of deleted rows in its heap until VACUUM and reuse, in its write-ahead log until that is recycled, and in
   every backup taken before. SQLite is run with `secure_delete`: deleted bytes are overwritten in the file; the write-ahead log holds them
   until the next checkpoint, and backups for as long as they are kept.
-- On PostgreSQL, a row that somebody was adding in the very moment in which a small subject was deleted goes with it through the database's
-  CASCADE: nothing is left of it, and the receipt's counts do not name it.
 - A plan does not see one row of a table with more than 500 in the place of another, nor what is added to a large table, or on PostgreSQL to
   an organization, in the very moment in which the deletion begins.
 - An owner can make others owners, and so somebody who would approve. The audit trail shows who made whom an owner when.

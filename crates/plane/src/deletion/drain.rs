@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::rules::Root;
-use super::statements::{Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
+use super::statements::{Advance, Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
 use super::{effects, grace, guards};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::purges::{self, Purge, Step};
@@ -445,7 +445,13 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
             return Ok(Outcome::NextTable);
         }
         let from = cursor.take().unwrap_or_else(|| step.start());
-        let (touched, next) = step.advance(tx, held.organization, held.subject, &from, left).await?;
+        let (touched, next) = match step.advance(tx, held.organization, held.subject, &from, left).await? {
+            Advance::Touched(touched, next) => (touched, next),
+            Advance::Overtaken => {
+                progress(tx, held, held.plan.before_steps(), None, &counts).await?;
+                return Ok(Outcome::NextTable);
+            }
+        };
         counts = add(counts, step.table, touched);
         // Rows of the next table may cost more than this one's.
         left = (left - touched).min(FIRST_SIZE);
@@ -456,10 +462,12 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         }
     }
     let end = held.plan.before_steps() + held.plan.steps.len();
-    // What went from the first row to the last in this transaction is so little that the sweep may be made in it too.
-    if began < end && !is_beginning {
+    if began < end {
         progress(tx, held, end, None, &counts).await?;
-        return Ok(Outcome::LastStep);
+        // What went from the first row to the last in this transaction is so little that the sweep may be made in it too.
+        if !is_beginning {
+            return Ok(Outcome::LastStep);
+        }
     }
     if let Some(waiting) = awaited(tx, held).await? {
         return Ok(waiting);
@@ -498,6 +506,7 @@ async fn awaited(tx: &mut Tx, held: &Held) -> Result<Option<Outcome>> {
 
 /// Seals, or goes through all steps again when the sweep finds what was added behind the drain's back.
 async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
+    held.plan.claim(tx, held.organization, &[held.subject]).await?;
     if !held.plan.is_swept(tx, held.organization, &[held.subject]).await? {
         let again = sql!("UPDATE deletions SET stage = $3, cursor = NULL WHERE organization_id = $1 AND id = $2");
         tx.execute(again, params![held.organization, held.id, held.plan.before_steps() as i64]).await?;

@@ -5,7 +5,7 @@
 use sql::{Schema, Statement, Tx, params};
 use uuid::Uuid;
 
-use super::rules::{Fate, Root, Rule};
+use super::rules::{Fate, Root, Rule, TABLES};
 use crate::Result;
 
 /// A parent table and the tables whose rows go with its rows.
@@ -15,6 +15,25 @@ pub(super) struct Kin {
     pub(super) parents: &'static str,
     /// The column in which each child names its parent.
     pub(super) by: &'static str,
+}
+
+/// Tables whose rows others hang on.
+pub(super) const PARENTS: [Kin; 4] = [
+    Kin { parents: "members", by: "member_id" },
+    Kin { parents: "oauth_apps", by: "app_id" },
+    Kin { parents: "customers", by: "customer_id" },
+    Kin { parents: "webhooks", by: "webhook_id" },
+];
+
+/// The tables that go before their parents under a root.
+pub(super) fn children(root: Root, kin: Kin) -> impl Iterator<Item = &'static str> {
+    let rules = root.rules();
+    let place = rules.iter().position(|rule| rule.table == kin.parents && rule.fate == Fate::Erase).unwrap_or(0);
+    rules[..place].iter().filter(move |rule| rule.fate == Fate::Erase && has_column(rule.table, kin.by)).map(|rule| rule.table)
+}
+
+fn has_column(table: &str, column: &str) -> bool {
+    TABLES.iter().any(|known| known.name == table && known.columns.iter().any(|(name, _)| *name == column))
 }
 
 /// The statements about families of one root.
@@ -64,7 +83,10 @@ impl Families {
             .collect();
         Some(Families {
             parents,
-            bound: Statement::generated(format!("SELECT id FROM {parents} WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3")),
+            // Whoever adds to one of these parents is waited for, and whoever comes later finds them gone.
+            bound: Statement::generated(format!(
+                "SELECT id FROM {parents} WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE"
+            )),
             count: Statement::generated(format!("SELECT {}", counts.join(", "))),
             erase: Statement::generated(format!("DELETE FROM {parents} WHERE organization_id = $1 AND id > $2 AND id <= $3")),
             children,
@@ -109,10 +131,17 @@ fn is_child(rule: &Rule, by: &str) -> bool {
     rule.fate == Fate::Erase && rule.by == ["organization_id"] && rule.walk.first() == Some(&by)
 }
 
-/// The tables that hang on the parents in the live schema and are not counted as their children.
+/// The tables that hang on others in the live schema and would go with them uncounted, because they are not known as their children.
 pub(super) fn uncounted(root: Root, schema: &Schema) -> Vec<&str> {
-    let Some(Kin { parents, by }) = root.kin() else { return Vec::new() };
-    let hang = schema.tables.iter().filter(|(_, table)| table.foreign_keys.iter().any(|key| key.parent == parents));
-    let is_counted = |name: &str| root.rules().iter().any(|rule| rule.table == name && is_child(rule, by));
-    hang.map(|(name, _)| name.as_str()).filter(|name| !is_counted(name)).collect()
+    let erased = root.rules().iter().filter(|rule| rule.fate == Fate::Erase && !rule.walk.is_empty());
+    // Of members there is none left by then.
+    let erased = erased.filter(|rule| !root.waits_for_memberships() || rule.table != "members");
+    let hang = erased.flat_map(|rule| schema.tables.iter().map(move |(name, table)| (rule.table, name.as_str(), table)));
+    let hang = hang.filter(|(parents, _, table)| table.foreign_keys.iter().any(|key| key.parent == *parents));
+    let is_counted = |parents: &str, name: &str| {
+        let is_kin = PARENTS.into_iter().any(|kin| kin.parents == parents && children(root, kin).any(|child| child == name));
+        let is_family = root.kin().is_none_or(|kin| kin.parents != parents);
+        is_kin && (is_family || root.rules().iter().any(|rule| rule.table == name && root.kin().is_some_and(|kin| is_child(rule, kin.by))))
+    };
+    hang.filter(|(parents, name, _)| !is_counted(parents, name)).map(|(_, name, _)| name).collect()
 }

@@ -9,7 +9,7 @@ use sql::{Row, Statement, Tx, Value, params};
 use uuid::Uuid;
 
 use super::binding::is_bound;
-use super::family::Families;
+use super::family::{Families, Kin, PARENTS, children};
 use super::rules::{Fate, Root, Rule};
 use super::together::RECORD;
 use crate::cx::Cx;
@@ -32,6 +32,8 @@ pub(super) struct Plan {
     /// Every rule that erases or redacts, in order.
     targets: Vec<Target>,
     sweep: Option<Statement>,
+    /// Locks the roots' rows against everybody who wants to hang something on them.
+    claim: Option<Statement>,
     erase_root: Option<Statement>,
     /// Columns that tie a row to its root: one when the root is in no organization, otherwise two.
     keys: usize,
@@ -53,6 +55,43 @@ pub(super) struct Step {
     all: Statement,
     /// Whether what it redacts is what tied the row to the subject.
     forgets_subject: bool,
+    /// Where other rows hang on these.
+    parents: Option<Parents>,
+}
+
+/// The statements about rows on which others hang, whose own steps went before.
+///
+/// On PostgreSQL somebody may be hanging something on a row in a transaction that is not visible yet; it would go with the row and nobody
+/// would know. So the row is locked first, which waits for them and keeps others away, and then looked at again.
+#[derive(Debug)]
+struct Parents {
+    /// The tables of what hangs on them.
+    children: Vec<&'static str>,
+    /// Locks the rows of several subjects.
+    claim_all: Statement,
+    /// Locks the rows of a batch.
+    claim: Statement,
+    /// Whether something hangs on one of them.
+    is_overtaken: Statement,
+}
+
+/// What one batch of a step came to.
+#[derive(Debug)]
+pub(super) enum Advance {
+    /// So many rows were touched, and there are more after these.
+    Touched(i64, Option<Cursor>),
+    /// Somebody has hung something on rows that were to go, while the steps of that were done: those follow again.
+    Overtaken,
+}
+
+/// A statement on its way, with what its answer is about.
+struct Asked<'a> {
+    /// Whose rows it touches and returns.
+    step: Option<&'a Step>,
+    statement: Statement,
+    bound: &'a Vec<Value>,
+    /// The only subject it is about.
+    alone: Option<Uuid>,
 }
 
 /// The rows that one rule erases or redacts, where they have ids.
@@ -119,6 +158,9 @@ impl Plan {
                 let now = format!("${}", keys + 1);
                 Statement::generated(format!("UPDATE {} SET {} WHERE {}", own.table, mark.replace("{now}", &now), tied(own)))
             }),
+            claim: own
+                .filter(|own| own.fate == Fate::Erase && !steps.is_empty())
+                .map(|own| Statement::generated(format!("SELECT 1 FROM {} WHERE {} FOR UPDATE", own.table, tied_to_any(own)))),
             reopen: own.zip(root.unmark()).map(|(own, (mark, state))| {
                 Statement::generated(format!("UPDATE {} SET {mark} WHERE {} AND state = '{state}'", own.table, tied(own)))
             }),
@@ -126,7 +168,7 @@ impl Plan {
                 .filter(|own| own.fate == Fate::Erase)
                 .map(|own| Statement::generated(format!("DELETE FROM {} WHERE {}", own.table, tied_to_any(own)))),
             families: Families::generate(root, &steps),
-            steps: steps.into_iter().map(Step::generate).collect(),
+            steps: steps.into_iter().map(|rule| Step::generate(root, rule)).collect(),
         }
     }
 
@@ -174,6 +216,15 @@ impl Plan {
         self.erase_root.is_some()
     }
 
+    /// Locks the subjects' rows against everybody who wants to hang something on them: whoever is doing so is waited for, and whoever comes
+    /// later finds them gone. What the sweep finds after this is all there is.
+    pub(super) async fn claim(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<()> {
+        if let Some(claim) = self.claim {
+            tx.query(claim, &about(organization, subjects, self.keys)).await?;
+        }
+        Ok(())
+    }
+
     /// What asks how many rows of all these subjects there are in each table, counted up to a limit each.
     pub(super) fn question(&self, organization: Uuid, subjects: &[Uuid], limit: i64) -> Option<(Statement, Vec<Value>)> {
         let mut bound = about(organization, subjects, self.keys);
@@ -201,29 +252,41 @@ impl Plan {
         let everyone = about(organization, subjects, self.keys);
         let alone: Vec<Vec<Value>> = subjects.iter().map(|subject| about(organization, &[*subject], self.keys)).collect();
         let steps: Vec<&Step> = self.steps.iter().zip(counted).filter(|(_, rows)| **rows > 0).map(|(step, _)| step).collect();
-        let statements = steps.iter().flat_map(|step| match step.forgets_subject {
-            // Its rows do not say whose they were.
-            true => alone.iter().map(|bound| (step.all, bound.as_slice())).collect(),
-            false => vec![(step.all, everyone.as_slice())],
-        });
-        let sweep = self.sweep.map(|sweep| (sweep, everyone.as_slice()));
-        let mut answers = tx.query_all(&statements.chain(sweep).collect::<Vec<_>>()).await?.into_iter();
-        let mut touched = Vec::new();
+        let mut asked: Vec<Asked> = Vec::new();
+        let work_on = |step| Asked { step: Some(step), statement: step.all, bound: &everyone, alone: None };
         for step in steps {
-            let mut rows: HashMap<Uuid, i64> = HashMap::new();
-            if step.forgets_subject {
-                rows.extend(subjects.iter().zip(&mut answers).map(|(subject, found)| (*subject, found.len() as i64)));
-            } else {
-                for mut row in answers.next().unwrap_or_default() {
-                    *rows.entry(row.next()?).or_default() += 1;
-                }
+            if let Some(parents) = &step.parents {
+                // What is hung on them only now goes before them all the same.
+                asked.push(Asked { step: None, statement: parents.claim_all, bound: &everyone, alone: None });
+                asked.extend(self.steps.iter().filter(|child| parents.children.contains(&child.table)).map(work_on));
             }
-            touched.push((step.table, rows));
+            match step.forgets_subject {
+                // Its rows do not say whose they were.
+                true => asked.extend(subjects.iter().zip(&alone).map(|(one, bound)| Asked { bound, alone: Some(*one), ..work_on(step) })),
+                false => asked.push(work_on(step)),
+            }
         }
-        let left: i64 = match answers.next().and_then(|mut swept| swept.pop()) {
+        let last = [self.claim, self.sweep].into_iter().flatten();
+        asked.extend(last.map(|statement| Asked { step: None, statement, bound: &everyone, alone: None }));
+        let statements: Vec<(Statement, &[Value])> = asked.iter().map(|asked| (asked.statement, asked.bound.as_slice())).collect();
+        let mut answers = tx.query_all(&statements).await?;
+        let left: i64 = match self.sweep.and_then(|_| answers.pop()?.pop()) {
             Some(mut row) => row.next()?,
             None => 0,
         };
+        let mut touched = Vec::new();
+        for (Asked { step, alone, .. }, answer) in asked.into_iter().zip(answers) {
+            let Some(step) = step else { continue };
+            let mut rows: HashMap<Uuid, i64> = HashMap::new();
+            for mut row in answer {
+                let subject = match alone {
+                    Some(subject) => subject,
+                    None => row.next()?,
+                };
+                *rows.entry(subject).or_default() += 1;
+            }
+            touched.push((step.table, rows));
+        }
         Ok((touched, left == 0))
     }
 
@@ -301,7 +364,9 @@ impl Plan {
     }
 
     fn statements(&self) -> Vec<Statement> {
-        let own = [Some(self.survey), self.count, self.close, self.reopen, self.sweep, self.erase_root].into_iter().flatten();
+        let own = [Some(self.survey), self.count, self.close, self.reopen, self.sweep, self.claim, self.erase_root].into_iter().flatten();
+        let of_parents = self.steps.iter().filter_map(|step| step.parents.as_ref());
+        let own = own.chain(of_parents.flat_map(|parents| [parents.claim_all, parents.claim, parents.is_overtaken]));
         let of_families = self.families.iter().flat_map(Families::statements);
         let of_steps = self.steps.iter().flat_map(|step| [step.bound, step.up_to, step.rest, step.count_up_to, step.count_rest, step.all]);
         own.chain(of_families).chain(of_steps).chain(self.targets.iter().map(|target| target.ids)).collect()
@@ -322,7 +387,7 @@ impl Target {
 }
 
 impl Step {
-    fn generate(rule: &Rule) -> Step {
+    fn generate(root: Root, rule: &Rule) -> Step {
         let (table, ties, undone, walk) = (rule.table, tied(rule), undone(rule), rule.walk.join(", "));
         let first = rule.by.len() + 1;
         let places = |from: usize| (from..from + rule.walk.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
@@ -351,28 +416,34 @@ impl Step {
             count_rest: Statement::generated(format!("SELECT count(*) FROM {table} WHERE {ties}{undone} AND ({walk}) > ({from})")),
             all: Statement::generated(format!("{verb} WHERE {}{undone} RETURNING {subject}", tied_to_any(rule))),
             forgets_subject: matches!(rule.fate, Fate::Redact(columns) if columns.iter().any(|(column, _)| *column == subject)),
+            parents: PARENTS
+                .into_iter()
+                .find(|kin| rule.fate == Fate::Erase && kin.parents == rule.table)
+                .and_then(|kin| Parents::generate(root, rule, kin)),
         }
     }
 
     /// Does this step's work on up to `size` rows after the cursor. Returns how many rows it touched, and where it came to if there is more.
-    pub(super) async fn advance(
-        &self,
-        tx: &mut Tx,
-        organization: Uuid,
-        subject: Uuid,
-        cursor: &Cursor,
-        size: i64,
-    ) -> Result<(i64, Option<Cursor>)> {
+    pub(super) async fn advance(&self, tx: &mut Tx, organization: Uuid, subject: Uuid, cursor: &Cursor, size: i64) -> Result<Advance> {
         let mut bound = keys(organization, subject, self.keys);
         bound.extend(cursor.iter().map(|id| Value::from(*id)));
-        let mut ask = bound.clone();
-        ask.push(Value::from(size - 1));
-        let Some(mut row) = tx.query_opt(self.bound, &ask).await? else {
-            return Ok((tx.execute(self.rest, &bound).await? as i64, None));
+        if let Some(parents) = &self.parents {
+            tx.query(parents.claim, &[bound.as_slice(), params![size]].concat()).await?;
+        }
+        let next = match tx.query_opt(self.bound, &[bound.as_slice(), params![size - 1]].concat()).await? {
+            Some(mut row) => Some((0..self.walk).map(|_| row.next()).collect::<sql::Result<Cursor>>()?),
+            None => None,
         };
-        let next = (0..self.walk).map(|_| row.next()).collect::<sql::Result<Cursor>>()?;
-        bound.extend(next.iter().map(|id| Value::from(*id)));
-        Ok((tx.execute(self.up_to, &bound).await? as i64, Some(next)))
+        if let Some(parents) = &self.parents {
+            let last = next.clone().unwrap_or_else(|| vec![Uuid::max(); self.walk]);
+            let between = bound.iter().cloned().chain(last.into_iter().map(Value::from)).collect::<Vec<_>>();
+            if tx.query_opt(parents.is_overtaken, &between).await?.is_some() {
+                return Ok(Advance::Overtaken);
+            }
+        }
+        let statement = if next.is_some() { self.up_to } else { self.rest };
+        bound.extend(next.iter().flatten().map(|id| Value::from(*id)));
+        Ok(Advance::Touched(tx.execute(statement, &bound).await? as i64, next))
     }
 
     /// Counts what this step would touch of up to `size` rows after the cursor, and where that ends if there is more.
@@ -399,6 +470,28 @@ impl Step {
     /// The cursor before the first row.
     pub(super) fn start(&self) -> Cursor {
         vec![Uuid::nil(); self.walk]
+    }
+}
+
+impl Parents {
+    /// None where nothing hangs on these rows. They are walked along by their ids.
+    fn generate(root: Root, rule: &Rule, kin: Kin) -> Option<Parents> {
+        let (table, ties, walk, first) = (rule.table, tied(rule), rule.walk.join(", "), rule.by.len() + 1);
+        let of_children: Vec<String> = children(root, kin)
+            .filter_map(|child| root.rules().iter().find(|rule| rule.table == child))
+            .map(|child| {
+                format!("SELECT 1 FROM {} WHERE {} AND {by} > ${first} AND {by} <= ${}", child.table, tied(child), first + 1, by = kin.by)
+            })
+            .collect();
+        (!of_children.is_empty()).then(|| Parents {
+            children: children(root, kin).collect(),
+            claim_all: Statement::generated(format!("SELECT 1 FROM {} FOR UPDATE", matching(rule))),
+            claim: Statement::generated(format!(
+                "SELECT 1 FROM {table} WHERE {ties} AND {walk} > ${first} ORDER BY {walk} LIMIT ${} FOR UPDATE",
+                first + 1
+            )),
+            is_overtaken: Statement::generated(format!("SELECT 1 FROM ({}) AS children LIMIT 1", of_children.join(" UNION ALL "))),
+        })
     }
 }
 

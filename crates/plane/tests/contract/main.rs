@@ -2,19 +2,26 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod api_keys;
+mod crashes;
+mod creators;
 mod draining;
 mod engines;
 mod golden;
 mod grace;
+mod graph;
+mod graphs;
 mod holds;
 mod idempotency;
 mod leavings;
+mod leftovers;
+mod people;
 mod policy;
 mod purging;
 mod residue;
 mod retention;
 mod rules;
 mod schema;
+mod snapshot;
 mod stage;
 mod statements;
 mod telling;

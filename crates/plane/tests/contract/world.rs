@@ -138,6 +138,17 @@ impl Engine {
         }
     }
 
+    /// The only id that a query finds.
+    pub(crate) async fn id(&self, query: &str) -> Uuid {
+        match self {
+            Engine::Sqlite(file) => {
+                let bytes: [u8; 16] = rusqlite::Connection::open(file).unwrap().query_row(query, [], |row| row.get(0)).unwrap();
+                Uuid::from_bytes(bytes)
+            }
+            Engine::Postgres(client) => client.query_one(query, &[]).await.unwrap().get(0),
+        }
+    }
+
     /// All rows of all tables, each as one text, sorted.
     pub(crate) async fn rows(&self, schema: &Schema) -> BTreeMap<String, Vec<String>> {
         self.rows_of(schema, |_, _| true).await
