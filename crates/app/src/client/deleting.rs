@@ -99,6 +99,9 @@ impl Subject<'_> {
         lines.push("What would become of what is there:".into());
         lines.extend(table(&touched, COLUMNS).into_iter().map(|line| format!("  {line}")));
         lines.push(format!("Keys, sessions and tokens that would stop working at once: {}", text(&plan["credentials"])));
+        if plan["reversibleUntil"].is_string() {
+            lines.push(format!("It could be taken back until {}, with freehold deletions restore.", text(&plan["reversibleUntil"])));
+        }
         lines.join("\n")
     }
 

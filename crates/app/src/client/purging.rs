@@ -54,6 +54,9 @@ pub(crate) struct PurgeArgs {
     /// Why, for the audit trail. No personal data, please.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// The organization's slug, where the organization asks for it.
+    #[arg(long, value_name = "SLUG")]
+    confirm: Option<String>,
     /// Wait until nothing is left, and show the receipt. The progress goes to standard error.
     #[arg(long, requires = "force")]
     wait: bool,
@@ -77,7 +80,7 @@ impl PurgeArgs {
         note("To be deleted:");
         fields(&plan).into_iter().for_each(|line| note(&format!("  {line}")));
         confirm(&[text(&plan["count"])], self.yes.as_deref())?;
-        let order = call.with("force", Some("true")).with("reason", self.reason.as_deref());
+        let order = call.with("force", Some("true")).with("reason", self.reason.as_deref()).with("confirm", self.confirm.as_deref());
         let deletion = connection.delete(&order).await?;
         if !self.wait {
             return output.record(&json!({"deletionId": deletion}));

@@ -36,10 +36,11 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .may(Action::DeleteCustomer)
             .parameters(&PURGE)
+            .parameters(&CONFIRM)
             .takes_list(&bodies::CUSTOMER_PURGE)
             .answers(202, "The customers will be deleted. This is the deletion's record.", One(&records::DELETION))
             .orders(&plans::PURGE_PLAN)
-            .refuses(409, "The organization is archived.")
+            .refuses(409, "The organization is archived, or something is missing of what it asks: `blockers` names each with its remedy.")
             .refuses(413, "The list is larger than 12 MiB.")
             .leads("readDeletion", &[("id", "body.id")])
             .leads("listPurgeItems", &[("id", "body.id")]),

@@ -3,6 +3,8 @@
 
 mod approvals;
 mod asking;
+mod grace;
+mod purging;
 mod races;
 mod weakening;
 
