@@ -27,7 +27,8 @@ async fn what_a_member_was_making_when_they_were_removed_does_not_point_at_them(
         let creation = creations.swap_remove(place);
         let removal = stage.delete(&cast.organization, &format!("/members/{}", cast.member));
         let (table, held_at) = (creation.table, creation.held_at);
-        stage.overtake(creation, removal).await;
+        let deletion = stage.overtake(creation, removal).await;
+        stage.server.wait_for_seal(&deletion, &cast.organization.owner.token).await;
         assert_eq!(stage.store.mentions(cast.member.parse().unwrap()).await, Vec::<String>::new(), "{table} held at {held_at}");
     }
 }
