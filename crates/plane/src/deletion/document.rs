@@ -95,8 +95,22 @@ const INTRODUCTION: &str = "# What a deletion does
 Printed from `crates/plane/src/deletion/rules.rs` by `cargo xtask bless`; a test fails when the two differ, and the server does not start on
 a schema with a table or column that the rules do not know.
 
-A deletion goes through three states, unless a grace period comes before them. **Closed**: the subject is marked, cannot be found any more, and every credential that depends on it
-is dead; this is durable before the answer goes out. **Draining**: rows are erased and redacted in short transactions, children first; a
+## What is promised, and how to check it
+
+| promise | how to check it |
+|---|---|
+| No request that begins after the answer to a deletion is accepted with what opened the subject: keys, tokens, sessions. | Send one. |
+| Everything that the tables below call erased goes, at any size, and is counted. | The receipt, `GET /api/deletions/{id}`, says how many rows of which table; `freehold doctor` looks for what a sealed deletion left, row by row. |
+| Nothing else goes, and nobody else is touched. | The plan, `GET …/deletion-plan`, says before what would go; a DELETE with the plan's token does that or is refused. |
+| What stays is in the tables below, with the reason and the time after which it goes too. | `keptUntil` in the plan; `GET /api/retention`. |
+| Nothing is called sealed before a sweep of its own has found nothing left and everybody who must be told was told or given up. | `state`, `conditions` and `effects` in the record; what cannot go on says what it waits for, since when, and what would let it. |
+| A legal hold stops every deletion of what it is on, also one that is under way, and what would go by age. | `GET …/holds`; the 409 names each hold. |
+| Whatever was tried is in the audit trail: who, what, when, why, and what came of it. It holds no personal data of what is gone. | `GET …/audit`; for operators also after the organization is gone. |
+
+## How it goes
+
+A deletion goes through three states, unless a grace period comes before them. **Closed**: the subject is marked, cannot be found any more,
+and every credential that depends on it is dead; this is durable before the answer goes out. **Draining**: rows are erased and redacted in short transactions, children first; a
 stop or crash at any point is taken up again. **Sealed**: a sweep that trusts nothing of the above found no row left; the subject's own row
 is gone and the deletion's record says how many rows of which table were touched. A subject with up to 500 rows goes through all three in
 one transaction.
@@ -167,6 +181,8 @@ const LIMITATIONS: &str = "
 - PostgreSQL keeps the bytes of deleted rows in its heap until VACUUM and reuse, in its write-ahead log until that is recycled, and in
   every backup taken before. SQLite is run with `secure_delete`: deleted bytes are overwritten in the file; the write-ahead log holds them
   until the next checkpoint, and backups for as long as they are kept.
+- A backup that is put back is the state of its time: what was deleted since is there again, and the receipts of those deletions are not. Webhooks
+  that were told of them (`deletion.completed`) and the server's log know which ones to order again.
 - A plan does not see one row of a table with more than 500 in the place of another, nor what is added to a large table, or on PostgreSQL to
   an organization, in the very moment in which the deletion begins.
 - An owner can make others owners, and so somebody who would approve. The audit trail shows who made whom an owner when.
@@ -181,5 +197,6 @@ const LIMITATIONS: &str = "
 - An invitation keeps the address it was sent to for its time, also when the person has deleted their account since.
 - Whoever deletes their account while an organization they are in is in its grace period waits, signed out everywhere, until that is over:
   the account's row goes with the last membership.
+- What is in its grace period cannot be put under a legal hold: take it back, then hold it.
 - Somebody who is a member of more than 500 organizations has to leave some of them before they can delete their account.
 ";

@@ -183,6 +183,8 @@ async fn order_in(
     (criteria, subjects): (Option<Json>, Option<Vec<u8>>),
     expected: Option<i64>,
 ) -> Result<Deletion> {
+    // From here on the organization is not deleted: a purge of one that is going would have nothing to hang on.
+    tenant.lock(tx).await?;
     tenant.is_writable(tx).await?;
     let organization = tenant.organization();
     let statement = sql!(

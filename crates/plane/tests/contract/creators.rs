@@ -70,7 +70,8 @@ const WAYS: &[(&str, Way)] = &[
     ("holds", Way::Hold),
 ];
 
-/// Tables whose rows are made under the lock of their organization, as every order of a deletion is, and are not raced here yet.
+/// Tables whose rows are made under the lock of their organization, as every order of a deletion is: nobody can be overtaken. Of a purge,
+/// moreover, either receipt may tell: its own or the organization's, whichever of the two is drained first.
 const NOT_RACED: [&str; 4] = ["requirements", "deletion_approvals", "purges", "purge_items"];
 
 /// Where in its transaction a creation is stopped.

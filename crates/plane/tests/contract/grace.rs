@@ -196,7 +196,7 @@ async fn whoever_deletes_their_account_does_not_wait_for_a_grace_period(stage: S
 
 impl Stage {
     /// Sets a grace period of so many days for whatever is deleted in an organization.
-    async fn grant(&self, organization: Uuid, days: u32) {
+    pub(crate) async fn grant(&self, organization: Uuid, days: u32) {
         for kind in ["organization", "member", "customer"] {
             let insert = format!(
                 "INSERT INTO requirements (organization_id, kind, reason_required, confirmation_required, approval_required, grace_days, updated_at)

@@ -1,5 +1,5 @@
 //! Whatever is deleted in whatever world: the plan is what happens or the order is refused, what the schema ties to the subject is gone and
-//! nothing else, everybody else's rows are the same to the byte, and what is held stays.
+//! nothing else, everybody else's rows are the same to the byte, what is held stays, and what is taken back is as it was.
 //!
 //! The worlds and what is deleted in them come by chance that can be had again: the seed is told with what went wrong.
 //! `FREEHOLD_WORLDS=100` tries more than the usual few.
@@ -34,6 +34,12 @@ const COMES_BY_ITSELF: [&str; 7] =
     ["audit_entries", "deletions", "webhook_deliveries", "idempotent_answers", "sessions", "deletion_approvals", "purge_items"];
 /// Columns that count locks and changes.
 const COUNTERS: [&str; 3] = ["version", "revision", "updated_at"];
+/// Kinds that can have a grace period: organizations, members, and customers in two ways.
+const RESTORABLE: usize = 4;
+/// Tables of what opens something: it does not come back with what is taken back.
+const CREDENTIALS: [&str; 5] = ["api_keys", "oauth_tokens", "sessions", "customer_sessions", "devices"];
+/// Those of a customer are of nobody else: what an organization's customers have stays with them.
+const OF_CUSTOMERS: [&str; 2] = ["customer_sessions", "devices"];
 
 async fn a_deletion_does_what_was_planned_to_what_is_tied_to_its_subject_and_to_nothing_else(stage: Stage) {
     let worlds = std::env::var("FREEHOLD_WORLDS").ok().and_then(|worlds| worlds.parse().ok()).unwrap_or(WORLDS);
@@ -50,6 +56,8 @@ async fn a_deletion_does_what_was_planned_to_what_is_tied_to_its_subject_and_to_
     }
     let roots: BTreeSet<&str> = seen.keys().filter(|(_, outcome)| *outcome == "done").map(|(root, _)| *root).collect();
     assert_eq!(roots.len(), everything().count(), "some kind was never deleted: {seen:?}");
+    let restored = seen.keys().filter(|(_, outcome)| *outcome == "restored").count();
+    assert_eq!(restored, RESTORABLE, "some kind was never taken back: {seen:?}");
     for outcome in ["blocked", "drifted"] {
         assert!(seen.keys().any(|(_, seen)| *seen == outcome), "nothing was {outcome}: {seen:?}");
     }
@@ -95,8 +103,23 @@ impl<'a> World<'a> {
         Snapshot::take(&self.stage.engine, &self.stage.schema).await
     }
 
-    /// Plans and orders the deletion of something, with something that happens in between half of the time.
+    /// Plans and orders the deletion of something, with something that happens in between half of the time. Now and then there is a grace
+    /// period, and it is taken back.
     async fn delete_something(&mut self) -> (&'static str, &'static str) {
+        let has_grace = self.chance.once_in(3);
+        if has_grace {
+            for grown in &self.organizations {
+                self.stage.grant(grown.id, 7).await;
+            }
+        }
+        let told = self.delete_or_restore().await;
+        if has_grace {
+            self.stage.engine.run("DELETE FROM requirements", "DELETE FROM requirements").await.unwrap();
+        }
+        told
+    }
+
+    async fn delete_or_restore(&mut self) -> (&'static str, &'static str) {
         deliver(&self.stage.plane, 200).await;
         let at_plan = self.look().await;
         let Some(doomed) = self.choose(&at_plan) else { return ("", "nothing") };
@@ -119,6 +142,14 @@ impl<'a> World<'a> {
         let check = Check { told: &self.told, doomed: &doomed, preview: &preview, at_plan: &at_plan, before: &before, after: &after };
         check.nobody_touches_what_is_held();
         let word = match &outcome {
+            Ok(deletion) if deletion.state == "reversible" => {
+                check.nothing_is_gone();
+                deletion::restore(&doomed.actor.cx(&self.stage.plane), deletion.id).await.unwrap();
+                deliver(&self.stage.plane, 200).await;
+                self.stage.drain().await;
+                Check { after: &self.look().await, ..check }.restored();
+                "restored"
+            }
             Ok(deletion) => {
                 check.done(deletion);
                 let left = self.stage.leftovers(doomed.root, doomed.id).await;
@@ -254,6 +285,31 @@ impl Check<'_> {
             (table.as_str(), rows.keys().filter(|key| !now.contains_key(*key)).cloned().collect::<BTreeSet<Key>>())
         });
         lost.filter(|(_, keys)| !keys.is_empty()).collect()
+    }
+
+    /// Within its grace period nothing is erased.
+    fn nothing_is_gone(&self) {
+        assert_eq!(self.gone(), BTreeMap::new(), "{}: {:?} can be taken back and has erased something", self.told, self.doomed.root);
+        self.nothing_else_changed(&Tied::default());
+    }
+
+    /// All is there again as it was, but for what opened the subject.
+    fn restored(&self) {
+        let Check { told, doomed, before, after, .. } = self;
+        let is_of_customer = matches!(doomed.root, Root::Customer | Root::RetiredCustomer);
+        let mut credentials = self.tied(before).erased;
+        credentials.retain(|table, keys| CREDENTIALS.contains(table) && OF_CUSTOMERS.contains(table) == is_of_customer && !keys.is_empty());
+        assert_eq!(self.gone(), credentials, "{told}: {:?} was taken back", doomed.root);
+        for (table, rows) in &after.rows {
+            let is_telling = GROWS.contains(&table.as_str());
+            for (key, now) in rows.iter().filter(|_| !is_telling) {
+                let then = before.rows[table].get(key).unwrap_or_else(|| panic!("{told}: a row of {table} came with what was taken back"));
+                let mut without = [then.clone(), now.clone()];
+                let is_secret = |column: &str| table == "oauth_apps" && column == "secret_hash";
+                without.iter_mut().for_each(|cells| cells.retain(|column, _| !COUNTERS.contains(&column.as_str()) && !is_secret(column)));
+                assert_eq!(without[0], without[1], "{told}: {:?} was taken back and a row of {table} is not as it was", doomed.root);
+            }
+        }
     }
 
     fn done(&self, deletion: &Deletion) {
