@@ -221,10 +221,9 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
                 if old.archived_at.is_some() == *shall_be {
                     return Ok(old);
                 }
-                let statement = sql!(
-                    "UPDATE organizations SET archived_at = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 AND state = 'live'"
-                );
-                tx.execute(statement, params![id, shall_be.then_some(cx.now), cx.now]).await?;
+                // What is put away comes back as it was, with the time of its last change.
+                let statement = sql!("UPDATE organizations SET archived_at = $2, revision = revision + 1 WHERE id = $1 AND state = 'live'");
+                tx.execute(statement, params![id, shall_be.then_some(cx.now)]).await?;
                 if *shall_be {
                     // People who read it stay signed in.
                     deletion::end_credentials(cx, tx, (Root::Organization, id, id), &["api_keys", "oauth_tokens"]).await?;

@@ -201,21 +201,27 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, reference: &str, 
             if archived_at.is_some() == shall_be {
                 return Ok(old);
             }
-            let statement = sql!("UPDATE customers SET archived_at = $3 WHERE organization_id = $1 AND id = $2");
+            // What is put away comes back as it was, with the time of its last change.
+            let statement = sql!("UPDATE customers SET archived_at = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2");
             tx.execute(statement, params![old.organization, id, shall_be.then_some(cx.now)]).await?;
             if shall_be {
                 deletion::end_credentials(cx, tx, (Root::Customer, old.organization, id), Root::Customer.credentials()).await?;
             }
-            finish(cx, tx, tenant, &old, action).await
+            tell(cx, tx, tenant, &old, action).await
         })
     })
     .await
 }
 
-/// What every change of a customer ends with.
+/// What every change of a customer's own fields ends with.
 async fn finish(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: &Customer, action: &'static str) -> Result<Customer> {
     let statement = sql!("UPDATE customers SET updated_at = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2");
     tx.execute(statement, params![customer.organization, customer.id, cx.now]).await?;
+    tell(cx, tx, tenant, customer, action).await
+}
+
+/// Writes a change into the audit trail, tells the webhooks, and returns the customer as it is now.
+async fn tell(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: &Customer, action: &'static str) -> Result<Customer> {
     let note = Note { action, subject: "customer", subject_id: Some(customer.id), ..Note::default() };
     audit::record(cx, tx, customer.organization, &note).await?;
     let data = json!({"organizationId": customer.organization, "id": customer.reference});

@@ -22,6 +22,7 @@ on_both_engines! {
     an_organization_that_is_taken_back_is_as_it_was_but_for_what_opens_it
     a_customer_that_is_taken_back_is_as_it_was_however_it_was_deleted
     a_member_that_is_taken_back_has_the_old_role_and_none_of_the_old_keys
+    what_is_archived_and_unarchived_is_as_it_was_but_for_what_opens_it
     nothing_is_erased_before_the_end_of_the_grace_period_and_all_after_it
     a_name_is_taken_until_the_seal_and_free_after_it
     of_the_end_of_a_grace_period_and_a_restoration_one_wins
@@ -100,6 +101,24 @@ async fn a_member_that_is_taken_back_has_the_old_role_and_none_of_the_old_keys(s
     assert_eq!(stage.digest().await, before);
     organizations::get(&person, &OrganizationRef::Id(organization)).await.unwrap();
     assert!(authenticate(Cx::new(&stage.plane, "test"), Presented::ApiKey(&key)).await.is_err());
+}
+
+async fn what_is_archived_and_unarchived_is_as_it_was_but_for_what_opens_it(stage: Stage) {
+    let id = furnish(&stage.owner, "archive").await;
+    let organization = OrganizationRef::Id(id);
+    let before = stage.digest().await;
+    stage.plane.clock.advance(DAY);
+    customers::archive(&stage.now(), &organization, "customer").await.unwrap();
+    assert_eq!((stage.count("customer_sessions", id).await, stage.count("devices", id).await), (0, 0));
+    assert!(stage.count("api_keys", id).await > 0);
+    organizations::archive(&stage.now(), &organization).await.unwrap();
+    assert_eq!((stage.count("api_keys", id).await, stage.count("oauth_tokens", id).await), (0, 0));
+    stage.plane.clock.advance(DAY);
+    stage.drain().await;
+    assert_ne!(stage.digest().await, before);
+    organizations::unarchive(&stage.now(), &organization).await.unwrap();
+    customers::unarchive(&stage.now(), &organization, "customer").await.unwrap();
+    assert_eq!(stage.digest().await, before);
 }
 
 async fn nothing_is_erased_before_the_end_of_the_grace_period_and_all_after_it(stage: Stage) {
