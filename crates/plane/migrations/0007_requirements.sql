@@ -29,4 +29,5 @@ CREATE TABLE deletion_approvals (
     FOREIGN KEY (organization_id, member_id) REFERENCES members (organization_id, id) ON DELETE CASCADE
 );
 CREATE INDEX deletion_approvals_of_subject ON deletion_approvals (organization_id, subject_id, id);
+CREATE INDEX deletion_approvals_by_end ON deletion_approvals (expires_at, id);
 CREATE INDEX deletion_approvals_of_member ON deletion_approvals (organization_id, member_id, id);

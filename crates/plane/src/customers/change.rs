@@ -175,7 +175,7 @@ pub async fn add_screen(cx: &Cx, organization: &OrganizationRef, reference: &str
 ///
 /// # Errors
 /// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management; [`Error::Conflict`]
-/// when the organization is archived.
+/// when the organization is archived; [`Error::Blocked`] while a legal hold keeps what would end.
 pub async fn archive(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Customer> {
     set_archived(cx, organization, reference, "customer.archive").await
 }
@@ -205,6 +205,11 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, reference: &str, 
             let statement = sql!("UPDATE customers SET archived_at = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2");
             tx.execute(statement, params![old.organization, id, shall_be.then_some(cx.now)]).await?;
             if shall_be {
+                let mut held = deletion::blockers(cx, tx, Root::Customer, old.organization, id).await?;
+                held.retain(|blocker| blocker.code == "legal_hold");
+                if !held.is_empty() {
+                    return Err(Error::Blocked(held));
+                }
                 deletion::end_credentials(cx, tx, (Root::Customer, old.organization, id), Root::Customer.credentials()).await?;
             }
             tell(cx, tx, tenant, &old, action).await

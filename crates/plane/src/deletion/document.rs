@@ -104,7 +104,7 @@ a schema with a table or column that the rules do not know.
 | Nothing else goes, and nobody else is touched. | The plan, `GET …/deletion-plan`, says before what would go; a DELETE with the plan's token does that or is refused. |
 | What stays is in the tables below, with the reason and the time after which it goes too. | `keptUntil` in the plan; `GET /api/retention`. |
 | Nothing is called sealed before a sweep of its own has found nothing left and everybody who must be told was told or given up. | `state`, `conditions` and `effects` in the record; what cannot go on says what it waits for, since when, and what would let it. |
-| A legal hold stops every deletion of what it is on, also one that is under way, and what would go by age. | `GET …/holds`; the 409 names each hold. |
+| A legal hold stops every deletion of what it is on, also one that is under way, and what would go by age, but for ended sessions and tokens, kept answers, and the archives of exports. | `GET …/holds`; the 409 names each hold. |
 | Whatever was tried is in the audit trail: who, what, when, why, and what came of it. It holds no personal data of what is gone. | `GET …/audit`; for operators also after the organization is gone. |
 
 ## How it goes
@@ -134,7 +134,8 @@ that waits for it erases nothing; an export that fails is tried until it succeed
 
 Where an organization grants a **grace period**, of up to 90 days by kind of subject (organization, member, customer), an order ends access at
 once like any other, tells the webhooks, and does no more: the deletion is *reversible*. Until `reversibleUntil` owners, admins and operators take it back
-with `POST /api/deletions/{id}/restore`; an organization its owners and operators. Then everything is there again as it was, but for what opened
+with `POST /api/deletions/{id}/restore`; an organization its owners and operators, and an owner's membership whoever may make owners, and
+operators. Webhooks hear `deletion.restored`, with the id of what is there again; of an organization `organization.restored` as well. Then everything is there again as it was, but for what opened
 it: API keys, OAuth tokens and sessions of it are erased, the secrets of its OAuth apps replaced, a customer's sessions and devices
 erased. Names stay taken (an organization's slug, a customer's id, a membership) until the seal, and are free after it. When the period is over
 the deletion goes on like any other, and nobody takes it back any more. There is none for keys, tokens, invitations, webhooks and apps, for
@@ -162,7 +163,9 @@ A **purge** is one deletion of many customers: those that meet criteria, or thos
 hundred. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
 the audit trail and receipt; `GET …/deletions/{id}/items` says what became of each. One that is blocked, or is not there, is an outcome and
 keeps nobody else. Customers that were made after the order are not taken, and of those that meet criteria none that no longer do when it is
-their turn. The rights are those of whoever ordered it, as they were then. It is sealed when the last of the deletions that it ordered is.
+their turn. The rights are those of whoever ordered it, as they were then. It is sealed when none of the
+deletions that it ordered is under way any more; where customers have a grace period that may be before they are erased. A purge has no grace
+period of its own: each customer's own deletion, which the items name, is taken back on its own.
 
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
 it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in
@@ -197,6 +200,12 @@ const LIMITATIONS: &str = "
 - An invitation keeps the address it was sent to for its time, also when the person has deleted their account since.
 - Whoever deletes their account while an organization they are in is in its grace period waits, signed out everywhere, until that is over:
   the account's row goes with the last membership.
-- What is in its grace period cannot be put under a legal hold: take it back, then hold it.
+- What a purge would come to, without `force`, does not know what the organization asks: a missing reason, slug or sign-in refuses the order, and
+  who lacks an approval is found blocked when it is their turn.
+- No hold is placed on an organization, a member, or a customer deleted for good while they are in their grace period: take them back, then
+  hold them; or hold the organization, which stops what is deleted in it, too. A customer that is softly deleted can be held.
+- A grace period is made shorter by any owner at once, unless a fresh sign-in or an approval is asked for the same kind. What was ordered
+  before keeps its time.
+- Where approvals are asked for and one owner is left, that owner makes another member an owner first, or nothing of the kind is deleted.
 - Somebody who is a member of more than 500 organizations has to leave some of them before they can delete their account.
 ";

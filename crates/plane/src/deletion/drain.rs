@@ -478,6 +478,10 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
 /// Has the next customers of a purge deleted. It is over when the last of their deletions is.
 async fn order_others(cx: &Cx, tx: &mut Tx, held: &Held, step: Step, size: i64) -> Result<Outcome> {
     let purge = Purge { organization: held.organization, id: held.subject, deletion: held.id };
+    // What is taken back shall find the purge where it was.
+    if grace::is_resting(tx, held.organization).await? {
+        return Ok(Outcome::Following);
+    }
     if let Some(Step { counts, last }) = purges::go_on(cx, tx, purge, step, size).await? {
         progress(tx, held, 0, last.map(|last| vec![last]).as_ref(), &counts).await?;
         return Ok(Outcome::Ordered);

@@ -9,7 +9,9 @@ use serde_json::json;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
+use super::Order;
 use super::drain::add;
+use super::guards;
 use super::progress::Watched;
 use super::records::{Deletion, watch};
 use super::rules::Root;
@@ -79,7 +81,10 @@ fn action(root: Root) -> &'static str {
 
 async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<()> {
     if root != Root::Organization {
-        return enter(cx, &OrganizationRef::Id(deletion.organization), Action::RestoreDeletion).await.map(drop);
+        let tenant = enter(cx, &OrganizationRef::Id(deletion.organization), Action::RestoreDeletion).await?;
+        let is_owner = root == Root::Member && was_owner(cx, deletion).await?;
+        // Who may not make anybody an owner does not give one back either.
+        return if is_owner && tenant.membership().is_some() { tenant.also(cx, Action::ChangeOwnerRole).map(drop) } else { Ok(()) };
     }
     let principal = cx.principal()?;
     principal.needs(Action::RestoreDeletion.scope())?;
@@ -91,10 +96,30 @@ async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<()> {
     }
 }
 
+async fn was_owner(cx: &Cx, deletion: &Deletion) -> Result<bool> {
+    cx.read((deletion.organization, deletion.subject), |_, tx, (organization, member)| {
+        Box::pin(async move {
+            let statement = sql!("SELECT 1 FROM members WHERE organization_id = $1 AND id = $2 AND role = $3");
+            Ok(tx.query_opt(statement, params![*organization, *member, Role::Owner.name()]).await?.is_some())
+        })
+    })
+    .await
+}
+
+/// Whether an organization is deleted and can still be taken back.
+pub(super) async fn is_resting(tx: &mut Tx, organization: Uuid) -> Result<bool> {
+    let statement = sql!("SELECT 1 FROM deletions WHERE organization_id = $1 AND subject_id = $1 AND state = 'reversible'");
+    Ok(tx.query_opt(statement, params![organization]).await?.is_some())
+}
+
 /// Whether the actor is an owner of an organization that is closed and can be taken back.
 pub(super) async fn owns_closed(cx: &Cx, organization: Uuid) -> Result<bool> {
-    let user = cx.principal()?.user;
-    cx.read((organization, user), |_, tx, (organization, user)| {
+    let principal = cx.principal()?;
+    // A credential of one organization is a stranger to every other.
+    if principal.organization.is_some_and(|own| own != organization) {
+        return Ok(false);
+    }
+    cx.read((organization, principal.user), |_, tx, (organization, user)| {
         Box::pin(async move {
             let statement = sql!(
                 "SELECT 1 FROM members
@@ -110,8 +135,11 @@ pub(super) async fn owns_closed(cx: &Cx, organization: Uuid) -> Result<bool> {
 
 async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note: &Note) -> Result<()> {
     let (organization, id, subject) = (deletion.organization, deletion.id, deletion.subject);
-    if root == Root::Member {
-        hold_user(tx, organization, subject).await?;
+    match root {
+        Root::Member => hold_user(tx, organization, subject).await?,
+        // Nobody's account is deleted from here on without this organization being seen.
+        Root::Organization => hold_users(tx, organization).await?,
+        _ => {}
     }
     // This row's lock orders us and the end of the grace period.
     let take = sql!(
@@ -136,13 +164,70 @@ async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note:
         let words = "What it deleted is in the hands of another deletion by now: restore that one first.";
         return Err(Error::Conflict(words.into()));
     }
-    for (table, rows) in end_credentials(cx, tx, (root, organization, subject), root.credentials()).await? {
-        counts = add(counts, table, rows);
+    // What a customer had is kept by a hold, as everything about them.
+    let is_kept = root.noun() == "customer" && guards::is_held(tx, root, organization, subject, cx.now).await?;
+    if !is_kept {
+        for (table, rows) in end_credentials(cx, tx, (root, organization, subject), root.credentials()).await? {
+            counts = add(counts, table, rows);
+        }
     }
+    if root == Root::Organization {
+        part_with_the_gone(cx, tx, organization).await?;
+    }
+    hand_over_history(tx, root, deletion).await?;
     let write_down = sql!("UPDATE deletions SET counts = $3 WHERE organization_id = $1 AND id = $2");
     tx.execute(write_down, params![organization, id, counts]).await?;
     audit::record(cx, tx, organization, note).await?;
     tell(cx, tx, root, deletion).await
+}
+
+/// What webhooks were told of the deletion is history like any other from here on: it goes by its age, and with the customer it speaks of.
+async fn hand_over_history(tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<()> {
+    let customer = (root.noun() == "customer").then_some(deletion.subject);
+    let statement =
+        sql!("UPDATE webhook_deliveries SET subject_id = $3, deletion_id = NULL WHERE organization_id = $1 AND deletion_id = $2");
+    tx.execute(statement, params![deletion.organization, deletion.id, customer]).await?;
+    Ok(())
+}
+
+/// Touches the accounts of everybody in an organization: whoever is deleting theirs is waited for.
+async fn hold_users(tx: &mut Tx, organization: Uuid) -> Result<()> {
+    let statement = sql!("UPDATE users SET state = state WHERE id IN (SELECT user_id FROM members WHERE organization_id = $1)");
+    tx.execute(statement, params![organization]).await?;
+    Ok(())
+}
+
+/// Ends the memberships of those who have deleted their accounts while the organization was deleted itself: their accounts wait for that.
+async fn part_with_the_gone(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<()> {
+    let owner = sql!(
+        "SELECT 1 FROM members JOIN users ON users.id = members.user_id
+         WHERE members.organization_id = $1 AND members.role = $2 AND members.state = 'live' AND users.state = 'live' LIMIT 1"
+    );
+    if tx.query_opt(owner, params![organization, Role::Owner.name()]).await?.is_none() {
+        let words = "All who owned the organization have deleted their accounts: nobody is left to give it back to.";
+        return Err(Error::Conflict(words.into()));
+    }
+    let gone = sql!(
+        "SELECT members.id FROM members JOIN users ON users.id = members.user_id
+         WHERE members.organization_id = $1 AND members.state = 'live' AND users.state <> 'live' ORDER BY members.id"
+    );
+    let by_itself = cx.clone().with_actor(Actor::System);
+    for mut row in tx.query(gone, params![organization]).await? {
+        let subject: Uuid = row.next()?;
+        let lock = sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2");
+        tx.execute(lock, params![organization, subject]).await?;
+        let order = Order {
+            root: Root::Member,
+            subject,
+            label: None,
+            reason: Some("The account was deleted by its person.".into()),
+            action: "member.remove",
+            detail: None,
+            export: false,
+        };
+        super::delete(&by_itself, tx, organization, order).await?;
+    }
+    Ok(())
 }
 
 async fn tell(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<()> {

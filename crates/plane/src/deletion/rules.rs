@@ -540,7 +540,10 @@ impl Root {
                 "the person is the last owner of an organization, each of which is named; a membership is held; they are the last operator"
             }
             Root::ApiKey | Root::Invitation | Root::OauthApp | Root::OauthToken => "nothing",
-            Root::CustomerPurge => "the organization is archived. What blocks one of the customers leaves that one out and no other",
+            Root::CustomerPurge => {
+                "the organization is archived; what the organization asks for, but for approvals, is missing. What blocks one of the customers, or \
+                                    that nobody has approved of, leaves that one out and no other"
+            }
         }
     }
 }

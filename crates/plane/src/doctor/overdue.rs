@@ -48,14 +48,22 @@ async fn customers(patient: &Patient, tell: Tell<'_>) -> Result<Vec<Finding>> {
     tell("customers");
     let held = sql!(
         "SELECT count(*) FROM customers
-         WHERE state = 'deleted' AND deleted_at <= $1 AND EXISTS (
+         WHERE state = 'deleted' AND deleted_at <= $1
+           AND NOT EXISTS (SELECT 1 FROM deletions
+                           WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
+                             AND deletions.state = 'reversible')
+           AND EXISTS (
                SELECT 1 FROM holds
                WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
                  AND released_at IS NULL AND (until IS NULL OR until > $2))"
     );
     let list_held = sql!(
         "SELECT id FROM customers
-         WHERE state = 'deleted' AND deleted_at <= $1 AND EXISTS (
+         WHERE state = 'deleted' AND deleted_at <= $1
+           AND NOT EXISTS (SELECT 1 FROM deletions
+                           WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
+                             AND deletions.state = 'reversible')
+           AND EXISTS (
                SELECT 1 FROM holds
                WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
                  AND released_at IS NULL AND (until IS NULL OR until > $2))
@@ -63,7 +71,11 @@ async fn customers(patient: &Patient, tell: Tell<'_>) -> Result<Vec<Finding>> {
     );
     let free = sql!(
         "SELECT count(*) FROM customers
-         WHERE state = 'deleted' AND deleted_at <= $1 AND NOT EXISTS (
+         WHERE state = 'deleted' AND deleted_at <= $1
+           AND NOT EXISTS (SELECT 1 FROM deletions
+                           WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
+                             AND deletions.state = 'reversible')
+           AND NOT EXISTS (
                SELECT 1 FROM holds
                WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
                  AND released_at IS NULL AND (until IS NULL OR until > $2))"
@@ -80,7 +92,11 @@ async fn customers(patient: &Patient, tell: Tell<'_>) -> Result<Vec<Finding>> {
                                   WHERE organizations.id = customers.organization_id AND archived_at IS NOT NULL) THEN 'an archived organization'
                      ELSE 'a server' END
          FROM customers
-         WHERE state = 'deleted' AND deleted_at <= $1 AND NOT EXISTS (
+         WHERE state = 'deleted' AND deleted_at <= $1
+           AND NOT EXISTS (SELECT 1 FROM deletions
+                           WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
+                             AND deletions.state = 'reversible')
+           AND NOT EXISTS (
                SELECT 1 FROM holds
                WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
                  AND released_at IS NULL AND (until IS NULL OR until > $2))

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use sql::{Row, Statement, Tx, params, sql};
 use uuid::Uuid;
 
-use crate::access::{Tenant, enter};
+use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
 use crate::customers::is_reference;
 use crate::cx::Cx;
@@ -21,7 +21,7 @@ use crate::deletion::{self, Deletion, Order, Root, check_reason};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
-use crate::{FieldError, Result};
+use crate::{Error, FieldError, Result};
 
 pub use criteria::Criteria;
 use criteria::Person;
@@ -338,6 +338,11 @@ pub struct Item {
 /// Those of [`deletion::get`].
 pub async fn items(cx: &Cx, deletion: Uuid, outcome: Option<String>, request: PageRequest) -> Result<(Uuid, Page<Item>)> {
     let deletion = deletion::get(cx, deletion).await?;
+    // It tells of customers who are there, and of what holds them: that is nothing for somebody who was removed since.
+    access::remains(cx, deletion.organization).await.map_err(|error| match error {
+        Error::Storage(_) | Error::Internal(_) => error,
+        _ => Error::NotFound("Deletion"),
+    })?;
     let of = (deletion.organization, deletion.subject, outcome, request);
     let page = cx
         .read(of, |_, tx, (organization, purge, outcome, request)| {

@@ -50,6 +50,8 @@ pub enum Retention {
     Sessions,
     /// OAuth tokens that have ended.
     Tokens,
+    /// Approvals that were not used.
+    Approvals,
 }
 
 /// The line of a period.
@@ -65,7 +67,7 @@ struct Line {
 
 impl Retention {
     /// Every period.
-    pub const ALL: [Retention; 10] = [
+    pub const ALL: [Retention; 11] = [
         Retention::Customers,
         Retention::Receipts,
         Retention::Audit,
@@ -76,6 +78,7 @@ impl Retention {
         Retention::Answers,
         Retention::Sessions,
         Retention::Tokens,
+        Retention::Approvals,
     ];
 
     #[rustfmt::skip]
@@ -93,6 +96,7 @@ impl Retention {
             Retention::Answers => Line { name: "answers", days: 1, what: "answers to requests with an Idempotency-Key", since: "the request" },
             Retention::Sessions => Line { name: "sessions", days: 30, what: "sessions that have ended", since: "their end" },
             Retention::Tokens => Line { name: "tokens", days: 30, what: "OAuth tokens that have ended", since: "the end of their refresh token" },
+            Retention::Approvals => Line { name: "approvals", days: 90, what: "approvals of deletions that were not used", since: "the time until which they could be" },
         }
     }
 

@@ -8,15 +8,21 @@ use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, Customer, Deleting, NewCustomer};
 use plane::deletion::{self, Deletion, Details};
+use plane::holds::{self, NewHold};
 use plane::ids::OrganizationRef;
+use plane::members::{self, MemberFilter};
 use plane::organizations::{self, NewOrganization, Organization};
-use plane::{Cx, Error, members, users};
+use plane::page::PageRequest;
+use plane::policy::Role;
+use plane::purges::{self, Criteria, Meant};
+use plane::{Cx, Error, sessions, users};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::on_both_engines;
+use crate::residue::cells_with;
 use crate::stage::Stage;
-use crate::world::{furnish, new_customer};
+use crate::world::{deliver, furnish, new_customer};
 
 on_both_engines! {
     an_organization_that_is_taken_back_is_as_it_was_but_for_what_opens_it
@@ -28,6 +34,10 @@ on_both_engines! {
     of_the_end_of_a_grace_period_and_a_restoration_one_wins
     what_the_server_deletes_by_itself_has_no_grace_period
     whoever_deletes_their_account_does_not_wait_for_a_grace_period
+    whoever_deleted_their_account_meanwhile_does_not_come_back_with_the_organization
+    what_webhooks_were_told_of_a_deletion_that_was_taken_back_goes_with_the_customer_later
+    a_purge_rests_while_its_organization_does_and_goes_on_when_that_is_taken_back
+    an_archive_ends_nothing_that_a_legal_hold_keeps
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -138,7 +148,7 @@ async fn nothing_is_erased_before_the_end_of_the_grace_period_and_all_after_it(s
     for _ in 0..3 {
         // Its webhook is told, or given up.
         stage.drain().await;
-        crate::world::deliver(&stage.plane, 200).await;
+        deliver(&stage.plane, 200).await;
     }
     stage.drain().await;
     let record = stage.record(&deletion).await;
@@ -211,6 +221,87 @@ async fn whoever_deletes_their_account_does_not_wait_for_a_grace_period(stage: S
         assert_eq!(left, 0);
     }
     assert_eq!(stage.record(&removal).await.state, "sealed");
+}
+
+async fn whoever_deleted_their_account_meanwhile_does_not_come_back_with_the_organization(stage: Stage) {
+    let (organization, _) = stage.found("without-them", 0).await;
+    let (leaving, member) = stage.join(organization, "leaving@example.com").await;
+    stage.grant(organization, 7).await;
+    let deletion = stage.delete_organization(organization).await;
+    let account = users::delete(&leaving, None).await.unwrap();
+    stage.drain().await;
+    let accounts = format!("SELECT count(*) FROM users WHERE id = {}", stage.engine.uuid(account.subject));
+    assert_eq!(stage.engine.count(&accounts).await, 1, "the account waits for the membership");
+    deletion::restore(&stage.now(), deletion.id).await.unwrap();
+    let gone = members::get(&stage.now(), &OrganizationRef::Id(organization), member).await;
+    assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+    stage.drain().await;
+    assert_eq!(stage.engine.count(&accounts).await, 0);
+    // And nobody is given an organization back that nobody would own.
+    let (alone, _) = stage.found("nobodys", 0).await;
+    stage.grant(alone, 7).await;
+    let (other, member) = stage.join(alone, "other@example.com").await;
+    members::change_role(&stage.now(), &OrganizationRef::Id(alone), member, Role::Owner).await.unwrap();
+    let own = members::list(&stage.now(), &OrganizationRef::Id(alone), &MemberFilter::default(), PageRequest::new(1, 10)).await.unwrap();
+    let own = own.entries.into_iter().find(|one| one.id != member).unwrap().id;
+    members::remove(&stage.now(), &OrganizationRef::Id(alone), own, None).await.unwrap();
+    stage.drain().await;
+    let now = Cx::new(&stage.plane, "test").with_actor(other.actor.clone());
+    let deletion = organizations::delete(&now, &OrganizationRef::Id(alone), Details::default()).await.unwrap();
+    users::delete(&other, None).await.unwrap();
+    let operator = "UPDATE users SET is_operator = true WHERE email = 'owner@example.com'";
+    stage.engine.run(operator, operator).await.unwrap();
+    let operator = sessions::sign_in(&Cx::new(&stage.plane, "test"), "owner@example.com", "correct horse".into(), None).await.unwrap();
+    let operator = authenticate(Cx::new(&stage.plane, "test"), Presented::Bearer(&operator.access_token)).await.unwrap();
+    let refused = deletion::restore(&operator, deletion.id).await;
+    assert!(matches!(&refused, Err(Error::Conflict(words)) if words.contains("nobody is left")), "{refused:?}");
+}
+
+async fn what_webhooks_were_told_of_a_deletion_that_was_taken_back_goes_with_the_customer_later(stage: Stage) {
+    let (organization, _) = stage.found("told", 1).await;
+    new_customer(&stage.now(), organization, "marker-reference").await;
+    stage.grant(organization, 7).await;
+    let first = stage.delete(organization, "marker-reference", Deleting::Permanently).await.unwrap();
+    deliver(&stage.plane, 200).await;
+    deletion::restore(&stage.now(), first.id).await.unwrap();
+    deliver(&stage.plane, 200).await;
+    stage.delete(organization, "marker-reference", Deleting::Permanently).await.unwrap();
+    deliver(&stage.plane, 200).await;
+    stage.plane.clock.advance(8 * DAY);
+    for _ in 0..2 {
+        stage.drain().await;
+        deliver(&stage.plane, 200).await;
+    }
+    assert_eq!(cells_with(&stage.engine, &stage.schema, "marker-reference").await, Vec::<String>::new());
+}
+
+async fn a_purge_rests_while_its_organization_does_and_goes_on_when_that_is_taken_back(stage: Stage) {
+    let (organization, _) = stage.found("purged", 0).await;
+    for number in 0..5 {
+        new_customer(&stage.now(), organization, &format!("user{number}")).await;
+    }
+    let all = Meant::Criteria(Criteria { is_all: true, ..Criteria::default() });
+    let purge = purges::order(&stage.now(), &OrganizationRef::Id(organization), &all, None).await.unwrap();
+    stage.grant(organization, 7).await;
+    let deletion = stage.delete_organization(organization).await;
+    stage.drain().await;
+    assert_eq!((stage.record(&purge).await.sealed_at, stage.count("customers", organization).await), (None, 5));
+    deletion::restore(&stage.now(), deletion.id).await.unwrap();
+    stage.drain().await;
+    assert_eq!(stage.count("purge_items", organization).await, 5);
+    assert_eq!(stage.record(&purge).await.state, "sealed");
+}
+
+async fn an_archive_ends_nothing_that_a_legal_hold_keeps(stage: Stage) {
+    let id = furnish(&stage.owner, "held").await;
+    let organization = OrganizationRef::Id(id);
+    let new = NewHold { reason: "Case".into(), until: None };
+    let hold = holds::place(&stage.now(), &organization, holds::Subject::Customer("customer".into()), new).await.unwrap();
+    let refused = customers::archive(&stage.now(), &organization, "customer").await;
+    assert!(matches!(&refused, Err(Error::Blocked(blockers)) if blockers.len() == 1), "{refused:?}");
+    assert!(stage.count("customer_sessions", id).await > 0);
+    holds::release(&stage.now(), &organization, hold.id, "Closed".into()).await.unwrap();
+    customers::archive(&stage.now(), &organization, "customer").await.unwrap();
 }
 
 impl Stage {

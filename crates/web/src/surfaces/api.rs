@@ -310,7 +310,7 @@ fn deletion_operations() -> Vec<Operation> {
             .says("Take a deletion back")
             .explains("Within the grace period that the organization had set (`reversibleUntil`): what was deleted is there again as it was, but \
                        for what opens it. API keys, OAuth tokens and sessions of it are gone for good, and its OAuth apps need new secrets. For \
-                       owners, admins and operators; a deleted organization for its owners and for operators. One that was taken back \
+                       owners, admins and operators; a deleted organization, and an owner’s membership, for owners and operators. One that was taken back \
                        already stays as it is.")
             .may(Action::RestoreDeletion)
             .answers(200, "The deletion, which is `restored`.", One(&records::DELETION))

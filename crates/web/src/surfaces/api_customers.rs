@@ -72,7 +72,7 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .may(Action::ArchiveCustomer)
             .answers(200, "The customer.", One(&records::CUSTOMER))
-            .refuses(409, "The organization is archived."),
+            .refuses(409, "The organization is archived, or a legal hold keeps the customer's sessions and devices."),
         Operation::post("/organizations/{organizationId}/customers/{customerId}/unarchive", "unarchiveCustomer", customers::unarchive).etag()
             .says("Unarchive a customer")
             .explains("It can be changed again. One that is not archived stays as it is.")

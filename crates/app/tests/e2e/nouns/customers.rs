@@ -30,6 +30,7 @@ on_both_engines! {
             "managedBy",
             "expiresAt",
             "screens",
+            "archivedAt",
             "createdAt",
             "updatedAt",
         ];

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
-use super::ask;
+use super::{ask, two_owners};
 use crate::client::Shell;
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect};
@@ -59,6 +59,21 @@ on_both_engines! {
             }
             answered(there, if is_admin { StatusCode::OK } else { StatusCode::NOT_FOUND }).await;
         }
+    }
+
+    async fn an_owner_who_was_removed_is_given_back_by_owners_only(server: Server) {
+        let (organization, _) = two_owners(&server).await;
+        let token = &organization.owner.token;
+        let (_, member) = server.new_member(&organization, "owner").await;
+        let (admin, _) = server.new_member(&organization, "admin").await;
+        ask(&server, &organization, month()).await;
+        let path = format!("/api/organizations/{}/members/{member}", organization.id);
+        let id = deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        let restore = |token: &str| server.request(Method::POST, &format!("/api/deletions/{id}/restore")).bearer_auth(token);
+        refused(restore(&admin.token), StatusCode::FORBIDDEN).await;
+        assert_eq!(expect(restore(token), StatusCode::OK).await["state"], "restored");
+        let back = expect(server.request(Method::GET, &path).bearer_auth(token), StatusCode::OK).await;
+        assert_eq!(back["role"], "owner");
     }
 
     async fn an_organization_is_taken_back_by_its_owners_and_by_operators(server: Server) {
