@@ -234,19 +234,6 @@ async fn load(tx: &mut Tx, organization: Uuid) -> Result<Asked> {
     Ok(asked)
 }
 
-/// What an organization asks of whoever deletes something of this kind.
-pub(crate) async fn of(tx: &mut Tx, organization: Uuid, root: Root) -> Result<Requirements> {
-    let Some(kind) = Kind::of(root) else { return Ok(Requirements::default()) };
-    let statement = sql!(
-        "SELECT reason_required, confirmation_required, fresh_minutes, approval_required, grace_days
-         FROM requirements WHERE organization_id = $1 AND kind = $2"
-    );
-    match tx.query_opt(statement, params![organization, kind.name()]).await? {
-        Some(mut row) => read(&mut row),
-        None => Ok(Requirements::default()),
-    }
-}
-
 /// The next five columns of a row.
 pub(crate) fn read(row: &mut Row) -> Result<Requirements> {
     let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);

@@ -63,7 +63,7 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
             let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
             let (mut overdue, mut held) = (0, 0);
             if let Some(limit) = cx.plane.config.retention.limit(Retention::Customers, cx.now) {
-                let mut row = tx.query_one(OVERDUE_CUSTOMERS, params![before(limit, GRACE), cx.now]).await?;
+                let mut row = tx.query_one(OVERDUE_CUSTOMERS.counts, params![before(limit, GRACE), cx.now]).await?;
                 (overdue, held) = (row.next()?, row.next()?);
             }
             Ok(Vitals {

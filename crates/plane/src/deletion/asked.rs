@@ -109,13 +109,11 @@ pub(super) async fn weigh(
     Ok(found)
 }
 
-/// What is missing for one deletion that somebody considers.
-pub(super) async fn blockers(tx: &mut Tx, (root, organization): (Root, Uuid), asking: Asking<'_>) -> Result<Vec<Blocker>> {
-    let Some((statement, bound)) = question(root, organization) else { return Ok(Vec::new()) };
+/// The same about one deletion that somebody considers.
+pub(super) async fn look(tx: &mut Tx, (root, organization): (Root, Uuid), asking: Asking<'_>) -> Result<Found> {
+    let Some((statement, bound)) = question(root, organization) else { return Ok(Found::default()) };
     let answer = tx.query(statement, &bound).await?;
-    let subject = asking.subject;
-    let mut found = weigh(tx, (root, organization), &[asking], answer, false).await?;
-    Ok(found.blockers.remove(&subject).unwrap_or_default())
+    weigh(tx, (root, organization), &[asking], answer, false).await
 }
 
 /// What whoever weakens requirements lacks of what these ask: the same sign-in and the same approval that a deletion would need.

@@ -9,19 +9,18 @@ use serde_json::json;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::Order;
 use super::drain::add;
-use super::guards;
 use super::progress::Watched;
 use super::records::{Deletion, watch};
 use super::rules::Root;
 use super::statements::Plan;
+use super::{Order, effects, guards};
 use crate::access::{self, enter};
 use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx, random};
 use crate::events::{self, Event};
 use crate::ids::OrganizationRef;
-use crate::policy::{Action, Role};
+use crate::policy::{Action, Role, operator_may};
 use crate::sessions::after;
 use crate::{Error, Plane, Result, users};
 
@@ -90,7 +89,8 @@ async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<()> {
     principal.needs(Action::RestoreDeletion.scope())?;
     // Of one that is gone there are no owners any more, and nothing to take back.
     let is_too_late = deletion.state != "reversible";
-    match is_too_late || principal.is_operator || owns_closed(cx, deletion.organization).await? {
+    let is_operator = principal.is_operator && operator_may(Action::RestoreDeletion);
+    match is_too_late || is_operator || owns_closed(cx, deletion.organization).await? {
         true => Ok(()),
         false => Err(Error::Forbidden("Access denied. Only an organization owner or an operator can restore the organization.".into())),
     }
@@ -236,7 +236,7 @@ async fn tell(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<(
         let data = json!({"organizationId": organization, "id": organization});
         events::emit(cx, tx, organization, Event::OrganizationRestored, None, data).await?;
     }
-    let data = super::effects::of_deletion(organization, deletion.id, root, deletion.subject);
+    let data = effects::of_deletion(organization, deletion.id, root, deletion.subject);
     events::emit(cx, tx, organization, Event::DeletionRestored, None, data).await?;
     Ok(())
 }

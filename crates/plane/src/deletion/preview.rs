@@ -16,7 +16,7 @@ use crate::cx::Cx;
 use crate::events::{self, Event};
 use crate::retention::Retention;
 use crate::sessions::after;
-use crate::{Result, requirements, users};
+use crate::{Result, users};
 
 /// Ids that a plan names of each table.
 const SAMPLE: usize = 100;
@@ -120,15 +120,15 @@ async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, 
     if root == Root::User {
         blockers.extend(users::blockers(cx, tx, subject).await?);
     }
-    blockers.extend(asked::blockers(tx, (root, organization), Asking { cx, subject, reason }).await?);
+    let mut asked = asked::look(tx, (root, organization), Asking { cx, subject, reason }).await?;
+    blockers.extend(asked.blockers.remove(&subject).unwrap_or_default());
     if matches!(root, Root::Customer | Root::RetiredCustomer) {
         blockers.extend(archived(tx, organization).await?);
     }
-    let days = requirements::of(tx, organization, root).await?.grace_days;
     Ok(Preview {
         root,
         subject,
-        reversible_until: grace::until(cx, tx, organization, (root, subject), days).await?,
+        reversible_until: grace::until(cx, tx, organization, (root, subject), asked.grace_days).await?,
         tables,
         effects: heard(tx, root, organization, subject).await?,
         blockers,

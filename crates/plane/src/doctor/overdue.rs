@@ -1,12 +1,12 @@
 //! What should be gone because its time is over: what the server's own job erases.
 
-use sql::{Row, params, sql};
+use sql::{Row, params};
 use uuid::Uuid;
 
 use super::checks::{START_THE_SERVER, id, rows_and_sample};
 use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
 use crate::Result;
-use crate::retention::{GRACE, Retention, sweeps};
+use crate::retention::{GRACE, OVERDUE_CUSTOMERS, Retention, sweeps};
 use crate::sessions::before;
 
 pub(super) fn overdue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
@@ -46,62 +46,8 @@ const SAME: &str = "If it keeps them for another time, give the doctor the same 
 async fn customers(patient: &Patient, tell: Tell<'_>) -> Result<Vec<Finding>> {
     let Some(limit) = patient.periods.limit(Retention::Customers, patient.now) else { return Ok(Vec::new()) };
     tell("customers");
-    let held = sql!(
-        "SELECT count(*) FROM customers
-         WHERE state = 'deleted' AND deleted_at <= $1
-           AND NOT EXISTS (SELECT 1 FROM deletions
-                           WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
-                             AND deletions.state = 'reversible')
-           AND EXISTS (
-               SELECT 1 FROM holds
-               WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
-                 AND released_at IS NULL AND (until IS NULL OR until > $2))"
-    );
-    let list_held = sql!(
-        "SELECT id FROM customers
-         WHERE state = 'deleted' AND deleted_at <= $1
-           AND NOT EXISTS (SELECT 1 FROM deletions
-                           WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
-                             AND deletions.state = 'reversible')
-           AND EXISTS (
-               SELECT 1 FROM holds
-               WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
-                 AND released_at IS NULL AND (until IS NULL OR until > $2))
-         ORDER BY deleted_at, id LIMIT $3"
-    );
-    let free = sql!(
-        "SELECT count(*) FROM customers
-         WHERE state = 'deleted' AND deleted_at <= $1
-           AND NOT EXISTS (SELECT 1 FROM deletions
-                           WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
-                             AND deletions.state = 'reversible')
-           AND NOT EXISTS (
-               SELECT 1 FROM holds
-               WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
-                 AND released_at IS NULL AND (until IS NULL OR until > $2))"
-    );
-    let list_free = sql!(
-        "SELECT id,
-                CASE WHEN EXISTS (SELECT 1 FROM subscriptions
-                                  WHERE subscriptions.organization_id = customers.organization_id AND customer_id = customers.id
-                                    AND status = 'active') THEN 'an active subscription'
-                     WHEN EXISTS (SELECT 1 FROM transactions
-                                  WHERE transactions.organization_id = customers.organization_id AND customer_id = customers.id
-                                    AND status = 'pending') THEN 'a pending transaction'
-                     WHEN EXISTS (SELECT 1 FROM organizations
-                                  WHERE organizations.id = customers.organization_id AND archived_at IS NOT NULL) THEN 'an archived organization'
-                     ELSE 'a server' END
-         FROM customers
-         WHERE state = 'deleted' AND deleted_at <= $1
-           AND NOT EXISTS (SELECT 1 FROM deletions
-                           WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
-                             AND deletions.state = 'reversible')
-           AND NOT EXISTS (
-               SELECT 1 FROM holds
-               WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
-                 AND released_at IS NULL AND (until IS NULL OR until > $2))
-         ORDER BY deleted_at, id LIMIT $3"
-    );
+    let [held, list_held] = OVERDUE_CUSTOMERS.held;
+    let [free, list_free] = OVERDUE_CUSTOMERS.free;
     let told = |mut row: Row| {
         let (id, waits_for): (Uuid, String) = (row.next()?, row.next()?);
         Ok(format!("{id} (waits for {waits_for})"))

@@ -1,6 +1,8 @@
 //! The end of softly deleted customers: an ordinary deletion for good, with its guards, its receipt, its events and its entry in the audit
 //! trail. Who is under a legal hold, or has something open, stays and is asked for again in the next round.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use sql::{Row, Statement, Tx, params, sql};
 use uuid::Uuid;
@@ -11,19 +13,53 @@ use crate::cx::Cx;
 use crate::deletion::{Order, Root, delete_together};
 use crate::{Error, Result};
 
-/// What counts the customers whose time was over then, and of these those under a legal hold.
-pub(crate) const OVERDUE: Statement = sql!(
-    "SELECT count(*),
-            count(CASE WHEN EXISTS (SELECT 1 FROM holds
-                                    WHERE holds.organization_id = customers.organization_id
-                                      AND holds.subject_id IN (customers.organization_id, customers.id)
-                                      AND released_at IS NULL AND (until IS NULL OR until > $2)) THEN 1 END)
-     FROM customers
-     WHERE state = 'deleted' AND deleted_at <= $1
-       AND NOT EXISTS (SELECT 1 FROM deletions
-                       WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
-                         AND deletions.state = 'reversible')"
-);
+/// Those whose time was over at $1, and who cannot be taken back any more.
+const OVER: &str = "state = 'deleted' AND deleted_at <= $1
+    AND NOT EXISTS (SELECT 1 FROM deletions
+                    WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
+                      AND deletions.state = 'reversible')";
+/// Of these, those whom a legal hold keeps that is in force at $2.
+const HELD: &str = "EXISTS (SELECT 1 FROM holds
+            WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
+              AND released_at IS NULL AND (until IS NULL OR until > $2))";
+/// What somebody waits for whom no hold keeps.
+const WAITS_FOR: &str = "CASE WHEN EXISTS (SELECT 1 FROM subscriptions
+                      WHERE subscriptions.organization_id = customers.organization_id AND customer_id = customers.id
+                        AND status = 'active') THEN 'an active subscription'
+         WHEN EXISTS (SELECT 1 FROM transactions
+                      WHERE transactions.organization_id = customers.organization_id AND customer_id = customers.id
+                        AND status = 'pending') THEN 'a pending transaction'
+         WHEN EXISTS (SELECT 1 FROM organizations
+                      WHERE organizations.id = customers.organization_id AND archived_at IS NOT NULL) THEN 'an archived organization'
+         ELSE 'a server' END";
+
+/// What looks for those who stay beyond their time. Each takes the end of their time and the present one, lists also how many at the most.
+pub(crate) struct Overdue {
+    /// How many in all, and under a legal hold.
+    pub(crate) counts: Statement,
+    /// How many under a legal hold, and their ids.
+    pub(crate) held: [Statement; 2],
+    /// How many others, and their ids with what each waits for.
+    pub(crate) free: [Statement; 2],
+}
+
+pub(crate) static OVERDUE: LazyLock<Overdue> = LazyLock::new(|| {
+    let find = |what: &str, condition: &str| Statement::generated(format!("SELECT {what} FROM customers WHERE {OVER}{condition}"));
+    let (held, free) = (format!(" AND {HELD}"), format!(" AND NOT {HELD}"));
+    let first = |condition: &str| format!("{condition} ORDER BY deleted_at, id LIMIT $3");
+    Overdue {
+        counts: find(&format!("count(*), count(CASE WHEN {HELD} THEN 1 END)"), ""),
+        held: [find("count(*)", &held), find("id", &first(&held))],
+        free: [find("count(*)", &free), find(&format!("id, {WAITS_FOR}"), &first(&free))],
+    }
+});
+
+impl Overdue {
+    /// Every one of them.
+    pub(super) fn statements(&self) -> impl Iterator<Item = Statement> {
+        [self.counts].into_iter().chain(self.held).chain(self.free)
+    }
+}
 
 /// A customer whose time is over.
 #[derive(Debug, Clone, Copy)]

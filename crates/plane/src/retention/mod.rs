@@ -16,7 +16,6 @@ use jiff::Timestamp;
 
 pub(crate) use customers::OVERDUE as OVERDUE_CUSTOMERS;
 pub use reconciler::{Round, once, run};
-pub use sweeps::statements;
 pub(crate) use sweeps::sweeps;
 
 use crate::sessions::{after, before};
@@ -211,6 +210,11 @@ impl Periods {
     pub(crate) fn limit(&self, of: Retention, now: Timestamp) -> Option<Timestamp> {
         self.lasts(of).map(|lasts| before(now, lasts))
     }
+}
+
+/// Every statement of retention that is generated, for the test that prepares them.
+pub fn statements() -> Vec<sql::Statement> {
+    sweeps::statements().into_iter().chain(OVERDUE_CUSTOMERS.statements()).collect()
 }
 
 #[cfg(test)]

@@ -195,7 +195,7 @@ fn between(from: Place, to: Place) -> Vec<Value> {
     vec![from.0.into(), from.1.into(), to.0.into(), to.1.into()]
 }
 
-/// Every statement that is generated, for the test that prepares them.
-pub fn statements() -> Vec<Statement> {
+/// Every statement that is generated here.
+pub(super) fn statements() -> Vec<Statement> {
     sweeps().iter().flat_map(|sweep| [sweep.find, sweep.erase, sweep.count, sweep.list]).collect()
 }

@@ -1,17 +1,28 @@
 //! The organizations API's requirements of those who delete, and approvals.
 
+use std::sync::Arc;
+
+use axum::handler::Handler;
 use axum::http::Method;
 use plane::policy::Action;
 
+use crate::Doors;
 use crate::catalogue::Content::{Nothing, One, Page};
 use crate::catalogue::Operation;
 use crate::handlers::requirements;
 use crate::shapes::requirements::{APPROVAL, CHANGE, NEW_APPROVAL, REQUIREMENTS};
 
-const KEY: &str = "The role does not suffice, or it is no session: a key or an app's token approves of nothing.";
+/// An operation in which an owner approves of what somebody else can then do once.
+fn approves<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+    Operation::post(path, id, handler)
+        .may(Action::ApproveDeletion)
+        .takes(&NEW_APPROVAL)
+        .answers(201, "The approval.", One(&APPROVAL))
+        .refuses(403, "The role does not suffice, or it is no session: a key or an app's token approves of nothing.")
+        .leads("withdrawApproval", &[("organizationId", "path.organizationId"), ("approvalId", "body.id")])
+}
 
 pub(super) fn operations() -> Vec<Operation> {
-    const APPROVED: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("approvalId", "body.id")];
     vec![
         Operation::get("/organizations/{organizationId}/deletion-requirements", "readDeletionRequirements", requirements::read)
             .etag()
@@ -36,56 +47,24 @@ pub(super) fn operations() -> Vec<Operation> {
                 409,
                 "Something is missing to ask for less (`blockers`), there is no second owner who could approve, or the organization is archived.",
             ),
-        Operation::post(
-            "/organizations/{organizationId}/deletion-requirements/approvals",
-            "approveWeakerRequirements",
-            requirements::approve_weakening,
-        )
+        approves("/organizations/{organizationId}/deletion-requirements/approvals", "approveWeakerRequirements", requirements::approve_weakening)
         .says("Approve of weaker requirements")
-        .explains("Another owner can then ask for less, once, within 24 hours.")
-        .may(Action::ApproveDeletion)
-        .takes(&NEW_APPROVAL)
-        .answers(201, "The approval.", One(&APPROVAL))
-        .refuses(403, KEY)
-        .leads("withdrawApproval", APPROVED),
-        Operation::post("/organizations/{organizationId}/deletion-approvals", "approveOrganizationDeletion", requirements::approve_organization)
+        .explains("Another owner can then ask for less, once, within 24 hours."),
+        approves("/organizations/{organizationId}/deletion-approvals", "approveOrganizationDeletion", requirements::approve_organization)
             .says("Approve of the organization's deletion")
             .explains(
                 "Another owner can then order it, once, within 24 hours, as long as you are an owner. It takes the place of an earlier approval of \
                  yours.",
-            )
-            .may(Action::ApproveDeletion)
-            .takes(&NEW_APPROVAL)
-            .answers(201, "The approval.", One(&APPROVAL))
-            .refuses(403, KEY)
-            .leads("withdrawApproval", APPROVED),
-        Operation::post(
-            "/organizations/{organizationId}/members/{memberId}/deletion-approvals",
-            "approveMemberRemoval",
-            requirements::approve_member,
-        )
+            ),
+        approves("/organizations/{organizationId}/members/{memberId}/deletion-approvals", "approveMemberRemoval", requirements::approve_member)
         .says("Approve of a member's removal")
-        .explains("Somebody else who may remove the member can then do so, once, within 24 hours, as long as you are an owner.")
-        .may(Action::ApproveDeletion)
-        .takes(&NEW_APPROVAL)
-        .answers(201, "The approval.", One(&APPROVAL))
-        .refuses(403, KEY)
-        .leads("withdrawApproval", APPROVED),
-        Operation::post(
-            "/organizations/{organizationId}/customers/{customerId}/deletion-approvals",
-            "approveCustomerDeletion",
-            requirements::approve_customer,
-        )
+        .explains("Somebody else who may remove the member can then do so, once, within 24 hours, as long as you are an owner."),
+        approves("/organizations/{organizationId}/customers/{customerId}/deletion-approvals", "approveCustomerDeletion", requirements::approve_customer)
         .says("Approve of a customer's deletion")
         .explains(
             "Somebody else who may delete the customer can then do so in any way, once, within 24 hours, as long as you are an owner. One that was \
              softly deleted can be approved to be erased.",
-        )
-        .may(Action::ApproveDeletion)
-        .takes(&NEW_APPROVAL)
-        .answers(201, "The approval.", One(&APPROVAL))
-        .refuses(403, KEY)
-        .leads("withdrawApproval", APPROVED),
+        ),
         Operation::get("/organizations/{organizationId}/deletion-approvals", "listApprovals", requirements::list_approvals)
             .says("List the approvals")
             .may(Action::ReadApprovals)
