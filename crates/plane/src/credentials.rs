@@ -109,7 +109,7 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
         Some(principal) => principal,
         None => {
             let mark = cx.plane.liveness.read_mark();
-            let principal = Arc::new(look_up(&cx, presented, fingerprint).await?);
+            let principal = look_up(&cx, presented, fingerprint).await?;
             cx.plane.liveness.keep_credential(&mark, fingerprint, &principal);
             principal
         }
@@ -121,7 +121,7 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
         terms.admit(cx.client)?;
         cx.plane.usage.note(Used { organization, key: principal.credential }, cx.now);
     }
-    Ok(cx.with_actor(Actor::User(principal)))
+    Ok(cx.with_actor(Actor::User(Arc::new(principal))))
 }
 
 async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) -> Result<Principal> {

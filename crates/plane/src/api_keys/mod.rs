@@ -3,6 +3,8 @@
 mod secret;
 mod terms;
 
+use std::num::NonZeroU32;
+
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use sql::{Row, Tx, params, sql};
@@ -368,8 +370,8 @@ pub(crate) fn terms_from(row: &mut Row) -> Result<Terms> {
         name: name.into(),
         kind: Kind::parse(&kind).ok_or_else(|| Error::Internal(format!("a key has the unknown kind {kind}")))?,
         is_active: row.next()?,
-        rate_limit_per_minute: limit_from(row.next()?),
-        rate_limit_per_hour: limit_from(row.next()?),
+        rate_limit_per_minute: limit_from(row.next()?).and_then(NonZeroU32::new),
+        rate_limit_per_hour: limit_from(row.next()?).and_then(NonZeroU32::new),
         allowed_ips: networks_from(&texts_from(row.next()?)?)?.into(),
     })
 }

@@ -1,7 +1,9 @@
 //! The terms of an API key: whether it is switched on, from which addresses it may come, and how often.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::Value as Json;
@@ -23,15 +25,15 @@ pub const MOST_ADDRESSES: usize = 50;
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// What its maker called it.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// What it is for.
     pub kind: Kind,
     /// Whether it is switched on.
     pub is_active: bool,
     /// Requests a minute of its own, 1 to 1,000,000.
-    pub rate_limit_per_minute: Option<u32>,
+    pub rate_limit_per_minute: Option<NonZeroU32>,
     /// Requests an hour of its own, 1 to 60,000,000.
-    pub rate_limit_per_hour: Option<u32>,
+    pub rate_limit_per_hour: Option<NonZeroU32>,
     /// Where it may be used from; anywhere if empty.
     pub allowed_ips: Box<[IpNet]>,
 }

@@ -219,22 +219,22 @@ impl Wish {
     }
 }
 
-/// Touches the customers' rows: what hangs on them can neither be added to nor deleted by others until this transaction ends. Those who were
+/// Locks the customers' rows: what hangs on them can neither be added to nor deleted by others until this transaction ends. Those who were
 /// softly deleted are found only to be erased, and none in an organization that is archived.
 async fn lock_all(tx: &mut Tx, tenant: &Tenant, how: Deleting, wishes: &[Wish]) -> Result<HashMap<String, Found>> {
     let references: Vec<String> = wishes.iter().map(|wish| wish.reference.clone()).filter(|reference| is_reference(reference)).collect();
     let statement = match how {
         Deleting::Hard => sql!(
-            "UPDATE customers SET version = version + 1
+            "SELECT reference, id, managed_by, revision FROM customers
              WHERE organization_id = $1 AND reference = ANY($2) AND state IN ('live', 'deleted')
                AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-             RETURNING reference, id, managed_by, revision"
+             FOR UPDATE"
         ),
         Deleting::Permanently | Deleting::Softly => sql!(
-            "UPDATE customers SET version = version + 1
+            "SELECT reference, id, managed_by, revision FROM customers
              WHERE organization_id = $1 AND reference = ANY($2) AND state = 'live'
                AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-             RETURNING reference, id, managed_by, revision"
+             FOR UPDATE"
         ),
     };
     let (of_organization, of_customers) = (params![tenant.organization()], params![tenant.organization(), references]);

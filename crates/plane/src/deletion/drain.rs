@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::rules::Root;
 use super::statements::{Advance, Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
-use super::{effects, grace, guards};
+use super::{SMALL, effects, grace, guards};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::purges::{self, Purge, Step};
 use crate::sessions::after;
@@ -40,6 +40,8 @@ const QUIET: Duration = Duration::from_millis(100);
 const FIRST_SIZE: i64 = 500;
 const FIRST_SIZE_BESIDE_OTHERS: i64 = 50;
 const FIRST_SIZE_AMONG_OTHERS: i64 = 200;
+/// Rows of the first batch of what nobody has begun with: what is small goes in one transaction, since others have less of four short ones.
+const AT_ONCE: i64 = 2 * SMALL;
 const LEAST_SIZE: i64 = 10;
 const MOST_SIZE: i64 = 50_000;
 /// How long one deletion is worked on before the one that waited longest has its turn.
@@ -257,6 +259,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
     let turn = plane.clock.stopwatch();
     pace.last_batch = Duration::ZERO;
     let mut last_outcome = Outcome::NextTable;
+    let mut least = if kind == Work::Begin && !held.root.orders_others() { AT_ONCE } else { LEAST_SIZE };
     loop {
         pace.look_around(plane, kind);
         if kind == Work::Begin {
@@ -264,7 +267,8 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
         }
         let watch = plane.clock.stopwatch();
         // What goes on with the rows of a table may be undone by a crash: the seal never follows one of these at once, and is durable itself.
-        let batch = advance(plane, &held, pace.size, pace.last_batch, last_outcome == Outcome::More).await;
+        let size = pace.size.max(std::mem::replace(&mut least, LEAST_SIZE));
+        let batch = advance(plane, &held, size, pace.last_batch, last_outcome == Outcome::More).await;
         pace.last_batch = watch.elapsed();
         tracing::debug!(deletion = %held.id, micros = micros(pace.last_batch), "transaction");
         match batch {
@@ -274,7 +278,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
                 }
                 if outcome == Outcome::More {
                     // Beside others it rests as long as it works.
-                    plane.estimates.learn(pace.size, pace.last_batch * if pace.is_alone { 1 } else { 2 });
+                    plane.estimates.learn(size, pace.last_batch * if pace.is_alone { 1 } else { 2 });
                 }
                 pace.adapt(outcome);
                 last_outcome = outcome;

@@ -513,6 +513,11 @@ impl Root {
         self == Root::User
     }
 
+    /// Whether those who order it have locked its row against everybody who wants to hang something on it, and not only against changes.
+    pub(super) fn is_claimed_when_ordered(self) -> bool {
+        self == Root::Customer
+    }
+
     /// Whether what it deletes are subjects of deletions of their own, which the drain orders one after the other.
     pub(super) fn orders_others(self) -> bool {
         self == Root::CustomerPurge

@@ -266,7 +266,8 @@ impl Plan {
                 false => asked.push(work_on(step)),
             }
         }
-        let last = [self.claim, self.sweep].into_iter().flatten();
+        let claim = self.claim.filter(|_| !self.root.is_claimed_when_ordered());
+        let last = [claim, self.sweep].into_iter().flatten();
         asked.extend(last.map(|statement| Asked { step: None, statement, bound: &everyone, alone: None }));
         let statements: Vec<(Statement, &[Value])> = asked.iter().map(|asked| (asked.statement, asked.bound.as_slice())).collect();
         let mut answers = tx.query_all(&statements).await?;

@@ -205,13 +205,13 @@ async fn delete(tx: &mut Tx, job: &Job, subjects: &[Uuid], refused: Option<&Erro
     Ok(counts)
 }
 
-/// Touches the customers' rows: they stay as they are until this transaction ends.
+/// Locks the customers' rows: they, and what hangs on them, stay as they are until this transaction ends.
 async fn lock(tx: &mut Tx, job: &Job, subjects: &[Uuid]) -> Result<HashMap<Uuid, Person>> {
     let statement = sql!(
-        "UPDATE customers SET version = version + 1
+        "SELECT id, reference, managed_by, email, metadata, state, created_at, updated_at FROM customers
          WHERE organization_id = $1 AND id = ANY($2) AND state = $3
            AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-         RETURNING id, reference, managed_by, email, metadata, state, created_at, updated_at"
+         FOR UPDATE"
     );
     let people = read_all(tx, statement, params![job.purge.organization, subjects, job.state()].to_vec()).await?;
     Ok(people.into_iter().map(|person| (person.id, person)).collect())

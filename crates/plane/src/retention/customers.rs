@@ -100,12 +100,12 @@ pub(super) async fn expire(cx: &Cx, tx: &mut Tx, organization: Uuid, customers: 
         Err(error) => return Err(error),
     }
     let lock = sql!(
-        "UPDATE customers SET version = version + 1
+        "SELECT id, reference FROM customers
          WHERE organization_id = $1 AND id = ANY($2) AND state = 'deleted' AND deleted_at <= $3
            AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
            AND NOT EXISTS (SELECT 1 FROM deletions
                            WHERE deletions.organization_id = $1 AND deletions.subject_id = customers.id AND deletions.state = 'reversible')
-         RETURNING id, reference"
+         FOR UPDATE"
     );
     let mut orders = Vec::new();
     for mut row in tx.query(lock, params![organization, customers, limit]).await? {

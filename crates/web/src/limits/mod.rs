@@ -4,6 +4,7 @@ mod ledger;
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -135,7 +136,7 @@ impl Limiter {
         let RateLimits { per_minute, per_day, .. } = self.limits;
         let Some(terms) = principal.and_then(|principal| principal.terms.as_ref()) else { return [per_minute, 0, per_day] };
         let usual = if terms.kind == Kind::Publishable { per_minute.min(PUBLISHABLE_PER_MINUTE) } else { per_minute };
-        [terms.rate_limit_per_minute.unwrap_or(usual), terms.rate_limit_per_hour.unwrap_or(0), per_day]
+        [terms.rate_limit_per_minute.map_or(usual, NonZeroU32::get), terms.rate_limit_per_hour.map_or(0, NonZeroU32::get), per_day]
     }
 
     fn attempter(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr) -> Caller {
@@ -267,8 +268,8 @@ mod tests {
             name: "Key".into(),
             kind,
             is_active: true,
-            rate_limit_per_minute: per_minute,
-            rate_limit_per_hour: per_hour,
+            rate_limit_per_minute: per_minute.and_then(NonZeroU32::new),
+            rate_limit_per_hour: per_hour.and_then(NonZeroU32::new),
             allowed_ips: Box::default(),
         };
         Principal { kind: CredentialKind::ApiKey, terms: Some(terms), ..user(1) }
