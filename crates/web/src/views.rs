@@ -353,6 +353,7 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion, progress: Progress
         ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),
         ("reversible_until", deletion.reversible_until.map_or(Json::Null, time)),
         ("restored_at", deletion.restored_at.map_or(Json::Null, time)),
+        ("stopped_at", deletion.stopped_at.map_or(Json::Null, time)),
     ])
 }
 

@@ -165,7 +165,9 @@ the audit trail and receipt; `GET …/deletions/{id}/items` says what became of 
 keeps nobody else. Customers that were made after the order are not taken, and of those that meet criteria none that no longer do when it is
 their turn. The rights are those of whoever ordered it, as they were then. It is sealed when none of the
 deletions that it ordered is under way any more; where customers have a grace period that may be before they are erased. A purge has no grace
-period of its own: each customer's own deletion, which the items name, is taken back on its own.
+period of its own: each customer's own deletion, which the items name, is taken back on its own. `POST /api/deletions/{id}/stop` stops a
+purge: who was deleted stays deleted, nobody else is from the answer on, whoever was not reached is an item with the outcome `stopped`, and it
+is sealed with its receipt.
 
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
 it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in

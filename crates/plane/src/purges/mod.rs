@@ -5,6 +5,7 @@
 //! a receipt of its own. What became of each is an [`Item`], which holds no more about a person than an id.
 
 mod criteria;
+mod stopping;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -25,6 +26,7 @@ use crate::{Error, FieldError, Result};
 
 pub use criteria::Criteria;
 use criteria::Person;
+pub use stopping::stop;
 pub(crate) use worker::{Purge, Step, are_all_sealed, go_on, statements};
 
 /// Ids that a list can have.
@@ -73,11 +75,13 @@ pub enum Outcome {
     NotFound,
     /// The list names the customer twice.
     Repeated,
+    /// The purge was stopped before it was the customer's turn.
+    Stopped,
 }
 
 impl Outcome {
     /// Every name.
-    pub const NAMES: [&'static str; 5] = ["deleted", "blocked", "refused", "not_found", "repeated"];
+    pub const NAMES: [&'static str; 6] = ["deleted", "blocked", "refused", "not_found", "repeated", "stopped"];
 
     /// Its name in the database.
     pub fn name(self) -> &'static str {
@@ -87,6 +91,7 @@ impl Outcome {
             Outcome::Refused => "refused",
             Outcome::NotFound => "not_found",
             Outcome::Repeated => "repeated",
+            Outcome::Stopped => "stopped",
         }
     }
 }

@@ -54,8 +54,13 @@ fn criteria(form: &mut Form) -> Result<Criteria> {
     })
 }
 
+pub(crate) async fn stop(door: Door, Segments(deletion): Segments<String>) -> Answer {
+    let watched = purges::stop(&door.cx, door.id("id", &deletion)?).await?;
+    Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
+}
+
 pub(crate) async fn items(door: Door, Segments(deletion): Segments<String>) -> Answer {
-    let words = "must be deleted, blocked, refused, not_found or repeated";
+    let words = "must be deleted, blocked, refused, not_found, repeated or stopped";
     let read = |name: &str| Outcome::NAMES.contains(&name).then(|| name.to_owned());
     let outcome = door.query.read("outcome", words, read)?;
     let (organization, page) = purges::items(&door.cx, door.id("id", &deletion)?, outcome, door.query.part()?).await?;

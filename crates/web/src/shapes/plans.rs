@@ -78,7 +78,8 @@ pub(crate) static PURGE_ITEM: Shape = Shape::new(
     &[
         required("number", Number(1, i64::MAX), "The place in the list that was sent, or in the order in which customers were found.")
             .like("1"),
-        required("outcome", Word(&plane::purges::Outcome::NAMES), "").like("deleted"),
+        required("outcome", Word(&plane::purges::Outcome::NAMES), "`stopped`: the purge was, before it was the customer’s turn.")
+            .like("deleted"),
         optional("customer_id", Text(1, 100), "The customer's id; null once the customer is gone.").like("user123"),
         optional("subject_id", Id, "The `subjectId` of the customer's deletion; null for an id that nobody had."),
         optional("deletion_id", Id, "The customer's own deletion, if there is one."),
