@@ -466,11 +466,12 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
 }
 
 /// What a purge would come to.
-pub(crate) fn purge_plan(dialect: &Dialect, survey: Survey, seconds: i64) -> Json {
+pub(crate) fn purge_plan(dialect: &Dialect, survey: Survey, seconds: i64, case: Case<'_>) -> Json {
     dialect.object(vec![
         ("count", survey.outcomes.get(Outcome::Deleted.name()).copied().unwrap_or(0).into()),
         ("outcomes", json!(survey.outcomes)),
         ("sample", survey.sample.into()),
+        ("blockers", blockers(dialect, &survey.blockers, case)),
         ("estimated_seconds", seconds.into()),
     ])
 }

@@ -26,7 +26,7 @@ mod together;
 use sql::Tx;
 use uuid::Uuid;
 
-pub(crate) use asked::of_weakening;
+pub(crate) use asked::{of_purge, of_purged, of_weakening, unapproved};
 pub(crate) use binding::count_ahead;
 pub use binding::{Drift, Planned, TableDrift};
 pub use document::document;

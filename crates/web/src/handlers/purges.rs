@@ -10,6 +10,7 @@ use crate::body::Form;
 use crate::door::{Door, Segments};
 use crate::lists::FormOrList;
 use crate::problem::Answer;
+use crate::remedies::Case;
 use crate::shapes::bodies::CUSTOMER_CRITERIA;
 use crate::views;
 
@@ -31,9 +32,9 @@ pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, 
     };
     check_reason(reason.as_deref())?;
     if !is_forced || only_validates {
-        let survey = purges::look(&door.cx, &organization, &meant).await?;
+        let survey = purges::look(&door.cx, &organization, &meant, reason.as_deref()).await?;
         let seconds = purges::seconds(&door.cx, &survey);
-        return Ok(views::answer(StatusCode::OK, views::purge_plan(door.dialect, survey, seconds)));
+        return Ok(views::answer(StatusCode::OK, views::purge_plan(door.dialect, survey, seconds, Case::of(&door.cx, None))));
     }
     let ordered = purges::order(&door.cx, &organization, &meant, reason).await?;
     let watched = deletion::watch(&door.cx, ordered.id).await?;

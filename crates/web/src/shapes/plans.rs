@@ -68,6 +68,11 @@ pub(crate) static PURGE_PLAN: Shape = Shape::new(
         )
         .like("{\"deleted\":97,\"blocked\":2}"),
         required("sample", Texts(100), "Ids of the first hundred that would be deleted.").like("[\"user123\"]"),
+        required(
+            "blockers",
+            Objects(&BLOCKER),
+            "What the organization asks and is missing: the order is refused, but for `approval_required`, which leaves out those who lack one.",
+        ),
         required("estimated_seconds", COUNT, "About how long it would take, webhooks aside.").like("1"),
     ],
 );
