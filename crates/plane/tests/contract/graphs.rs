@@ -4,6 +4,8 @@
 //! The worlds and what is deleted in them come by chance that can be had again: the seed is told with what went wrong.
 //! `FREEHOLD_WORLDS=100` tries more than the usual few.
 
+mod purging;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use plane::customers::{self, Deleting};
@@ -27,8 +29,9 @@ on_both_engines! {
 /// Worlds for each engine, and what is tried in each.
 const WORLDS: u64 = 6;
 const DELETIONS: usize = 25;
-/// Tables to which a deletion adds.
+/// Tables to which a deletion adds, and one to which only a purge does.
 const GROWS: [&str; 3] = ["audit_entries", "deletions", "webhook_deliveries"];
+const GROWS_WITH_A_PURGE: &str = "purge_items";
 /// Tables of which no plan is bound to the rows: they come by themselves.
 const COMES_BY_ITSELF: [&str; 7] =
     ["audit_entries", "deletions", "webhook_deliveries", "idempotent_answers", "sessions", "deletion_approvals", "purge_items"];
@@ -55,7 +58,7 @@ async fn a_deletion_does_what_was_planned_to_what_is_tied_to_its_subject_and_to_
         stage.clear().await;
     }
     let roots: BTreeSet<&str> = seen.keys().filter(|(_, outcome)| *outcome == "done").map(|(root, _)| *root).collect();
-    assert_eq!(roots.len(), everything().count(), "some kind was never deleted: {seen:?}");
+    assert_eq!(roots.len(), Root::ALL.len(), "some kind was never deleted: {seen:?}");
     let restored = seen.keys().filter(|(_, outcome)| *outcome == "restored").count();
     assert_eq!(restored, RESTORABLE, "some kind was never taken back: {seen:?}");
     for outcome in ["blocked", "drifted"] {
@@ -63,7 +66,7 @@ async fn a_deletion_does_what_was_planned_to_what_is_tied_to_its_subject_and_to_
     }
 }
 
-/// Every kind of subject that goes by a deletion of its own. A purge orders those of customers.
+/// Every kind of subject that has a plan. A purge is looked at in its own way.
 fn everything() -> impl Iterator<Item = Root> {
     Root::ALL.into_iter().filter(|root| *root != Root::CustomerPurge)
 }
@@ -112,7 +115,7 @@ impl<'a> World<'a> {
                 self.stage.grant(grown.id, 7).await;
             }
         }
-        let told = self.delete_or_restore().await;
+        let told = if self.chance.once_in(7) { self.purge_something(has_grace).await } else { self.delete_or_restore().await };
         if has_grace {
             self.stage.engine.run("DELETE FROM requirements", "DELETE FROM requirements").await.unwrap();
         }
@@ -139,7 +142,7 @@ impl<'a> World<'a> {
         deliver(&self.stage.plane, 200).await;
         self.stage.drain().await;
         let after = self.look().await;
-        let check = Check { told: &self.told, doomed: &doomed, preview: &preview, at_plan: &at_plan, before: &before, after: &after };
+        let check = Check { told: &self.told, doomed: &doomed, preview: Some(&preview), at_plan: &at_plan, before: &before, after: &after };
         check.nobody_touches_what_is_held();
         let word = match &outcome {
             Ok(deletion) if deletion.state == "reversible" => {
@@ -150,8 +153,8 @@ impl<'a> World<'a> {
                 Check { after: &self.look().await, ..check }.restored();
                 "restored"
             }
-            Ok(deletion) => {
-                check.done(deletion);
+            Ok(_) => {
+                check.done();
                 let left = self.stage.leftovers(doomed.root, doomed.id).await;
                 assert_eq!(left, Vec::<String>::new(), "{}: {:?}", self.told, doomed.root);
                 self.organizations.retain(|grown| grown.id != doomed.id);
@@ -252,31 +255,31 @@ impl Doomed {
 struct Check<'a> {
     told: &'a str,
     doomed: &'a Doomed,
-    preview: &'a Preview,
+    /// None for a purge.
+    preview: Option<&'a Preview>,
     at_plan: &'a Snapshot,
     before: &'a Snapshot,
     after: &'a Snapshot,
 }
 
 impl Check<'_> {
-    /// The subject, and each membership that ends with an account.
+    /// The subject, and each membership that ends with an account or customer that a purge has deleted.
     fn subjects(&self) -> Vec<(Root, Uuid)> {
         let mut subjects = vec![(self.doomed.root, self.doomed.id)];
         if self.doomed.root == Root::User {
             let own = self.before.of("members").filter(|cells| cells["user_id"] == Some(digits(self.doomed.id)));
             subjects.extend(own.map(|cells| (Root::Member, cells["id"].as_ref().unwrap().parse().unwrap())));
         }
+        if self.doomed.root == Root::CustomerPurge {
+            let items = self.after.of("purge_items").filter(|cells| cells["purge_id"] == Some(digits(self.doomed.id)));
+            let deleted = items.filter(|cells| cells["deletion_id"].is_some());
+            subjects.extend(deleted.map(|cells| (Root::Customer, cells["customer_id"].as_ref().unwrap().parse().unwrap())));
+        }
         subjects
     }
 
     fn tied(&self, then: &Snapshot) -> Tied {
-        let mut all = Tied::default();
-        for (root, subject) in self.subjects() {
-            let Tied { erased, redacted } = then.tied(root, subject);
-            erased.into_iter().for_each(|(table, keys)| all.erased.entry(table).or_default().extend(keys));
-            redacted.into_iter().for_each(|(table, keys)| all.redacted.entry(table).or_default().extend(keys));
-        }
-        all
+        then.tied_to_all(&self.subjects())
     }
 
     fn gone(&self) -> BTreeMap<&str, BTreeSet<Key>> {
@@ -312,15 +315,21 @@ impl Check<'_> {
         }
     }
 
-    fn done(&self, deletion: &Deletion) {
-        let Check { told, doomed, before, after, .. } = self;
-        let root = doomed.root;
-        let tied = self.tied(before);
+    /// What is tied to the subject is gone or redacted, and nothing else. Returns that.
+    fn only_what_is_tied_is_gone(&self) -> Tied {
+        let tied = self.tied(self.before);
         let gone = self.gone();
         let expected: BTreeMap<&str, BTreeSet<Key>> =
             tied.erased.iter().filter(|(_, keys)| !keys.is_empty()).map(|(table, keys)| (*table, keys.clone())).collect();
-        assert_eq!(gone, expected, "{told}: of {root:?} {deletion:?} something else is gone than what is tied to it");
+        assert_eq!(gone, expected, "{}: of {:?} something else is gone than what is tied to it", self.told, self.doomed.root);
         self.nothing_else_changed(&tied);
+        tied
+    }
+
+    fn done(&self) {
+        let Check { told, doomed, before, after, .. } = self;
+        let root = doomed.root;
+        let tied = self.only_what_is_tied_is_gone();
         // All receipts together name every row once.
         let receipts = after.rows["deletions"].iter().filter(|(key, _)| !before.rows["deletions"].contains_key(*key));
         let mut counted: BTreeMap<String, i64> = BTreeMap::new();
@@ -341,17 +350,19 @@ impl Check<'_> {
         }
         if root == Root::Organization {
             // Its webhooks were told of it and then went.
-            let told: i64 = self.preview.effects.iter().map(|effect| effect.endpoints).sum();
+            let told: i64 = self.preview.iter().flat_map(|preview| &preview.effects).map(|effect| effect.endpoints).sum();
             *rows.entry("webhook_deliveries".to_owned()).or_default() += told;
         }
         rows.retain(|_, rows| *rows != 0);
         assert_eq!(counted, rows, "{told}: the receipts of {root:?} are not what is gone");
-        self.was_planned(&rows);
+        if let Some(preview) = self.preview {
+            self.was_planned(preview, &rows);
+        }
     }
 
     /// The plan said so, table by table.
-    fn was_planned(&self, rows: &BTreeMap<String, i64>) {
-        let Check { told, doomed, preview, .. } = self;
+    fn was_planned(&self, preview: &Preview, rows: &BTreeMap<String, i64>) {
+        let Check { told, doomed, .. } = self;
         let mut planned: BTreeMap<String, i64> = BTreeMap::new();
         for table in preview.tables.iter().filter(|table| table.fate != "kept") {
             let own = i64::from(own_table(doomed.root) == Some(table.table));
@@ -370,7 +381,8 @@ impl Check<'_> {
         for (table, rows) in &after.rows {
             for (key, now) in rows {
                 let Some(then) = before.rows[table].get(key) else {
-                    assert!(GROWS.contains(&table.as_str()), "{told}: {:?} made a row of {table}", doomed.root);
+                    let is_item = doomed.root == Root::CustomerPurge && table == GROWS_WITH_A_PURGE;
+                    assert!(is_item || GROWS.contains(&table.as_str()), "{told}: {:?} made a row of {table}", doomed.root);
                     continue;
                 };
                 let is_redacted = tied.redacted.get(table.as_str()).is_some_and(|keys| keys.contains(key));
@@ -399,7 +411,7 @@ impl Check<'_> {
                 if at_plan == before {
                     let of =
                         |blockers: &[deletion::Blocker]| blockers.iter().map(|blocker| (blocker.code, blocker.id)).collect::<BTreeSet<_>>();
-                    assert_eq!(of(blockers), of(&preview.blockers), "{told}: {:?}", doomed.root);
+                    assert_eq!(Some(of(blockers)), preview.map(|preview| of(&preview.blockers)), "{told}: {:?}", doomed.root);
                 }
                 "blocked"
             }
@@ -433,9 +445,9 @@ impl Check<'_> {
             };
             let gone = self.gone();
             for (table, column) in links_to(held) {
-                // Access may end all the same, and so may what a person has elsewhere.
-                let may_end =
-                    ["api_keys", "oauth_apps", "oauth_tokens", "sessions"].contains(&table) || (held == Root::User && table != "members");
+                // Access may end all the same, and so may what a person has elsewhere, and what was asked for with a purge.
+                let may_end = ["api_keys", "oauth_apps", "oauth_tokens", "sessions", "purges"].contains(&table)
+                    || (held == Root::User && table != "members");
                 let lost = gone.get(table).into_iter().flatten().filter(|key| {
                     let cells = &before.rows[table][*key];
                     let is_here = cells.get("organization_id").is_none_or(|own| *own == organization);
