@@ -91,6 +91,7 @@ impl World<'_> {
             "{told}: {found:?} and not {expected:?}"
         );
         let check = Check { told: &told, doomed: &doomed, preview: None, at_plan: &before, before: &before, after: &after };
+        self.outcomes.extend(expected.iter().map(|(_, outcome)| *outcome));
         check.nobody_touches_what_is_held();
         match can_be_taken_back {
             // The receipts name also the labels that came with the orders, and were not there before.
@@ -128,6 +129,10 @@ impl World<'_> {
                 let only = (role == "reseller").then(|| text(cells, "id").unwrap().parse().unwrap());
                 all.push(Orderer { person: person.clone(), organization: organization.parse().unwrap(), role, only });
             }
+        }
+        // Those who may delete some customers only find most to be refused.
+        if all.iter().any(|orderer| orderer.only.is_some()) && self.chance.once_in(2) {
+            all.retain(|orderer| orderer.only.is_some());
         }
         let place = self.chance.below(all.len().max(1));
         (place < all.len()).then(|| all.swap_remove(place))
