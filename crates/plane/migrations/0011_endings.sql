@@ -1,4 +1,5 @@
--- Purges that are stopped: customers whom they had not reached have an outcome of their own.
+-- Purges that are stopped: customers whom they had not reached have an outcome of their own. And archives are found whose keys and tokens
+-- have not all ended.
 
 ALTER TABLE deletions ADD COLUMN stopped_at timestamptz;
 
@@ -24,3 +25,5 @@ DROP TABLE purge_items;
 ALTER TABLE purge_items_with_stops RENAME TO purge_items;
 CREATE INDEX purge_items_by_age ON purge_items (created_at, id);
 CREATE INDEX purge_items_of_customer ON purge_items (organization_id, customer_id, purge_id, id);
+
+CREATE INDEX organizations_archived ON organizations (id) WHERE archived_at IS NOT NULL;
