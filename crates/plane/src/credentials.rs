@@ -206,6 +206,7 @@ async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
          FROM api_keys
          JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
+              AND organizations.archived_at IS NULL
          WHERE api_keys.hash = $1"
     );
     let mut row = tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?;
@@ -238,6 +239,7 @@ async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
          JOIN members ON members.organization_id = oauth_tokens.organization_id AND members.id = oauth_tokens.member_id
               AND members.state = 'live'
          JOIN organizations ON organizations.id = oauth_tokens.organization_id AND organizations.state = 'live'
+              AND organizations.archived_at IS NULL
          WHERE oauth_tokens.access_hash = $1"
     );
     let mut row = tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?;

@@ -275,6 +275,7 @@ async fn load(tx: &mut Tx, hash: Fingerprint) -> Result<Option<Found>> {
               AND oauth_apps.state = 'live' AND oauth_apps.is_active
          JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live'
+              AND organizations.archived_at IS NULL
          WHERE oauth_tokens.access_hash = $1 OR oauth_tokens.refresh_family_hash = $1"
     );
     let Some(mut row) = tx.query_opt(statement, params![&hash[..]]).await? else { return Ok(None) };

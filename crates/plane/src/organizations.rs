@@ -212,29 +212,36 @@ pub async fn unarchive(cx: &Cx, organization: &OrganizationRef) -> Result<Organi
 async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall_be: bool) -> Result<Organization> {
     audit::attempt(cx, organization, note.clone(), async {
         let tenant = enter(cx, organization, Action::ArchiveOrganization).await?;
-        cx.write((tenant, note, shall_be), |cx, tx, (tenant, note, shall_be)| {
+        if !shall_be {
+            deletion::go_on_with_archive(cx, tenant.organization()).await?;
+        }
+        let write = cx.write((tenant, note, shall_be), |cx, tx, (tenant, note, shall_be)| {
             Box::pin(async move {
                 tenant.lock(tx).await?;
                 let id = tenant.organization();
                 let old = load(tx, id).await?;
                 cx.expects(id, old.revision)?;
                 if old.archived_at.is_some() == *shall_be {
-                    return Ok(old);
+                    return Ok((old, false));
                 }
                 // What is put away comes back as it was, with the time of its last change.
                 let statement = sql!("UPDATE organizations SET archived_at = $2, revision = revision + 1 WHERE id = $1 AND state = 'live'");
                 tx.execute(statement, params![id, shall_be.then_some(cx.now)]).await?;
-                if *shall_be {
-                    // People who read it stay signed in.
-                    deletion::end_credentials(cx, tx, (Root::Organization, id, id), &["api_keys", "oauth_tokens"]).await?;
-                }
+                let goes_on = match shall_be {
+                    true => deletion::begin_archive(cx, tx, id).await?,
+                    false => deletion::end_archive(tx, id).await.map(|()| false)?,
+                };
                 audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
                 tell(cx, tx, tenant.organization(), if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored })
                     .await?;
-                load(tx, id).await
+                Ok((load(tx, id).await?, goes_on))
             })
-        })
-        .await
+        });
+        let (changed, goes_on) = write.await?;
+        if goes_on && let Err(error) = deletion::go_on_with_archive(cx, changed.id).await {
+            tracing::warn!(organization = %changed.id, %error, "what opened an archive could not all be ended; the upkeep goes on with it");
+        }
+        Ok(changed)
     })
     .await
 }

@@ -32,6 +32,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0008_grace", text: include_str!("../migrations/0008_grace.sql") },
     Migration { name: "0009_purges", text: include_str!("../migrations/0009_purges.sql") },
     Migration { name: "0010_retention", text: include_str!("../migrations/0010_retention.sql") },
+    Migration { name: "0011_endings", text: include_str!("../migrations/0011_endings.sql") },
     Migration { name: "0012_lean_indexes", text: include_str!("../migrations/0012_lean_indexes.sql") },
 ];
 

@@ -148,6 +148,8 @@ actions! {
     ReadDeletions = "read:organization",
     /// Take a deletion back in its grace period.
     RestoreDeletion = "admin:organization",
+    /// Stop a purge that is under way.
+    StopPurge = "write:customers",
     /// Take everything the organization owns out as an archive.
     ExportOrganization = "admin:organization",
     /// Take everything a customer owns out as an archive.
@@ -219,6 +221,7 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::ReadAudit => only(role, &[Owner, Admin]),
         Action::ReadDeletions => only(role, &[Owner, Admin]),
         Action::RestoreDeletion => only(role, &[Owner, Admin]),
+        Action::StopPurge => managed(role, &[Owner, Admin, Master, Member]),
         Action::ExportOrganization => only(role, &[Owner]),
         Action::ExportCustomer => only(role, &[Owner, Admin]),
         Action::ReadHolds => only(role, &[Owner, Admin]),
@@ -232,13 +235,14 @@ pub fn decide(role: Role, action: Action) -> Verdict {
 
 /// Whether a platform operator who is not a member may do something. Operators look, they do not touch: what they want changed they do as
 /// members or with the server's own command line. A legal hold touches nothing: it keeps others from it. And they take back what was deleted
-/// by mistake: it is who can no longer do it themselves that calls them.
+/// by mistake, and stop what is being purged by mistake: it is who can no longer do it themselves, or not soon enough, that calls them.
 pub fn operator_may(action: Action) -> bool {
     match action {
         Action::ReadOrganization
         | Action::ReadAudit
         | Action::ReadDeletions
         | Action::RestoreDeletion
+        | Action::StopPurge
         | Action::ReadHolds
         | Action::PlaceHold
         | Action::ReleaseHold => true,

@@ -1,4 +1,4 @@
-//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used.
+//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used, and ends those that an archive has left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cx::{Actor, Cx};
-use crate::{Plane, Result, usage};
+use crate::{Plane, Result, deletion, usage};
 
 /// How often.
 const ROUND: Duration = Duration::from_secs(30);
@@ -35,5 +35,6 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
 /// The database's; the next round goes on where this one came to.
 pub async fn once(plane: &Arc<Plane>) -> Result<()> {
     let cx = Cx::new(plane, "upkeep").with_actor(Actor::System);
-    usage::flush(&cx).await
+    usage::flush(&cx).await?;
+    deletion::go_on_with_archives(plane).await
 }

@@ -62,7 +62,10 @@ impl<'a> Case<'a> {
 impl Case<'_> {
     /// The same deletion with what was missing, which only the caller can fill in.
     fn again(self, organization: String, subject: (&str, Uuid), parameter: &str) -> Option<(&'static str, String)> {
-        Some(("DELETE", format!("{}?{parameter}=", self.address(organization, subject)?)))
+        match subject {
+            ("customer_purge", _) => Some(("POST", format!("{organization}/customers:purge?force=true&{parameter}="))),
+            _ => Some(("DELETE", format!("{}?{parameter}=", self.address(organization, subject)?))),
+        }
     }
 
     /// The address of what is to be deleted.

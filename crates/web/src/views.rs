@@ -353,6 +353,7 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion, progress: Progress
         ("sealed_at", deletion.sealed_at.map_or(Json::Null, time)),
         ("reversible_until", deletion.reversible_until.map_or(Json::Null, time)),
         ("restored_at", deletion.restored_at.map_or(Json::Null, time)),
+        ("stopped_at", deletion.stopped_at.map_or(Json::Null, time)),
     ])
 }
 
@@ -465,11 +466,12 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
 }
 
 /// What a purge would come to.
-pub(crate) fn purge_plan(dialect: &Dialect, survey: Survey, seconds: i64) -> Json {
+pub(crate) fn purge_plan(dialect: &Dialect, survey: Survey, seconds: i64, case: Case<'_>) -> Json {
     dialect.object(vec![
         ("count", survey.outcomes.get(Outcome::Deleted.name()).copied().unwrap_or(0).into()),
         ("outcomes", json!(survey.outcomes)),
         ("sample", survey.sample.into()),
+        ("blockers", blockers(dialect, &survey.blockers, case)),
         ("estimated_seconds", seconds.into()),
     ])
 }

@@ -71,12 +71,17 @@ enum Command {
         /// The deletion's id.
         deletion: String,
     },
+    /// Stop a purge: who was deleted stays deleted, and nobody else is.
+    Stop {
+        /// The deletion's id.
+        deletion: String,
+    },
     /// List what became of each customer of a purge.
     Items {
         /// The deletion's id.
         deletion: String,
         /// Only those of this outcome.
-        #[arg(long, value_parser = ["deleted", "blocked", "refused", "not_found", "repeated"])]
+        #[arg(long, value_parser = ["deleted", "blocked", "refused", "not_found", "repeated", "stopped"])]
         outcome: Option<String>,
         /// Entries to show at the most.
         #[arg(long)]
@@ -100,6 +105,9 @@ pub(super) async fn run(args: DeletionsArgs) -> Result {
         Command::Show { deletion } => args.output.record(&connection.ask(&Call::get(["api", "deletions", deletion])).await?),
         Command::Restore { deletion } => {
             args.output.record(&connection.ask(&Call::post_nothing(["api", "deletions", deletion, "restore"])).await?)
+        }
+        Command::Stop { deletion } => {
+            args.output.record(&connection.ask(&Call::post_nothing(["api", "deletions", deletion, "stop"])).await?)
         }
         Command::Items { deletion, outcome, limit } => {
             let call = Call::get(["api", "deletions", deletion, "items"]).with("outcome", outcome.clone()).along_cursor();

@@ -62,6 +62,16 @@ pub(crate) struct PurgeArgs {
     wait: bool,
 }
 
+/// What stands in the way, as sentences.
+fn for_people(mut plan: Json) -> Json {
+    plan["blockers"] = plan["blockers"].as_array().into_iter().flatten().map(in_words).collect();
+    plan
+}
+
+fn in_words(blocker: &Json) -> String {
+    format!("{} {}", text(&blocker["detail"]), text(&blocker["remedy"]))
+}
+
 impl PurgeArgs {
     pub(super) async fn run(&self, connection: &mut Connection, output: &OutputArgs, organization: &str) -> Result {
         let path = ["api", "organizations", organization, "customers:purge"];
@@ -73,15 +83,21 @@ impl PurgeArgs {
             }
             None => Call::post(path, json!({"filter": self.filter()?})),
         };
+        let call = call.with("reason", self.reason.as_deref()).with("confirm", self.confirm.as_deref());
         let plan = connection.ask(&call.clone().with("validate_only", Some("true"))).await?;
         if !self.force {
-            return output.record(&plan);
+            return output.record(&if output.json { plan } else { for_people(plan) });
         }
         note("To be deleted:");
-        fields(&plan).into_iter().for_each(|line| note(&format!("  {line}")));
+        fields(&for_people(plan.clone())).into_iter().for_each(|line| note(&format!("  {line}")));
+        // Who lacks an approval is left out; all else is asked of whoever orders.
+        let missing = plan["blockers"].as_array().into_iter().flatten().filter(|blocker| blocker["code"] != "approval_required");
+        let missing: Vec<String> = missing.map(in_words).collect();
+        if !missing.is_empty() {
+            return Err(Failure::new(Code::Conflict, format!("They cannot be deleted now.\n{}", missing.join("\n"))));
+        }
         confirm(&[text(&plan["count"])], self.yes.as_deref())?;
-        let order = call.with("force", Some("true")).with("reason", self.reason.as_deref()).with("confirm", self.confirm.as_deref());
-        let deletion = connection.delete(&order).await?;
+        let deletion = connection.delete(&call.with("force", Some("true"))).await?;
         if !self.wait {
             return output.record(&json!({"deletionId": deletion}));
         }

@@ -4,6 +4,7 @@
 //! Nothing is asked of the system itself, nor of people who end their own membership, alone or with their account: leaving is a right.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use sql::{Row, Statement, Tx, Value, params, sql};
 use uuid::Uuid;
@@ -11,8 +12,9 @@ use uuid::Uuid;
 use super::guards::Blocker;
 use super::rules::Root;
 use crate::approvals::{self, Counting};
+use crate::audit::actor_columns;
 use crate::credentials::{CredentialKind, Principal};
-use crate::cx::Actor;
+use crate::cx::{Actor, Orderer};
 use crate::requirements::{self, Kind, Requirements};
 use crate::{Cx, Result, sessions};
 
@@ -114,6 +116,36 @@ pub(super) async fn look(tx: &mut Tx, (root, organization): (Root, Uuid), asking
     let Some((statement, bound)) = question(root, organization) else { return Ok(Found::default()) };
     let answer = tx.query(statement, &bound).await?;
     weigh(tx, (root, organization), &[asking], answer, false).await
+}
+
+/// What whoever considers a purge lacks of what is asked of them when they order it.
+pub(crate) async fn of_purge(cx: &Cx, tx: &mut Tx, organization: Uuid, reason: Option<&str>) -> Result<Vec<Blocker>> {
+    let asking = Asking { cx, subject: organization, reason };
+    let mut found = look(tx, (Root::CustomerPurge, organization), asking).await?;
+    Ok(found.blockers.remove(&organization).unwrap_or_default())
+}
+
+/// What is missing for each of these customers when a purge comes to them: an approval. For the rest whoever orders it was asked.
+pub(crate) async fn of_purged(cx: &Cx, tx: &mut Tx, organization: Uuid, customers: &[Uuid]) -> Result<HashMap<Uuid, Vec<Blocker>>> {
+    let Some((statement, bound)) = question(Root::Customer, organization) else { return Ok(HashMap::new()) };
+    let answer = tx.query(statement, &bound).await?;
+    let (kind, user, credential) = actor_columns(cx);
+    let job = cx.clone().with_actor(Actor::Orderer(Arc::new(Orderer { kind: kind.to_owned(), user, credential })));
+    let asking: Vec<Asking<'_>> = customers.iter().map(|customer| Asking { cx: &job, subject: *customer, reason: None }).collect();
+    Ok(weigh(tx, (Root::Customer, organization), &asking, answer, false).await?.blockers)
+}
+
+/// Tells of so many customers of a purge that they have no approval, and of one of them which.
+pub(crate) fn unapproved(customer: Uuid, number: i64) -> Blocker {
+    Blocker {
+        code: "approval_required",
+        kind: Root::Customer.noun(),
+        id: customer,
+        detail: format!(
+            "The organization asks for another owner's approval of each customer. Customers who have none and would stay: {number}."
+        ),
+        remedy: APPROVE,
+    }
 }
 
 /// What whoever weakens requirements lacks of what these ask: the same sign-in and the same approval that a deletion would need.

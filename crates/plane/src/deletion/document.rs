@@ -159,13 +159,15 @@ in that deletion's transaction; the trail says whose it was. To ask for less, wh
 Nothing is asked of the server itself, nor of people who leave, alone or with their account: leaving is a right. Of whoever orders a purge
 everything but the approval is asked when they do; the approval of each customer when it is the customer's turn.
 
-A **purge** is one deletion of many customers: those that meet criteria, or those of a list. Without `force` it only counts them and names a
-hundred. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
+A **purge** is one deletion of many customers: those that meet criteria, or those of a list. Without `force` it only counts them, names a
+hundred, and tells what the organization asks and is missing. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
 the audit trail and receipt; `GET …/deletions/{id}/items` says what became of each. One that is blocked, or is not there, is an outcome and
 keeps nobody else. Customers that were made after the order are not taken, and of those that meet criteria none that no longer do when it is
 their turn. The rights are those of whoever ordered it, as they were then. It is sealed when none of the
 deletions that it ordered is under way any more; where customers have a grace period that may be before they are erased. A purge has no grace
-period of its own: each customer's own deletion, which the items name, is taken back on its own.
+period of its own: each customer's own deletion, which the items name, is taken back on its own. `POST /api/deletions/{id}/stop` stops a
+purge: who was deleted stays deleted, nobody else is from the answer on, whoever was not reached is an item with the outcome `stopped`, and it
+is sealed with its receipt.
 
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
 it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in
@@ -200,8 +202,6 @@ const LIMITATIONS: &str = "
 - An invitation keeps the address it was sent to for its time, also when the person has deleted their account since.
 - Whoever deletes their account while an organization they are in is in its grace period waits, signed out everywhere, until that is over:
   the account's row goes with the last membership.
-- What a purge would come to, without `force`, does not know what the organization asks: a missing reason, slug or sign-in refuses the order, and
-  who lacks an approval is found blocked when it is their turn.
 - No hold is placed on an organization, a member, or a customer deleted for good while they are in their grace period: take them back, then
   hold them; or hold the organization, which stops what is deleted in it, too. A customer that is softly deleted can be held.
 - A grace period is made shorter by any owner at once, unless a fresh sign-in or an approval is asked for the same kind. What was ordered

@@ -10,6 +10,7 @@ use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use super::drain::add;
+use super::ending::{self, end_credentials};
 use super::progress::Watched;
 use super::records::{Deletion, watch};
 use super::rules::Root;
@@ -17,7 +18,7 @@ use super::statements::Plan;
 use super::{Order, effects, guards};
 use crate::access::{self, enter};
 use crate::audit::{self, Note};
-use crate::cx::{Actor, Cx, random};
+use crate::cx::{Actor, Cx};
 use crate::events::{self, Event};
 use crate::ids::OrganizationRef;
 use crate::policy::{Action, Role, operator_may};
@@ -63,6 +64,7 @@ pub async fn restore(cx: &Cx, id: Uuid) -> Result<Watched> {
         Note { action: action(root), subject: root.noun(), subject_id: Some(deletion.subject), deletion_id: Some(id), ..Note::default() };
     audit::attempt(cx, &OrganizationRef::Id(deletion.organization), note.clone(), async {
         may_restore(cx, root, &deletion).await?;
+        ending::end_before_restoring(cx, root, &deletion).await?;
         cx.write((root, deletion, note), |cx, tx, (root, deletion, note)| Box::pin(restore_in(cx, tx, *root, deletion, note))).await
     })
     .await?;
@@ -164,9 +166,7 @@ async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note:
         let words = "What it deleted is in the hands of another deletion by now: restore that one first.";
         return Err(Error::Conflict(words.into()));
     }
-    // What a customer had is kept by a hold, as everything about them.
-    let is_kept = root.noun() == "customer" && guards::is_held(tx, root, organization, subject, cx.now).await?;
-    if !is_kept {
+    if !is_kept(cx, tx, root, organization, subject).await? {
         for (table, rows) in end_credentials(cx, tx, (root, organization, subject), root.credentials()).await? {
             counts = add(counts, table, rows);
         }
@@ -267,31 +267,9 @@ async fn is_restored(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
     }
 }
 
-/// Ends what opens a subject, for good, in all these tables of its rules. Its OAuth apps stay, with a secret that nobody has: whoever may
-/// gives them a new one. Returns how many rows of which table.
-pub(crate) async fn end_credentials(
-    cx: &Cx,
-    tx: &mut Tx,
-    (root, organization, subject): (Root, Uuid, Uuid),
-    tables: &[&str],
-) -> Result<Vec<(&'static str, i64)>> {
-    let mut ended = Plan::of(root).run_only(tx, organization, subject, tables).await?;
-    let secret = random::<32>()?.to_vec();
-    let apps = match root {
-        Root::Organization => {
-            let statement = sql!("UPDATE oauth_apps SET secret_hash = $2, updated_at = $3 WHERE organization_id = $1");
-            tx.execute(statement, params![organization, secret, cx.now]).await?
-        }
-        Root::Member => {
-            let statement = sql!("UPDATE oauth_apps SET secret_hash = $3, updated_at = $4 WHERE organization_id = $1 AND member_id = $2");
-            tx.execute(statement, params![organization, subject, secret, cx.now]).await?
-        }
-        _ => 0,
-    };
-    ended.push(("oauth_apps", apps as i64));
-    let plane = cx.plane.clone();
-    tx.on_commit(move || plane.liveness.kill(subject));
-    Ok(ended)
+/// Whether a hold keeps what opened the subject: what a customer had is kept by one, as everything about them.
+pub(super) async fn is_kept(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid) -> Result<bool> {
+    Ok(root.noun() == "customer" && guards::is_held(tx, root, organization, subject, cx.now).await?)
 }
 
 /// Ends the grace periods of removals of a user who deletes their account: nobody can give those memberships back. The user's row is locked.

@@ -3,7 +3,8 @@
 //! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
 //! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the seal
 //! waits until they were. How one or several are done at once stands in `together.rs`, what is done to which table in `rules.rs`, the drain
-//! and the seal in `drain.rs`, how it is taken back in `grace.rs`, whom it tells in `effects.rs`, what the organization asks of whoever orders
+//! and the seal in `drain.rs`, how it is taken back in `grace.rs`, how what
+//! opens something ends with it in `ending.rs`, whom it tells in `effects.rs`, what the organization asks of whoever orders
 //! it in `asked.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
 
 mod asked;
@@ -12,6 +13,7 @@ mod coverage;
 mod document;
 pub mod drain;
 mod effects;
+mod ending;
 mod family;
 mod grace;
 mod guards;
@@ -26,13 +28,14 @@ mod together;
 use sql::Tx;
 use uuid::Uuid;
 
-pub(crate) use asked::of_weakening;
+pub(crate) use asked::{of_purge, of_purged, of_weakening, unapproved};
 pub(crate) use binding::count_ahead;
 pub use binding::{Drift, Planned, TableDrift};
 pub use document::document;
 pub(crate) use effects::blocked;
+pub(crate) use ending::{begin_archive, end_archive, end_credentials, go_on_with_archive, go_on_with_archives};
 pub use family::SMALL_FAMILY;
-pub(crate) use grace::{end_credentials, end_for as end_grace_for};
+pub(crate) use grace::end_for as end_grace_for;
 pub use grace::{end_grace, restore};
 pub use guards::Blocker;
 pub(crate) use guards::{blockers, check, last_owner};

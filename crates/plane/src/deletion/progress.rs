@@ -374,6 +374,7 @@ mod tests {
             sealed_at: None,
             reversible_until: None,
             restored_at: None,
+            stopped_at: None,
         };
         Watched { deletion, stage: 4, waiting_since: None, rows_expected: expected, lease_until: None }
     }

@@ -59,6 +59,8 @@ pub struct Deletion {
     pub reversible_until: Option<Timestamp>,
     /// When it was taken back.
     pub restored_at: Option<Timestamp>,
+    /// When it was stopped, if it is a purge.
+    pub stopped_at: Option<Timestamp>,
 }
 
 /// Which deletions a list holds.
@@ -194,8 +196,8 @@ pub async fn list(cx: &Cx, wanted: &Wanted, filter: DeletionFilter, request: Pag
             let statement = sql!(
                 "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
                         (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
-                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, reversible_until, restored_at, stage,
-                        waiting_since, rows_expected, lease_until
+                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, reversible_until, restored_at, stopped_at,
+                        stage, waiting_since, rows_expected, lease_until
                  FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2) AND id < $5 ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
             let bound = params![organizations.clone(), states.clone(), request.limit(), request.offset(), request.below()];
@@ -256,8 +258,8 @@ async fn everywhere(cx: &Cx, filter: DeletionFilter, request: PageRequest) -> Re
             let statement = sql!(
                 "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
                         (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
-                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, reversible_until, restored_at, stage,
-                        waiting_since, rows_expected, lease_until
+                        batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, reversible_until, restored_at, stopped_at,
+                        stage, waiting_since, rows_expected, lease_until
                  FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
@@ -276,8 +278,8 @@ async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Watched>> {
     let statement = sql!(
         "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
                         (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
-                batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, reversible_until, restored_at, stage,
-                waiting_since, rows_expected, lease_until
+                batches, longest_batch_us, waiting_for, created_at, updated_at, sealed_at, reversible_until, restored_at, stopped_at,
+                stage, waiting_since, rows_expected, lease_until
          FROM deletions WHERE id = $1"
     );
     tx.query_opt(statement, params![id]).await?.map(read).transpose()
@@ -306,6 +308,7 @@ fn read(mut row: Row) -> Result<Watched> {
         sealed_at: row.next()?,
         reversible_until: row.next()?,
         restored_at: row.next()?,
+        stopped_at: row.next()?,
     };
     Ok(Watched { deletion, stage: row.next()?, waiting_since: row.next()?, rows_expected: row.next()?, lease_until: row.next()? })
 }

@@ -203,7 +203,7 @@ pub const TABLES: &[TableColumns] = &[
         ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
         ("effects", Plain), ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
         ("updated_at", Plain), ("sealed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain), ("reversible_until", Plain),
-        ("restored_at", Plain),
+        ("restored_at", Plain), ("stopped_at", Plain),
     ]),
     table("exports", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal),

@@ -266,6 +266,7 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         sealed_at: is_sealed.then_some(cx.now),
         reversible_until,
         restored_at: None,
+        stopped_at: None,
     };
     Ok((audit::done(&cx, organization, &note)?, deletion))
 }

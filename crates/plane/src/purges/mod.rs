@@ -5,6 +5,7 @@
 //! a receipt of its own. What became of each is an [`Item`], which holds no more about a person than an id.
 
 mod criteria;
+mod stopping;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,7 +18,7 @@ use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
 use crate::customers::is_reference;
 use crate::cx::Cx;
-use crate::deletion::{self, Deletion, Order, Root, check_reason};
+use crate::deletion::{self, Blocker, Deletion, Order, Root, check_reason};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
@@ -25,6 +26,7 @@ use crate::{Error, FieldError, Result};
 
 pub use criteria::Criteria;
 use criteria::Person;
+pub use stopping::stop;
 pub(crate) use worker::{Purge, Step, are_all_sealed, go_on, statements};
 
 /// Ids that a list can have.
@@ -73,11 +75,13 @@ pub enum Outcome {
     NotFound,
     /// The list names the customer twice.
     Repeated,
+    /// The purge was stopped before it was the customer's turn.
+    Stopped,
 }
 
 impl Outcome {
     /// Every name.
-    pub const NAMES: [&'static str; 5] = ["deleted", "blocked", "refused", "not_found", "repeated"];
+    pub const NAMES: [&'static str; 6] = ["deleted", "blocked", "refused", "not_found", "repeated", "stopped"];
 
     /// Its name in the database.
     pub fn name(self) -> &'static str {
@@ -87,6 +91,7 @@ impl Outcome {
             Outcome::Refused => "refused",
             Outcome::NotFound => "not_found",
             Outcome::Repeated => "repeated",
+            Outcome::Stopped => "stopped",
         }
     }
 }
@@ -105,18 +110,31 @@ pub struct Survey {
     pub outcomes: Tally,
     /// References of the first hundred who would be deleted.
     pub sample: Vec<String>,
+    /// What refuses the order now; and that customers lack an approval, which leaves these out and no other.
+    pub blockers: Vec<Blocker>,
+    /// The first of the customers whom nobody has approved of, and how many they are.
+    unapproved: Option<(Uuid, i64)>,
     /// Whether there are more than were counted.
     is_part: bool,
 }
 
-/// Looks at what a purge would come to. Whoever may order it may look.
+/// Looks at what a purge would come to that is ordered for this reason. Whoever may order it may look.
 ///
 /// # Errors
-/// Those of [`order`].
-pub async fn look(cx: &Cx, organization: &OrganizationRef, meant: &Meant) -> Result<Survey> {
+/// Those of [`order`], but for [`Error::Blocked`]: blockers are part of the answer.
+pub async fn look(cx: &Cx, organization: &OrganizationRef, meant: &Meant, reason: Option<&str>) -> Result<Survey> {
     let tenant = enter_to_purge(cx, organization, meant).await?;
-    cx.read(tenant, |_, tx, tenant| Box::pin(async move { tenant.is_writable(tx).await })).await?;
-    Ok(survey(cx, tenant, meant, true).await?.0)
+    let missing = cx.read((tenant, reason.map(str::to_owned)), |cx, tx, (tenant, reason)| {
+        Box::pin(async move {
+            tenant.is_writable(tx).await?;
+            deletion::of_purge(cx, tx, tenant.organization(), reason.as_deref()).await
+        })
+    });
+    let missing = missing.await?;
+    let (mut survey, _) = survey(cx, tenant, meant, true).await?;
+    survey.blockers = missing;
+    survey.blockers.extend(survey.unapproved.map(|(first, number)| deletion::unapproved(first, number)));
+    Ok(survey)
 }
 
 /// About how many seconds it would take, if the drain is as fast as it was until now.
@@ -263,8 +281,11 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
 }
 
 impl Survey {
-    fn count(&mut self, person: &Person, blocked: &HashSet<Uuid>) {
-        if blocked.contains(&person.id) {
+    fn count(&mut self, person: &Person, blocked: &Blocked) {
+        if blocked.unapproved.contains(&person.id) {
+            self.unapproved.get_or_insert((person.id, 0)).1 += 1;
+        }
+        if blocked.all.contains(&person.id) {
             return add(&mut self.outcomes, Outcome::Blocked);
         }
         add(&mut self.outcomes, Outcome::Deleted);
@@ -279,12 +300,22 @@ fn is_others(only_managed_by: Option<Uuid>, person: &Person) -> bool {
     only_managed_by.is_some_and(|own| person.managed_by != Some(own))
 }
 
-async fn blocked(cx: &Cx, tx: &mut Tx, tenant: &Tenant, people: &[Person], is_asked: bool) -> Result<HashSet<Uuid>> {
+/// Customers in whose way something stands.
+#[derive(Default)]
+struct Blocked {
+    all: HashSet<Uuid>,
+    /// Those of them whom nobody has approved of.
+    unapproved: HashSet<Uuid>,
+}
+
+async fn blocked(cx: &Cx, tx: &mut Tx, tenant: &Tenant, people: &[Person], is_asked: bool) -> Result<Blocked> {
     if !is_asked || people.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(Blocked::default());
     }
     let subjects: Vec<Uuid> = people.iter().map(|person| person.id).collect();
-    Ok(deletion::check(cx, tx, Root::Customer, tenant.organization(), &subjects).await?.into_keys().collect())
+    let guarded = deletion::check(cx, tx, Root::Customer, tenant.organization(), &subjects).await?;
+    let unapproved: HashSet<Uuid> = deletion::of_purged(cx, tx, tenant.organization(), &subjects).await?.into_keys().collect();
+    Ok(Blocked { all: guarded.into_keys().chain(unapproved.iter().copied()).collect(), unapproved })
 }
 
 /// Customers of all states after an id, and where to go on if there may be more.

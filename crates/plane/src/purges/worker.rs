@@ -49,6 +49,8 @@ struct Job {
     only_managed_by: Option<Uuid>,
     ordered_at: Timestamp,
     reason: Option<String>,
+    /// Whether nobody is to be deleted any more: who is left is only gone through.
+    is_stopped: bool,
     /// Whoever ordered it, at work now.
     cx: Cx,
 }
@@ -78,7 +80,8 @@ pub(crate) async fn go_on(cx: &Cx, tx: &mut Tx, purge: Purge, step: Step, size: 
         return Ok(None);
     }
     let (before, most_rows) = (subjects.len(), size.max(SMALL_FAMILY));
-    while subjects.len() > 1 && rows(tx, Root::Customer, purge.organization, &subjects, most_rows + 1).await? > most_rows {
+    while !job.is_stopped && subjects.len() > 1 && rows(tx, Root::Customer, purge.organization, &subjects, most_rows + 1).await? > most_rows
+    {
         subjects.truncate(subjects.len() / 2);
     }
     if subjects.len() < before && job.criteria.is_some() {
@@ -92,7 +95,7 @@ async fn load(cx: &Cx, tx: &mut Tx, purge: Purge, done: i64, most: i64) -> Resul
     let statement = sql!(
         "SELECT purges.criteria, substr(purges.subjects, CAST(CAST($4 AS bigint) AS integer), CAST(CAST($5 AS bigint) AS integer)),
                 purges.only_managed_by, purges.credential_id, purges.created_at, deletions.actor, deletions.actor_id, deletions.reason,
-                deletions.request_id
+                deletions.request_id, deletions.stopped_at IS NOT NULL
          FROM purges JOIN deletions ON deletions.organization_id = purges.organization_id AND deletions.id = $3
          WHERE purges.organization_id = $1 AND purges.id = $2"
     );
@@ -102,7 +105,7 @@ async fn load(cx: &Cx, tx: &mut Tx, purge: Purge, done: i64, most: i64) -> Resul
     let (criteria, listed): (Option<Json>, Option<Vec<u8>>) = (row.next()?, row.next()?);
     let (only_managed_by, credential, ordered_at) = (row.next()?, row.next()?, row.next()?);
     let orderer = Orderer { kind: row.next()?, user: row.next()?, credential };
-    let (reason, request_id): (Option<String>, String) = (row.next()?, row.next()?);
+    let (reason, request_id, is_stopped): (Option<String>, String, bool) = (row.next()?, row.next()?, row.next()?);
     let broken = |_| Error::Internal("the list of a purge holds something that is no id".into());
     Ok(Some(Job {
         purge,
@@ -111,6 +114,7 @@ async fn load(cx: &Cx, tx: &mut Tx, purge: Purge, done: i64, most: i64) -> Resul
         only_managed_by,
         ordered_at,
         reason,
+        is_stopped,
         cx: Cx::new(&cx.plane, request_id).with_actor(Actor::Orderer(Arc::new(orderer))),
     }))
 }
@@ -135,7 +139,9 @@ impl Job {
     /// What becomes of a customer before anybody asks whether something stands in the way. None for one who is not meant any more.
     fn judge(&self, subject: Uuid, person: Option<&Person>, refused: Option<&Error>) -> Option<Judged> {
         match (&self.criteria, person) {
-            (None, None) if subject == REPEATED => Some(Judged::Over(Outcome::Repeated, None)),
+            _ if subject == REPEATED => Some(Judged::Over(Outcome::Repeated, None)),
+            _ if subject == UNKNOWN => Some(Judged::Over(Outcome::NotFound, None)),
+            _ if self.is_stopped => Some(Judged::Over(Outcome::Stopped, None)),
             (None, None) => Some(Judged::Over(Outcome::NotFound, None)),
             (Some(_), None) => None,
             (Some(criteria), Some(person)) if !self.means(criteria, person) => None,
@@ -168,9 +174,9 @@ enum Judged {
     Over(Outcome, Option<Error>),
 }
 
-/// Locks customers, has those deleted whom nothing saves, and writes down what became of each.
+/// Locks customers, has those deleted whom nothing saves, and writes down what became of each. Whom a stop saves need not be locked for that.
 async fn delete(tx: &mut Tx, job: &Job, subjects: &[Uuid], refused: Option<&Error>, counts: Json, done: i64) -> Result<Json> {
-    let people = lock(tx, job, subjects).await?;
+    let people = if job.is_stopped { HashMap::new() } else { lock(tx, job, subjects).await? };
     let mut judged: Vec<(Uuid, Option<&Person>, Judged)> = Vec::new();
     for subject in subjects {
         let person = people.get(subject);
@@ -265,7 +271,7 @@ fn blocker(blocker: &Blocker) -> Json {
     json!({"code": code, "kind": kind, "id": id, "detail": detail, "remedy": remedy})
 }
 
-fn sum(counts: &Json) -> i64 {
+pub(super) fn sum(counts: &Json) -> i64 {
     counts.as_object().into_iter().flatten().filter_map(|(_, number)| number.as_i64()).sum()
 }
 

@@ -16,19 +16,25 @@ use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::policy::Role;
 use plane::preferences::{self, Stance, TRAITS};
+use plane::purges::{self, Criteria, Meant};
 use plane::{api_keys, dependants, exports, invitations, members, sessions};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::on_both_engines;
 use crate::people::{PASSWORD, Person};
-use crate::snapshot::{Key, Snapshot, digits};
+use crate::snapshot::{Cells, Key, Snapshot, digits};
 use crate::stage::{Stage, take};
-use crate::world::{deliver, listen};
+use crate::world::{deliver, listen, new_customer};
 
 on_both_engines! {
     a_drain_that_fails_in_every_batch_and_is_taken_up_after_each_comes_to_the_same_end
+    a_purge_that_fails_in_every_batch_and_is_taken_up_after_each_comes_to_the_same_end
 }
+
+/// Customers of a purge, and entries on one of them: more than a deletion does at once.
+const CUSTOMERS: usize = 45;
+const MUCH: usize = 510;
 
 /// Where a batch fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +47,7 @@ enum Fails {
 async fn a_drain_that_fails_in_every_batch_and_is_taken_up_after_each_comes_to_the_same_end(stage: Stage) {
     stage.prepare_failures().await;
     let drains = |root: &Root| root.rules().iter().any(|rule| rule.fate != Fate::Keep && !rule.walk.is_empty());
-    // A purge erases nothing by itself: it orders deletions of customers.
-    for root in Root::ALL.into_iter().filter(drains).filter(|root| *root != Root::CustomerPurge) {
+    for root in Root::ALL.into_iter().filter(drains) {
         let owner = Person::new(&stage.plane).await;
         let twins = [furnish(&stage, &owner, root).await, furnish(&stage, &owner, root).await];
         let calm = Doomed::close(&stage, root, twins[0]).await;
@@ -54,6 +59,36 @@ async fn a_drain_that_fails_in_every_batch_and_is_taken_up_after_each_comes_to_t
         let batches = disturbed.drain(&stage).await;
         assert_eq!(disturbed.check(&stage, &before).await, receipt, "{root:?}");
         assert!(batches >= receipt.len(), "{root:?}: {batches} batches for {receipt:?}");
+        stage.clear().await;
+    }
+}
+
+async fn a_purge_that_fails_in_every_batch_and_is_taken_up_after_each_comes_to_the_same_end(stage: Stage) {
+    stage.prepare_failures().await;
+    for (by_list, is_stopped) in [(true, false), (false, false), (true, true)] {
+        let owner = Person::new(&stage.plane).await;
+        let calm = Doomed::purge(&stage, &owner, by_list).await;
+        if is_stopped {
+            purges::stop(&owner.cx(&stage.plane), calm.deletion).await.unwrap();
+        }
+        let before = Snapshot::take(&stage.engine, &stage.schema).await;
+        stage.drain().await;
+        let fates = calm.check_purge(&stage, &before).await;
+        let disturbed = Doomed::purge(&stage, &owner, by_list).await;
+        if is_stopped {
+            purges::stop(&owner.cx(&stage.plane), disturbed.deletion).await.unwrap();
+        }
+        let before = Snapshot::take(&stage.engine, &stage.schema).await;
+        let batches = disturbed.drain(&stage).await;
+        assert_eq!(disturbed.check_purge(&stage, &before).await, fates);
+        assert!(batches >= CUSTOMERS / 16, "{batches} batches");
+        let found: BTreeSet<&str> = fates.iter().map(|(_, outcome)| outcome.as_str()).collect();
+        let expected: &[&str] = match (by_list, is_stopped) {
+            (true, true) => &["not_found", "repeated", "stopped"],
+            (true, false) => &["blocked", "deleted", "not_found", "repeated"],
+            (false, _) => &["blocked", "deleted"],
+        };
+        assert!(found.into_iter().eq(expected.iter().copied()), "{fates:?}");
         stage.clear().await;
     }
 }
@@ -86,19 +121,62 @@ impl Doomed {
         Doomed { root, subject, deletion }
     }
 
-    /// Drains it under failures, and returns how many batches it took.
+    /// A purge of customers on whom little hangs, of one on whom everything does, of one on whom there is too much to be done at once, and of
+    /// some who are blocked.
+    async fn purge(stage: &Stage, owner: &Person, by_list: bool) -> Doomed {
+        let (organization, _) = furnish(stage, owner, Root::CustomerPurge).await;
+        let (cx, here) = (owner.cx(&stage.plane), &OrganizationRef::Id(organization));
+        for number in 2..CUSTOMERS {
+            new_customer(&cx, organization, &format!("customer-{number}")).await;
+        }
+        let add = async |customer: usize, path: &str, fields: Json| {
+            let (reference, fields) = (format!("customer-{customer}"), fields.as_object().cloned().unwrap());
+            dependants::create(&cx, here, &reference, dependants::Kind::at(path).unwrap(), fields).await.unwrap();
+        };
+        add(5, "subscriptions", json!({"plan": "basic"})).await;
+        add(30, "transactions", json!({"amount": 1, "currency": "EUR", "status": "pending"})).await;
+        for _ in 0..MUCH {
+            add(20, "activity", json!({"kind": "login"})).await;
+        }
+        let mut references: Vec<String> = (0..CUSTOMERS).map(|number| format!("customer-{number}")).collect();
+        references.splice(10..10, ["nobody".to_owned(), "customer-3".to_owned()]);
+        let meant = match by_list {
+            true => Meant::List(references),
+            false => Meant::Criteria(Criteria { is_all: true, ..Criteria::default() }),
+        };
+        let ordered = purges::order(&cx, here, &meant, None).await.unwrap();
+        Doomed { root: Root::CustomerPurge, subject: ordered.subject, deletion: ordered.id }
+    }
+
+    async fn is_sealed(&self, stage: &Stage) -> bool {
+        let query = format!("SELECT count(*) FROM deletions WHERE state = 'sealed' AND id = {}", stage.engine.uuid(self.deletion));
+        stage.engine.count(&query).await == 1
+    }
+
+    /// Drains it, and what it orders, under failures, and returns how many batches it took.
     async fn drain(&self, stage: &Stage) -> usize {
         let plane = &stage.plane;
-        let batch = async |held: &Arc<Held>| drain::advance(plane, held, 1, Duration::ZERO, false).await;
-        let (mut failed, mut gone): (usize, Vec<Arc<Held>>) = (0, Vec::new());
-        loop {
+        let size = if self.root == Root::CustomerPurge { 100 } else { 1 };
+        let batch = async |held: &Arc<Held>| drain::advance(plane, held, size, Duration::ZERO, false).await;
+        let (mut failed, mut gone): (usize, Vec<(Uuid, Arc<Held>)>) = (0, Vec::new());
+        while !self.is_sealed(stage).await {
             let held = take(plane).await.unwrap();
+            // Which it is: nobody has been taken later.
+            let taken = stage.engine.id("SELECT id FROM deletions ORDER BY updated_at DESC LIMIT 1").await;
             let before = stage.everything().await;
-            if let Some(paused) = gone.last() {
+            if let Some((_, paused)) = gone.iter().rfind(|(id, _)| *id == taken) {
                 assert_eq!(batch(paused).await.unwrap(), Outcome::Fenced);
             }
             stage.fail(Fails::AtItsEnd).await;
-            batch(&held).await.expect_err("it was told to fail");
+            let ended = batch(&held).await;
+            if matches!(ended, Ok(Outcome::Following)) {
+                // It waits for those that it has ordered: they come before it.
+                stage.fail(Fails::Nowhere).await;
+                gone.push((taken, held));
+                plane.clock.advance(plane.config.lease);
+                continue;
+            }
+            ended.expect_err("it was told to fail");
             assert!(stage.everything().await == before, "{:?}: one past its lease or one that failed left a trace", self.root);
             stage.fail(Fails::AtItsFirstRow).await;
             let mut outcome = batch(&held).await;
@@ -109,15 +187,13 @@ impl Doomed {
                 failed += 1;
                 outcome = batch(&held).await;
             }
-            gone.push(held);
+            gone.push((taken, held));
             plane.clock.advance(plane.config.lease);
-            if outcome.unwrap() == Outcome::Sealed {
-                break;
-            }
+            outcome.unwrap();
         }
         let sealed = stage.everything().await;
         assert!(take(plane).await.is_none(), "a sealed deletion was taken");
-        for paused in &gone {
+        for (_, paused) in &gone {
             assert_eq!(batch(paused).await.unwrap(), Outcome::Fenced);
         }
         assert!(stage.everything().await == sealed, "{:?}: one past its lease left a trace", self.root);
@@ -148,6 +224,55 @@ impl Doomed {
         let receipt = stage.receipt(self.deletion).await;
         assert_eq!(receipt, rows, "{:?}", self.root);
         receipt
+    }
+}
+
+impl Doomed {
+    /// Who was deleted is gone with what was tied to them, each once, with one entry and one receipt, and all else is as it was. Returns what
+    /// became of whom, by the id that people know.
+    async fn check_purge(&self, stage: &Stage, before: &Snapshot) -> Vec<(Option<String>, String)> {
+        let after = Snapshot::take(&stage.engine, &stage.schema).await;
+        let text = |cells: &Cells, column: &str| cells[column].as_deref().map(|text| text.trim_matches('\'').to_owned());
+        let of_purge = |cells: &&Cells| cells["purge_id"] == Some(digits(self.subject));
+        let items: Vec<&Cells> = after.of("purge_items").filter(of_purge).collect();
+        let numbers: BTreeSet<i64> = items.iter().map(|cells| text(cells, "number").unwrap().parse().unwrap()).collect();
+        assert!(numbers.into_iter().eq(1..=items.len() as i64), "{items:?}");
+        let name = |customer: &Option<String>| {
+            before.of("customers").find(|cells| cells["id"] == *customer).and_then(|cells| text(cells, "reference"))
+        };
+        let mut fates: Vec<(Option<String>, String)> =
+            items.iter().map(|cells| (name(&cells["customer_id"]), text(cells, "outcome").unwrap())).collect();
+        fates.sort();
+        let deleted = items.iter().filter(|cells| text(cells, "outcome").as_deref() == Some("deleted"));
+        let deleted: Vec<(Root, Uuid)> =
+            deleted.map(|cells| (Root::Customer, cells["customer_id"].as_ref().unwrap().parse().unwrap())).collect();
+        let subjects: Vec<(Root, Uuid)> = deleted.iter().copied().chain([(Root::CustomerPurge, self.subject)]).collect();
+        let tied = before.tied_to_all(&subjects);
+        for (table, then) in &before.rows {
+            let gone: BTreeSet<Key> = then.keys().filter(|key| !after.rows[table].contains_key(*key)).cloned().collect();
+            assert_eq!(gone, tied.erased.get(table.as_str()).cloned().unwrap_or_default(), "{table}");
+            let redacted = tied.redacted.get(table.as_str()).cloned().unwrap_or_default();
+            for (key, cells) in then.iter().filter(|(key, _)| !gone.contains(*key) && !redacted.contains(*key)) {
+                let mut without = [cells.clone(), after.rows[table][key].clone()];
+                // Customers are locked before anybody looks what stands in their way.
+                without.iter_mut().for_each(|cells| cells.retain(|column, _| table != "customers" || column != "version"));
+                let is_itself = cells.get("id").is_some_and(|id| *id == Some(digits(self.deletion)));
+                assert!(is_itself || without[0] == without[1], "a row of {table} was changed");
+            }
+        }
+        for (root, subject) in &subjects {
+            assert_eq!(stage.leftovers(*root, *subject).await, Vec::<String>::new(), "{root:?}");
+        }
+        let new = |table: &'static str| after.rows[table].iter().filter(move |(key, _)| !before.rows[table].contains_key(*key));
+        let receipts: BTreeSet<_> = new("deletions").map(|(_, cells)| cells["subject_id"].clone()).collect();
+        assert_eq!((receipts.len(), new("deletions").count()), (deleted.len(), deleted.len()), "each has one receipt");
+        let entries = |outcome: &str| new("audit_entries").filter(|(_, cells)| text(cells, "outcome").as_deref() == Some(outcome)).count();
+        let blocked = fates.iter().filter(|(_, outcome)| outcome == "blocked").count();
+        assert_eq!((entries("done"), entries("blocked")), (deleted.len(), blocked), "each has one entry");
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        fates.iter().for_each(|(_, outcome)| *counts.entry(outcome.clone()).or_default() += 1);
+        assert_eq!(stage.receipt(self.deletion).await, counts);
+        fates
     }
 }
 
@@ -186,6 +311,12 @@ async fn furnish(stage: &Stage, owner: &Person, root: Root) -> (Uuid, Uuid) {
     let hold = NewHold { reason: "Case".into(), until: None };
     let hold = holds::place(&cx, reference, Subject::Customer("customer-0".into()), hold).await.unwrap();
     holds::release(&cx, reference, hold.id, "Closed".into()).await.unwrap();
+    if root == Root::CustomerPurge {
+        // What each deletion of a customer has to tell is not what this is about.
+        for webhook in webhooks {
+            plane::webhooks::delete(&cx, reference, webhook, None).await.unwrap();
+        }
+    }
     if root == Root::User {
         members::remove(&cx, reference, member, None).await.unwrap();
     }

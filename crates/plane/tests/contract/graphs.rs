@@ -4,12 +4,14 @@
 //! The worlds and what is deleted in them come by chance that can be had again: the seed is told with what went wrong.
 //! `FREEHOLD_WORLDS=100` tries more than the usual few.
 
+mod purging;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use plane::customers::{self, Deleting};
 use plane::deletion::{self, Deletion, Details, Preview, Root, Subject};
 use plane::ids::OrganizationRef;
-use plane::{Cx, Error, Result, api_keys, invitations, members, oauth_apps, oauth_tokens, organizations, users, webhooks};
+use plane::{Cx, Error, Result, api_keys, invitations, members, oauth_apps, oauth_tokens, organizations, purges, users, webhooks};
 use uuid::Uuid;
 
 use crate::graph::{Grown, grow};
@@ -26,9 +28,10 @@ on_both_engines! {
 
 /// Worlds for each engine, and what is tried in each.
 const WORLDS: u64 = 6;
-const DELETIONS: usize = 25;
-/// Tables to which a deletion adds.
+const DELETIONS: usize = 30;
+/// Tables to which a deletion adds, and one to which only a purge does.
 const GROWS: [&str; 3] = ["audit_entries", "deletions", "webhook_deliveries"];
+const GROWS_WITH_A_PURGE: &str = "purge_items";
 /// Tables of which no plan is bound to the rows: they come by themselves.
 const COMES_BY_ITSELF: [&str; 7] =
     ["audit_entries", "deletions", "webhook_deliveries", "idempotent_answers", "sessions", "deletion_approvals", "purge_items"];
@@ -43,7 +46,7 @@ const OF_CUSTOMERS: [&str; 2] = ["customer_sessions", "devices"];
 
 async fn a_deletion_does_what_was_planned_to_what_is_tied_to_its_subject_and_to_nothing_else(stage: Stage) {
     let worlds = std::env::var("FREEHOLD_WORLDS").ok().and_then(|worlds| worlds.parse().ok()).unwrap_or(WORLDS);
-    let mut seen = BTreeMap::new();
+    let (mut seen, mut outcomes) = (BTreeMap::new(), BTreeSet::new());
     for seed in 1..=worlds {
         let mut world = World::new(&stage, seed).await;
         for number in 0..DELETIONS {
@@ -51,19 +54,21 @@ async fn a_deletion_does_what_was_planned_to_what_is_tied_to_its_subject_and_to_
             let outcome = world.delete_something().await;
             *seen.entry(outcome).or_insert(0) += 1;
         }
+        outcomes.append(&mut world.outcomes);
         // The next world is one of its own: what is compared stays little.
         stage.clear().await;
     }
     let roots: BTreeSet<&str> = seen.keys().filter(|(_, outcome)| *outcome == "done").map(|(root, _)| *root).collect();
-    assert_eq!(roots.len(), everything().count(), "some kind was never deleted: {seen:?}");
+    assert_eq!(roots.len(), Root::ALL.len(), "some kind was never deleted: {seen:?}");
     let restored = seen.keys().filter(|(_, outcome)| *outcome == "restored").count();
     assert_eq!(restored, RESTORABLE, "some kind was never taken back: {seen:?}");
+    assert!(outcomes.iter().eq(&BTreeSet::from(purges::Outcome::NAMES)), "some outcome of a purge was never met: {outcomes:?}");
     for outcome in ["blocked", "drifted"] {
         assert!(seen.keys().any(|(_, seen)| *seen == outcome), "nothing was {outcome}: {seen:?}");
     }
 }
 
-/// Every kind of subject that goes by a deletion of its own. A purge orders those of customers.
+/// Every kind of subject that has a plan. A purge is looked at in its own way.
 fn everything() -> impl Iterator<Item = Root> {
     Root::ALL.into_iter().filter(|root| *root != Root::CustomerPurge)
 }
@@ -75,6 +80,8 @@ struct World<'a> {
     organizations: Vec<Grown>,
     /// Which one this is, for what goes wrong.
     told: String,
+    /// What became of customers in purges.
+    outcomes: BTreeSet<&'static str>,
 }
 
 /// What is to be deleted, and by whom.
@@ -96,7 +103,7 @@ impl<'a> World<'a> {
             people.push(Person::new(&stage.plane).await);
         }
         let organizations = grow(stage, &mut chance, &people).await;
-        World { stage, chance, people, organizations, told: String::new() }
+        World { stage, chance, people, organizations, told: String::new(), outcomes: BTreeSet::new() }
     }
 
     async fn look(&self) -> Snapshot {
@@ -112,7 +119,7 @@ impl<'a> World<'a> {
                 self.stage.grant(grown.id, 7).await;
             }
         }
-        let told = self.delete_or_restore().await;
+        let told = if self.chance.once_in(7) { self.purge_something(has_grace).await } else { self.delete_or_restore().await };
         if has_grace {
             self.stage.engine.run("DELETE FROM requirements", "DELETE FROM requirements").await.unwrap();
         }
@@ -139,7 +146,7 @@ impl<'a> World<'a> {
         deliver(&self.stage.plane, 200).await;
         self.stage.drain().await;
         let after = self.look().await;
-        let check = Check { told: &self.told, doomed: &doomed, preview: &preview, at_plan: &at_plan, before: &before, after: &after };
+        let check = Check { told: &self.told, doomed: &doomed, preview: Some(&preview), at_plan: &at_plan, before: &before, after: &after };
         check.nobody_touches_what_is_held();
         let word = match &outcome {
             Ok(deletion) if deletion.state == "reversible" => {
@@ -150,8 +157,8 @@ impl<'a> World<'a> {
                 Check { after: &self.look().await, ..check }.restored();
                 "restored"
             }
-            Ok(deletion) => {
-                check.done(deletion);
+            Ok(_) => {
+                check.done();
                 let left = self.stage.leftovers(doomed.root, doomed.id).await;
                 assert_eq!(left, Vec::<String>::new(), "{}: {:?}", self.told, doomed.root);
                 self.organizations.retain(|grown| grown.id != doomed.id);
@@ -252,31 +259,31 @@ impl Doomed {
 struct Check<'a> {
     told: &'a str,
     doomed: &'a Doomed,
-    preview: &'a Preview,
+    /// None for a purge.
+    preview: Option<&'a Preview>,
     at_plan: &'a Snapshot,
     before: &'a Snapshot,
     after: &'a Snapshot,
 }
 
 impl Check<'_> {
-    /// The subject, and each membership that ends with an account.
+    /// The subject, and each membership that ends with an account or customer that a purge has deleted.
     fn subjects(&self) -> Vec<(Root, Uuid)> {
         let mut subjects = vec![(self.doomed.root, self.doomed.id)];
         if self.doomed.root == Root::User {
             let own = self.before.of("members").filter(|cells| cells["user_id"] == Some(digits(self.doomed.id)));
             subjects.extend(own.map(|cells| (Root::Member, cells["id"].as_ref().unwrap().parse().unwrap())));
         }
+        if self.doomed.root == Root::CustomerPurge {
+            let items = self.after.of("purge_items").filter(|cells| cells["purge_id"] == Some(digits(self.doomed.id)));
+            let deleted = items.filter(|cells| cells["deletion_id"].is_some());
+            subjects.extend(deleted.map(|cells| (Root::Customer, cells["customer_id"].as_ref().unwrap().parse().unwrap())));
+        }
         subjects
     }
 
     fn tied(&self, then: &Snapshot) -> Tied {
-        let mut all = Tied::default();
-        for (root, subject) in self.subjects() {
-            let Tied { erased, redacted } = then.tied(root, subject);
-            erased.into_iter().for_each(|(table, keys)| all.erased.entry(table).or_default().extend(keys));
-            redacted.into_iter().for_each(|(table, keys)| all.redacted.entry(table).or_default().extend(keys));
-        }
-        all
+        then.tied_to_all(&self.subjects())
     }
 
     fn gone(&self) -> BTreeMap<&str, BTreeSet<Key>> {
@@ -312,15 +319,21 @@ impl Check<'_> {
         }
     }
 
-    fn done(&self, deletion: &Deletion) {
-        let Check { told, doomed, before, after, .. } = self;
-        let root = doomed.root;
-        let tied = self.tied(before);
+    /// What is tied to the subject is gone or redacted, and nothing else. Returns that.
+    fn only_what_is_tied_is_gone(&self) -> Tied {
+        let tied = self.tied(self.before);
         let gone = self.gone();
         let expected: BTreeMap<&str, BTreeSet<Key>> =
             tied.erased.iter().filter(|(_, keys)| !keys.is_empty()).map(|(table, keys)| (*table, keys.clone())).collect();
-        assert_eq!(gone, expected, "{told}: of {root:?} {deletion:?} something else is gone than what is tied to it");
+        assert_eq!(gone, expected, "{}: of {:?} something else is gone than what is tied to it", self.told, self.doomed.root);
         self.nothing_else_changed(&tied);
+        tied
+    }
+
+    fn done(&self) {
+        let Check { told, doomed, before, after, .. } = self;
+        let root = doomed.root;
+        let tied = self.only_what_is_tied_is_gone();
         // All receipts together name every row once.
         let receipts = after.rows["deletions"].iter().filter(|(key, _)| !before.rows["deletions"].contains_key(*key));
         let mut counted: BTreeMap<String, i64> = BTreeMap::new();
@@ -341,17 +354,19 @@ impl Check<'_> {
         }
         if root == Root::Organization {
             // Its webhooks were told of it and then went.
-            let told: i64 = self.preview.effects.iter().map(|effect| effect.endpoints).sum();
+            let told: i64 = self.preview.iter().flat_map(|preview| &preview.effects).map(|effect| effect.endpoints).sum();
             *rows.entry("webhook_deliveries".to_owned()).or_default() += told;
         }
         rows.retain(|_, rows| *rows != 0);
         assert_eq!(counted, rows, "{told}: the receipts of {root:?} are not what is gone");
-        self.was_planned(&rows);
+        if let Some(preview) = self.preview {
+            self.was_planned(preview, &rows);
+        }
     }
 
     /// The plan said so, table by table.
-    fn was_planned(&self, rows: &BTreeMap<String, i64>) {
-        let Check { told, doomed, preview, .. } = self;
+    fn was_planned(&self, preview: &Preview, rows: &BTreeMap<String, i64>) {
+        let Check { told, doomed, .. } = self;
         let mut planned: BTreeMap<String, i64> = BTreeMap::new();
         for table in preview.tables.iter().filter(|table| table.fate != "kept") {
             let own = i64::from(own_table(doomed.root) == Some(table.table));
@@ -370,7 +385,8 @@ impl Check<'_> {
         for (table, rows) in &after.rows {
             for (key, now) in rows {
                 let Some(then) = before.rows[table].get(key) else {
-                    assert!(GROWS.contains(&table.as_str()), "{told}: {:?} made a row of {table}", doomed.root);
+                    let is_item = doomed.root == Root::CustomerPurge && table == GROWS_WITH_A_PURGE;
+                    assert!(is_item || GROWS.contains(&table.as_str()), "{told}: {:?} made a row of {table}", doomed.root);
                     continue;
                 };
                 let is_redacted = tied.redacted.get(table.as_str()).is_some_and(|keys| keys.contains(key));
@@ -399,7 +415,7 @@ impl Check<'_> {
                 if at_plan == before {
                     let of =
                         |blockers: &[deletion::Blocker]| blockers.iter().map(|blocker| (blocker.code, blocker.id)).collect::<BTreeSet<_>>();
-                    assert_eq!(of(blockers), of(&preview.blockers), "{told}: {:?}", doomed.root);
+                    assert_eq!(Some(of(blockers)), preview.map(|preview| of(&preview.blockers)), "{told}: {:?}", doomed.root);
                 }
                 "blocked"
             }
@@ -411,6 +427,12 @@ impl Check<'_> {
                 };
                 assert_ne!(bound(at_plan), bound(before), "{told}: {:?} is the same as planned and was refused: {error}", doomed.root);
                 "drifted"
+            }
+            // The same address was invited again meanwhile: the newer invitation has taken the place of this one.
+            Error::NotFound("Invitation") => {
+                let now = before.of("invitations").find(|cells| cells["id"] == Some(digits(doomed.id))).unwrap();
+                assert!(now["status"].as_deref().is_some_and(|status| status.contains("cancelled")), "{told}: {now:?}");
+                "replaced"
             }
             other => panic!("{told}: the deletion of {:?} met {other:?}", doomed.root),
         }
@@ -433,9 +455,9 @@ impl Check<'_> {
             };
             let gone = self.gone();
             for (table, column) in links_to(held) {
-                // Access may end all the same, and so may what a person has elsewhere.
-                let may_end =
-                    ["api_keys", "oauth_apps", "oauth_tokens", "sessions"].contains(&table) || (held == Root::User && table != "members");
+                // Access may end all the same, and so may what a person has elsewhere, and what was asked for with a purge.
+                let may_end = ["api_keys", "oauth_apps", "oauth_tokens", "sessions", "purges"].contains(&table)
+                    || (held == Root::User && table != "members");
                 let lost = gone.get(table).into_iter().flatten().filter(|key| {
                     let cells = &before.rows[table][*key];
                     let is_here = cells.get("organization_id").is_none_or(|own| *own == organization);

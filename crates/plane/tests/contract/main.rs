@@ -5,6 +5,7 @@ mod api_keys;
 mod crashes;
 mod creators;
 mod draining;
+mod ending;
 mod engines;
 mod golden;
 mod grace;

@@ -73,11 +73,11 @@ fn a_reseller_comes_near_no_customer_of_another() {
 }
 
 #[test]
-fn operators_look_and_hold_and_take_back_and_touch_nothing_else() {
+fn operators_look_and_hold_and_take_back_and_stop_and_touch_nothing_else() {
     let allowed: Vec<Action> = Action::ALL.iter().copied().filter(|action| operator_may(*action)).collect();
     let looking = [Action::ReadOrganization, Action::ReadAudit, Action::ReadDeletions];
     let holding = [Action::ReadHolds, Action::PlaceHold, Action::ReleaseHold];
-    assert_eq!(allowed, [&looking[..], &[Action::RestoreDeletion], &holding].concat());
+    assert_eq!(allowed, [&looking[..], &[Action::RestoreDeletion, Action::StopPurge], &holding].concat());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plane::Error;
 use plane::customers::{self, Deleting};
 use plane::deletion::drain::{self, Held, Outcome};
 use plane::deletion::{self, Deletion, Details};
@@ -35,6 +36,8 @@ on_both_engines! {
     customers_who_came_by_or_changed_after_the_order_stay
     a_purge_is_not_sealed_before_the_deletions_that_it_ordered_are
     a_purge_ends_with_its_organization
+    after_a_stop_nobody_else_is_deleted_and_whoever_is_left_is_told_so
+    a_stop_that_meets_workers_at_work_is_the_last_they_hear
 }
 
 async fn a_worker_that_is_paused_past_its_lease_deletes_nobody(stage: Stage) {
@@ -159,6 +162,79 @@ async fn a_purge_ends_with_its_organization(stage: Stage) {
     assert_eq!(stage.record(&ordered.deletion).await.counts, json!({"deleted": 12, "blocked": 4}));
 }
 
+async fn after_a_stop_nobody_else_is_deleted_and_whoever_is_left_is_told_so(stage: Stage) {
+    for by_list in [true, false] {
+        for batches in [0, 1] {
+            let ordered = stage.order(&format!("stopped-{by_list}-{batches}"), by_list).await;
+            let mut held = None;
+            for _ in 0..batches {
+                held = take(&stage.plane).await;
+                assert_eq!(stage.advance_purge(held.as_ref().unwrap(), 200).await, Outcome::Ordered);
+            }
+            let before = stage.count("customers", ordered.organization).await;
+            let stopped = purges::stop(&stage.now(), ordered.deletion.id).await.unwrap().deletion;
+            let reached = stopped.counts.as_object().unwrap().values().filter_map(|count| count.as_i64()).sum::<i64>();
+            assert_eq!((stopped.sealed_at, stopped.stopped_at.is_some(), reached), (None, true, 25 * batches));
+            // The worker that had it goes on with it, and whoever takes it up after that one is gone.
+            if let Some(held) = &held {
+                assert_eq!(stage.advance_purge(held, 200).await, Outcome::Ordered);
+                stage.plane.clock.advance(stage.plane.config.lease);
+            }
+            let again = purges::stop(&stage.now(), ordered.deletion.id).await.unwrap().deletion;
+            stage.drain().await;
+            assert_eq!(stage.count("customers", ordered.organization).await, before);
+            let record = stage.check_stopped(&ordered).await;
+            assert_eq!((again.stopped_at, record.stopped_at), (stopped.stopped_at, stopped.stopped_at));
+            for (outcome, count) in stopped.counts.as_object().unwrap() {
+                assert_eq!(&record.counts[outcome], count, "{outcome}");
+            }
+            // Whoever did not hear of the answer asks again.
+            assert!(purges::stop(&stage.now(), ordered.deletion.id).await.is_ok());
+        }
+    }
+    let sealed = stage.order_list("sealed").await;
+    stage.drain().await;
+    assert!(matches!(purges::stop(&stage.now(), sealed.deletion.id).await, Err(Error::Conflict(_))));
+    assert_eq!(stage.check_purge(&sealed).await.stopped_at, None);
+}
+
+async fn a_stop_that_meets_workers_at_work_is_the_last_they_hear(stage: Stage) {
+    for (round, by_list) in [true, false, true, false].into_iter().enumerate() {
+        let ordered = stage.order(&format!("met-{round}"), by_list).await;
+        let workers = (0..3).map(|_| {
+            let (plane, owner, deletion) = (stage.plane.clone(), stage.owner.clone(), ordered.deletion.id);
+            tokio::spawn(async move {
+                while deletion::get(&owner, deletion).await.unwrap().state != "sealed" {
+                    plane.clock.advance(plane.config.lease);
+                    let Some(held) = take(&plane).await else { continue };
+                    for _ in 0..2 {
+                        drain::advance(&plane, &held, 1, Duration::ZERO, false).await.unwrap();
+                    }
+                }
+            })
+        });
+        let workers: Vec<_> = workers.collect();
+        while stage.record(&ordered.deletion).await.batches == 0 {
+            tokio::task::yield_now().await;
+        }
+        let (one, other) = (stage.now(), stage.now());
+        let id = ordered.deletion.id;
+        let (first, second) = tokio::join!(purges::stop(&one, id), purges::stop(&other, id));
+        let left = stage.count("customers", ordered.organization).await;
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        // One that was over before anybody could stop it was not stopped.
+        if let (Ok(first), Ok(second)) = (first, second) {
+            assert_eq!(first.deletion.stopped_at, second.deletion.stopped_at);
+            assert_eq!(stage.count("customers", ordered.organization).await, left, "somebody was deleted after the answer");
+            stage.check_stopped(&ordered).await;
+        } else {
+            stage.check_purge(&ordered).await;
+        }
+    }
+}
+
 fn no_change() -> customers::CustomerChange {
     customers::CustomerChange {
         reference: None,
@@ -217,6 +293,35 @@ impl Stage {
 
     async fn items(&self, deletion: &Deletion) -> Vec<Item> {
         purges::items(&self.owner, deletion.id, None, PageRequest::new(1, 100)).await.unwrap().1.entries
+    }
+
+    /// Each customer is an item once, and who was not reached is there.
+    async fn check_stopped(&self, ordered: &Ordered) -> Deletion {
+        let Ordered { organization, deletion, outcomes } = ordered;
+        let record = self.record(deletion).await;
+        assert_eq!(record.state, "sealed");
+        let counted = record.counts.as_object().unwrap();
+        assert_eq!(counted.values().filter_map(|count| count.as_i64()).sum::<i64>(), outcomes.values().sum::<i64>());
+        let items = self.items(deletion).await;
+        let numbers: Vec<i64> = items.iter().map(|item| item.number).collect();
+        assert_eq!(numbers, (1..=outcomes.values().sum()).collect::<Vec<i64>>());
+        let mut found: BTreeMap<&str, i64> = BTreeMap::new();
+        for item in &items {
+            *found.entry(&item.outcome).or_default() += 1;
+            let is_there = ["blocked", "stopped"].contains(&item.outcome.as_str());
+            assert_eq!((item.deletion.is_some(), item.reference.is_some()), (item.outcome == "deleted", is_there), "{item:?}");
+        }
+        assert_eq!(json!(found), record.counts);
+        let deleted = found.get("deleted").copied().unwrap_or_default();
+        assert_eq!(self.count("customers", *organization).await, CUSTOMERS - deleted);
+        assert_eq!(self.count("deletions", *organization).await, 1 + deleted);
+        assert_eq!(self.count("purges", *organization).await, 0, "what was asked for is left");
+        let stops = format!(
+            "SELECT count(*) FROM audit_entries WHERE organization_id = {} AND action = 'customers.stop_purge' AND outcome = 'done'",
+            self.engine.uuid(*organization)
+        );
+        assert_eq!(self.engine.count(&stops).await, 1);
+        record
     }
 
     /// Each customer is an item once, and was deleted once or not at all.

@@ -45,6 +45,17 @@ impl Snapshot {
         Snapshot { rows: join_all(tables).await.into_iter().collect() }
     }
 
+    /// The rows that deletions of all of these concern.
+    pub(crate) fn tied_to_all(&self, subjects: &[(Root, Uuid)]) -> Tied {
+        let mut all = Tied::default();
+        for (root, subject) in subjects {
+            let Tied { erased, redacted } = self.tied(*root, *subject);
+            erased.into_iter().for_each(|(table, keys)| all.erased.entry(table).or_default().extend(keys));
+            redacted.into_iter().for_each(|(table, keys)| all.redacted.entry(table).or_default().extend(keys));
+        }
+        all
+    }
+
     /// The rows of a table.
     pub(crate) fn of(&self, table: &str) -> impl Iterator<Item = &Cells> {
         self.rows[table].values()

@@ -10,6 +10,7 @@ use crate::body::Form;
 use crate::door::{Door, Segments};
 use crate::lists::FormOrList;
 use crate::problem::Answer;
+use crate::remedies::Case;
 use crate::shapes::bodies::CUSTOMER_CRITERIA;
 use crate::views;
 
@@ -31,9 +32,9 @@ pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, 
     };
     check_reason(reason.as_deref())?;
     if !is_forced || only_validates {
-        let survey = purges::look(&door.cx, &organization, &meant).await?;
+        let survey = purges::look(&door.cx, &organization, &meant, reason.as_deref()).await?;
         let seconds = purges::seconds(&door.cx, &survey);
-        return Ok(views::answer(StatusCode::OK, views::purge_plan(door.dialect, survey, seconds)));
+        return Ok(views::answer(StatusCode::OK, views::purge_plan(door.dialect, survey, seconds, Case::of(&door.cx, None))));
     }
     let ordered = purges::order(&door.cx, &organization, &meant, reason).await?;
     let watched = deletion::watch(&door.cx, ordered.id).await?;
@@ -54,8 +55,13 @@ fn criteria(form: &mut Form) -> Result<Criteria> {
     })
 }
 
+pub(crate) async fn stop(door: Door, Segments(deletion): Segments<String>) -> Answer {
+    let watched = purges::stop(&door.cx, door.id("id", &deletion)?).await?;
+    Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
+}
+
 pub(crate) async fn items(door: Door, Segments(deletion): Segments<String>) -> Answer {
-    let words = "must be deleted, blocked, refused, not_found or repeated";
+    let words = "must be deleted, blocked, refused, not_found, repeated or stopped";
     let read = |name: &str| Outcome::NAMES.contains(&name).then(|| name.to_owned());
     let outcome = door.query.read("outcome", words, read)?;
     let (organization, page) = purges::items(&door.cx, door.id("id", &deletion)?, outcome, door.query.part()?).await?;

@@ -68,6 +68,11 @@ pub(crate) static PURGE_PLAN: Shape = Shape::new(
         )
         .like("{\"deleted\":97,\"blocked\":2}"),
         required("sample", Texts(100), "Ids of the first hundred that would be deleted.").like("[\"user123\"]"),
+        required(
+            "blockers",
+            Objects(&BLOCKER),
+            "What the organization asks and is missing: the order is refused, but for `approval_required`, which leaves out those who lack one.",
+        ),
         required("estimated_seconds", COUNT, "About how long it would take, webhooks aside.").like("1"),
     ],
 );
@@ -78,7 +83,8 @@ pub(crate) static PURGE_ITEM: Shape = Shape::new(
     &[
         required("number", Number(1, i64::MAX), "The place in the list that was sent, or in the order in which customers were found.")
             .like("1"),
-        required("outcome", Word(&plane::purges::Outcome::NAMES), "").like("deleted"),
+        required("outcome", Word(&plane::purges::Outcome::NAMES), "`stopped`: the purge was, before it was the customer’s turn.")
+            .like("deleted"),
         optional("customer_id", Text(1, 100), "The customer's id; null once the customer is gone.").like("user123"),
         optional("subject_id", Id, "The `subjectId` of the customer's deletion; null for an id that nobody had."),
         optional("deletion_id", Id, "The customer's own deletion, if there is one."),

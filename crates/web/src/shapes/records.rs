@@ -423,6 +423,7 @@ pub(crate) static DELETION: Shape = Shape::new(
         optional("sealed_at", Time, ""),
         optional("reversible_until", Time, "Until when it can or could be taken back; null for one without a grace period."),
         optional("restored_at", Time, "When it was taken back."),
+        optional("stopped_at", Time, "When the purge that it is was stopped: nobody was deleted after that."),
     ],
 );
 

@@ -315,6 +315,14 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::RestoreDeletion)
             .answers(200, "The deletion, which is `restored`.", One(&records::DELETION))
             .refuses(409, "It had no grace period, or that is over; or what it is in is deleted or archived itself."),
+        Operation::post("/deletions/{id}/stop", "stopPurge", purges::stop)
+            .says("Stop a purge")
+            .explains("Who was deleted stays deleted, and nobody else is from the answer on. Customers who were not reached are items with the \
+                       outcome `stopped`, and the purge is sealed with its receipt as always. For operators, owners, admins and whoever ordered it. One \
+                       that was stopped already stays as it is.")
+            .may(Action::StopPurge)
+            .answers(200, "The deletion, with `stoppedAt`.", One(&records::DELETION))
+            .refuses(409, "It is sealed, or no purge: a deletion in its grace period is taken back with `restore`, any other goes on."),
         Operation::get("/deletions/{id}/items", "listPurgeItems", purges::items)
             .says("List what became of each customer of a purge")
             .explains("In their order. Nothing for other deletions. For whoever may read the deletion.")

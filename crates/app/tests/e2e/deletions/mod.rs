@@ -11,6 +11,7 @@ mod plans;
 mod purges;
 mod records;
 mod retention;
+mod stopping;
 mod together;
 mod validating;
 mod watching;

@@ -14,7 +14,7 @@ fn purge(server: &Server, organization: &Organization, query: &str, token: &str)
     server.request(Method::POST, &path).bearer_auth(token)
 }
 
-fn listed(server: &Server, organization: &Organization, query: &str, token: &str, list: impl Into<String>) -> RequestBuilder {
+pub(super) fn listed(server: &Server, organization: &Organization, query: &str, token: &str, list: impl Into<String>) -> RequestBuilder {
     purge(server, organization, query, token).header(names::CONTENT_TYPE, "text/csv; charset=utf-8").body(list.into())
 }
 
@@ -28,7 +28,7 @@ async fn done(server: &Server, order: RequestBuilder, token: &str) -> Json {
     server.wait_for_seal(&deletion, token).await
 }
 
-async fn items(server: &Server, deletion: &Json, query: &str, token: &str) -> Vec<Json> {
+pub(super) async fn items(server: &Server, deletion: &Json, query: &str, token: &str) -> Vec<Json> {
     let mut all = Vec::new();
     let mut after = String::new();
     loop {
@@ -43,7 +43,7 @@ async fn items(server: &Server, deletion: &Json, query: &str, token: &str) -> Ve
 }
 
 /// The ids of the customers who are there.
-async fn left(server: &Server, organization: &Organization) -> Vec<String> {
+pub(super) async fn left(server: &Server, organization: &Organization) -> Vec<String> {
     let path = format!("/api/organizations/{}/customers", organization.id);
     let mut left: Vec<String> = entries(server, &path, &organization.owner.token)
         .await
@@ -55,7 +55,7 @@ async fn left(server: &Server, organization: &Organization) -> Vec<String> {
 }
 
 /// Makes customers of these ids, with these fields beside.
-async fn populate(server: &Server, organization: &Organization, ids: &[String], fields: Json) {
+pub(super) async fn populate(server: &Server, organization: &Organization, ids: &[String], fields: Json) {
     let path = format!("/api/organizations/{}/customers", organization.id);
     for part in ids.chunks(50) {
         join_all(part.iter().map(async |id| {
@@ -67,7 +67,7 @@ async fn populate(server: &Server, organization: &Organization, ids: &[String], 
     }
 }
 
-fn ids(range: std::ops::Range<usize>) -> Vec<String> {
+pub(super) fn ids(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| format!("customer-{number:03}")).collect()
 }
 

@@ -253,6 +253,7 @@ on_both_engines! {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         let app = server.new_oauth_app(&organization, token, &["read:user", "read:members"]).await;
+        let tokens = server.new_oauth_token(&app).await;
         change_database(&server, "UPDATE organizations SET archived_at = created_at").await;
         let new = json!({"name": "App", "scopes": ["read:user"], "organizationId": organization.id});
         refused(make(&server, &organization, &new), StatusCode::CONFLICT).await;
@@ -260,10 +261,9 @@ on_both_engines! {
         refused(change(&server, &app, token, json!({"scopes": ["admin:all"]})), StatusCode::CONFLICT).await;
         refused(rotate(&server, &app).bearer_auth(token), StatusCode::CONFLICT).await;
         answered(change(&server, &app, token, json!({"scopes": ["read:user"]})), StatusCode::OK).await;
-        let tokens = server.new_oauth_token(&app).await;
-        answered(me(&server, &tokens.access), StatusCode::OK).await;
-        deleted(server.request(Method::DELETE, &at(&app)).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        // One that is still there, as the last of very many may be for a moment, opens nothing.
         refused(me(&server, &tokens.access), StatusCode::UNAUTHORIZED).await;
+        deleted(server.request(Method::DELETE, &at(&app)).bearer_auth(token), StatusCode::NO_CONTENT).await;
     }
 
     async fn the_secret_is_nowhere_in_the_database(server: Server) {

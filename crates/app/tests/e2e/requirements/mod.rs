@@ -28,7 +28,7 @@ fn asking(server: &Server, organization: &Organization, token: &str, wanted: &Js
 }
 
 /// Asks for this and nothing else, as the first owner.
-async fn ask(server: &Server, organization: &Organization, wanted: Json) -> Json {
+pub async fn ask(server: &Server, organization: &Organization, wanted: Json) -> Json {
     expect(asking(server, organization, &organization.owner.token, &wanted), StatusCode::OK).await
 }
 

@@ -1,0 +1,163 @@
+//! The end of credentials, however many there are. Where the state of what they open refuses them already, because it is closed or archived, their
+//! rows go in short transactions: nobody waits for long, and no credential works in between. The transaction that opens it again ends the
+//! last of them.
+
+use std::sync::Arc;
+
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::drain::add;
+use super::grace::is_kept;
+use super::records::Deletion;
+use super::rules::Root;
+use super::statements::{Advance, Cursor, Plan, Step};
+use crate::cx::{Actor, Cx, random};
+use crate::{Plane, Result};
+
+/// Rows of a table that end in one transaction.
+const MOST: i64 = 1_000;
+/// The tables of what an archive ends: people who read it stay signed in.
+const OF_ARCHIVES: [&str; 2] = ["api_keys", "oauth_tokens"];
+/// Archives that are gone on with in one round.
+const ARCHIVES: i64 = 100;
+
+/// Ends what opens a subject, for good, in all these tables of its rules. Its OAuth apps stay, with a secret that nobody has: whoever may
+/// gives them a new one. Returns how many rows of which table.
+pub(crate) async fn end_credentials(
+    cx: &Cx,
+    tx: &mut Tx,
+    (root, organization, subject): (Root, Uuid, Uuid),
+    tables: &[&str],
+) -> Result<Vec<(&'static str, i64)>> {
+    let mut ended = Plan::of(root).run_only(tx, organization, subject, tables).await?;
+    ended.push(("oauth_apps", replace_secrets(cx, tx, (root, organization, subject)).await?));
+    Ok(ended)
+}
+
+async fn replace_secrets(cx: &Cx, tx: &mut Tx, (root, organization, subject): (Root, Uuid, Uuid)) -> Result<i64> {
+    let secret = random::<32>()?.to_vec();
+    let apps = match root {
+        Root::Organization => {
+            let statement = sql!("UPDATE oauth_apps SET secret_hash = $2, updated_at = $3 WHERE organization_id = $1");
+            tx.execute(statement, params![organization, secret, cx.now]).await?
+        }
+        Root::Member => {
+            let statement = sql!("UPDATE oauth_apps SET secret_hash = $3, updated_at = $4 WHERE organization_id = $1 AND member_id = $2");
+            tx.execute(statement, params![organization, subject, secret, cx.now]).await?
+        }
+        _ => 0,
+    };
+    let plane = cx.plane.clone();
+    tx.on_commit(move || plane.liveness.kill(subject));
+    Ok(apps as i64)
+}
+
+fn steps(root: Root, tables: &[&str]) -> Vec<&'static Step> {
+    Plan::of(root).steps.iter().filter(|step| tables.contains(&step.table)).collect()
+}
+
+/// Ends most of what opens the subject of a deletion that is about to be taken back, where there is much of it. Whatever comes of that: what is
+/// closed is opened by none of it any more.
+pub(super) async fn end_before_restoring(cx: &Cx, root: Root, deletion: &Deletion) -> Result<()> {
+    let (organization, subject) = (deletion.organization, deletion.subject);
+    for step in steps(root, root.credentials()) {
+        let look = cx.read((organization, subject, step), |_, tx, (organization, subject, step)| {
+            Box::pin(async move { step.count(tx, *organization, *subject, &step.start(), MOST).await })
+        });
+        let (_, goes_on) = look.await?;
+        let mut from = goes_on.map(|_| step.start());
+        while let Some(cursor) = from {
+            let input = (root, deletion.clone(), step, cursor);
+            let batch = cx.write_behind(true, input, |cx, tx, (root, deletion, step, cursor)| {
+                Box::pin(end_closed(cx, tx, *root, deletion, step, cursor))
+            });
+            from = batch.await?;
+        }
+    }
+    Ok(())
+}
+
+async fn end_closed(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, step: &Step, cursor: &Cursor) -> Result<Option<Cursor>> {
+    let (organization, id, subject) = (deletion.organization, deletion.id, deletion.subject);
+    // This row's lock orders us and the end of the grace period.
+    let hold = sql!(
+        "UPDATE deletions SET state = 'reversible'
+         WHERE organization_id = $1 AND id = $2 AND state = 'reversible' AND reversible_until > $3
+         RETURNING counts"
+    );
+    let Some(mut row) = tx.query_opt(hold, params![organization, id, cx.now]).await? else { return Ok(None) };
+    if is_kept(cx, tx, root, organization, subject).await? {
+        return Ok(None);
+    }
+    let Advance::Touched(rows, next) = step.advance(tx, organization, subject, cursor, MOST).await? else { return Ok(None) };
+    let counts = add(row.next()?, step.table, rows);
+    let write_down = sql!("UPDATE deletions SET counts = $3 WHERE organization_id = $1 AND id = $2");
+    tx.execute(write_down, params![organization, id, counts]).await?;
+    Ok(next)
+}
+
+/// Ends what opens an organization that is being archived, the first of each table: its state refuses the rest. Returns whether there is more.
+pub(crate) async fn begin_archive(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<bool> {
+    let mut goes_on = false;
+    for step in steps(Root::Organization, &OF_ARCHIVES) {
+        goes_on |= !matches!(step.advance(tx, organization, organization, &step.start(), MOST).await?, Advance::Touched(_, None));
+    }
+    replace_secrets(cx, tx, (Root::Organization, organization, organization)).await?;
+    Ok(goes_on)
+}
+
+/// Ends what an archive has left.
+pub(crate) async fn go_on_with_archive(cx: &Cx, organization: Uuid) -> Result<()> {
+    for step in steps(Root::Organization, &OF_ARCHIVES) {
+        let mut from = Some(step.start());
+        while let Some(cursor) = from {
+            let batch = cx.write_behind(true, (organization, step, cursor), |_, tx, (organization, step, cursor)| {
+                Box::pin(end_archived(tx, *organization, step, cursor))
+            });
+            from = batch.await?;
+        }
+    }
+    Ok(())
+}
+
+async fn end_archived(tx: &mut Tx, organization: Uuid, step: &Step, cursor: &Cursor) -> Result<Option<Cursor>> {
+    // This row's lock orders us and whoever unarchives it.
+    let hold = sql!("UPDATE organizations SET version = version + 1 WHERE id = $1 AND state = 'live' AND archived_at IS NOT NULL");
+    if tx.execute(hold, params![organization]).await? == 0 {
+        return Ok(None);
+    }
+    match step.advance(tx, organization, organization, cursor, MOST).await? {
+        Advance::Touched(_, next) => Ok(next),
+        Advance::Overtaken => Ok(None),
+    }
+}
+
+/// Ends what is left of an archive in the transaction that makes it writable again.
+pub(crate) async fn end_archive(tx: &mut Tx, organization: Uuid) -> Result<()> {
+    Plan::of(Root::Organization).run_only(tx, organization, organization, &OF_ARCHIVES).await.map(drop)
+}
+
+/// Goes on with archives that were left in between, by a crash or by whoever did not wait for the answer.
+///
+/// # Errors
+/// The database's; the next round goes on where this one came to.
+pub(crate) async fn go_on_with_archives(plane: &Arc<Plane>) -> Result<()> {
+    let cx = Cx::new(plane, "archives").with_actor(Actor::System);
+    let left = cx.read((), |_, tx, ()| {
+        Box::pin(async move {
+            let statement = sql!(
+                "SELECT id FROM organizations
+                 WHERE archived_at IS NOT NULL AND state = 'live'
+                   AND (EXISTS (SELECT 1 FROM api_keys WHERE api_keys.organization_id = organizations.id)
+                        OR EXISTS (SELECT 1 FROM oauth_tokens WHERE oauth_tokens.organization_id = organizations.id))
+                 ORDER BY id LIMIT $1"
+            );
+            tx.query(statement, params![ARCHIVES]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()
+        })
+    });
+    for organization in left.await? {
+        go_on_with_archive(&cx, organization).await?;
+    }
+    Ok(())
+}
