@@ -1,7 +1,7 @@
 -- Most deletions are over in the transaction that orders them: they are in no index of what can be taken back or was.
 
 DROP INDEX deletions_by_grace;
-CREATE INDEX deletions_by_grace ON deletions (reversible_until, id) WHERE state = 'reversible';
+CREATE INDEX deletions_by_grace ON deletions (state, reversible_until, id) WHERE state = 'reversible';
 DROP INDEX deletions_by_restoration;
 CREATE INDEX deletions_by_restoration ON deletions (restored_at, id) WHERE restored_at IS NOT NULL;
 

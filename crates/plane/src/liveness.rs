@@ -60,8 +60,11 @@ pub(crate) type Subjects = [Option<Uuid>; MOST_SUBJECTS];
 
 impl Liveness {
     pub(crate) fn new(capacity: usize) -> Liveness {
+        let credentials = Cache::new(capacity);
+        // All of its places at once: what is not used takes no memory, and what was outgrown would not be given back.
+        credentials.reserve(capacity);
         Liveness {
-            credentials: Cache::new(capacity),
+            credentials,
             memberships: Cache::new(capacity),
             users: Cache::new(capacity.div_ceil(CREDENTIALS_FOR_EACH_USER)),
             ages: (0..AGES).map(|_| AtomicU32::new(0)).collect(),

@@ -121,8 +121,8 @@ fn is_secret(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Gives an app a token for itself. It acts as the member who made the app; asking for a token of another user is refused. An archived
-/// organization can still be read, so its apps still get tokens.
+/// Gives an app a token for itself. It acts as the member who made the app; asking for a token of another user is refused. The apps of an
+/// archived organization are unknown.
 ///
 /// # Errors
 /// [`Error::Oauth`].
@@ -167,7 +167,7 @@ async fn load_app(tx: &mut Tx, client_id: &str) -> Result<Option<App>> {
         "SELECT oauth_apps.organization_id, oauth_apps.id, oauth_apps.member_id, members.user_id, oauth_apps.secret_hash, oauth_apps.scopes
          FROM oauth_apps
          JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id AND members.state = 'live'
-         JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live'
+         JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live' AND archived_at IS NULL
          WHERE oauth_apps.client_id = $1 AND oauth_apps.state = 'live' AND oauth_apps.is_active"
     );
     let Some(mut row) = tx.query_opt(statement, params![client_id]).await? else { return Ok(None) };
@@ -234,7 +234,7 @@ async fn hold(tx: &mut Tx, app: &App) -> Result<()> {
     let own = sql!(
         "UPDATE oauth_apps SET version = version + 1
          WHERE organization_id = $1 AND id = $2 AND secret_hash = $3 AND state = 'live' AND is_active
-           AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')"
+           AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live' AND archived_at IS NULL)"
     );
     match held + tx.execute(own, params![app.organization, app.id, &app.secret_hash[..]]).await? {
         2 => Ok(()),

@@ -229,7 +229,7 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
                 tx.execute(statement, params![id, shall_be.then_some(cx.now)]).await?;
                 let goes_on = match shall_be {
                     true => deletion::begin_archive(cx, tx, id).await?,
-                    false => deletion::end_archive(tx, id).await.map(|()| false)?,
+                    false => deletion::end_archive(cx, tx, id).await.map(|()| false)?,
                 };
                 audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
                 tell(cx, tx, tenant.organization(), if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored })

@@ -35,6 +35,6 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
 /// The database's; the next round goes on where this one came to.
 pub async fn once(plane: &Arc<Plane>) -> Result<()> {
     let cx = Cx::new(plane, "upkeep").with_actor(Actor::System);
-    usage::flush(&cx).await?;
-    deletion::go_on_with_archives(plane).await
+    let flushed = usage::flush(&cx).await;
+    deletion::go_on_with_archives(plane).await.and(flushed)
 }

@@ -234,7 +234,12 @@ impl Database {
     /// # Errors
     /// [`Error::Migration`] when an applied migration is unknown here or its text has changed since.
     pub async fn migrate(&self, migrations: &'static [Migration]) -> Result<Vec<&'static str>> {
-        self.write(migrations, |tx, migrations| Box::pin(crate::migrate::run(tx, migrations))).await
+        let ran = self.write(migrations, |tx, migrations| Box::pin(crate::migrate::run(tx, migrations))).await?;
+        // After the migrations, whose locks are long gone by now.
+        if let Err::<(), Error>(error) = self.write((), |tx, ()| Box::pin(crate::migrate::assume_few_organizations(tx))).await {
+            tracing::warn!(%error, "PostgreSQL could not be told how large organizations are, and may choose slow plans until the next start");
+        }
+        Ok(ran)
     }
 
     /// Reads the live schema back from the engine.

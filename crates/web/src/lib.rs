@@ -25,7 +25,7 @@ mod surfaces;
 mod views;
 mod watching;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::middleware;
@@ -41,11 +41,18 @@ pub(crate) struct Doors {
     plane: Arc<Plane>,
     limiter: limits::Limiter,
     catalogue: catalogue::Catalogue,
-    docs: docs::Docs,
+    /// Made when somebody first reads them: most servers are never asked, and what it takes to make them is given back to nobody.
+    docs: OnceLock<docs::Docs>,
     metrics: metrics::Metrics,
     request_ids: request_ids::RequestIds,
     streams: watching::Streams,
     settings: Settings,
+}
+
+impl Doors {
+    fn docs(&self) -> &docs::Docs {
+        self.docs.get_or_init(|| docs::Docs::new(&self.catalogue, &self.plane.config.public_url))
+    }
 }
 
 /// How the doors are set.
@@ -64,11 +71,10 @@ pub struct Settings {
 /// Every address of the server.
 pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let catalogue = catalogue::Catalogue::new(surfaces::all());
-    let docs = docs::Docs::new(&catalogue, &plane.config.public_url);
     let routes = catalogue.router();
     let (limiter, metrics) = (limits::Limiter::new(settings.limits), metrics::Metrics::new(plane.engine_name()));
     let (request_ids, streams) = (request_ids::RequestIds::default(), watching::Streams::default());
-    let doors = Arc::new(Doors { plane, limiter, catalogue, docs, metrics, request_ids, streams, settings });
+    let doors = Arc::new(Doors { plane, limiter, catalogue, docs: OnceLock::new(), metrics, request_ids, streams, settings });
     routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -160,14 +160,15 @@ Nothing is asked of the server itself, nor of people who leave, alone or with th
 everything but the approval is asked when they do; the approval of each customer when it is the customer's turn.
 
 A **purge** is one deletion of many customers: those that meet criteria, or those of a list. Without `force` it only counts them, names a
-hundred, and tells what the organization asks and is missing. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
+hundred, and tells what the organization asks for and is missing. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
 the audit trail and receipt; `GET …/deletions/{id}/items` says what became of each. One that is blocked, or is not there, is an outcome and
 keeps nobody else. Customers that were made after the order are not taken, and of those that meet criteria none that no longer do when it is
 their turn. The rights are those of whoever ordered it, as they were then. It is sealed when none of the
 deletions that it ordered is under way any more; where customers have a grace period that may be before they are erased. A purge has no grace
 period of its own: each customer's own deletion, which the items name, is taken back on its own. `POST /api/deletions/{id}/stop` stops a
-purge: who was deleted stays deleted, nobody else is from the answer on, whoever was not reached is an item with the outcome `stopped`, and it
-is sealed with its receipt.
+purge, for whoever may order one and may read this one's record: from the answer on it deletes nobody else. Deletions that it has ordered go on to
+their own end, or can be taken back in their grace period. A customer whom it had not reached and who is still there is an item with the outcome
+`stopped`; the record has `stoppedAt`, and is sealed like any other.
 
 Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
 it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in

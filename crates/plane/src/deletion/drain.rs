@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::rules::Root;
 use super::statements::{Advance, Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
-use super::{SMALL, effects, grace, guards};
+use super::{SMALL, effects, grace, guards, rows};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::purges::{self, Purge, Step};
 use crate::sessions::after;
@@ -40,7 +40,7 @@ const QUIET: Duration = Duration::from_millis(100);
 const FIRST_SIZE: i64 = 500;
 const FIRST_SIZE_BESIDE_OTHERS: i64 = 50;
 const FIRST_SIZE_AMONG_OTHERS: i64 = 200;
-/// Rows of the first batch of what nobody has begun with: what is small goes in one transaction, since others have less of four short ones.
+/// Rows of a deletion that goes in one transaction whoever waits: others have less of several short ones.
 const AT_ONCE: i64 = 2 * SMALL;
 const LEAST_SIZE: i64 = 10;
 const MOST_SIZE: i64 = 50_000;
@@ -259,7 +259,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
     let turn = plane.clock.stopwatch();
     pace.last_batch = Duration::ZERO;
     let mut last_outcome = Outcome::NextTable;
-    let mut least = if kind == Work::Begin && !held.root.orders_others() { AT_ONCE } else { LEAST_SIZE };
+    let mut least = if kind == Work::Begin && is_small(&cx, &held).await? { AT_ONCE } else { LEAST_SIZE };
     loop {
         pace.look_around(plane, kind);
         if kind == Work::Begin {
@@ -280,7 +280,9 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
                     // Beside others it rests as long as it works.
                     plane.estimates.learn(size, pace.last_batch * if pace.is_alone { 1 } else { 2 });
                 }
-                pace.adapt(outcome);
+                if size == pace.size {
+                    pace.adapt(outcome);
+                }
                 last_outcome = outcome;
             }
             Ok(Outcome::Sealed) => return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true),
@@ -320,6 +322,14 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
             tokio::time::sleep(pace.last_batch * if pace.is_behind { BEHIND } else { 1 }).await;
         }
     }
+}
+
+/// Whether so little hangs on the subject that all of it goes at once. Others delete what a purge deletes.
+async fn is_small(cx: &Cx, held: &Arc<Held>) -> Result<bool> {
+    let count = cx.read(held.clone(), |_, tx, held| {
+        Box::pin(async move { rows(tx, held.root, held.organization, &[held.subject], AT_ONCE + 1).await })
+    });
+    Ok(!held.root.orders_others() && count.await? <= AT_ONCE)
 }
 
 /// Sweeps once where nobody waits for it. PostgreSQL goes over the place of every row that was erased lately, as long as nobody has been

@@ -13,7 +13,7 @@ use super::records::Deletion;
 use super::rules::Root;
 use super::statements::{Advance, Cursor, Plan, Step};
 use crate::cx::{Actor, Cx, random};
-use crate::{Plane, Result};
+use crate::{Plane, Result, access};
 
 /// Rows of a table that end in one transaction.
 const MOST: i64 = 1_000;
@@ -87,6 +87,15 @@ async fn end_closed(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, step:
          RETURNING counts"
     );
     let Some(mut row) = tx.query_opt(hold, params![organization, id, cx.now]).await? else { return Ok(None) };
+    // Whatever will refuse the restoration is told by it: until then nothing more of it ends.
+    if root != Root::Organization && access::is_writable(tx, organization).await.is_err() {
+        return Ok(None);
+    }
+    if root.noun() == "customer" {
+        // And the customer's orders us and whoever places a hold on them.
+        let customer = sql!("SELECT 1 FROM customers WHERE organization_id = $1 AND id = $2 FOR UPDATE");
+        tx.query(customer, params![organization, subject]).await?;
+    }
     if is_kept(cx, tx, root, organization, subject).await? {
         return Ok(None);
     }
@@ -133,15 +142,16 @@ async fn end_archived(tx: &mut Tx, organization: Uuid, step: &Step, cursor: &Cur
     }
 }
 
-/// Ends what is left of an archive in the transaction that makes it writable again.
-pub(crate) async fn end_archive(tx: &mut Tx, organization: Uuid) -> Result<()> {
-    Plan::of(Root::Organization).run_only(tx, organization, organization, &OF_ARCHIVES).await.map(drop)
+/// Ends what is left of an archive in the transaction that makes it writable again: also the secret of an app that was being made while it
+/// was archived.
+pub(crate) async fn end_archive(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<()> {
+    end_credentials(cx, tx, (Root::Organization, organization, organization), &OF_ARCHIVES).await.map(drop)
 }
 
 /// Goes on with archives that were left in between, by a crash or by whoever did not wait for the answer.
 ///
 /// # Errors
-/// The database's; the next round goes on where this one came to.
+/// The database's, of the last one that could not be gone on with; the next round goes on where this one came to.
 pub(crate) async fn go_on_with_archives(plane: &Arc<Plane>) -> Result<()> {
     let cx = Cx::new(plane, "archives").with_actor(Actor::System);
     let left = cx.read((), |_, tx, ()| {
@@ -156,8 +166,13 @@ pub(crate) async fn go_on_with_archives(plane: &Arc<Plane>) -> Result<()> {
             tx.query(statement, params![ARCHIVES]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()
         })
     });
+    let mut outcome = Ok(());
     for organization in left.await? {
-        go_on_with_archive(&cx, organization).await?;
+        // What keeps one of them from its end keeps no other.
+        if let Err(error) = go_on_with_archive(&cx, organization).await {
+            tracing::error!(%organization, %error, "the keys and tokens of an archive could not all be ended");
+            outcome = Err(error);
+        }
     }
-    Ok(())
+    outcome
 }

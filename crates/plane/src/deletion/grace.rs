@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use sql::{Tx, params, sql};
+use sql::{Statement, Tx, params, sql};
 use uuid::Uuid;
 
 use super::drain::add;
@@ -285,6 +285,10 @@ pub(crate) async fn end_for(cx: &Cx, tx: &mut Tx, user: Uuid) -> Result<()> {
     Ok(())
 }
 
+/// Finds deletions whose grace period is over, the oldest first: asked for all the time.
+pub const OVER: Statement =
+    sql!("SELECT id FROM deletions WHERE state = 'reversible' AND reversible_until <= $1 ORDER BY reversible_until, id LIMIT $2");
+
 /// Hands deletions whose grace period is over to the drain.
 ///
 /// # Errors
@@ -293,10 +297,7 @@ pub async fn end_grace(plane: &Arc<Plane>) -> Result<()> {
     let cx = Cx::new(plane, "grace").with_actor(Actor::System);
     let over = cx.read((), |cx, tx, ()| {
         Box::pin(async move {
-            let statement = sql!(
-                "SELECT id FROM deletions WHERE state = 'reversible' AND reversible_until <= $1 ORDER BY reversible_until, id LIMIT $2"
-            );
-            let rows = tx.query(statement, params![cx.now, BATCH]).await?;
+            let rows = tx.query(OVER, params![cx.now, BATCH]).await?;
             rows.into_iter().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()
         })
     });

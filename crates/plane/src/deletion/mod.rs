@@ -36,7 +36,7 @@ pub(crate) use effects::blocked;
 pub(crate) use ending::{begin_archive, end_archive, end_credentials, go_on_with_archive, go_on_with_archives};
 pub use family::SMALL_FAMILY;
 pub(crate) use grace::end_for as end_grace_for;
-pub use grace::{end_grace, restore};
+pub use grace::{OVER, end_grace, restore};
 pub use guards::Blocker;
 pub(crate) use guards::{blockers, check, last_owner};
 pub use preview::{Effect, Preview, TablePreview, preview};

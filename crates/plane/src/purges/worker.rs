@@ -141,9 +141,9 @@ impl Job {
         match (&self.criteria, person) {
             _ if subject == REPEATED => Some(Judged::Over(Outcome::Repeated, None)),
             _ if subject == UNKNOWN => Some(Judged::Over(Outcome::NotFound, None)),
-            _ if self.is_stopped => Some(Judged::Over(Outcome::Stopped, None)),
             (None, None) => Some(Judged::Over(Outcome::NotFound, None)),
             (Some(_), None) => None,
+            _ if self.is_stopped => Some(Judged::Over(Outcome::Stopped, None)),
             (Some(criteria), Some(person)) if !self.means(criteria, person) => None,
             (_, Some(_)) if refused.is_some() => Some(Judged::Over(Outcome::Refused, refused.cloned())),
             (None, Some(person)) if is_others(self.only_managed_by, person) => {
@@ -174,9 +174,9 @@ enum Judged {
     Over(Outcome, Option<Error>),
 }
 
-/// Locks customers, has those deleted whom nothing saves, and writes down what became of each. Whom a stop saves need not be locked for that.
+/// Has the customers deleted whom nothing saves, and writes down what became of each.
 async fn delete(tx: &mut Tx, job: &Job, subjects: &[Uuid], refused: Option<&Error>, counts: Json, done: i64) -> Result<Json> {
-    let people = if job.is_stopped { HashMap::new() } else { lock(tx, job, subjects).await? };
+    let people = find(tx, job, subjects).await?;
     let mut judged: Vec<(Uuid, Option<&Person>, Judged)> = Vec::new();
     for subject in subjects {
         let person = people.get(subject);
@@ -211,14 +211,19 @@ async fn delete(tx: &mut Tx, job: &Job, subjects: &[Uuid], refused: Option<&Erro
     Ok(counts)
 }
 
-/// Locks the customers' rows: they, and what hangs on them, stay as they are until this transaction ends.
-async fn lock(tx: &mut Tx, job: &Job, subjects: &[Uuid]) -> Result<HashMap<Uuid, Person>> {
-    let statement = sql!(
+/// The customers of these who are there. Their rows are locked, and with them what hangs on them, unless a stop saves them all the same.
+async fn find(tx: &mut Tx, job: &Job, subjects: &[Uuid]) -> Result<HashMap<Uuid, Person>> {
+    let look = sql!(
+        "SELECT id, reference, managed_by, email, metadata, state, created_at, updated_at FROM customers
+         WHERE organization_id = $1 AND id = ANY($2) AND state = $3"
+    );
+    let lock = sql!(
         "SELECT id, reference, managed_by, email, metadata, state, created_at, updated_at FROM customers
          WHERE organization_id = $1 AND id = ANY($2) AND state = $3
            AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
          FOR UPDATE"
     );
+    let statement = if job.is_stopped { look } else { lock };
     let people = read_all(tx, statement, params![job.purge.organization, subjects, job.state()].to_vec()).await?;
     Ok(people.into_iter().map(|person| (person.id, person)).collect())
 }

@@ -54,17 +54,22 @@ async fn what_an_archive_has_not_ended_yet_opens_nothing_and_is_ended_by_whoever
     }
     let tables = ["api_keys", "oauth_tokens"];
     let each = |of: fn(&str) -> String| tables.map(of).concat();
-    let keep = each(|table| format!("CREATE TABLE kept_{table} AS SELECT * FROM {table};"));
+    let keep = each(|table| format!("CREATE TABLE kept_{table} AS SELECT * FROM {table};"))
+        + "CREATE TABLE kept_oauth_apps AS SELECT * FROM oauth_apps;";
     stage.engine.run(&keep, &keep).await.unwrap();
     organizations::archive(&stage.now(), &here).await.unwrap();
     // As a crash leaves them, after the archive and before the last of them.
-    let leave = each(|table| format!("INSERT INTO {table} SELECT * FROM kept_{table};"));
+    let leave = each(|table| format!("INSERT INTO {table} SELECT * FROM kept_{table};"))
+        // As the secret of an app stays that is made in the same moment.
+        + "UPDATE oauth_apps SET secret_hash = (SELECT secret_hash FROM kept_oauth_apps);";
     let are_refused = async || {
         for presented in [Presented::ApiKey(&key), Presented::Bearer(&pair.access_token)] {
             stage.expect_refused(presented).await;
         }
         let refreshed = oauth_tokens::refresh(&stage.now(), None, &pair.refresh_token, None).await;
         assert!(matches!(refreshed, Err(Error::Oauth(..))));
+        let issued = oauth_tokens::issue(&stage.now(), &client, None, None).await;
+        assert!(matches!(issued, Err(Error::Oauth(..))));
     };
     let left = async || (stage.count("api_keys", organization).await, stage.count("oauth_tokens", organization).await);
     stage.engine.run(&leave, &leave).await.unwrap();

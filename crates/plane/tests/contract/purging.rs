@@ -38,6 +38,7 @@ on_both_engines! {
     a_purge_ends_with_its_organization
     after_a_stop_nobody_else_is_deleted_and_whoever_is_left_is_told_so
     a_stop_that_meets_workers_at_work_is_the_last_they_hear
+    who_went_before_a_stop_is_not_told_of_as_spared
 }
 
 async fn a_worker_that_is_paused_past_its_lease_deletes_nobody(stage: Stage) {
@@ -196,6 +197,17 @@ async fn after_a_stop_nobody_else_is_deleted_and_whoever_is_left_is_told_so(stag
     stage.drain().await;
     assert!(matches!(purges::stop(&stage.now(), sealed.deletion.id).await, Err(Error::Conflict(_))));
     assert_eq!(stage.check_purge(&sealed).await.stopped_at, None);
+}
+
+async fn who_went_before_a_stop_is_not_told_of_as_spared(stage: Stage) {
+    let ordered = stage.order_list("gone-meanwhile").await;
+    let here = OrganizationRef::Id(ordered.organization);
+    for (reference, how) in [("customer-3", customers::Deleting::Permanently), ("customer-4", customers::Deleting::Softly)] {
+        customers::delete(&stage.now(), &here, reference, how, Details::default()).await.unwrap();
+    }
+    purges::stop(&stage.now(), ordered.deletion.id).await.unwrap();
+    stage.drain().await;
+    assert_eq!(stage.record(&ordered.deletion).await.counts, json!({"stopped": CUSTOMERS - 2, "not_found": 3, "repeated": 1}));
 }
 
 async fn a_stop_that_meets_workers_at_work_is_the_last_they_hear(stage: Stage) {

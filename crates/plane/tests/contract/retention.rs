@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plane::customers::{self, Deleting};
-use plane::deletion::{Deletion, Details};
+use plane::deletion::{self, Deletion, Details};
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
 use plane::members::{self, MemberFilter};
@@ -323,6 +323,9 @@ async fn no_sweep_reads_a_whole_table_on_sqlite() {
         searched += steps.iter().filter(|step| step.starts_with("SEARCH aged")).count();
     }
     assert!(searched > 30, "{searched}");
+    let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", deletion::OVER.text())).unwrap();
+    let steps: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).map(Result::unwrap).collect();
+    assert!(steps.len() == 1 && steps[0].contains("INDEX deletions_by_grace (state=? AND reversible_until<?)"), "{steps:?}");
 }
 
 async fn what_opens_nothing_any_more_goes_a_month_later(stage: Stage) {

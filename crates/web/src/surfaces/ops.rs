@@ -59,7 +59,7 @@ pub(crate) fn surface() -> Surface {
 }
 
 async fn home(State(doors): State<Arc<Doors>>) -> Answer {
-    Ok(Html(doors.docs.home.clone()).into_response())
+    Ok(Html(doors.docs().home.clone()).into_response())
 }
 
 async fn live() -> Answer {
@@ -83,11 +83,11 @@ async fn jwks(State(doors): State<Arc<Doors>>) -> Answer {
 }
 
 async fn openapi(State(doors): State<Arc<Doors>>) -> Answer {
-    Ok(([(header::CONTENT_TYPE, "application/json")], doors.docs.openapi.clone()).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/json")], doors.docs().openapi.clone()).into_response())
 }
 
 async fn docs_index(State(doors): State<Arc<Doors>>) -> Answer {
-    Ok(Html(doors.docs.index.clone()).into_response())
+    Ok(Html(doors.docs().index.clone()).into_response())
 }
 
 async fn operation_page(State(doors): State<Arc<Doors>>, Segments(page): Segments<String>) -> Answer {
@@ -119,5 +119,5 @@ async fn metrics(State(doors): State<Arc<Doors>>, headers: HeaderMap, door: Resu
 }
 
 async fn llms(State(doors): State<Arc<Doors>>) -> Answer {
-    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], doors.docs.llms.clone()).into_response())
+    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], doors.docs().llms.clone()).into_response())
 }
