@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 use tokio_postgres::NoTls;
 
 use crate::database::{Hook, Kind, run_hooks};
@@ -66,9 +66,8 @@ impl Postgres {
         E: From<Error>,
     {
         let client = self.pool.get().await.map_err(Error::from)?;
-        let mut client = PostgresTx { client: Some(client), open: false, hooks: Vec::new(), failure: None };
         let commit = kind != Kind::Read;
-        client.begin(kind).await?;
+        let client = PostgresTx { client: Some(client), begin: Some(kind), open: false, hooks: Vec::new(), failure: None };
         let mut tx = Tx::Postgres(client);
         let result = work(&mut tx, input).await;
         let Tx::Postgres(client) = &mut tx else { unreachable!("the variant does not change") };
@@ -97,6 +96,8 @@ impl Postgres {
 
 pub struct PostgresTx {
     client: Option<Object>,
+    /// Not begun yet: that goes with the first statement, in one way there and back.
+    begin: Option<Kind>,
     open: bool,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) failure: Option<Error>,
@@ -110,43 +111,52 @@ impl PostgresTx {
         }
     }
 
-    async fn begin(&mut self, kind: Kind) -> Result<()> {
+    /// Begins the transaction, if that has not been done, on the way of the first thing that is done in it.
+    async fn within<T>(&mut self, first: impl AsyncFnOnce(&Object) -> Result<T>) -> Result<T> {
+        let Some(kind) = self.begin.take() else { return first(self.client()).await };
         self.open = true;
         let text = match kind {
             Kind::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Kind::Durable => "BEGIN",
             Kind::Lazy => "BEGIN; SET LOCAL synchronous_commit TO off",
         };
-        Ok(self.client().batch_execute(text).await?)
+        let client = self.client();
+        // In this order: the server runs what comes first before what comes next.
+        let (begun, done) = join(client.batch_execute(text), first(client)).await;
+        begun?;
+        done
     }
 
     async fn end(&mut self, text: &str) -> Result<()> {
-        self.client().batch_execute(text).await?;
-        self.open = false;
+        // One that was never begun has nothing to end.
+        if self.open {
+            self.client().batch_execute(text).await?;
+            self.open = false;
+        }
         Ok(())
     }
 
     pub(crate) async fn execute(&mut self, text: &str, params: &[Value]) -> Result<u64> {
         let statement = self.client().prepare_cached(text).await?;
-        Ok(self.client().execute_raw(&statement, params).await?)
+        self.within(async |client| Ok(client.execute_raw(&statement, params).await?)).await
     }
 
     pub(crate) async fn query(&mut self, text: &str, params: &[Value]) -> Result<Vec<Row>> {
-        rows_of(self.client(), text, params).await
+        self.client().prepare_cached(text).await?;
+        self.within(async |client| rows_of(client, text, params).await).await
     }
 
     /// All of them are on their way before the first is answered. They run in their order.
     pub(crate) async fn query_all(&mut self, statements: &[(&str, &[Value])]) -> Result<Vec<Vec<Row>>> {
-        let client = self.client();
         // Prepared one after the other, and only once a connection.
         for (text, _) in statements {
-            client.prepare_cached(text).await?;
+            self.client().prepare_cached(text).await?;
         }
-        try_join_all(statements.iter().map(|(text, params)| rows_of(client, text, params))).await
+        self.within(async |client| try_join_all(statements.iter().map(|(text, params)| rows_of(client, text, params))).await).await
     }
 
     pub(crate) async fn script(&mut self, text: &str) -> Result<()> {
-        Ok(self.client().batch_execute(text).await?)
+        self.within(async |client| Ok(client.batch_execute(text).await?)).await
     }
 
     pub(crate) async fn prepare(&mut self, text: &str) -> Result<()> {

@@ -358,10 +358,16 @@ impl Plan {
 
     /// Erases the subjects' own rows, if their rule says so.
     pub(super) async fn erase_root(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<()> {
-        if let Some(statement) = self.erase_root {
-            tx.execute(statement, &about(organization, subjects, self.keys)).await?;
+        if let Some((statement, bound)) = self.erasure(organization, subjects) {
+            tx.execute(statement, &bound).await?;
         }
         Ok(())
+    }
+
+    /// What erases the subjects' own rows, if there are any and their rule says so.
+    pub(super) fn erasure(&self, organization: Uuid, subjects: &[Uuid]) -> Option<(Statement, Vec<Value>)> {
+        let statement = self.erase_root.filter(|_| !subjects.is_empty())?;
+        Some((statement, about(organization, subjects, self.keys)))
     }
 
     fn statements(&self) -> Vec<Statement> {

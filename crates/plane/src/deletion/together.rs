@@ -114,7 +114,7 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     let (waiting, ready): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(may_wait);
     if !waiting.is_empty() {
         counted = None;
-        write_down(tx, plan, organization, waiting, &mut outcomes).await?;
+        write_down(tx, plan, organization, waiting, &[], &mut outcomes).await?;
     }
     let mut parts = vec![ready];
     while let Some(mut part) = parts.pop().filter(|part| !part.is_empty()) {
@@ -128,18 +128,24 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
             parts.extend([other, part]);
             continue;
         }
-        if is_small && may_be_done {
-            finish(tx, plan, organization, &mut part, &counted).await?;
+        let mut done = match is_small && may_be_done {
+            true => finish(tx, plan, organization, &mut part, &counted).await?,
+            false => Vec::new(),
+        };
+        if is_heard {
+            // Before anybody is told, and not on the way of the records: a webhook that goes hears nothing any more.
+            plan.erase_root(tx, organization, &done).await?;
+            done.clear();
         }
-        write_down(tx, plan, organization, part, &mut outcomes).await?;
+        write_down(tx, plan, organization, part, &done, &mut outcomes).await?;
     }
     Ok(outcomes.into_iter().flatten().collect())
 }
 
 type Outcomes = [Option<Result<Deletion>>];
 
-/// What is left of each: the end of access, its record and its entry.
-async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Ready>, outcomes: &mut Outcomes) -> Result<()> {
+/// What is left of each: the end of access, the own rows of those who are done, its record and its entry.
+async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Ready>, done: &[Uuid], outcomes: &mut Outcomes) -> Result<()> {
     let (mut entries, mut records) = (Vec::new(), Vec::new());
     for ready in part {
         let place = ready.place;
@@ -148,7 +154,9 @@ async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Read
         records.extend(columns(&deletion));
         outcomes[place] = Some(Ok(deletion));
     }
-    tx.query_all(&[audit::ENTRY.of(&entries), RECORD.of(&records)].concat()).await?;
+    let erase = plan.erasure(organization, done);
+    let erase = erase.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())).into_iter().collect();
+    tx.query_all(&[erase, audit::ENTRY.of(&entries), RECORD.of(&records)].concat()).await?;
     Ok(())
 }
 
@@ -176,9 +184,9 @@ fn subjects_of(part: &[Ready]) -> Vec<Uuid> {
     part.iter().map(|ready| ready.order.subject).collect()
 }
 
-/// All steps, the sweep and the roots' rows in the transaction at hand: for subjects on which little hangs. One is not done when somebody
-/// has added a row meanwhile.
-async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready], counted: &[i64]) -> Result<()> {
+/// All steps and the sweep in the transaction at hand: for subjects on which little hangs. Returns those that are done; one is not when
+/// somebody has added a row meanwhile.
+async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready], counted: &[i64]) -> Result<Vec<Uuid>> {
     let subjects = subjects_of(part);
     let (touched, is_swept) = plan.run(tx, organization, &subjects, counted).await?;
     for ready in &mut *part {
@@ -189,11 +197,7 @@ async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready]
     for ready in &mut *part {
         ready.is_done = is_swept || plan.is_swept(tx, organization, &[ready.order.subject]).await?;
     }
-    let done: Vec<Uuid> = part.iter().filter(|ready| ready.is_done).map(|ready| ready.order.subject).collect();
-    match done.is_empty() {
-        true => Ok(()),
-        false => plan.erase_root(tx, organization, &done).await,
-    }
+    Ok(part.iter().filter(|ready| ready.is_done).map(|ready| ready.order.subject).collect())
 }
 
 /// What remains to be done for each alone: its mark, whom it tells, the end of its credentials. Returns what is to be written down of it.
