@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use plane::customers::{self, CustomerChange, CustomerFilter, Deleting, NewCustomer};
 use plane::deletion::Subject;
+use plane::fields::Check;
 use plane::ids::{self, OrganizationRef};
 use serde_json::{Value as Json, json};
 
@@ -40,12 +41,19 @@ pub(crate) async fn create_current(door: Door, form: Form) -> Answer {
     create_in(&door, door.current_organization()?, form).await
 }
 
+/// The name, from either of its fields. What is given besides is checked all the same.
+fn name(form: &mut Form) -> plane::Result<Option<String>> {
+    let (name, legal_name) = (form.optional_text("name"), form.optional_text("legal_name"));
+    Check::new().optional("legal_name", legal_name.as_deref().filter(|_| name.is_some()), 1..=200).finish()?;
+    Ok(name.or(legal_name))
+}
+
 async fn create_in(door: &Door, organization: OrganizationRef, mut form: Form) -> Answer {
     let managed_by = form.optional("managed_by", "must be a member's id", ids::parse);
-    let (name, legal_name) = (form.optional_text("name"), form.optional_text("legal_name"));
+    let name = name(&mut form)?;
     let new = NewCustomer {
         reference: form.optional_text("id"),
-        name: name.or(legal_name).unwrap_or_default(),
+        name: name.unwrap_or_default(),
         email: form.text("email"),
         phone: form.optional_text("phone"),
         tax_id: form.optional_text("tax_id"),
@@ -77,11 +85,11 @@ pub(crate) async fn update_current(door: Door, Segments(customer): Segments<Stri
 }
 
 async fn update_in(door: &Door, organization: OrganizationRef, customer: &str, mut form: Form) -> Answer {
-    let (name, legal_name) = (form.optional_text("name"), form.optional_text("legal_name"));
+    let name = name(&mut form)?;
     let address = form.clearable("address", "must be an object", |address| address.is_object().then(|| address.clone()));
     let change = CustomerChange {
         reference: form.optional_text("id"),
-        name: name.or(legal_name),
+        name,
         email: form.optional_text("email"),
         phone: form.clearable_text("phone"),
         tax_id: form.clearable_text("tax_id"),

@@ -61,6 +61,21 @@ on_both_engines! {
         );
     }
 
+    async fn a_name_that_is_given_twice_is_checked_twice(server: Server) {
+        let organization = server.new_organization().await;
+        let path = format!("/api/organizations/{}/customers", organization.id);
+        let make = |body: Json| server.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body);
+        for wrong in ["\u{9b}", "", &"x".repeat(201)] {
+            let body = json!({"id": "user123", "name": "Ada", "legalName": wrong, "email": "ada@example.com"});
+            let problem = refused(make(body), StatusCode::BAD_REQUEST).await;
+            assert_eq!(problem["errors"][0]["field"], "legalName", "{problem}");
+        }
+        let body = json!({"id": "user123", "name": "Ada", "legalName": "Ada Ltd", "email": "ada@example.com"});
+        assert_eq!(expect(make(body), StatusCode::CREATED).await["name"], "Ada");
+        let change = server.request(Method::PATCH, &format!("{path}/user123")).bearer_auth(&organization.owner.token);
+        refused(change.json(&json!({"name": "Ada", "legalName": "\u{7}"})), StatusCode::BAD_REQUEST).await;
+    }
+
     async fn an_id_is_unique_in_its_organization_and_free_in_every_other(server: Server) {
         let (one, other) = (server.new_organization().await, server.new_organization().await);
         new_customer(&server, &one, "user123", None).await;
