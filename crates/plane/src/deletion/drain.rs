@@ -21,7 +21,7 @@ use super::{SMALL, effects, grace, guards, rows};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::purges::{self, Purge, Step};
 use crate::sessions::after;
-use crate::{Error, Plane, Result, exports};
+use crate::{Plane, Result, exports};
 
 /// What a batch should take while nobody waits for the database: well under the 250 ms that no transaction of the drain may exceed.
 const ALONE: Duration = Duration::from_millis(50);
@@ -259,7 +259,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
     let turn = plane.clock.stopwatch();
     pace.last_batch = Duration::ZERO;
     let mut last_outcome = Outcome::NextTable;
-    let mut least = if kind == Work::Begin && is_small(&cx, &held).await? { AT_ONCE } else { LEAST_SIZE };
+    let mut least = if kind == Work::Begin && is_small(&cx, &held).await { AT_ONCE } else { LEAST_SIZE };
     loop {
         pace.look_around(plane, kind);
         if kind == Work::Begin {
@@ -324,12 +324,13 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
     }
 }
 
-/// Whether so little hangs on the subject that all of it goes at once. Others delete what a purge deletes.
-async fn is_small(cx: &Cx, held: &Arc<Held>) -> Result<bool> {
+/// Whether so little hangs on the subject that all of it goes at once. Others delete what a purge deletes. What the database fails at here, the
+/// batch that follows says.
+async fn is_small(cx: &Cx, held: &Arc<Held>) -> bool {
     let count = cx.read(held.clone(), |_, tx, held| {
         Box::pin(async move { rows(tx, held.root, held.organization, &[held.subject], AT_ONCE + 1).await })
     });
-    Ok(!held.root.orders_others() && count.await? <= AT_ONCE)
+    !held.root.orders_others() && count.await.is_ok_and(|rows| rows <= AT_ONCE)
 }
 
 /// Sweeps once where nobody waits for it. PostgreSQL goes over the place of every row that was erased lately, as long as nobody has been
@@ -384,7 +385,7 @@ async fn take_in(cx: &Cx, tx: &mut Tx, kind: Work) -> Result<Attempt> {
     if tx.execute(take, params![organization, id, fence, lease_end(cx), cx.now]).await? == 0 {
         return Ok(Attempt::Overtaken);
     }
-    let root = Root::parse(&root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {root}")))?;
+    let root = Root::of_record(&root)?;
     Ok(Attempt::Taken(Held { organization, id, root, subject, plan: Plan::of(root), fence: fence + 1 }))
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn until(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subje
 /// archived or deleted itself.
 pub async fn restore(cx: &Cx, id: Uuid) -> Result<Watched> {
     let deletion = watch(cx, id).await?.deletion;
-    let root = Root::parse(&deletion.root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {}", deletion.root)))?;
+    let root = Root::of_record(&deletion.root)?;
     let note =
         Note { action: action(root), subject: root.noun(), subject_id: Some(deletion.subject), deletion_id: Some(id), ..Note::default() };
     audit::attempt(cx, &OrganizationRef::Id(deletion.organization), note.clone(), async {

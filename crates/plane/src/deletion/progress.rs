@@ -18,7 +18,7 @@ use super::Deletion;
 use super::rules::Root;
 use super::statements::{Cursor, Plan, Standing, cursor_from_json, micros};
 use crate::cx::{Actor, Cx};
-use crate::{Error, Plane, Result};
+use crate::{Plane, Result};
 
 /// How long an open deletion may make no progress before it is called stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
@@ -315,7 +315,7 @@ async fn look_ahead(tx: &mut sql::Tx, id: Uuid, step: usize, after: Option<Curso
     let Some(mut row) = tx.query_opt(statement, params![id]).await? else { return Ok(None) };
     let (organization, subject, root): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
     let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
-    let root = Root::parse(&root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {root}")))?;
+    let root = Root::of_record(&root)?;
     let plan = Plan::of(root);
     let steps = plan.steps.len();
     let Some(table) = plan.steps.get(step) else { return Ok(Some((Slice { anew: None, rows: 0, next: None }, steps))) };

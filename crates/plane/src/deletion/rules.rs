@@ -7,6 +7,7 @@ pub use super::coverage::check;
 use super::family::Kin;
 use crate::events::Event;
 use crate::retention::Retention;
+use crate::{Error, Result};
 use Fate::{Erase, Keep, Redact};
 use Holds::{Link, Personal, Plain, Secret};
 use Kept::For;
@@ -415,6 +416,14 @@ impl Root {
     /// The root of this name.
     pub fn parse(name: &str) -> Option<Root> {
         Root::ALL.into_iter().find(|root| root.name() == name)
+    }
+
+    /// The root that a record names.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when there is none of that name.
+    pub(crate) fn of_record(name: &str) -> Result<Root> {
+        Root::parse(name).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {name}")))
     }
 
     /// The kind of subject, in the audit trail.

@@ -62,7 +62,7 @@ async fn next(patient: &Patient, from: Uuid) -> Result<Option<(Slice, Vec<Root>,
                 let (mut roots, mut deletions) = (Vec::new(), 0);
                 for mut row in tx.query(statement, params![*from, to]).await? {
                     let name: String = row.next()?;
-                    roots.push(Root::parse(&name).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {name}")))?);
+                    roots.push(Root::of_record(&name)?);
                     deletions += row.next::<i64>()?;
                 }
                 Ok::<_, Error>((deletions > 0).then_some(((*from, to), roots, deletions)))

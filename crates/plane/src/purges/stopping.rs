@@ -21,7 +21,7 @@ use crate::{Error, Result};
 /// Those of [`watch`]; [`Error::Forbidden`]; [`Error::Conflict`] when it is sealed, or no purge.
 pub async fn stop(cx: &Cx, id: Uuid) -> Result<Watched> {
     let deletion = watch(cx, id).await?.deletion;
-    let root = Root::parse(&deletion.root).ok_or_else(|| Error::Internal(format!("a deletion has the unknown root {}", deletion.root)))?;
+    let root = Root::of_record(&deletion.root)?;
     let note = Note {
         action: "customers.stop_purge",
         subject: root.noun(),
