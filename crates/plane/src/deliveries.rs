@@ -17,7 +17,7 @@ use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
 use crate::sessions::after;
-use crate::{Plane, Result, webhooks};
+use crate::{Plane, Result, holds, webhooks};
 
 /// The longest that a call of a webhook takes, from the look-up of its name to the end of the answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -242,6 +242,7 @@ pub async fn finish(plane: &Arc<Plane>, due: Due, attempt: Attempt) -> Result<()
 }
 
 async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
+    holds::keep_out(tx, due.organization).await?;
     let retry = usize::try_from(due.attempts).ok().and_then(|made| RETRIES.get(made)).filter(|_| due.undeliverable.is_none());
     let (state, next) = match (attempt.error, retry) {
         (None, _) => ("delivered", cx.now),

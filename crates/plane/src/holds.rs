@@ -2,7 +2,8 @@
 //!
 //! What a hold stops stands in `deletion/guards.rs`, which every deletion asks, and the drain again before each batch. Here holds are placed,
 //! read and released. Placing touches the row of what is held, as its deletion does: either the deletion finds the hold, or the hold finds
-//! nobody there any more.
+//! nobody there any more. What erases without having locked the organization's row begins with [`keep_out`]: from the answer on, nothing that a
+//! hold is on goes by a transaction that had asked before.
 
 use jiff::Timestamp;
 use sql::{Row, Tx, params, sql};
@@ -123,8 +124,9 @@ impl Subject {
         }
     }
 
-    /// Touches what shall be held, in the order of its deletion: the organization first, then what is in it.
+    /// Waits for whoever is erasing, and touches what shall be held, in the order of its deletion: the organization first, then what is in it.
     async fn lock(&self, tx: &mut Tx, tenant: &Tenant) -> Result<Uuid> {
+        tx.seize(tenant.organization()).await?;
         tenant.lock(tx).await?;
         match self {
             Subject::Organization => Ok(tenant.organization()),
@@ -138,6 +140,15 @@ impl Subject {
             }
         }
     }
+}
+
+/// Keeps holds out of an organization until the end of this transaction, which is about to erase what it finds no hold on. To be called before
+/// the transaction locks any row of the organization or of what a hold can be placed on.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn keep_out(tx: &mut Tx, organization: Uuid) -> Result<()> {
+    Ok(tx.share(organization).await?)
 }
 
 /// Places a hold. What was ordered before goes no further either, as long as it lasts.

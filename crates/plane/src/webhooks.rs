@@ -18,7 +18,7 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
-use crate::{Cx, Error, Result, cx};
+use crate::{Cx, Error, Result, cx, holds};
 
 /// Webhooks of one organization at the most: each event costs a row for every one that wants it.
 const MOST: i64 = 20;
@@ -216,6 +216,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
         let tenant = enter(cx, organization, Action::DeleteWebhook).await?;
         cx.write((tenant, webhook, reason), |cx, tx, (tenant, webhook, reason)| {
             Box::pin(async move {
+                holds::keep_out(tx, tenant.organization()).await?;
                 tenant.is_live(tx).await?;
                 touch(tx, tenant, *webhook).await?;
                 let order = Order {

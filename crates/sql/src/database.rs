@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
+use uuid::Uuid;
 
 use crate::postgres::{Postgres, PostgresTx};
 use crate::sqlite::{Sqlite, SqliteTx};
@@ -344,6 +345,32 @@ impl Tx {
     /// The engine's error, or [`Error::Statement`] when there is not exactly one.
     pub async fn query_one(&mut self, statement: Statement, params: &[Value]) -> Result<Row> {
         self.query_opt(statement, params).await?.ok_or_else(|| Error::Statement("no row where one was expected".into()))
+    }
+
+    /// Waits until nobody has this key for themselves, and keeps it with all who share it until the transaction ends.
+    ///
+    /// # Errors
+    /// The engine's error.
+    pub async fn share(&mut self, key: Uuid) -> Result<()> {
+        self.advise(sql!("SELECT pg_advisory_xact_lock_shared($1)"), key).await
+    }
+
+    /// Waits until nobody else has or shares this key, and keeps it alone until the transaction ends. Whoever wants to share it meanwhile waits
+    /// behind: those who share it keep nobody from it by being many.
+    ///
+    /// # Errors
+    /// The engine's error.
+    pub async fn seize(&mut self, key: Uuid) -> Result<()> {
+        self.advise(sql!("SELECT pg_advisory_xact_lock($1)"), key).await
+    }
+
+    async fn advise(&mut self, lock: Statement, key: Uuid) -> Result<()> {
+        match self {
+            // Whoever writes is alone.
+            Tx::Sqlite(_) => Ok(()),
+            // The end of a UUID is what is random in it. Two keys that meet in it wait for each other, and that is all.
+            Tx::Postgres(_) => self.execute(lock, &[Value::from(key.as_u128() as i64)]).await.map(drop),
+        }
     }
 
     /// Runs `hook` after the commit and before the caller of the transaction gets its answer. It also runs when the commit's outcome is

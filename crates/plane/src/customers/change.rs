@@ -13,7 +13,7 @@ use crate::events::{self, Event};
 use crate::fields::{Check, merge_metadata};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
-use crate::{Cx, Error, FieldError, Result, members};
+use crate::{Cx, Error, FieldError, Result, holds, members};
 
 /// What one credit adds.
 const CREDIT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -194,6 +194,7 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, reference: &str, 
     let tenant = enter(cx, organization, Action::ArchiveCustomer).await?;
     cx.write((tenant, reference.to_owned(), action), |cx, tx, (tenant, reference, action)| {
         Box::pin(async move {
+            holds::keep_out(tx, tenant.organization()).await?;
             let (id, archived_at) = lock_any(tx, tenant, reference, Action::ArchiveCustomer).await?;
             let old = load(tx, tenant, reference).await?;
             cx.expects(old.id, old.revision)?;

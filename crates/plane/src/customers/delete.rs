@@ -15,7 +15,7 @@ use crate::audit::{self, Note};
 use crate::deletion::{Deletion, Details, Order, Root, count_ahead, delete_together};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
-use crate::{Cx, Error, Plane, Result, StorageError};
+use crate::{Cx, Error, Plane, Result, StorageError, holds};
 
 /// The documented ways to delete a customer, and who may go them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -179,6 +179,7 @@ async fn go(wishes: &Arc<Vec<Wish>>, places: Range<usize>) -> Result<Vec<Result<
 
 async fn delete_in(tx: &mut Tx, wishes: &[Wish]) -> Result<Vec<Result<Deletion>>> {
     let Some(Wish { tenant, how, .. }) = wishes.first() else { return Ok(Vec::new()) };
+    holds::keep_out(tx, tenant.organization()).await?;
     let found = lock_all(tx, tenant, *how, wishes).await?;
     let mut outcomes = Vec::new();
     let mut orders = Vec::new();

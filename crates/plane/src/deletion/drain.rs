@@ -21,7 +21,7 @@ use super::{SMALL, effects, grace, guards, rows};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::purges::{self, Purge, Step};
 use crate::sessions::after;
-use crate::{Plane, Result, exports};
+use crate::{Plane, Result, exports, holds};
 
 /// What a batch should take while nobody waits for the database: well under the 250 ms that no transaction of the drain may exceed.
 const ALONE: Duration = Duration::from_millis(50);
@@ -400,6 +400,7 @@ pub async fn advance(plane: &Arc<Plane>, held: &Arc<Held>, size: i64, last_batch
 }
 
 async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64) -> Result<Outcome> {
+    holds::keep_out(tx, held.organization).await?;
     // First the fence: this row's lock orders us and whoever took the deletion over.
     let renew = sql!(
         "UPDATE deletions SET lease_until = $4, updated_at = $5, batches = batches + 1, waiting_for = NULL,

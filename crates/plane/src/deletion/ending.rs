@@ -13,7 +13,7 @@ use super::records::Deletion;
 use super::rules::Root;
 use super::statements::{Advance, Cursor, Plan, Step};
 use crate::cx::{Actor, Cx, random};
-use crate::{Plane, Result, access};
+use crate::{Plane, Result, access, holds};
 
 /// Rows of a table that end in one transaction.
 const MOST: i64 = 1_000;
@@ -80,6 +80,7 @@ pub(super) async fn end_before_restoring(cx: &Cx, root: Root, deletion: &Deletio
 
 async fn end_closed(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, step: &Step, cursor: &Cursor) -> Result<Option<Cursor>> {
     let (organization, id, subject) = (deletion.organization, deletion.id, deletion.subject);
+    holds::keep_out(tx, organization).await?;
     // This row's lock orders us and the end of the grace period.
     let hold = sql!(
         "UPDATE deletions SET state = 'reversible'
@@ -90,11 +91,6 @@ async fn end_closed(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, step:
     // Whatever will refuse the restoration is told by it: until then nothing more of it ends.
     if root != Root::Organization && access::is_writable(tx, organization).await.is_err() {
         return Ok(None);
-    }
-    if root.noun() == "customer" {
-        // And the customer's orders us and whoever places a hold on them.
-        let customer = sql!("SELECT 1 FROM customers WHERE organization_id = $1 AND id = $2 FOR UPDATE");
-        tx.query(customer, params![organization, subject]).await?;
     }
     if is_kept(cx, tx, root, organization, subject).await? {
         return Ok(None);

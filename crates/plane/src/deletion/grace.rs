@@ -23,7 +23,7 @@ use crate::events::{self, Event};
 use crate::ids::OrganizationRef;
 use crate::policy::{Action, Role, operator_may};
 use crate::sessions::after;
-use crate::{Error, Plane, Result, users};
+use crate::{Error, Plane, Result, holds, users};
 
 /// How many deletions go from their grace period into the hands of the drain in one transaction.
 const BATCH: i64 = 500;
@@ -137,6 +137,7 @@ pub(super) async fn owns_closed(cx: &Cx, organization: Uuid) -> Result<bool> {
 
 async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note: &Note) -> Result<()> {
     let (organization, id, subject) = (deletion.organization, deletion.id, deletion.subject);
+    holds::keep_out(tx, organization).await?;
     match root {
         Root::Member => hold_user(tx, organization, subject).await?,
         // Nobody's account is deleted from here on without this organization being seen.

@@ -11,7 +11,7 @@ use super::sweeps::Place;
 use crate::access;
 use crate::cx::Cx;
 use crate::deletion::{Order, Root, delete_together};
-use crate::{Error, Result};
+use crate::{Error, Result, holds};
 
 /// Those whose time was over at $1, and who cannot be taken back any more.
 const OVER: &str = "state = 'deleted' AND deleted_at <= $1
@@ -91,6 +91,7 @@ pub(super) struct Expired {
 /// until that is over.
 pub(super) async fn expire(cx: &Cx, tx: &mut Tx, organization: Uuid, customers: &[Uuid], limit: Timestamp, kept: &str) -> Result<Expired> {
     let blocked = customers.len() as u64;
+    holds::keep_out(tx, organization).await?;
     match access::is_writable(tx, organization).await {
         Ok(()) => {}
         // All of it is being deleted, these customers too.

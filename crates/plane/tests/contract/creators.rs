@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::leftovers::own_table;
 use crate::people::{PASSWORD, Person};
 use crate::stage::Stage;
-use crate::world::{Engine, deliver, listen, new_customer};
+use crate::world::{Engine, STAND_STILL, deliver, listen, new_customer};
 
 /// How a row of a table comes to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +92,7 @@ const MUCH: i64 = 501;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_in_the_very_moment_of_a_deletion_is_refused_or_in_the_receipt() {
     let stage = Stage::on_postgresql().await;
-    stage.engine.run("", "CREATE FUNCTION stand_still() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$").await.unwrap();
+    stage.engine.run("", STAND_STILL).await.unwrap();
     let people = People::meet(&stage).await;
     let mut faults = Vec::new();
     for (child, way, root) in pairs(&stage) {
@@ -374,7 +374,7 @@ impl<'a> Race<'a> {
         self.run(&trigger).await;
         let ground = self.ground.clone();
         let creation = tokio::spawn(async move { ground.make(way).await });
-        self.wait(|| creation.is_finished(), "wait_event = 'advisory'").await;
+        self.wait(|| creation.is_finished(), "advisory", 1).await;
         if creation.is_finished() {
             self.faults.push("the creation was not stopped".into());
         }
@@ -384,7 +384,7 @@ impl<'a> Race<'a> {
             crate::stage::drain_all(&ground.plane).await;
             deletion
         });
-        self.wait(|| deletion.is_finished(), "wait_event <> 'advisory'").await;
+        self.wait(|| deletion.is_finished(), "%", 2).await;
         self.run("SELECT pg_advisory_unlock(1)").await;
         self.outcomes.push(creation.await.unwrap());
         self.deletion = Some(deletion.await.unwrap());
@@ -395,11 +395,9 @@ impl<'a> Race<'a> {
         self.stage.engine.run("", statement).await.unwrap();
     }
 
-    /// Waits until a task is done, or somebody in this database waits for a lock of this kind.
-    async fn wait(&self, is_done: impl Fn() -> bool, event: &str) {
-        let query =
-            format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND {event}");
-        let come = async { while !is_done() && self.stage.engine.count(&query).await == 0 {} };
+    /// Waits until a task is done, or so many in this database wait for locks of a kind.
+    async fn wait(&self, is_done: impl Fn() -> bool, kind: &str, many: i64) {
+        let come = async { while !is_done() && self.stage.engine.waiters(kind).await < many {} };
         tokio::time::timeout(PATIENCE, come).await.expect("nothing goes on");
     }
 

@@ -1,18 +1,19 @@
 //! Legal holds and time: what was ordered before a hold waits for its end, and histories are not cut while it lasts.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use plane::customers::Deleting;
+use plane::customers::{self, Deleting};
 use plane::deletion;
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
-use plane::{Error, dependants, doctor, vitals};
+use plane::{Error, dependants, doctor, retention, vitals, webhooks};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::on_both_engines;
 use crate::stage::Stage;
-use crate::world::{deliver, new_customer};
+use crate::world::{STAND_STILL, deliver, new_customer};
 
 on_both_engines! {
     a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_is_released
@@ -24,6 +25,7 @@ on_both_engines! {
 
 /// More than a deletion does at once.
 const MUCH: i64 = 510;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_is_released(stage: Stage) {
     let (organization, _) = stage.found("waiting", 0).await;
@@ -129,7 +131,88 @@ async fn the_history_of_what_is_held_is_not_cut(stage: Stage) {
     assert_eq!(stage.count("webhook_deliveries", organization).await, 100);
 }
 
+/// Whatever erases, and has found no hold: one that is placed in this moment waits for it, and from its answer on nothing goes any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_waits_for_what_is_just_being_erased_on_postgresql() {
+    let stage = &Stage::on_postgresql().await;
+    stage.engine.run("", STAND_STILL).await.unwrap();
+    let (organization, hooks) = stage.found("erasing", 1).await;
+    let here = &OrganizationRef::Id(organization);
+    let whole = || Subject::Organization;
+    let one = |reference: &str| Subject::Customer(reference.into());
+
+    stage.fill(organization, "drained").await;
+    let deletion = stage.delete(organization, "drained", Deleting::Permanently).await.unwrap();
+    assert_eq!(deletion.state, "closed");
+    stage.race("devices", organization, stage.drain(), whole()).await;
+    stage.fill(organization, "softly").await;
+    stage.delete(organization, "softly", Deleting::Softly).await.unwrap();
+    stage.race("devices", organization, stage.drain(), one("softly")).await;
+
+    stage.equip(organization, "small", 1).await;
+    let small = async { drop(stage.delete(organization, "small", Deleting::Permanently).await.unwrap()) };
+    stage.race("devices", organization, small, whole()).await;
+    stage.equip(organization, "archived", 1).await;
+    let archive = async { drop(customers::archive(&stage.now(), here, "archived").await.unwrap()) };
+    stage.race("devices", organization, archive, whole()).await;
+
+    // What is left of one who was softly deleted ends at its age.
+    stage.plane.clock.advance(Duration::from_hours(24 * 366));
+    let expire = async { drop(retention::once(&stage.plane).await.unwrap()) };
+    stage.race("customers", organization, expire, whole()).await;
+
+    stage.grant(organization, 1).await;
+    // Of the second one more ends before the restoration than in it.
+    for (reference, devices) in [("restored", 1), ("large", 1_001)] {
+        stage.equip(organization, reference, devices).await;
+        let deletion = stage.delete(organization, reference, Deleting::Softly).await.unwrap();
+        let restore = async { drop(deletion::restore(&stage.now(), deletion.id).await.unwrap()) };
+        stage.race("devices", organization, restore, one(reference)).await;
+    }
+
+    stage.tell(organization, 0..100).await;
+    let cut = stage.tell(organization, 100..101);
+    stage.race("webhook_deliveries", organization, cut, whole()).await;
+    let deafen = async { drop(webhooks::delete(&stage.now(), here, hooks[0], None).await.unwrap()) };
+    stage.race("webhook_deliveries", organization, deafen, whole()).await;
+}
+
 impl Stage {
+    /// Stops what erases rows of a table in the middle of its transaction, and places a hold. PostgreSQL only.
+    async fn race(&self, table: &str, organization: Uuid, erases: impl Future<Output = ()>, subject: Subject) {
+        let stop = format!("CREATE TRIGGER stand_still BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION stand_still()");
+        self.engine.run("", &format!("SELECT pg_advisory_lock(1); {stop}")).await.unwrap();
+        let is_answered = Cell::new(false);
+        let holds = async {
+            while self.engine.waiters("advisory").await < 1 {}
+            let hold = self.hold(organization, subject, None).await;
+            is_answered.set(true);
+            (hold, self.count(table, organization).await)
+        };
+        let goes_on = async {
+            while self.engine.waiters("%").await < 2 && !is_answered.get() {}
+            self.engine.run("", "SELECT pg_advisory_unlock(1)").await.unwrap();
+        };
+        let all = async { tokio::join!(erases, holds, goes_on) };
+        let ((), (hold, left), ()) = tokio::time::timeout(PATIENCE, all).await.expect("nothing goes on");
+        assert_eq!(self.count(table, organization).await, left, "rows of {table} went while the hold was in force");
+        holds::release(&self.now(), &OrganizationRef::Id(organization), hold.id, "Closed".into()).await.unwrap();
+        self.engine.run("", &format!("DROP TRIGGER stand_still ON {table}")).await.unwrap();
+        self.drain().await;
+    }
+
+    /// A customer with so many devices. PostgreSQL only.
+    async fn equip(&self, organization: Uuid, reference: &str, devices: i64) {
+        new_customer(&self.now(), organization, reference).await;
+        let fill = format!(
+            "INSERT INTO devices (organization_id, customer_id, id, name, created_at)
+             SELECT organization_id, id, gen_random_uuid(), 'Laptop', now() FROM customers, generate_series(1, {devices})
+             WHERE organization_id = {} AND reference = '{reference}'",
+            self.engine.uuid(organization)
+        );
+        self.engine.run("", &fill).await.unwrap();
+    }
+
     /// A customer with many devices.
     async fn fill(&self, organization: Uuid, reference: &str) {
         new_customer(&self.now(), organization, reference).await;

@@ -112,6 +112,10 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, status: u16) -> usize {
     }
 }
 
+/// What a trigger calls that stops whoever sets it off for as long as the advisory lock 1 is taken. PostgreSQL only.
+pub(crate) const STAND_STILL: &str = "CREATE FUNCTION stand_still() RETURNS trigger LANGUAGE plpgsql AS $$
+     BEGIN PERFORM pg_advisory_xact_lock(1); RETURN coalesce(NEW, OLD); END $$";
+
 /// Where the test looks, beside the plane: straight into the engine.
 pub(crate) enum Engine {
     Sqlite(PathBuf),
@@ -136,6 +140,15 @@ impl Engine {
             Engine::Sqlite(file) => rusqlite::Connection::open(file).unwrap().query_row(query, [], |row| row.get(0)).unwrap(),
             Engine::Postgres(client) => client.query_one(query, &[]).await.unwrap().get(0),
         }
+    }
+
+    /// How many in this database wait for locks whose kind is like this. PostgreSQL only.
+    pub(crate) async fn waiters(&self, kind: &str) -> i64 {
+        let query = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event LIKE '{kind}'"
+        );
+        self.count(&query).await
     }
 
     /// The only id that a query finds.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sql::{Database, Error, Result, params, sql};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use crate::engines::{Gate, Place, on_both_engines, one, run};
 
-on_both_engines!(sixty_four_writers_lose_no_update, readers_and_a_writer_run_side_by_side);
+on_both_engines!(sixty_four_writers_lose_no_update, whoever_has_a_key_is_alone_with_it, readers_and_a_writer_run_side_by_side);
 on_both_engines!(place: long_work_is_told_from_what_somebody_waits_for);
 
 async fn counters(database: &Database) -> Result<()> {
@@ -45,6 +47,53 @@ async fn sixty_four_writers_lose_no_update(database: Database) -> Result<()> {
         writer.unwrap()?;
     }
     assert_eq!(one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 1")).await?, 256);
+    Ok(())
+}
+
+const KEY: Uuid = Uuid::from_u128(7);
+
+async fn whoever_has_a_key_is_alone_with_it(database: Database) -> Result<()> {
+    counters(&database).await?;
+    let mut writers = JoinSet::new();
+    for _ in 0..16 {
+        let database = database.clone();
+        writers.spawn(async move {
+            let add = database.write((), |tx, ()| {
+                Box::pin(async move {
+                    tx.seize(KEY).await?;
+                    // Two who both read before one of them writes would lose an update.
+                    let n: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
+                    tx.execute(sql!("UPDATE counters SET n = $1 WHERE id = 1"), params![n + 1]).await
+                })
+            });
+            add.await
+        });
+    }
+    while let Some(writer) = writers.join_next().await {
+        assert_eq!(writer.unwrap()?, 1);
+    }
+    assert_eq!(one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 1")).await?, 16);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn those_who_share_a_key_do_not_wait_for_each_other_on_postgresql() -> Result<()> {
+    let place = Place::postgres().await;
+    let database = place.open().await?;
+    let meeting = Arc::new(Barrier::new(2));
+    let share = || {
+        database.write(meeting.clone(), |tx, meeting| {
+            Box::pin(async move {
+                tx.share(KEY).await?;
+                meeting.wait().await;
+                Ok::<_, Error>(())
+            })
+        })
+    };
+    let both = async { tokio::join!(share(), share()) };
+    let (one, other) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("one waits for the other");
+    one.and(other)?;
+    place.remove().await;
     Ok(())
 }
 
