@@ -104,12 +104,16 @@ struct Queue {
 /// Transactions under way at once for one queue, where the engine has several at all: while it works on one, the next is put together.
 const WORKERS: usize = 2;
 
+fn workers(plane: &Plane) -> usize {
+    WORKERS.min(plane.db.writers())
+}
+
 fn join(plane: &Arc<Plane>, wish: Wish, answer: oneshot::Sender<Result<Deletion>>) {
     let key = (wish.tenant.organization(), wish.how);
     let mut queues = plane.customer_deletions.queues.lock().unwrap_or_else(PoisonError::into_inner);
     let queue = queues.entry(key).or_default();
     queue.waiting.push_back((wish, answer));
-    if queue.workers == WORKERS.min(plane.db.writers()) {
+    if queue.workers == workers(plane) {
         return;
     }
     queue.workers += 1;
@@ -130,8 +134,10 @@ fn join(plane: &Arc<Plane>, wish: Wish, answer: oneshot::Sender<Result<Deletion>
 fn next(plane: &Plane, key: &Key) -> Option<Vec<Waiting>> {
     let mut queues = plane.customer_deletions.queues.lock().unwrap_or_else(PoisonError::into_inner);
     let queue = queues.get_mut(key)?;
+    // One worker who took all that wait would leave the others idle.
+    let share = queue.waiting.len().div_ceil(workers(plane)).clamp(MOST / workers(plane), MOST);
     let (mut batch, mut later, mut named) = (Vec::new(), VecDeque::new(), HashSet::new());
-    while batch.len() < MOST
+    while batch.len() < share
         && let Some((wish, answer)) = queue.waiting.pop_front()
     {
         match named.insert(wish.reference.clone()) {
