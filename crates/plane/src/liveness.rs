@@ -1,8 +1,8 @@
 //! Which credentials are good, held in memory and killed in the same step as the commit that kills them.
 //!
 //! Every subject (a credential, a user, a membership, an organization, an app) has an *age*: a number that grows when the subject dies or
-//! changes. An entry remembers the ages of all it depends on and is good while none of them has grown; so one addition ends every entry that
-//! depends on a subject, whatever their number. Subjects share [`AGES`] numbers: two with the same one die together here, and the one that
+//! changes. An entry remembers the sum of the ages of all it depends on and is good while none of them has grown; so one addition ends every
+//! entry that depends on a subject, whatever their number. Subjects share [`AGES`] numbers: two with the same one die together here, and the one that
 //! lives on is read from the database again. An entry read from the database while something was dying is used once and not kept.
 
 use std::hash::Hash;
@@ -41,8 +41,8 @@ pub(crate) struct Liveness {
 #[derive(Clone)]
 struct Kept<T> {
     value: T,
-    /// The ages of its subjects when it was kept.
-    ages: [u32; MOST_SUBJECTS],
+    /// The sum of its subjects' ages when it was kept. Ages only grow, so the same sum is the same ages.
+    age: u64,
 }
 
 /// Taken before reading from the database what shall be kept afterwards.
@@ -113,20 +113,20 @@ impl Liveness {
         &self.ages[subject.as_u128() as usize % AGES]
     }
 
-    fn ages(&self, subjects: &Subjects) -> [u32; MOST_SUBJECTS] {
-        subjects.map(|subject| subject.map_or(0, |subject| self.age(subject).load(Ordering::SeqCst)))
+    fn age_of_all(&self, subjects: &Subjects) -> u64 {
+        subjects.iter().flatten().map(|subject| u64::from(self.age(*subject).load(Ordering::SeqCst))).sum()
     }
 
     fn keep<K: Hash + Eq, V: Clone>(&self, cache: &Cache<K, Kept<V>>, mark: &ReadMark, key: K, value: V, subjects: Subjects) {
-        let ages = self.ages(&subjects);
+        let age = self.age_of_all(&subjects);
         if self.killings.load(Ordering::SeqCst) == mark.0 {
-            cache.insert(key, Kept { value, ages });
+            cache.insert(key, Kept { value, age });
         }
     }
 
     fn look_up<K: Hash + Eq, V: Clone>(&self, cache: &Cache<K, Kept<V>>, key: &K, subjects: impl Fn(&V) -> Subjects) -> Option<V> {
         let kept = cache.get(key)?;
-        if self.ages(&subjects(&kept.value)) != kept.ages {
+        if self.age_of_all(&subjects(&kept.value)) != kept.age {
             cache.remove(key);
             return None;
         }
