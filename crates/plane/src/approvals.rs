@@ -124,11 +124,9 @@ async fn give_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, subject: &Subject, note:
     // Who is demoted in this moment approves of nothing any more.
     let tenant = tenant.confirm(cx, tx, Action::ApproveDeletion).await?;
     let own = tenant.membership().ok_or_else(|| Error::Forbidden("An approval is given by a member.".into()))?;
-    let replaced = sql!(
-        "DELETE FROM deletion_approvals
-         WHERE organization_id = $1 AND (expires_at <= $2 OR (member_id = $3 AND subject = $4 AND subject_id = $5))"
-    );
-    tx.execute(replaced, params![organization, cx.now, own.id, subject.noun(), subject_id]).await?;
+    let replaced =
+        sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND member_id = $2 AND subject = $3 AND subject_id = $4");
+    tx.execute(replaced, params![organization, own.id, subject.noun(), subject_id]).await?;
     let (id, expires_at) = (cx.new_id()?, after(cx.now, LIFE));
     let insert = sql!(
         "INSERT INTO deletion_approvals (organization_id, id, subject, subject_id, member_id, reason, created_at, expires_at)

@@ -242,7 +242,6 @@ pub async fn finish(plane: &Arc<Plane>, due: Due, attempt: Attempt) -> Result<()
 }
 
 async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
-    holds::keep_out(tx, due.organization).await?;
     let retry = usize::try_from(due.attempts).ok().and_then(|made| RETRIES.get(made)).filter(|_| due.undeliverable.is_none());
     let (state, next) = match (attempt.error, retry) {
         (None, _) => ("delivered", cx.now),
@@ -279,8 +278,12 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result
 }
 
 /// Cuts the history to its length. What a deletion is still to count stays until it is sealed, which takes the payload away, and what a legal
-/// hold is on, the organization or the customer it speaks of, as long as that lasts.
+/// hold is on, the organization or the customer it speaks of, as long as that lasts. What stays because one is being placed goes with the next
+/// delivery.
 async fn forget(cx: &Cx, tx: &mut Tx, due: &Due) -> Result<()> {
+    if !holds::try_keep_out(tx, due.organization).await? {
+        return Ok(());
+    }
     let statement = sql!(
         "DELETE FROM webhook_deliveries
          WHERE organization_id = $1 AND webhook_id = $2 AND state <> 'pending' AND (deletion_id IS NULL OR payload IS NULL)

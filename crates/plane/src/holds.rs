@@ -2,8 +2,8 @@
 //!
 //! What a hold stops stands in `deletion/guards.rs`, which every deletion asks, and the drain again before each batch. Here holds are placed,
 //! read and released. Placing touches the row of what is held, as its deletion does: either the deletion finds the hold, or the hold finds
-//! nobody there any more. What erases without having locked the organization's row begins with [`keep_out`]: from the answer on, nothing that a
-//! hold is on goes by a transaction that had asked before.
+//! nobody there any more. What erases without having locked the organization's row begins with [`keep_out`] or [`try_keep_out`]: from the answer
+//! on, nothing that a hold is on goes by a transaction that had asked before.
 
 use jiff::Timestamp;
 use sql::{Row, Tx, params, sql};
@@ -142,13 +142,21 @@ impl Subject {
     }
 }
 
-/// Keeps holds out of an organization until the end of this transaction, which is about to erase what it finds no hold on. To be called before
-/// the transaction locks any row of the organization or of what a hold can be placed on.
+/// Keeps holds out of an organization until the end of this transaction, which is about to erase what it finds no hold on. Waits for whoever is
+/// placing one, so it is to be called before the transaction locks any row of the organization or of what a hold can be placed on.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn keep_out(tx: &mut Tx, organization: Uuid) -> Result<()> {
     Ok(tx.share(organization).await?)
+}
+
+/// The same for jobs, which have others to care for meanwhile: returns false where somebody is placing one.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn try_keep_out(tx: &mut Tx, organization: Uuid) -> Result<bool> {
+    Ok(tx.try_share(organization).await?)
 }
 
 /// Places a hold. What was ordered before goes no further either, as long as it lasts.

@@ -355,21 +355,32 @@ impl Tx {
         self.advise(sql!("SELECT pg_advisory_xact_lock_shared($1)"), key).await
     }
 
-    /// Waits until nobody else has or shares this key, and keeps it alone until the transaction ends. Whoever wants to share it meanwhile waits
-    /// behind: those who share it keep nobody from it by being many.
+    /// Shares this key like [`Tx::share`], unless somebody has it for themselves or waits for that. Returns whether it does.
     ///
     /// # Errors
     /// The engine's error.
+    pub async fn try_share(&mut self, key: Uuid) -> Result<bool> {
+        match self {
+            Tx::Sqlite(_) => Ok(true),
+            Tx::Postgres(_) => self.query_one(sql!("SELECT pg_try_advisory_xact_lock_shared($1)"), &[half(key)]).await?.next(),
+        }
+    }
+
+    /// Waits until nobody else has or shares this key, and keeps it alone until the transaction ends. Whoever wants to share it meanwhile waits
+    /// behind: those who share it keep nobody from it by being many. So that they do not wait for long, this transaction waits for 5 seconds at
+    /// the most, for this and for every other lock.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] after that time; otherwise the engine's error.
     pub async fn seize(&mut self, key: Uuid) -> Result<()> {
-        self.advise(sql!("SELECT pg_advisory_xact_lock($1)"), key).await
+        self.advise(sql!("SELECT set_config('lock_timeout', '5s', true), pg_advisory_xact_lock($1)"), key).await
     }
 
     async fn advise(&mut self, lock: Statement, key: Uuid) -> Result<()> {
         match self {
             // Whoever writes is alone.
             Tx::Sqlite(_) => Ok(()),
-            // The end of a UUID is what is random in it. Two keys that meet in it wait for each other, and that is all.
-            Tx::Postgres(_) => self.execute(lock, &[Value::from(key.as_u128() as i64)]).await.map(drop),
+            Tx::Postgres(_) => self.execute(lock, &[half(key)]).await.map(drop),
         }
     }
 
@@ -417,6 +428,11 @@ impl Tx {
             Tx::Postgres(tx) => tx.prepare(statement.text).await,
         }
     }
+}
+
+/// The end of a UUID is what is random in it. Two keys that meet in it wait for each other, and that is all.
+fn half(key: Uuid) -> Value {
+    Value::from(key.as_u128() as i64)
 }
 
 /// Runs what was asked for on commit. A hook that panics must not tell the caller that a committed transaction failed.

@@ -77,6 +77,7 @@ impl From<tokio_postgres::Error> for Error {
             | SqlState::CANNOT_CONNECT_NOW
             | SqlState::TOO_MANY_CONNECTIONS
             | SqlState::DISK_FULL
+            | SqlState::LOCK_NOT_AVAILABLE
             | SqlState::QUERY_CANCELED => Error::Unavailable(words),
             _ => Error::Statement(words),
         }

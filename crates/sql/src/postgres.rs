@@ -117,8 +117,9 @@ impl PostgresTx {
         self.open = true;
         let text = match kind {
             Kind::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            Kind::Durable => "BEGIN",
-            Kind::Lazy => "BEGIN; SET LOCAL synchronous_commit TO off",
+            // Whatever the server's default is: who has waited for a lock sees what was done under it.
+            Kind::Durable => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Kind::Lazy => "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO off",
         };
         let client = self.client();
         // In this order: the server runs what comes first before what comes next.

@@ -120,10 +120,28 @@ pub enum Outcome {
     Following,
     /// A legal hold is in force on what it deletes, placed after it was ordered: nothing more is erased for as long.
     OnHold,
+    /// Somebody is placing a legal hold in its organization: whether that is on what it deletes is to be seen.
+    AwaitingHold,
     /// It was the last: nothing is left.
     Sealed,
     /// Somebody else holds the deletion now.
     Fenced,
+}
+
+impl Outcome {
+    /// For how long nobody needs to look at it, and why; none where it can go on, or need not.
+    fn pause(self) -> Option<Pause> {
+        let (lasts, waiting_for) = match self {
+            Outcome::Waiting(deliveries) => (NAP, format!("{deliveries}{DELIVERIES}")),
+            Outcome::Exporting => (NAP, EXPORT.to_owned()),
+            Outcome::Leaving(memberships) => (NAP, format!("{memberships}{MEMBERSHIPS}")),
+            Outcome::Following => (NAP, CUSTOMERS.to_owned()),
+            Outcome::OnHold => (LONG_NAP, HOLD.to_owned()),
+            Outcome::AwaitingHold => (NAP, HOLD.to_owned()),
+            Outcome::More | Outcome::NextTable | Outcome::Ordered | Outcome::LastStep | Outcome::Sealed | Outcome::Fenced => return None,
+        };
+        Some(Pause { lasts, waiting_for })
+    }
 }
 
 /// How fast a worker goes, from batch to batch.
@@ -204,6 +222,7 @@ impl Pace {
             | Outcome::Exporting
             | Outcome::Leaving(_)
             | Outcome::OnHold
+            | Outcome::AwaitingHold
             | Outcome::Sealed
             | Outcome::Fenced => {}
         }
@@ -285,28 +304,8 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
                 }
                 last_outcome = outcome;
             }
-            Ok(Outcome::Sealed) => return release(&cx, &held, micros(pace.last_batch), None).await.map(|()| true),
-            Ok(Outcome::Waiting(deliveries)) => {
-                let nap = Pause { lasts: NAP, waiting_for: format!("{deliveries}{DELIVERIES}") };
-                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
-            }
-            Ok(Outcome::Exporting) => {
-                let nap = Pause { lasts: NAP, waiting_for: EXPORT.to_owned() };
-                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
-            }
-            Ok(Outcome::Leaving(memberships)) => {
-                let nap = Pause { lasts: NAP, waiting_for: format!("{memberships}{MEMBERSHIPS}") };
-                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
-            }
-            Ok(Outcome::Following) => {
-                let nap = Pause { lasts: NAP, waiting_for: CUSTOMERS.to_owned() };
-                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
-            }
-            Ok(Outcome::OnHold) => {
-                let nap = Pause { lasts: LONG_NAP, waiting_for: HOLD.to_owned() };
-                return release(&cx, &held, micros(pace.last_batch), Some(nap)).await.map(|()| true);
-            }
             Ok(Outcome::Fenced) => return Ok(true),
+            Ok(outcome) => return release(&cx, &held, micros(pace.last_batch), outcome.pause()).await.map(|()| true),
             Err(error) => {
                 // The database's own words may hold data of others: they go to the log.
                 release(&cx, &held, 0, Some(Pause { lasts: Duration::ZERO, waiting_for: error.words() })).await?;
@@ -400,7 +399,9 @@ pub async fn advance(plane: &Arc<Plane>, held: &Arc<Held>, size: i64, last_batch
 }
 
 async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64) -> Result<Outcome> {
-    holds::keep_out(tx, held.organization).await?;
+    if !holds::try_keep_out(tx, held.organization).await? {
+        return Ok(Outcome::AwaitingHold);
+    }
     // First the fence: this row's lock orders us and whoever took the deletion over.
     let renew = sql!(
         "UPDATE deletions SET lease_until = $4, updated_at = $5, batches = batches + 1, waiting_for = NULL,

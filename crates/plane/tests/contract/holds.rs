@@ -7,7 +7,7 @@ use plane::customers::{self, Deleting};
 use plane::deletion;
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
-use plane::{Error, dependants, doctor, retention, vitals, webhooks};
+use plane::{Error, approvals, dependants, doctor, retention, vitals, webhooks};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -21,6 +21,7 @@ on_both_engines! {
     a_hold_that_has_ended_stops_nothing
     what_the_doctor_orders_waits_for_a_hold_too
     the_history_of_what_is_held_is_not_cut
+    an_approval_that_has_ended_stays_while_a_hold_is_in_force
 }
 
 /// More than a deletion does at once.
@@ -163,11 +164,11 @@ async fn a_hold_waits_for_what_is_just_being_erased_on_postgresql() {
 
     stage.grant(organization, 1).await;
     // Of the second one more ends before the restoration than in it.
-    for (reference, devices) in [("restored", 1), ("large", 1_001)] {
+    for (reference, devices, subject) in [("restored", 1, whole()), ("large", 1_001, one("large"))] {
         stage.equip(organization, reference, devices).await;
         let deletion = stage.delete(organization, reference, Deleting::Softly).await.unwrap();
         let restore = async { drop(deletion::restore(&stage.now(), deletion.id).await.unwrap()) };
-        stage.race("devices", organization, restore, one(reference)).await;
+        stage.race("devices", organization, restore, subject).await;
     }
 
     stage.tell(organization, 0..100).await;
@@ -175,6 +176,45 @@ async fn a_hold_waits_for_what_is_just_being_erased_on_postgresql() {
     stage.race("webhook_deliveries", organization, cut, whole()).await;
     let deafen = async { drop(webhooks::delete(&stage.now(), here, hooks[0], None).await.unwrap()) };
     stage.race("webhook_deliveries", organization, deafen, whole()).await;
+}
+
+/// Other organizations wait for the drain, too: it does not stand in line behind whoever places a hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_drain_does_not_wait_for_whoever_is_placing_a_hold_on_postgresql() {
+    let stage = Stage::on_postgresql().await;
+    let (organization, _) = stage.found("placing", 0).await;
+    stage.fill(organization, "drained").await;
+    let deletion = stage.delete(organization, "drained", Deleting::Permanently).await.unwrap();
+    let key = organization.as_u128() as i64;
+    stage.engine.run("", &format!("SELECT pg_advisory_lock({key})")).await.unwrap();
+    tokio::time::timeout(PATIENCE, stage.drain()).await.expect("the drain waits");
+    let record = stage.record(&deletion).await;
+    assert_eq!((record.state.as_str(), record.waiting_for.as_deref()), ("draining", Some("a legal hold")));
+    assert_eq!(stage.count("devices", organization).await, MUCH);
+    stage.engine.run("", &format!("SELECT pg_advisory_unlock({key})")).await.unwrap();
+    stage.drain().await;
+    assert_eq!(stage.record(&deletion).await.state, "sealed");
+}
+
+async fn an_approval_that_has_ended_stays_while_a_hold_is_in_force(stage: Stage) {
+    let (organization, _) = stage.found("approving", 0).await;
+    for reference in ["held", "free"] {
+        new_customer(&stage.now(), organization, reference).await;
+    }
+    let approve = async |reference: &str| {
+        let subject = approvals::Subject::Customer(reference.into());
+        approvals::give(&stage.now(), &OrganizationRef::Id(organization), subject, None).await.unwrap();
+    };
+    approve("held").await;
+    let hold = stage.hold(organization, Subject::Organization, None).await;
+    stage.plane.clock.advance(Duration::from_hours(25));
+    approve("free").await;
+    stage.plane.clock.advance(Duration::from_hours(24 * 100));
+    retention::once(&stage.plane).await.unwrap();
+    assert_eq!(stage.count("deletion_approvals", organization).await, 2);
+    holds::release(&stage.now(), &OrganizationRef::Id(organization), hold.id, "Closed".into()).await.unwrap();
+    retention::once(&stage.plane).await.unwrap();
+    assert_eq!(stage.count("deletion_approvals", organization).await, 0);
 }
 
 impl Stage {
@@ -186,11 +226,12 @@ impl Stage {
         let holds = async {
             while self.engine.waiters("advisory").await < 1 {}
             let hold = self.hold(organization, subject, None).await;
+            let left = self.count(table, organization).await;
             is_answered.set(true);
-            (hold, self.count(table, organization).await)
+            (hold, left)
         };
         let goes_on = async {
-            while self.engine.waiters("%").await < 2 && !is_answered.get() {}
+            while self.engine.waiters("advisory").await < 2 && !is_answered.get() {}
             self.engine.run("", "SELECT pg_advisory_unlock(1)").await.unwrap();
         };
         let all = async { tokio::join!(erases, holds, goes_on) };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sql::{Database, Error, Result, params, sql};
+use sql::{Database, Error, Result, Tx, params, sql};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -93,6 +93,61 @@ async fn those_who_share_a_key_do_not_wait_for_each_other_on_postgresql() -> Res
     let both = async { tokio::join!(share(), share()) };
     let (one, other) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("one waits for the other");
     one.and(other)?;
+    place.remove().await;
+    Ok(())
+}
+
+async fn share_until(tx: &mut Tx, gate: &Gate) -> Result<()> {
+    tx.share(KEY).await?;
+    gate.pass();
+    Ok(())
+}
+
+/// Whoever waits for a key keeps others from it for a few seconds at the most, and who asks without waiting is told at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_waits_for_a_key_gives_up_on_postgresql() -> Result<()> {
+    let place = Place::postgres().await;
+    let database = place.open().await?;
+    let (gate, mut door) = Gate::new();
+    let sharer = tokio::spawn({
+        let database = database.clone();
+        async move { database.write(gate, |tx, gate| Box::pin(share_until(tx, gate))).await }
+    });
+    door.wait().await;
+    let seizes = database.write((), |tx, ()| Box::pin(tx.seize(KEY)));
+    let try_to_share = || database.write((), |tx, ()| Box::pin(tx.try_share(KEY)));
+    assert!(try_to_share().await?, "several share it");
+    let look = async {
+        let waiting = sql!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'");
+        while one::<i64>(&database, waiting).await? == 0 {}
+        try_to_share().await
+    };
+    let (seized, shared) = tokio::join!(seizes, look);
+    assert!(!shared?, "somebody waits for it");
+    assert!(matches!(seized, Err(Error::Unavailable(_))), "{seized:?}");
+    door.open();
+    sharer.await.unwrap()?;
+    database.write((), |tx, ()| Box::pin(tx.seize(KEY))).await?;
+    place.remove().await;
+    Ok(())
+}
+
+async fn level(tx: &mut Tx) -> Result<String> {
+    tx.query_one(sql!("SELECT current_setting('transaction_isolation')"), &[]).await?.next()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_has_waited_for_a_key_sees_what_was_done_under_it_whatever_postgresql_is_set_to() -> Result<()> {
+    let place = Place::postgres().await;
+    let set = sql!(
+        "DO $$ BEGIN
+             EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database());
+         END $$"
+    );
+    run(&place.open().await?, set, &[]).await?;
+    let database = place.open().await?;
+    assert_eq!(database.write((), |tx, ()| Box::pin(level(tx))).await?, "read committed");
+    assert_eq!(database.write_behind(true, (), |tx, ()| Box::pin(level(tx))).await?, "read committed");
     place.remove().await;
     Ok(())
 }
