@@ -40,9 +40,9 @@ impl Effort {
             let (idle, during) = (Duration::from_secs(1), Duration::from_secs(1));
             return Effort { sizes: vec![(1_000, 1), (10_000, 1)], beside: 10_000, idle, during };
         }
-        let mut sizes = vec![(1_000, 3), (10_000, 3), (100_000, 2)];
+        let mut sizes = vec![(1_000, 3), (10_000, 3), (100_000, 1)];
         sizes.extend(bench.full.then_some((1_000_000, 1)));
-        Effort { sizes, beside: 100_000, idle: Duration::from_secs(8), during: Duration::from_secs(15) }
+        Effort { sizes, beside: 100_000, idle: Duration::from_secs(6), during: Duration::from_secs(12) }
     }
 }
 
