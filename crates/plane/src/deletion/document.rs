@@ -147,9 +147,9 @@ and app secrets of an organization, the sessions and devices of a customer end w
 A **legal hold** on an organization, a customer or a user who is a member stops every deletion that would touch what it is on, also from
 above: while anything in an organization is held, the organization is not deleted. A hold on the organization is one on every member, customer
 and webhook in it. A deletion that was ordered before the hold erases nothing more as long as that is in force, and goes on by itself
-afterwards; the answer that a hold is placed waits for what is just being erased, and nothing goes after it; histories of webhooks are not cut meanwhile. What takes access away and nothing else (revoking keys and tokens, cancelling
-invitations, ending sessions) is never held up. A hold ends when it is released, or at its time if it has one. Changes are no deletions: archive
-the organization as well if nothing may be changed.
+afterwards; the answer that a hold is placed waits for what is just being erased, and nothing goes after it; histories of webhooks are not cut
+meanwhile. What takes access away and nothing else (revoking keys and tokens, cancelling invitations, ending sessions) is never held up. A hold
+ends when it is released, or at its time if it has one. Changes are no deletions: archive the organization as well if nothing may be changed.
 
 An organization can **ask** something of those who delete it, a member or a customer (`…/deletion-requirements`): a reason, its slug typed
 again, a sign-in within so many minutes, another owner's approval, each kind on its own. It is asked at the one place that every deletion
