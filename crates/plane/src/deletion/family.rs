@@ -6,6 +6,7 @@ use sql::{Schema, Statement, Tx, params};
 use uuid::Uuid;
 
 use super::rules::{Fate, Root, Rule, TABLES};
+use super::statements::{matching, tied};
 use crate::Result;
 
 /// A parent table and the tables whose rows go with its rows.
@@ -34,6 +35,22 @@ pub(super) fn children(root: Root, kin: Kin) -> impl Iterator<Item = &'static st
 
 fn has_column(table: &str, column: &str) -> bool {
     TABLES.iter().any(|known| known.name == table && known.columns.iter().any(|(name, _)| *name == column))
+}
+
+/// The statements about rows on which others hang, whose own steps went before.
+///
+/// On PostgreSQL somebody may be hanging something on a row in a transaction that is not visible yet; it would go with the row and nobody
+/// would know. So the row is locked first, which waits for them and keeps others away, and then looked at again.
+#[derive(Debug)]
+pub(super) struct Parents {
+    /// The tables of what hangs on them.
+    pub(super) children: Vec<&'static str>,
+    /// Locks the rows of several subjects.
+    pub(super) claim_all: Statement,
+    /// Locks the rows of a batch.
+    pub(super) claim: Statement,
+    /// Whether something hangs on one of them.
+    pub(super) is_overtaken: Statement,
 }
 
 /// The statements about families of one root.
@@ -124,6 +141,28 @@ impl Families {
 
     pub(super) fn statements(&self) -> [Statement; 3] {
         [self.bound, self.count, self.erase]
+    }
+}
+
+impl Parents {
+    /// None where nothing hangs on these rows. They are walked along by their ids.
+    pub(super) fn generate(root: Root, rule: &Rule, kin: Kin) -> Option<Parents> {
+        let (table, ties, walk, first) = (rule.table, tied(rule), rule.walk.join(", "), rule.by.len() + 1);
+        let of_children: Vec<String> = children(root, kin)
+            .filter_map(|child| root.rules().iter().find(|rule| rule.table == child))
+            .map(|child| {
+                format!("SELECT 1 FROM {} WHERE {} AND {by} > ${first} AND {by} <= ${}", child.table, tied(child), first + 1, by = kin.by)
+            })
+            .collect();
+        (!of_children.is_empty()).then(|| Parents {
+            children: children(root, kin).collect(),
+            claim_all: Statement::generated(format!("SELECT 1 FROM {} FOR UPDATE", matching(rule))),
+            claim: Statement::generated(format!(
+                "SELECT 1 FROM {table} WHERE {ties} AND {walk} > ${first} ORDER BY {walk} LIMIT ${} FOR UPDATE",
+                first + 1
+            )),
+            is_overtaken: Statement::generated(format!("SELECT 1 FROM ({}) AS children LIMIT 1", of_children.join(" UNION ALL "))),
+        })
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod asked;
 mod binding;
+mod counting;
 mod coverage;
 mod document;
 pub mod drain;

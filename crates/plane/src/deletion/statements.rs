@@ -5,11 +5,12 @@ use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sql::{Row, Statement, Tx, Value, params};
+use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
 use super::binding::is_bound;
-use super::family::{Families, Kin, PARENTS, children};
+use super::counting::{Count, Counted};
+use super::family::{Families, PARENTS, Parents, children};
 use super::rules::{Fate, Root, Rule};
 use super::together::RECORD;
 use crate::cx::Cx;
@@ -19,7 +20,7 @@ use crate::{Error, Result, audit, purges};
 #[derive(Debug)]
 pub(super) struct Plan {
     root: Root,
-    count: Option<Statement>,
+    pub(super) count: Option<Count>,
     close: Option<Statement>,
     /// Undoes that, and returns nothing where the root is not closed any more.
     reopen: Option<Statement>,
@@ -32,6 +33,8 @@ pub(super) struct Plan {
     /// Every rule that erases or redacts, in order.
     targets: Vec<Target>,
     sweep: Option<Statement>,
+    /// The same but for what the subjects' own rows take along.
+    sweep_beside: Option<Statement>,
     /// Locks the roots' rows against everybody who wants to hang something on them.
     claim: Option<Statement>,
     erase_root: Option<Statement>,
@@ -44,6 +47,9 @@ pub(super) struct Plan {
 pub(super) struct Step {
     /// The table.
     pub(super) table: &'static str,
+    /// Whether its rows go with the subject's own row by their foreign key, and nobody can add one between the count and that: erasing
+    /// them first would have PostgreSQL look for them a second time.
+    is_carried: bool,
     keys: usize,
     walk: usize,
     bound: Statement,
@@ -57,22 +63,6 @@ pub(super) struct Step {
     forgets_subject: bool,
     /// Where other rows hang on these.
     parents: Option<Parents>,
-}
-
-/// The statements about rows on which others hang, whose own steps went before.
-///
-/// On PostgreSQL somebody may be hanging something on a row in a transaction that is not visible yet; it would go with the row and nobody
-/// would know. So the row is locked first, which waits for them and keeps others away, and then looked at again.
-#[derive(Debug)]
-struct Parents {
-    /// The tables of what hangs on them.
-    children: Vec<&'static str>,
-    /// Locks the rows of several subjects.
-    claim_all: Statement,
-    /// Locks the rows of a batch.
-    claim: Statement,
-    /// Whether something hangs on one of them.
-    is_overtaken: Statement,
 }
 
 /// What one batch of a step came to.
@@ -109,6 +99,9 @@ pub(super) struct Target {
 /// The stage of families since one of them was left to the steps.
 pub(super) const PASSED_SOME_OVER: usize = 1;
 
+/// Rows of each subject that were touched in a table.
+pub(super) type Touched = (&'static str, HashMap<Uuid, i64>);
+
 /// Where the drain is in one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -135,14 +128,15 @@ impl Plan {
         let steps: Vec<&Rule> = rules.iter().filter(|rule| rule.fate != Fate::Keep && !rule.walk.is_empty()).collect();
         let own: Option<&Rule> = rules.iter().find(|rule| rule.walk.is_empty());
         let keys = own.map_or(0, |own| own.by.len());
-        let if_any = |make: &dyn Fn() -> String| (!steps.is_empty()).then(|| Statement::generated(make()));
+        let is_carried = |rule: &Rule| own.is_some_and(|own| is_carried(root, own, rule));
+        let sweep = |steps: &[&Rule]| {
+            let any = |rule: &Rule| format!("CASE WHEN EXISTS (SELECT 1 FROM {}) THEN 1 ELSE 0 END", matching(rule));
+            (!steps.is_empty()).then(|| Statement::generated(select(steps, " + ", any)))
+        };
         Plan {
             root,
             keys,
-            count: if_any(&|| {
-                let limit = keys + 1;
-                select(&steps, ", ", |rule| format!("(SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ${limit}) AS limited)", matching(rule)))
-            }),
+            count: Count::generate(&steps, keys, steps.iter().any(|rule| is_carried(rule))),
             survey: Statement::generated(select(&rules.iter().collect::<Vec<_>>(), ", ", |rule| {
                 format!("(SELECT count(*) FROM {})", matching(rule))
             })),
@@ -151,9 +145,8 @@ impl Plan {
                 .filter(|(_, rule)| rule.fate != Fate::Keep && rule.walk != rule.by)
                 .map(|(place, rule)| Target::generate(place, rule))
                 .collect(),
-            sweep: if_any(&|| {
-                select(&steps, " + ", |rule| format!("CASE WHEN EXISTS (SELECT 1 FROM {}) THEN 1 ELSE 0 END", matching(rule)))
-            }),
+            sweep: sweep(&steps),
+            sweep_beside: sweep(&steps.iter().copied().filter(|rule| !is_carried(rule)).collect::<Vec<_>>()),
             close: own.zip(root.mark()).map(|(own, mark)| {
                 let now = format!("${}", keys + 1);
                 Statement::generated(format!("UPDATE {} SET {} WHERE {}", own.table, mark.replace("{now}", &now), tied(own)))
@@ -168,7 +161,7 @@ impl Plan {
                 .filter(|own| own.fate == Fate::Erase)
                 .map(|own| Statement::generated(format!("DELETE FROM {} WHERE {}", own.table, tied_to_any(own)))),
             families: Families::generate(root, &steps),
-            steps: steps.into_iter().map(|rule| Step::generate(root, rule)).collect(),
+            steps: steps.into_iter().map(|rule| Step { is_carried: is_carried(rule), ..Step::generate(root, rule) }).collect(),
         }
     }
 
@@ -225,36 +218,29 @@ impl Plan {
         Ok(())
     }
 
-    /// What asks how many rows of all these subjects there are in each table, counted up to a limit each.
-    pub(super) fn question(&self, organization: Uuid, subjects: &[Uuid], limit: i64) -> Option<(Statement, Vec<Value>)> {
-        let mut bound = about(organization, subjects, self.keys);
-        bound.push(Value::from(limit));
-        self.count.map(|statement| (statement, bound))
-    }
-
-    /// The answer to the [`Plan::question`]: rows of each step.
-    pub(super) fn counted(&self, mut answer: Vec<Row>) -> Result<Vec<i64>> {
-        match answer.pop() {
-            Some(mut row) => self.steps.iter().map(|_| Ok(row.next()?)).collect(),
-            None => Ok(Vec::new()),
+    /// Counts the rows of all these subjects in each step's table, up to a limit each.
+    pub(super) async fn look(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid], limit: i64) -> Result<Counted> {
+        match &self.count {
+            Some(count) => count.read(tx.query(count.statement, &count.about(organization, subjects, limit)).await?),
+            None => Ok(Counted::nothing()),
         }
     }
 
-    /// Does the work of all steps in which something was counted, and sweeps. Returns how many rows of each subject were touched in each
-    /// table, and whether the sweep found nothing.
-    pub(super) async fn run(
-        &self,
-        tx: &mut Tx,
-        organization: Uuid,
-        subjects: &[Uuid],
-        counted: &[i64],
-    ) -> Result<(Vec<(&'static str, HashMap<Uuid, i64>)>, bool)> {
+    /// What goes along with the subjects' own rows: how many rows of each there are in each table.
+    pub(super) fn carried(&self, counted: &Counted) -> Vec<Touched> {
+        let carried = self.steps.iter().enumerate().filter(|(place, step)| step.is_carried && counted.has(*place));
+        carried.map(|(place, step)| (step.table, counted.by_subject(place))).collect()
+    }
+
+    /// Does the work of all steps in which something was counted, but for what the subjects' own rows take along, and sweeps. Returns how
+    /// many rows of each subject were touched in each table, and whether the sweep found nothing.
+    pub(super) async fn run(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid], counted: &Counted) -> Result<(Vec<Touched>, bool)> {
         let everyone = about(organization, subjects, self.keys);
         let alone: Vec<Vec<Value>> = subjects.iter().map(|subject| about(organization, &[*subject], self.keys)).collect();
-        let steps: Vec<&Step> = self.steps.iter().zip(counted).filter(|(_, rows)| **rows > 0).map(|(step, _)| step).collect();
+        let steps = self.steps.iter().enumerate().filter(|(place, step)| !step.is_carried && counted.has(*place));
         let mut asked: Vec<Asked> = Vec::new();
         let work_on = |step| Asked { step: Some(step), statement: step.all, bound: &everyone, alone: None };
-        for step in steps {
+        for (_, step) in steps {
             if let Some(parents) = &step.parents {
                 // What is hung on them only now goes before them all the same.
                 asked.push(Asked { step: None, statement: parents.claim_all, bound: &everyone, alone: None });
@@ -267,11 +253,11 @@ impl Plan {
             }
         }
         let claim = self.claim.filter(|_| !self.root.is_claimed_when_ordered());
-        let last = [claim, self.sweep].into_iter().flatten();
+        let last = [claim, self.sweep_beside].into_iter().flatten();
         asked.extend(last.map(|statement| Asked { step: None, statement, bound: &everyone, alone: None }));
         let statements: Vec<(Statement, &[Value])> = asked.iter().map(|asked| (asked.statement, asked.bound.as_slice())).collect();
         let mut answers = tx.query_all(&statements).await?;
-        let left: i64 = match self.sweep.and_then(|_| answers.pop()?.pop()) {
+        let left: i64 = match self.sweep_beside.and_then(|_| answers.pop()?.pop()) {
             Some(mut row) => row.next()?,
             None => 0,
         };
@@ -351,7 +337,16 @@ impl Plan {
 
     /// Whether no row of any of these subjects is left that should be gone or redacted: asked anew, whatever the drain believes to have done.
     pub(super) async fn is_swept(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<bool> {
-        let Some(statement) = self.sweep else { return Ok(true) };
+        self.finds_nothing(self.sweep, tx, organization, subjects).await
+    }
+
+    /// The same, but for what goes along with the subjects' own rows.
+    pub(super) async fn is_swept_beside(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<bool> {
+        self.finds_nothing(self.sweep_beside, tx, organization, subjects).await
+    }
+
+    async fn finds_nothing(&self, sweep: Option<Statement>, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<bool> {
+        let Some(statement) = sweep else { return Ok(true) };
         let left: i64 = tx.query_one(statement, &about(organization, subjects, self.keys)).await?.next()?;
         Ok(left == 0)
     }
@@ -371,7 +366,9 @@ impl Plan {
     }
 
     fn statements(&self) -> Vec<Statement> {
-        let own = [Some(self.survey), self.count, self.close, self.reopen, self.sweep, self.claim, self.erase_root].into_iter().flatten();
+        let count = self.count.as_ref().map(|count| count.statement);
+        let own = [Some(self.survey), count, self.close, self.reopen, self.sweep, self.sweep_beside, self.claim, self.erase_root];
+        let own = own.into_iter().flatten();
         let of_parents = self.steps.iter().filter_map(|step| step.parents.as_ref());
         let own = own.chain(of_parents.flat_map(|parents| [parents.claim_all, parents.claim, parents.is_overtaken]));
         let of_families = self.families.iter().flat_map(Families::statements);
@@ -399,7 +396,7 @@ impl Step {
         let first = rule.by.len() + 1;
         let places = |from: usize| (from..from + rule.walk.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
         let (from, to) = (places(first), places(first + rule.walk.len()));
-        let subject = *rule.by.last().unwrap_or(&"id");
+        let subject = subject_column(rule);
         let verb = match rule.fate {
             Fate::Redact(columns) => {
                 let changes: Vec<String> = columns.iter().map(|(column, literal)| format!("{column} = {literal}")).collect();
@@ -409,6 +406,7 @@ impl Step {
         };
         Step {
             table,
+            is_carried: false,
             keys: rule.by.len(),
             walk: rule.walk.len(),
             bound: Statement::generated(format!(
@@ -480,34 +478,12 @@ impl Step {
     }
 }
 
-impl Parents {
-    /// None where nothing hangs on these rows. They are walked along by their ids.
-    fn generate(root: Root, rule: &Rule, kin: Kin) -> Option<Parents> {
-        let (table, ties, walk, first) = (rule.table, tied(rule), rule.walk.join(", "), rule.by.len() + 1);
-        let of_children: Vec<String> = children(root, kin)
-            .filter_map(|child| root.rules().iter().find(|rule| rule.table == child))
-            .map(|child| {
-                format!("SELECT 1 FROM {} WHERE {} AND {by} > ${first} AND {by} <= ${}", child.table, tied(child), first + 1, by = kin.by)
-            })
-            .collect();
-        (!of_children.is_empty()).then(|| Parents {
-            children: children(root, kin).collect(),
-            claim_all: Statement::generated(format!("SELECT 1 FROM {} FOR UPDATE", matching(rule))),
-            claim: Statement::generated(format!(
-                "SELECT 1 FROM {table} WHERE {ties} AND {walk} > ${first} ORDER BY {walk} LIMIT ${} FOR UPDATE",
-                first + 1
-            )),
-            is_overtaken: Statement::generated(format!("SELECT 1 FROM ({}) AS children LIMIT 1", of_children.join(" UNION ALL "))),
-        })
-    }
-}
-
 fn select(rules: &[&Rule], between: &str, make: impl Fn(&Rule) -> String) -> String {
     format!("SELECT {}", rules.iter().map(|rule| make(rule)).collect::<Vec<_>>().join(between))
 }
 
 /// The condition that ties a row to the root.
-fn tied(rule: &Rule) -> String {
+pub(super) fn tied(rule: &Rule) -> String {
     let ties: Vec<String> = rule.by.iter().enumerate().map(|(place, column)| format!("{column} = ${}", place + 1)).collect();
     format!("{}{}", ties.join(" AND "), only(rule))
 }
@@ -524,8 +500,19 @@ fn only(rule: &Rule) -> String {
     if rule.only.is_empty() { String::new() } else { format!(" AND {}", rule.only) }
 }
 
+/// The column that says whose a row is.
+pub(super) fn subject_column(rule: &Rule) -> &'static str {
+    rule.by.last().unwrap_or(&"id")
+}
+
+/// Whether the rows of a rule go with the root's own row, which whoever orders the deletion has locked against new ones.
+fn is_carried(root: Root, own: &Rule, rule: &Rule) -> bool {
+    let of_own = PARENTS.into_iter().find(|kin| kin.parents == own.table && own.fate == Fate::Erase && root.is_claimed_when_ordered());
+    of_own.is_some_and(|kin| subject_column(rule) == kin.by && children(root, kin).any(|child| child == rule.table))
+}
+
 /// The rows of a rule that are tied to any of several subjects and not yet as they shall be.
-fn matching(rule: &Rule) -> String {
+pub(super) fn matching(rule: &Rule) -> String {
     format!("{} WHERE {}{}", rule.table, tied_to_any(rule), undone(rule))
 }
 
@@ -541,7 +528,7 @@ fn undone(rule: &Rule) -> String {
 }
 
 /// The parameters of a statement about several subjects.
-fn about(organization: Uuid, subjects: &[Uuid], keys: usize) -> Vec<Value> {
+pub(super) fn about(organization: Uuid, subjects: &[Uuid], keys: usize) -> Vec<Value> {
     match keys {
         1 => params![subjects].to_vec(),
         _ => params![organization, subjects].to_vec(),

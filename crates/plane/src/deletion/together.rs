@@ -10,6 +10,7 @@ use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
 use super::asked::{self, Asking};
+use super::counting::Counted;
 use super::drain::{add, memberships};
 use super::guards::{self, Blocker};
 use super::rules::Root;
@@ -52,7 +53,7 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     // What is to be known about all of them, in one way there and back.
     let of_organization = params![organization];
     let what_is_open = guards::question(root, organization, &subjects, now);
-    let how_many = plan.question(organization, &subjects, SMALL + 1);
+    let how_many = plan.count.as_ref().map(|count| (count.statement, count.about(organization, &subjects, SMALL + 1)));
     let mut asked: Vec<(Statement, &[Value])> = vec![(events::LISTENER, of_organization)];
     asked.extend(what_is_open.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
     asked.extend(how_many.as_ref().map(|(statement, bound)| (*statement, bound.as_slice())));
@@ -61,7 +62,10 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     let mut answers = tx.query_all(&asked).await?.into_iter();
     let is_heard = answers.next().is_some_and(|listeners| !listeners.is_empty());
     let open = what_is_open.and_then(|_| answers.next()).unwrap_or_default();
-    let of_all = plan.counted(how_many.as_ref().and_then(|_| answers.next()).unwrap_or_default())?;
+    let of_all = match &plan.count {
+        Some(count) => count.read(answers.next().unwrap_or_default())?,
+        None => Counted::nothing(),
+    };
     let mut blocked = guards::weigh(tx, root, organization, &subjects, open).await?;
     let asking: Vec<Asking<'_>> =
         orders.iter().map(|(cx, order)| Asking { cx, subject: order.subject, reason: order.reason.as_deref() }).collect();
@@ -120,9 +124,9 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     while let Some(mut part) = parts.pop().filter(|part| !part.is_empty()) {
         let counted = match counted.take() {
             Some(counted) => counted,
-            None => count(tx, plan, organization, &subjects_of(&part)).await?,
+            None => plan.look(tx, organization, &subjects_of(&part), SMALL + 1).await?,
         };
-        let is_small = counted.iter().sum::<i64>() <= SMALL;
+        let is_small = counted.sum() <= SMALL;
         if !is_small && part.len() > 1 {
             let other = part.split_off(part.len() / 2);
             parts.extend([other, part]);
@@ -162,18 +166,7 @@ async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Read
 
 /// How many rows hang on all of these subjects together, each table counted up to a limit.
 pub(crate) async fn rows(tx: &mut Tx, root: Root, organization: Uuid, subjects: &[Uuid], limit: i64) -> Result<i64> {
-    let plan = Plan::of(root);
-    match plan.question(organization, subjects, limit) {
-        Some((statement, bound)) => Ok(plan.counted(tx.query(statement, &bound).await?)?.iter().sum()),
-        None => Ok(0),
-    }
-}
-
-async fn count(tx: &mut Tx, plan: &Plan, organization: Uuid, subjects: &[Uuid]) -> Result<Vec<i64>> {
-    match plan.question(organization, subjects, SMALL + 1) {
-        Some((statement, bound)) => plan.counted(tx.query(statement, &bound).await?),
-        None => Ok(Vec::new()),
-    }
+    Ok(Plan::of(root).look(tx, organization, subjects, limit).await?.sum())
 }
 
 fn refusal(order: &Order, blockers: Option<Vec<Blocker>>) -> Option<Error> {
@@ -184,18 +177,19 @@ fn subjects_of(part: &[Ready]) -> Vec<Uuid> {
     part.iter().map(|ready| ready.order.subject).collect()
 }
 
-/// All steps and the sweep in the transaction at hand: for subjects on which little hangs. Returns those that are done; one is not when
-/// somebody has added a row meanwhile.
-async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready], counted: &[i64]) -> Result<Vec<Uuid>> {
+/// All steps and the sweep in the transaction at hand, but for the subjects' own rows with what these take along: for subjects on which little
+/// hangs. Returns those that are done; one is not when somebody has added a row meanwhile.
+async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready], counted: &Counted) -> Result<Vec<Uuid>> {
     let subjects = subjects_of(part);
     let (touched, is_swept) = plan.run(tx, organization, &subjects, counted).await?;
+    let carried = plan.carried(counted);
     for ready in &mut *part {
-        for (table, rows) in &touched {
-            ready.counts = add(ready.counts.take(), table, rows.get(&ready.order.subject).copied().unwrap_or(0));
+        let subject = ready.order.subject;
+        ready.is_done = is_swept || plan.is_swept_beside(tx, organization, &[subject]).await?;
+        let carried = carried.iter().filter(|_| ready.is_done);
+        for (table, rows) in carried.chain(&touched) {
+            ready.counts = add(ready.counts.take(), table, rows.get(&subject).copied().unwrap_or(0));
         }
-    }
-    for ready in &mut *part {
-        ready.is_done = is_swept || plan.is_swept(tx, organization, &[ready.order.subject]).await?;
     }
     Ok(part.iter().filter(|ready| ready.is_done).map(|ready| ready.order.subject).collect())
 }
