@@ -3,6 +3,7 @@
 //! A credential is good while it, its user, and the membership and organization it is bound to are alive. That is read from the database
 //! once and from then on from memory, where it dies in the same step as the commit that ends any of them.
 
+use std::num::NonZeroI64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -48,9 +49,27 @@ pub struct Principal {
     /// The scopes it is limited to, if any.
     pub scopes: Option<policy::Scopes>,
     /// When it ends by itself.
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Option<Expiry>,
     /// What an API key is bound to besides.
     pub terms: Option<api_keys::Terms>,
+}
+
+/// A time in whole microseconds since 1970: a third of the memory that a [`Timestamp`] takes where there may be none, for each credential that is
+/// kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expiry(NonZeroI64);
+
+impl From<Timestamp> for Expiry {
+    fn from(time: Timestamp) -> Expiry {
+        // Zero stands for none; what ends as 1970 begins is over either way.
+        Expiry(NonZeroI64::new(time.as_microsecond()).unwrap_or(NonZeroI64::MIN))
+    }
+}
+
+impl From<Expiry> for Timestamp {
+    fn from(expiry: Expiry) -> Timestamp {
+        Timestamp::from_microsecond(expiry.0.get()).unwrap_or(Timestamp::MIN)
+    }
 }
 
 /// The kinds of credential.
@@ -114,7 +133,7 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
             principal
         }
     };
-    if principal.expires_at.is_some_and(|end| end <= cx.now) {
+    if principal.expires_at.is_some_and(|end| end <= cx.now.into()) {
         return Err(Error::Unauthenticated);
     }
     if let (Some(terms), Some(organization)) = (&principal.terms, principal.organization) {
@@ -139,7 +158,7 @@ async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) ->
             let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;
             count();
             let mut principal = cx.read(claims.sid, |_, tx, session| Box::pin(load_session(tx, SessionKey::Id(*session)))).await?;
-            principal.expires_at = principal.expires_at.min(Some(claims.expires_at()?));
+            principal.expires_at = principal.expires_at.min(Some(claims.expires_at()?.into()));
             Ok(principal)
         }
         Presented::Cookie(_) => {
@@ -193,7 +212,7 @@ async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
         organization: row.next()?,
         member: row.next()?,
         scopes: None,
-        expires_at: Some(row.next()?),
+        expires_at: Some(row.next::<Timestamp>()?.into()),
         terms: None,
     })
 }
@@ -220,7 +239,7 @@ async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
         organization: row.next()?,
         member: row.next()?,
         scopes: Some(scopes(&mut row)?),
-        expires_at: row.next()?,
+        expires_at: row.next::<Option<Timestamp>>()?.map(Expiry::from),
         terms: Some(api_keys::terms_from(&mut row)?),
     })
 }
@@ -254,7 +273,7 @@ async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
         member: row.next()?,
         // An app whose scopes were narrowed narrows the tokens that it has.
         scopes: Some(scopes(&mut row)?.common(scopes(&mut row)?)),
-        expires_at: Some(row.next()?),
+        expires_at: Some(row.next::<Timestamp>()?.into()),
         terms: None,
     })
 }

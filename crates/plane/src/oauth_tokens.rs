@@ -505,6 +505,6 @@ async fn introspect_session(cx: &Cx, app: &App, token: &str) -> Result<Option<In
         client_id: None,
         scopes: None,
         is_access: true,
-        expires_at: principal.expires_at,
+        expires_at: principal.expires_at.map(Timestamp::from),
     }))
 }

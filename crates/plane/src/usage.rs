@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::{Cx, Result};
 
-/// Keys whose use is remembered between two writings: as many as a map of 65,536 places holds, 3 MB. The use of one more is not noted, and
-/// the writing comes at once.
-const MOST: usize = 57_344;
+/// Keys whose use is remembered between two writings: as many as a map of 32,768 places holds, 1.6 MB, and nearly as much again while they are
+/// written down. The use of one more is not noted, and the writing comes at once.
+const MOST: usize = 28_672;
 /// Keys that are written down in one transaction.
 const BATCH: usize = 1_000;
 

@@ -187,7 +187,7 @@ pub(crate) fn own_api_key(dialect: &Dialect, principal: &Principal) -> Json {
         (CredentialKind::ApiKey, Some(scopes)) => dialect.object(vec![
             ("id", dialect.id(principal.credential)),
             ("scopes", scopes.names().into()),
-            ("expires_at", principal.expires_at.map_or(Json::Null, time)),
+            ("expires_at", principal.expires_at.map_or(Json::Null, |end| time(end.into()))),
         ]),
         _ => Json::Null,
     }
@@ -290,7 +290,7 @@ pub(crate) fn validated_api_key(dialect: &Dialect, principal: &Principal) -> Jso
         ("name", principal.terms.as_ref().map_or(Json::Null, |terms| (&*terms.name).into())),
         ("organization_id", principal.organization.map_or(Json::Null, |id| dialect.id(id))),
         ("scopes", principal.scopes.map(Scopes::names).into()),
-        ("expires_at", principal.expires_at.map_or(Json::Null, time)),
+        ("expires_at", principal.expires_at.map_or(Json::Null, |end| time(end.into()))),
         ("is_active", true.into()),
     ])
 }

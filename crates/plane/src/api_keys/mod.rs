@@ -11,7 +11,7 @@ use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
 pub use secret::{Kind, Prefixes};
-pub use terms::{MOST_ADDRESSES, PER_HOUR, PER_MINUTE, PUBLISHABLE_PER_MINUTE, Terms};
+pub use terms::{MOST_ADDRESSES, OwnTerms, PER_HOUR, PER_MINUTE, PUBLISHABLE_PER_MINUTE, Terms};
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
@@ -370,9 +370,12 @@ pub(crate) fn terms_from(row: &mut Row) -> Result<Terms> {
         name: name.into(),
         kind: Kind::parse(&kind).ok_or_else(|| Error::Internal(format!("a key has the unknown kind {kind}")))?,
         is_active: row.next()?,
-        rate_limit_per_minute: limit_from(row.next()?).and_then(NonZeroU32::new),
-        rate_limit_per_hour: limit_from(row.next()?).and_then(NonZeroU32::new),
-        allowed_ips: networks_from(&texts_from(row.next()?)?)?.into(),
+        own: OwnTerms {
+            rate_limit_per_minute: limit_from(row.next()?).and_then(NonZeroU32::new),
+            rate_limit_per_hour: limit_from(row.next()?).and_then(NonZeroU32::new),
+            allowed_ips: networks_from(&texts_from(row.next()?)?)?,
+        }
+        .kept(),
     })
 }
 

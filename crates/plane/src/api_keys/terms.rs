@@ -30,12 +30,26 @@ pub struct Terms {
     pub kind: Kind,
     /// Whether it is switched on.
     pub is_active: bool,
-    /// Requests a minute of its own, 1 to 1,000,000.
+    /// What few keys have: for the others no room is taken in memory.
+    pub own: Option<Arc<OwnTerms>>,
+}
+
+/// Limits that a key was given of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnTerms {
+    /// Requests a minute, 1 to 1,000,000.
     pub rate_limit_per_minute: Option<NonZeroU32>,
-    /// Requests an hour of its own, 1 to 60,000,000.
+    /// Requests an hour, 1 to 60,000,000.
     pub rate_limit_per_hour: Option<NonZeroU32>,
     /// Where it may be used from; anywhere if empty.
-    pub allowed_ips: Box<[IpNet]>,
+    pub allowed_ips: Vec<IpNet>,
+}
+
+impl OwnTerms {
+    /// None where nothing is limited.
+    pub(super) fn kept(self) -> Option<Arc<OwnTerms>> {
+        (self != OwnTerms::default()).then(|| Arc::new(self))
+    }
 }
 
 impl Terms {
@@ -48,8 +62,9 @@ impl Terms {
         if !self.is_active {
             return Err(Error::Inactive("This API key is switched off: an owner or admin of its organization can set isActive to true."));
         }
-        let is_allowed = |client: IpAddr| self.allowed_ips.iter().any(|network| network.contains(&client.to_canonical()));
-        if self.allowed_ips.is_empty() || client.is_some_and(is_allowed) {
+        let allowed_ips = self.own.as_ref().map_or(&[][..], |own| &own.allowed_ips);
+        let is_allowed = |client: IpAddr| allowed_ips.iter().any(|network| network.contains(&client.to_canonical()));
+        if allowed_ips.is_empty() || client.is_some_and(is_allowed) {
             return Ok(());
         }
         let from = client.map_or_else(|| "an unknown address".to_owned(), |client| client.to_string());
@@ -115,9 +130,7 @@ mod tests {
             name: "Key".into(),
             kind: Kind::Organization,
             is_active: true,
-            rate_limit_per_minute: None,
-            rate_limit_per_hour: None,
-            allowed_ips: networks_from(&texts).unwrap().into(),
+            own: OwnTerms { allowed_ips: networks_from(&texts).unwrap(), ..OwnTerms::default() }.kept(),
         }
     }
 

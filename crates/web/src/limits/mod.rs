@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use plane::api_keys::{Kind, PUBLISHABLE_PER_MINUTE};
+use plane::api_keys::{Kind, OwnTerms, PUBLISHABLE_PER_MINUTE};
 use plane::credentials::{CredentialKind, Principal};
 use uuid::Uuid;
 
@@ -136,7 +136,8 @@ impl Limiter {
         let RateLimits { per_minute, per_day, .. } = self.limits;
         let Some(terms) = principal.and_then(|principal| principal.terms.as_ref()) else { return [per_minute, 0, per_day] };
         let usual = if terms.kind == Kind::Publishable { per_minute.min(PUBLISHABLE_PER_MINUTE) } else { per_minute };
-        [terms.rate_limit_per_minute.map_or(usual, NonZeroU32::get), terms.rate_limit_per_hour.map_or(0, NonZeroU32::get), per_day]
+        let own = |limit: fn(&OwnTerms) -> Option<NonZeroU32>| terms.own.as_ref().and_then(|own| limit(own)).map(NonZeroU32::get);
+        [own(|own| own.rate_limit_per_minute).unwrap_or(usual), own(|own| own.rate_limit_per_hour).unwrap_or(0), per_day]
     }
 
     fn attempter(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr) -> Caller {
@@ -234,6 +235,8 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use plane::api_keys::Terms;
 
     use super::*;
@@ -268,9 +271,11 @@ mod tests {
             name: "Key".into(),
             kind,
             is_active: true,
-            rate_limit_per_minute: per_minute.and_then(NonZeroU32::new),
-            rate_limit_per_hour: per_hour.and_then(NonZeroU32::new),
-            allowed_ips: Box::default(),
+            own: Some(Arc::new(OwnTerms {
+                rate_limit_per_minute: per_minute.and_then(NonZeroU32::new),
+                rate_limit_per_hour: per_hour.and_then(NonZeroU32::new),
+                allowed_ips: Vec::new(),
+            })),
         };
         Principal { kind: CredentialKind::ApiKey, terms: Some(terms), ..user(1) }
     }
