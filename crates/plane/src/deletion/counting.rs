@@ -9,40 +9,31 @@ use super::rules::Rule;
 use super::statements::{about, matching, subject_column};
 use crate::Result;
 
-/// What asks how many rows of each step there are, counted up to a limit each.
+/// What asks how many rows of each step each subject has. Of all together no more are looked at than a limit says.
 #[derive(Debug)]
 pub(super) struct Count {
     pub(super) statement: Statement,
     keys: usize,
     steps: usize,
-    /// Whether it tells them by subject.
-    is_by_subject: bool,
 }
 
-/// The rows of each step.
-#[derive(Debug)]
-pub(super) struct Counted {
-    rows: Vec<i64>,
-    /// The same of each subject, where that was asked.
-    by_subject: Vec<HashMap<Uuid, i64>>,
-}
+/// The rows of each step, by subject.
+#[derive(Debug, Default)]
+pub(super) struct Counted(Vec<HashMap<Uuid, i64>>);
 
 impl Count {
     /// None for a root without steps.
-    pub(super) fn generate(steps: &[&Rule], keys: usize, is_by_subject: bool) -> Option<Count> {
-        let limit = keys + 1;
-        let selects = steps.iter().enumerate().map(|(place, rule)| match is_by_subject {
-            true => format!(
-                "SELECT CAST({place} AS bigint), subject, count(*)
-                 FROM (SELECT {} AS subject FROM {} LIMIT ${limit}) AS limited GROUP BY subject",
-                subject_column(rule),
-                matching(rule)
-            ),
-            false => format!("(SELECT count(*) FROM (SELECT 1 FROM {} LIMIT ${limit}) AS limited)", matching(rule)),
+    pub(super) fn generate(steps: &[&Rule], keys: usize) -> Option<Count> {
+        let rows = steps.iter().enumerate().map(|(place, rule)| {
+            format!("SELECT CAST({place} AS bigint) AS place, {} AS subject FROM {}", subject_column(rule), matching(rule))
         });
-        let selects: Vec<String> = selects.collect();
-        let text = if is_by_subject { selects.join(" UNION ALL ") } else { format!("SELECT {}", selects.join(", ")) };
-        (!steps.is_empty()).then(|| Count { statement: Statement::generated(text), keys, steps: steps.len(), is_by_subject })
+        // One limit for all tables: what is large is known to be after so many rows of the first.
+        let rows = rows.collect::<Vec<_>>().join(" UNION ALL ");
+        let statement = Statement::generated(format!(
+            "SELECT place, subject, count(*) FROM (SELECT place, subject FROM ({rows}) AS found LIMIT ${}) AS limited GROUP BY place, subject",
+            keys + 1
+        ));
+        (!steps.is_empty()).then_some(Count { statement, keys, steps: steps.len() })
     }
 
     /// Its parameters for these subjects.
@@ -54,44 +45,25 @@ impl Count {
 
     /// Reads its answer.
     pub(super) fn read(&self, answer: Vec<Row>) -> Result<Counted> {
-        let mut counted = Counted { rows: vec![0; self.steps], by_subject: Vec::new() };
-        if self.is_by_subject {
-            counted.by_subject.resize_with(self.steps, HashMap::new);
-        }
+        let mut counted = vec![HashMap::new(); self.steps];
         for mut row in answer {
-            if !self.is_by_subject {
-                counted.rows = (0..self.steps).map(|_| Ok(row.next()?)).collect::<Result<_>>()?;
-                continue;
-            }
             let (place, subject, rows): (i64, Uuid, i64) = (row.next()?, row.next()?, row.next()?);
-            let place = usize::try_from(place).unwrap_or(usize::MAX);
-            if let Some((all, each)) = counted.rows.get_mut(place).zip(counted.by_subject.get_mut(place)) {
-                *all += rows;
-                each.insert(subject, rows);
+            if let Some(step) = usize::try_from(place).ok().and_then(|place| counted.get_mut(place)) {
+                step.insert(subject, rows);
             }
         }
-        Ok(counted)
+        Ok(Counted(counted))
     }
 }
 
 impl Counted {
-    /// What there is where there are no steps.
-    pub(super) fn nothing() -> Counted {
-        Counted { rows: Vec::new(), by_subject: Vec::new() }
-    }
-
     /// Rows of all steps.
     pub(super) fn sum(&self) -> i64 {
-        self.rows.iter().sum()
+        self.0.iter().flat_map(HashMap::values).sum()
     }
 
-    /// Whether a step has anything to do.
-    pub(super) fn has(&self, step: usize) -> bool {
-        self.rows.get(step).is_some_and(|rows| *rows > 0)
-    }
-
-    /// Rows of a step by subject.
-    pub(super) fn by_subject(&self, step: usize) -> HashMap<Uuid, i64> {
-        self.by_subject.get(step).cloned().unwrap_or_default()
+    /// Rows of a step by subject; none where it has nothing to do.
+    pub(super) fn of(&self, step: usize) -> Option<&HashMap<Uuid, i64>> {
+        self.0.get(step).filter(|rows| !rows.is_empty())
     }
 }

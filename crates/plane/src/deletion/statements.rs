@@ -136,7 +136,7 @@ impl Plan {
         Plan {
             root,
             keys,
-            count: Count::generate(&steps, keys, steps.iter().any(|rule| is_carried(rule))),
+            count: Count::generate(&steps, keys),
             survey: Statement::generated(select(&rules.iter().collect::<Vec<_>>(), ", ", |rule| {
                 format!("(SELECT count(*) FROM {})", matching(rule))
             })),
@@ -218,18 +218,18 @@ impl Plan {
         Ok(())
     }
 
-    /// Counts the rows of all these subjects in each step's table, up to a limit each.
+    /// Counts the rows of all these subjects in each step's table, up to a limit in all.
     pub(super) async fn look(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid], limit: i64) -> Result<Counted> {
         match &self.count {
             Some(count) => count.read(tx.query(count.statement, &count.about(organization, subjects, limit)).await?),
-            None => Ok(Counted::nothing()),
+            None => Ok(Counted::default()),
         }
     }
 
     /// What goes along with the subjects' own rows: how many rows of each there are in each table.
     pub(super) fn carried(&self, counted: &Counted) -> Vec<Touched> {
-        let carried = self.steps.iter().enumerate().filter(|(place, step)| step.is_carried && counted.has(*place));
-        carried.map(|(place, step)| (step.table, counted.by_subject(place))).collect()
+        let carried = self.steps.iter().enumerate().filter(|(_, step)| step.is_carried);
+        carried.filter_map(|(place, step)| Some((step.table, counted.of(place)?.clone()))).collect()
     }
 
     /// Does the work of all steps in which something was counted, but for what the subjects' own rows take along, and sweeps. Returns how
@@ -237,7 +237,7 @@ impl Plan {
     pub(super) async fn run(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid], counted: &Counted) -> Result<(Vec<Touched>, bool)> {
         let everyone = about(organization, subjects, self.keys);
         let alone: Vec<Vec<Value>> = subjects.iter().map(|subject| about(organization, &[*subject], self.keys)).collect();
-        let steps = self.steps.iter().enumerate().filter(|(place, step)| !step.is_carried && counted.has(*place));
+        let steps = self.steps.iter().enumerate().filter(|(place, step)| !step.is_carried && counted.of(*place).is_some());
         let mut asked: Vec<Asked> = Vec::new();
         let work_on = |step| Asked { step: Some(step), statement: step.all, bound: &everyone, alone: None };
         for (_, step) in steps {

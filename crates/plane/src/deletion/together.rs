@@ -64,7 +64,7 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     let open = what_is_open.and_then(|_| answers.next()).unwrap_or_default();
     let of_all = match &plan.count {
         Some(count) => count.read(answers.next().unwrap_or_default())?,
-        None => Counted::nothing(),
+        None => Counted::default(),
     };
     let mut blocked = guards::weigh(tx, root, organization, &subjects, open).await?;
     let asking: Vec<Asking<'_>> =
@@ -164,7 +164,7 @@ async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Read
     Ok(())
 }
 
-/// How many rows hang on all of these subjects together, each table counted up to a limit.
+/// How many rows hang on all of these subjects together, counted up to a limit.
 pub(crate) async fn rows(tx: &mut Tx, root: Root, organization: Uuid, subjects: &[Uuid], limit: i64) -> Result<i64> {
     Ok(Plan::of(root).look(tx, organization, subjects, limit).await?.sum())
 }

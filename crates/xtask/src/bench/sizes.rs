@@ -296,7 +296,11 @@ impl Arena {
         Ok(neighbour.end().await?.between(begun, ended))
     }
 
+    /// What those before have deleted is cleared away first, which PostgreSQL would otherwise do beside the neighbour.
     async fn settle(&self) -> Result {
+        if let Store::Postgres(_) = self.store {
+            self.store.run("VACUUM").await?;
+        }
         self.store.settle().await?;
         self.plain_store.settle().await
     }
