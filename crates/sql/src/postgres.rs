@@ -13,11 +13,10 @@ use crate::{Error, Options, Result, Row, Tx, Value, Work};
 /// How long a caller waits for a free connection, and a connection attempt may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// No statement of this program needs longer than 30 s; one that does is a defect and must not hold its locks. Every statement has its index:
-/// a plan that reads a whole table comes from statistics of a time when the table was empty, and stays when it no longer is. There is one plan
-/// a statement, since its index is the same whatever is asked for: PostgreSQL would make a new one for every list of ids, as it takes lists of
-/// unknown length for long ones, and half of its time for a deletion would be planning.
-const SETTINGS: &str =
-    "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c enable_seqscan=off -c plan_cache_mode=force_generic_plan";
+/// a plan that reads a whole table comes from statistics of a time when the table was empty, and stays when it no longer is.
+const SETTINGS: &str = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c enable_seqscan=off";
+/// A connection on which nothing has come for so long is asked whether it is still there: those that are used last may rest for hours.
+const MOST_SILENCE: Duration = Duration::from_secs(60);
 /// The oldest release whose behaviour the tests have seen.
 const OLDEST_SERVER: i64 = 150_000;
 
@@ -37,6 +36,7 @@ impl Postgres {
         }
         let extra = config.get_options().map_or_else(|| SETTINGS.to_owned(), |given| format!("{SETTINGS} {given}"));
         config.options(&extra).application_name("freehold").connect_timeout(PATIENCE);
+        config.keepalives_idle(config.get_keepalives_idle().min(MOST_SILENCE));
         let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(options.connections.max(1))

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use serde_json::{Map, Value as Json};
 use sql::{Row, Statement, Value};
 use uuid::Uuid;
 
-use super::rules::Rule;
+use super::rules::{Rule, TABLES};
 use super::statements::{about, matching, subject_column};
 use crate::Result;
 
@@ -25,12 +26,13 @@ impl Count {
     /// None for a root without steps.
     pub(super) fn generate(steps: &[&Rule], keys: usize) -> Option<Count> {
         let rows = steps.iter().enumerate().map(|(place, rule)| {
-            format!("SELECT CAST({place} AS bigint) AS place, {} AS subject FROM {}", subject_column(rule), matching(rule))
+            let (subject, when, rows) = (subject_column(rule), beside_indexes(rule.table), matching(rule));
+            format!("SELECT CAST({place} AS bigint) AS place, {subject} AS subject, {when} AS at FROM {rows}")
         });
         // One limit for all tables: what is large is known to be after so many rows of the first.
         let rows = rows.collect::<Vec<_>>().join(" UNION ALL ");
         let statement = Statement::generated(format!(
-            "SELECT place, subject, count(*) FROM (SELECT place, subject FROM ({rows}) AS found LIMIT ${}) AS limited GROUP BY place, subject",
+            "SELECT place, subject, count(at) FROM (SELECT place, subject, at FROM ({rows}) AS found LIMIT ${}) AS limited GROUP BY place, subject",
             keys + 1
         ));
         (!steps.is_empty()).then_some(Count { statement, keys, steps: steps.len() })
@@ -66,4 +68,22 @@ impl Counted {
     pub(super) fn of(&self, step: usize) -> Option<&HashMap<Uuid, i64>> {
         self.0.get(step).filter(|rows| !rows.is_empty())
     }
+}
+
+/// A column that no index of the subjects has. Of the columns of an index alone PostgreSQL would rather go over an organization's whole part of
+/// it than look for each subject, wherever it takes the organization for a small one.
+fn beside_indexes(table: &str) -> &'static str {
+    let columns = TABLES.iter().find(|known| known.name == table).map_or(&[][..], |known| known.columns);
+    let has = |when: &&str| columns.iter().any(|(column, _)| column == when);
+    ["created_at", "updated_at", "placed_at"].into_iter().find(has).unwrap_or("created_at")
+}
+
+/// Counts of a record with so many rows of a table more.
+pub(super) fn add(counts: Json, table: &str, rows: i64) -> Json {
+    let mut counts: Map<String, Json> = counts.as_object().cloned().unwrap_or_default();
+    let before = counts.get(table).and_then(Json::as_i64).unwrap_or(0);
+    if before + rows > 0 {
+        counts.insert(table.to_owned(), Json::from(before + rows));
+    }
+    Json::Object(counts)
 }

@@ -8,6 +8,7 @@ use super::family;
 use super::rules::Fate::Erase;
 use super::rules::Holds::Link;
 use super::rules::{Kept, Root, TABLES};
+use super::statements::Plan;
 use crate::{Error, Result};
 
 /// Holds the rules against the live schema.
@@ -27,6 +28,14 @@ pub fn check(schema: &Schema) -> Result<()> {
                 root.name(),
                 rule.table
             );
+        }
+        let own = root.rules().iter().find(|rule| rule.walk.is_empty()).map(|rule| rule.table);
+        for table in Plan::of(root).carried_tables() {
+            let live = schema.tables.get(table);
+            if !live.is_some_and(|live| live.foreign_keys.iter().any(|key| key.cascades && own == Some(key.parent.as_str()))) {
+                let _ =
+                    writeln!(faults, "- the rules of {}: {table} has no foreign key by which it would go with its subject", root.name());
+            }
         }
         for table in family::uncounted(root, schema) {
             let _ = writeln!(faults, "- the rules of {}: {table} goes with a parent and its rows would not be counted", root.name());

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use sql::{Tx, params, sql};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use super::counting::add;
 use super::rules::Root;
 use super::statements::{Advance, Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
 use super::{SMALL, effects, grace, guards, rows};
@@ -402,6 +403,10 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     if !holds::try_keep_out(tx, held.organization).await? {
         return Ok(Outcome::AwaitingHold);
     }
+    if held.root == Root::RetiredCustomer {
+        // Whoever erases the customer for good meanwhile counts what hangs on it, and shall not count what goes here. They lock it first, too.
+        held.plan.claim(tx, held.organization, &[held.subject]).await?;
+    }
     // First the fence: this row's lock orders us and whoever took the deletion over.
     let renew = sql!(
         "UPDATE deletions SET lease_until = $4, updated_at = $5, batches = batches + 1, waiting_for = NULL,
@@ -549,15 +554,6 @@ async fn progress(tx: &mut Tx, held: &Held, stage: usize, cursor: Option<&Cursor
         sql!("UPDATE deletions SET stage = $3, cursor = $4, counts = $5, waiting_since = NULL WHERE organization_id = $1 AND id = $2");
     tx.execute(statement, params![held.organization, held.id, stage as i64, cursor.map(cursor_to_json), counts]).await?;
     Ok(())
-}
-
-pub(super) fn add(counts: Json, table: &str, rows: i64) -> Json {
-    let mut counts: Map<String, Json> = counts.as_object().cloned().unwrap_or_default();
-    let before = counts.get(table).and_then(Json::as_i64).unwrap_or(0);
-    if before + rows > 0 {
-        counts.insert(table.to_owned(), Json::from(before + rows));
-    }
-    Json::Object(counts)
 }
 
 /// Lets the deletions of an organization that wait for a legal hold look again whether they may go on.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::drain::add;
+use super::counting::add;
 use super::grace::is_kept;
 use super::records::Deletion;
 use super::rules::Root;

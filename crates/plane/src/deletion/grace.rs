@@ -9,7 +9,7 @@ use serde_json::json;
 use sql::{Statement, Tx, params, sql};
 use uuid::Uuid;
 
-use super::drain::add;
+use super::counting::add;
 use super::ending::{self, end_credentials};
 use super::progress::Watched;
 use super::records::{Deletion, watch};

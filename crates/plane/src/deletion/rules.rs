@@ -524,7 +524,7 @@ impl Root {
 
     /// Whether those who order it have locked its row against everybody who wants to hang something on it, and not only against changes.
     pub(super) fn is_claimed_when_ordered(self) -> bool {
-        self == Root::Customer
+        matches!(self, Root::Customer | Root::RetiredCustomer)
     }
 
     /// Whether what it deletes are subjects of deletions of their own, which the drain orders one after the other.

@@ -152,7 +152,7 @@ impl Plan {
                 Statement::generated(format!("UPDATE {} SET {} WHERE {}", own.table, mark.replace("{now}", &now), tied(own)))
             }),
             claim: own
-                .filter(|own| own.fate == Fate::Erase && !steps.is_empty())
+                .filter(|own| (own.fate == Fate::Erase || root.is_claimed_when_ordered()) && !steps.is_empty())
                 .map(|own| Statement::generated(format!("SELECT 1 FROM {} WHERE {} FOR UPDATE", own.table, tied_to_any(own)))),
             reopen: own.zip(root.unmark()).map(|(own, (mark, state))| {
                 Statement::generated(format!("UPDATE {} SET {mark} WHERE {} AND state = '{state}'", own.table, tied(own)))
@@ -202,6 +202,11 @@ impl Plan {
                 }
             }
         }
+    }
+
+    /// The tables whose rows go with the subject's own row, and nobody looks again whether they are gone.
+    pub(super) fn carried_tables(&self) -> impl Iterator<Item = &'static str> {
+        self.steps.iter().filter(|step| step.is_carried).map(|step| step.table)
     }
 
     /// Whether the root's own row goes.

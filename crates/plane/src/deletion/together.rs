@@ -10,8 +10,8 @@ use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
 use super::asked::{self, Asking};
-use super::counting::Counted;
-use super::drain::{add, memberships};
+use super::counting::{Counted, add};
+use super::drain::memberships;
 use super::guards::{self, Blocker};
 use super::rules::Root;
 use super::statements::Plan;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plane::customers::Deleting;
 use plane::deletion::drain::{self, Held, Outcome, Pace, Work};
 use plane::deletion::{self, Deletion, Details};
 use plane::ids::OrganizationRef;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::on_both_engines;
 use crate::stage::{Stage, drain_all, take};
-use crate::world::{deliver, furnish, new_customer};
+use crate::world::{STAND_STILL, deliver, furnish, new_customer};
 
 /// A closed deletion and what its receipt must say.
 struct Doomed {
@@ -77,6 +78,37 @@ async fn a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the
             "size {size}: {batches} batches for {rows} rows"
         );
     }
+}
+
+/// Small deletions count before they erase: what the drain is erasing in that moment is in its receipt and in no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_is_erased_while_the_drain_ends_their_devices_has_each_of_them_in_one_receipt_on_postgresql() {
+    let stage = &Stage::on_postgresql().await;
+    stage.engine.run("", STAND_STILL).await.unwrap();
+    let (organization, _) = stage.found("twice", 0).await;
+    stage.fill(organization, "user123").await;
+    let devices = stage.count("devices", organization).await;
+    let softly = stage.delete(organization, "user123", Deleting::Softly).await.unwrap();
+    assert_eq!(softly.state, "closed");
+    let held = &take(&stage.plane).await.unwrap();
+    stage.advance(held, 100).await;
+    let stop = "CREATE TRIGGER stand_still BEFORE DELETE ON devices FOR EACH ROW EXECUTE FUNCTION stand_still()";
+    stage.engine.run("", &format!("SELECT pg_advisory_lock(1); {stop}")).await.unwrap();
+    let erased = async {
+        while stage.engine.waiters("advisory").await < 1 {}
+        stage.delete(organization, "user123", Deleting::Hard).await.unwrap()
+    };
+    let goes_on = async {
+        // The deletion waits for the customer, or for a device behind the drain.
+        while stage.engine.waiters("%").await < 2 {}
+        stage.engine.run("", "SELECT pg_advisory_unlock(1)").await.unwrap();
+    };
+    let all = async { tokio::join!(stage.advance(held, 100), erased, goes_on) };
+    let (_, erased, ()) = tokio::time::timeout(Duration::from_secs(20), all).await.expect("nothing goes on");
+    while stage.advance(held, 1_000).await != Outcome::Sealed {}
+    assert_eq!((erased.state.as_str(), stage.count("devices", organization).await), ("sealed", 0));
+    let told = |record: &Deletion| record.counts["devices"].as_i64().unwrap();
+    assert_eq!(told(&stage.record(&softly).await) + told(&erased), devices);
 }
 
 async fn a_customer_on_whom_much_hangs_is_passed_over_and_goes_table_by_table(stage: Stage) {

@@ -255,7 +255,7 @@ impl Stage {
     }
 
     /// A customer with many devices.
-    async fn fill(&self, organization: Uuid, reference: &str) {
+    pub(crate) async fn fill(&self, organization: Uuid, reference: &str) {
         new_customer(&self.now(), organization, reference).await;
         let kind = dependants::Kind::at("devices").unwrap();
         for _ in 0..MUCH {

@@ -57,6 +57,13 @@ async fn a_drain_without_an_index_to_walk_along_stops_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_would_not_go_with_its_customer_stops_the_start() {
+    let mut schema = live().await;
+    schema.tables.get_mut("screens").unwrap().foreign_keys.retain(|key| key.parent != "customers");
+    assert!(complaint(&schema).contains("the rules of customer: screens has no foreign key by which it would go with its subject"));
+}
+
+#[tokio::test]
 async fn a_child_that_would_be_erased_after_its_parent_stops_the_start() {
     let mut schema = live().await;
     let key = ForeignKey { columns: vec!["organization_id".into()], parent: "devices".into(), cascades: true };
