@@ -25,15 +25,20 @@ pub(super) struct Counted(Vec<HashMap<Uuid, i64>>);
 impl Count {
     /// None for a root without steps.
     pub(super) fn generate(steps: &[&Rule], keys: usize) -> Option<Count> {
+        let limit = keys + 1;
         let rows = steps.iter().enumerate().map(|(place, rule)| {
-            let (subject, when, rows) = (subject_column(rule), beside_indexes(rule.table), matching(rule));
-            format!("SELECT CAST({place} AS bigint) AS place, {subject} AS subject, {when} AS at FROM {rows}")
+            // A subject that is the whole organization is all of that part.
+            let at = if keys == 1 { "1" } else { beside_indexes(rule.table) };
+            let (subject, rows) = (subject_column(rule), matching(rule));
+            // Without a limit here PostgreSQL makes up its mind about all of a table before it takes the first row.
+            let limited = format!("SELECT {subject} AS subject, {at} AS at FROM {rows} LIMIT ${limit}");
+            format!("SELECT CAST({place} AS bigint) AS place, subject, at FROM ({limited}) AS of_table")
         });
         // One limit for all tables: what is large is known to be after so many rows of the first.
         let rows = rows.collect::<Vec<_>>().join(" UNION ALL ");
         let statement = Statement::generated(format!(
-            "SELECT place, subject, count(at) FROM (SELECT place, subject, at FROM ({rows}) AS found LIMIT ${}) AS limited GROUP BY place, subject",
-            keys + 1
+            "SELECT place, subject, count(at) FROM (SELECT place, subject, at FROM ({rows}) AS found LIMIT ${limit}) AS limited
+             GROUP BY place, subject"
         ));
         (!steps.is_empty()).then_some(Count { statement, keys, steps: steps.len() })
     }
