@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// No statement of this program needs longer than 30 s; one that does is a defect and must not hold its locks. Every statement has its index:
 /// a plan that reads a whole table comes from statistics of a time when the table was empty, and stays when it no longer is.
 const SETTINGS: &str = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c enable_seqscan=off";
-/// A connection on which nothing has come for so long is asked whether it is still there: those that are used last may rest for hours.
+/// A connection on which nothing has come for so long is asked whether it is still there: the pool's spare ones may rest for hours.
 const MOST_SILENCE: Duration = Duration::from_secs(60);
 /// The oldest release whose behaviour the tests have seen.
 const OLDEST_SERVER: i64 = 150_000;

@@ -27,7 +27,7 @@ impl Count {
     pub(super) fn generate(steps: &[&Rule], keys: usize) -> Option<Count> {
         let limit = keys + 1;
         let rows = steps.iter().enumerate().map(|(place, rule)| {
-            // A subject that is the whole organization is all of that part.
+            // What is found by one key alone, such as an organization's rows, is a whole part of an index.
             let at = if keys == 1 { "1" } else { beside_indexes(rule.table) };
             let (subject, rows) = (subject_column(rule), matching(rule));
             // Without a limit here PostgreSQL makes up its mind about all of a table before it takes the first row.
