@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sql::{Database, Migration, Options};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 use crate::api_keys::Prefixes;
@@ -101,8 +101,10 @@ pub struct Plane {
     pub(crate) drain_bell: Notify,
     /// Rung when a deletion that was put by may go on.
     pub(crate) going_on_bell: Notify,
-    /// Batches of deletions that the drain has begun with.
+    /// Batches of deletions that the drain has begun with, without those of what was put by.
     pub(crate) beginnings: AtomicU64,
+    /// Room for one worker that does two batches at once.
+    pub(crate) abreast: Semaphore,
     /// Deletions that were left to the drain since the start.
     pub(crate) closings: AtomicU64,
     /// Deletions whose rows were counted for people who watch.
@@ -151,6 +153,7 @@ impl Plane {
             drain_bell: Notify::new(),
             going_on_bell: Notify::new(),
             beginnings: AtomicU64::new(0),
+            abreast: Semaphore::new(1),
             closings: AtomicU64::new(0),
             estimates: deletion::Estimates::default(),
             customer_deletions: Gathering::default(),

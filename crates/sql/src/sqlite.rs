@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::database::{Hook, Kind, panic_words, run_hooks};
+use crate::value::Bound;
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
 /// The first release without the write-ahead-log defect that can corrupt a database under concurrent checkpoints.
@@ -355,8 +356,9 @@ fn sqlite(tx: &mut Tx) -> &mut SqliteTx {
     }
 }
 
-/// Writes a statement's parameters as SQLite numbers them and its lists as it knows them, leaves out its locks, and leaves alone what is inside quotes or a comment.
-fn spell(text: &str) -> String {
+/// Writes a statement's parameters as SQLite numbers them and its lists as it knows them, leaves out its locks, and leaves alone what is inside
+/// quotes or a comment. Where every list has one entry, they are written as that: SQLite makes a table of each list first.
+fn spell(text: &str, are_alone: bool) -> String {
     let mut spelled = String::with_capacity(text.len());
     let mut ends_with = None;
     for letter in text.chars() {
@@ -370,15 +372,21 @@ fn spell(text: &str) -> String {
         spelled.push(if letter == '$' && ends_with.is_none() { '?' } else { letter });
     }
     // No text of this program holds these in quotes. Whoever writes is alone with all rows.
-    spelled.replace("= ANY(?", "IN rarray(?").replace(" FOR UPDATE", "")
+    spelled.replace("= ANY(?", if are_alone { "= (?" } else { "IN rarray(?" }).replace(" FOR UPDATE", "")
+}
+
+/// Whether there are lists, and each has one entry.
+fn are_alone(params: &[Value]) -> bool {
+    let mut lists = params.iter().filter_map(Value::entries).peekable();
+    lists.peek().is_some() && lists.all(|entries| entries == 1)
 }
 
 pub struct SqliteTx {
     connection: Connection,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) failure: Option<Error>,
-    /// Each statement's text in SQLite's spelling: it numbers `?1` but only names `$1`.
-    spelled: HashMap<&'static str, String>,
+    /// Each statement's text in SQLite's spelling, which numbers `?1` but only names `$1`, by whether its lists have one entry.
+    spelled: HashMap<(&'static str, bool), String>,
     /// Whether a commit waits for the disk.
     syncs: bool,
 }
@@ -389,17 +397,19 @@ impl SqliteTx {
     }
 
     pub(crate) fn execute(&mut self, text: &'static str, params: &[Value]) -> Result<u64> {
-        let spelled = self.spelled.entry(text).or_insert_with(|| spell(text));
+        let are_alone = are_alone(params);
+        let spelled = self.spelled.entry((text, are_alone)).or_insert_with(|| spell(text, are_alone));
         let mut prepared = self.connection.prepare_cached(spelled)?;
-        Ok(prepared.execute(rusqlite::params_from_iter(params))? as u64)
+        Ok(prepared.execute(rusqlite::params_from_iter(params.iter().map(|value| Bound { value, is_alone: are_alone })))? as u64)
     }
 
     pub(crate) fn query(&mut self, text: &'static str, params: &[Value]) -> Result<Vec<Row>> {
         use rusqlite::types::ValueRef;
-        let spelled = self.spelled.entry(text).or_insert_with(|| spell(text));
+        let are_alone = are_alone(params);
+        let spelled = self.spelled.entry((text, are_alone)).or_insert_with(|| spell(text, are_alone));
         let mut prepared = self.connection.prepare_cached(spelled)?;
         let width = prepared.column_count();
-        let mut found = prepared.query(rusqlite::params_from_iter(params))?;
+        let mut found = prepared.query(rusqlite::params_from_iter(params.iter().map(|value| Bound { value, is_alone: are_alone })))?;
         let mut rows = Vec::new();
         while let Some(row) = found.next()? {
             let mut columns = Vec::with_capacity(width);
@@ -431,7 +441,7 @@ impl SqliteTx {
     }
 
     pub(crate) fn prepare(&mut self, text: &str) -> Result<()> {
-        self.connection.prepare(&spell(text))?;
+        self.connection.prepare(&spell(text, false))?;
         Ok(())
     }
 }

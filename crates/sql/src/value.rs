@@ -197,10 +197,34 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-impl rusqlite::ToSql for Value {
+impl Value {
+    /// How many entries it has, if it is a list.
+    pub(crate) fn entries(&self) -> Option<usize> {
+        match self {
+            Value::Uuids(ids) => Some(ids.len()),
+            Value::Texts(texts) => Some(texts.len()),
+            _ => None,
+        }
+    }
+}
+
+/// A parameter on its way to SQLite.
+pub(crate) struct Bound<'a> {
+    pub(crate) value: &'a Value,
+    /// Whether a list goes as its only entry.
+    pub(crate) is_alone: bool,
+}
+
+impl rusqlite::ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
         use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef};
-        Ok(match self {
+        Ok(match self.value {
+            Value::Uuids(ids) if self.is_alone => {
+                ToSqlOutput::Borrowed(ids.first().map_or(ValueRef::Null, |id| ValueRef::Blob(id.as_bytes())))
+            }
+            Value::Texts(texts) if self.is_alone => {
+                ToSqlOutput::Borrowed(texts.first().map_or(ValueRef::Null, |text| ValueRef::Text(text.as_bytes())))
+            }
             Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
             Value::Bool(flag) => ToSqlOutput::Borrowed(ValueRef::Integer(i64::from(*flag))),
             Value::Int(number) => ToSqlOutput::Borrowed(ValueRef::Integer(*number)),

@@ -11,11 +11,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use sql::{Tx, params, sql};
+use sql::{Row, Tx, params, sql};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use super::abreast::{self, Teller};
 use super::counting::add;
+pub use super::pace::Pace;
+use super::pace::{FIRST_SIZE, LEAST_SIZE};
 use super::rules::Root;
 use super::statements::{Advance, Cursor, PASSED_SOME_OVER, Plan, cursor_from_json, cursor_to_json, lease_end, micros};
 use super::{SMALL, effects, grace, guards, rows};
@@ -24,27 +27,12 @@ use crate::purges::{self, Purge, Step};
 use crate::sessions::after;
 use crate::{Plane, Result, exports, holds};
 
-/// What a batch should take while nobody waits for the database: well under the 250 ms that no transaction of the drain may exceed.
-const ALONE: Duration = Duration::from_millis(50);
-/// What a batch should take while others work and wait for the one writer: nobody waits for longer because of it, and after it the drain
-/// rests for as long.
-const BESIDE_OTHERS: Duration = Duration::from_millis(2);
-/// The same where others write at the same time: they only share the processors, and each batch costs its ways to the database and back.
-const AMONG_OTHERS: Duration = Duration::from_millis(10);
 /// Workers that begin: most of a small deletion is waiting for commits, which they share.
 const BEGINNERS: usize = 4;
-/// How many times as long as its batch a worker rests that goes on while another one is at what was just ordered.
-const BEHIND: u32 = 4;
-/// How long nobody else must have been seen before the drain has the database for itself.
-const QUIET: Duration = Duration::from_millis(100);
-/// Rows of a worker's first batch, and the least and the most it goes to.
-const FIRST_SIZE: i64 = 500;
-const FIRST_SIZE_BESIDE_OTHERS: i64 = 50;
-const FIRST_SIZE_AMONG_OTHERS: i64 = 200;
+/// The same where all wait for one writer, which 64 callers keep so busy that fewer would fall behind them.
+const BEGINNERS_AT_ONE_WRITER: usize = 8;
 /// Rows of a deletion that goes in one transaction whoever waits: others have less of several short ones.
 const AT_ONCE: i64 = 2 * SMALL;
-const LEAST_SIZE: i64 = 10;
-const MOST_SIZE: i64 = 50_000;
 /// How long one deletion is worked on before the one that waited longest has its turn.
 const TURN: Duration = Duration::from_millis(200);
 /// How long a deletion that waits for webhooks is left alone, unless the last of them wakes it.
@@ -67,12 +55,20 @@ const ROUND: Duration = Duration::from_secs(1);
 /// A deletion that a worker holds, for as long as its lease lasts.
 #[derive(Debug)]
 pub struct Held {
-    organization: Uuid,
+    pub(super) organization: Uuid,
     id: Uuid,
     root: Root,
     subject: Uuid,
-    plan: &'static Plan,
+    pub(super) plan: &'static Plan,
     fence: i64,
+}
+
+/// Where a deletion is.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) stage: usize,
+    pub(super) cursor: Option<Cursor>,
+    pub(super) counts: Json,
 }
 
 /// What a worker takes.
@@ -145,99 +141,10 @@ impl Outcome {
     }
 }
 
-/// How fast a worker goes, from batch to batch.
-#[derive(Debug)]
-pub struct Pace {
-    size: i64,
-    last_batch: Duration,
-    /// The database's count of writes that somebody waited for, and since when it has not moved.
-    seen: u64,
-    quiet: Stopwatch,
-    is_alone: bool,
-    /// The server's count of batches of what was just ordered, and whether this worker goes on while another one is at those.
-    begun: u64,
-    is_behind: bool,
-    /// Whether others can write while a batch does.
-    is_shared: bool,
-}
-
-impl Pace {
-    /// The pace of a worker that begins.
-    pub fn new(plane: &Plane) -> Pace {
-        let is_shared = plane.db.writers() > 1;
-        Pace {
-            size: if is_shared { FIRST_SIZE_AMONG_OTHERS } else { FIRST_SIZE_BESIDE_OTHERS },
-            last_batch: Duration::ZERO,
-            seen: writes_of_others(plane),
-            quiet: plane.clock.stopwatch(),
-            is_alone: false,
-            begun: plane.beginnings.load(Ordering::Relaxed),
-            is_behind: false,
-            is_shared,
-        }
-    }
-
-    /// Looks whether others are at work.
-    fn look_around(&mut self, plane: &Plane, kind: Work) {
-        let begun = plane.beginnings.load(Ordering::Relaxed);
-        let seen = match kind {
-            Work::Begin => writes_of_others(plane),
-            // To whoever goes on, who begins is one of the others.
-            Work::GoOn => writes_of_others(plane).wrapping_add(begun),
-        };
-        self.is_behind = kind == Work::GoOn && begun != self.begun;
-        self.begun = begun;
-        if seen != self.seen {
-            (self.seen, self.quiet) = (seen, plane.clock.stopwatch());
-        }
-        let is_alone = self.quiet.elapsed() >= QUIET;
-        if is_alone != self.is_alone {
-            self.is_alone = is_alone;
-            self.size = self.first_size();
-        }
-    }
-
-    fn first_size(&self) -> i64 {
-        match (self.is_alone, self.is_shared) {
-            (true, _) => FIRST_SIZE,
-            (false, true) => FIRST_SIZE_AMONG_OTHERS,
-            (false, false) => FIRST_SIZE_BESIDE_OTHERS,
-        }
-    }
-
-    fn adapt(&mut self, outcome: Outcome) {
-        let target = match (self.is_alone, self.is_shared) {
-            (true, _) => ALONE,
-            (false, true) => AMONG_OTHERS,
-            (false, false) => BESIDE_OTHERS,
-        };
-        match outcome {
-            // Rows of another table may cost more, but not so many times more.
-            Outcome::NextTable | Outcome::LastStep => self.size = self.size.min(self.first_size() * 4),
-            Outcome::More | Outcome::Ordered if self.last_batch > target => self.size = (self.size / 2).max(LEAST_SIZE),
-            Outcome::More | Outcome::Ordered if self.last_batch < target / 2 => self.size = (self.size * 2).min(MOST_SIZE),
-            Outcome::More
-            | Outcome::Ordered
-            | Outcome::Following
-            | Outcome::Waiting(_)
-            | Outcome::Exporting
-            | Outcome::Leaving(_)
-            | Outcome::OnHold
-            | Outcome::AwaitingHold
-            | Outcome::Sealed
-            | Outcome::Fenced => {}
-        }
-    }
-}
-
-/// Writes that somebody waited for, without those that gave the drain its work: on an idle server it need not step back for them.
-fn writes_of_others(plane: &Plane) -> u64 {
-    plane.db.prompt_writes().wrapping_sub(plane.closings.load(Ordering::Relaxed))
-}
-
 /// Drains closed deletions until told to stop. Run one of these for each server.
 pub async fn run(plane: Arc<Plane>, stop: watch::Receiver<bool>) {
-    let beginners = futures_util::future::join_all((0..BEGINNERS).map(|_| work(&plane, Work::Begin, stop.clone())));
+    let beginners = if plane.db.writers() > 1 { BEGINNERS } else { BEGINNERS_AT_ONE_WRITER };
+    let beginners = futures_util::future::join_all((0..beginners).map(|_| work(&plane, Work::Begin, stop.clone())));
     tokio::join!(beginners, work(&plane, Work::GoOn, stop.clone()));
 }
 
@@ -260,6 +167,7 @@ async fn work(plane: &Arc<Plane>, kind: Work, mut stop: watch::Receiver<bool>) {
             }
         };
         if !found {
+            pace.look_out(plane, kind);
             tokio::select! {
                 () = kind.bell(plane).notified() => {}
                 () = tokio::time::sleep(ROUND) => {}
@@ -277,49 +185,64 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
     let cx = job(plane);
     let Some(held) = take(plane, kind).await? else { return Ok(false) };
     let turn = plane.clock.stopwatch();
-    pace.last_batch = Duration::ZERO;
+    pace.begin(held.id);
     let mut last_outcome = Outcome::NextTable;
+    let mut begun = 0;
+    // Whoever goes on with it need not step back for what was done of it here.
+    let take_back = |begun| plane.beginnings.fetch_sub(begun, Ordering::Relaxed);
     let mut least = if kind == Work::Begin && is_small(&cx, &held).await { AT_ONCE } else { LEAST_SIZE };
     loop {
         pace.look_around(plane, kind);
         if kind == Work::Begin {
             plane.beginnings.fetch_add(1, Ordering::Relaxed);
+            begun += 1;
         }
         let watch = plane.clock.stopwatch();
         // What goes on with the rows of a table may be undone by a crash: the seal never follows one of these at once, and is durable itself.
         let size = pace.size.max(std::mem::replace(&mut least, LEAST_SIZE));
-        let batch = advance(plane, &held, size, pace.last_batch, last_outcome == Outcome::More).await;
+        let may_be_lost = last_outcome == Outcome::More;
+        let has_room = may_be_lost && held.plan.families.is_some() && pace.may_be_abreast();
+        let batch = match has_room.then(|| plane.abreast.try_acquire().ok()).flatten() {
+            Some(_only_pair) => abreast::advance(plane, &held, size, pace.last_batch).await,
+            None => advance(plane, &held, size, pace.last_batch, may_be_lost).await.map(|outcome| (outcome, size)),
+        };
         pace.last_batch = watch.elapsed();
         tracing::debug!(deletion = %held.id, micros = micros(pace.last_batch), "transaction");
         match batch {
-            Ok(outcome @ (Outcome::More | Outcome::Ordered | Outcome::NextTable | Outcome::LastStep)) => {
+            Ok((outcome @ (Outcome::More | Outcome::Ordered | Outcome::NextTable | Outcome::LastStep), asked)) => {
                 if outcome == Outcome::LastStep {
                     look_over(&cx, &held).await;
                 }
                 if outcome == Outcome::More {
-                    // Beside others it rests as long as it works.
-                    plane.estimates.learn(size, pace.last_batch * if pace.is_alone { 1 } else { 2 });
+                    plane.estimates.learn(asked, pace.last_batch + pace.rest().unwrap_or_default());
                 }
                 if size == pace.size {
                     pace.adapt(outcome);
                 }
                 last_outcome = outcome;
             }
-            Ok(Outcome::Fenced) => return Ok(true),
-            Ok(outcome) => return release(&cx, &held, micros(pace.last_batch), outcome.pause()).await.map(|()| true),
+            Ok((Outcome::Fenced, _)) => return Ok(true),
+            Ok((outcome, _)) => {
+                if outcome != Outcome::Sealed {
+                    take_back(begun);
+                }
+                return release(&cx, &held, micros(pace.last_batch), outcome.pause()).await.map(|()| true);
+            }
             Err(error) => {
+                take_back(begun);
                 // The database's own words may hold data of others: they go to the log.
                 release(&cx, &held, 0, Some(Pause { lasts: Duration::ZERO, waiting_for: error.words() })).await?;
                 return Err(error);
             }
         }
         if turn.elapsed() >= TURN {
+            take_back(begun);
             release(&cx, &held, micros(pace.last_batch), None).await?;
             plane.going_on_bell.notify_one();
             return Ok(true);
         }
-        if !pace.is_alone {
-            tokio::time::sleep(pace.last_batch * if pace.is_behind { BEHIND } else { 1 }).await;
+        if let Some(rest) = pace.rest() {
+            tokio::time::sleep(rest).await;
         }
     }
 }
@@ -343,7 +266,7 @@ async fn look_over(cx: &Cx, held: &Arc<Held>) {
     }
 }
 
-fn job(plane: &Arc<Plane>) -> Cx {
+pub(super) fn job(plane: &Arc<Plane>) -> Cx {
     Cx::new(plane, "drain").with_actor(Actor::System)
 }
 
@@ -395,11 +318,27 @@ async fn take_in(cx: &Cx, tx: &mut Tx, kind: Work) -> Result<Attempt> {
 /// # Errors
 /// The database's; nothing has happened then.
 pub async fn advance(plane: &Arc<Plane>, held: &Arc<Held>, size: i64, last_batch: Duration, may_be_lost: bool) -> Result<Outcome> {
-    let input = (held.clone(), size, micros(last_batch));
-    job(plane).write_behind(may_be_lost, input, |cx, tx, (held, size, last)| Box::pin(advance_in(cx, tx, held, *size, *last))).await
+    advance_to(plane, held, size, last_batch, may_be_lost, None).await
 }
 
-async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64) -> Result<Outcome> {
+/// The same, and tells somebody with which family it will end.
+pub(super) async fn advance_to(
+    plane: &Arc<Plane>,
+    held: &Arc<Held>,
+    size: i64,
+    last_batch: Duration,
+    may_be_lost: bool,
+    teller: Option<Arc<Teller>>,
+) -> Result<Outcome> {
+    let input = (held.clone(), size, micros(last_batch), teller);
+    let work = job(plane);
+    work.write_behind(may_be_lost, input, |cx, tx, (held, size, last, teller)| {
+        Box::pin(advance_in(cx, tx, held, *size, *last, teller.as_deref()))
+    })
+    .await
+}
+
+async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64, teller: Option<&Teller>) -> Result<Outcome> {
     if !holds::try_keep_out(tx, held.organization).await? {
         return Ok(Outcome::AwaitingHold);
     }
@@ -408,17 +347,8 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         held.plan.claim(tx, held.organization, &[held.subject]).await?;
     }
     // First the fence: this row's lock orders us and whoever took the deletion over.
-    let renew = sql!(
-        "UPDATE deletions SET lease_until = $4, updated_at = $5, batches = batches + 1, waiting_for = NULL,
-                longest_batch_us = CASE WHEN longest_batch_us < $6 THEN $6 ELSE longest_batch_us END
-         WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'draining'
-         RETURNING stage, cursor, counts"
-    );
-    let bound = params![held.organization, held.id, held.fence, lease_end(cx), cx.now, last_batch];
-    let Some(mut row) = tx.query_opt(renew, bound).await? else { return Ok(Outcome::Fenced) };
-    let (first, cursor, mut counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
-    let began = usize::try_from(first).unwrap_or(0);
-    let mut cursor = cursor.map(cursor_from_json).transpose()?;
+    let Some(place) = renew(cx, tx, held, last_batch).await? else { return Ok(Outcome::Fenced) };
+    let Place { stage: began, mut cursor, mut counts } = place;
     if held.root.orders_others() {
         return order_others(cx, tx, held, Step { counts, last: cursor.and_then(|cursor| cursor.last().copied()) }, size).await;
     }
@@ -440,7 +370,7 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     if let Some(families) = held.plan.families.as_ref().filter(|_| began < held.plan.before_steps()) {
         let last = cursor.take().and_then(|cursor| cursor.last().copied()).unwrap_or_default();
         let mut stage = began;
-        if let Some(batch) = families.advance(tx, held.organization, last, size).await? {
+        if let Some(batch) = families.advance(tx, held.organization, last, size, teller).await? {
             for (table, touched) in batch.touched {
                 counts = add(counts, table, touched);
                 left -= touched;
@@ -452,8 +382,9 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
                 progress(tx, held, stage, Some(&vec![batch.last]), &counts).await?;
                 return Ok(Outcome::More);
             }
-            left = left.min(FIRST_SIZE);
         }
+        // Rows of a table may cost more than those of families.
+        left = left.min(FIRST_SIZE);
         first = held.plan.before_steps() + if stage == PASSED_SOME_OVER { 0 } else { families.steps };
     }
     for (stage, step) in held.plan.stages().skip_while(|(stage, _)| *stage < first) {
@@ -495,6 +426,33 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         return Ok(waiting);
     }
     close_in(cx, tx, held).await
+}
+
+/// Begins a batch: renews the lease and says where the deletion is. None where somebody else has taken it over.
+pub(super) async fn renew(cx: &Cx, tx: &mut Tx, held: &Held, last_batch: i64) -> Result<Option<Place>> {
+    let renew = sql!(
+        "UPDATE deletions SET lease_until = $4, updated_at = $5, batches = batches + 1, waiting_for = NULL,
+                longest_batch_us = CASE WHEN longest_batch_us < $6 THEN $6 ELSE longest_batch_us END
+         WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'draining'
+         RETURNING stage, cursor, counts"
+    );
+    let bound = params![held.organization, held.id, held.fence, lease_end(cx), cx.now, last_batch];
+    tx.query_opt(renew, bound).await?.map(Place::read).transpose()
+}
+
+/// Where the deletion is, while nobody else has taken it over.
+pub(super) async fn place(tx: &mut Tx, held: &Held) -> Result<Option<Place>> {
+    let look =
+        sql!("SELECT stage, cursor, counts FROM deletions WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'draining'");
+    tx.query_opt(look, params![held.organization, held.id, held.fence]).await?.map(Place::read).transpose()
+}
+
+impl Place {
+    fn read(mut row: Row) -> Result<Place> {
+        let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
+        let cursor = cursor.map(cursor_from_json).transpose()?;
+        Ok(Place { stage: usize::try_from(stage).unwrap_or(0), cursor, counts })
+    }
 }
 
 /// Has the next customers of a purge deleted. It is over when the last of their deletions is.
@@ -549,7 +507,7 @@ async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
     Ok(Outcome::Sealed)
 }
 
-async fn progress(tx: &mut Tx, held: &Held, stage: usize, cursor: Option<&Cursor>, counts: &Json) -> Result<()> {
+pub(super) async fn progress(tx: &mut Tx, held: &Held, stage: usize, cursor: Option<&Cursor>, counts: &Json) -> Result<()> {
     let statement =
         sql!("UPDATE deletions SET stage = $3, cursor = $4, counts = $5, waiting_since = NULL WHERE organization_id = $1 AND id = $2");
     tx.execute(statement, params![held.organization, held.id, stage as i64, cursor.map(cursor_to_json), counts]).await?;

@@ -5,6 +5,7 @@
 use sql::{Schema, Statement, Tx, params};
 use uuid::Uuid;
 
+use super::abreast::Teller;
 use super::rules::{Fate, Root, Rule, TABLES};
 use super::statements::{matching, tied};
 use crate::Result;
@@ -111,8 +112,16 @@ impl Families {
         })
     }
 
-    /// Erases families that come after a parent, up to so many rows. Returns nothing when there are none.
-    pub(super) async fn advance(&self, tx: &mut Tx, organization: Uuid, after: Uuid, rows: i64) -> Result<Option<Batch>> {
+    /// Erases families that come after a parent, up to so many rows. Returns nothing when there are none. Before it erases, it tells with
+    /// which parent it will end, if there are more.
+    pub(super) async fn advance(
+        &self,
+        tx: &mut Tx,
+        organization: Uuid,
+        after: Uuid,
+        rows: i64,
+        teller: Option<&Teller>,
+    ) -> Result<Option<Batch>> {
         let (most, parents_asked) = (rows.max(SMALL_FAMILY), (rows / EACH).max(1));
         let mut parents: Vec<Uuid> = Vec::new();
         for mut row in tx.query(self.bound, params![organization, after, parents_asked]).await? {
@@ -127,6 +136,9 @@ impl Families {
                 parents.truncate(parents.len() / 2);
                 is_end = false;
                 continue;
+            }
+            if let Some(teller) = teller.filter(|_| !is_end) {
+                teller.tell(last);
             }
             let mut touched = Vec::new();
             if is_small {

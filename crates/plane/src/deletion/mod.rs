@@ -7,6 +7,7 @@
 //! opens something ends with it in `ending.rs`, whom it tells in `effects.rs`, what the organization asks of whoever orders
 //! it in `asked.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
 
+pub mod abreast;
 mod asked;
 mod binding;
 mod counting;
@@ -18,6 +19,7 @@ mod ending;
 mod family;
 mod grace;
 mod guards;
+mod pace;
 mod preview;
 mod progress;
 mod records;

@@ -17,8 +17,8 @@ use crate::stage::{Stage, drain_all, take};
 use crate::world::{STAND_STILL, deliver, furnish, new_customer};
 
 /// A closed deletion and what its receipt must say.
-struct Doomed {
-    organization: Uuid,
+pub(crate) struct Doomed {
+    pub(crate) organization: Uuid,
     deletion: Uuid,
     counts: BTreeMap<String, i64>,
 }
@@ -205,6 +205,11 @@ impl Stage {
         for number in 0..others {
             new_customer(&self.owner, organization, &format!("other-{number}")).await;
         }
+        self.doom(organization).await
+    }
+
+    /// Counts the rows of a furnished organization and deletes it.
+    pub(crate) async fn doom(&self, organization: Uuid) -> Doomed {
         let id = self.engine.uuid(organization);
         let label = format!("UPDATE audit_entries SET subject_label = 'a label' WHERE organization_id = {id}");
         self.engine.run(&label, &label).await.unwrap();
@@ -227,12 +232,12 @@ impl Stage {
         Doomed { organization, deletion: deletion.id, counts }
     }
 
-    async fn advance(&self, held: &Arc<Held>, size: i64) -> Outcome {
+    pub(crate) async fn advance(&self, held: &Arc<Held>, size: i64) -> Outcome {
         drain::advance(&self.plane, held, size, Duration::ZERO, false).await.unwrap()
     }
 
     /// The receipt is exact and no row is left.
-    async fn check(&self, doomed: &Doomed) -> Deletion {
+    pub(crate) async fn check(&self, doomed: &Doomed) -> Deletion {
         let record = deletion::get(&self.owner, doomed.deletion).await.unwrap();
         assert_eq!(record.state, "sealed");
         let counts: BTreeMap<String, i64> = serde_json::from_value(record.counts.clone()).unwrap();

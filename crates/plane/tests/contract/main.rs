@@ -1,6 +1,7 @@
 //! What the plane promises about its schema, its statements and its rules, held against both engines.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
+mod abreast;
 mod api_keys;
 mod crashes;
 mod creators;

@@ -189,21 +189,28 @@ async fn a_list_finds_each_of_its_members_once(database: Database) -> Result<()>
     }
     let by_id = sql!("SELECT count(*) FROM kinds WHERE id = ANY($1)");
     let by_words = sql!("SELECT count(*) FROM kinds WHERE words = ANY($1)");
+    let by_both = sql!("SELECT count(*) FROM kinds WHERE id = ANY($1) AND words = ANY($2)");
     let ids = |numbers: &[u128]| Value::from(numbers.iter().copied().map(Uuid::from_u128).collect::<Vec<_>>());
     let words = |words: &[&str]| Value::from(words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
-    for (statement, list, found) in [
-        (by_id, ids(&[]), 0),
-        (by_id, ids(&[3]), 1),
-        (by_id, ids(&[1, 5, 5, 1, 9]), 2),
-        (by_words, words(&[]), 0),
-        (by_words, words(&["word 2", "word 4", "word", "'"]), 2),
+    for (statement, lists, found) in [
+        (by_id, vec![ids(&[])], 0),
+        (by_id, vec![ids(&[3])], 1),
+        (by_id, vec![ids(&[1, 5, 5, 1, 9])], 2),
+        (by_id, vec![ids(&[9])], 0),
+        (by_words, vec![words(&[])], 0),
+        (by_words, vec![words(&["word 2"])], 1),
+        (by_words, vec![words(&["word 2", "word 4", "word", "'"])], 2),
+        (by_both, vec![ids(&[3]), words(&["word 3"])], 1),
+        (by_both, vec![ids(&[3]), words(&["word 3", "word 4"])], 1),
+        (by_both, vec![ids(&[1, 3]), words(&["word 3"])], 1),
+        (by_both, vec![ids(&[3]), words(&[])], 0),
     ] {
         let counted: i64 = database
-            .read((statement, list.clone()), |tx, (statement, list)| {
-                Box::pin(async move { tx.query_one(*statement, std::slice::from_ref(list)).await?.next() })
+            .read((statement, lists.clone()), |tx, (statement, lists)| {
+                Box::pin(async move { tx.query_one(*statement, lists).await?.next() })
             })
             .await?;
-        assert_eq!(counted, found, "{list:?}");
+        assert_eq!(counted, found, "{lists:?}");
     }
     Ok(())
 }
