@@ -33,8 +33,8 @@ const ROOMY: usize = 8;
 #[derive(Debug)]
 pub struct Pace {
     pub(super) size: i64,
-    /// Whose rows its size is for.
-    deletion: Option<Uuid>,
+    /// What the worker has put by last: the deletion, its fencing number, and what its last batch came to.
+    put_by: Option<(Uuid, i64, Outcome)>,
     pub(super) last_batch: Duration,
     /// The database's count of writes that somebody waited for.
     writes: Watched,
@@ -74,7 +74,7 @@ impl Pace {
         let still = plane.clock.stopwatch();
         Pace {
             size: if is_shared { FIRST_SIZE_AMONG_OTHERS } else { FIRST_SIZE_BESIDE_OTHERS },
-            deletion: None,
+            put_by: None,
             last_batch: Duration::ZERO,
             writes: Watched { seen: writes_of_others(plane), still },
             begun: Watched { seen: begun(plane), still },
@@ -85,12 +85,22 @@ impl Pace {
         }
     }
 
-    /// Begins with a deletion, or goes on with it.
-    pub(super) fn begin(&mut self, deletion: Uuid) {
+    /// Begins a turn with a deletion, under a fencing number. Returns what its last batch came to.
+    pub(super) fn begin(&mut self, deletion: Uuid, fence: i64) -> Outcome {
         self.last_batch = Duration::ZERO;
-        if self.deletion.replace(deletion) != Some(deletion) {
-            self.other_rows();
+        match self.put_by.take() {
+            // Nobody else has had it meanwhile.
+            Some((same, before, last_outcome)) if same == deletion && before + 1 == fence => last_outcome,
+            _ => {
+                self.other_rows();
+                Outcome::NextTable
+            }
         }
+    }
+
+    /// Ends a turn with a deletion that can go on.
+    pub(super) fn put_by(&mut self, deletion: Uuid, fence: i64, last_outcome: Outcome) {
+        self.put_by = Some((deletion, fence, last_outcome));
     }
 
     /// The next rows may cost more than the last, but not so many times more.
