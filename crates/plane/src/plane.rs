@@ -1,8 +1,8 @@
 //! The plane itself: the open database, the keys, the caches and the settings that every context shares.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sql::{Database, Migration, Options};
@@ -103,6 +103,8 @@ pub struct Plane {
     pub(crate) going_on_bell: Notify,
     /// Batches of deletions that the drain has begun with, without those of what was put by.
     pub(crate) beginnings: AtomicU64,
+    /// Where a worker of the drain has put a deletion by last.
+    pub(crate) put_by: Mutex<Option<deletion::PutBy>>,
     /// Room for one worker that does two batches at once.
     pub(crate) abreast: Semaphore,
     /// Deletions that were left to the drain since the start.
@@ -153,6 +155,7 @@ impl Plane {
             drain_bell: Notify::new(),
             going_on_bell: Notify::new(),
             beginnings: AtomicU64::new(0),
+            put_by: Mutex::default(),
             abreast: Semaphore::new(1),
             closings: AtomicU64::new(0),
             estimates: deletion::Estimates::default(),
@@ -169,11 +172,12 @@ impl Plane {
         }))
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and writes as far as is known.
     ///
     /// # Errors
     /// The database's.
     pub async fn ping(self: &Arc<Plane>) -> Result<()> {
+        self.db.check()?;
         Cx::new(self, "ping")
             .read((), |_, tx, ()| {
                 Box::pin(async move {

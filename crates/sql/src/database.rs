@@ -139,6 +139,17 @@ impl Database {
         self.prompt.load(Ordering::Relaxed)
     }
 
+    /// Whether it takes writes, as far as that is known without one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] with the reason why the embedded engine writes nothing until the next start.
+    pub fn check(&self) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.log.check(),
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Runs `work` in one transaction and returns when it is durable. `Err` rolls back. The transaction ends on its own even if the caller
     /// goes away; a deadlock runs it again, so `work` must have no effect but through its [`Tx`]. A transaction in which a statement has
     /// failed is never committed, even when `work` returns `Ok`.
@@ -345,6 +356,11 @@ impl Tx {
     /// The engine's error, or [`Error::Statement`] when there is not exactly one.
     pub async fn query_one(&mut self, statement: Statement, params: &[Value]) -> Result<Row> {
         self.query_opt(statement, params).await?.ok_or_else(|| Error::Statement("no row where one was expected".into()))
+    }
+
+    /// Whether nobody else writes until this transaction ends: what it has read stays true without a lock.
+    pub fn is_alone(&self) -> bool {
+        matches!(self, Tx::Sqlite(_))
     }
 
     /// Waits until nobody has this key for themselves, and keeps it with all who share it until the transaction ends.

@@ -6,6 +6,7 @@
 mod database;
 mod error;
 mod health;
+mod log;
 mod migrate;
 mod postgres;
 mod schema;

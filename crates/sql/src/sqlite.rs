@@ -1,14 +1,12 @@
 //! The embedded engine: one writer thread with group commit, and a pool of reader threads.
 //!
 //! The writer takes what is waiting in its queue, runs each request as a savepoint of one transaction, commits once for all of them and
-//! only then lets each caller have its answer: one fsync for up to [`Options::group`](crate::Options) requests.
+//! only then lets each caller have its answer: one wait for the disk (`log.rs`) for up to [`Options::group`](crate::Options) requests.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +17,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::database::{Hook, Kind, panic_words, run_hooks};
+use crate::database::{Hook, Kind, panic_words};
+use crate::log::{self, Committed, Log};
 use crate::value::Bound;
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
@@ -27,28 +26,29 @@ use crate::{Error, Options, Result, Row, Tx, Value, Work};
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// Requests that may wait for the writer or for a reader before callers themselves wait.
 const QUEUE: usize = 4096;
-/// Copies what of the log nobody reads from any more; waits for nobody.
-const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-/// How often the log is looked at, and how many of its frames (4 KiB) are worth copying.
-const CHECKPOINT_ROUND: Duration = Duration::from_millis(100);
-const CHECKPOINT_AT: i64 = 1_000;
-/// Frames at which the log (64 MiB) must begin anew: while it is written to without a pause, only the writer can let it.
-const OVERGROWN: i64 = 16_384;
 /// How long a connection waits for another process that holds the file.
 const BUSY: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(crate) struct Sqlite {
-    writer: mpsc::Sender<WriteJob>,
+    writer: mpsc::Sender<Job>,
     readers: mpsc::Sender<ReadJob>,
+    pub(crate) log: Arc<Log>,
     /// Its end is the end of the checkpointer.
     _open: std::sync::mpsc::Sender<()>,
     /// Held for the life of the database: a second server on the same file would not see this one's revocations.
     _lock: Arc<File>,
 }
 
+/// What comes to the writer.
+pub(crate) enum Job {
+    Write(WriteJob),
+    /// So many of the groups that it has committed are on disk, or will never be.
+    Synced(usize),
+}
+
 /// One request to the writer.
-struct WriteJob {
+pub(crate) struct WriteJob {
     work: WriteWork,
     /// Whether its commit need not wait for the disk.
     is_lazy: bool,
@@ -65,7 +65,7 @@ struct Outcome {
 }
 
 /// Tells the caller, given the fate of the commit.
-type Answer = Box<dyn FnOnce(Result<()>) + Send>;
+pub(crate) type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 
 impl Sqlite {
     pub(crate) fn open(path: PathBuf, options: &Options) -> Result<Sqlite> {
@@ -77,17 +77,27 @@ impl Sqlite {
         }
         let lock = lock(&path)?;
         let connection = connect(&path, false)?;
-        let (writer, queue) = mpsc::channel(QUEUE);
+        let (writer, jobs) = mpsc::channel(QUEUE);
         let group = options.group.max(1);
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        // It leaves waiting for the disk to the syncer.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
         let log = Arc::new(Log::default());
-        let (open, closed) = std::sync::mpsc::channel();
-        spawn("sqlite-writer", {
-            let log = log.clone();
-            move || write_loop(Tx::Sqlite(SqliteTx::new(connection)), queue, group, &log)
+        let (syncer, committed) = std::sync::mpsc::channel();
+        spawn("sqlite-syncer", {
+            let (disk, log, writer) = (log::disk(&path), log.clone(), writer.downgrade());
+            move || log::sync_loop(disk, &committed, &log, &writer)
         })?;
+        spawn("sqlite-writer", {
+            let (queue, log) = (Queue { jobs, next: None, unsynced: 0 }, log.clone());
+            move || write_loop(Tx::Sqlite(SqliteTx::new(connection)), queue, group, &log, &syncer)
+        })?;
+        let (open, closed) = std::sync::mpsc::channel();
         let checkpointer = connect(&path, false)?;
-        spawn("sqlite-checkpointer", move || checkpoint_loop(&checkpointer, &closed, &log))?;
+        spawn("sqlite-checkpointer", {
+            let log = log.clone();
+            move || log::checkpoint_loop(&checkpointer, &closed, &log)
+        })?;
 
         let (readers, queue) = mpsc::channel(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
@@ -96,7 +106,7 @@ impl Sqlite {
             let queue = queue.clone();
             spawn("sqlite-reader", move || read_loop(Tx::Sqlite(SqliteTx::new(connection)), &queue))?;
         }
-        Ok(Sqlite { writer, readers, _open: open, _lock: Arc::new(lock) })
+        Ok(Sqlite { writer, readers, log, _open: open, _lock: Arc::new(lock) })
     }
 
     pub(crate) async fn write<I, T, E>(
@@ -126,7 +136,7 @@ impl Sqlite {
                 }),
             }
         });
-        self.writer.send(WriteJob { work, is_lazy: kind == Kind::Lazy }).await.map_err(|_| stopped())?;
+        self.writer.send(Job::Write(WriteJob { work, is_lazy: kind == Kind::Lazy })).await.map_err(|_| stopped())?;
         receiver.await.unwrap_or_else(|_| Err(stopped().into()))
     }
 
@@ -224,75 +234,68 @@ fn connect(path: &Path, reader: bool) -> Result<Connection> {
     Ok(connection)
 }
 
-/// What the writer and the checkpointer tell each other about the write-ahead log.
-#[derive(Default)]
-struct Log {
-    /// Counts the commits.
-    commits: AtomicU64,
-    /// Whether it has grown so long that the writer must let it begin anew.
-    is_overgrown: AtomicBool,
+/// What the writer is asked for.
+struct Queue {
+    jobs: mpsc::Receiver<Job>,
+    /// What was taken out and belongs to the next group.
+    next: Option<WriteJob>,
+    /// Groups that are committed and wait for the disk.
+    unsynced: usize,
 }
 
-/// Copies the log into the database file while the writer goes on: a commit that had to do so would keep everybody waiting for tens of
-/// milliseconds.
-fn checkpoint_loop(connection: &Connection, closed: &std::sync::mpsc::Receiver<()>, log: &Log) {
-    let mut seen = 0;
-    while closed.recv_timeout(CHECKPOINT_ROUND) == Err(RecvTimeoutError::Timeout) {
-        let commits = log.commits.load(Ordering::Relaxed);
-        if commits == seen {
-            continue;
+impl Queue {
+    /// The first request of a group; none when nobody can ask for anything any more.
+    fn first(&mut self) -> Option<WriteJob> {
+        loop {
+            match self.next.take().map(Job::Write).or_else(|| self.jobs.blocking_recv())? {
+                Job::Write(job) => return Some(job),
+                Job::Synced(groups) => self.unsynced -= groups,
+            }
         }
-        seen = commits;
-        match log_state(connection, "PRAGMA wal_checkpoint(NOOP)") {
-            Ok((frames, copied)) if frames - copied < CHECKPOINT_AT => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the state of the write-ahead log cannot be read"),
-        }
-        match log_state(connection, CHECKPOINT) {
-            Ok((frames, _)) => log.is_overgrown.store(frames > OVERGROWN, Ordering::Relaxed),
-            Err(error) => tracing::warn!(%error, "the write-ahead log could not be copied into the database and grows"),
+    }
+
+    /// Another one that is there, or comes while the group before waits for the disk: a commit at once would only wait behind it.
+    fn another(&mut self) -> Option<WriteJob> {
+        loop {
+            let job = match self.jobs.try_recv() {
+                Ok(job) => job,
+                Err(_) if self.unsynced > 0 => self.jobs.blocking_recv()?,
+                Err(_) => return None,
+            };
+            match job {
+                Job::Write(job) => return Some(job),
+                Job::Synced(groups) => self.unsynced -= groups,
+            }
         }
     }
 }
 
-/// Frames in the log, and how many of them are copied into the database file.
-fn log_state(connection: &Connection, pragma: &str) -> rusqlite::Result<(i64, i64)> {
-    connection.query_row(pragma, [], |row| Ok((row.get(1)?, row.get(2)?)))
-}
-
-fn write_loop(mut tx: Tx, mut queue: mpsc::Receiver<WriteJob>, group: usize, log: &Log) {
-    let mut next = None;
-    while let Some(first) = next.take().or_else(|| queue.blocking_recv()) {
+fn write_loop(mut tx: Tx, mut queue: Queue, group: usize, log: &Log, syncer: &std::sync::mpsc::Sender<Committed>) {
+    while let Some(first) = queue.first() {
+        let is_lazy = first.is_lazy;
         let mut answers = Vec::new();
-        let fate = commit_group(&mut tx, first, &mut queue, group, &mut next, &mut answers);
-        let hooks = std::mem::take(&mut sqlite(&mut tx).hooks);
+        let fate = log.check().and_then(|()| sqlite(&mut tx).execute("BEGIN IMMEDIATE", &[]).map(drop));
+        let fate = commit_group(&mut tx, fate, first, &mut queue, group, &mut answers);
+        let committed = Committed { hooks: std::mem::take(&mut sqlite(&mut tx).hooks), answers };
         if fate.is_err() {
             // Harmless when the engine has rolled back already.
             let _ = sqlite(&mut tx).script("ROLLBACK");
         }
-        run_hooks(hooks);
-        answers.into_iter().for_each(|answer| answer(fate.clone()));
-        log.commits.fetch_add(1, Ordering::Relaxed);
-        if log.is_overgrown.swap(false, Ordering::Relaxed)
-            && let Err(error) = log_state(&sqlite(&mut tx).connection, CHECKPOINT)
-        {
-            tracing::warn!(%error, "the write-ahead log could not begin anew and grows");
+        match fate.is_ok() && !is_lazy {
+            true => match syncer.send(committed) {
+                Ok(()) => queue.unsynced += 1,
+                Err(unsent) => unsent.0.end(&Err(stopped())),
+            },
+            false => committed.end(&fate),
         }
+        log.note_commit(&sqlite(&mut tx).connection);
     }
 }
 
 /// Commits a request along with those that wait behind it. One that is lazy goes alone: its commit does not wait for the disk, and nobody
-/// waits for more than one of them. What was taken from the queue and belongs to the next group is left in `next`.
-fn commit_group(
-    tx: &mut Tx,
-    first: WriteJob,
-    queue: &mut mpsc::Receiver<WriteJob>,
-    group: usize,
-    next: &mut Option<WriteJob>,
-    answers: &mut Vec<Answer>,
-) -> Result<()> {
+/// waits for more than one of them.
+fn commit_group(tx: &mut Tx, begun: Result<()>, first: WriteJob, queue: &mut Queue, group: usize, answers: &mut Vec<Answer>) -> Result<()> {
     let is_lazy = first.is_lazy;
-    let begun = sqlite(tx).sync_at_commit(!is_lazy).and_then(|()| sqlite(tx).script("BEGIN IMMEDIATE"));
     let mut fate = Ok(());
     let mut job = Some(first);
     while let Some(WriteJob { work, .. }) = job {
@@ -302,15 +305,15 @@ fn commit_group(
             Err(error) => answers.push(work(Err(error.clone())).answer),
         }
         job = match fate.is_ok() && !is_lazy && answers.len() < group {
-            true => queue.try_recv().ok(),
+            true => queue.another(),
             false => None,
         };
         if job.as_ref().is_some_and(|job| job.is_lazy) {
-            *next = job.take();
+            queue.next = job.take();
         }
     }
     begun.and(fate).inspect_err(|_| sqlite(tx).hooks.clear())?;
-    sqlite(tx).script("COMMIT").inspect_err(|error| {
+    sqlite(tx).execute("COMMIT", &[]).map(drop).inspect_err(|error| {
         if error.is_refusal() {
             sqlite(tx).hooks.clear();
         }
@@ -385,20 +388,19 @@ pub struct SqliteTx {
     connection: Connection,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) failure: Option<Error>,
-    /// Each statement's text in SQLite's spelling, which numbers `?1` but only names `$1`, by whether its lists have one entry.
-    spelled: HashMap<(&'static str, bool), String>,
-    /// Whether a commit waits for the disk.
-    syncs: bool,
+    /// Each statement's text in SQLite's spelling, which numbers `?1` but only names `$1`, by where it lies, which is found sooner than what it
+    /// says, and by whether its lists have one entry.
+    spelled: HashMap<(usize, usize, bool), String>,
 }
 
 impl SqliteTx {
     fn new(connection: Connection) -> SqliteTx {
-        SqliteTx { connection, hooks: Vec::new(), failure: None, spelled: HashMap::new(), syncs: true }
+        SqliteTx { connection, hooks: Vec::new(), failure: None, spelled: HashMap::new() }
     }
 
     pub(crate) fn execute(&mut self, text: &'static str, params: &[Value]) -> Result<u64> {
         let are_alone = are_alone(params);
-        let spelled = self.spelled.entry((text, are_alone)).or_insert_with(|| spell(text, are_alone));
+        let spelled = self.spelled.entry((text.as_ptr().addr(), text.len(), are_alone)).or_insert_with(|| spell(text, are_alone));
         let mut prepared = self.connection.prepare_cached(spelled)?;
         Ok(prepared.execute(rusqlite::params_from_iter(params.iter().map(|value| Bound { value, is_alone: are_alone })))? as u64)
     }
@@ -406,7 +408,7 @@ impl SqliteTx {
     pub(crate) fn query(&mut self, text: &'static str, params: &[Value]) -> Result<Vec<Row>> {
         use rusqlite::types::ValueRef;
         let are_alone = are_alone(params);
-        let spelled = self.spelled.entry((text, are_alone)).or_insert_with(|| spell(text, are_alone));
+        let spelled = self.spelled.entry((text.as_ptr().addr(), text.len(), are_alone)).or_insert_with(|| spell(text, are_alone));
         let mut prepared = self.connection.prepare_cached(spelled)?;
         let width = prepared.column_count();
         let mut found = prepared.query(rusqlite::params_from_iter(params.iter().map(|value| Bound { value, is_alone: are_alone })))?;
@@ -425,15 +427,6 @@ impl SqliteTx {
             rows.push(Row::new(columns));
         }
         Ok(rows)
-    }
-
-    /// Whether the commits from here on wait for the disk. The log is one: a commit that waits makes those before it durable too.
-    fn sync_at_commit(&mut self, wanted: bool) -> Result<()> {
-        if self.syncs != wanted {
-            self.script(if wanted { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
-            self.syncs = wanted;
-        }
-        Ok(())
     }
 
     pub(crate) fn script(&mut self, text: &str) -> Result<()> {

@@ -185,7 +185,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
     let cx = job(plane);
     let Some(held) = take(plane, kind).await? else { return Ok(false) };
     let turn = plane.clock.stopwatch();
-    let mut last_outcome = pace.begin(held.id, held.fence);
+    let mut last_outcome = pace.begin(plane, held.id, held.fence);
     let mut begun = 0;
     // Whoever goes on with it need not step back for what was done of it here.
     let take_back = |begun| plane.beginnings.fetch_sub(begun, Ordering::Relaxed);
@@ -236,8 +236,9 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
         }
         if turn.elapsed() >= TURN {
             take_back(begun);
+            // Before anybody else can take it.
+            pace.put_by(plane, held.id, held.fence, last_outcome);
             release(&cx, &held, micros(pace.last_batch), None).await?;
-            pace.put_by(held.id, held.fence, last_outcome);
             plane.going_on_bell.notify_one();
             return Ok(true);
         }

@@ -1,5 +1,6 @@
 //! How many rows a batch of the drain takes and how long it rests, by what others do meanwhile.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -33,8 +34,6 @@ const ROOMY: usize = 8;
 #[derive(Debug)]
 pub struct Pace {
     pub(super) size: i64,
-    /// What the worker has put by last: the deletion, its fencing number, and what its last batch came to.
-    put_by: Option<(Uuid, i64, Outcome)>,
     pub(super) last_batch: Duration,
     /// The database's count of writes that somebody waited for.
     writes: Watched,
@@ -49,21 +48,49 @@ pub struct Pace {
     is_wide: bool,
 }
 
-/// A count, and since when nobody else has changed it.
+/// Where a worker has put a deletion by: whoever of this server goes on with it goes on as fast.
+#[derive(Debug)]
+pub(crate) struct PutBy {
+    deletion: Uuid,
+    fence: i64,
+    last_outcome: Outcome,
+    size: i64,
+    is_alone: bool,
+}
+
+/// A count that others change.
 #[derive(Debug)]
 struct Watched {
     seen: u64,
-    still: Stopwatch,
+    looked: Stopwatch,
+    /// When it was last seen to change all the time.
+    busy: Option<Stopwatch>,
 }
 
 impl Watched {
-    /// How much more it is than when it was looked at last.
-    fn look(&mut self, now: u64) -> i64 {
-        now.wrapping_sub(std::mem::replace(&mut self.seen, now)).cast_signed()
+    fn new(seen: u64, now: Stopwatch) -> Watched {
+        Watched { seen, looked: now, busy: Some(now) }
+    }
+
+    /// How much more it is than when it was looked at last. Where that was long ago and it has changed a few times since, others have most
+    /// likely come and gone.
+    fn look(&mut self, count: u64, now: Stopwatch) -> i64 {
+        let more = count.wrapping_sub(std::mem::replace(&mut self.seen, count)).cast_signed();
+        let since = std::mem::replace(&mut self.looked, now).elapsed();
+        if since < QUIET.saturating_mul(u32::try_from(more.unsigned_abs()).unwrap_or(u32::MAX)) {
+            self.busy = Some(now);
+        }
+        more
     }
 
     fn is_quiet(&self) -> bool {
-        self.still.elapsed() >= QUIET
+        self.busy.is_none_or(|busy| busy.elapsed() >= QUIET)
+    }
+}
+
+impl PutBy {
+    fn is(&self, deletion: Uuid, fence: i64) -> bool {
+        self.deletion == deletion && self.fence == fence
     }
 }
 
@@ -71,13 +98,12 @@ impl Pace {
     /// The pace of a worker that begins.
     pub fn new(plane: &Plane) -> Pace {
         let (is_shared, is_wide) = (plane.db.writers() > 1, plane.db.writers() >= ROOMY);
-        let still = plane.clock.stopwatch();
+        let now = plane.clock.stopwatch();
         Pace {
             size: if is_shared { FIRST_SIZE_AMONG_OTHERS } else { FIRST_SIZE_BESIDE_OTHERS },
-            put_by: None,
             last_batch: Duration::ZERO,
-            writes: Watched { seen: writes_of_others(plane), still },
-            begun: Watched { seen: begun(plane), still },
+            writes: Watched::new(writes_of_others(plane), now),
+            begun: Watched::new(begun(plane), now),
             is_alone: false,
             is_behind: false,
             is_shared,
@@ -86,21 +112,22 @@ impl Pace {
     }
 
     /// Begins a turn with a deletion, under a fencing number. Returns what its last batch came to.
-    pub(super) fn begin(&mut self, deletion: Uuid, fence: i64) -> Outcome {
+    pub(super) fn begin(&mut self, plane: &Plane, deletion: Uuid, fence: i64) -> Outcome {
         self.last_batch = Duration::ZERO;
-        match self.put_by.take() {
-            // Nobody else has had it meanwhile.
-            Some((same, before, last_outcome)) if same == deletion && before + 1 == fence => last_outcome,
-            _ => {
-                self.other_rows();
-                Outcome::NextTable
-            }
+        let mut put_by = plane.put_by.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody else has had it meanwhile.
+        if let Some(PutBy { last_outcome, size, is_alone, .. }) = put_by.take_if(|put_by| put_by.is(deletion, fence - 1)) {
+            (self.size, self.is_alone) = (size, is_alone);
+            return last_outcome;
         }
+        self.other_rows();
+        Outcome::NextTable
     }
 
     /// Ends a turn with a deletion that can go on.
-    pub(super) fn put_by(&mut self, deletion: Uuid, fence: i64, last_outcome: Outcome) {
-        self.put_by = Some((deletion, fence, last_outcome));
+    pub(super) fn put_by(&self, plane: &Plane, deletion: Uuid, fence: i64, last_outcome: Outcome) {
+        let put_by = PutBy { deletion, fence, last_outcome, size: self.size, is_alone: self.is_alone };
+        *plane.put_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(put_by);
     }
 
     /// The next rows may cost more than the last, but not so many times more.
@@ -110,13 +137,14 @@ impl Pace {
 
     /// Looks whether others are at work, also while there is nothing to do: who begins on an idle server need not find out first that it is.
     pub(super) fn look_out(&mut self, plane: &Plane, kind: Work) {
-        if self.writes.look(writes_of_others(plane)) != 0 {
-            self.writes.still = plane.clock.stopwatch();
-        }
-        // To whoever goes on, who begins is one of the others. What was taken back was put by.
-        self.is_behind = kind == Work::GoOn && self.begun.look(begun(plane)) > 0;
-        if self.is_behind {
-            self.begun.still = plane.clock.stopwatch();
+        let now = plane.clock.stopwatch();
+        self.writes.look(writes_of_others(plane), now);
+        // To whoever goes on, who begins is one of the others.
+        let more = self.begun.look(begun(plane), now);
+        self.is_behind = kind == Work::GoOn && more > 0;
+        if more < 0 {
+            // What was taken back was put by, and is not of others any more.
+            self.begun.busy = None;
         }
     }
 

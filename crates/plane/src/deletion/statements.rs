@@ -217,7 +217,7 @@ impl Plan {
     /// Locks the subjects' rows against everybody who wants to hang something on them: whoever is doing so is waited for, and whoever comes
     /// later finds them gone. What the sweep finds after this is all there is.
     pub(super) async fn claim(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<()> {
-        if let Some(claim) = self.claim {
+        if let Some(claim) = self.claim.filter(|_| !tx.is_alone()) {
             tx.query(claim, &about(organization, subjects, self.keys)).await?;
         }
         Ok(())
@@ -246,7 +246,7 @@ impl Plan {
         let mut asked: Vec<Asked> = Vec::new();
         let work_on = |step| Asked { step: Some(step), statement: step.all, bound: &everyone, alone: None };
         for (_, step) in steps {
-            if let Some(parents) = &step.parents {
+            if let Some(parents) = step.parents.as_ref().filter(|_| !tx.is_alone()) {
                 // What is hung on them only now goes before them all the same.
                 asked.push(Asked { step: None, statement: parents.claim_all, bound: &everyone, alone: None });
                 asked.extend(self.steps.iter().filter(|child| parents.children.contains(&child.table)).map(work_on));
@@ -257,7 +257,7 @@ impl Plan {
                 false => asked.push(work_on(step)),
             }
         }
-        let claim = self.claim.filter(|_| !self.root.is_claimed_when_ordered());
+        let claim = self.claim.filter(|_| !self.root.is_claimed_when_ordered() && !tx.is_alone());
         let last = [claim, self.sweep_beside].into_iter().flatten();
         asked.extend(last.map(|statement| Asked { step: None, statement, bound: &everyone, alone: None }));
         let statements: Vec<(Statement, &[Value])> = asked.iter().map(|asked| (asked.statement, asked.bound.as_slice())).collect();
