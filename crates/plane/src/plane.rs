@@ -103,8 +103,8 @@ pub struct Plane {
     pub(crate) going_on_bell: Notify,
     /// Batches of deletions that the drain has begun with, without those of what was put by.
     pub(crate) beginnings: AtomicU64,
-    /// Where a worker of the drain has put a deletion by last.
-    pub(crate) put_by: Mutex<Option<deletion::PutBy>>,
+    /// What the workers of the drain tell each other.
+    pub(crate) drain_notes: Mutex<deletion::Notes>,
     /// Room for one worker that does two batches at once.
     pub(crate) abreast: Semaphore,
     /// Deletions that were left to the drain since the start.
@@ -155,7 +155,7 @@ impl Plane {
             drain_bell: Notify::new(),
             going_on_bell: Notify::new(),
             beginnings: AtomicU64::new(0),
-            put_by: Mutex::default(),
+            drain_notes: Mutex::new(deletion::Notes::new(&clock)),
             abreast: Semaphore::new(1),
             closings: AtomicU64::new(0),
             estimates: deletion::Estimates::default(),

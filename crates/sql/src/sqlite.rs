@@ -152,12 +152,12 @@ impl Sqlite {
     {
         let (sender, receiver) = oneshot::channel();
         let job: ReadJob = Box::new(move |tx| {
-            let result = match sqlite(tx).script("BEGIN DEFERRED") {
-                Ok(()) => run(tx, &input, &work),
+            let result = match sqlite(tx).execute("BEGIN DEFERRED", &[]) {
+                Ok(_) => run(tx, &input, &work),
                 Err(error) => Err(error.into()),
             };
             let tx = sqlite(tx);
-            if let Err(error) = tx.script("ROLLBACK") {
+            if let Err(error) = tx.execute("ROLLBACK", &[]) {
                 tracing::error!(%error, "a read transaction did not end");
             }
             tx.failure = None;

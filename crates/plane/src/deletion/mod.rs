@@ -42,7 +42,7 @@ pub(crate) use grace::end_for as end_grace_for;
 pub use grace::{OVER, end_grace, restore};
 pub use guards::Blocker;
 pub(crate) use guards::{blockers, check, last_owner};
-pub(crate) use pace::PutBy;
+pub(crate) use pace::Notes;
 pub use preview::{Effect, Preview, TablePreview, preview};
 pub(crate) use progress::Estimates;
 pub use progress::{Condition, Progress, Pulse, STUCK_AFTER, Watched};

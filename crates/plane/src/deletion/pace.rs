@@ -1,14 +1,14 @@
 //! How many rows a batch of the drain takes and how long it rests, by what others do meanwhile.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::drain::{Outcome, Work};
 use crate::Plane;
-use crate::cx::Stopwatch;
+use crate::cx::{Clock, Stopwatch};
 
 /// What a batch should take while nobody waits for the database: well under the 250 ms that no transaction of the drain may exceed.
 const ALONE: Duration = Duration::from_millis(50);
@@ -35,8 +35,6 @@ const ROOMY: usize = 8;
 pub struct Pace {
     pub(super) size: i64,
     pub(super) last_batch: Duration,
-    /// The database's count of writes that somebody waited for.
-    writes: Watched,
     /// The server's count of batches of what was just ordered.
     begun: Watched,
     is_alone: bool,
@@ -48,9 +46,18 @@ pub struct Pace {
     is_wide: bool,
 }
 
-/// Where a worker has put a deletion by: whoever of this server goes on with it goes on as fast.
+/// What the workers of a server tell each other.
 #[derive(Debug)]
-pub(crate) struct PutBy {
+pub(crate) struct Notes {
+    /// The deletion that was put by last.
+    put_by: Option<PutBy>,
+    /// The database's count of writes that somebody waited for. Whoever has worked has just looked at it.
+    writes: Watched,
+}
+
+/// Where a worker has put a deletion by: whoever goes on with it goes on as fast.
+#[derive(Debug)]
+struct PutBy {
     deletion: Uuid,
     fence: i64,
     last_outcome: Outcome,
@@ -88,6 +95,17 @@ impl Watched {
     }
 }
 
+impl Notes {
+    /// Those of a server that starts.
+    pub(crate) fn new(clock: &Clock) -> Notes {
+        Notes { put_by: None, writes: Watched::new(0, clock.stopwatch()) }
+    }
+
+    fn of(plane: &Plane) -> MutexGuard<'_, Notes> {
+        plane.drain_notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl PutBy {
     fn is(&self, deletion: Uuid, fence: i64) -> bool {
         self.deletion == deletion && self.fence == fence
@@ -102,7 +120,6 @@ impl Pace {
         Pace {
             size: if is_shared { FIRST_SIZE_AMONG_OTHERS } else { FIRST_SIZE_BESIDE_OTHERS },
             last_batch: Duration::ZERO,
-            writes: Watched::new(writes_of_others(plane), now),
             begun: Watched::new(begun(plane), now),
             is_alone: false,
             is_behind: false,
@@ -114,9 +131,8 @@ impl Pace {
     /// Begins a turn with a deletion, under a fencing number. Returns what its last batch came to.
     pub(super) fn begin(&mut self, plane: &Plane, deletion: Uuid, fence: i64) -> Outcome {
         self.last_batch = Duration::ZERO;
-        let mut put_by = plane.put_by.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody else has had it meanwhile.
-        if let Some(PutBy { last_outcome, size, is_alone, .. }) = put_by.take_if(|put_by| put_by.is(deletion, fence - 1)) {
+        if let Some(PutBy { last_outcome, size, is_alone, .. }) = Notes::of(plane).put_by.take_if(|put_by| put_by.is(deletion, fence - 1)) {
             (self.size, self.is_alone) = (size, is_alone);
             return last_outcome;
         }
@@ -126,8 +142,7 @@ impl Pace {
 
     /// Ends a turn with a deletion that can go on.
     pub(super) fn put_by(&self, plane: &Plane, deletion: Uuid, fence: i64, last_outcome: Outcome) {
-        let put_by = PutBy { deletion, fence, last_outcome, size: self.size, is_alone: self.is_alone };
-        *plane.put_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(put_by);
+        Notes::of(plane).put_by = Some(PutBy { deletion, fence, last_outcome, size: self.size, is_alone: self.is_alone });
     }
 
     /// The next rows may cost more than the last, but not so many times more.
@@ -138,7 +153,7 @@ impl Pace {
     /// Looks whether others are at work, also while there is nothing to do: who begins on an idle server need not find out first that it is.
     pub(super) fn look_out(&mut self, plane: &Plane, kind: Work) {
         let now = plane.clock.stopwatch();
-        self.writes.look(writes_of_others(plane), now);
+        Notes::of(plane).writes.look(writes_of_others(plane), now);
         // To whoever goes on, who begins is one of the others.
         let more = self.begun.look(begun(plane), now);
         self.is_behind = kind == Work::GoOn && more > 0;
@@ -151,7 +166,7 @@ impl Pace {
     /// Looks whether others are at work, before a batch.
     pub(super) fn look_around(&mut self, plane: &Plane, kind: Work) {
         self.look_out(plane, kind);
-        let is_alone = self.writes.is_quiet() && (kind == Work::Begin || self.begun.is_quiet());
+        let is_alone = Notes::of(plane).writes.is_quiet() && (kind == Work::Begin || self.begun.is_quiet());
         if is_alone != self.is_alone {
             self.is_alone = is_alone;
             self.size = self.first_size();

@@ -125,8 +125,9 @@ async fn run(database_url: Option<&str>, effort: &Effort) -> Result<Outcome> {
         let bulk = Bulk::new(*customers, NINE);
         let mut level = Level { rows: bulk.rows(), ours: Vec::new(), cascade: Vec::new(), batches: Vec::new() };
         for round in 1..=*rounds {
-            let home = arena.organization(bulk).await?;
+            // Before the large one is made: a drain right after other writes steps back for them.
             empty.append(&mut arena.empty_ones().await?);
+            let home = arena.organization(bulk).await?;
             let ours = arena.drain(&home, bulk.rows()).await?;
             arena.is_gone(&home).await?;
             let rate = bulk.rows() as f64 / ours.seconds;
