@@ -21,6 +21,8 @@ const EMPTY: usize = 10;
 const WARMING: usize = 20;
 /// How often a drain is asked whether it is done.
 const GLANCE: Duration = Duration::from_millis(20);
+/// Between the small deletions of a round and its large one.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How much is done.
 struct Effort {
@@ -125,9 +127,10 @@ async fn run(database_url: Option<&str>, effort: &Effort) -> Result<Outcome> {
         let bulk = Bulk::new(*customers, NINE);
         let mut level = Level { rows: bulk.rows(), ours: Vec::new(), cascade: Vec::new(), batches: Vec::new() };
         for round in 1..=*rounds {
-            // Before the large one is made: a drain right after other writes steps back for them.
-            empty.append(&mut arena.empty_ones().await?);
             let home = arena.organization(bulk).await?;
+            empty.append(&mut arena.empty_ones().await?);
+            // A drain right after other writes would step back for them.
+            tokio::time::sleep(PAUSE).await;
             let ours = arena.drain(&home, bulk.rows()).await?;
             arena.is_gone(&home).await?;
             let rate = bulk.rows() as f64 / ours.seconds;
