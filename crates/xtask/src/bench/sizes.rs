@@ -21,7 +21,7 @@ const EMPTY: usize = 10;
 const WARMING: usize = 20;
 /// How often a drain is asked whether it is done.
 const GLANCE: Duration = Duration::from_millis(20);
-/// Between the small deletions of a round and its large one.
+/// Between the small deletions of a round and its large one, which would step back for them.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// How much is done.
@@ -42,7 +42,7 @@ impl Effort {
             let (idle, during) = (Duration::from_secs(1), Duration::from_secs(1));
             return Effort { sizes: vec![(1_000, 1), (10_000, 1)], beside: 10_000, idle, during };
         }
-        let mut sizes = vec![(1_000, 3), (10_000, 3), (100_000, 1)];
+        let mut sizes = vec![(1_000, 3), (10_000, 5), (100_000, 3)];
         sizes.extend(bench.full.then_some((1_000_000, 1)));
         Effort { sizes, beside: 100_000, idle: Duration::from_secs(6), during: Duration::from_secs(12) }
     }
@@ -129,8 +129,7 @@ async fn run(database_url: Option<&str>, effort: &Effort) -> Result<Outcome> {
         for round in 1..=*rounds {
             let home = arena.organization(bulk).await?;
             empty.append(&mut arena.empty_ones().await?);
-            // A drain right after other writes would step back for them.
-            tokio::time::sleep(PAUSE).await;
+            arena.rest(&home).await?;
             let ours = arena.drain(&home, bulk.rows()).await?;
             arena.is_gone(&home).await?;
             let rate = bulk.rows() as f64 / ours.seconds;
@@ -202,6 +201,15 @@ impl Arena {
             waits.push(self.delete(&home).await?.0);
         }
         Ok(waits.split_off(WARMING))
+    }
+
+    /// Only reads for a while: the server falls asleep no more than beside small deletions.
+    async fn rest(&self, home: &str) -> Result {
+        let begun = Instant::now();
+        while begun.elapsed() < PAUSE {
+            self.server.send(Method::GET, &format!("/api/organizations/{home}"), None).await?;
+        }
+        Ok(())
     }
 
     /// Orders a deletion. Returns the milliseconds to the answer, and the deletion's id.
