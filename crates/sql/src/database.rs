@@ -358,7 +358,7 @@ impl Tx {
         self.query_opt(statement, params).await?.ok_or_else(|| Error::Statement("no row where one was expected".into()))
     }
 
-    /// Whether nobody else writes until this transaction ends: what it has read stays true without a lock.
+    /// Whether nobody else writes until this transaction ends, if it may write itself: what it has read stays true without a lock.
     pub fn is_alone(&self) -> bool {
         matches!(self, Tx::Sqlite(_))
     }

@@ -1,25 +1,28 @@
 //! The embedded engine's write-ahead log: who waits for the disk, and what copies the log into the database file.
 //!
 //! The writer commits without waiting for the disk, hands those who wait for that to a thread of its own, and goes on with what came meanwhile.
-//! Nobody has an answer before the disk has what it says.
+//! No writer has its answer before the disk has what it says. Readers see a commit at once, as its hooks do: what was deleted loses access
+//! while the disk still takes it.
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::mpsc;
 
-use crate::database::{Hook, run_hooks};
 use crate::sqlite::{Answer, Job};
 use crate::{Error, Result};
 
 /// Copies what of the log nobody reads from any more; waits for nobody.
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// Copies nothing.
+const STATE: &str = "PRAGMA wal_checkpoint(NOOP)";
 /// How often the log is looked at, and how many of its frames (4 KiB) are worth copying.
 const CHECKPOINT_ROUND: Duration = Duration::from_millis(100);
 const CHECKPOINT_AT: i64 = 1_000;
@@ -29,7 +32,7 @@ const OVERGROWN: i64 = 16_384;
 /// What the threads of the database tell each other about the log.
 #[derive(Default)]
 pub(crate) struct Log {
-    /// Counts the commits.
+    /// Counts the commits, also those that came to nothing.
     commits: AtomicU64,
     /// Whether it has grown so long that the writer must let it begin anew.
     is_overgrown: AtomicBool,
@@ -37,18 +40,12 @@ pub(crate) struct Log {
     failure: OnceLock<Error>,
 }
 
-/// A group of requests that is committed.
-pub(crate) struct Committed {
-    pub(crate) hooks: Vec<Hook>,
-    pub(crate) answers: Vec<Answer>,
-}
+/// How to answer the requests of a group that is committed.
+pub(crate) type Committed = Vec<Answer>;
 
-impl Committed {
-    /// Lets everybody know what became of it.
-    pub(crate) fn end(self, fate: &Result<()>) {
-        run_hooks(self.hooks);
-        self.answers.into_iter().for_each(|answer| answer(fate.clone()));
-    }
+/// Lets those who asked know what became of it.
+pub(crate) fn answer_all(answers: Committed, fate: &Result<()>) {
+    answers.into_iter().for_each(|answer| answer(fate.clone()));
 }
 
 impl Log {
@@ -62,6 +59,7 @@ impl Log {
     pub(crate) fn note_commit(&self, connection: &Connection) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         if self.is_overgrown.swap(false, Ordering::Relaxed)
+            && self.check().is_ok()
             && let Err(error) = state(connection, CHECKPOINT)
         {
             tracing::warn!(%error, "the write-ahead log could not begin anew and grows");
@@ -69,18 +67,26 @@ impl Log {
     }
 }
 
-/// Has the disk take the log of a database, which is there from the first commit on.
-pub(crate) fn disk(database: &Path) -> impl FnMut() -> io::Result<()> + use<> {
-    let mut name = database.as_os_str().to_owned();
+/// Copies what the last program has left in the log of a database, and opens the log, which is one file for as long as the database is
+/// open. What that program could not make durable is so from here on, or gone: nobody's commit comes to lie behind a gap.
+///
+/// # Errors
+/// What the disk says to it.
+pub(crate) fn begin(connection: &Connection, database: &Path) -> Result<File> {
+    state(connection, CHECKPOINT)?;
+    let unavailable = |error| Error::Unavailable(format!("cannot open the write-ahead log of {}: {error}", database.display()));
+    // Where the database is a link, the log lies beside what that leads to.
+    let mut name = database.canonicalize().map_err(unavailable)?.into_os_string();
     name.push("-wal");
-    let name = PathBuf::from(name);
-    let mut file = None;
-    move || {
-        let file = match &mut file {
-            Some(file) => file,
-            none => none.insert(File::open(&name)?),
-        };
-        file.sync_data()
+    File::open(name).map_err(unavailable)
+}
+
+/// Ends a connection that may copy the log, as the last one does that is closed: not what the disk may have dropped.
+pub(crate) fn end(connection: &Connection, log: &Log) {
+    if log.check().is_err()
+        && let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+    {
+        tracing::error!(%error, "the write-ahead log may be copied into the database though the disk did not confirm it");
     }
 }
 
@@ -98,7 +104,7 @@ pub(crate) fn sync_loop(
             // It may have ended meanwhile.
             let _ = writer.blocking_send(Job::Synced(groups.len()));
         }
-        groups.into_iter().for_each(|group| group.end(&fate));
+        groups.into_iter().for_each(|answers| answer_all(answers, &fate));
     }
 }
 
@@ -115,13 +121,13 @@ fn refused(log: &Log, error: &io::Error) -> Error {
 /// milliseconds.
 pub(crate) fn checkpoint_loop(connection: &Connection, closed: &Receiver<()>, log: &Log) {
     let mut seen = 0;
-    while closed.recv_timeout(CHECKPOINT_ROUND) == Err(RecvTimeoutError::Timeout) {
+    while closed.recv_timeout(CHECKPOINT_ROUND) == Err(RecvTimeoutError::Timeout) && log.check().is_ok() {
         let commits = log.commits.load(Ordering::Relaxed);
         if commits == seen {
             continue;
         }
         seen = commits;
-        match state(connection, "PRAGMA wal_checkpoint(NOOP)") {
+        match state(connection, STATE) {
             Ok((frames, copied)) if frames - copied < CHECKPOINT_AT => continue,
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the state of the write-ahead log cannot be read"),
@@ -140,66 +146,107 @@ fn state(connection: &Connection, pragma: &str) -> rusqlite::Result<(i64, i64)> 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-    use std::sync::{Arc, mpsc as std_mpsc};
+    use std::os::unix::fs::MetadataExt;
+    use std::path::PathBuf;
+    use std::sync::mpsc as std_mpsc;
 
     use super::*;
 
     /// A group of one request, and its answer.
-    fn group(hooked: &Arc<AtomicUsize>) -> (Committed, std_mpsc::Receiver<Result<()>>) {
+    fn group() -> (Committed, std_mpsc::Receiver<Result<()>>) {
         let (sender, answer) = std_mpsc::channel();
-        let hooked = hooked.clone();
-        let hook: Hook = Box::new(move || {
-            hooked.fetch_add(1, Ordering::Relaxed);
-        });
-        let answers: Vec<Answer> = vec![Box::new(move |fate| sender.send(fate).unwrap())];
-        (Committed { hooks: vec![hook], answers }, answer)
+        (vec![Box::new(move |fate| sender.send(fate).unwrap())], answer)
     }
 
     #[test]
     fn nobody_has_an_answer_before_the_disk_has_the_commit_and_all_who_wait_share_one() {
         let (sender, committed) = std_mpsc::channel();
         let (writer, mut told) = mpsc::channel(8);
-        let (hooked, syncs) = (Arc::default(), AtomicUsize::new(0));
+        let mut syncs = 0;
         let answers: Vec<_> = (0..3)
             .map(|_| {
-                let (group, answer) = group(&hooked);
+                let (group, answer) = group();
                 sender.send(group).unwrap();
                 answer
             })
             .collect();
         drop(sender);
         let sync = || {
-            syncs.fetch_add(1, Ordering::Relaxed);
-            assert_eq!(hooked.load(Ordering::Relaxed), 0);
+            syncs += 1;
             assert!(answers.iter().all(|answer| answer.try_recv().is_err()));
             Ok(())
         };
         sync_loop(sync, &committed, &Log::default(), &writer.downgrade());
-        assert_eq!((syncs.load(Ordering::Relaxed), hooked.load(Ordering::Relaxed)), (1, 3));
+        assert_eq!(syncs, 1);
         assert!(answers.iter().all(|answer| matches!(answer.try_recv(), Ok(Ok(())))));
         assert!(matches!(told.try_recv(), Ok(Job::Synced(3))));
     }
 
-    #[test]
-    fn what_the_disk_refuses_is_no_success_and_the_disk_is_not_asked_again() {
+    /// The log of a database, once its disk has refused.
+    fn refused_log() -> Log {
         let (writer, _told) = mpsc::channel(8);
-        let (hooked, log, syncs) = (Arc::default(), Log::default(), AtomicUsize::new(0));
-        for round in 1..=2 {
+        let (log, mut syncs) = (Log::default(), 0);
+        for _ in 1..=2 {
             let (sender, committed) = std_mpsc::channel();
-            let (group, answer) = group(&hooked);
+            let (group, answer) = group();
             sender.send(group).unwrap();
             drop(sender);
             let sync = || {
-                syncs.fetch_add(1, Ordering::Relaxed);
+                syncs += 1;
                 Err(io::Error::other("the test's disk"))
             };
             sync_loop(sync, &committed, &log, &writer.downgrade());
             assert!(matches!(answer.try_recv(), Ok(Err(Error::Unavailable(words))) if words.contains("the test's disk")));
-            // It may have come true all the same.
-            assert_eq!(hooked.load(Ordering::Relaxed), round);
         }
-        assert_eq!(syncs.load(Ordering::Relaxed), 1);
-        assert!(log.check().is_err());
+        assert_eq!(syncs, 1);
+        log
+    }
+
+    #[test]
+    fn what_the_disk_refuses_is_no_success_and_the_disk_is_not_asked_again() {
+        assert!(refused_log().check().is_err());
+    }
+
+    /// A database in a folder of its own, and its path.
+    fn database(folder: &Path) -> (Connection, PathBuf) {
+        let path = folder.join("freehold.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE things (name TEXT)").unwrap();
+        (connection, path)
+    }
+
+    #[test]
+    fn the_log_of_a_link_to_a_database_lies_beside_the_database() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (_connection, path) = database(folder.path());
+        let link = other.path().join("freehold.db");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        std::fs::write(other.path().join("freehold.db-wal"), "left by another").unwrap();
+        let opened = begin(&Connection::open(&link).unwrap(), &link).unwrap();
+        let log = std::fs::metadata(folder.path().join("freehold.db-wal")).unwrap();
+        assert_eq!(opened.metadata().unwrap().ino(), log.ino());
+    }
+
+    #[test]
+    fn what_is_in_the_log_when_a_database_is_opened_is_copied_into_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, path) = database(folder.path());
+        assert_ne!(state(&connection, STATE).unwrap(), (0, 0));
+        begin(&connection, &path).unwrap();
+        let (frames, copied) = state(&connection, STATE).unwrap();
+        assert_eq!(frames, copied);
+    }
+
+    #[test]
+    fn what_the_disk_has_refused_is_not_copied_into_the_database_by_the_last_who_closes_it() {
+        for (log, is_copied) in [(Log::default(), true), (refused_log(), false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let (connection, path) = database(folder.path());
+            let before = std::fs::metadata(&path).unwrap().len();
+            end(&connection, &log);
+            drop(connection);
+            assert_eq!(std::fs::metadata(&path).unwrap().len() > before, is_copied);
+            assert_ne!(path.with_extension("db-wal").exists(), is_copied);
+        }
     }
 }

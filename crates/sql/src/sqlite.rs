@@ -17,8 +17,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::database::{Hook, Kind, panic_words};
-use crate::log::{self, Committed, Log};
+use crate::database::{Hook, Kind, panic_words, run_hooks};
+use crate::log::{self, Committed, Log, answer_all};
 use crate::value::Bound;
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
@@ -80,13 +80,11 @@ impl Sqlite {
         let (writer, jobs) = mpsc::channel(QUEUE);
         let group = options.group.max(1);
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        // It leaves waiting for the disk to the syncer.
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        let log = Arc::new(Log::default());
+        let (log, file) = (Arc::new(Log::default()), log::begin(&connection, &path)?);
         let (syncer, committed) = std::sync::mpsc::channel();
         spawn("sqlite-syncer", {
-            let (disk, log, writer) = (log::disk(&path), log.clone(), writer.downgrade());
-            move || log::sync_loop(disk, &committed, &log, &writer)
+            let (log, writer) = (log.clone(), writer.downgrade());
+            move || log::sync_loop(|| file.sync_data(), &committed, &log, &writer)
         })?;
         spawn("sqlite-writer", {
             let (queue, log) = (Queue { jobs, next: None, unsynced: 0 }, log.clone());
@@ -96,7 +94,10 @@ impl Sqlite {
         let checkpointer = connect(&path, false)?;
         spawn("sqlite-checkpointer", {
             let log = log.clone();
-            move || log::checkpoint_loop(&checkpointer, &closed, &log)
+            move || {
+                log::checkpoint_loop(&checkpointer, &closed, &log);
+                log::end(&checkpointer, &log);
+            }
         })?;
 
         let (readers, queue) = mpsc::channel(QUEUE);
@@ -220,9 +221,14 @@ fn connect(path: &Path, reader: bool) -> Result<Connection> {
     // Otherwise a statement with LIMIT and a parameter is planned anew for every value, which was nearly half of the work of a deletion.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if !reader {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+        if mode != "wal" {
+            let words = format!("{} keeps no write-ahead log: put it on a local file system that allows shared memory", path.display());
+            return Err(Error::Unavailable(words));
+        }
     }
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    // A commit leaves waiting for the disk to the syncer.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -276,20 +282,21 @@ fn write_loop(mut tx: Tx, mut queue: Queue, group: usize, log: &Log, syncer: &st
         let mut answers = Vec::new();
         let fate = log.check().and_then(|()| sqlite(&mut tx).execute("BEGIN IMMEDIATE", &[]).map(drop));
         let fate = commit_group(&mut tx, fate, first, &mut queue, group, &mut answers);
-        let committed = Committed { hooks: std::mem::take(&mut sqlite(&mut tx).hooks), answers };
         if fate.is_err() {
             // Harmless when the engine has rolled back already.
             let _ = sqlite(&mut tx).script("ROLLBACK");
         }
-        match fate.is_ok() && !is_lazy {
-            true => match syncer.send(committed) {
+        run_hooks(std::mem::take(&mut sqlite(&mut tx).hooks));
+        match fate {
+            Ok(()) if !is_lazy => match syncer.send(answers) {
                 Ok(()) => queue.unsynced += 1,
-                Err(unsent) => unsent.0.end(&Err(stopped())),
+                Err(unsent) => answer_all(unsent.0, &Err(stopped())),
             },
-            false => committed.end(&fate),
+            fate => answer_all(answers, &fate),
         }
         log.note_commit(&sqlite(&mut tx).connection);
     }
+    log::end(&sqlite(&mut tx).connection, log);
 }
 
 /// Commits a request along with those that wait behind it. One that is lazy goes alone: its commit does not wait for the disk, and nobody

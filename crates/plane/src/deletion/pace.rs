@@ -36,7 +36,7 @@ pub struct Pace {
     pub(super) size: i64,
     pub(super) last_batch: Duration,
     /// The server's count of batches of what was just ordered.
-    begun: Watched,
+    begun: Tally,
     is_alone: bool,
     /// Whether this worker goes on while another one is at what was just ordered.
     is_behind: bool,
@@ -52,7 +52,7 @@ pub(crate) struct Notes {
     /// The deletion that was put by last.
     put_by: Option<PutBy>,
     /// The database's count of writes that somebody waited for. Whoever has worked has just looked at it.
-    writes: Watched,
+    writes: Tally,
 }
 
 /// Where a worker has put a deletion by: whoever goes on with it goes on as fast.
@@ -67,16 +67,16 @@ struct PutBy {
 
 /// A count that others change.
 #[derive(Debug)]
-struct Watched {
+struct Tally {
     seen: u64,
     looked: Stopwatch,
     /// When it was last seen to change all the time.
     busy: Option<Stopwatch>,
 }
 
-impl Watched {
-    fn new(seen: u64, now: Stopwatch) -> Watched {
-        Watched { seen, looked: now, busy: Some(now) }
+impl Tally {
+    fn new(seen: u64, now: Stopwatch) -> Tally {
+        Tally { seen, looked: now, busy: Some(now) }
     }
 
     /// How much more it is than when it was looked at last. Where that was long ago and it has changed a few times since, others have most
@@ -84,7 +84,8 @@ impl Watched {
     fn look(&mut self, count: u64, now: Stopwatch) -> i64 {
         let more = count.wrapping_sub(std::mem::replace(&mut self.seen, count)).cast_signed();
         let since = std::mem::replace(&mut self.looked, now).elapsed();
-        if since < QUIET.saturating_mul(u32::try_from(more.unsigned_abs()).unwrap_or(u32::MAX)) {
+        // Less than before is what was taken back.
+        if since < QUIET.saturating_mul(u32::try_from(more.max(0)).unwrap_or(u32::MAX)) {
             self.busy = Some(now);
         }
         more
@@ -98,7 +99,7 @@ impl Watched {
 impl Notes {
     /// Those of a server that starts.
     pub(crate) fn new(clock: &Clock) -> Notes {
-        Notes { put_by: None, writes: Watched::new(0, clock.stopwatch()) }
+        Notes { put_by: None, writes: Tally::new(0, clock.stopwatch()) }
     }
 
     fn of(plane: &Plane) -> MutexGuard<'_, Notes> {
@@ -120,7 +121,7 @@ impl Pace {
         Pace {
             size: if is_shared { FIRST_SIZE_AMONG_OTHERS } else { FIRST_SIZE_BESIDE_OTHERS },
             last_batch: Duration::ZERO,
-            begun: Watched::new(begun(plane), now),
+            begun: Tally::new(begun(plane), now),
             is_alone: false,
             is_behind: false,
             is_shared,

@@ -437,7 +437,7 @@ impl Step {
     pub(super) async fn advance(&self, tx: &mut Tx, organization: Uuid, subject: Uuid, cursor: &Cursor, size: i64) -> Result<Advance> {
         let mut bound = keys(organization, subject, self.keys);
         bound.extend(cursor.iter().map(|id| Value::from(*id)));
-        if let Some(parents) = &self.parents {
+        if let Some(parents) = self.parents.as_ref().filter(|_| !tx.is_alone()) {
             tx.query(parents.claim, &[bound.as_slice(), params![size]].concat()).await?;
         }
         let next = match tx.query_opt(self.bound, &[bound.as_slice(), params![size - 1]].concat()).await? {

@@ -1,7 +1,6 @@
 //! What a transaction asks to be done on its commit is done after the commit, before its caller hears of it, and never otherwise.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
@@ -143,7 +142,7 @@ async fn a_hook_never_runs_after_a_read(database: Database) -> Result<()> {
 }
 
 async fn of_transactions_that_wait_together_only_the_kept_ones_run_their_hooks(database: Database) -> Result<()> {
-    let log = many_waiting_transactions(&database, 20, None).await?;
+    let log = many_waiting_transactions(&database, 20).await?;
     for number in 0..20 {
         let hooks = log.iter().filter(|words| **words == format!("hook {number}")).count();
         assert_eq!(hooks, usize::from(number % 2 == 0), "transaction {number}: {log:?}");
@@ -160,17 +159,13 @@ async fn of_transactions_that_wait_together_only_the_kept_ones_run_their_hooks(d
 async fn in_groups_of_one_each_transaction_has_its_own_commit() -> Result<()> {
     let mut place = Place::sqlite();
     place.options = Options { group: 1, ..place.options.clone() };
-    let log = many_waiting_transactions(&place.open().await?, 5, Some(place.file())).await?;
-    let bodies: Vec<&String> = log.iter().filter(|words| words.starts_with("body")).collect();
-    assert_eq!(bodies, ["body 0 after 0", "body 1 after 1", "body 2 after 1", "body 3 after 2", "body 4 after 2"]);
-    let hooks: Vec<&String> = log.iter().filter(|words| words.starts_with("hook")).collect();
-    assert_eq!(hooks, ["hook 0", "hook 2", "hook 4"]);
+    let log = many_waiting_transactions(&place.open().await?, 5).await?;
+    assert_eq!(log, ["body 0", "hook 0", "body 1", "body 2", "hook 2", "body 3", "body 4", "hook 4"]);
     Ok(())
 }
 
-/// Runs transactions that all wait behind one, keeps every second of them, and returns what happened in which order; each
-/// tells how many are committed by then, if it is to look into the file.
-async fn many_waiting_transactions(database: &Database, count: i64, file: Option<PathBuf>) -> Result<Vec<String>> {
+/// Runs transactions that all wait behind one, keeps every second of them, and returns what happened in which order.
+async fn many_waiting_transactions(database: &Database, count: i64) -> Result<Vec<String>> {
     run(database, TABLE, &[]).await?;
     let (gate, mut door) = Gate::new();
     let blocker = tokio::spawn({
@@ -188,7 +183,7 @@ async fn many_waiting_transactions(database: &Database, count: i64, file: Option
     });
     door.wait().await;
     let log = Log::default();
-    let mut waiting: Vec<_> = (0..count).map(|number| begun(hooked(database.clone(), number, log.clone(), file.clone()))).collect();
+    let mut waiting: Vec<_> = (0..count).map(|number| begun(hooked(database.clone(), number, log.clone()))).collect();
     door.open();
     blocker.await.unwrap()?;
     for (number, write) in waiting.iter_mut().enumerate() {
@@ -200,26 +195,19 @@ async fn many_waiting_transactions(database: &Database, count: i64, file: Option
     Ok(noted(&log))
 }
 
-async fn hooked(database: Database, number: i64, log: Log, file: Option<PathBuf>) -> Result<()> {
+async fn hooked(database: Database, number: i64, log: Log) -> Result<()> {
     database
-        .write((number, log, file), |tx, (number, log, file)| {
+        .write((number, log), |tx, (number, log)| {
             Box::pin(async move {
                 let number = *number;
                 tx.execute(INSERT, params![number]).await?;
-                let after = file.as_ref().map(|file| format!(" after {}", committed(file))).unwrap_or_default();
-                note(log, format!("body {number}{after}"));
+                note(log, format!("body {number}"));
                 let log = log.clone();
                 tx.on_commit(move || note(&log, format!("hook {number}")));
                 if number % 2 == 0 { Ok(()) } else { Err(Error::Migration("not this one".into())) }
             })
         })
         .await
-}
-
-/// Rows that somebody else sees.
-fn committed(file: &Path) -> i64 {
-    let other = rusqlite::Connection::open(file).unwrap();
-    other.query_row(COUNT.text(), [], |row| row.get(0)).unwrap()
 }
 
 /// A future that has been polled once, so that what it waits for is under way.
