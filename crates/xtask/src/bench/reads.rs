@@ -49,7 +49,7 @@ struct Credentials {
 }
 
 pub(super) async fn reads(bench: &Bench) -> Result<Vec<Section>> {
-    let (rounds, seconds) = if bench.quick { (1, 1) } else { (5, 2) };
+    let (rounds, seconds) = if bench.quick { (1, 1) } else { (11, 1) };
     let (server, peer) = (Server::start(None, &[]).await?, Peer::start().await?);
     let home = server.new_organization("reads").await?;
     let customer = json!({"name": "Ada Lovelace", "email": "ada@example.com"});
