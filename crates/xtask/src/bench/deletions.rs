@@ -279,8 +279,8 @@ fn sqlite_section(outcome: &Outcome) -> Section {
     Section {
         title: "Deleting a customer on SQLite".into(),
         about: "The same request on the embedded engine, against threads of a program that share one connection behind a mutex and run the \
-                same DELETE and INSERT with the same settings (WAL, synchronous=FULL, foreign_keys, secure_delete), one transaction each, on a \
-                copy of the file."
+                same DELETE and INSERT (WAL, synchronous=FULL, foreign_keys, secure_delete), one transaction each, on a copy of the file. Both \
+                are durable before their answer."
             .into(),
         tables: vec![outcome.table()],
         plots: vec![outcome.plot("SQLite")],

@@ -184,8 +184,8 @@ fn section(levels: &[Level], rounds: usize, seconds: u64) -> Section {
         about: format!(
             "`DELETE /api/organizations/{{id}}/members/{{id}}` and `DELETE /api/organizations/{{id}}` of organizations with one owner, by the \
              owner's JWT, against better-auth's `organization/remove-member` and `organization/delete` by the owner's session. Both on SQLite \
-             with WAL and synchronous=FULL; members and organizations are prepared beforehand. {rounds} interleaved rounds of {seconds} s; a \
-             round in which any answer is not a success would be none."
+             with WAL, durable before the answer; members and organizations are prepared beforehand. {rounds} interleaved rounds of {seconds} \
+             s; a round in which any answer is not a success would be none."
         ),
         tables: vec![Table {
             head: ["deletion", "per second", "p99, ms", "the peer, per second", "its p99, ms", "ratio, min/median/max"].map(str::to_owned).into(),
