@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::cx::Cx;
 use crate::ids::OrganizationRef;
 use crate::liveness::Membership;
-use crate::policy::{self, Action, Verdict};
-use crate::{Error, Result, members};
+use crate::policy::{self, Action, Actions, Role, Verdict};
+use crate::{Error, Result};
 
 /// An organization that the actor may act in, and how far.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,8 @@ pub struct Tenant {
     organization: Uuid,
     membership: Option<Membership>,
     managed_only: bool,
+    /// What was decided for this actor here, and is decided again by a transaction that writes.
+    actions: Actions,
 }
 
 impl Tenant {
@@ -36,45 +38,48 @@ impl Tenant {
         self.membership.filter(|_| self.managed_only).map(|membership| membership.id)
     }
 
-    /// Decides a second action for the same actor and organization.
+    /// The same, for a second action too.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with the action's words.
     pub fn also(&self, cx: &Cx, action: Action) -> Result<Tenant> {
-        judge(cx, self.organization, self.membership, action)
+        let second = judge(cx, self.organization, self.membership, action)?;
+        Ok(Tenant { managed_only: self.managed_only || second.managed_only, actions: self.actions.with(action), ..second })
+    }
+
+    /// Fails when the credential has less scopes than the role that it gives, offers or takes.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] with the scopes that are needed.
+    pub(crate) fn may_handle(&self, cx: &Cx, role: Role) -> Result<()> {
+        match cx.principal()?.scopes {
+            Some(held) if !held.cover_all(role.scopes()) => Err(Error::Forbidden(format!(
+                "Access denied. Giving, offering or taking the role {} needs a credential with all scopes of that role: {}.",
+                role.name(),
+                role.scopes().names().join(" ")
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same actions, decided for an actor with this membership now.
+    pub(crate) fn judged_again(&self, cx: &Cx, membership: Option<Membership>) -> Result<Tenant> {
+        let mut tenant = Tenant { membership, managed_only: false, ..*self };
+        for action in self.actions.each() {
+            tenant = tenant.also(cx, action)?;
+        }
+        Ok(tenant)
     }
 
     /// Fails unless the organization is still alive. Part of every transaction that puts something into it.
     pub(crate) async fn is_live(&self, tx: &mut Tx) -> Result<()> {
-        let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND state = 'live'");
-        tx.query_opt(statement, params![self.organization]).await?.map(drop).ok_or(Error::NotFound("Organization"))
+        tx.query_opt(LIVE, params![self.organization]).await?.map(drop).ok_or(Error::NotFound("Organization"))
     }
 
     /// Like [`Tenant::is_live`], and fails when the organization is archived. Part of every transaction that adds to it or changes what it
     /// holds; taking access away is allowed in an archive too.
     pub(crate) async fn is_writable(&self, tx: &mut Tx) -> Result<()> {
         is_writable(tx, self.organization).await
-    }
-
-    /// Touches the actor's own membership: it is not removed before this transaction ends. Part of every transaction that writes the member's
-    /// id down.
-    pub(crate) async fn hold_membership(&self, tx: &mut Tx) -> Result<()> {
-        let Some(own) = self.membership else { return Ok(()) };
-        let statement = sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'");
-        match tx.execute(statement, params![self.organization, own.id]).await? {
-            0 => Err(Error::Outsider("User is not a member of this organization.".into())),
-            _ => Ok(()),
-        }
-    }
-
-    /// Decides an action once more, with the actor's role as it is now and stays until this transaction ends: what memory said about it may be
-    /// older than the locks of this transaction. Part of those that change roles, and those that a change of roles must not overtake.
-    pub(crate) async fn confirm(&self, cx: &Cx, tx: &mut Tx, action: Action) -> Result<Tenant> {
-        let Some(own) = self.membership else { return Ok(*self) };
-        match members::lock(tx, self, own.id).await? {
-            None => Err(Error::Outsider("User is not a member of this organization.".into())),
-            Some(role) => judge(cx, self.organization, Some(Membership { id: own.id, role }), action),
-        }
     }
 
     /// Touches the organization's row: until this transaction ends no other that touches it goes on. The portable lock under every
@@ -124,6 +129,9 @@ pub(crate) async fn remains(cx: &Cx, organization: Uuid) -> Result<()> {
         false => Error::NotFound("Organization"),
     })
 }
+
+/// Finds an organization that is not deleted.
+pub(crate) const LIVE: Statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND state = 'live'");
 
 /// Asks for what [`check_writable`] wants to know of an organization.
 pub(crate) const WRITABLE: Statement = sql!("SELECT archived_at FROM organizations WHERE id = $1 AND state = 'live'");
@@ -184,12 +192,15 @@ fn judge(cx: &Cx, organization: Uuid, membership: Option<Membership>, action: Ac
     cx.principal()?.needs(action.scope())?;
     let verdict = match membership {
         Some(membership) => policy::decide(membership.role, action),
-        None if policy::operator_may(action) => Verdict::Yes,
+        None if cx.principal()?.is_operator && policy::operator_may(action) => Verdict::Yes,
         None => Verdict::No,
     };
     match verdict {
         Verdict::No => Err(Error::Forbidden(policy::refusal(action).into())),
-        verdict => Ok(Tenant { organization, membership, managed_only: verdict == Verdict::Managed }),
+        verdict => {
+            let actions = Actions::default().with(action);
+            Ok(Tenant { organization, membership, managed_only: verdict == Verdict::Managed, actions })
+        }
     }
 }
 
@@ -214,25 +225,25 @@ async fn membership(cx: &Cx, user: Uuid, organization: Uuid) -> Result<Option<Me
 }
 
 pub(crate) async fn load_membership(tx: &mut Tx, user: Uuid, organization: Uuid) -> Result<Option<Membership>> {
-    let statement = sql!(
-        "SELECT members.id, members.role
-         FROM members JOIN organizations ON organizations.id = members.organization_id
-         WHERE members.organization_id = $1 AND members.user_id = $2 AND members.state = 'live' AND organizations.state = 'live'"
-    );
-    let Some(mut row) = tx.query_opt(statement, params![organization, user]).await? else { return Ok(None) };
+    tx.query_opt(MEMBERSHIP, params![organization, user]).await?.map(membership_from).transpose()
+}
+
+/// Reads a user's membership of an organization, for [`membership_from`].
+pub(crate) const MEMBERSHIP: Statement = sql!(
+    "SELECT members.id, members.role
+     FROM members JOIN organizations ON organizations.id = members.organization_id
+     WHERE members.organization_id = $1 AND members.user_id = $2 AND members.state = 'live' AND organizations.state = 'live'"
+);
+
+pub(crate) fn membership_from(mut row: Row) -> Result<Membership> {
     let (id, role) = (row.next()?, row.next::<String>()?);
-    let role = policy::Role::parse(&role).ok_or_else(|| Error::Internal(format!("a member has the unknown role {role}")))?;
-    Ok(Some(Membership { id, role }))
+    let role = Role::parse(&role).ok_or_else(|| Error::Internal(format!("a member has the unknown role {role}")))?;
+    Ok(Membership { id, role })
 }
 
 async fn exists(cx: &Cx, organization: Uuid) -> Result<bool> {
-    cx.read(organization, |_, tx, organization| {
-        Box::pin(async move {
-            let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND state = 'live'");
-            Ok(tx.query_opt(statement, params![*organization]).await?.is_some())
-        })
-    })
-    .await
+    cx.read(organization, |_, tx, organization| Box::pin(async move { Ok(tx.query_opt(LIVE, params![*organization]).await?.is_some()) }))
+        .await
 }
 
 async fn only_organization(cx: &Cx, user: Uuid) -> Result<Uuid> {

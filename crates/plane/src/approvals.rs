@@ -114,15 +114,13 @@ pub async fn give(cx: &Cx, organization: &OrganizationRef, subject: Subject, rea
             return Err(Error::Forbidden("An approval is given by a person: sign in instead of using a key or an app's token.".into()));
         }
         Check::new().optional("reason", reason.as_deref(), 1..=500).finish()?;
-        cx.write((tenant, subject, note), |cx, tx, (tenant, subject, note)| Box::pin(give_in(cx, tx, tenant, subject, note))).await
+        tenant.write(cx, (subject, note), |cx, tx, tenant, (subject, note)| Box::pin(give_in(cx, tx, tenant, subject, note))).await
     })
     .await
 }
 
 async fn give_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, subject: &Subject, note: &Note) -> Result<Approval> {
     let (organization, subject_id) = (tenant.organization(), subject.lock(tx, tenant).await?);
-    // Who is demoted in this moment approves of nothing any more.
-    let tenant = tenant.confirm(cx, tx, Action::ApproveDeletion).await?;
     let own = tenant.membership().ok_or_else(|| Error::Forbidden("An approval is given by a member.".into()))?;
     let replaced =
         sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND member_id = $2 AND subject = $3 AND subject_id = $4");
@@ -148,17 +146,18 @@ pub async fn withdraw(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Resu
     let note = Note { action: "deletion.withdraw_approval", subject: "approval", subject_id: Some(id), detail, ..Note::default() };
     audit::attempt(cx, organization, note.clone(), async {
         let tenant = enter(cx, organization, Action::ApproveDeletion).await?;
-        cx.write((tenant, id, note), |cx, tx, (tenant, id, note)| {
-            Box::pin(async move {
-                tenant.is_live(tx).await?;
-                let organization = tenant.organization();
-                let delete = sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND id = $2 RETURNING subject_id");
-                let found = tx.query_opt(delete, params![organization, *id]).await?;
-                let subject_id = found.ok_or(Error::NotFound("Approval"))?.next()?;
-                audit::record(cx, tx, organization, &Note { subject_id: Some(subject_id), ..note.clone() }).await
+        tenant
+            .write(cx, (id, note), |cx, tx, tenant, (id, note)| {
+                Box::pin(async move {
+                    tenant.is_live(tx).await?;
+                    let organization = tenant.organization();
+                    let delete = sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND id = $2 RETURNING subject_id");
+                    let found = tx.query_opt(delete, params![organization, *id]).await?;
+                    let subject_id = found.ok_or(Error::NotFound("Approval"))?.next()?;
+                    audit::record(cx, tx, organization, &Note { subject_id: Some(subject_id), ..note.clone() }).await
+                })
             })
-        })
-        .await
+            .await
     })
     .await
 }

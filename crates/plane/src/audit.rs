@@ -128,7 +128,7 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
     tracing::warn!(request_id = %cx.request_id, action = note.action, outcome = refused.outcome(), organization = %known, "attempt not done");
     let entry = (known, note, refused.clone());
     let written = cx
-        .write(entry, |cx, tx, (known, note, refused)| {
+        .write_as_server(entry, |cx, tx, (known, note, refused)| {
             Box::pin(async move {
                 // An id that no organization ever had is not a place in which its next owner should find old entries.
                 let organization = if belongs(tx, *known).await? { *known } else { NO_ORGANIZATION };

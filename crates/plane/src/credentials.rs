@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use jiff::Timestamp;
-use sql::{Row, Tx, params, sql};
+use sql::{Row, Statement, Tx, Value, params, sql};
 use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
@@ -87,6 +87,11 @@ impl Principal {
     /// Everything whose end is the end of this credential.
     pub(crate) fn subjects(&self) -> Subjects {
         [Some(self.credential), Some(self.user), self.organization, self.member, self.app]
+    }
+
+    /// Whether it is an API key that anybody may have.
+    pub(crate) fn is_publishable(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.kind == api_keys::Kind::Publishable)
     }
 
     /// Fails when the credential is limited to scopes that do not cover this one.
@@ -172,6 +177,71 @@ async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) ->
     }
 }
 
+/// What a session is read with: its columns, for [`session_from`].
+const SESSION_BY_ID: Statement = sql!(
+    "SELECT sessions.user_id, users.is_operator, sessions.id, sessions.organization_id, sessions.member_id, sessions.expires_at
+     FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
+     LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
+     LEFT JOIN organizations ON organizations.id = sessions.organization_id
+     WHERE sessions.id = $1
+       AND (sessions.organization_id IS NULL OR (members.state = 'live' AND organizations.state = 'live'))"
+);
+
+/// The statement that reads a principal's credential again, by its id: for [`read_again`].
+pub(crate) fn question(principal: &Principal) -> (Statement, Vec<Value>) {
+    let organization = principal.organization.unwrap_or_default();
+    match principal.kind {
+        CredentialKind::Session => (SESSION_BY_ID, vec![principal.credential.into()]),
+        CredentialKind::ApiKey => {
+            let statement = sql!(
+                "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at,
+                        api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute, api_keys.rate_limit_per_hour,
+                        api_keys.allowed_ips
+                 FROM api_keys
+                 JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
+                      AND members.state = 'live'
+                 JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
+                      AND organizations.archived_at IS NULL
+                 WHERE api_keys.organization_id = $1 AND api_keys.id = $2"
+            );
+            (statement, vec![organization.into(), principal.credential.into()])
+        }
+        CredentialKind::OauthToken => {
+            let statement = sql!(
+                "SELECT members.user_id, oauth_tokens.id, oauth_tokens.app_id, oauth_tokens.organization_id, oauth_tokens.member_id,
+                        oauth_tokens.access_scopes, oauth_apps.scopes, oauth_tokens.expires_at
+                 FROM oauth_tokens
+                 JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
+                      AND oauth_apps.state = 'live' AND oauth_apps.is_active
+                 JOIN members ON members.organization_id = oauth_tokens.organization_id AND members.id = oauth_tokens.member_id
+                      AND members.state = 'live'
+                 JOIN organizations ON organizations.id = oauth_tokens.organization_id AND organizations.state = 'live'
+                      AND organizations.archived_at IS NULL
+                 WHERE oauth_tokens.organization_id = $1 AND oauth_tokens.id = $2"
+            );
+            (statement, vec![organization.into(), principal.credential.into()])
+        }
+    }
+}
+
+/// A principal as it is now, from the answer to its [`question`]. What the credential ended by before it still does: an access token is good
+/// for less long than its session.
+///
+/// # Errors
+/// Those of [`authenticate`].
+pub(crate) fn read_again(cx: &Cx, principal: &Principal, row: Option<Row>) -> Result<Principal> {
+    let row = row.ok_or(Error::Unauthenticated)?;
+    let now = match principal.kind {
+        CredentialKind::Session => session_from(row)?,
+        CredentialKind::ApiKey => api_key_from(row)?,
+        CredentialKind::OauthToken => oauth_token_from(row)?,
+    };
+    if let Some(terms) = &now.terms {
+        terms.admit(cx.client)?;
+    }
+    Ok(Principal { expires_at: principal.expires_at, ..now })
+}
+
 enum SessionKey {
     Id(Uuid),
     Cookie(Fingerprint),
@@ -179,17 +249,7 @@ enum SessionKey {
 
 async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
     let found = match key {
-        SessionKey::Id(id) => {
-            let statement = sql!(
-                "SELECT sessions.user_id, users.is_operator, sessions.id, sessions.organization_id, sessions.member_id, sessions.expires_at
-                 FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
-                 LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
-                 LEFT JOIN organizations ON organizations.id = sessions.organization_id
-                 WHERE sessions.id = $1
-                   AND (sessions.organization_id IS NULL OR (members.state = 'live' AND organizations.state = 'live'))"
-            );
-            tx.query_opt(statement, params![id]).await?
-        }
+        SessionKey::Id(id) => tx.query_opt(SESSION_BY_ID, params![id]).await?,
         SessionKey::Cookie(hash) => {
             let statement = sql!(
                 "SELECT sessions.user_id, users.is_operator, sessions.id, sessions.organization_id, sessions.member_id, sessions.expires_at
@@ -202,7 +262,10 @@ async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
             tx.query_opt(statement, params![&hash[..]]).await?
         }
     };
-    let mut row = found.ok_or(Error::Unauthenticated)?;
+    session_from(found.ok_or(Error::Unauthenticated)?)
+}
+
+fn session_from(mut row: Row) -> Result<Principal> {
     Ok(Principal {
         user: row.next()?,
         is_operator: row.next()?,
@@ -228,7 +291,10 @@ async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
               AND organizations.archived_at IS NULL
          WHERE api_keys.hash = $1"
     );
-    let mut row = tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?;
+    api_key_from(tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?)
+}
+
+fn api_key_from(mut row: Row) -> Result<Principal> {
     Ok(Principal {
         user: row.next()?,
         // A key acts as a member and never with the powers of the people who run the server.
@@ -261,7 +327,10 @@ async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
               AND organizations.archived_at IS NULL
          WHERE oauth_tokens.access_hash = $1"
     );
-    let mut row = tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?;
+    oauth_token_from(tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?)
+}
+
+fn oauth_token_from(mut row: Row) -> Result<Principal> {
     Ok(Principal {
         user: row.next()?,
         // An app acts as a member and never with the powers of the people who run the server.

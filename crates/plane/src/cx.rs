@@ -115,12 +115,29 @@ impl Cx {
     /// The signed-in user's principal.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for nobody, for the system and for its jobs.
+    /// [`Error::Unauthenticated`] for nobody, for the system and for its jobs; [`Error::Forbidden`] for a publishable key, which is in the hands of
+    /// strangers: what it may read does not ask for a principal.
     pub fn principal(&self) -> Result<&Arc<Principal>> {
-        match &self.actor {
-            Actor::User(principal) => Ok(principal),
-            Actor::Nobody | Actor::System | Actor::Orderer(_) => Err(Error::Unauthenticated),
+        match self.presented() {
+            Some(principal) if principal.is_publishable() => {
+                Err(Error::Forbidden("Access denied. A publishable key reads the organization's public profile and nothing else.".into()))
+            }
+            Some(principal) => Ok(principal),
+            None => Err(Error::Unauthenticated),
         }
+    }
+
+    /// What was presented and is good, of whatever kind: for what is counted, and for what says whether it is good.
+    pub fn presented(&self) -> Option<&Arc<Principal>> {
+        match &self.actor {
+            Actor::User(principal) => Some(principal),
+            Actor::Nobody | Actor::System | Actor::Orderer(_) => None,
+        }
+    }
+
+    /// The organization of a publishable key.
+    pub(crate) fn published_organization(&self) -> Option<Uuid> {
+        self.presented().filter(|principal| principal.is_publishable())?.organization
     }
 
     /// A new id (UUID version 7, RFC 9562): ids of one table sort by their time of birth.
@@ -136,7 +153,9 @@ impl Cx {
         Ok(uuid::Builder::from_unix_timestamp_millis(micros / 1_000, &bytes).into_uuid())
     }
 
-    pub(crate) async fn write<I, T>(
+    /// Writes what needs no right of an actor: the server's own jobs and bookkeeping, and what a secret in the request proves by itself. What
+    /// an actor does goes through [`Tenant::write`](crate::access::Tenant::write) or [`Cx::write_own`]; a test lists who calls this.
+    pub(crate) async fn write_as_server<I, T>(
         &self,
         input: I,
         work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
@@ -149,7 +168,7 @@ impl Cx {
         Box::pin(self.plane.db.write((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input))).await
     }
 
-    /// Like [`Cx::write`], for a step of long work: [`sql::Database::write_behind`].
+    /// Like [`Cx::write_as_server`], for a step of long work: [`sql::Database::write_behind`].
     pub(crate) async fn write_behind<I, T>(
         &self,
         may_be_lost: bool,

@@ -151,7 +151,7 @@ pub async fn take(plane: &Arc<Plane>, room: usize, under_way: &HashMap<Uuid, usi
     if shares.is_empty() {
         return Ok(Taken { due: Vec::new(), next });
     }
-    let due = cx.write(shares, |cx, tx, shares| Box::pin(take_in(cx, tx, shares))).await?;
+    let due = cx.write_as_server(shares, |cx, tx, shares| Box::pin(take_in(cx, tx, shares))).await?;
     Ok(Taken { due, next })
 }
 
@@ -238,7 +238,7 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due
 /// # Errors
 /// The database's; the delivery is then due again when its lease is over.
 pub async fn finish(plane: &Arc<Plane>, due: Due, attempt: Attempt) -> Result<()> {
-    job(plane).write((due, attempt), |cx, tx, (due, attempt)| Box::pin(finish_in(cx, tx, due, attempt))).await
+    job(plane).write_as_server((due, attempt), |cx, tx, (due, attempt)| Box::pin(finish_in(cx, tx, due, attempt))).await
 }
 
 async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {

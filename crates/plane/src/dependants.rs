@@ -190,18 +190,19 @@ pub async fn create(
 ) -> Result<Dependant> {
     let tenant = enter(cx, organization, Action::WriteCustomers).await?;
     let values = check(cx, kind, given)?;
-    cx.write((tenant, reference.to_owned(), kind, values), |cx, tx, (tenant, reference, kind, values)| {
-        Box::pin(async move {
-            let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
-            let id = cx.new_id()?;
-            let mut bound = params![tenant.organization(), customer, id, cx.now].to_vec();
-            bound.extend(values.iter().cloned());
-            tx.execute(kind.statements().insert, &bound).await?;
-            let fields = kind.fields.iter().zip(values).map(|(field, value)| (field.name, to_json(value))).collect();
-            Ok(Dependant { id, created_at: cx.now, fields })
+    tenant
+        .write(cx, (reference.to_owned(), kind, values), |cx, tx, tenant, (reference, kind, values)| {
+            Box::pin(async move {
+                let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
+                let id = cx.new_id()?;
+                let mut bound = params![tenant.organization(), customer, id, cx.now].to_vec();
+                bound.extend(values.iter().cloned());
+                tx.execute(kind.statements().insert, &bound).await?;
+                let fields = kind.fields.iter().zip(values).map(|(field, value)| (field.name, to_json(value))).collect();
+                Ok(Dependant { id, created_at: cx.now, fields })
+            })
         })
-    })
-    .await
+        .await
 }
 
 fn check(cx: &Cx, kind: &Kind, mut given: Map<String, Json>) -> Result<Vec<Value>> {
@@ -320,29 +321,36 @@ pub async fn update(
     id: Uuid,
     given: Map<String, Json>,
 ) -> Result<Dependant> {
-    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    // The answer is the entry.
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?.also(cx, Action::ReadCustomers)?;
     let changes = check_changes(cx, kind, given)?;
-    cx.write((tenant, reference.to_owned(), kind, id, changes), |cx, tx, (tenant, reference, kind, id, changes)| {
-        Box::pin(async move {
-            let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
-            let old = load(tx, kind, tenant.organization(), customer, *id).await?;
-            let mut bound = params![tenant.organization(), customer, *id].to_vec();
-            for ((field, change), (_, old)) in kind.fields.iter().zip(changes).zip(&old.fields) {
-                bound.push(change.clone().unwrap_or_else(|| from_json(field, old)));
-            }
-            tx.execute(kind.statements().update, &bound).await?;
-            let new = load(tx, kind, tenant.organization(), customer, *id).await?;
-            if new.fields != old.fields {
-                // Whether a subscription is active decides whether its customer can be deleted.
-                let detail = Some(format!("{} {id}", kind.path));
-                let note =
-                    Note { action: "customer.change_entry", subject: "customer", subject_id: Some(customer), detail, ..Note::default() };
-                audit::record(cx, tx, tenant.organization(), &note).await?;
-            }
-            Ok(new)
+    tenant
+        .write(cx, (reference.to_owned(), kind, id, changes), |cx, tx, tenant, (reference, kind, id, changes)| {
+            Box::pin(async move {
+                let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
+                let old = load(tx, kind, tenant.organization(), customer, *id).await?;
+                let mut bound = params![tenant.organization(), customer, *id].to_vec();
+                for ((field, change), (_, old)) in kind.fields.iter().zip(changes).zip(&old.fields) {
+                    bound.push(change.clone().unwrap_or_else(|| from_json(field, old)));
+                }
+                tx.execute(kind.statements().update, &bound).await?;
+                let new = load(tx, kind, tenant.organization(), customer, *id).await?;
+                if new.fields != old.fields {
+                    // Whether a subscription is active decides whether its customer can be deleted.
+                    let detail = Some(format!("{} {id}", kind.path));
+                    let note = Note {
+                        action: "customer.change_entry",
+                        subject: "customer",
+                        subject_id: Some(customer),
+                        detail,
+                        ..Note::default()
+                    };
+                    audit::record(cx, tx, tenant.organization(), &note).await?;
+                }
+                Ok(new)
+            })
         })
-    })
-    .await
+        .await
 }
 
 /// A value for each field that is given, in the kind's order.

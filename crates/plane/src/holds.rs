@@ -180,7 +180,7 @@ pub async fn place(cx: &Cx, organization: &OrganizationRef, subject: Subject, ne
             check.refuse("until", "in_the_past", "must be in the future; leave it out for a hold that lasts until somebody releases it");
         }
         check.finish()?;
-        cx.write((tenant, subject, new), |cx, tx, (tenant, subject, new)| Box::pin(place_in(cx, tx, tenant, subject, new))).await
+        tenant.write(cx, (subject, new), |cx, tx, tenant, (subject, new)| Box::pin(place_in(cx, tx, tenant, subject, new))).await
     })
     .await
 }
@@ -226,7 +226,8 @@ pub async fn release(cx: &Cx, organization: &OrganizationRef, id: Uuid, reason: 
     audit::attempt(cx, organization, note.clone(), async {
         let tenant = enter(cx, organization, Action::ReleaseHold).await?;
         Check::new().text("reason", &reason, 1..=500).finish()?;
-        cx.write((tenant, id, reason, note), |cx, tx, (tenant, id, reason, note)| Box::pin(release_in(cx, tx, tenant, *id, reason, note)))
+        tenant
+            .write(cx, (id, reason, note), |cx, tx, tenant, (id, reason, note)| Box::pin(release_in(cx, tx, tenant, *id, reason, note)))
             .await
     })
     .await
@@ -234,8 +235,6 @@ pub async fn release(cx: &Cx, organization: &OrganizationRef, id: Uuid, reason: 
 
 async fn release_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, reason: &str, note: &Note) -> Result<Hold> {
     tenant.lock(tx).await?;
-    // Of two who demote and release at once the demoted one is an owner no longer.
-    tenant.confirm(cx, tx, Action::ReleaseHold).await?;
     let organization = tenant.organization();
     let hold = load(tx, organization, id, cx.now).await?;
     if hold.placed_by == OPERATOR && !cx.principal()?.is_operator {

@@ -81,7 +81,7 @@ pub enum Ending {
 pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
     let ticket = Ticket::derive(cx, request)?;
     let (id, hash) = (ticket.id, ticket.request_hash);
-    let found = cx.write((id, hash), |cx, tx, (id, hash)| Box::pin(take(cx, tx, *id, *hash))).await?;
+    let found = cx.write_as_server((id, hash), |cx, tx, (id, hash)| Box::pin(take(cx, tx, *id, *hash))).await?;
     let Some(found) = found else { return Ok(Begun::Go(ticket)) };
     if verify_slices_are_equal(&found.request_hash, &hash).is_err() {
         return Ok(Begun::OtherRequest);
@@ -102,9 +102,9 @@ pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
 /// The database's: repetitions then hear that it is under way, and that nobody knows once the server was started anew.
 pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
     match ending {
-        Ending::Undone => cx.write(ticket.id, |cx, tx, id| Box::pin(erase(cx, tx, *id))).await,
+        Ending::Undone => cx.write_as_server(ticket.id, |cx, tx, id| Box::pin(erase(cx, tx, *id))).await,
         Ending::Unknown => {
-            cx.write(ticket.id, |cx, tx, id| {
+            cx.write_as_server(ticket.id, |cx, tx, id| {
                 Box::pin(async move {
                     let statement = sql!("UPDATE idempotent_answers SET worker = $3 WHERE id = $1 AND worker = $2 AND answer IS NULL");
                     tx.execute(statement, params![*id, cx.plane.run.id, Uuid::nil()]).await?;
@@ -116,7 +116,7 @@ pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
         Ending::Answered { answer, tells } => {
             let organization = cx.noted_organization().filter(|_| tells);
             let sealed = ticket.seal(answer)?;
-            cx.write((ticket.id, organization, sealed), |cx, tx, (id, organization, sealed)| {
+            cx.write_as_server((ticket.id, organization, sealed), |cx, tx, (id, organization, sealed)| {
                 Box::pin(keep(cx, tx, *id, *organization, sealed))
             })
             .await

@@ -1,7 +1,7 @@
 //! Invitations: how people become members. Good for seven days, once, and only for a user with the address that was invited.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -13,10 +13,10 @@ use crate::events::{self, Event};
 use crate::fields::{Check, normal_email};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
-use crate::policy::{Action, Role};
+use crate::policy::{Action, Role, Scopes, Verdict, decide};
 use crate::sessions::after;
 use crate::tokens::secret;
-use crate::{Cx, Error, Result, users};
+use crate::{Cx, Error, Result, api_keys, authority, users};
 
 /// An invitation.
 #[derive(Debug, Clone)]
@@ -27,7 +27,8 @@ pub struct Invitation {
     pub email: String,
     /// As what.
     pub role: Role,
-    /// `pending`, `accepted` or `cancelled`; `expired` when it was still pending at its end.
+    /// `pending`, `accepted` or `cancelled`; `expired` when it was still pending at its end; `revoked` when its inviter, or the key or app they
+    /// used, may no longer give its role.
     pub status: String,
     /// When it was made.
     pub created_at: Timestamp,
@@ -36,6 +37,8 @@ pub struct Invitation {
 }
 
 const MEMBER_ALREADY: &str = "This person is a member already.";
+const REVOKED: &str =
+    "The member who sent this invitation, or the key or app they used, may no longer give its role: ask for a new invitation.";
 const STILL_LEAVING: &str = "This person was removed and the removal is not over yet: wait until it is sealed, or take it back if it has a grace \
                              period, with POST /api/deletions/{id}/restore.";
 
@@ -45,19 +48,18 @@ const STILL_LEAVING: &str = "This person was removed and the removal is not over
 /// # Errors
 /// [`Error::Invalid`]; [`Error::Forbidden`]; [`Error::Conflict`] when the person is a member already.
 pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: Role) -> Result<(Invitation, String)> {
-    let action = if role == Role::Owner { Action::InviteOwner } else { Action::Invite };
-    let tenant = enter(cx, organization, action).await?;
+    let tenant = enter(cx, organization, role.inviting()).await?;
     let email = normal_email(email);
     Check::new().email("email", &email).finish()?;
     let token = secret()?;
-    let input = (tenant, email, role, fingerprint(&token));
-    let invitation = cx
-        .write(input, |cx, tx, (tenant, email, role, hash)| {
+    let input = (email, role, fingerprint(&token));
+    let invitation = tenant
+        .write(cx, input, |cx, tx, tenant, (email, role, hash)| {
             Box::pin(async move {
                 // Two who invite the same person at once must not both find no earlier invitation.
                 tenant.lock(tx).await?;
                 tenant.is_writable(tx).await?;
-                tenant.hold_membership(tx).await?;
+                tenant.may_handle(cx, *role)?;
                 let member = sql!(
                     "SELECT members.state FROM members JOIN users ON users.id = members.user_id
                      WHERE members.organization_id = $1 AND users.email = $2"
@@ -70,11 +72,13 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
                 let id = cx.new_id()?;
                 let expires_at = after(cx.now, cx.plane.config.invitation_life);
                 let insert = sql!(
-                    "INSERT INTO invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at)
-                     VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8)"
+                    "INSERT INTO invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at,
+                                              invited_with, credential_id)
+                     VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10)"
                 );
                 let by = tenant.membership().map(|own| own.id);
-                let values = params![tenant.organization(), id, email, role.name(), &hash[..], by, cx.now, expires_at];
+                let (with, credential) = used(cx)?;
+                let values = params![tenant.organization(), id, email, role.name(), &hash[..], by, cx.now, expires_at, with, credential];
                 tx.execute(insert, values).await.map_err(|error| match error {
                     sql::Error::ForeignKey(_) => Error::NotFound("Organization"),
                     other => other.into(),
@@ -88,6 +92,16 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
         })
         .await?;
     Ok((invitation, token))
+}
+
+/// What the inviter invites with, and its id if it is good for longer than a sign-in: the key, or the app.
+fn used(cx: &Cx) -> Result<(&'static str, Option<Uuid>)> {
+    let principal = cx.principal()?;
+    Ok(match principal.kind {
+        CredentialKind::Session => ("session", None),
+        CredentialKind::ApiKey => ("api_key", Some(principal.credential)),
+        CredentialKind::OauthToken => ("oauth_app", principal.app),
+    })
 }
 
 async fn cancel_earlier(cx: &Cx, tx: &mut Tx, tenant: &Tenant, email: &str) -> Result<()> {
@@ -123,10 +137,18 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
             let count = sql!("SELECT count(*) FROM invitations WHERE organization_id = $1");
             let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
             let statement = sql!(
-                "SELECT id, email, role, status, created_at, expires_at
-                 FROM invitations WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+                "SELECT invitations.id, invitations.email, invitations.role, invitations.status, invitations.created_at,
+                        invitations.expires_at, invitations.invited_with, members.role, coalesce(api_keys.scopes, oauth_apps.scopes)
+                 FROM invitations
+                 LEFT JOIN members ON members.organization_id = invitations.organization_id AND members.id = invitations.invited_by
+                      AND members.state = 'live'
+                 LEFT JOIN api_keys ON api_keys.organization_id = invitations.organization_id AND api_keys.id = invitations.credential_id
+                      AND api_keys.is_active AND (api_keys.expires_at IS NULL OR api_keys.expires_at > $4)
+                 LEFT JOIN oauth_apps ON oauth_apps.organization_id = invitations.organization_id
+                      AND oauth_apps.id = invitations.credential_id AND oauth_apps.state = 'live' AND oauth_apps.is_active
+                 WHERE invitations.organization_id = $1 ORDER BY invitations.id DESC LIMIT $2 OFFSET $3"
             );
-            let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
+            let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset(), cx.now]).await?;
             Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, *request))
         })
     })
@@ -136,27 +158,32 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 /// Makes the signed-in user a member, if the invitation is theirs. Returns the organization and the membership.
 ///
 /// # Errors
-/// [`Error::NotFound`] for any token that is not a pending invitation of this user; [`Error::Conflict`] when they are a member already, or the organization is
-/// archived.
+/// [`Error::NotFound`] for any token that is not a pending invitation of this user; [`Error::Conflict`] when they are a member already, the
+/// organization is archived, or the inviter may no longer give the role.
 pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
     let principal = cx.principal()?;
     if principal.kind != CredentialKind::Session {
         return Err(Error::Forbidden("An invitation is accepted by a person: sign in instead of using a key or an app's token.".into()));
     }
-    cx.write((principal.user, fingerprint(token)), |cx, tx, (user, hash)| {
+    cx.write_own((principal.user, fingerprint(token)), |cx, tx, (user, hash)| {
         Box::pin(async move {
+            share_inviter(tx, &hash[..]).await?;
             users::hold(tx, *user).await?;
             let accept = sql!(
                 "UPDATE invitations SET status = 'accepted'
                  WHERE token_hash = $1 AND status = 'pending' AND expires_at > $2
                    AND email = (SELECT email FROM users WHERE id = $3)
                    AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = organization_id AND state = 'live')
-                 RETURNING organization_id, id, role"
+                 RETURNING organization_id, id, role, invited_with, invited_by, credential_id"
             );
             let found = tx.query_opt(accept, params![&hash[..], cx.now, *user]).await?;
             let mut row = found.ok_or(Error::NotFound("Invitation"))?;
             let (organization, invitation, role): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
             access::is_writable(tx, organization).await?;
+            let inviter = Inviter::load(cx, tx, organization, (row.next()?, row.next()?, row.next()?)).await?;
+            if !inviter.may_still_give(parse_role(&role)?) {
+                return Err(Error::Conflict(REVOKED.into()));
+            }
             let member = cx.new_id()?;
             let insert = sql!(
                 "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
@@ -193,28 +220,29 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
     };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::CancelInvitation).await?;
-        cx.write((tenant, invitation, reason), |cx, tx, (tenant, invitation, reason)| {
-            Box::pin(async move {
-                tenant.is_live(tx).await?;
-                // Takes the row's lock, so that of two who cancel, or one who cancels and one who accepts, one finds it done.
-                let pending =
-                    sql!("UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'");
-                if tx.execute(pending, params![tenant.organization(), *invitation]).await? == 0 {
-                    return Err(Error::NotFound("Invitation"));
-                }
-                let order = Order {
-                    root: Root::Invitation,
-                    subject: *invitation,
-                    label: None,
-                    reason: reason.clone(),
-                    action: "invitation.cancel",
-                    detail: None,
-                    export: false,
-                };
-                deletion::delete(cx, tx, tenant.organization(), order).await
+        tenant
+            .write(cx, (invitation, reason), |cx, tx, tenant, (invitation, reason)| {
+                Box::pin(async move {
+                    tenant.is_live(tx).await?;
+                    // Takes the row's lock, so that of two who cancel, or one who cancels and one who accepts, one finds it done.
+                    let pending =
+                        sql!("UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'");
+                    if tx.execute(pending, params![tenant.organization(), *invitation]).await? == 0 {
+                        return Err(Error::NotFound("Invitation"));
+                    }
+                    let order = Order {
+                        root: Root::Invitation,
+                        subject: *invitation,
+                        label: None,
+                        reason: reason.clone(),
+                        action: "invitation.cancel",
+                        detail: None,
+                        export: false,
+                    };
+                    deletion::delete(cx, tx, tenant.organization(), order).await
+                })
             })
-        })
-        .await
+            .await
     })
     .await
 }
@@ -223,16 +251,64 @@ fn read(cx: &Cx, mut row: Row) -> Result<Invitation> {
     let mut invitation = Invitation {
         id: row.next()?,
         email: row.next()?,
-        role: {
-            let role: String = row.next()?;
-            Role::parse(&role).ok_or_else(|| Error::Internal(format!("an invitation has the unknown role {role}")))?
-        },
+        role: parse_role(&row.next::<String>()?)?,
         status: row.next()?,
         created_at: row.next()?,
         expires_at: row.next()?,
     };
+    let inviter = Inviter::read(&mut row)?;
     if invitation.status == "pending" && invitation.expires_at <= cx.now {
         invitation.status = "expired".into();
+    } else if invitation.status == "pending" && !inviter.may_still_give(invitation.role) {
+        invitation.status = "revoked".into();
     }
     Ok(invitation)
+}
+
+fn parse_role(role: &str) -> Result<Role> {
+    Role::parse(role).ok_or_else(|| Error::Internal(format!("an invitation has the unknown role {role}")))
+}
+
+/// What the inviter could still do.
+struct Inviter {
+    with: String,
+    /// None when they are a member no longer.
+    role: Option<Role>,
+    /// Of the key or app they used; none when it has ended, or they had signed in.
+    scopes: Option<Scopes>,
+}
+
+impl Inviter {
+    /// From the columns of what was used, the member's role, and its scopes.
+    fn read(row: &mut Row) -> Result<Inviter> {
+        let (with, role, scopes): (String, Option<String>, Option<Json>) = (row.next()?, row.next()?, row.next()?);
+        let role = role.map(|role| parse_role(&role)).transpose()?;
+        let scopes = scopes.map(api_keys::scopes_from).transpose()?.map(|names| Scopes::of(&names));
+        Ok(Inviter { with, role, scopes })
+    }
+
+    fn may_still_give(&self, role: Role) -> bool {
+        let is_member_able = self.role.is_some_and(|own| decide(own, role.inviting()) != Verdict::No);
+        let is_credential_able = self.with == "session" || self.scopes.is_some_and(|scopes| scopes.cover_all(role.scopes()));
+        is_member_able && is_credential_able
+    }
+
+    async fn load(cx: &Cx, tx: &mut Tx, organization: Uuid, of: (String, Option<Uuid>, Option<Uuid>)) -> Result<Inviter> {
+        let (with, member, credential) = of;
+        let statement = sql!(
+            "SELECT CAST($4 AS text), (SELECT role FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'),
+                    coalesce((SELECT scopes FROM api_keys WHERE organization_id = $1 AND id = $3 AND is_active
+                                                              AND (expires_at IS NULL OR expires_at > $5)),
+                             (SELECT scopes FROM oauth_apps WHERE organization_id = $1 AND id = $3 AND is_active AND state = 'live'))"
+        );
+        Inviter::read(&mut tx.query_one(statement, params![organization, member, credential, with, cx.now]).await?)
+    }
+}
+
+/// Keeps the inviter's right as it is until this transaction ends.
+async fn share_inviter(tx: &mut Tx, token_hash: &[u8]) -> Result<()> {
+    let statement = sql!("SELECT organization_id, invited_by, credential_id FROM invitations WHERE token_hash = $1");
+    let Some(mut row) = tx.query_opt(statement, params![token_hash]).await? else { return Ok(()) };
+    let subjects: [Option<Uuid>; 3] = [row.next()?, row.next()?, row.next()?];
+    authority::share(tx, subjects.into_iter().flatten()).await
 }

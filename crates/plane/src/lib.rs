@@ -8,6 +8,7 @@ pub mod access;
 pub mod api_keys;
 pub mod approvals;
 pub mod audit;
+mod authority;
 pub mod credentials;
 pub mod customers;
 pub mod cx;

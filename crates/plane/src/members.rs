@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
+use crate::authority::revoke;
 use crate::deletion::{self, Deletion, Order, Root};
 use crate::events::{self, Event};
 use crate::fields::containing;
@@ -92,8 +93,13 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef, member: Uuid) -> Resul
 pub async fn change_role(cx: &Cx, organization: &OrganizationRef, member: Uuid, role: Role) -> Result<Member> {
     let note = Note { action: "member.change_role", subject: "member", subject_id: Some(member), ..Note::default() };
     audit::attempt(cx, organization, note, async {
-        let tenant = enter(cx, organization, Action::ChangeRole).await?;
-        cx.write((tenant, member, role), |cx, tx, (tenant, member, role)| Box::pin(change_role_in(cx, tx, tenant, *member, *role))).await
+        // The answer is the member.
+        let tenant = enter(cx, organization, Action::ChangeRole).await?.also(cx, Action::ListMembers)?;
+        tenant
+            .write_ending(cx, [member], (member, role), |cx, tx, tenant, (member, role)| {
+                Box::pin(change_role_in(cx, tx, tenant, *member, *role))
+            })
+            .await
     })
     .await
 }
@@ -104,9 +110,11 @@ async fn change_role_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, rol
     tenant.is_writable(tx).await?;
     let old = lock(tx, tenant, member).await?.ok_or(Error::NotFound("Member"))?;
     expects(cx, tx, tenant, member).await?;
-    // Of two who demote each other the second is no longer who they were.
     let is_about_owners = old == Role::Owner || role == Role::Owner;
-    tenant.confirm(cx, tx, if is_about_owners { Action::ChangeOwnerRole } else { Action::ChangeRole }).await?;
+    tenant.also(cx, if is_about_owners { Action::ChangeOwnerRole } else { Action::ChangeRole })?;
+    for handled in [old, role] {
+        tenant.may_handle(cx, handled)?;
+    }
     if old == role {
         return load(tx, tenant, member).await;
     }
@@ -142,10 +150,8 @@ pub(crate) async fn set_role(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid
     tx.execute(statement, params![tenant.organization(), member, role.name()]).await?;
     let data = json!({"organizationId": tenant.organization(), "id": member, "role": role.name()});
     events::emit(cx, tx, tenant.organization(), Event::MemberRoleUpdated, None, data).await?;
-    let plane = cx.plane.clone();
     // The old role must not live on in memory.
-    tx.on_commit(move || plane.liveness.kill(member));
-    Ok(())
+    revoke(cx, tx, member).await
 }
 
 /// Removes a member, or lets the actor leave when it is their own membership. The person's keys, tokens and sessions for this organization
@@ -157,11 +163,14 @@ pub async fn remove(cx: &Cx, organization: &OrganizationRef, member: Uuid, reaso
     let note = Note { action: "member.remove", subject: "member", subject_id: Some(member), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::Leave).await?;
-        if tenant.membership().is_none_or(|own| own.id != member) {
-            tenant.also(cx, Action::RemoveMember)?;
-        }
+        let is_own = tenant.membership().is_some_and(|own| own.id == member);
+        let tenant = if is_own { tenant } else { tenant.also(cx, Action::RemoveMember)? };
         deletion::count_ahead(cx, &tenant).await?;
-        cx.write((tenant, member, reason), |cx, tx, (tenant, member, reason)| Box::pin(remove_in(cx, tx, tenant, *member, reason))).await
+        tenant
+            .write_ending(cx, [member], (member, reason), |cx, tx, tenant, (member, reason)| {
+                Box::pin(remove_in(cx, tx, tenant, *member, reason))
+            })
+            .await
     })
     .await
 }
@@ -173,7 +182,8 @@ async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: 
     let role = lock(tx, tenant, member).await?.ok_or(Error::NotFound("Member"))?;
     expects(cx, tx, tenant, member).await?;
     if tenant.membership().is_none_or(|own| own.id != member) {
-        tenant.confirm(cx, tx, if role == Role::Owner { Action::RemoveOwner } else { Action::RemoveMember }).await?;
+        tenant.also(cx, if role == Role::Owner { Action::RemoveOwner } else { Action::RemoveMember })?;
+        tenant.may_handle(cx, role)?;
     }
     let order = Order {
         root: Root::Member,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::access::{Tenant, enter, enter_unseen};
 use crate::api_keys::scopes_from;
 use crate::audit::{self, NO_ORGANIZATION, Note};
+use crate::authority::revoke;
 use crate::credentials::fingerprint;
 use crate::deletion::{self, Deletion, Order, Root};
 use crate::events::{self, Event};
@@ -135,38 +136,38 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
         created_at: cx.now,
         updated_at: cx.now,
     };
-    cx.write((tenant, app.clone(), fingerprint(&secret)), |cx, tx, (tenant, app, hash)| {
-        Box::pin(async move {
-            tenant.is_writable(tx).await?;
-            tenant.hold_membership(tx).await?;
-            let insert = sql!(
+    tenant
+        .write(cx, (app.clone(), fingerprint(&secret)), |cx, tx, tenant, (app, hash)| {
+            Box::pin(async move {
+                tenant.is_writable(tx).await?;
+                let insert = sql!(
                 "INSERT INTO oauth_apps (organization_id, id, member_id, client_id, secret_hash, name, description, redirect_uris, scopes,
                                          is_active, state, version, created_at, updated_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'live', 1, $11, $11)"
             );
-            let values = params![
-                tenant.organization(),
-                app.id,
-                app.member,
-                &app.client_id,
-                &hash[..],
-                &app.name,
-                app.description.as_deref(),
-                Json::from(app.redirect_uris.clone()),
-                Json::from(app.scopes.clone()),
-                app.is_active,
-                app.created_at,
-            ];
-            tx.execute(insert, values).await.map_err(|error| match error {
-                sql::Error::ForeignKey(_) => Error::Unauthenticated,
-                other => other.into(),
-            })?;
-            record(cx, tx, tenant, "oauth_app.create", app.id).await?;
-            let data = json!({"organizationId": tenant.organization(), "id": app.id, "clientId": app.client_id});
-            events::emit(cx, tx, tenant.organization(), Event::OauthAppCreated, None, data).await
+                let values = params![
+                    tenant.organization(),
+                    app.id,
+                    app.member,
+                    &app.client_id,
+                    &hash[..],
+                    &app.name,
+                    app.description.as_deref(),
+                    Json::from(app.redirect_uris.clone()),
+                    Json::from(app.scopes.clone()),
+                    app.is_active,
+                    app.created_at,
+                ];
+                tx.execute(insert, values).await.map_err(|error| match error {
+                    sql::Error::ForeignKey(_) => Error::Unauthenticated,
+                    other => other.into(),
+                })?;
+                record(cx, tx, tenant, "oauth_app.create", app.id).await?;
+                let data = json!({"organizationId": tenant.organization(), "id": app.id, "clientId": app.client_id});
+                events::emit(cx, tx, tenant.organization(), Event::OauthAppCreated, None, data).await
+            })
         })
-    })
-    .await?;
+        .await?;
     Ok((app, secret))
 }
 
@@ -220,7 +221,7 @@ pub async fn update(cx: &Cx, client_id: &str, changes: OauthAppChanges) -> Resul
     let mut check = Check::new();
     check_texts(&mut check, changes.name.as_deref(), changes.description.as_deref(), changes.redirect_uris.as_deref());
     check.finish()?;
-    cx.write((tenant, id, changes), |cx, tx, (tenant, id, changes)| Box::pin(update_in(cx, tx, tenant, *id, changes))).await
+    tenant.write_ending(cx, [id], (id, changes), |cx, tx, tenant, (id, changes)| Box::pin(update_in(cx, tx, tenant, *id, changes))).await
 }
 
 async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &OauthAppChanges) -> Result<OauthApp> {
@@ -255,8 +256,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &Oa
     tx.execute(statement, values).await?;
     record(cx, tx, tenant, "oauth_app.update", id).await?;
     // Tokens in memory hold what they could do before.
-    let plane = cx.plane.clone();
-    tx.on_commit(move || plane.liveness.kill(id));
+    revoke(cx, tx, id).await?;
     Ok(after)
 }
 
@@ -269,8 +269,8 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &Oa
 pub async fn rotate_secret(cx: &Cx, client_id: &str) -> Result<(OauthApp, String)> {
     let (tenant, id) = enter_of(cx, find(cx, client_id).await?, Action::WriteOauthApps).await?;
     let secret = new_secret()?;
-    let app = cx
-        .write((tenant, id, fingerprint(&secret)), |cx, tx, (tenant, id, hash)| {
+    let app = tenant
+        .write(cx, (id, fingerprint(&secret)), |cx, tx, tenant, (id, hash)| {
             Box::pin(async move {
                 let app = lock(tx, tenant, *id).await?;
                 tenant.is_writable(tx).await?;
@@ -308,22 +308,23 @@ pub async fn delete(cx: &Cx, client_id: &str, reason: Option<String>) -> Result<
     audit::attempt(cx, &organization, note, async {
         let (tenant, id) = enter_of(cx, found, Action::DeleteOauthApp).await?;
         deletion::count_ahead(cx, &tenant).await?;
-        cx.write((tenant, id, reason), |cx, tx, (tenant, id, reason)| {
-            Box::pin(async move {
-                lock(tx, tenant, *id).await?;
-                let order = Order {
-                    root: Root::OauthApp,
-                    subject: *id,
-                    label: None,
-                    reason: reason.clone(),
-                    action: "oauth_app.delete",
-                    detail: None,
-                    export: false,
-                };
-                deletion::delete(cx, tx, tenant.organization(), order).await
+        tenant
+            .write_ending(cx, [id], (id, reason), |cx, tx, tenant, (id, reason)| {
+                Box::pin(async move {
+                    lock(tx, tenant, *id).await?;
+                    let order = Order {
+                        root: Root::OauthApp,
+                        subject: *id,
+                        label: None,
+                        reason: reason.clone(),
+                        action: "oauth_app.delete",
+                        detail: None,
+                        export: false,
+                    };
+                    deletion::delete(cx, tx, tenant.organization(), order).await
+                })
             })
-        })
-        .await
+            .await
     })
     .await
 }

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use crate::access::{enter_unseen, load_membership};
+use crate::access::{Tenant, enter_unseen, load_membership};
 use crate::api_keys::scopes_from;
 use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::credentials::{CredentialKind, Presented, Principal, authenticate, fingerprint};
@@ -25,7 +25,7 @@ use crate::oauth_apps::is_client_id;
 use crate::policy::{Action, SCOPES, Scopes};
 use crate::sessions::after;
 use crate::tokens::alphanumeric;
-use crate::{Cx, Error, OauthRefusal, Result};
+use crate::{Cx, Error, OauthRefusal, Result, authority};
 
 /// What access tokens begin with.
 pub(crate) const ACCESS_PREFIX: &str = "fho_";
@@ -139,7 +139,9 @@ pub async fn issue(cx: &Cx, client: &Client, scopes: Option<Vec<String>>, user: 
     let hashes = [fingerprint(&access_token), fingerprint(&refresh_token), fingerprint(&family)];
     let id = cx.new_id()?;
     app.acting(cx)
-        .write((id, app, scopes.clone(), hashes), |cx, tx, (id, app, scopes, hashes)| Box::pin(insert(cx, tx, *id, app, scopes, hashes)))
+        .write_as_server((id, app, scopes.clone(), hashes), |cx, tx, (id, app, scopes, hashes)| {
+            Box::pin(insert(cx, tx, *id, app, scopes, hashes))
+        })
         .await?;
     Ok(Issued { id, access_token, expires_in: cx.plane.config.oauth_access_token_life, refresh_token, scopes })
 }
@@ -329,7 +331,7 @@ pub async fn refresh(cx: &Cx, client: Option<&Client>, refresh_token: &str, scop
     let is_renewed = found
         .app
         .acting(cx)
-        .write((found, scopes.clone(), hashes), |cx, tx, (found, scopes, hashes)| Box::pin(renew(cx, tx, found, scopes, hashes)))
+        .write_as_server((found, scopes.clone(), hashes), |cx, tx, (found, scopes, hashes)| Box::pin(renew(cx, tx, found, scopes, hashes)))
         .await?;
     match is_renewed {
         true => Ok(Issued { id, access_token, expires_in: cx.plane.config.oauth_access_token_life, refresh_token: next, scopes }),
@@ -362,8 +364,7 @@ async fn renew(cx: &Cx, tx: &mut Tx, found: &Found, scopes: &[String], hashes: &
     ];
     if tx.execute(exchange, values).await? == 1 {
         // The old access token must not live on in memory.
-        let (plane, id) = (cx.plane.clone(), found.id);
-        tx.on_commit(move || plane.liveness.kill(id));
+        authority::revoke(cx, tx, found.id).await?;
         let note = Note { action: "oauth_token.refresh", subject: "oauth_token", subject_id: Some(found.id), ..Note::default() };
         audit::record(cx, tx, found.organization, &note).await?;
         return Ok(true);
@@ -395,9 +396,22 @@ pub async fn revoke(cx: &Cx, id: Uuid, reason: Option<String>) -> Result<Deletio
     let organization = organization_of(cx, id).await?;
     let note = Note { action: REVOKE, subject: "oauth_token", subject_id: Some(id), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, &OrganizationRef::Id(organization.unwrap_or(NO_ORGANIZATION)), note, async {
-        let organization = may_revoke(cx, organization, id).await?;
-        cx.write((organization, id, reason), |cx, tx, (organization, id, reason)| Box::pin(end(cx, tx, *organization, *id, reason.clone())))
-            .await
+        match may_revoke(cx, organization, id).await? {
+            (_, Some(tenant)) => {
+                let write = tenant.write_ending(cx, [id], (id, reason), |cx, tx, tenant, (id, reason)| {
+                    Box::pin(end(cx, tx, tenant.organization(), *id, reason.clone()))
+                });
+                write.await
+            }
+            // The token ends itself.
+            (organization, None) => {
+                let input = (organization, id, reason);
+                let write = cx.write_own_ending(Some(id), input, |cx, tx, (organization, id, reason)| {
+                    Box::pin(end(cx, tx, *organization, *id, reason.clone()))
+                });
+                write.await
+            }
+        }
     })
     .await
 }
@@ -407,7 +421,7 @@ pub async fn revoke(cx: &Cx, id: Uuid, reason: Option<String>) -> Result<Deletio
 /// # Errors
 /// Those of [`revoke`].
 pub(crate) async fn enter_to_revoke(cx: &Cx, id: Uuid) -> Result<Uuid> {
-    may_revoke(cx, organization_of(cx, id).await?, id).await
+    Ok(may_revoke(cx, organization_of(cx, id).await?, id).await?.0)
 }
 
 async fn organization_of(cx: &Cx, id: Uuid) -> Result<Option<Uuid>> {
@@ -420,12 +434,13 @@ async fn organization_of(cx: &Cx, id: Uuid) -> Result<Option<Uuid>> {
     .await
 }
 
-async fn may_revoke(cx: &Cx, organization: Option<Uuid>, id: Uuid) -> Result<Uuid> {
+/// The token's organization, with the actor's right in it unless they come with the token itself.
+async fn may_revoke(cx: &Cx, organization: Option<Uuid>, id: Uuid) -> Result<(Uuid, Option<Tenant>)> {
     let (principal, organization) = (cx.principal()?, organization.ok_or(Error::NotFound(NOUN))?);
-    if principal.kind != CredentialKind::OauthToken || principal.credential != id {
-        enter_unseen(cx, organization, Action::RevokeOauthToken, NOUN).await?;
+    if principal.kind == CredentialKind::OauthToken && principal.credential == id {
+        return Ok((organization, None));
     }
-    Ok(organization)
+    Ok((organization, Some(enter_unseen(cx, organization, Action::RevokeOauthToken, NOUN).await?)))
 }
 
 /// Revokes a token that an app presents (RFC 7009), be it the access token or a refresh token: both go. One that is unknown or gone is none
@@ -441,7 +456,7 @@ pub async fn revoke_presented(cx: &Cx, client: &Client, token: &str) -> Result<(
     }
     let cx = app.acting(cx);
     let pair = (found.organization, found.id);
-    let revoking = cx.write(pair, |cx, tx, (organization, id)| Box::pin(end(cx, tx, *organization, *id, None)));
+    let revoking = cx.write_as_server(pair, |cx, tx, (organization, id)| Box::pin(end(cx, tx, *organization, *id, None)));
     match revoking.await {
         Ok(_) | Err(Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error),

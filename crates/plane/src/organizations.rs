@@ -26,10 +26,10 @@ pub struct Organization {
     pub name: String,
     /// Address of a picture.
     pub logo: Option<String>,
-    /// The plan it is on.
-    pub plan: String,
-    /// How its own subscription stands.
-    pub subscription_status: String,
+    /// The plan it is on; absent in the public profile.
+    pub plan: Option<String>,
+    /// How its own subscription stands; absent in the public profile.
+    pub subscription_status: Option<String>,
     /// Its customer id at Stripe.
     pub stripe_customer_id: Option<String>,
     /// Its owner; of several the one who has been a member longest.
@@ -83,7 +83,7 @@ pub async fn create(cx: &Cx, new: NewOrganization) -> Result<Organization> {
         check.refuse("slug", "invalid_slug", "must be 3 to 50 of a-z, 0-9 and -, and must not read as an id");
     }
     check.finish()?;
-    cx.write((principal.user, new), |cx, tx, (user, new)| {
+    cx.write_own((principal.user, new), |cx, tx, (user, new)| {
         Box::pin(async move {
             users::hold(tx, *user).await?;
             let id = cx.new_id()?;
@@ -113,8 +113,25 @@ pub async fn create(cx: &Cx, new: NewOrganization) -> Result<Organization> {
 /// # Errors
 /// Those of [`enter`].
 pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<Organization> {
+    if let Some(own) = cx.published_organization() {
+        return public_profile(cx, own, organization).await;
+    }
     let tenant = enter(cx, organization, Action::ReadOrganization).await?;
     cx.read(tenant.organization(), |_, tx, id| Box::pin(load(tx, *id))).await
+}
+
+/// What a publishable key reads of its organization: name, slug and picture, and when it was made and last changed. Everything else is absent.
+async fn public_profile(cx: &Cx, own: Uuid, wanted: &OrganizationRef) -> Result<Organization> {
+    let known = cx.read(own, |_, tx, id| Box::pin(load(tx, *id))).await?;
+    let is_meant = match wanted {
+        OrganizationRef::Id(id) => *id == known.id,
+        OrganizationRef::Slug(slug) => *slug == known.slug,
+        OrganizationRef::Current => true,
+    };
+    match is_meant {
+        true => Ok(Organization { plan: None, subscription_status: None, stripe_customer_id: None, owner: None, ..known }),
+        false => Err(Error::Outsider("User is not a member of this organization.".into())),
+    }
 }
 
 /// Lists the organizations of the signed-in user.
@@ -153,7 +170,8 @@ pub async fn list_mine(cx: &Cx, request: PageRequest) -> Result<Page<Organizatio
 /// [`Error::Forbidden`] for anyone but an owner; [`Error::Invalid`], also for another slug than its own; [`Error::Conflict`] when it is
 /// archived.
 pub async fn update(cx: &Cx, organization: &OrganizationRef, change: OrganizationChange) -> Result<Organization> {
-    let tenant = enter(cx, organization, Action::UpdateOrganization).await?;
+    // The answer is the record.
+    let tenant = enter(cx, organization, Action::UpdateOrganization).await?.also(cx, Action::ReadOrganization)?;
     let mut check = Check::new();
     check.optional("name", change.name.as_deref(), 3..=100).optional(
         "logo",
@@ -161,7 +179,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, change: Organizatio
         1..=2_000,
     );
     check.finish()?;
-    cx.write((tenant, change), |cx, tx, (tenant, change)| {
+    tenant.write(cx, change, |cx, tx, tenant, change| {
         Box::pin(async move {
             tenant.lock(tx).await?;
             tenant.is_writable(tx).await?;
@@ -215,7 +233,7 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
         if !shall_be {
             deletion::go_on_with_archive(cx, tenant.organization()).await?;
         }
-        let write = cx.write((tenant, note, shall_be), |cx, tx, (tenant, note, shall_be)| {
+        let write = tenant.write_ending(cx, [tenant.organization()], (note, shall_be), |cx, tx, tenant, (note, shall_be)| {
             Box::pin(async move {
                 tenant.lock(tx).await?;
                 let id = tenant.organization();
@@ -255,7 +273,8 @@ pub async fn transfer(cx: &Cx, organization: &OrganizationRef, member: Uuid) -> 
     let note = Note { action: "organization.transfer", subject: "organization", ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::TransferOrganization).await?;
-        cx.write((tenant, member), |cx, tx, (tenant, member)| Box::pin(transfer_in(cx, tx, tenant, *member))).await
+        let own = tenant.membership().map(|own| own.id);
+        tenant.write_ending(cx, own, member, |cx, tx, tenant, member| Box::pin(transfer_in(cx, tx, tenant, *member))).await
     })
     .await
 }
@@ -269,7 +288,6 @@ async fn transfer_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, member: Uuid) -
     let own = own.ok_or_else(|| FieldError::new("member_id", "own_membership", "must be another member's than your own"))?;
     let role = members::lock(tx, tenant, member).await?;
     let role = role.ok_or_else(|| FieldError::new("member_id", "unknown_member", "must be the id of a member of this organization"))?;
-    tenant.confirm(cx, tx, Action::TransferOrganization).await?;
     if role != Role::Owner {
         members::set_role(cx, tx, tenant, member, Role::Owner).await?;
     }
@@ -302,11 +320,10 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, details: Details) -
     let note = Note { action: "organization.delete", subject: "organization", reason: details.reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::DeleteOrganization).await?;
-        if details.export {
-            tenant.also(cx, Action::ExportOrganization)?;
-        }
+        let tenant = if details.export { tenant.also(cx, Action::ExportOrganization)? } else { tenant };
         deletion::count_ahead(cx, &tenant).await?;
-        cx.write((tenant, details), |cx, tx, (tenant, details)| Box::pin(delete_in(cx, tx, tenant, details))).await
+        let ends = [tenant.organization()];
+        tenant.write_ending(cx, ends, details, |cx, tx, tenant, details| Box::pin(delete_in(cx, tx, tenant, details))).await
     })
     .await
 }

@@ -34,6 +34,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0010_retention", text: include_str!("../migrations/0010_retention.sql") },
     Migration { name: "0011_endings", text: include_str!("../migrations/0011_endings.sql") },
     Migration { name: "0012_lean_indexes", text: include_str!("../migrations/0012_lean_indexes.sql") },
+    Migration { name: "0013_inviters", text: include_str!("../migrations/0013_inviters.sql") },
 ];
 
 /// Settings of a plane.

@@ -41,6 +41,19 @@ impl Role {
         }
     }
 
+    /// What a credential with scopes needs to give, offer or take this role: all that the role needs for what it allows. What every member may
+    /// do about themselves counts for none.
+    pub fn scopes(self) -> Scopes {
+        let about_others = |action: &&Action| !matches!(action, Action::Leave | Action::RevokeOwnApiKey);
+        let allowed = Action::ALL.iter().filter(about_others).filter(|action| decide(self, **action) != Verdict::No);
+        Scopes(allowed.fold(0, |set, action| set | bit(action.scope())))
+    }
+
+    /// The action of inviting somebody to be this.
+    pub fn inviting(self) -> Action {
+        if self == Owner { Action::InviteOwner } else { Action::Invite }
+    }
+
     /// The role of this name.
     pub fn parse(name: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.name() == name)
@@ -115,7 +128,7 @@ actions! {
     /// Delete a customer for good through the customer API.
     EraseCustomer = "write:customers",
     /// List the API keys.
-    ListApiKeys = "read:organization",
+    ListApiKeys = "write:organization",
     /// Make an API key.
     CreateApiKey = "write:organization",
     /// Change an API key.
@@ -145,7 +158,7 @@ actions! {
     /// Read the audit trail.
     ReadAudit = "admin:organization",
     /// Read deletions and their progress.
-    ReadDeletions = "read:organization",
+    ReadDeletions = "admin:organization",
     /// Take a deletion back in its grace period.
     RestoreDeletion = "admin:organization",
     /// Stop a purge that is under way.
@@ -166,6 +179,22 @@ actions! {
     ReadApprovals = "admin:organization",
     /// Approve of what somebody else deletes, or take an approval back.
     ApproveDeletion = "admin:organization",
+}
+
+/// A set of actions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Actions(u64);
+
+const _: () = assert!(Action::ALL.len() <= u64::BITS as usize);
+
+impl Actions {
+    pub(crate) fn with(self, action: Action) -> Actions {
+        Actions(self.0 | 1 << action as u64)
+    }
+
+    pub(crate) fn each(self) -> impl Iterator<Item = Action> {
+        Action::ALL.iter().copied().filter(move |action| self.0 & 1 << *action as u64 != 0)
+    }
 }
 
 /// The answer to "may they?".
@@ -356,6 +385,11 @@ impl Scopes {
     pub fn covers(self, wanted: &str) -> bool {
         let has = |scope: &str| self.0 & bit(scope) != 0;
         has("admin:all") || has(wanted) || (has("admin:organization") && !wanted.ends_with(":user") && wanted != "admin:all")
+    }
+
+    /// Whether a credential with these may be used for all that needs any of the others.
+    pub fn cover_all(self, others: Scopes) -> bool {
+        SCOPES.iter().all(|scope| others.0 & bit(scope) == 0 || self.covers(scope))
     }
 
     /// What two sets both allow.

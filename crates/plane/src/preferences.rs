@@ -167,7 +167,7 @@ pub async fn set(cx: &Cx, wanted: Vec<(String, Stance)>) -> Result<Vec<Preferenc
         None => Err(FieldError::new(name.chars().take(100).collect::<String>(), "unknown_trait", "is no trait that is known here")),
     });
     let wanted = known.collect::<Result<Vec<_>, _>>()?;
-    cx.write((principal.user, wanted), |cx, tx, (user, wanted)| {
+    cx.write_own((principal.user, wanted), |cx, tx, (user, wanted)| {
         Box::pin(async move {
             let old = load(tx, *user).await?;
             let stance_on = |subject| old.iter().find(|known| known.subject == subject).map_or(Stance::Neutral, |known| known.stance);

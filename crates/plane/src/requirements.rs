@@ -157,7 +157,7 @@ pub async fn replace(cx: &Cx, organization: &OrganizationRef, new: ByKind) -> Re
             check.number(&format!("{}.grace_days", kind.name()), Some(*grace_days), 0..=90);
         }
         check.finish()?;
-        cx.write((tenant, new, note), |cx, tx, (tenant, new, note)| Box::pin(replace_in(cx, tx, tenant, new, note))).await
+        tenant.write(cx, (new, note), |cx, tx, tenant, (new, note)| Box::pin(replace_in(cx, tx, tenant, new, note))).await
     })
     .await
 }
@@ -166,7 +166,6 @@ async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &
     // Of two who leave and ask for an approval at once, the second finds one owner less.
     tenant.lock(tx).await?;
     tenant.is_writable(tx).await?;
-    tenant.confirm(cx, tx, Action::ChangeRequirements).await?;
     let organization = tenant.organization();
     let old = load(tx, organization).await?;
     cx.expects(organization, old.revision())?;

@@ -8,6 +8,7 @@ use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use crate::access::{self, load_membership};
+use crate::authority::revoke;
 use crate::credentials::{CredentialKind, fingerprint};
 use crate::fields::normal_email;
 use crate::ids::OrganizationRef;
@@ -57,7 +58,7 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
     let (cookie, refresh_token) = (secret()?, secret()?);
     let hashes = (fingerprint(&cookie), fingerprint(&refresh_token));
     let session = cx
-        .write((user, hash, organization, hashes), |cx, tx, (user, hash, organization, (cookie, refresh))| {
+        .write_as_server((user, hash, organization, hashes), |cx, tx, (user, hash, organization, (cookie, refresh))| {
             Box::pin(async move {
                 // A password that was changed meanwhile opens nothing any more. Takes the user's lock: whoever changes it ends this session too.
                 let unchanged =
@@ -96,7 +97,7 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
     let (cookie, next) = (secret()?, secret()?);
     let hashes = (fingerprint(refresh_token), fingerprint(&next), fingerprint(&cookie));
     let (user, session, organization) = cx
-        .write(hashes, |cx, tx, (used, next, cookie)| {
+        .write_as_server(hashes, |cx, tx, (used, next, cookie)| {
             Box::pin(async move {
                 let statement = sql!(
                     "UPDATE sessions SET refresh_hash = $2, cookie_hash = $3 WHERE refresh_hash = $1 AND expires_at > $4
@@ -110,7 +111,7 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
                     load_membership(tx, user, organization).await?.ok_or(Error::Unauthenticated)?;
                 }
                 // The old cookie must not live on in memory.
-                kill_on_commit(cx, tx, session);
+                revoke(cx, tx, session).await?;
                 Ok((user, session, organization))
             })
         })
@@ -134,11 +135,10 @@ pub async fn sign_out(cx: &Cx) -> Result<()> {
     if principal.kind != CredentialKind::Session {
         return Err(Error::Forbidden("An API key or an app's token has no session to end: revoke it instead.".into()));
     }
-    cx.write(principal.credential, |cx, tx, session| {
+    cx.write_own_ending(Some(principal.credential), principal.credential, |cx, tx, session| {
         Box::pin(async move {
             tx.execute(sql!("DELETE FROM sessions WHERE id = $1"), params![*session]).await?;
-            kill_on_commit(cx, tx, *session);
-            Ok(())
+            revoke(cx, tx, *session).await
         })
     })
     .await
@@ -148,14 +148,9 @@ pub async fn sign_out(cx: &Cx) -> Result<()> {
 pub(crate) async fn end_others(cx: &Cx, tx: &mut Tx, user: Uuid, kept: Uuid) -> Result<()> {
     let statement = sql!("DELETE FROM sessions WHERE user_id = $1 AND id <> $2 RETURNING id");
     for mut row in tx.query(statement, params![user, kept]).await? {
-        kill_on_commit(cx, tx, row.next()?);
+        revoke(cx, tx, row.next()?).await?;
     }
     Ok(())
-}
-
-fn kill_on_commit(cx: &Cx, tx: &mut Tx, session: Uuid) {
-    let plane = cx.plane.clone();
-    tx.on_commit(move || plane.liveness.kill(session));
 }
 
 fn hand_out(cx: &Cx, user: Uuid, session: Uuid, organization: Option<Uuid>, refresh_token: String, cookie: String) -> Result<SignedIn> {

@@ -73,7 +73,7 @@ impl Usage {
 /// The database's; what was not written then is written the next time.
 pub(crate) async fn flush(cx: &Cx) -> Result<()> {
     for batch in cx.plane.usage.noted().chunks(BATCH) {
-        cx.write(batch.to_vec(), |_, tx, batch| {
+        cx.write_as_server(batch.to_vec(), |_, tx, batch| {
             Box::pin(async move {
                 let statement = sql!(
                     "UPDATE api_keys SET last_used_at = $3

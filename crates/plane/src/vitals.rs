@@ -34,6 +34,8 @@ pub struct Vitals {
     pub pending_deliveries: i64,
     /// Credentials that were looked for in the database since the start.
     pub credential_lookups: u64,
+    /// Writes to the database that a request waited for, since the start. One counts when it is asked for.
+    pub writes: u64,
 }
 
 /// Looks.
@@ -43,7 +45,7 @@ pub struct Vitals {
 pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
     let cx = Cx::new(plane, "vitals").with_actor(Actor::System);
     let credential_lookups = plane.credential_lookups();
-    cx.read(credential_lookups, |cx, tx, credential_lookups| {
+    cx.read((credential_lookups, plane.db.prompt_writes()), |cx, tx, (credential_lookups, writes)| {
         Box::pin(async move {
             let open = sql!("SELECT count(*), count(waiting_for), min(created_at) FROM deletions WHERE state = $1");
             let (mut counts, mut waiting, mut oldest) = ([0, 0], 0, cx.now);
@@ -77,6 +79,7 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
                 oldest_open_seconds: cx.now.as_second() - oldest.as_second(),
                 pending_deliveries: tx.query_one(pending, &[]).await?.next()?,
                 credential_lookups: *credential_lookups,
+                writes: *writes,
             })
         })
     })

@@ -91,8 +91,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewWebhook) ->
         created_at: cx.now,
         updated_at: cx.now,
     };
-    let webhook = cx
-        .write((tenant, webhook, secret), |cx, tx, (tenant, webhook, secret)| Box::pin(create_in(cx, tx, tenant, webhook, secret)))
+    let webhook = tenant
+        .write(cx, (webhook, secret), |cx, tx, tenant, (webhook, secret)| Box::pin(create_in(cx, tx, tenant, webhook, secret)))
         .await?;
     Ok((webhook, format!("whsec_{}", BASE64.encode(secret))))
 }
@@ -162,14 +162,15 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 /// # Errors
 /// [`Error::Invalid`]; [`Error::Forbidden`]; [`Error::NotFound`].
 pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, change: WebhookChange) -> Result<Webhook> {
-    let tenant = enter(cx, organization, Action::WriteWebhooks).await?;
+    // The answer is the webhook.
+    let tenant = enter(cx, organization, Action::WriteWebhooks).await?.also(cx, Action::ReadWebhooks)?;
     let mut check = Check::new();
     check.optional("description", change.description.as_deref(), 0..=200);
     let url = change.url.map(|url| check.url(cx, "url", &url));
     let events = change.events.map(|names| check.events("events", &names));
     check.finish()?;
-    let input = (tenant, webhook, url, change.description, events, change.is_active);
-    cx.write(input, |cx, tx, (tenant, webhook, url, description, events, is_active)| {
+    let input = (webhook, url, change.description, events, change.is_active);
+    tenant.write(cx, input, |cx, tx, tenant, (webhook, url, description, events, is_active)| {
         Box::pin(async move {
             tenant.is_writable(tx).await?;
             touch(tx, tenant, *webhook).await?;
@@ -214,24 +215,25 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
     let note = Note { action: "webhook.delete", subject: "webhook", subject_id: Some(webhook), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::DeleteWebhook).await?;
-        cx.write((tenant, webhook, reason), |cx, tx, (tenant, webhook, reason)| {
-            Box::pin(async move {
-                holds::keep_out(tx, tenant.organization()).await?;
-                tenant.is_live(tx).await?;
-                touch(tx, tenant, *webhook).await?;
-                let order = Order {
-                    root: Root::Webhook,
-                    subject: *webhook,
-                    label: None,
-                    reason: reason.clone(),
-                    action: "webhook.delete",
-                    detail: None,
-                    export: false,
-                };
-                deletion::delete(cx, tx, tenant.organization(), order).await
+        tenant
+            .write(cx, (webhook, reason), |cx, tx, tenant, (webhook, reason)| {
+                Box::pin(async move {
+                    holds::keep_out(tx, tenant.organization()).await?;
+                    tenant.is_live(tx).await?;
+                    touch(tx, tenant, *webhook).await?;
+                    let order = Order {
+                        root: Root::Webhook,
+                        subject: *webhook,
+                        label: None,
+                        reason: reason.clone(),
+                        action: "webhook.delete",
+                        detail: None,
+                        export: false,
+                    };
+                    deletion::delete(cx, tx, tenant.organization(), order).await
+                })
             })
-        })
-        .await
+            .await
     })
     .await
 }
@@ -242,7 +244,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
 /// [`Error::Forbidden`]; [`Error::NotFound`].
 pub async fn test(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Result<Uuid> {
     let tenant = enter(cx, organization, Action::WriteWebhooks).await?;
-    cx.write((tenant, webhook), |cx, tx, (tenant, webhook)| {
+    tenant.write(cx, webhook, |cx, tx, tenant, webhook| {
         Box::pin(async move {
             tenant.is_writable(tx).await?;
             let id = cx.new_id()?;

@@ -1,6 +1,7 @@
 //! The database as the rest of the program sees it: read and write transactions, whatever the engine.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -292,6 +293,18 @@ pub enum Tx {
     Postgres(PostgresTx),
 }
 
+const SHARE: Statement = sql!("SELECT 1 FROM pg_advisory_xact_lock_shared($1)");
+const SEIZE: Statement = sql!("SELECT set_config('lock_timeout', '5s', true), CAST(pg_advisory_xact_lock($1) AS text)");
+
+/// How a transaction keeps a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// With all others that share it.
+    Shared,
+    /// Alone.
+    Alone,
+}
+
 pub(crate) type Hook = Box<dyn FnOnce() + Send>;
 
 impl Tx {
@@ -368,7 +381,7 @@ impl Tx {
     /// # Errors
     /// The engine's error.
     pub async fn share(&mut self, key: Uuid) -> Result<()> {
-        self.advise(sql!("SELECT pg_advisory_xact_lock_shared($1)"), key).await
+        self.advise(SHARE, key).await
     }
 
     /// Shares this key like [`Tx::share`], unless somebody has it for themselves or waits for that. Returns whether it does.
@@ -389,7 +402,26 @@ impl Tx {
     /// # Errors
     /// [`Error::Unavailable`] after that time; otherwise the engine's error.
     pub async fn seize(&mut self, key: Uuid) -> Result<()> {
-        self.advise(sql!("SELECT set_config('lock_timeout', '5s', true), pg_advisory_xact_lock($1)"), key).await
+        self.advise(SEIZE, key).await
+    }
+
+    /// The statements that take these keys, for [`Tx::query_all`] to run before others: each shared, or alone where that is asked for. All
+    /// transactions that take their keys with one call wait for each other in no circle. A key that is asked for twice is taken once, alone if
+    /// one of them asks for that; the wait for it is then bounded as in [`Tx::seize`]. Nothing on the embedded engine, where a writer is alone.
+    pub fn locks(&self, keys: impl IntoIterator<Item = (Uuid, Hold)>) -> Vec<(Statement, Vec<Value>)> {
+        if matches!(self, Tx::Sqlite(_)) {
+            return Vec::new();
+        }
+        let mut wanted: BTreeMap<i64, Hold> = BTreeMap::new();
+        for (key, hold) in keys {
+            let wanted = wanted.entry(key.as_u128() as i64).or_insert(hold);
+            *wanted = (*wanted).max(hold);
+        }
+        let statement = |(key, hold)| match hold {
+            Hold::Shared => (SHARE, vec![Value::from(key)]),
+            Hold::Alone => (SEIZE, vec![Value::from(key)]),
+        };
+        wanted.into_iter().map(statement).collect()
     }
 
     async fn advise(&mut self, lock: Statement, key: Uuid) -> Result<()> {

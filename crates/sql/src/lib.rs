@@ -13,7 +13,7 @@ mod schema;
 mod sqlite;
 mod value;
 
-pub use database::{AsRetry, Database, Options, Statement, Tx, Work};
+pub use database::{AsRetry, Database, Hold, Options, Statement, Tx, Work};
 pub use error::Error;
 pub use health::{Difference, Orphans};
 pub use migrate::Migration;

@@ -37,7 +37,7 @@ pub enum Value {
 }
 
 /// One row, read from left to right with [`Row::next`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Row {
     columns: std::vec::IntoIter<Value>,
 }

@@ -77,8 +77,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let body = arrive(&parts.headers, body, most).await;
     let guest = guest();
     let signed = sign_in(&guest, &method, &parts.headers).await;
-    let tally =
-        doors.limiter.count(signed.as_ref().ok().and_then(|cx| cx.principal().ok()).map(|principal| &**principal), client, guest.now);
+    let tally = doors.limiter.count(signed.as_ref().ok().and_then(Cx::presented).map(|principal| &**principal), client, guest.now);
     let is_broken_off = body.is_err();
     let wait = tally.wait();
     let visit = Arc::new(Visit {

@@ -21,6 +21,7 @@ const OVERDUE: &str = "freehold_retention_overdue";
 const OLDEST: &str = "freehold_deletions_oldest_open_seconds";
 const PENDING: &str = "freehold_webhook_deliveries_pending";
 const LOOKUPS: &str = "freehold_credential_lookups_total";
+const WRITES: &str = "freehold_database_writes_total";
 
 /// Durations that are held one by one before they are put into their buckets. Otherwise a server at whose metrics nobody looks would hold
 /// that of every request it ever had.
@@ -55,6 +56,7 @@ impl Metrics {
             describe_gauge!(OLDEST, "Age of the oldest deletion that is not sealed.");
             describe_gauge!(PENDING, "Deliveries to webhooks that are still to be made.");
             describe_counter!(LOOKUPS, "Credentials that were looked for in the database.");
+            describe_counter!(WRITES, "Writes to the database that a request asked for and waited for.");
             gauge!("freehold_build_info", "version" => env!("CARGO_PKG_VERSION"), "engine" => engine).set(1.0);
         });
         metrics
@@ -93,6 +95,7 @@ impl Metrics {
             gauge!(OLDEST).set(vitals.oldest_open_seconds as f64);
             gauge!(PENDING).set(vitals.pending_deliveries as f64);
             counter!(LOOKUPS).absolute(vitals.credential_lookups);
+            counter!(WRITES).absolute(vitals.writes);
         });
         self.recorder.handle().render()
     }
@@ -119,6 +122,7 @@ mod tests {
             oldest_open_seconds: 0,
             pending_deliveries: 0,
             credential_lookups: 0,
+            writes: 0,
         };
         let text = metrics.render(vitals);
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);

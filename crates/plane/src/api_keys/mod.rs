@@ -15,6 +15,7 @@ pub use terms::{MOST_ADDRESSES, OwnTerms, PER_HOUR, PER_MINUTE, PUBLISHABLE_PER_
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
+use crate::authority::revoke as end;
 use crate::credentials::fingerprint;
 use crate::deletion::{self, Deletion, Order, Root};
 use crate::events::{self, Event};
@@ -161,43 +162,44 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
     let prefixes = &cx.plane.config.key_prefixes;
     let secret = prefixes.make(new.kind)?;
     key.hint = format!("{}_…{}", prefixes.of(new.kind), &secret[secret.len() - 4..]);
-    let input = (tenant, key.clone(), fingerprint(&secret));
-    cx.write(input, |cx, tx, (tenant, key, hash)| {
-        Box::pin(async move {
-            tenant.is_writable(tx).await?;
-            let insert = sql!(
+    let input = (key.clone(), fingerprint(&secret));
+    tenant
+        .write(cx, input, |cx, tx, tenant, (key, hash)| {
+            Box::pin(async move {
+                tenant.is_writable(tx).await?;
+                let insert = sql!(
                 "INSERT INTO api_keys (organization_id, id, member_id, kind, name, description, hint, hash, scopes, rate_limit_per_minute,
                                        rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
             );
-            let values = params![
-                tenant.organization(),
-                key.id,
-                key.member,
-                &key.kind,
-                &key.name,
-                key.description.as_deref(),
-                &key.hint,
-                &hash[..],
-                Json::from(key.scopes.clone()),
-                key.rate_limit_per_minute.map(i64::from),
-                key.rate_limit_per_hour.map(i64::from),
-                Json::from(key.allowed_ips.clone()),
-                key.is_active,
-                key.created_at,
-                key.expires_at,
-            ];
-            tx.execute(insert, values).await.map_err(|error| match error {
-                sql::Error::ForeignKey(_) => Error::Unauthenticated,
-                other => other.into(),
-            })?;
-            let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
-            audit::record(cx, tx, tenant.organization(), &note).await?;
-            let data = json!({"organizationId": tenant.organization(), "id": key.id, "kind": key.kind});
-            events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await
+                let values = params![
+                    tenant.organization(),
+                    key.id,
+                    key.member,
+                    &key.kind,
+                    &key.name,
+                    key.description.as_deref(),
+                    &key.hint,
+                    &hash[..],
+                    Json::from(key.scopes.clone()),
+                    key.rate_limit_per_minute.map(i64::from),
+                    key.rate_limit_per_hour.map(i64::from),
+                    Json::from(key.allowed_ips.clone()),
+                    key.is_active,
+                    key.created_at,
+                    key.expires_at,
+                ];
+                tx.execute(insert, values).await.map_err(|error| match error {
+                    sql::Error::ForeignKey(_) => Error::Unauthenticated,
+                    other => other.into(),
+                })?;
+                let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
+                audit::record(cx, tx, tenant.organization(), &note).await?;
+                let data = json!({"organizationId": tenant.organization(), "id": key.id, "kind": key.kind});
+                events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await
+            })
         })
-    })
-    .await?;
+        .await?;
     Ok((key, secret))
 }
 
@@ -207,7 +209,9 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
 /// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] also for a key that acts as an owner, when the actor is none.
 pub async fn update(cx: &Cx, organization: &OrganizationRef, id: Uuid, change: Change) -> Result<ApiKey> {
     let tenant = enter(cx, organization, Action::UpdateApiKey).await?;
-    cx.write((tenant, id, change), |cx, tx, (tenant, id, change)| Box::pin(update_in(cx, tx, tenant, *id, change.clone()))).await
+    tenant
+        .write_ending(cx, [id], (id, change), |cx, tx, tenant, (id, change)| Box::pin(update_in(cx, tx, tenant, *id, change.clone())))
+        .await
 }
 
 async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Change) -> Result<ApiKey> {
@@ -256,9 +260,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Chan
     tx.execute(update, values).await?;
     let note = Note { action: "api_key.update", subject: "api_key", subject_id: Some(id), ..Note::default() };
     audit::record(cx, tx, tenant.organization(), &note).await?;
-    // What memory knows of the key is no longer so: the next request reads it anew.
-    let plane = cx.plane.clone();
-    tx.on_commit(move || plane.liveness.kill(id));
+    end(cx, tx, id).await?;
     Ok(with_use(cx, tenant, key))
 }
 
@@ -332,28 +334,29 @@ pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: 
     let note = Note { action: "api_key.revoke", subject: "api_key", subject_id: Some(key), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::RevokeOwnApiKey).await?;
-        cx.write((tenant, key, reason), |cx, tx, (tenant, key, reason)| {
-            Box::pin(async move {
-                // Takes the row's lock: of two who revoke at once, one finds it gone.
-                let statement = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2 RETURNING member_id");
-                let row = tx.query_opt(statement, params![tenant.organization(), *key]).await?;
-                let member: Uuid = row.ok_or(Error::NotFound("API key"))?.next()?;
-                if tenant.membership().is_none_or(|own| own.id != member) {
-                    tenant.also(cx, Action::RevokeApiKey)?;
-                }
-                let order = Order {
-                    root: Root::ApiKey,
-                    subject: *key,
-                    label: None,
-                    reason: reason.clone(),
-                    action: "api_key.revoke",
-                    detail: None,
-                    export: false,
-                };
-                deletion::delete(cx, tx, tenant.organization(), order).await
+        tenant
+            .write_ending(cx, [key], (key, reason), |cx, tx, tenant, (key, reason)| {
+                Box::pin(async move {
+                    // Takes the row's lock: of two who revoke at once, one finds it gone.
+                    let statement = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2 RETURNING member_id");
+                    let row = tx.query_opt(statement, params![tenant.organization(), *key]).await?;
+                    let member: Uuid = row.ok_or(Error::NotFound("API key"))?.next()?;
+                    if tenant.membership().is_none_or(|own| own.id != member) {
+                        tenant.also(cx, Action::RevokeApiKey)?;
+                    }
+                    let order = Order {
+                        root: Root::ApiKey,
+                        subject: *key,
+                        label: None,
+                        reason: reason.clone(),
+                        action: "api_key.revoke",
+                        detail: None,
+                        export: false,
+                    };
+                    deletion::delete(cx, tx, tenant.organization(), order).await
+                })
             })
-        })
-        .await
+            .await
     })
     .await
 }

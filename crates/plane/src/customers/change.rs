@@ -45,7 +45,8 @@ pub struct CustomerChange {
 /// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management, and for those who may
 /// not assign customers; [`Error::Invalid`]; [`Error::Conflict`] when the organization is archived.
 pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, change: CustomerChange) -> Result<Customer> {
-    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    // The answer is the customer.
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?.also(cx, Action::ReadCustomers)?;
     let mut check = Check::new();
     check
         .metadata("metadata", &change.metadata)
@@ -59,10 +60,11 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, ch
         check.address("address", address);
     }
     check.finish()?;
-    cx.write((tenant, reference.to_owned(), change), |cx, tx, (tenant, reference, change)| {
-        Box::pin(update_in(cx, tx, tenant, reference, change))
-    })
-    .await
+    tenant
+        .write(cx, (reference.to_owned(), change), |cx, tx, tenant, (reference, change)| {
+            Box::pin(update_in(cx, tx, tenant, reference, change))
+        })
+        .await
 }
 
 async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, change: &CustomerChange) -> Result<Customer> {
@@ -123,27 +125,31 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, chang
 /// # Errors
 /// Those of [`update`]; [`Error::Invalid`] unless there are 1 to 120 credits; [`Error::Conflict`] when they would last beyond the year 9999.
 pub async fn extend(cx: &Cx, organization: &OrganizationRef, reference: &str, credits: i64) -> Result<Customer> {
-    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    // The answer is the customer.
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?.also(cx, Action::ReadCustomers)?;
     if !(1..=120).contains(&credits) {
         return Err(FieldError::new("credits", "out_of_range", "must be a whole number from 1 to 120").into());
     }
-    cx.write((tenant, reference.to_owned(), credits), |cx, tx, (tenant, reference, credits)| {
-        Box::pin(async move {
-            lock(tx, tenant, reference, Action::WriteCustomers).await?;
-            let old = load(tx, tenant, reference).await?;
-            cx.expects(old.id, old.revision)?;
-            let from = old.expires_at.map_or(cx.now, |end| end.max(cx.now));
-            let end =
-                i32::try_from(*credits).ok().and_then(|credits| CREDIT.checked_mul(credits)).and_then(|added| from.checked_add(added).ok());
-            // Cut to the microsecond that the database keeps, which the last second that there is does not survive.
-            let end = end.and_then(|end| Timestamp::from_microsecond(end.as_microsecond()).ok());
-            let end = end.ok_or_else(|| Error::Conflict("These credits would last beyond the year 9999: add fewer.".into()))?;
-            let statement = sql!("UPDATE customers SET expires_at = $3 WHERE organization_id = $1 AND id = $2");
-            tx.execute(statement, params![old.organization, old.id, end]).await?;
-            finish(cx, tx, tenant, &old, "customer.extend").await
+    tenant
+        .write(cx, (reference.to_owned(), credits), |cx, tx, tenant, (reference, credits)| {
+            Box::pin(async move {
+                lock(tx, tenant, reference, Action::WriteCustomers).await?;
+                let old = load(tx, tenant, reference).await?;
+                cx.expects(old.id, old.revision)?;
+                let from = old.expires_at.map_or(cx.now, |end| end.max(cx.now));
+                let end = i32::try_from(*credits)
+                    .ok()
+                    .and_then(|credits| CREDIT.checked_mul(credits))
+                    .and_then(|added| from.checked_add(added).ok());
+                // Cut to the microsecond that the database keeps, which the last second that there is does not survive.
+                let end = end.and_then(|end| Timestamp::from_microsecond(end.as_microsecond()).ok());
+                let end = end.ok_or_else(|| Error::Conflict("These credits would last beyond the year 9999: add fewer.".into()))?;
+                let statement = sql!("UPDATE customers SET expires_at = $3 WHERE organization_id = $1 AND id = $2");
+                tx.execute(statement, params![old.organization, old.id, end]).await?;
+                finish(cx, tx, tenant, &old, "customer.extend").await
+            })
         })
-    })
-    .await
+        .await
 }
 
 /// Adds a screen for a pass. A pass is used once in an organization, whoever the customer.
@@ -151,23 +157,26 @@ pub async fn extend(cx: &Cx, organization: &OrganizationRef, reference: &str, cr
 /// # Errors
 /// Those of [`update`]; [`Error::Invalid`] unless the pass has 1 to 100 characters; [`Error::Conflict`] when it was used.
 pub async fn add_screen(cx: &Cx, organization: &OrganizationRef, reference: &str, pass: &str) -> Result<Customer> {
-    let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+    // The answer is the customer.
+    let tenant = enter(cx, organization, Action::WriteCustomers).await?.also(cx, Action::ReadCustomers)?;
     Check::new().text("pass_id", pass, 1..=100).finish()?;
-    cx.write((tenant, reference.to_owned(), pass.to_owned()), |cx, tx, (tenant, reference, pass)| {
-        Box::pin(async move {
-            lock(tx, tenant, reference, Action::WriteCustomers).await?;
-            let old = load(tx, tenant, reference).await?;
-            cx.expects(old.id, old.revision)?;
-            let statement = sql!("INSERT INTO screens (organization_id, customer_id, id, pass_id, created_at) VALUES ($1, $2, $3, $4, $5)");
-            let values = params![old.organization, old.id, cx.new_id()?, pass, cx.now];
-            tx.execute(statement, values).await.map_err(|error| match error {
-                sql::Error::Unique(_) => Error::Conflict("This pass was used already: use another.".into()),
-                other => other.into(),
-            })?;
-            finish(cx, tx, tenant, &old, "customer.add_screen").await
+    tenant
+        .write(cx, (reference.to_owned(), pass.to_owned()), |cx, tx, tenant, (reference, pass)| {
+            Box::pin(async move {
+                lock(tx, tenant, reference, Action::WriteCustomers).await?;
+                let old = load(tx, tenant, reference).await?;
+                cx.expects(old.id, old.revision)?;
+                let statement =
+                    sql!("INSERT INTO screens (organization_id, customer_id, id, pass_id, created_at) VALUES ($1, $2, $3, $4, $5)");
+                let values = params![old.organization, old.id, cx.new_id()?, pass, cx.now];
+                tx.execute(statement, values).await.map_err(|error| match error {
+                    sql::Error::Unique(_) => Error::Conflict("This pass was used already: use another.".into()),
+                    other => other.into(),
+                })?;
+                finish(cx, tx, tenant, &old, "customer.add_screen").await
+            })
         })
-    })
-    .await
+        .await
 }
 
 /// Makes a customer read-only. Its sessions end and its devices are disconnected; all else is kept, and can be read and exported. One that is
@@ -191,32 +200,35 @@ pub async fn unarchive(cx: &Cx, organization: &OrganizationRef, reference: &str)
 const UNARCHIVE: &str = "customer.unarchive";
 
 async fn set_archived(cx: &Cx, organization: &OrganizationRef, reference: &str, action: &'static str) -> Result<Customer> {
-    let tenant = enter(cx, organization, Action::ArchiveCustomer).await?;
-    cx.write((tenant, reference.to_owned(), action), |cx, tx, (tenant, reference, action)| {
-        Box::pin(async move {
-            holds::keep_out(tx, tenant.organization()).await?;
-            let (id, archived_at) = lock_any(tx, tenant, reference, Action::ArchiveCustomer).await?;
-            let old = load(tx, tenant, reference).await?;
-            cx.expects(old.id, old.revision)?;
-            let shall_be = *action != UNARCHIVE;
-            if archived_at.is_some() == shall_be {
-                return Ok(old);
-            }
-            // What is put away comes back as it was, with the time of its last change.
-            let statement = sql!("UPDATE customers SET archived_at = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2");
-            tx.execute(statement, params![old.organization, id, shall_be.then_some(cx.now)]).await?;
-            if shall_be {
-                let mut held = deletion::blockers(cx, tx, Root::Customer, old.organization, id).await?;
-                held.retain(|blocker| blocker.code == "legal_hold");
-                if !held.is_empty() {
-                    return Err(Error::Blocked(held));
+    // The answer is the customer.
+    let tenant = enter(cx, organization, Action::ArchiveCustomer).await?.also(cx, Action::ReadCustomers)?;
+    tenant
+        .write(cx, (reference.to_owned(), action), |cx, tx, tenant, (reference, action)| {
+            Box::pin(async move {
+                holds::keep_out(tx, tenant.organization()).await?;
+                let (id, archived_at) = lock_any(tx, tenant, reference, Action::ArchiveCustomer).await?;
+                let old = load(tx, tenant, reference).await?;
+                cx.expects(old.id, old.revision)?;
+                let shall_be = *action != UNARCHIVE;
+                if archived_at.is_some() == shall_be {
+                    return Ok(old);
                 }
-                deletion::end_credentials(cx, tx, (Root::Customer, old.organization, id), Root::Customer.credentials()).await?;
-            }
-            tell(cx, tx, tenant, &old, action).await
+                // What is put away comes back as it was, with the time of its last change.
+                let statement =
+                    sql!("UPDATE customers SET archived_at = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2");
+                tx.execute(statement, params![old.organization, id, shall_be.then_some(cx.now)]).await?;
+                if shall_be {
+                    let mut held = deletion::blockers(cx, tx, Root::Customer, old.organization, id).await?;
+                    held.retain(|blocker| blocker.code == "legal_hold");
+                    if !held.is_empty() {
+                        return Err(Error::Blocked(held));
+                    }
+                    deletion::end_credentials(cx, tx, (Root::Customer, old.organization, id), Root::Customer.credentials()).await?;
+                }
+                tell(cx, tx, tenant, &old, action).await
+            })
         })
-    })
-    .await
+        .await
 }
 
 /// What every change of a customer's own fields ends with.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{check_management, is_reference};
 use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
+use crate::authority::{self, Claim};
 use crate::deletion::{Deletion, Details, Order, Root, count_ahead, delete_together};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
@@ -61,9 +62,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
     };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, how.action()).await?;
-        if details.export {
-            tenant.also(cx, Action::ExportCustomer)?;
-        }
+        let tenant = if details.export { tenant.also(cx, Action::ExportCustomer)? } else { tenant };
         count_ahead(cx, &tenant).await?;
         let wish = Wish { cx: cx.clone(), tenant, how, reference: reference.to_owned(), details };
         let (answer, told) = oneshot::channel();
@@ -180,20 +179,25 @@ async fn answer_all(batch: Vec<Waiting>) {
 /// Some of the batch in one transaction.
 async fn go(wishes: &Arc<Vec<Wish>>, places: Range<usize>) -> Result<Vec<Result<Deletion>>> {
     let Some(first) = wishes.get(places.start) else { return Ok(Vec::new()) };
-    first.cx.write((wishes.clone(), places), |_, tx, (wishes, places)| Box::pin(delete_in(tx, &wishes[places.clone()]))).await
+    let input = (wishes.clone(), places);
+    // Each wish is confirmed in there: they may be of several actors.
+    first.cx.write_as_server(input, |_, tx, (wishes, places)| Box::pin(delete_in(tx, &wishes[places.clone()]))).await
 }
 
 async fn delete_in(tx: &mut Tx, wishes: &[Wish]) -> Result<Vec<Result<Deletion>>> {
     let Some(Wish { tenant, how, .. }) = wishes.first() else { return Ok(Vec::new()) };
+    let claims: Vec<Claim<'_>> = wishes.iter().map(|wish| Claim { cx: &wish.cx, tenant: wish.tenant }).collect();
+    let confirmed = authority::confirm(tx, &claims, &[]).await?;
     holds::keep_out(tx, tenant.organization()).await?;
     let found = lock_all(tx, tenant, *how, wishes).await?;
     let mut outcomes = Vec::new();
     let mut orders = Vec::new();
-    for wish in wishes {
-        match wish.order(found.get(wish.reference.as_str())) {
-            Ok(order) => {
+    for (wish, confirmed) in wishes.iter().zip(confirmed) {
+        let order = confirmed.and_then(|(cx, tenant)| Ok((wish.order(&cx, &tenant, found.get(wish.reference.as_str()))?, cx)));
+        match order {
+            Ok((order, cx)) => {
                 outcomes.push(None);
-                orders.push((wish.cx.clone(), order));
+                orders.push((cx, order));
             }
             Err(refused) => outcomes.push(Some(Err(refused))),
         }
@@ -210,10 +214,10 @@ struct Found {
 }
 
 impl Wish {
-    fn order(&self, found: Option<&Found>) -> Result<Order> {
+    fn order(&self, cx: &Cx, tenant: &Tenant, found: Option<&Found>) -> Result<Order> {
         let found = found.ok_or(Error::NotFound("Customer"))?;
-        check_management(&self.tenant, found.managed_by, self.how.action())?;
-        self.cx.expects(found.id, found.revision)?;
+        check_management(tenant, found.managed_by, self.how.action())?;
+        cx.expects(found.id, found.revision)?;
         Ok(Order {
             root: self.how.root(),
             subject: found.id,

@@ -137,23 +137,24 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
         created_at: cx.now,
         updated_at: cx.now,
     };
-    cx.write((tenant, customer), |cx, tx, (tenant, customer)| {
-        Box::pin(async move {
-            tenant.is_writable(tx).await?;
-            if let Some(manager) = customer.managed_by
-                && members::lock(tx, tenant, manager).await?.is_none()
-            {
-                return Err(unknown_manager());
-            }
-            insert(tx, customer).await?;
-            let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
-            audit::record(cx, tx, customer.organization, &note).await?;
-            let data = json!({"organizationId": customer.organization, "id": customer.reference});
-            events::emit(cx, tx, customer.organization, Event::CustomerCreated, Some(customer.id), data).await?;
-            Ok(customer.clone())
+    tenant
+        .write(cx, customer, |cx, tx, tenant, customer| {
+            Box::pin(async move {
+                tenant.is_writable(tx).await?;
+                if let Some(manager) = customer.managed_by
+                    && members::lock(tx, tenant, manager).await?.is_none()
+                {
+                    return Err(unknown_manager());
+                }
+                insert(tx, customer).await?;
+                let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
+                audit::record(cx, tx, customer.organization, &note).await?;
+                let data = json!({"organizationId": customer.organization, "id": customer.reference});
+                events::emit(cx, tx, customer.organization, Event::CustomerCreated, Some(customer.id), data).await?;
+                Ok(customer.clone())
+            })
         })
-    })
-    .await
+        .await
 }
 
 fn unknown_manager() -> Error {

@@ -12,6 +12,7 @@ use super::grace::is_kept;
 use super::records::Deletion;
 use super::rules::Root;
 use super::statements::{Advance, Cursor, Plan, Step};
+use crate::authority::revoke;
 use crate::cx::{Actor, Cx, random};
 use crate::{Plane, Result, access, holds};
 
@@ -48,8 +49,7 @@ async fn replace_secrets(cx: &Cx, tx: &mut Tx, (root, organization, subject): (R
         }
         _ => 0,
     };
-    let plane = cx.plane.clone();
-    tx.on_commit(move || plane.liveness.kill(subject));
+    revoke(cx, tx, subject).await?;
     Ok(apps as i64)
 }
 

@@ -16,7 +16,7 @@ use super::records::{Deletion, watch};
 use super::rules::Root;
 use super::statements::Plan;
 use super::{Order, effects, guards};
-use crate::access::{self, enter};
+use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx};
 use crate::events::{self, Event};
@@ -63,9 +63,27 @@ pub async fn restore(cx: &Cx, id: Uuid) -> Result<Watched> {
     let note =
         Note { action: action(root), subject: root.noun(), subject_id: Some(deletion.subject), deletion_id: Some(id), ..Note::default() };
     audit::attempt(cx, &OrganizationRef::Id(deletion.organization), note.clone(), async {
-        may_restore(cx, root, &deletion).await?;
+        let inside = may_restore(cx, root, &deletion).await?;
         ending::end_before_restoring(cx, root, &deletion).await?;
-        cx.write((root, deletion, note), |cx, tx, (root, deletion, note)| Box::pin(restore_in(cx, tx, *root, deletion, note))).await
+        let (subject, input) = (deletion.subject, (root, deletion, note));
+        match inside {
+            Some(tenant) => {
+                let write = tenant.write_ending(cx, [subject], input, |cx, tx, _, (root, deletion, note)| {
+                    Box::pin(restore_in(cx, tx, *root, deletion, note))
+                });
+                write.await
+            }
+            // The organization itself is closed, and lets nobody in.
+            None => {
+                let write = cx.write_own_ending(Some(subject), input, |cx, tx, (root, deletion, note)| {
+                    Box::pin(async move {
+                        may_restore_organization(cx, tx, deletion).await?;
+                        restore_in(cx, tx, *root, deletion, note).await
+                    })
+                });
+                write.await
+            }
+        }
     })
     .await?;
     watch(cx, id).await
@@ -80,19 +98,26 @@ fn action(root: Root) -> &'static str {
     }
 }
 
-async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<()> {
+/// The actor's right in the organization, unless it is the organization itself that is to be restored.
+async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<Option<Tenant>> {
     if root != Root::Organization {
         let tenant = enter(cx, &OrganizationRef::Id(deletion.organization), Action::RestoreDeletion).await?;
         let is_owner = root == Root::Member && was_owner(cx, deletion).await?;
         // Who may not make anybody an owner does not give one back either.
-        return if is_owner && tenant.membership().is_some() { tenant.also(cx, Action::ChangeOwnerRole).map(drop) } else { Ok(()) };
+        let needs_owner = is_owner && tenant.membership().is_some();
+        return Ok(Some(if needs_owner { tenant.also(cx, Action::ChangeOwnerRole)? } else { tenant }));
     }
+    cx.read(deletion.clone(), |cx, tx, deletion| Box::pin(may_restore_organization(cx, tx, deletion))).await?;
+    Ok(None)
+}
+
+async fn may_restore_organization(cx: &Cx, tx: &mut Tx, deletion: &Deletion) -> Result<()> {
     let principal = cx.principal()?;
     principal.needs(Action::RestoreDeletion.scope())?;
     // Of one that is gone there are no owners any more, and nothing to take back.
     let is_too_late = deletion.state != "reversible";
     let is_operator = principal.is_operator && operator_may(Action::RestoreDeletion);
-    match is_too_late || is_operator || owns_closed(cx, deletion.organization).await? {
+    match is_too_late || is_operator || owns_closed(cx, tx, deletion.organization).await? {
         true => Ok(()),
         false => Err(Error::Forbidden("Access denied. Only an organization owner or an operator can restore the organization.".into())),
     }
@@ -115,24 +140,19 @@ pub(super) async fn is_resting(tx: &mut Tx, organization: Uuid) -> Result<bool> 
 }
 
 /// Whether the actor is an owner of an organization that is closed and can be taken back.
-pub(super) async fn owns_closed(cx: &Cx, organization: Uuid) -> Result<bool> {
+pub(super) async fn owns_closed(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<bool> {
     let principal = cx.principal()?;
     // A credential of one organization is a stranger to every other.
     if principal.organization.is_some_and(|own| own != organization) {
         return Ok(false);
     }
-    cx.read((organization, principal.user), |_, tx, (organization, user)| {
-        Box::pin(async move {
-            let statement = sql!(
-                "SELECT 1 FROM members
-                 WHERE organization_id = $1 AND user_id = $2 AND role = $3 AND members.state = 'live'
-                   AND EXISTS (SELECT 1 FROM deletions
-                               WHERE deletions.organization_id = $1 AND subject_id = $1 AND deletions.state = 'reversible')"
-            );
-            Ok(tx.query_opt(statement, params![*organization, *user, Role::Owner.name()]).await?.is_some())
-        })
-    })
-    .await
+    let statement = sql!(
+        "SELECT 1 FROM members
+         WHERE organization_id = $1 AND user_id = $2 AND role = $3 AND members.state = 'live'
+           AND EXISTS (SELECT 1 FROM deletions
+                       WHERE deletions.organization_id = $1 AND subject_id = $1 AND deletions.state = 'reversible')"
+    );
+    Ok(tx.query_opt(statement, params![organization, principal.user, Role::Owner.name()]).await?.is_some())
 }
 
 async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note: &Note) -> Result<()> {

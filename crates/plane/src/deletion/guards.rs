@@ -47,14 +47,14 @@ pub(super) fn question(root: Root, organization: Uuid, subjects: &[Uuid], now: T
         // Whatever is held in an organization is held up by its deletion. A hundred of them are enough to be told at once.
         Root::Organization => {
             let statement = sql!(
-                "SELECT organization_id, subject, id, reason, placed_by, placed_by_id, placed_at, until FROM holds
+                "SELECT organization_id, subject, id, NULL, placed_by, placed_by_id, placed_at, until FROM holds
                  WHERE organization_id = $1 AND released_at IS NULL AND (until IS NULL OR until > $2) ORDER BY id LIMIT 100"
             );
             Some((statement, params![organization, now].to_vec()))
         }
         Root::Member => {
             let statement = sql!(
-                "SELECT members.id, subject, holds.id, reason, placed_by, placed_by_id, placed_at, until
+                "SELECT members.id, subject, holds.id, NULL, placed_by, placed_by_id, placed_at, until
                  FROM members JOIN holds ON holds.organization_id = members.organization_id
                                         AND holds.subject_id IN (members.user_id, members.organization_id)
                  WHERE members.organization_id = $1 AND members.id = ANY($2) AND released_at IS NULL AND (until IS NULL OR until > $3)"
@@ -64,7 +64,7 @@ pub(super) fn question(root: Root, organization: Uuid, subjects: &[Uuid], now: T
         // A hold on the organization comes under the organization's id, and is one on each of them.
         Root::Customer | Root::RetiredCustomer => {
             let statement = sql!(
-                "SELECT subject_id, subject, id, reason, placed_by, placed_by_id, placed_at, until FROM holds
+                "SELECT subject_id, subject, id, CAST(NULL AS text), placed_by, placed_by_id, placed_at, until FROM holds
                  WHERE organization_id = $1 AND subject_id = ANY($2) AND released_at IS NULL AND (until IS NULL OR until > $3)
                  UNION ALL
                  SELECT customer_id, 'subscription', id, plan, NULL, NULL, NULL, NULL FROM subscriptions
@@ -80,7 +80,7 @@ pub(super) fn question(root: Root, organization: Uuid, subjects: &[Uuid], now: T
         // Its history is about customers, too.
         Root::Webhook => {
             let statement = sql!(
-                "SELECT webhooks.id, subject, holds.id, reason, placed_by, placed_by_id, placed_at, until
+                "SELECT webhooks.id, subject, holds.id, NULL, placed_by, placed_by_id, placed_at, until
                  FROM webhooks JOIN holds ON holds.organization_id = webhooks.organization_id
                  WHERE webhooks.organization_id = $1 AND webhooks.id = ANY($2) AND released_at IS NULL AND (until IS NULL OR until > $3)
                    AND (holds.subject_id = $1
@@ -173,13 +173,13 @@ fn read(root: Root, mut row: Row) -> Result<(Uuid, Blocker)> {
             detail: format!("The transaction {id} is pending."),
             remedy: "Settle or fail the transaction: PATCH …/customers/{customerId}/transactions/{id} with {\"status\":\"settled\"}.",
         },
-        held => legal_hold(root, held, id, &words, row)?,
+        held => legal_hold(root, held, id, row)?,
     };
     Ok((subject, blocker))
 }
 
-/// Who holds what since when, until when and why.
-fn legal_hold(root: Root, held: &str, id: Uuid, reason: &str, mut row: Row) -> Result<Blocker> {
+/// Who holds what since when and until when. Why is in the hold's record, for those who may read it.
+fn legal_hold(root: Root, held: &str, id: Uuid, mut row: Row) -> Result<Blocker> {
     let (by, by_id): (String, Option<Uuid>) = (row.next()?, row.next()?);
     let (since, until): (Timestamp, Option<Timestamp>) = (row.next()?, row.next()?);
     let by = if by == OPERATOR { "an operator" } else { "the user" };
@@ -194,7 +194,7 @@ fn legal_hold(root: Root, held: &str, id: Uuid, reason: &str, mut row: Row) -> R
         code: "legal_hold",
         kind: HOLD,
         id,
-        detail: format!("A legal hold on the {held}, placed by {by}{by_id} at {since}, forbids it until {until}: “{reason}”.{access}"),
+        detail: format!("A legal hold on the {held}, placed by {by}{by_id} at {since}, forbids it until {until}.{access}"),
         remedy: match by {
             "an operator" => "An operator of the server releases the hold: POST …/holds/{holdId}/release with {\"reason\":\"…\"}.",
             _ => "An owner or an operator of the server releases the hold: POST …/holds/{holdId}/release with {\"reason\":\"…\"}.",

@@ -132,6 +132,10 @@ pub async fn get(cx: &Cx, id: Uuid) -> Result<Deletion> {
     Ok(watch(cx, id).await?.deletion)
 }
 
+async fn owns_closed(cx: &Cx, organization: Uuid) -> Result<bool> {
+    cx.read(organization, |cx, tx, organization| Box::pin(grace::owns_closed(cx, tx, *organization))).await
+}
+
 /// The same with what tells how it is getting on. The first look at an open one has what is ahead of it counted.
 ///
 /// # Errors
@@ -144,7 +148,7 @@ pub async fn watch(cx: &Cx, id: Uuid) -> Result<Watched> {
     let has_ordered_it = is_good_here && deletion.actor_id == Some(principal.user);
     let may = principal.is_operator
         || (has_ordered_it && may_follow(cx, deletion).await?)
-        || (deletion.subject == deletion.organization && grace::owns_closed(cx, deletion.organization).await?);
+        || (deletion.subject == deletion.organization && owns_closed(cx, deletion.organization).await?);
     if !may {
         match enter(cx, &OrganizationRef::Id(deletion.organization), Action::ReadDeletions).await {
             Ok(_) => {}

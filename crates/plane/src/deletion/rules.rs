@@ -138,7 +138,8 @@ pub const TABLES: &[TableColumns] = &[
     ]),
     table("invitations", &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::Invitation])), ("email", Personal), ("role", Plain), ("token_hash", Secret),
-        ("status", Plain), ("invited_by", MEMBER), ("created_at", Plain), ("expires_at", Plain),
+        ("status", Plain), ("invited_by", MEMBER), ("created_at", Plain), ("expires_at", Plain), ("invited_with", Plain),
+        ("credential_id", Plain),
     ]),
     table("customers", &[
         ("organization_id", ORGANIZATION), ("id", CUSTOMER), ("reference", Personal), ("name", Personal), ("email", Personal), ("phone", Personal),

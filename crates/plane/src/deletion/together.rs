@@ -18,6 +18,7 @@ use super::statements::Plan;
 use super::{Deletion, Order, SMALL, binding, check_reason, effects, grace};
 use crate::approvals::{self, Counting};
 use crate::audit::{self, Note, actor_columns};
+use crate::authority::revoke;
 use crate::inserts::Insert;
 use crate::{Cx, Error, Result, events, exports};
 
@@ -226,11 +227,11 @@ async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) 
         detail: approval.map(|approval| approval.note()).or(order.detail),
         deletion_id: Some(id),
     };
+    if root.ends_access() {
+        revoke(&cx, tx, subject).await?;
+    }
     let plane = cx.plane.clone();
     tx.on_commit(move || {
-        if root.ends_access() {
-            plane.liveness.kill(subject);
-        }
         if !is_sealed && reversible_until.is_none() {
             plane.closings.fetch_add(1, Ordering::Relaxed);
             plane.drain_bell.notify_one();

@@ -36,13 +36,13 @@ pub async fn repair(plane: &Arc<Plane>) -> Result<Repaired> {
     let patient = Patient::of(plane, plane.schema().await?);
     let mut repaired = Repaired::default();
     for batch in unfinished(&patient).await?.chunks(BATCH) {
-        repaired.reopened += cx.write(batch.to_vec(), |cx, tx, deletions| Box::pin(reopen(cx, tx, deletions))).await?;
+        repaired.reopened += cx.write_as_server(batch.to_vec(), |cx, tx, deletions| Box::pin(reopen(cx, tx, deletions))).await?;
     }
     for closable in closables() {
         let mut after = Uuid::nil();
         loop {
             let (ordered, last) =
-                cx.write((closable, after), |cx, tx, (closable, after)| Box::pin(order(cx, tx, closable, *after))).await?;
+                cx.write_as_server((closable, after), |cx, tx, (closable, after)| Box::pin(order(cx, tx, closable, *after))).await?;
             repaired.ordered += ordered;
             match last {
                 Some(last) => after = last,

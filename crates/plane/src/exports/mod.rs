@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sql::{Row, Tx, params, sql};
+use sql::{Row, Tx, Work, params, sql};
 use uuid::Uuid;
 
 pub use plan::statements;
@@ -117,7 +117,7 @@ pub async fn of_organization(cx: &Cx, organization: &OrganizationRef) -> Result<
     let note = Note { action: "export.create", subject: "organization", ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::ExportOrganization).await?;
-        cx.write(tenant, |cx, tx, tenant| Box::pin(create(cx, tx, tenant, None))).await
+        tenant.write(cx, (), |cx, tx, tenant, ()| Box::pin(create(cx, tx, tenant, None))).await
     })
     .await
 }
@@ -131,7 +131,7 @@ pub async fn of_customer(cx: &Cx, organization: &OrganizationRef, reference: &st
     let note = Note { action: "export.create", subject: "customer", subject_label, ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::ExportCustomer).await?;
-        cx.write((tenant, reference.to_owned()), |cx, tx, (tenant, reference)| Box::pin(create(cx, tx, tenant, Some(reference)))).await
+        tenant.write(cx, reference.to_owned(), |cx, tx, tenant, reference| Box::pin(create(cx, tx, tenant, Some(reference)))).await
     })
     .await
 }
@@ -249,7 +249,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 /// [`Error::NotFound`], for strangers to its organization too; [`Error::Forbidden`].
 pub async fn get(cx: &Cx, id: Uuid) -> Result<Export> {
     let found = find(cx, id).await?;
-    enter_of(cx, found).await
+    enter_of(cx, found).await.map(|(export, _)| export)
 }
 
 /// Opens the archive of an export that is done.
@@ -260,7 +260,7 @@ pub async fn download(cx: &Cx, id: Uuid) -> Result<Download> {
     let found = find(cx, id).await?;
     let (organization, note) = told("export.download", id, found.as_ref());
     audit::attempt(cx, &organization, note.clone(), async {
-        let export = enter_of(cx, found).await?;
+        let (export, standing) = enter_of(cx, found).await?;
         match export.state.as_str() {
             "done" => {}
             "expired" => return Err(Error::Gone("The export has expired and its archive was removed: order another.")),
@@ -274,13 +274,16 @@ pub async fn download(cx: &Cx, id: Uuid) -> Result<Download> {
             Ok((file, bytes))
         })
         .await?;
-        cx.write((export.organization, note), |cx, tx, (organization, note)| Box::pin(audit::record(cx, tx, *organization, note))).await?;
+        let organization = export.organization;
+        standing
+            .write(cx, (organization, note), |cx, tx, (organization, note)| Box::pin(audit::record(cx, tx, *organization, note)))
+            .await?;
         Ok(Download { export, file, bytes })
     })
     .await
 }
 
-/// Deletes an export with its archive. One that is under way stops.
+/// Deletes an export with its archive. One that is under way stops. One that was ordered with a deletion needs what that needs, too.
 ///
 /// # Errors
 /// Those of [`get`].
@@ -289,8 +292,9 @@ pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
     let (organization, note) = told("export.delete", id, found.as_ref());
     let path = archive_path(&cx.plane, id);
     audit::attempt(cx, &organization, note.clone(), async {
-        let export = enter_of(cx, found).await?;
-        cx.write((export.organization, export.id, note), |cx, tx, (organization, id, note)| {
+        let (export, standing) = enter_of(cx, found).await?;
+        let standing = standing.also_ordering(cx, &export)?;
+        let write = standing.write(cx, (export.organization, export.id, note), |cx, tx, (organization, id, note)| {
             Box::pin(async move {
                 let statement = sql!("DELETE FROM exports WHERE organization_id = $1 AND id = $2");
                 if tx.execute(statement, params![*organization, *id]).await? == 0 {
@@ -302,8 +306,8 @@ pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
                 tx.on_commit(move || plane.going_on_bell.notify_one());
                 Ok(())
             })
-        })
-        .await
+        });
+        write.await
     })
     .await?;
     // What cannot be removed now is an orphan, which the housekeeping removes.
@@ -334,12 +338,55 @@ async fn find(cx: &Cx, id: Uuid) -> Result<Option<Export>> {
     cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await
 }
 
-async fn enter_of(cx: &Cx, found: Option<Export>) -> Result<Export> {
+/// Why an actor may have an export.
+enum Standing {
+    /// They may order such a one in its organization.
+    Inside(Tenant),
+    /// They ordered it with a deletion.
+    Orderer,
+}
+
+impl Standing {
+    /// The same, for those who may also order what the export was ordered with: a deletion waits for its export, and its archive may be all that is
+    /// left.
+    fn also_ordering(self, cx: &Cx, export: &Export) -> Result<Standing> {
+        if export.deletion.is_none() {
+            return Ok(self);
+        }
+        let deleting = match export.root {
+            Root::Organization => Action::DeleteOrganization,
+            Root::RetiredCustomer => Action::RetireCustomer,
+            _ => Action::DeleteCustomer,
+        };
+        match self {
+            Standing::Inside(tenant) => Ok(Standing::Inside(tenant.also(cx, deleting)?)),
+            Standing::Orderer => cx.principal()?.needs(deleting.scope()).map(|()| self),
+        }
+    }
+
+    async fn write<I, T>(
+        &self,
+        cx: &Cx,
+        input: I,
+        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        match self {
+            Standing::Inside(tenant) => tenant.write(cx, (input, work), |cx, tx, _, (input, work)| work(cx, tx, input)).await,
+            Standing::Orderer => cx.write_own(input, work).await,
+        }
+    }
+}
+
+async fn enter_of(cx: &Cx, found: Option<Export>) -> Result<(Export, Standing)> {
     let export = found.ok_or(NOT_FOUND)?.at(cx.now);
     match enter_unseen(cx, export.organization, export.action(), NOUN).await {
-        Err(Error::NotFound(_)) if is_ones_own(cx, &export)? => Ok(export),
+        Err(Error::NotFound(_)) if is_ones_own(cx, &export)? => Ok((export, Standing::Orderer)),
         Err(error) => Err(error),
-        Ok(_) => Ok(export),
+        Ok(tenant) => Ok((export, Standing::Inside(tenant))),
     }
 }
 

@@ -168,10 +168,11 @@ pub async fn order(cx: &Cx, organization: &OrganizationRef, meant: &Meant, reaso
             export: false,
         };
         let expected = (!survey.is_part).then(|| survey.outcomes.values().sum());
-        cx.write((tenant, order, wanted, expected), |cx, tx, (tenant, order, wanted, expected)| {
-            Box::pin(order_in(cx, tx, tenant, order, wanted.clone(), *expected))
-        })
-        .await
+        tenant
+            .write(cx, (order, wanted, expected), |cx, tx, tenant, (order, wanted, expected)| {
+                Box::pin(order_in(cx, tx, tenant, order, wanted.clone(), *expected))
+            })
+            .await
     })
     .await
 }
@@ -179,7 +180,8 @@ pub async fn order(cx: &Cx, organization: &OrganizationRef, meant: &Meant, reaso
 const ACTION: &str = "customers.purge";
 
 async fn enter_to_purge(cx: &Cx, organization: &OrganizationRef, meant: &Meant) -> Result<Tenant> {
-    let tenant = enter(cx, organization, Action::DeleteCustomer).await?;
+    // A look names customers, and so does what an order leads to.
+    let tenant = enter(cx, organization, Action::DeleteCustomer).await?.also(cx, Action::ReadCustomers)?;
     match meant {
         Meant::List(references) if references.len() > MOST_LISTED => {
             Err(FieldError::new("list", "too_long", format!("must hold {MOST_LISTED} ids at the most: send several")).into())
@@ -369,6 +371,7 @@ pub struct Item {
 /// Those of [`deletion::get`].
 pub async fn items(cx: &Cx, deletion: Uuid, outcome: Option<String>, request: PageRequest) -> Result<(Uuid, Page<Item>)> {
     let deletion = deletion::get(cx, deletion).await?;
+    cx.principal()?.needs(Action::ReadCustomers.scope())?;
     // It tells of customers who are there, and of what holds them: that is nothing for somebody who was removed since.
     access::remains(cx, deletion.organization).await.map_err(|error| match error {
         Error::Storage(_) | Error::Internal(_) => error,

@@ -34,8 +34,8 @@ pub async fn stop(cx: &Cx, id: Uuid) -> Result<Watched> {
         if root != Root::CustomerPurge {
             return Err(Error::Conflict(whole(&deletion).into()));
         }
-        enter(cx, &organization, Action::StopPurge).await?;
-        cx.write((deletion, note), |cx, tx, (deletion, note)| Box::pin(stop_in(cx, tx, deletion, note))).await
+        let tenant = enter(cx, &organization, Action::StopPurge).await?;
+        tenant.write(cx, (deletion, note), |cx, tx, _, (deletion, note)| Box::pin(stop_in(cx, tx, deletion, note))).await
     })
     .await?;
     watch(cx, id).await

@@ -38,7 +38,7 @@ pub async fn delete(cx: &Cx, reason: Option<String>) -> Result<Deletion> {
     let note = Note { reason: reason.clone(), ..about("user.delete", user) };
     audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
         let input = (user, cx.principal()?.credential, reason);
-        cx.write(input, |cx, tx, (user, session, reason)| Box::pin(delete_in(cx, tx, *user, *session, reason))).await
+        cx.write_own_ending(Some(user), input, |cx, tx, (user, session, reason)| Box::pin(delete_in(cx, tx, *user, *session, reason))).await
     })
     .await
 }

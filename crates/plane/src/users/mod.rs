@@ -12,6 +12,7 @@ pub use delete::{MOST_MEMBERSHIPS, delete};
 pub(crate) use delete::{blockers, hold, may_delete};
 
 use crate::audit::{self, NO_ORGANIZATION, Note};
+use crate::authority::revoke;
 use crate::credentials::CredentialKind;
 use crate::fields::{Check, merge_metadata, normal_email};
 use crate::policy::{Action, Role, Verdict, decide};
@@ -65,7 +66,7 @@ pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
     let name = new.name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().chars().take(100).collect());
     Check::new().email("email", &email).text("name", &name, 1..=100).text("password", &new.password, 8..=256).finish()?;
     let hash = cx.plane.hasher.hash(new.password).await?;
-    cx.write((email, name, hash, new.is_operator), |cx, tx, (email, name, hash, is_operator)| {
+    cx.write_as_server((email, name, hash, new.is_operator), |cx, tx, (email, name, hash, is_operator)| {
         Box::pin(async move {
             let id = cx.new_id()?;
             let statement = sql!(
@@ -104,8 +105,10 @@ pub async fn me(cx: &Cx) -> Result<Arc<User>> {
 pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
     let principal = cx.principal()?;
     principal.needs("write:user")?;
+    // The answer is the account.
+    principal.needs("read:user")?;
     Check::new().optional("name", change.name.as_deref(), 1..=100).metadata("metadata", &change.metadata).finish()?;
-    cx.write((principal.user, change), |cx, tx, (id, change)| {
+    cx.write_own_ending(Some(principal.user), (principal.user, change), |cx, tx, (id, change)| {
         Box::pin(async move {
             // Takes the row's lock: of two who write different keys at once neither loses one.
             tx.execute(sql!("UPDATE users SET name = name WHERE id = $1"), params![*id]).await?;
@@ -117,9 +120,8 @@ pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
             }
             tx.execute(sql!("UPDATE users SET name = $2, metadata = $3 WHERE id = $1"), params![*id, name, &metadata]).await?;
             audit::record(cx, tx, NO_ORGANIZATION, &about("user.update", *id)).await?;
-            let (plane, id) = (cx.plane.clone(), *id);
-            tx.on_commit(move || plane.liveness.kill(id));
-            load(tx, id).await
+            revoke(cx, tx, *id).await?;
+            load(tx, *id).await
         })
     })
     .await
@@ -182,7 +184,7 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
     }
     let hash = cx.plane.hasher.hash(new).await?;
     let changed = cx
-        .write((principal.clone(), old, hash), |cx, tx, (principal, old, hash)| {
+        .write_own_ending(Some(principal.user), (principal.clone(), old, hash), |cx, tx, (principal, old, hash)| {
             Box::pin(async move {
                 let statement = sql!("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2");
                 if tx.execute(statement, params![principal.user, old, hash]).await? == 0 {

@@ -63,7 +63,7 @@ pub(crate) async fn validate(guest: Guest, headers: HeaderMap) -> Answer {
         Error::Inactive(words) => Error::Forbidden(words.into()),
         other => other,
     })?;
-    Ok(views::answer(StatusCode::OK, views::validated_api_key(guest.dialect, signed.principal()?)))
+    Ok(views::answer(StatusCode::OK, views::validated_api_key(guest.dialect, signed.presented().ok_or(Error::Unauthenticated)?)))
 }
 
 pub(crate) async fn revoke(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {

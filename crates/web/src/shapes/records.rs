@@ -72,10 +72,10 @@ pub(crate) static ORGANIZATION: Shape = Shape::new(
         required("name", Text(3, 100), "").like("Acme"),
         required("slug", Text(3, 50), "Unique and unchanging.").like("acme"),
         optional("logo", Text(1, 2_000), "Address of a picture.").like("https://example.com/logo.png"),
-        required("plan", Text(1, 100), "").like("free"),
+        optional("plan", Text(1, 100), "Not shown to publishable keys, like all that is not its public profile.").like("free"),
         optional("owner_id", Id, "Its owner; of several the one who has been a member longest."),
         optional("stripe_customer_id", Text(1, 100), "").like("cus_123"),
-        required("subscription_status", Text(1, 50), "").like("none"),
+        optional("subscription_status", Text(1, 50), "").like("none"),
         optional("archived_at", Time, "Since when it is read-only."),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
@@ -108,7 +108,7 @@ pub(crate) static MEMBER_OUT: Shape = Shape::new(
     ],
 );
 
-const INVITATION_STATUS: super::Is = Word(&["pending", "accepted", "cancelled", "expired"]);
+const INVITATION_STATUS: super::Is = Word(&["pending", "accepted", "cancelled", "expired", "revoked"]);
 
 pub(crate) static INVITATION: Shape = Shape::new(
     "Invitation",

@@ -3,6 +3,7 @@
 //! fails it.
 
 mod catalogue;
+mod overtaken;
 mod world;
 
 use plane::policy::{Action, Role, Verdict, decide, operator_may};

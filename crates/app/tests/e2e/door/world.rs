@@ -59,6 +59,16 @@ fn caller(name: &str, standing: Standing, credential: Credential) -> Caller {
 }
 
 impl Caller {
+    /// An owner with an API key.
+    pub fn with_key(key: &str) -> Caller {
+        caller("owner's key", Standing::Member(Role::Owner), Credential::Key(key.to_owned()))
+    }
+
+    /// An owner with an access token.
+    pub fn with_token(token: &str) -> Caller {
+        caller("owner", Standing::Member(Role::Owner), Credential::Bearer(token.to_owned()))
+    }
+
     pub fn has_a_key(&self) -> bool {
         matches!(self.credential, Credential::Key(_))
     }
@@ -186,7 +196,7 @@ impl Tenant {
 }
 
 /// One of everything, each with the organization's marker in its name.
-async fn furnish(server: &Server, organization: &Organization) -> Tenant {
+pub async fn furnish(server: &Server, organization: &Organization) -> Tenant {
     let token = &organization.owner.token;
     let marker = format!("marker-{}", &Uuid::new_v4().simple().to_string()[..12]);
     let make = async |path: &str, body: serde_json::Value| {

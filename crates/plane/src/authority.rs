@@ -1,0 +1,219 @@
+//! On what authority a transaction writes. What is written for an actor is written by [`Tenant::write`] (in an organization) or
+//! [`Cx::write_own`] (about themselves): before anything is done, both read the actor's credential, account, membership and role again in the
+//! transaction that writes. What memory said about them when the request came in may be older than the locks of the transaction.
+//!
+//! On PostgreSQL every such transaction shares the keys of all its actor depends on, and [`revoke`] takes the key of what it ends alone. So a
+//! revocation waits for the writes that were confirmed before it, and every later one finds it done. SQLite has one writer at a time.
+
+use std::sync::Arc;
+
+use sql::{Hold, Row, Statement, Tx, Value, Work};
+use uuid::Uuid;
+
+use crate::access::{LIVE, MEMBERSHIP, Tenant, membership_from};
+use crate::credentials::{self, Principal};
+use crate::cx::{Actor, Cx};
+use crate::liveness::Membership;
+use crate::{Error, Result};
+
+/// Tells these keys from those of other locks on the same ids.
+const SALT: u128 = 0x7265_766f_6b65_7265_766f_6b65_7265_766f;
+
+fn key(subject: Uuid) -> Uuid {
+    Uuid::from_u128(subject.as_u128() ^ SALT)
+}
+
+/// The one way in which a credential, a user, a membership, an organization or an app ends or changes: from the commit on, what memory knows of
+/// it is no longer good; and no write that was allowed before it is done after it.
+///
+/// A transaction that can say beforehand what it ends says so to [`Tenant::write_ending`] or [`Cx::write_own_ending`], which take the key before
+/// any row is locked: then nothing waits in a circle.
+pub(crate) async fn revoke(cx: &Cx, tx: &mut Tx, subject: Uuid) -> Result<()> {
+    let locks = tx.locks([(key(subject), Hold::Alone)]);
+    ask(tx, &locks).await?;
+    let plane = cx.plane.clone();
+    tx.on_commit(move || plane.liveness.kill(subject));
+    Ok(())
+}
+
+/// Keeps subjects from being ended until this transaction ends. To be called before it locks any row.
+pub(crate) async fn share(tx: &mut Tx, subjects: impl Iterator<Item = Uuid>) -> Result<()> {
+    let locks = tx.locks(subjects.map(|subject| (key(subject), Hold::Shared)));
+    ask(tx, &locks).await.map(drop)
+}
+
+/// One actor's claim to act in an organization.
+pub(crate) struct Claim<'a> {
+    pub(crate) cx: &'a Cx,
+    pub(crate) tenant: Tenant,
+}
+
+/// The same actor with what their credential allows now, and the organization with what they may do in it now.
+pub(crate) type Confirmed = (Cx, Tenant);
+
+/// Confirms claims to act in organizations, each with an outcome of its own. Keys of subjects that are to be ended are taken along. To be
+/// called first of all in a transaction.
+///
+/// # Errors
+/// The database's: then none of them is confirmed.
+pub(crate) async fn confirm(tx: &mut Tx, claims: &[Claim<'_>], ends: &[Uuid]) -> Result<Vec<Result<Confirmed>>> {
+    let mut keys: Vec<(Uuid, Hold)> = ends.iter().map(|subject| (key(*subject), Hold::Alone)).collect();
+    let mut questions: Vec<(Statement, Vec<Value>)> = Vec::new();
+    // Of many claims of one actor the first is asked about.
+    let mut asked: Vec<(Uuid, Uuid)> = Vec::new();
+    for Claim { cx, tenant } in claims {
+        let principal = cx.principal()?;
+        let who = (principal.credential, tenant.organization());
+        if asked.contains(&who) {
+            continue;
+        }
+        asked.push(who);
+        let member = tenant.membership().map(|own| own.id);
+        let subjects = principal.subjects().into_iter().chain([Some(tenant.organization()), member]).flatten();
+        keys.extend(subjects.map(|subject| (key(subject), Hold::Shared)));
+        questions.push(credentials::question(principal));
+        questions.push((MEMBERSHIP, vec![tenant.organization().into(), principal.user.into()]));
+        questions.push((LIVE, vec![tenant.organization().into()]));
+    }
+    let locks = tx.locks(keys);
+    let first = locks.len();
+    let mut answers = ask(tx, &[locks, questions].concat()).await?.into_iter().skip(first);
+    let mut known: Vec<((Uuid, Uuid), (Option<Row>, Option<Membership>, bool))> = Vec::new();
+    for who in asked {
+        let credential = answers.next().unwrap_or_default().pop();
+        let membership = answers.next().unwrap_or_default().pop().map(membership_from).transpose()?;
+        let is_live = answers.next().is_some_and(|rows| !rows.is_empty());
+        known.push((who, (credential, membership, is_live)));
+    }
+    let outcome = |Claim { cx, tenant }: &Claim<'_>| {
+        let principal = cx.principal()?;
+        let who = (principal.credential, tenant.organization());
+        let Some((_, (credential, membership, is_live))) = known.iter().find(|(known, _)| *known == who) else {
+            return Err(Error::Unauthenticated);
+        };
+        let now = credentials::read_again(cx, principal, credential.clone())?;
+        if !is_live {
+            return Err(Error::NotFound("Organization"));
+        }
+        let membership = match (now.organization, now.member) {
+            // What acts as one membership acts as no later one of the same person.
+            (Some(_), Some(bound)) => membership.filter(|own| own.id == bound),
+            _ => *membership,
+        };
+        if membership.is_none() && !now.is_operator {
+            return Err(Error::Outsider("User is not a member of this organization.".into()));
+        }
+        let cx = (*cx).clone().with_actor(Actor::User(Arc::new(now)));
+        let tenant = tenant.judged_again(&cx, membership)?;
+        Ok((cx, tenant))
+    };
+    Ok(claims.iter().map(outcome).collect())
+}
+
+async fn confirm_one(cx: &Cx, tx: &mut Tx, tenant: &Tenant, ends: &[Uuid]) -> Result<Confirmed> {
+    let outcomes = confirm(tx, &[Claim { cx, tenant: *tenant }], ends).await?;
+    outcomes.into_iter().next().unwrap_or(Err(Error::Unauthenticated))
+}
+
+/// The signed-in user with what their credential allows now.
+async fn confirm_own(cx: &Cx, tx: &mut Tx, ends: &[Uuid]) -> Result<Cx> {
+    let principal: &Principal = cx.principal()?;
+    let ends = ends.iter().map(|subject| (key(*subject), Hold::Alone));
+    let shared = principal.subjects().into_iter().flatten().map(|subject| (key(subject), Hold::Shared));
+    let locks = tx.locks(ends.chain(shared));
+    let answers = ask(tx, &[locks, vec![credentials::question(principal)]].concat()).await?;
+    let now = credentials::read_again(cx, principal, answers.into_iter().last().unwrap_or_default().pop())?;
+    Ok(cx.clone().with_actor(Actor::User(Arc::new(now))))
+}
+
+async fn ask(tx: &mut Tx, questions: &[(Statement, Vec<Value>)]) -> Result<Vec<Vec<Row>>> {
+    let borrowed: Vec<(Statement, &[Value])> = questions.iter().map(|(statement, bound)| (*statement, bound.as_slice())).collect();
+    Ok(tx.query_all(&borrowed).await?)
+}
+
+impl Tenant {
+    /// Runs `work` in one transaction in this organization, after the actor's right to the action was confirmed in it. What `work` gets is the
+    /// actor and the organization as they are now.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for a credential that has ended; [`Error::Outsider`] for a member who was removed; [`Error::Forbidden`] for
+    /// what the role or the credential allows no longer; [`Error::NotFound`] for an organization that is gone; those of `work`.
+    pub(crate) async fn write<I, T>(
+        &self,
+        cx: &Cx,
+        input: I,
+        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a Tenant, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.write_ending(cx, None, input, work).await
+    }
+
+    /// Like [`Tenant::write`], for what ends or changes a credential, a membership, an app or the organization itself: see [`revoke`].
+    ///
+    /// # Errors
+    /// Those of [`Tenant::write`].
+    pub(crate) async fn write_ending<I, T>(
+        &self,
+        cx: &Cx,
+        ends: impl IntoIterator<Item = Uuid>,
+        input: I,
+        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a Tenant, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let ends: Vec<Uuid> = ends.into_iter().collect();
+        cx.write_as_server((*self, ends, input, work), |cx, tx, (tenant, ends, input, work)| {
+            Box::pin(async move {
+                let (cx, tenant) = confirm_one(cx, tx, tenant, ends).await?;
+                work(&cx, tx, &tenant, input).await
+            })
+        })
+        .await
+    }
+}
+
+impl Cx {
+    /// Runs `work` in one transaction that writes what is the signed-in user's own, after their credential was confirmed in it.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for a credential that has ended; those of `work`.
+    pub(crate) async fn write_own<I, T>(
+        &self,
+        input: I,
+        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.write_own_ending(None, input, work).await
+    }
+
+    /// Like [`Cx::write_own`], for what ends or changes a credential or the account itself: see [`revoke`].
+    ///
+    /// # Errors
+    /// Those of [`Cx::write_own`].
+    pub(crate) async fn write_own_ending<I, T>(
+        &self,
+        ends: Option<Uuid>,
+        input: I,
+        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.write_as_server((ends, input, work), |cx, tx, (ends, input, work)| {
+            Box::pin(async move {
+                let cx = confirm_own(cx, tx, ends.as_slice()).await?;
+                work(&cx, tx, input).await
+            })
+        })
+        .await
+    }
+}
