@@ -3,6 +3,7 @@
 
 mod abreast;
 mod api_keys;
+mod authority;
 mod crashes;
 mod creators;
 mod draining;

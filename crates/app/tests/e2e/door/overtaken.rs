@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::catalogue::{Access, Operation, operations};
 use super::world::{Caller, Tenant, furnish};
 use crate::on_both_engines;
-use crate::support::{Engine, Organization, Server, expect};
+use crate::support::{Engine, Server, expect};
 
 /// How an actor loses the right to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,18 +41,19 @@ impl Loss {
     }
 }
 
-/// What people do in an archive beside taking access away: it is read, held for the law, taken out, and opened again.
+/// What people do in an archive beside taking access away: it is held for the law, taken out and opened again, and what is to be deleted there
+/// is approved of.
 const ALLOWED_IN_ARCHIVES: [&str; 10] = [
     "unarchiveOrganization",
-    "placeOrganizationHold",
-    "placeCustomerHold",
-    "placeMemberHold",
+    "holdOrganization",
+    "holdCustomer",
+    "holdMember",
     "releaseHold",
     "exportOrganization",
     "exportCustomer",
     "approveOrganizationDeletion",
-    "approveCustomerDeletion",
-    "approveMemberDeletion",
+    "approveMemberRemoval",
+    "approveWeakerRequirements",
 ];
 
 const METRICS_TOKEN: &str = "metrics-token-of-this-test";
@@ -60,7 +61,9 @@ const METRICS_TOKEN: &str = "metrics-token-of-this-test";
 on_both_engines! {
     async fn no_write_is_done_that_its_actor_may_no_longer_do(engine: Engine) {
         let server = Server::start(engine, &[&format!("--metrics-token={METRICS_TOKEN}"), "--connections=200"]).await;
-        let operations = operations(&server).await;
+        let mut operations = operations(&server).await;
+        // Otherwise it is only looked at.
+        operations.iter_mut().filter(|operation| operation.path.ends_with("customers:purge")).for_each(|one| one.path.push_str("?force=true"));
         let (mut cells, mut done) = (0, Vec::new());
         for loss in Loss::ALL {
             let forbidden: Vec<&Operation> =
@@ -125,14 +128,15 @@ async fn overtake(server: &Server, scene: &Scene, operations: &[&Operation]) -> 
         .iter()
         .map(|operation| {
             let request = operation.request(server, &scene.actor, &scene.tenant);
-            let request = if operation.path.ends_with("customers:purge") { request.query(&[("force", "true")]) } else { request };
             (operation.id.clone(), tokio::spawn(request.send()))
         })
         .collect();
-    // Each has been answered without a write, or has asked for one. The counter is the only sign from outside.
+    // Each has been answered without a write, or has asked for one. The counter is the only sign from outside. Deletions of customers ask
+    // together.
+    let together = operations.iter().filter(|operation| operation.method == Method::DELETE && operation.names_a_customer()).count();
     loop {
         let answered = sent.iter().filter(|(_, request)| request.is_finished()).count();
-        if answered as u64 + writes(server).await > before + sent.len() as u64 {
+        if answered as u64 + writes(server).await > before + (sent.len() - together) as u64 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,0 +1,51 @@
+//! Who writes without an actor's right being confirmed, and who ends access past the one door for that: read from the source, so that the next
+//! operation cannot forget either.
+
+use std::path::Path;
+
+/// Files that write as the server, with the number of places and why no actor's right is asked for.
+const AS_SERVER: [(&str, usize, &str); 10] = [
+    ("audit.rs", 1, "an attempt that was refused is written down"),
+    ("authority.rs", 2, "the confirmation itself"),
+    ("customers/delete.rs", 1, "several actors' deletions in one transaction, each confirmed there"),
+    ("deliveries.rs", 2, "the job that delivers to webhooks"),
+    ("doctor/repair.rs", 2, "the operator at the command line"),
+    ("idempotency.rs", 4, "the answers to requests, whatever they do"),
+    ("oauth_tokens.rs", 3, "an app proves itself by its secret, or by a token"),
+    ("sessions.rs", 2, "a person proves themselves by a password, or by a refresh token"),
+    ("usage.rs", 1, "the job that writes down when keys were used"),
+    ("users/mod.rs", 1, "anybody may sign up"),
+];
+
+/// How often each source file of the plane has a text, as `folder/file.rs`.
+fn occurrences(text: &str) -> Vec<(String, usize)> {
+    fn walk(folder: &Path, root: &Path, text: &str, found: &mut Vec<(String, usize)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, root, text, found);
+                continue;
+            }
+            let times = std::fs::read_to_string(&path).unwrap().matches(text).count();
+            if times > 0 {
+                found.push((path.strip_prefix(root).unwrap().display().to_string(), times));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &root, text, &mut found);
+    found.sort();
+    found
+}
+
+#[test]
+fn only_what_needs_no_right_of_an_actor_is_written_as_the_server() {
+    let known: Vec<(String, usize)> = AS_SERVER.iter().map(|(file, places, _)| ((*file).to_owned(), *places)).collect();
+    assert_eq!(occurrences(".write_as_server("), known, "write with Tenant::write or Cx::write_own, or say here why no right is needed");
+}
+
+#[test]
+fn access_ends_through_one_door() {
+    assert_eq!(occurrences("liveness.kill("), [("authority.rs".to_owned(), 1)], "end access with authority::revoke");
+}
