@@ -15,7 +15,8 @@ use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx, Orderer};
 use crate::deletion::{Blocker, Deletion, Order, Root, SMALL_FAMILY, delete_together, rows};
 use crate::inserts::Insert;
-use crate::{Error, Result, access};
+use crate::policy::{Action, Scopes, Verdict, decide};
+use crate::{Error, Result, access, api_keys, authority};
 
 /// A purge and its deletion.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +52,9 @@ struct Job {
     reason: Option<String>,
     /// Whether nobody is to be deleted any more: who is left is only gone through.
     is_stopped: bool,
-    /// Whoever ordered it, at work now.
+    /// Who ordered it, and with what.
+    orderer: Arc<Orderer>,
+    /// The orderer, at work now.
     cx: Cx,
 }
 
@@ -62,7 +65,7 @@ pub(crate) async fn go_on(cx: &Cx, tx: &mut Tx, purge: Purge, step: Step, size: 
     // A purge whose organization is being erased may be gone already, and all its customers with it.
     let Some(job) = load(cx, tx, purge, done, most).await? else { return Ok(None) };
     let refused = match access::is_writable(tx, purge.organization).await {
-        Ok(()) => None,
+        Ok(()) => job.lost_right(tx).await?,
         Err(Error::NotFound(_)) => return Ok(None),
         Err(archived @ Error::Conflict(_)) => Some(archived),
         Err(error) => return Err(error),
@@ -104,7 +107,7 @@ async fn load(cx: &Cx, tx: &mut Tx, purge: Purge, done: i64, most: i64) -> Resul
     let Some(mut row) = tx.query_opt(statement, bound).await? else { return Ok(None) };
     let (criteria, listed): (Option<Json>, Option<Vec<u8>>) = (row.next()?, row.next()?);
     let (only_managed_by, credential, ordered_at) = (row.next()?, row.next()?, row.next()?);
-    let orderer = Orderer { kind: row.next()?, user: row.next()?, credential };
+    let orderer = Arc::new(Orderer { kind: row.next()?, user: row.next()?, credential });
     let (reason, request_id, is_stopped): (Option<String>, String, bool) = (row.next()?, row.next()?, row.next()?);
     let broken = |_| Error::Internal("the list of a purge holds something that is no id".into());
     Ok(Some(Job {
@@ -115,7 +118,8 @@ async fn load(cx: &Cx, tx: &mut Tx, purge: Purge, done: i64, most: i64) -> Resul
         ordered_at,
         reason,
         is_stopped,
-        cx: Cx::new(&cx.plane, request_id).with_actor(Actor::Orderer(Arc::new(orderer))),
+        cx: Cx::new(&cx.plane, request_id).with_actor(Actor::Orderer(orderer.clone())),
+        orderer,
     }))
 }
 
@@ -128,6 +132,33 @@ async fn next(tx: &mut Tx, job: &Job, criteria: &Criteria, after: Option<Uuid>, 
 }
 
 impl Job {
+    /// Why the orderer may no longer do what this job does for them: they were removed or demoted, or the key they used was revoked. A session or
+    /// a token that has ended since says nothing of that: they end by themselves.
+    async fn lost_right(&self, tx: &mut Tx) -> Result<Option<Error>> {
+        let Some(user) = self.orderer.user else { return Ok(None) };
+        let organization = self.purge.organization;
+        let member = access::load_membership(tx, user, organization).await?.map(|own| own.id);
+        // From here on nobody takes the right away before this batch is done.
+        authority::share(tx, [Some(user), Some(organization), member, self.orderer.credential].into_iter().flatten()).await?;
+        let membership = access::load_membership(tx, user, organization).await?;
+        let action = if self.state() == "live" { Action::DeleteCustomer } else { Action::EraseCustomer };
+        let verdict = membership.map_or(Verdict::No, |own| decide(own.role, action));
+        let is_able = match verdict {
+            Verdict::Yes => true,
+            Verdict::Managed => membership.map(|own| own.id) == self.only_managed_by,
+            Verdict::No => false,
+        };
+        let has_key = self.orderer.kind != "api_key" || {
+            let key = sql!("SELECT scopes FROM api_keys WHERE organization_id = $1 AND id = $2 AND is_active");
+            match tx.query_opt(key, params![organization, self.orderer.credential]).await? {
+                Some(mut row) => Scopes::of(&api_keys::scopes_from(row.next()?)?).covers(action.scope()),
+                None => false,
+            }
+        };
+        let words = "Access denied. The member who ordered this purge, or the key they used, may no longer delete customers.";
+        Ok((!is_able || !has_key).then(|| Error::Forbidden(words.into())))
+    }
+
     fn means(&self, criteria: &Criteria, person: &Person) -> bool {
         criteria.matches(person, self.ordered_at) && !is_others(self.only_managed_by, person)
     }

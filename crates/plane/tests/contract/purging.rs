@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plane::Error;
+use plane::api_keys::{self, NewApiKey};
+use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, Deleting};
 use plane::deletion::drain::{self, Held, Outcome};
 use plane::deletion::{self, Deletion, Details};
 use plane::ids::OrganizationRef;
 use plane::page::PageRequest;
+use plane::policy::Role;
 use plane::purges::{self, Criteria, Item, Meant};
+use plane::{Cx, Error, invitations, members};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::on_both_engines;
+use crate::people::Person;
 use crate::stage::{Stage, take};
 use crate::world::{deliver, new_customer};
 
@@ -39,6 +43,7 @@ on_both_engines! {
     after_a_stop_nobody_else_is_deleted_and_whoever_is_left_is_told_so
     a_stop_that_meets_workers_at_work_is_the_last_they_hear
     who_went_before_a_stop_is_not_told_of_as_spared
+    a_purge_deletes_nobody_else_once_its_orderer_may_no_longer_delete
 }
 
 async fn a_worker_that_is_paused_past_its_lease_deletes_nobody(stage: Stage) {
@@ -244,6 +249,43 @@ async fn a_stop_that_meets_workers_at_work_is_the_last_they_hear(stage: Stage) {
         } else {
             stage.check_purge(&ordered).await;
         }
+    }
+}
+
+async fn a_purge_deletes_nobody_else_once_its_orderer_may_no_longer_delete(stage: Stage) {
+    for loss in ["removal", "demotion", "revocation", "none"] {
+        let organization = stage.populate(&format!("orderer-{loss}")).await;
+        let (owner, here) = (stage.now(), OrganizationRef::Id(organization));
+        let person = Person::new(&stage.plane).await;
+        let (_, token) = invitations::create(&owner, &here, &person.email, Role::Admin).await.unwrap();
+        let (_, member) = invitations::accept(&person.cx(&stage.plane), &token).await.unwrap();
+        let new = NewApiKey {
+            scopes: Some(vec!["read:customers".into(), "write:customers".into()]),
+            ..NewApiKey::new(api_keys::Kind::Organization, "Purges")
+        };
+        let (key, secret) = api_keys::create(&person.cx(&stage.plane), &here, new).await.unwrap();
+        let with_key = authenticate(Cx::new(&stage.plane, "test"), Presented::ApiKey(&secret)).await.unwrap();
+        let orderer = if loss == "revocation" { with_key } else { person.cx(&stage.plane) };
+        let criteria = Criteria { is_all: true, ..Criteria::default() };
+        let deletion = purges::order(&orderer, &here, &Meant::Criteria(criteria), None).await.unwrap();
+        let held = take(&stage.plane).await.unwrap();
+        assert_eq!(stage.advance_purge(&held, 200).await, Outcome::Ordered);
+        match loss {
+            "removal" => drop(members::remove(&owner, &here, member, None).await.unwrap()),
+            "demotion" => drop(members::change_role(&owner, &here, member, Role::Viewer).await.unwrap()),
+            "revocation" => drop(api_keys::revoke(&owner, &here, key.id, None).await.unwrap()),
+            _ => {}
+        }
+        let left = stage.count("customers", organization).await;
+        stage.plane.clock.advance(stage.plane.config.lease);
+        stage.drain().await;
+        let record = stage.record(&deletion).await;
+        assert_eq!(record.state, "sealed", "{loss}");
+        match loss {
+            "none" => assert_eq!(stage.count("customers", organization).await, BLOCKED),
+            _ => assert_eq!(stage.count("customers", organization).await, left, "{loss}: {}", record.counts),
+        }
+        assert_eq!(record.counts["refused"].as_i64().unwrap_or(0) > 0, loss != "none", "{loss}: {}", record.counts);
     }
 }
 
