@@ -70,6 +70,65 @@ pub struct Entry {
     pub created_at: Timestamp,
 }
 
+/// Every action that an entry may have. A development build writes no entry with another one.
+pub const ACTIONS: &[&str] = &[
+    "api_key.create",
+    "api_key.revoke",
+    "api_key.update",
+    "customer.add_screen",
+    "customer.archive",
+    "customer.change_entry",
+    "customer.create",
+    "customer.delete",
+    "customer.expire",
+    "customer.extend",
+    "customer.restore",
+    "customer.retire",
+    "customer.unarchive",
+    "customer.update",
+    "customers.purge",
+    "customers.stop_purge",
+    "deletion.approve",
+    "deletion.order",
+    "deletion.reopen",
+    "deletion.withdraw_approval",
+    "export.create",
+    "export.delete",
+    "export.download",
+    "hold.place",
+    "hold.release",
+    "invitation.accept",
+    "invitation.cancel",
+    "invitation.create",
+    "member.change_role",
+    "member.remove",
+    "member.restore",
+    "oauth_app.create",
+    "oauth_app.delete",
+    "oauth_app.rotate_secret",
+    "oauth_app.update",
+    "oauth_token.create",
+    "oauth_token.refresh",
+    "oauth_token.revoke",
+    "organization.archive",
+    "organization.create",
+    "organization.delete",
+    "organization.restore",
+    "organization.transfer",
+    "organization.unarchive",
+    "organization.update",
+    "preferences.update",
+    "requirements.update",
+    "retention.erase",
+    "user.change_password",
+    "user.delete",
+    "user.update",
+    "webhook.create",
+    "webhook.delete",
+    "webhook.test",
+    "webhook.update",
+];
+
 /// The organization under which attempts on unknown organizations are kept, and what people did about their own account, which belongs to
 /// none; operators read it.
 pub const NO_ORGANIZATION: Uuid = Uuid::nil();
@@ -181,6 +240,9 @@ pub(crate) static ENTRY: LazyLock<Insert> = LazyLock::new(|| {
 });
 
 fn columns(cx: &Cx, organization: Uuid, note: &Note, outcome: &str, detail: Option<String>) -> Result<[Value; 15]> {
+    if cfg!(debug_assertions) && !ACTIONS.contains(&note.action) {
+        return Err(Error::Internal(format!("the action {} is not in audit::ACTIONS, from which its documentation is made", note.action)));
+    }
     let (actor, actor_id, credential_id) = actor_columns(cx);
     Ok([
         organization.into(),

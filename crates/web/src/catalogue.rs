@@ -46,6 +46,8 @@ pub(crate) enum Content {
     Html,
     /// Text of this media type.
     Text(&'static str),
+    /// An OpenAPI document, which is sent compressed to those who accept that.
+    Document,
     /// A file of this media type, which is sent while it is read.
     File(&'static str),
 }
@@ -102,6 +104,10 @@ pub(crate) struct Operation {
     pub plan: &'static Shape,
     /// The answer says in `Location` where the record is that was made.
     pub has_location: bool,
+    /// The answer sets or clears the cookie `sessionid`.
+    pub sets_cookie: bool,
+    /// Its address names no organization: it is the credential's, or the one in `X-Organization`.
+    pub is_of_current: bool,
     handler: MethodRouter<Arc<Doors>>,
 }
 
@@ -130,6 +136,8 @@ impl Operation {
             deletes: false,
             plan: &crate::shapes::plans::DELETION_PLAN,
             has_location: false,
+            sets_cookie: false,
+            is_of_current: false,
             handler: on(filter, handler),
         }
     }
@@ -239,6 +247,17 @@ impl Operation {
         self
     }
 
+    pub fn sets_cookie(mut self) -> Operation {
+        self.sets_cookie = true;
+        self
+    }
+
+    /// Its address names no organization: it is the credential's, or the one in `X-Organization`.
+    pub fn of_current(mut self) -> Operation {
+        self.is_of_current = true;
+        self
+    }
+
     fn deletes(mut self) -> Operation {
         self.deletes = true;
         self
@@ -255,6 +274,11 @@ impl Operation {
         self.has_etag && self.method != Method::GET && self.status != 201 && !self.path_parameters().is_empty()
     }
 
+    /// Whether it honours `Idempotency-Key`.
+    pub fn is_repeatable(&self) -> bool {
+        matches!(self.method, Method::POST | Method::DELETE)
+    }
+
     /// The names of the parameters in its address, in order.
     pub fn path_parameters(&self) -> Vec<&'static str> {
         self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect()
@@ -265,7 +289,8 @@ impl Operation {
 #[derive(Clone)]
 pub(crate) struct Surface {
     pub name: &'static str,
-    pub about: &'static str,
+    /// The tags of its operations, each with its description.
+    pub tags: &'static [(&'static str, &'static str)],
     pub dialect: &'static Dialect,
     pub prefix: &'static str,
     pub operations: Vec<Operation>,

@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 
-use axum::body::Bytes;
 use serde_json::Value as Json;
 
 use crate::catalogue::{Catalogue, Content, Operation, Surface};
@@ -12,7 +11,6 @@ use crate::shapes::Shape;
 
 /// The pages that do not change while the server runs.
 pub(crate) struct Docs {
-    pub openapi: Bytes,
     pub home: String,
     pub index: String,
     pub llms: String,
@@ -20,12 +18,7 @@ pub(crate) struct Docs {
 
 impl Docs {
     pub fn new(catalogue: &Catalogue, public_url: &str) -> Docs {
-        Docs {
-            openapi: Bytes::from(openapi::document(catalogue, public_url).to_string()),
-            home: page("Freehold", HOME),
-            index: index(catalogue),
-            llms: llms(catalogue, public_url),
-        }
+        Docs { home: page("Freehold", HOME), index: index(catalogue), llms: llms(catalogue, public_url) }
     }
 }
 
@@ -59,8 +52,9 @@ pub(crate) fn escape(text: &str) -> String {
 
 fn index(catalogue: &Catalogue) -> String {
     let mut body = String::from(
-        "<h1>Documentation</h1><p>Every operation of this server. For machines: <a href=\"/openapi.json\">OpenAPI 3.1</a>, \
-         <a href=\"/llms.txt\">llms.txt</a>.</p>",
+        "<h1>Documentation</h1><p>Every operation of this server. For machines: <a href=\"/openapi.json\">OpenAPI 3.1</a> \
+         (of the <a href=\"/openapi/openapi-organizations.json\">organizations API</a>, the <a href=\"/openapi/openapi-account.json\">account \
+         API</a>, the <a href=\"/openapi/openapi-customer.json\">customer API</a>), <a href=\"/llms.txt\">llms.txt</a>.</p>",
     );
     for (tag, operations) in by_tag(catalogue) {
         let _ = write!(body, "<h2>{}</h2>", escape(&tag));
@@ -75,7 +69,7 @@ fn by_tag(catalogue: &Catalogue) -> Vec<(String, Vec<(&Surface, &Operation)>)> {
     let mut tags: Vec<(String, Vec<(&Surface, &Operation)>)> = Vec::new();
     for surface in &catalogue.surfaces {
         for operation in &surface.operations {
-            let tag = openapi::tag_of(surface, operation);
+            let tag = openapi::tag_of(surface, operation.tag);
             match tags.iter_mut().find(|(known, _)| *known == tag) {
                 Some((_, operations)) => operations.push((surface, operation)),
                 None => tags.push((tag, vec![(surface, operation)])),
@@ -127,7 +121,7 @@ fn inline(text: &str) -> String {
 fn record(content: Content) -> Option<&'static Shape> {
     match content {
         Content::One(shape) | Content::List(shape) | Content::Page(shape) | Content::Slices(shape) => Some(shape),
-        Content::Nothing | Content::Html | Content::Text(_) | Content::File(_) => None,
+        Content::Nothing | Content::Html | Content::Text(_) | Content::Document | Content::File(_) => None,
     }
 }
 
@@ -199,7 +193,8 @@ fn fields(text: &mut String, surface: &Surface, shape: &Shape) {
     for field in shape.fields() {
         let need = if field.need == crate::shapes::Need::Required { "" } else { ", optional" };
         let kind = field.is.schema(surface.dialect);
-        let kind = kind.get("type").and_then(Json::as_str).unwrap_or("object");
+        let is_word = matches!(field.is, crate::shapes::Is::Named(_));
+        let kind = if is_word { "string" } else { kind.get("type").and_then(Json::as_str).unwrap_or("object") };
         let _ = writeln!(text, "- `{}` ({kind}{need}) {}", shape.spell(surface.dialect, field), field.about);
     }
 }

@@ -127,7 +127,7 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
     let work = async move {
         let response = run(next.run(request)).await;
         let response = match &inside.operation {
-            Some(operation) if cfg!(debug_assertions) && !matches!(operation.content, Content::File(_)) => {
+            Some(operation) if cfg!(debug_assertions) && !matches!(operation.content, Content::File(_) | Content::Document) => {
                 // What is ordered is accepted; what is answered at once was only looked at.
                 let is_looked_at = operation.deletes && operation.status == 202 && response.status() == StatusCode::OK;
                 let (status, content) = match inside.only_validates() {
@@ -222,7 +222,7 @@ async fn as_documented(
         Content::List(shape) => entries(dialect, shape, &record()),
         Content::Page(shape) | Content::Slices(shape) => entries(dialect, shape, &record()["data"]),
         Content::Nothing if !bytes.is_empty() => vec!["a body where none is documented".to_owned()],
-        Content::Nothing | Content::Html | Content::Text(_) | Content::File(_) => Vec::new(),
+        Content::Nothing | Content::Html | Content::Text(_) | Content::Document | Content::File(_) => Vec::new(),
     };
     if parts.status.as_u16() != status {
         differences.push(format!("the status {} where {status} is documented", parts.status.as_u16()));

@@ -36,6 +36,11 @@ const REMEDIES: [(u16, &str, &str); 15] = [
     (503, "The server cannot do this at the moment.", "Send the request again after the seconds in <code>Retry-After</code>."),
 ];
 
+/// Every error code, by its status.
+pub(crate) fn codes() -> Vec<&'static str> {
+    REMEDIES.iter().filter_map(|(status, ..)| StatusCode::from_u16(*status).ok()).map(|status| describe(status).0).collect()
+}
+
 /// The page of an error code.
 pub(crate) fn page(code: &str) -> Option<String> {
     REMEDIES.iter().find_map(|(status, meaning, remedy)| {

@@ -43,6 +43,7 @@ pub(crate) struct Doors {
     catalogue: catalogue::Catalogue,
     /// Made when somebody first reads them: most servers are never asked, and what it takes to make them is given back to nobody.
     docs: OnceLock<docs::Docs>,
+    documents: openapi::Documents,
     metrics: metrics::Metrics,
     request_ids: request_ids::RequestIds,
     streams: watching::Streams,
@@ -73,8 +74,9 @@ pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let catalogue = catalogue::Catalogue::new(surfaces::all());
     let routes = catalogue.router();
     let (limiter, metrics) = (limits::Limiter::new(settings.limits), metrics::Metrics::new(plane.engine_name()));
+    let documents = openapi::Documents::default();
     let (request_ids, streams) = (request_ids::RequestIds::default(), watching::Streams::default());
-    let doors = Arc::new(Doors { plane, limiter, catalogue, docs: OnceLock::new(), metrics, request_ids, streams, settings });
+    let doors = Arc::new(Doors { plane, limiter, catalogue, docs: OnceLock::new(), documents, metrics, request_ids, streams, settings });
     routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -56,7 +56,8 @@ pub(crate) async fn method_not_allowed() -> Failure {
 }
 
 const NOTHING_HERE: &str = "The requested resource was not found.";
-const UNAUTHORIZED: &str = "Authentication required. Provide a valid bearer token.";
+/// The words of every 401.
+pub(crate) const UNAUTHORIZED: &str = "Authentication required. Provide a valid bearer token.";
 
 /// What a failure comes to on one surface.
 struct Told {

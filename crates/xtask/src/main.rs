@@ -34,6 +34,9 @@ enum Command {
         /// Runs one step alone.
         #[arg(long, value_name = "NAME")]
         only: Option<Step>,
+        /// Also runs what takes long, as a build server does at night: schemathesis with several seeds and credentials.
+        #[arg(long)]
+        long: bool,
     },
     /// Runs the golden-file tests and lets them write what they found: review the difference before you commit it.
     Bless,
@@ -81,7 +84,7 @@ fn stopped(command: &Command) -> Result {
 
 async fn run(command: Command) -> Result {
     match command {
-        Command::Test { only } => steps::test(only).await,
+        Command::Test { only, long } => steps::test(only, long).await,
         Command::Bless => steps::bless().await,
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Bare(arguments) => bench::bare(arguments).await,

@@ -16,8 +16,10 @@ use crate::freehold::{Freehold, target};
 use crate::machine::{in_path, install};
 use crate::steps::{cargo, seconds, workspace};
 
-/// A check that takes longer hangs.
+/// A command that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// The same for those that take long.
+const LONG_PATIENCE: Duration = Duration::from_secs(7_200);
 /// Requests a minute that the limited server allows.
 const LIMIT: &str = "20";
 
@@ -27,20 +29,50 @@ struct Check {
     commands: &'static [&'static [&'static str]],
 }
 
-const CHECKS: [Check; 9] = [
+/// The documents that the server has: the whole, and one for each documented surface.
+const DOCUMENTS: [&str; 4] =
+    ["/openapi.json", "/openapi/openapi-organizations.json", "/openapi/openapi-account.json", "/openapi/openapi-customer.json"];
+const WHOLE: &str = "openapi.json";
+const ORGANIZATIONS: &str = "openapi-organizations.json";
+const ACCOUNT: &str = "openapi-account.json";
+const CUSTOMER: &str = "openapi-customer.json";
+
+const CHECKS: [Check; 11] = [
     Check { name: "short ids and PyPI shortuuid", commands: &[&["python", "short_ids.py"]] },
-    Check { name: "the document and PyPI openapi-spec-validator", commands: &[&["openapi-spec-validator", "openapi.json"]] },
-    Check { name: "the document and npm @redocly/cli", commands: &[&["redocly", "lint", "openapi.json"]] },
     Check {
-        name: "the document and npm @stoplight/spectral-cli",
-        commands: &[&["spectral", "lint", "--ruleset", "spectral.yaml", "--fail-severity", "error", "openapi.json"]],
+        name: "the documents and PyPI openapi-spec-validator",
+        commands: &[&["openapi-spec-validator", WHOLE, ORGANIZATIONS, ACCOUNT, CUSTOMER]],
+    },
+    Check { name: "the documents and npm @redocly/cli", commands: &[&["redocly", "lint", WHOLE, ORGANIZATIONS, ACCOUNT, CUSTOMER]] },
+    Check {
+        name: "the documents and npm @stoplight/spectral-cli with its rules and OWASP's",
+        commands: &[&[
+            "spectral",
+            "lint",
+            "--ruleset",
+            "spectral.yaml",
+            "--fail-severity",
+            "error",
+            WHOLE,
+            ORGANIZATIONS,
+            ACCOUNT,
+            CUSTOMER,
+        ]],
     },
     Check {
-        name: "a life through a generated TypeScript client",
-        commands: &[&["openapi-typescript", "openapi.json", "--output", "generated/schema.d.ts"], &["tsc"], &["node", "generated/life.js"]],
+        name: "a life through a TypeScript client of openapi-typescript",
+        commands: &[&["openapi-typescript", WHOLE, "--output", "generated/schema.d.ts"], &["tsc"], &["node", "generated/life.js"]],
     },
     Check {
-        name: "a life through a generated Python client",
+        name: "a life through a TypeScript client of hey-api",
+        commands: &[
+            &["openapi-ts", "--input", WHOLE, "--output", "generated/hey", "--client", "@hey-api/client-fetch"],
+            &["tsc", "--project", "tsconfig.hey.json"],
+            &["node", "generated/hey-life/hey_life.js"],
+        ],
+    },
+    Check {
+        name: "a life through a Python client of openapi-python-client",
         commands: &[
             &[
                 "openapi-python-client",
@@ -54,13 +86,32 @@ const CHECKS: [Check; 9] = [
             &["python", "life.py"],
         ],
     },
+    Check {
+        name: "a life through a Python client of openapi-generator",
+        commands: &[
+            &[
+                "openapi-generator-cli",
+                "generate",
+                "--input-spec=openapi.json",
+                "--generator-name=python",
+                "--output=generated/generator",
+                "--package-name=generated_client",
+                "--global-property=apiTests=false,modelTests=false,apiDocs=false,modelDocs=false",
+            ],
+            &["python", "generator_life.py"],
+        ],
+    },
     Check { name: "webhooks and standardwebhooks of npm and PyPI", commands: &[&["python", "webhooks.py"]] },
     Check { name: "rate limits and npm ratelimit-header-parser", commands: &[&["node", "rate_limits.mjs"]] },
     Check { name: "two tenants and PyPI schemathesis", commands: &[&["python", "tenants.py"]] },
 ];
 
+/// What takes too long for every run.
+const LONG_CHECKS: [Check; 1] =
+    [Check { name: "five seeds, three credentials and PyPI schemathesis", commands: &[&["python", "tenants.py", "--long"]] }];
+
 /// Installs what is not yet there, starts the servers, and runs every check. All of them run, whatever fails before.
-pub(crate) async fn run() -> Result {
+pub(crate) async fn run(long: bool) -> Result {
     let folder = target().join("outside");
     copy(&workspace().join("crates/app/tests/outside"), &folder)?;
     empty(&folder.join("generated"))?;
@@ -71,9 +122,9 @@ pub(crate) async fn run() -> Result {
 
     let server = Freehold::start("debug", None, &["--webhook-allow=127.0.0.0/8"]).await?;
     let limited = Freehold::start("debug", None, &[&format!("--rate-limit-per-minute={LIMIT}"), "--rate-limit-per-day=10000"]).await?;
-    let document = reqwest::get(format!("{}/openapi.json", server.url)).await.and_then(reqwest::Response::error_for_status);
-    let document = document.map_err(|error| error.to_string())?.bytes().await.map_err(|error| error.to_string())?;
-    fs::write(folder.join("openapi.json"), document).map_err(|error| format!("cannot write openapi.json: {error}"))?;
+    for document in DOCUMENTS {
+        save(&format!("{}{document}", server.url), &folder).await?;
+    }
     let variables = [
         ("FREEHOLD_URL", server.url.as_str().into()),
         ("FREEHOLD_LIMITED_URL", limited.url.as_str().into()),
@@ -83,7 +134,7 @@ pub(crate) async fn run() -> Result {
     ];
 
     let mut failed = Vec::new();
-    for check in &CHECKS {
+    for check in CHECKS.iter().chain(LONG_CHECKS.iter().filter(|_| long)) {
         let began = Instant::now();
         match run_check(check, &folder, &variables).await {
             Ok(figure) => eprintln!("   {}: passed in {}{figure}", check.name, seconds(began)),
@@ -94,6 +145,14 @@ pub(crate) async fn run() -> Result {
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join("; "))) }
+}
+
+/// Saves a document under the last part of its address.
+async fn save(url: &str, folder: &Path) -> Result {
+    let words = |error: reqwest::Error| error.to_string();
+    let document = reqwest::get(url).await.and_then(reqwest::Response::error_for_status).map_err(words)?.bytes().await.map_err(words)?;
+    let file = folder.join(url.rsplit('/').next().unwrap_or(url));
+    fs::write(&file, document).map_err(|error| format!("cannot write {}: {error}", file.display()))
 }
 
 async fn run_check(check: &Check, folder: &Path, variables: &[(&str, OsString)]) -> Result<String> {
@@ -109,12 +168,13 @@ async fn run_check(check: &Check, folder: &Path, variables: &[(&str, OsString)])
 async fn tell(words: &[&str], folder: &Path, variables: &[(&str, OsString)]) -> Result<String> {
     let name = words.join(" ");
     let (program, arguments) = words.split_first().ok_or("a command without a program")?;
+    let patience = if arguments.contains(&"--long") { LONG_PATIENCE } else { PATIENCE };
     let mut command = Command::new(find(program, variables));
     command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value))).current_dir(folder);
     // No colours in a log, no calls home from a test.
     command.envs([("NO_COLOR", "1"), ("REDOCLY_TELEMETRY", "off"), ("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true"), ("PYTHONUNBUFFERED", "1")]);
-    let told = tokio::time::timeout(PATIENCE, command.stdin(Stdio::null()).kill_on_drop(true).output()).await;
-    let told = told.map_err(|_| format!("`{name}` did not end within {} s", PATIENCE.as_secs()))?;
+    let told = tokio::time::timeout(patience, command.stdin(Stdio::null()).kill_on_drop(true).output()).await;
+    let told = told.map_err(|_| format!("`{name}` did not end within {} s", patience.as_secs()))?;
     let told = told.map_err(|error| format!("cannot run `{name}`: {error}"))?;
     let output = String::from_utf8_lossy(&told.stdout).into_owned();
     match told.status.success() {

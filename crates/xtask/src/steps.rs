@@ -37,19 +37,19 @@ impl Step {
     }
 }
 
-/// Runs every step, or the one asked for, and stops at the first that fails.
-pub(crate) async fn test(only: Option<Step>) -> Result {
+/// Runs every step, or the one asked for, and stops at the first that fails. What takes long is left out unless it is asked for.
+pub(crate) async fn test(only: Option<Step>, long: bool) -> Result {
     let began = Instant::now();
     for step in Step::value_variants() {
         if only.is_none_or(|wanted| wanted == *step) {
-            run(*step).await?;
+            run(*step, long).await?;
         }
     }
     eprintln!("\n── all passed in {}", seconds(began));
     Ok(())
 }
 
-async fn run(step: Step) -> Result {
+async fn run(step: Step, long: bool) -> Result {
     let name = step.name();
     let began = Instant::now();
     eprintln!("\n── {name}");
@@ -57,7 +57,7 @@ async fn run(step: Step) -> Result {
         Step::Format => cargo(&["fmt", "--all", "--check"], &[]).await,
         Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[]).await,
         Step::Test => on_postgres(&["test", "--workspace", "--locked"], &[]).await,
-        Step::Outside => outside::run().await,
+        Step::Outside => outside::run(long).await,
     };
     match outcome {
         Ok(()) => {

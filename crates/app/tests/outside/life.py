@@ -9,6 +9,7 @@ from http import HTTPStatus
 sys.path.insert(0, "generated/python")
 
 from freehold_client import AuthenticatedClient, Client, models
+from freehold_client.api.account_api_organizations import account_delete_organization, account_list_organizations
 from freehold_client.api.api_keys import create_api_key, validate_api_key
 from freehold_client.api.auth import sign_in, sign_up
 from freehold_client.api.customers import (
@@ -23,7 +24,7 @@ from freehold_client.api.customers import (
     update_customer,
     update_subscription,
 )
-from freehold_client.api.deletions import read_deletion
+from freehold_client.api.deletions import plan_organization_deletion, read_deletion
 from freehold_client.api.invitations import accept_invitation
 from freehold_client.api.members import change_role, invite_member, list_members, remove_member
 from freehold_client.api.oauth import create_oauth_app, create_oauth_token, delete_oauth_app
@@ -80,17 +81,17 @@ def seal(client: AuthenticatedClient, answer) -> models.Deletion:
 _, me = new_person("Ada")
 email, colleague = new_person("Grace")
 organization = ask(create_organization, 201, client=me, body=models.NewOrganization(name="Life", slug=f"life-{uuid.uuid4()}"))
-here = str(organization.id)
-invited = models.NewInvitation(email=email, role=models.NewInvitationRoleType1.MEMBER)
+here = organization.id
+invited = models.NewInvitation(email=email, role=models.Role.MEMBER)
 invitation = ask(invite_member, 201, here, client=me, body=invited)
 member = ask(accept_invitation, 200, client=colleague, body=models.AcceptInvitation(token=invitation.token)).member_id
 assert sorted(record.role for record in ask(list_members, 200, here, client=me).data) == ["member", "owner"]
 
 # Roles: a member may not make keys, an admin may.
-scopes = [models.NewApiKeyScopesType0Item.READORGANIZATION, models.NewApiKeyScopesType0Item.READCUSTOMERS]
+scopes = [models.Scope.READORGANIZATION, models.Scope.READCUSTOMERS]
 key = models.NewApiKey(name="Back end", scopes=scopes)
 assert ask(create_api_key, 403, here, client=colleague, body=key).error_code == "forbidden"
-ask(change_role, 200, here, member, client=me, body=models.NewRole(role=models.NewRoleRole.ADMIN))
+ask(change_role, 200, here, member, client=me, body=models.NewRole(role=models.Role.ADMIN))
 made = ask(create_api_key, 201, here, client=colleague, body=key)
 keyed = AuthenticatedClient(base_url=URL, token=made.key, prefix="", auth_header_name="X-API-Key")
 validated = ask(validate_api_key, 200, client=keyed)
@@ -109,11 +110,11 @@ assert changed.phone == "+44 20 7946 0000"
 assert ask(read_customer, 200, *owner, client=keyed).name == "Alan Turing"
 blocked = ask(customers_controller_remove, 409, *owner, client=me)
 assert [blocker.code for blocker in blocked.blockers] == ["active_subscription"]
-cancelled = models.SubscriptionChange(status=models.SubscriptionChangeStatus.CANCELLED)
+cancelled = models.SubscriptionChange(status=models.SubscriptionStatus.CANCELLED)
 ask(update_subscription, 200, *owner, subscription.id, client=me, body=cancelled)
 
 # A webhook, an OAuth app and its token. Nobody listens to the webhook: it is not told of deletions, which would wait for it.
-new_webhook = models.NewWebhook(url="http://127.0.0.1:9/hooks", events=[models.NewWebhookEventsItem.CUSTOMER_CREATED])
+new_webhook = models.NewWebhook(url="http://127.0.0.1:9/hooks", events=[models.Event.CUSTOMER_CREATED])
 webhook = ask(create_webhook, 201, here, client=me, body=new_webhook)
 assert webhook.secret.startswith("whsec_")
 assert [record.id for record in ask(list_webhooks, 200, here, client=me).data] == [webhook.id]
@@ -121,7 +122,7 @@ new_app = models.NewOauthApp(
     name="App",
     organization_id=here,
     redirect_uris=["https://example.com/callback"],
-    scopes=[models.NewOauthAppScopesItem.READORGANIZATION],
+    scopes=[models.Scope.READORGANIZATION],
 )
 app = ask(create_oauth_app, 201, client=me, body=new_app)
 credentials = models.ClientCredentials(client_id=app.client_id, client_secret=app.client_secret)
@@ -139,7 +140,9 @@ ask(create_customer, 201, here, client=me, body=another)
 # Deletions: the app with its token, the customer, the member with their key.
 answer_to(delete_oauth_app, 204, app.client_id, client=me)
 ask(read_organization, 401, here, client=tokened)
-receipt = seal(me, answer_to(customers_controller_remove, 204, *owner, client=me, reason="The contract ended"))
+looked = ask(customers_controller_remove, 200, *owner, client=me, validate_only=True)
+assert isinstance(looked, models.DeletionPlan) and looked.root == "customer" and looked.blockers == []
+receipt = seal(me, answer_to(customers_controller_remove, 204, *owner, client=me, plan=looked.plan, reason="The contract ended"))
 assert receipt.counts["subscriptions"] == 1
 ask(read_customer, 404, *owner, client=me)
 answer_to(remove_member, 204, here, member, client=me)
@@ -149,7 +152,11 @@ trail = ask(list_audit, 200, here, client=me, page_size=100).data
 assert any(entry.action == "customer.delete" and entry.reason == "The contract ended" for entry in trail)
 
 # The organization itself: gone at once, and its receipt stays with the one who ordered it.
-ended = seal(me, answer_to(organizations_controller_delete, 204, here, client=me))
+plan = ask(plan_organization_deletion, 200, here, client=me)
+short = ask(account_list_organizations, 200, client=me).data[0].id
+same = ask(account_delete_organization, 200, short, client=me, validate_only=True)
+assert isinstance(same, models.AccountDeletionPlan) and len(same.tables) == len(plan.tables)
+ended = seal(me, answer_to(organizations_controller_delete, 204, here, client=me, plan=plan.plan))
 assert ended.counts["customers"] == 1
 ask(read_organization, 404, here, client=me)
 assert ask(list_organizations, 200, client=me).data == []

@@ -146,7 +146,10 @@ await expect(201, api.POST("/api/organizations/{organizationId}/customers", { pa
 // Deletions: the app with its token, the customer, the member with their key.
 await deleted(api.DELETE("/api/oauth/apps/{clientId}", { params: { path: { clientId: app.clientId } } }));
 await refused(401, tokened.GET("/api/organizations/{id}", { params: { path: { id: organization.id } } }));
-const receipt = await sealed(api, await deleted(api.DELETE(at, { params: { ...owned, query: { reason: "The contract ended" } } })));
+const looked = await expect(200, api.DELETE(at, { params: { ...owned, query: { validate_only: true } } }));
+assert.deepEqual([looked.root, looked.blockers, looked.tables.find(({ table }) => table === "subscriptions")?.rows], ["customer", [], 1]);
+const query = { plan: looked.plan, reason: "The contract ended" };
+const receipt = await sealed(api, await deleted(api.DELETE(at, { params: { ...owned, query } })));
 assert.equal(receipt.counts["subscriptions"], 1);
 await refused(404, api.GET(at, { params: owned }));
 await deleted(api.DELETE("/api/organizations/{organizationId}/members/{memberId}", { params: { path: { ...path, memberId } } }));
@@ -156,7 +159,12 @@ const trail = await expect(200, api.GET("/api/organizations/{organizationId}/aud
 assert.ok(trail.data.some(({ action, reason }) => action === "customer.delete" && reason === "The contract ended"));
 
 // The organization itself: gone at once, and its receipt stays with the one who ordered it.
-const ended = await sealed(api, await deleted(api.DELETE("/api/organizations/{id}", { params: { path: { id: organization.id } } })));
+const whole = { path: { id: organization.id } };
+const plan = await expect(200, api.GET("/api/organizations/{organizationId}/deletion-plan", { params: { path } }));
+const onAccount = "/account/api/v1/organizations/{id}" as const;
+const same = await expect(200, api.DELETE(onAccount, { params: { ...whole, query: { validate_only: true } } }));
+assert.ok("tables" in same && same.tables.length === plan.tables.length);
+const ended = await sealed(api, await deleted(api.DELETE("/api/organizations/{id}", { params: { ...whole, query: { plan: plan.plan } } })));
 assert.equal(ended.counts["customers"], 1);
 await refused(404, api.GET("/api/organizations/{id}", { params: { path: { id: organization.id } } }));
 const mine = await expect(200, api.GET("/api/organizations"));

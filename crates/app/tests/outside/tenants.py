@@ -1,6 +1,7 @@
 """schemathesis with all its checks and two tenants: one works on its own, the other tries everything on a third, the victim.
 
-Nothing of the victim's may be in an answer to anybody else, and when all is over the victim must be as it was.
+Nothing of the victim's may be in an answer to anybody else, and when all is over the victim must be as it was. With `--long`: five seeds, each
+as the owner, an admin and a key of a tenant; the figure is of all of them.
 """
 
 import dataclasses
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import world
 
-CASES = 3_000
-ROLES = ["owner", "stranger"]
-EXAMPLES = os.environ.get("TENANTS_EXAMPLES", "4")
+IS_LONG = "--long" in sys.argv
+CASES = 30_000 if IS_LONG else 3_000
+SEEDS = range(1, 6) if IS_LONG else range(1, 2)
+ROLES = ["owner", "admin", "key"] if IS_LONG else ["owner", "stranger"]
+EXAMPLES = os.environ.get("TENANTS_EXAMPLES", "12" if IS_LONG else "4")
 
 
 def content(server: world.Server, tenant: world.Tenant) -> dict:
@@ -25,27 +28,41 @@ def content(server: world.Server, tenant: world.Tenant) -> dict:
     return {path: server.call("GET", base + path, tenant.owner.token) for path in lists}
 
 
-def start(role: str) -> subprocess.Popen:
-    words = ["st", "run", "openapi.json", "--url", os.environ["FREEHOLD_URL"], "--seed", "1"]
+def configuration() -> str:
+    """The settings; with several seeds, those under which a seed makes a difference."""
+    if IS_LONG:
+        words = Path("schemathesis.toml").read_text()
+        assert "deterministic = true" in words
+        Path("generated/schemathesis.toml").write_text(words.replace("deterministic = true", "deterministic = false"))
+        return "generated/schemathesis.toml"
+    return "schemathesis.toml"
+
+
+def start(run: str, seed: int, role: str) -> subprocess.Popen:
+    words = ["st", "--config-file", configuration(), "run", "openapi.json", "--url", os.environ["FREEHOLD_URL"], "--seed", str(seed)]
     words += ["--max-examples", EXAMPLES, "--continue-on-failure", "--no-color", "--suppress-health-check", "all"]
-    variables = os.environ | {"TENANTS_ROLE": role, "SCHEMATHESIS_HOOKS": "tenants_hooks"}
-    return subprocess.Popen(words, env=variables, stdout=open(f"generated/{role}.log", "w"), stderr=subprocess.STDOUT)
+    variables = os.environ | {"TENANTS_ROLE": role, "TENANTS_RUN": run, "TENANTS_SEED": str(seed), "SCHEMATHESIS_HOOKS": "tenants_hooks"}
+    return subprocess.Popen(words, env=variables, stdout=open(f"generated/{run}.log", "w"), stderr=subprocess.STDOUT)
 
 
 server = world.server()
 victim = world.new_tenant(server, "victim7q2")
 Path("generated/victim.json").write_text(json.dumps(dataclasses.asdict(victim) | {"secrets": sorted(victim.secrets)}))
 before = content(server, victim)
-runs = [start(role) for role in ROLES]
-failed = [role for role, run in zip(ROLES, runs) if run.wait() != 0]
-for role in failed:
-    print(f"── as the {role}:\n{Path(f'generated/{role}.log').read_text()}", file=sys.stderr)
-assert not failed, f"schemathesis has found something as the {' and the '.join(failed)}"
+failed, names = [], []
+for seed in SEEDS:
+    # One process for each role, as many at once as there are roles.
+    runs = {f"{role}-{seed}": start(f"{role}-{seed}", seed, role) for role in ROLES}
+    names += runs
+    failed += [run for run, process in runs.items() if process.wait() != 0]
+for run in failed:
+    print(f"── {run}:\n{Path(f'generated/{run}.log').read_text()}", file=sys.stderr)
+assert not failed, f"schemathesis has found something in {' and '.join(failed)}"
 
 after = content(server, victim)
 assert after == before, f"the victim is not as it was: {json.dumps(before)}\nis now {json.dumps(after)}"
-counts = {role: json.loads(Path(f"generated/{role}.json").read_text()) for role in ROLES}
+counts = {run: json.loads(Path(f"generated/{run}.json").read_text()) for run in names}
 cases = sum(count["cases"] for count in counts.values())
 assert cases >= CASES, f"{cases} cases are fewer than {CASES}"
-told = [f"{count['cases']} as the {role}, {count['succeeded']} of them successful" for role, count in counts.items()]
+told = [f"{count['cases']} as {run}, {count['succeeded']} of them successful" for run, count in counts.items()]
 print(f"figure: {cases} cases: {'; '.join(told)}")

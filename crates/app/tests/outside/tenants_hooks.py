@@ -1,6 +1,7 @@
 """What schemathesis is told about this server: who it is, which ids there are, and one more check: nobody sees anything of the victim's.
 
-`tenants.py` runs schemathesis with this module, once as the owner of a tenant and once as a stranger who knows all of another tenant's ids.
+`tenants.py` runs schemathesis with this module: as the owner of a tenant, an admin of it or a key of it, and as a stranger who knows all of
+another tenant's ids.
 """
 
 import atexit
@@ -25,8 +26,11 @@ victim = world.Tenant(**json.loads(Path("generated/victim.json").read_text()))
 server = world.server()
 me = world.new_tenant(server, f"{ROLE}{os.getpid()}")
 # Whose ids the addresses have.
-target = me if ROLE == "owner" else victim
-chance = random.Random(1)
+target = victim if ROLE == "stranger" else me
+chance = random.Random(int(os.environ.get("TENANTS_SEED", "1")))
+admin = server.new_member(me.organization, me.owner, "admin")[0] if ROLE == "admin" else None
+made = {"name": "Works for the owner", "scopes": world.EVERY_SCOPE}
+key = server.call("POST", f"/api/organizations/{me.organization}/api-keys", me.owner.token, made, 201)["key"] if ROLE == "key" else None
 
 def short(id: str) -> str:
     """The id as the account API spells it."""
@@ -94,12 +98,15 @@ def throw_away(kind: str) -> str | None:
 
 @schemathesis.auth()
 class SignedIn:
-    """The owner's session; somebody else's for what ends all one's sessions."""
+    """The session of the owner or the admin, or the key; somebody else's session for what ends all one's sessions."""
 
     def get(self, case, context) -> str:
-        return me.owner.token
+        return (admin or me.owner).token
 
     def set(self, case, data: str, context) -> None:
+        if key:
+            case.headers["X-API-Key"] = key
+            return
         ends_sessions = case.path in ("/api/auth/sign-out", "/dashboard/sign-out", "/api/users/me/password") or (
             case.method == "DELETE" and case.path == "/api/users/me"
         )
@@ -122,8 +129,19 @@ def before_call(context, case, kwargs) -> None:
         case.query["after"] = ""
     if case.path_parameters and not case.meta.is_negative_at(ParameterLocation.PATH):
         name_ids(case)
+        case.path_parameters |= {name: fitting(value) for name, value in case.path_parameters.items()}
     if isinstance(case.body, dict) and not case.meta.is_negative_at(ParameterLocation.BODY):
         agree(case, case.body)
+
+
+def fitting(value: object) -> object:
+    """The pattern of a shortuuid has room for more than the 128 bits of a UUID; what is larger is no id."""
+    try:
+        if isinstance(value, str) and len(value) == 22:
+            shortuuid.decode(value)
+    except ValueError:
+        return "2" + value[1:]
+    return value
 
 
 def name_ids(case) -> None:
@@ -219,6 +237,21 @@ def nothing_of_the_victims(ctx, response, case) -> None:
                 raise Leak(operation=case.operation.label, title="Something of another tenant's", message=f"`{secret}` is in the answer")
 
 
+class Undeclared(Failure):
+    """A refusal that the document does not tell of."""
+
+
+@schemathesis.check
+def refusals_are_declared(ctx, response, case) -> None:
+    """`default` is for what nobody can foresee: each refusal is declared with its status."""
+    declared = case.operation.definition.raw["responses"]
+    # The address or the method was made up.
+    is_elsewhere = response.status_code in (404, 405) and case.meta is not None and case.meta.is_negative_at(ParameterLocation.PATH)
+    if 400 <= response.status_code < 500 and str(response.status_code) not in declared and response.status_code != 405 and not is_elsewhere:
+        message = f"{response.status_code} is not among {sorted(declared)}: {response.text[:500]}"
+        raise Undeclared(operation=case.operation.label, title="A refusal that is not declared", message=message)
+
+
 @atexit.register
 def write_counts() -> None:
-    Path(f"generated/{ROLE}.json").write_text(json.dumps(counts))
+    Path(f"generated/{os.environ['TENANTS_RUN']}.json").write_text(json.dumps(counts))

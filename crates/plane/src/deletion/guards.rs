@@ -10,13 +10,30 @@ use super::rules::Root;
 use crate::holds::OPERATOR;
 use crate::{Cx, Result};
 
+/// Every [`Blocker::code`].
+pub const BLOCKER_CODES: [&str; 10] = [
+    "legal_hold",
+    "last_owner",
+    "last_operator",
+    "active_subscription",
+    "pending_transaction",
+    "organization_archived",
+    "reason_required",
+    "confirmation_required",
+    "reauthentication_required",
+    "approval_required",
+];
+
+/// Every [`Blocker::kind`].
+pub const BLOCKER_KINDS: [&str; 9] =
+    ["hold", "subscription", "transaction", "organization", "member", "customer", "customer_purge", "user", "requirements"];
+
 /// One reason why a deletion cannot happen now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocker {
-    /// A stable machine-readable word: `legal_hold`, `last_owner`, `last_operator`, `active_subscription` or `pending_transaction`; for what the
-    /// organization asks and is missing, `reason_required`, `confirmation_required`, `reauthentication_required` or `approval_required`.
+    /// A stable machine-readable word, one of [`BLOCKER_CODES`].
     pub code: &'static str,
-    /// The kind of what blocks.
+    /// The kind of what blocks, one of [`BLOCKER_KINDS`].
     pub kind: &'static str,
     /// Its id.
     pub id: Uuid,

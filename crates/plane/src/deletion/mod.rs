@@ -40,12 +40,12 @@ pub(crate) use ending::{begin_archive, end_archive, end_credentials, go_on_with_
 pub use family::SMALL_FAMILY;
 pub(crate) use grace::end_for as end_grace_for;
 pub use grace::{OVER, end_grace, restore};
-pub use guards::Blocker;
+pub use guards::{BLOCKER_CODES, BLOCKER_KINDS, Blocker};
 pub(crate) use guards::{blockers, check, last_owner};
 pub(crate) use pace::Notes;
 pub use preview::{Effect, Preview, TablePreview, preview};
 pub(crate) use progress::Estimates;
-pub use progress::{Condition, Progress, Pulse, STUCK_AFTER, Watched};
+pub use progress::{CONDITION_TYPES, Condition, Progress, Pulse, STUCK_AFTER, Watched};
 pub use records::{Deletion, DeletionFilter, Wanted, get, list, watch};
 pub use rules::Root;
 pub use statements::all as all_statements;

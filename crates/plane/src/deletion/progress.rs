@@ -68,10 +68,14 @@ pub struct Progress {
     pub conditions: Vec<Condition>,
 }
 
+/// Every [`Condition::kind`].
+pub const CONDITION_TYPES: [&str; 9] =
+    ["grace_period", "webhook_deliveries", "export", "memberships", "customers", "legal_hold", "database", "not_begun", "worker_lost"];
+
 /// Something that a deletion waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// Stable and machine-readable.
+    /// Stable and machine-readable, one of [`CONDITION_TYPES`].
     pub kind: &'static str,
     /// Since when.
     pub since: Timestamp,

@@ -22,7 +22,6 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use plane::Result;
 use plane::deletion::{Deletion, Subject};
-use serde_json::json;
 
 use crate::dialect::Dialect;
 use crate::door::Door;
@@ -34,11 +33,11 @@ async fn delete_or_plan(door: &Door, subject: Subject, deleting: impl Future<Out
     deletions::order(door, subject, deleting, deleted).await
 }
 
-/// The answer to a deletion that succeeded, in the surface's way: 204, or 200 with an empty object.
+/// The answer to a deletion that succeeded, in the surface's way: 204, or 200 with the deletion's id.
 fn deleted(dialect: &Dialect, deletion: &Deletion) -> Response<Body> {
     let mut response = match dialect.empty_success {
         true => Response::new(Body::empty()),
-        false => views::answer(StatusCode::OK, json!({})),
+        false => views::answer(StatusCode::OK, dialect.object(vec![("deletion_id", dialect.id(deletion.id))])),
     };
     if dialect.empty_success {
         *response.status_mut() = StatusCode::NO_CONTENT;

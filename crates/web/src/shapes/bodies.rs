@@ -1,6 +1,7 @@
 //! What comes in: the bodies of requests.
 
-use super::Is::{Email, Events, Flag, Id, Map, Maybe, Number, Pairs, Pattern, Role, Scopes, Text, Texts, Time, Url, Word, Yes};
+use super::Is::{Email, Events, Flag, Id, Map, Maybe, Named, Number, Pairs, Pattern, Scopes, Text, Texts, Time, Url, Word, Yes};
+use super::words::{KEY_KIND, ROLE, SUBSCRIPTION_STATUS, TRANSACTION_STATUS};
 use super::{Field, Shape, optional, required, sometimes};
 
 pub(crate) const METADATA: super::Is = Map(50, 40, 500);
@@ -35,7 +36,7 @@ pub(crate) static NEW_ORGANIZATION: Shape = Shape::new(
     "A new organization. Who makes it is its owner.",
     &[
         required("name", Text(3, 100), "").like("Acme"),
-        required("slug", Pattern("^[a-z0-9-]{3,50}$"), "Unique and unchanging. Must not read as an id.").like("acme"),
+        required("slug", Pattern("^[a-z0-9-]{3,50}$", 50), "Unique and unchanging. Must not read as an id.").like("acme"),
         optional("logo", Text(1, 2_000), "Address of a picture.").like("https://example.com/logo.png"),
     ],
 );
@@ -53,7 +54,7 @@ pub(crate) static ORGANIZATION_CHANGE: Shape = Shape::new(
 pub(crate) static NEW_OWNER: Shape =
     Shape::new("NewOwner", "Who shall own the organization.", &[required("member_id", Id, "The membership's id, not the user's.")]);
 
-pub(crate) static NEW_ROLE: Shape = Shape::new("NewRole", "What a member shall be.", &[required("role", Role, "")]);
+pub(crate) static NEW_ROLE: Shape = Shape::new("NewRole", "What a member shall be.", &[required("role", Named(&ROLE), "")]);
 
 pub(crate) static USER_CHANGE: Shape = Shape::new(
     "UserChange",
@@ -73,8 +74,11 @@ pub(crate) static NEW_PASSWORD: Shape = Shape::new(
     ],
 );
 
-pub(crate) static NEW_INVITATION: Shape =
-    Shape::new("NewInvitation", "Who is invited, as what.", &[required("email", Email, ""), optional("role", Role, "member if missing.")]);
+pub(crate) static NEW_INVITATION: Shape = Shape::new(
+    "NewInvitation",
+    "Who is invited, as what.",
+    &[required("email", Email, ""), optional("role", Named(&ROLE), "member if missing.")],
+);
 
 pub(crate) static ACCEPT_INVITATION: Shape =
     Shape::new("AcceptInvitation", "The secret of an invitation.", &[required("token", Text(1, 500), "").like("c0ffee")]);
@@ -85,7 +89,7 @@ pub(crate) static NEW_CUSTOMER: Shape = Shape::new(
     &[
         optional(
             "id",
-            Pattern("^[!-.0-~]{1,100}$"),
+            Pattern("^[!-.0-~]{1,100}$", 100),
             "Unique in the organization: 1 to 100 visible ASCII characters without `/`, not `.` or `..`; made up if missing.",
         )
         .like("user123"),
@@ -96,7 +100,7 @@ pub(crate) static NEW_CUSTOMER: Shape = Shape::new(
         optional("tax_id", Text(1, 50), "").like("GB123456789"),
         optional("address", ADDRESS, "Texts by name.").like("{\"city\":\"London\"}"),
         optional("metadata", METADATA, "Texts by name."),
-        optional("managed_by", Id, "The member who manages the customer. A reseller's customers are always their own."),
+        optional("managed_by", Id, "The member who manages the customer. A reseller's customers are always their own.").unshown(),
     ],
 );
 
@@ -112,7 +116,8 @@ pub(crate) static CUSTOMER_CHANGE: Shape = Shape::new(
         optional("tax_id", Text(1, 50), "Null takes it away.").like("GB123456789"),
         optional("address", ADDRESS, "Takes the place of the old one; null takes it away.").like("{\"city\":\"London\"}"),
         optional("metadata", METADATA, "Merged into what is there; an empty text takes a key away."),
-        optional("managed_by", Id, "The member who shall manage the customer; null for nobody. For those who may assign customers."),
+        optional("managed_by", Id, "The member who shall manage the customer; null for nobody. For those who may assign customers.")
+            .unshown(),
     ],
 );
 
@@ -123,14 +128,15 @@ pub(crate) static CUSTOMER_CRITERIA: Shape = Shape::new(
         sometimes("created_before", Time, "Made before this.").like("2020-01-31T12:00:00Z"),
         sometimes("created_after", Time, "Made at this time or later.").like("2019-01-31T12:00:00Z"),
         sometimes("updated_before", Time, "Last changed before this.").like("2021-01-31T12:00:00Z"),
-        sometimes("managed_by", Id, "Under this member's management."),
+        sometimes("managed_by", Id, "Under this member's management.").unshown(),
         sometimes("email_domain", Text(1, 253), "With an address of this domain, in whatever case.").like("example.com"),
         sometimes("metadata", Pairs(50, 40, 500), "With each of these texts among their metadata."),
         sometimes(
             "state",
             Word(&["deleted"]),
             "Those who were softly deleted, in the place of those who are there. For whoever may hard-delete them.",
-        ),
+        )
+        .unshown(),
         sometimes("all", Yes, "All of them: what to say where nothing else is given."),
     ],
 )
@@ -179,11 +185,7 @@ pub(crate) static NEW_API_KEY: Shape = Shape::new(
     "A new API key. It acts as the member who makes it, within its scopes.",
     &[
         required("name", Text(3, 50), "").like("Back end"),
-        optional(
-            "kind",
-            Word(&["organization", "user", "publishable"]),
-            "organization (`csb_…`) if missing; user `csu_…`, publishable `cpk_…`.",
-        ),
+        optional("kind", Named(&KEY_KIND), "organization (`csb_…`) if missing; user `csu_…`, publishable `cpk_…`."),
         optional("description", Text(0, 200), "").like("Nightly import"),
         optional("scopes", Scopes, "Reading its maker, organization, members and customers if missing."),
         KEY_PER_MINUTE,
@@ -250,7 +252,7 @@ pub(crate) static NEW_SUBSCRIPTION: Shape = Shape::new(
     "A customer's subscription.",
     &[
         required("plan", Text(1, 100), "").like("basic"),
-        optional("status", Word(&["active", "cancelled", "expired"]), "active if missing."),
+        optional("status", Named(&SUBSCRIPTION_STATUS), "active if missing."),
         optional("starts_at", Time, "Now if missing."),
         optional("ends_at", Time, ""),
     ],
@@ -262,7 +264,7 @@ pub(crate) static NEW_TRANSACTION: Shape = Shape::new(
     &[
         required("amount", Number(i64::MIN, i64::MAX), "In the currency's smallest unit.").like("1999"),
         required("currency", Text(1, 3), "").like("EUR"),
-        optional("status", Word(&["settled", "pending", "failed"]), "settled if missing."),
+        optional("status", Named(&TRANSACTION_STATUS), "settled if missing."),
         optional("description", Text(1, 500), "").like("Invoice 42"),
     ],
 );
@@ -290,7 +292,7 @@ pub(crate) static SUBSCRIPTION_CHANGE: Shape = Shape::new(
     "What shall be changed about a subscription. What is missing stays.",
     &[
         sometimes("plan", Text(1, 100), "").like("basic"),
-        sometimes("status", Word(&["active", "cancelled", "expired"]), "").like("cancelled"),
+        sometimes("status", Named(&SUBSCRIPTION_STATUS), "").like("cancelled"),
         sometimes("starts_at", Time, ""),
         optional("ends_at", Time, "Null takes it away."),
     ],
@@ -302,7 +304,7 @@ pub(crate) static TRANSACTION_CHANGE: Shape = Shape::new(
     &[
         sometimes("amount", Number(i64::MIN, i64::MAX), "In the currency's smallest unit.").like("1999"),
         sometimes("currency", Text(1, 3), "").like("EUR"),
-        sometimes("status", Word(&["settled", "pending", "failed"]), ""),
+        sometimes("status", Named(&TRANSACTION_STATUS), ""),
         optional("description", Text(1, 500), "Null takes it away.").like("Invoice 42"),
     ],
 );

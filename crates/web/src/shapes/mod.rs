@@ -1,20 +1,19 @@
 //! The shapes of bodies and records: what the documentation says about every field, and what development builds hold the program against.
 
 pub(crate) mod bodies;
+pub(crate) mod events;
 pub(crate) mod oauth;
 pub(crate) mod plans;
 pub(crate) mod records;
 pub(crate) mod requirements;
+pub(crate) mod words;
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::catalogue::Parameter;
 use crate::dialect::Dialect;
-use plane::deletion::DeletionFilter;
-use plane::events::Event;
-use plane::holds;
-use plane::policy::{Role, SCOPES};
 use uuid::Uuid;
+use words::Words;
 
 /// The fields of a body or a record.
 #[derive(Debug)]
@@ -43,6 +42,8 @@ pub(crate) struct Field {
     pub example: &'static str,
     /// It never changes; a body may hold it as it is, because who changes a record often sends all of it.
     pub is_fixed: bool,
+    /// It is left out of examples: what it may hold depends on what there is, or on who asks.
+    pub is_unshown: bool,
 }
 
 /// Whether a field is there.
@@ -61,16 +62,18 @@ pub(crate) enum Need {
 pub(crate) enum Is {
     /// An id in the surface's form.
     Id,
+    /// The id of an organization, which addresses take in other forms, too.
+    OrganizationId,
     /// Text of so many characters.
     Text(usize, usize),
-    /// Text of this pattern.
-    Pattern(&'static str),
+    /// Text of this pattern, of so many characters at the most.
+    Pattern(&'static str, usize),
     Email,
     Url,
     /// One of these words.
     Word(&'static [&'static str]),
-    /// A role by the surface's name.
-    Role,
+    /// One of a set of words that has a name.
+    Named(&'static Words),
     /// A time (RFC 3339).
     Time,
     /// A whole number in this range.
@@ -100,21 +103,27 @@ pub(crate) enum Is {
 }
 
 pub(crate) const fn required(name: &'static str, is: Is, about: &'static str) -> Field {
-    Field { name, is, need: Need::Required, about, example: "", is_fixed: false }
+    Field { name, is, need: Need::Required, about, example: "", is_fixed: false, is_unshown: false }
 }
 
 pub(crate) const fn optional(name: &'static str, is: Is, about: &'static str) -> Field {
-    Field { name, is, need: Need::Optional, about, example: "", is_fixed: false }
+    Field { name, is, need: Need::Optional, about, example: "", is_fixed: false, is_unshown: false }
 }
 
 pub(crate) const fn sometimes(name: &'static str, is: Is, about: &'static str) -> Field {
-    Field { name, is, need: Need::Sometimes, about, example: "", is_fixed: false }
+    Field { name, is, need: Need::Sometimes, about, example: "", is_fixed: false, is_unshown: false }
 }
 
 impl Field {
     /// The same with an example.
     pub const fn like(mut self, example: &'static str) -> Field {
         self.example = example;
+        self
+    }
+
+    /// The same, left out of examples.
+    pub const fn unshown(mut self) -> Field {
+        self.is_unshown = true;
         self
     }
 
@@ -141,7 +150,7 @@ pub(crate) const AFTER: [Parameter; 1] = [Parameter {
 
 /// Which members of a list.
 pub(crate) const MEMBER_FILTER: [Parameter; 2] = [
-    Parameter { name: "role", is: Is::Role, about: "Only members of this role." },
+    Parameter { name: "role", is: Is::Named(&words::ROLE), about: "Only members of this role." },
     Parameter { name: "q", is: Is::Text(0, 200), about: "Only members whose address or name contains this, in whatever case." },
 ];
 
@@ -150,14 +159,14 @@ pub(crate) const DELETION_FILTER: [Parameter; 2] = [
     Parameter { name: "organization", is: ORGANIZATION, about: "Only deletions of this organization, by its id or slug." },
     Parameter {
         name: "state",
-        is: Is::Word(&DeletionFilter::NAMES),
+        is: Is::Named(&words::DELETION_FILTER),
         about: "Only deletions in this state; `open` are those not sealed yet.",
     },
 ];
 
 /// Which holds of a list.
 pub(crate) const HOLD_FILTER: [Parameter; 1] =
-    [Parameter { name: "state", is: Is::Word(&holds::State::NAMES), about: "Only holds in this state; `active` are those in force." }];
+    [Parameter { name: "state", is: Is::Named(&words::HOLD_STATE), about: "Only holds in this state; `active` are those in force." }];
 
 /// Which customers of a list.
 pub(crate) const CUSTOMER_FILTER: [Parameter; 3] = [
@@ -197,7 +206,7 @@ pub(crate) const PURGE: [Parameter; 3] = [
 
 /// Which items of a purge.
 pub(crate) const ITEM_FILTER: [Parameter; 1] =
-    [Parameter { name: "outcome", is: Is::Word(&plane::purges::Outcome::NAMES), about: "Only items with this outcome." }];
+    [Parameter { name: "outcome", is: Is::Named(&words::PURGE_OUTCOME), about: "Only items with this outcome." }];
 
 /// What would be said with a deletion that is only planned.
 pub(crate) const SAID: [Parameter; 2] = [
@@ -213,7 +222,7 @@ pub(crate) const SAID: [Parameter; 2] = [
 pub(crate) const PLAN: [Parameter; 2] = [
     Parameter {
         name: "plan",
-        is: Is::Pattern("^[A-Za-z0-9_-]{40,400}$"),
+        is: Is::Pattern("^[A-Za-z0-9_-]{40,400}$", 400),
         about: "The `plan` of a deletion plan. If something else would go than that says, nothing does: 412, and `drift` names the difference, \
                 table by table. Of up to 500 rows of a table each is recognized, of more their number. What the server writes down by \
                 itself (audit trail, deliveries, kept answers) and sessions of members do not count.",
@@ -300,16 +309,8 @@ impl Shape {
 
     /// What it may look like.
     pub fn example(&self, dialect: &Dialect) -> Json {
-        let shown = self.fields().filter(|field| !field.is_fixed);
+        let shown = self.fields().filter(|field| !field.is_fixed && !field.is_unshown);
         Json::Object(shown.map(|field| (self.spell(dialect, field), field.sample(dialect))).collect())
-    }
-
-    /// The shapes inside this one.
-    pub fn inner(&self) -> impl Iterator<Item = &'static Shape> {
-        self.fields().filter_map(|field| match field.is {
-            Is::Objects(shape) | Is::Maybe(shape) => Some(shape),
-            _ => None,
-        })
     }
 
     /// What of a record differs from this shape: for development builds.
@@ -340,14 +341,16 @@ impl Field {
             Way::In => self.is.schema_in(dialect),
             Way::Out => self.is.schema(dialect),
         };
-        if !self.about.is_empty() && schema.get("$ref").is_none() {
+        if self.need == Need::Optional {
+            schema = nullable(schema);
+        }
+        if !self.about.is_empty() {
             schema["description"] = self.about.into();
         }
         if self.is_fixed {
             schema["readOnly"] = true.into();
         }
-        let may_be_null = self.need == Need::Optional || (way == Way::Out && matches!(self.is, Is::Maybe(_)));
-        if may_be_null { nullable(schema) } else { schema }
+        schema
     }
 
     fn sample(&self, dialect: &Dialect) -> Json {
@@ -370,27 +373,35 @@ impl Field {
     }
 }
 
-/// The same, or null.
+/// The same, or null. Null is never one of the words of a set: generators make types of those, and some linters take them for texts.
 fn nullable(mut schema: Json) -> Json {
-    if let Some(kind) = schema.get("type").and_then(Json::as_str) {
-        schema["type"] = json!([kind, "null"]);
-        if let Some(words) = schema.get_mut("enum").and_then(Json::as_array_mut) {
-            words.push(Json::Null);
+    match schema.get("type").and_then(Json::as_str) {
+        Some(kind) if schema.get("enum").is_none() => {
+            schema["type"] = json!([kind, "null"]);
+            schema
         }
-        return schema;
+        _ => json!({"anyOf": [schema, {"type": "null"}]}),
     }
-    json!({"anyOf": [schema, {"type": "null"}]})
 }
 
-/// A shortuuid as a pattern. What begins with a later letter is too large for 128 bits; so is a part of what begins with `o`, where no id
-/// is before the year 10000.
-const SHORT_ID: &str = "[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmn][23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{21}";
+/// A shortuuid as a pattern: the document's. What is larger than 128 bits fits it, and is refused all the same.
+const SHORT_ID: &str = "^[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{22}$";
+/// Entries of a list of scopes or of events.
+pub(crate) const MOST_WORDS: usize = 100;
+/// Entries of a list of records inside another record.
+const MOST_RECORDS: usize = 10_000;
+/// Characters of an entry of a list of texts.
+const MOST_CHARACTERS: usize = 2_000;
 
 /// How an organization is named where slugs are read: UUID, shortuuid or slug.
 pub(crate) const ORGANIZATION: Is = Is::Pattern(
     "^([a-z0-9-]{3,50}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\
      [23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmn][23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{21})$",
+    50,
 );
+
+/// A UUID as this server writes it.
+const UUID: &str = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
 
 /// The id in examples: the one of the reference documents.
 const EXAMPLE_ID: Uuid = Uuid::from_u128(0x550e8400_e29b_41d4_a716_446655440000);
@@ -400,22 +411,25 @@ impl Is {
     pub fn schema(&self, dialect: &Dialect) -> Json {
         match self {
             Is::Id if dialect.short_ids => json!({"type": "string", "format": "shortuuid", "minLength": 22, "maxLength": 22,
-                "pattern": format!("^{SHORT_ID}$")}),
-            Is::Id => json!({"type": "string", "format": "uuid"}),
+                "pattern": SHORT_ID}),
+            Is::Id => json!({"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36}),
+            // Of the type that it has in addresses, where it may be a slug: generated clients take `uuid` for another one.
+            Is::OrganizationId if dialect.slugs => json!({"type": "string", "pattern": UUID, "minLength": 36, "maxLength": 36}),
+            Is::OrganizationId => Is::Id.schema(dialect),
             Is::Text(least, most) => json!({"type": "string", "minLength": least, "maxLength": most}),
-            Is::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
+            Is::Pattern(pattern, most) => json!({"type": "string", "pattern": pattern, "maxLength": most}),
             Is::Email => json!({"type": "string", "format": "email", "maxLength": 254}),
             Is::Url => json!({"type": "string", "format": "uri", "maxLength": 2_000}),
             Is::Word(words) => json!({"type": "string", "enum": words}),
-            Is::Role => json!({"type": "string", "enum": Role::ALL.map(|role| dialect.role(role))}),
-            Is::Time => json!({"type": "string", "format": "date-time"}),
+            Is::Named(words) => words.reference(dialect),
+            Is::Time => json!({"type": "string", "format": "date-time", "maxLength": 64}),
             Is::Number(least, most) => json!({"type": "integer", "format": "int64", "minimum": least, "maximum": most}),
             Is::Flag => json!({"type": "boolean"}),
             Is::Yes => json!({"type": "boolean", "enum": [true]}),
-            Is::Texts(most) => json!({"type": "array", "items": {"type": "string"}, "maxItems": most}),
-            Is::Scopes => json!({"type": "array", "items": {"type": "string", "enum": SCOPES}}),
-            Is::SomeScopes => json!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": SCOPES}}),
-            Is::Events => json!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": event_names()}}),
+            Is::Texts(most) => json!({"type": "array", "items": {"type": "string", "maxLength": MOST_CHARACTERS}, "maxItems": most}),
+            Is::Scopes => json!({"type": "array", "items": words::SCOPE.reference(dialect), "maxItems": MOST_WORDS}),
+            Is::SomeScopes => json!({"type": "array", "minItems": 1, "items": words::SCOPE.reference(dialect), "maxItems": MOST_WORDS}),
+            Is::Events => json!({"type": "array", "minItems": 1, "items": words::EVENT.reference(dialect), "maxItems": MOST_WORDS}),
             Is::Map(keys, key, value) => {
                 json!({"type": "object", "maxProperties": keys, "propertyNames": {"minLength": 1, "maxLength": key},
                 "additionalProperties": {"type": "string", "maxLength": value}})
@@ -425,10 +439,11 @@ impl Is {
                 schema["minProperties"] = 1.into();
                 schema
             }
-            Is::Counts => json!({"type": "object", "additionalProperties": {"type": "integer", "format": "int64"}}),
+            Is::Counts => json!({"type": "object", "maxProperties": 100,
+                "additionalProperties": {"type": "integer", "format": "int64", "minimum": 0, "maximum": i64::MAX}}),
             Is::Anything => json!({"type": "object", "additionalProperties": true}),
             Is::Maybe(shape) => reference(shape, dialect),
-            Is::Objects(shape) => json!({"type": "array", "items": reference(shape, dialect)}),
+            Is::Objects(shape) => json!({"type": "array", "items": reference(shape, dialect), "maxItems": MOST_RECORDS}),
         }
     }
 
@@ -450,12 +465,12 @@ impl Is {
     /// What it may look like.
     pub fn sample(&self, dialect: &Dialect) -> Json {
         match self {
-            Is::Id => dialect.id(EXAMPLE_ID),
-            Is::Text(..) | Is::Pattern(_) => Json::from("text"),
+            Is::Id | Is::OrganizationId => dialect.id(EXAMPLE_ID),
+            Is::Text(..) | Is::Pattern(..) => Json::from("text"),
             Is::Email => Json::from("ada@example.com"),
             Is::Url => Json::from("https://example.com/logo.png"),
             Is::Word(words) => Json::from(words[0]),
-            Is::Role => Json::from(dialect.role(Role::Member)),
+            Is::Named(words) => words.sample(dialect),
             Is::Time => Json::from("2026-01-20T14:45:00.000Z"),
             Is::Number(least, most) => Json::from((*least).max(1).min(*most)),
             Is::Flag | Is::Yes => Json::from(true),
@@ -472,9 +487,9 @@ impl Is {
 
     fn fits(&self, dialect: &Dialect, value: &Json) -> bool {
         match self {
-            Is::Id | Is::Text(..) | Is::Pattern(_) | Is::Email | Is::Url | Is::Time => value.is_string(),
+            Is::Id | Is::OrganizationId | Is::Text(..) | Is::Pattern(..) | Is::Email | Is::Url | Is::Time => value.is_string(),
             Is::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-            Is::Role => value.as_str().is_some_and(|word| Role::ALL.iter().any(|role| dialect.role(*role) == word)),
+            Is::Named(words) => value.as_str().is_some_and(|word| words.all(dialect).contains(&word)),
             Is::Number(..) => value.is_i64() || value.is_u64(),
             Is::Flag | Is::Yes => value.is_boolean(),
             Is::Texts(_) | Is::Scopes | Is::SomeScopes | Is::Events => {
@@ -489,10 +504,6 @@ impl Is {
             }
         }
     }
-}
-
-fn event_names() -> Vec<&'static str> {
-    Event::ALL.iter().map(|event| event.name()).collect()
 }
 
 /// A reference to a component.

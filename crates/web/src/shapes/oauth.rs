@@ -1,9 +1,10 @@
 //! OAuth: apps, and what token endpoints take and answer.
 
-use super::Is::{Flag, Id, Number, Scopes, SomeScopes, Text, Texts, Time, Url, Word};
+use super::Is::{Flag, Id, Named, Number, OrganizationId, Scopes, SomeScopes, Text, Texts, Time, Url, Word};
+use super::words::TOKEN_TYPE;
 use super::{Shape, optional, required, sometimes};
 
-const CLIENT_ID: super::Is = super::Is::Pattern("^app_[0-9A-Za-z]{24}$");
+const CLIENT_ID: super::Is = super::Is::Pattern("^app_[0-9A-Za-z]{24}$", 28);
 const CLIENT_ID_LIKE: &str = "app_0123456789abcdefGHIJKLMN";
 const SECRET_LIKE: &str = "fhs_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg";
 const SCOPE_LIKE: &str = "read:organization read:customers";
@@ -50,7 +51,7 @@ pub(crate) static APP: Shape = Shape::new(
     &[
         required("id", Id, "In the audit trail and in deletions."),
         required("client_id", CLIENT_ID, "").like(CLIENT_ID_LIKE),
-        required("organization_id", Id, ""),
+        required("organization_id", OrganizationId, ""),
         required("member_id", Id, "The member it acts as."),
         required("name", Text(1, 100), "").like("My Integration"),
         optional("description", Text(0, 500), "").like("Integration for managing organization data"),
@@ -111,7 +112,7 @@ pub(crate) static TOKENS: Shape = Shape::new(
     "Tokens, in OAuth's spelling (RFC 6749).",
     &[
         required("access_token", Text(1, 200), "For `Authorization: Bearer`.").like("fho_c0ffee"),
-        required("token_type", Word(&["Bearer"]), ""),
+        required("token_type", Named(&TOKEN_TYPE), ""),
         required("expires_in", Number(0, i64::MAX), "Seconds for which the access token is good.").like("3600"),
         required("refresh_token", Text(1, 200), "Good for one new pair.").like("fhr_c0ffee"),
         required("scope", Text(1, 1_000), "What the access token may be used for.").like(SCOPE_LIKE),
@@ -141,7 +142,7 @@ pub(crate) static INTROSPECTION: Shape = Shape::new(
         sometimes("sub", Id, "The user it acts as."),
         sometimes("jti", Id, "The token's id, or that of the session behind it."),
         sometimes("client_id", CLIENT_ID, "The app it was given to; missing for a session.").like(CLIENT_ID_LIKE),
-        sometimes("token_type", Word(&["Bearer"]), "Of access tokens."),
+        sometimes("token_type", Named(&TOKEN_TYPE), "Of access tokens."),
         sometimes("scope", Text(0, 1_000), "Missing where there is no limit but the user's role.").like(SCOPE_LIKE),
         sometimes("exp", Number(0, i64::MAX), "When it ends by itself, in seconds since 1970.").like("1767225600"),
     ],

@@ -1,6 +1,7 @@
 //! What goes out about a deletion that is only considered, or refused: its plan, what stands in its way, what has drifted.
 
-use super::Is::{Counts, Id, Maybe, Number, Objects, Text, Texts, Time, Word};
+use super::Is::{Counts, Id, Maybe, Named, Number, Objects, Text, Texts, Time, Word};
+use super::words::{BLOCKER_CODE, BLOCKER_KIND, DELETION_ROOT, EVENT, PURGE_OUTCOME};
 use super::{Shape, optional, required};
 
 const COUNT: super::Is = Number(0, i64::MAX);
@@ -28,7 +29,7 @@ static PLANNED_EFFECT: Shape = Shape::new(
     "PlannedEffect",
     "An event that webhooks would be told.",
     &[
-        required("event", Text(1, 50), "").like("organization.deleted"),
+        required("event", Named(&EVENT), "").like("organization.deleted"),
         required("endpoints", COUNT, "Webhooks that listen to it. The deletion is not sealed before each was told or given up.").like("1"),
     ],
 );
@@ -37,7 +38,7 @@ pub(crate) static DELETION_PLAN: Shape = Shape::new(
     "DeletionPlan",
     "What a deletion would do. Nothing has been changed.",
     &[
-        required("root", Text(1, 50), "The rules that would be followed.").like("organization"),
+        required("root", Named(&DELETION_ROOT), "The rules that would be followed."),
         required("subject_id", Id, ""),
         required("credentials", COUNT, "Keys, sessions and tokens that would die.").like("2"),
         required("tables", Objects(&TABLE_PLAN), "In the order of the deletion."),
@@ -83,8 +84,7 @@ pub(crate) static PURGE_ITEM: Shape = Shape::new(
     &[
         required("number", Number(1, i64::MAX), "The place in the list that was sent, or in the order in which customers were found.")
             .like("1"),
-        required("outcome", Word(&plane::purges::Outcome::NAMES), "`stopped`: the purge was, before it was the customer’s turn.")
-            .like("deleted"),
+        required("outcome", Named(&PURGE_OUTCOME), "`stopped`: the purge was, before it was the customer’s turn.").like("deleted"),
         optional("customer_id", Text(1, 100), "The customer's id; null once the customer is gone.").like("user123"),
         optional("subject_id", Id, "The `subjectId` of the customer's deletion; null for an id that nobody had."),
         optional("deletion_id", Id, "The customer's own deletion, if there is one."),
@@ -118,8 +118,8 @@ pub(crate) static BLOCKER: Shape = Shape::new(
     "Blocker",
     "One reason why a deletion cannot happen now.",
     &[
-        required("code", Text(1, 50), "Stable and machine-readable.").like("active_subscription"),
-        required("kind", Text(1, 50), "The kind of what blocks.").like("subscription"),
+        required("code", Named(&BLOCKER_CODE), "Stable and machine-readable."),
+        required("kind", Named(&BLOCKER_KIND), "The kind of what blocks."),
         required("id", Id, ""),
         required("detail", Text(1, 1_000), "For people.").like("The subscription is active."),
         required("remedy", Text(1, 500), "What to do about it.").like("Cancel the subscription."),

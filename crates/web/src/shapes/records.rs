@@ -1,8 +1,8 @@
 //! What goes out: the records in answers.
 
-use super::Is::{Anything, Counts, Events, Flag, Id, Number, Role, Scopes, Text, Texts, Time, Url, Word};
+use super::Is::{Anything, Counts, Events, Flag, Id, Named, Number, OrganizationId, Scopes, Text, Texts, Time, Url, Word};
 use super::bodies::{ADDRESS, METADATA};
-use super::{Shape, optional, plans, required};
+use super::{Shape, optional, plans, required, words};
 
 const COUNT: super::Is = Number(0, i64::MAX);
 
@@ -36,7 +36,7 @@ pub(crate) static SIGNED_IN: Shape = Shape::new(
     "Tokens, in OAuth's spelling (RFC 6749). The answer also sets the cookie `sessionid`.",
     &[
         required("access_token", Text(1, 2_000), "A JWT for `Authorization: Bearer`."),
-        required("token_type", Word(&["Bearer"]), ""),
+        required("token_type", Named(&words::TOKEN_TYPE), ""),
         required("expires_in", COUNT, "Seconds for which the access token is good.").like("900"),
         required("refresh_token", Text(1, 500), "Good for one new pair."),
     ],
@@ -68,7 +68,7 @@ pub(crate) static ORGANIZATION: Shape = Shape::new(
     "Organization",
     "An organization.",
     &[
-        required("id", Id, ""),
+        required("id", OrganizationId, ""),
         required("name", Text(3, 100), "").like("Acme"),
         required("slug", Text(3, 50), "Unique and unchanging.").like("acme"),
         optional("logo", Text(1, 2_000), "Address of a picture.").like("https://example.com/logo.png"),
@@ -90,7 +90,7 @@ pub(crate) static MEMBER: Shape = Shape::new(
         required("user_id", Id, ""),
         required("email", Text(1, 254), ""),
         required("name", Text(1, 100), "").like("Ada Lovelace"),
-        required("role", Role, ""),
+        required("role", Named(&words::ROLE), ""),
         required("created_at", Time, ""),
     ],
 );
@@ -103,12 +103,10 @@ pub(crate) static MEMBER_OUT: Shape = Shape::new(
         required("user_email", Text(1, 254), ""),
         required("user_name", Text(1, 100), "").like("Ada Lovelace"),
         required("user_metadata", METADATA, "What the user says about themselves."),
-        required("role", Role, ""),
+        required("role", Named(&words::ROLE), ""),
         required("role_display", Text(1, 50), "The role for people.").like("Editor"),
     ],
 );
-
-const INVITATION_STATUS: super::Is = Word(&["pending", "accepted", "cancelled", "expired", "revoked"]);
 
 pub(crate) static INVITATION: Shape = Shape::new(
     "Invitation",
@@ -116,8 +114,8 @@ pub(crate) static INVITATION: Shape = Shape::new(
     &[
         required("id", Id, ""),
         required("email", Text(1, 254), ""),
-        required("role", Role, ""),
-        required("status", INVITATION_STATUS, ""),
+        required("role", Named(&words::ROLE), ""),
+        required("status", Named(&words::INVITATION_STATUS), ""),
         required("created_at", Time, ""),
         required("expires_at", Time, "Until when it can be accepted."),
     ],
@@ -133,7 +131,7 @@ pub(crate) static NEW_INVITATION: Shape = Shape::new(
 pub(crate) static ACCEPTED: Shape = Shape::new(
     "AcceptedInvitation",
     "The membership that an invitation became.",
-    &[required("organization_id", Id, ""), required("member_id", Id, "")],
+    &[required("organization_id", OrganizationId, ""), required("member_id", Id, "")],
 );
 
 pub(crate) static CUSTOMER: Shape = Shape::new(
@@ -141,7 +139,7 @@ pub(crate) static CUSTOMER: Shape = Shape::new(
     "A customer.",
     &[
         required("id", Text(1, 100), "Unique in the organization.").like("user123"),
-        required("organization_id", Id, ""),
+        required("organization_id", OrganizationId, ""),
         required("name", Text(1, 200), "").like("Ada Lovelace"),
         required("email", Text(1, 254), ""),
         optional("phone", Text(1, 50), "").like("+44 20 7946 0000"),
@@ -194,7 +192,7 @@ pub(crate) static SUBSCRIPTION: Shape = Shape::new(
         required("id", Id, ""),
         required("created_at", Time, ""),
         required("plan", Text(1, 100), "").like("basic"),
-        required("status", Word(&["active", "cancelled", "expired"]), ""),
+        required("status", Named(&words::SUBSCRIPTION_STATUS), ""),
         required("starts_at", Time, ""),
         optional("ends_at", Time, ""),
     ],
@@ -208,7 +206,7 @@ pub(crate) static TRANSACTION: Shape = Shape::new(
         required("created_at", Time, ""),
         required("amount", Number(i64::MIN, i64::MAX), "In the currency's smallest unit.").like("1999"),
         required("currency", Text(1, 3), "").like("EUR"),
-        required("status", Word(&["settled", "pending", "failed"]), ""),
+        required("status", Named(&words::TRANSACTION_STATUS), ""),
         optional("description", Text(1, 500), "").like("Invoice 42"),
     ],
 );
@@ -252,7 +250,7 @@ pub(crate) static API_KEY: Shape = Shape::new(
     &[
         required("id", Id, ""),
         required("member_id", Id, "The member it acts as."),
-        required("kind", Word(&["organization", "user", "publishable"]), ""),
+        required("kind", Named(&words::KEY_KIND), ""),
         required("name", Text(3, 50), "").like("Back end"),
         optional("description", Text(0, 200), "").like("Nightly import"),
         required("hint", Text(1, 20), "Prefix and last characters, to tell keys apart.").like("csb_…81f2"),
@@ -275,7 +273,7 @@ pub(crate) static VALIDATED_API_KEY: Shape = Shape::new(
         required("valid", Flag, "True: of a key that is not good nothing is told."),
         required("id", Id, ""),
         required("name", Text(3, 50), "").like("Back end"),
-        required("organization_id", Id, ""),
+        required("organization_id", OrganizationId, ""),
         required("scopes", Scopes, ""),
         optional("expires_at", Time, ""),
         required("is_active", Flag, "True: a key that is switched off is refused."),
@@ -319,7 +317,7 @@ pub(crate) static DELIVERY: Shape = Shape::new(
         required("id", Id, "The event's id: the header `webhook-id`, the same for every webhook and every attempt."),
         required("event", Text(1, 50), "").like("customer.deleted"),
         optional("payload", Anything, "What is sent; null once the deletion it speaks of is sealed."),
-        required("state", Word(&["pending", "delivered", "failed"]), ""),
+        required("state", Named(&words::DELIVERY_STATE), ""),
         required("attempts", COUNT, "Attempts that came to an end; there are four at the most.").like("1"),
         optional("response_status", Number(100, 999), "The status of the last answer.").like("204"),
         optional("error", Text(1, 200), "Why the last attempt failed.").like("no answer within 10 seconds"),
@@ -341,7 +339,7 @@ pub(crate) static OWN_API_KEY: Shape = Shape::new(
 pub(crate) static NAMED_ORGANIZATION: Shape = Shape::new(
     "NamedOrganization",
     "An organization's id and name.",
-    &[required("id", Id, ""), required("name", Text(3, 100), "").like("Acme")],
+    &[required("id", OrganizationId, ""), required("name", Text(3, 100), "").like("Acme")],
 );
 
 pub(crate) static WHOAMI: Shape = Shape::new(
@@ -356,15 +354,15 @@ pub(crate) static WHOAMI: Shape = Shape::new(
     ],
 );
 
-const ACTOR: super::Is = Word(&["nobody", "user", "api_key", "oauth_app", "operator", "system"]);
+const ACTOR: super::Is = Named(&words::ACTOR);
 
 pub(crate) static AUDIT_ENTRY: Shape = Shape::new(
     "AuditEntry",
     "Who did, or tried to do, what, when, to which subject, and why.",
     &[
         required("id", Id, ""),
-        required("action", Text(1, 100), "").like("customer.delete"),
-        required("outcome", Word(&["done", "refused", "not_found", "blocked", "invalid", "failed", "unauthenticated"]), ""),
+        required("action", Named(&words::AUDIT_ACTION), ""),
+        required("outcome", Named(&words::AUDIT_OUTCOME), ""),
         required("subject", Text(1, 50), "The kind of subject.").like("customer"),
         optional("subject_id", Id, ""),
         optional("subject_label", Text(0, 200), "How the caller named it; null once it is deleted.").like("user123"),
@@ -389,13 +387,13 @@ pub(crate) static DELETION: Shape = Shape::new(
     "A deletion: who ordered what, how far it is, and the receipt of what was done.",
     &[
         required("id", Id, ""),
-        required("organization_id", Id, ""),
-        required("root", Text(1, 50), "The rules it follows.").like("organization"),
+        required("organization_id", OrganizationId, ""),
+        required("root", Named(&words::DELETION_ROOT), "The rules it follows."),
         required("subject_id", Id, ""),
         optional("subject_label", Text(0, 200), "How the caller named it; null after the seal.").like("user123"),
         required(
             "state",
-            Word(&["reversible", "closed", "draining", "sealed", "restored"]),
+            Named(&words::DELETION_STATE),
             "From the order on nobody has access. `reversible`: it can be taken back until `reversibleUntil`, and nothing is erased yet. After \
              `sealed` nothing is left; after `restored` everything is there again but the credentials.",
         ),
@@ -432,11 +430,11 @@ pub(crate) static HOLD: Shape = Shape::new(
     "A legal hold: while it is in force, nothing deletes what it is on.",
     &[
         required("id", Id, ""),
-        required("organization_id", Id, ""),
+        required("organization_id", OrganizationId, ""),
         required("subject", Word(&["organization", "customer", "user"]), "What is held.").like("customer"),
         required("subject_id", Id, ""),
         optional("subject_label", Text(0, 200), "The customer's id; null for others, and once the customer is deleted.").like("user123"),
-        required("state", Word(&plane::holds::State::NAMES), "`active` while it is in force, `expired` when it has ended by itself."),
+        required("state", Named(&words::HOLD_STATE), "`active` while it is in force, `expired` when it has ended by itself."),
         required("reason", Text(1, 500), "Why, in the words of whoever placed it.").like("Case 2026-17"),
         optional("until", Time, "When it ends by itself; null when only a release ends it."),
         required("placed_by", ACTOR, ""),
@@ -460,12 +458,12 @@ pub(crate) static EXPORT: Shape = Shape::new(
     "An export: who ordered what, how far it is, and until when it can be downloaded.",
     &[
         required("id", Id, ""),
-        required("organization_id", Id, ""),
+        required("organization_id", OrganizationId, ""),
         required("root", Word(&["organization", "customer"]), "What is exported."),
         required("subject_id", Id, ""),
         optional("subject_label", Text(0, 200), "How the caller named it; null once it has expired.").like("user123"),
         optional("deletion_id", Id, "The deletion that waits for it."),
-        required("state", Word(&["waiting", "running", "done", "failed", "expired"]), "It can be downloaded while it is `done`."),
+        required("state", Named(&words::EXPORT_STATE), "It can be downloaded while it is `done`."),
         required("actor", ACTOR, ""),
         optional("actor_id", Id, "The user who ordered it."),
         required("tables", super::Is::Objects(&EXPORTED_TABLE), "Those that were begun."),
@@ -483,7 +481,7 @@ static CONDITION: Shape = Shape::new(
     "Condition",
     "Something that a deletion waits for.",
     &[
-        required("type", Text(1, 50), "Stable and machine-readable.").like("webhook_deliveries"),
+        required("type", Named(&words::CONDITION_TYPE), "Stable and machine-readable."),
         required("since", Time, ""),
         required("detail", Text(1, 2_000), "For people.")
             .like("Deliveries to webhooks of the organization that have not come to their end: 2."),
@@ -492,7 +490,11 @@ static CONDITION: Shape = Shape::new(
     ],
 );
 
-pub(crate) static NOTHING: Shape = Shape::new("Empty", "An empty object.", &[]);
+pub(crate) static DELETED: Shape = Shape::new(
+    "Deleted",
+    "A deletion that was ordered: access has ended.",
+    &[required("deletion_id", Id, "The deletion's id, as in the header `Deletion-Id`: its record is at `/api/deletions/{id}`.")],
+);
 
 pub(crate) static HEALTH: Shape = Shape::new("Health", "How the server is.", &[required("status", Word(&["live", "ready"]), "")]);
 
@@ -519,7 +521,7 @@ pub(crate) static JWK: Shape = Shape::new(
 pub(crate) static JWKS: Shape =
     Shape::new("JsonWebKeySet", "The keys that verify this server's access tokens.", &[required("keys", super::Is::Objects(&JWK), "")]);
 
-static FIELD_ERROR: Shape = Shape::new(
+pub(crate) static FIELD_ERROR: Shape = Shape::new(
     "FieldError",
     "One field that is not acceptable.",
     &[
@@ -530,12 +532,12 @@ static FIELD_ERROR: Shape = Shape::new(
 );
 
 /// The members that only some errors have.
-pub(crate) static PROBLEM_EXTRAS: [(&str, super::Is); 5] = [
-    ("errors", super::Is::Objects(&FIELD_ERROR)),
-    ("blockers", super::Is::Objects(&plans::BLOCKER)),
-    ("drift", super::Is::Objects(&plans::DRIFT)),
-    ("retry_after_seconds", Number(0, 86_400)),
-    ("error_description", Text(1, 1_000)),
+pub(crate) static PROBLEM_EXTRAS: [(&str, super::Is, &str); 5] = [
+    ("errors", super::Is::Objects(&FIELD_ERROR), "The fields that are not acceptable."),
+    ("blockers", super::Is::Objects(&plans::BLOCKER), "Everything that stands in the way of a deletion."),
+    ("drift", super::Is::Objects(&plans::DRIFT), "What differs from the plan of a deletion."),
+    ("retry_after_seconds", Number(0, 86_400), "Seconds after which the request may succeed."),
+    ("error_description", Text(1, 1_000), "At a token endpoint the same as `detail` (RFC 6749)."),
 ];
 
 /// What every error has (RFC 9457), on every surface.
@@ -547,7 +549,7 @@ pub(crate) static PROBLEM: Shape = Shape::new(
         required("title", Text(1, 100), "").like("Not Found"),
         required("status", Number(400, 599), "").like("404"),
         required("detail", Text(0, 100_000), "What was wrong, for people.").like("The requested resource was not found."),
-        required("error_code", Text(1, 50), "Stable and machine-readable.").like("not_found"),
+        required("error_code", Named(&words::ERROR_CODE), "Stable and machine-readable."),
         required("retryable", Flag, "Whether the same request may succeed later."),
         required("timestamp", Time, "").like("2026-03-31T12:00:00+00:00"),
         required("request_id", Text(1, 64), "For the server's operators.").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),

@@ -1,6 +1,6 @@
 //! What an organization asks of those who delete, and what its owners have approved of.
 
-use super::Is::{Flag, Id, Maybe, Number, Text, Time, Word};
+use super::Is::{Flag, Id, Maybe, Number, OrganizationId, Text, Time, Word};
 use super::{Shape, optional, required};
 
 const DAYS: &str = "Days until what is deleted is erased; none if 0.";
@@ -64,7 +64,7 @@ pub(crate) static APPROVAL: Shape = Shape::new(
     "What an owner agrees to that somebody else does, once.",
     &[
         required("id", Id, ""),
-        required("organization_id", Id, ""),
+        required("organization_id", OrganizationId, ""),
         required("subject", Word(&["organization", "member", "customer", "requirements"]), "What may be deleted, or weakened.")
             .like("customer"),
         required("subject_id", Id, "Of a membership or a customer; otherwise the organization's."),

@@ -11,12 +11,21 @@ use crate::shapes::{CONFIRM, EXPORT, MEMBER_FILTER, bodies, records};
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
     let operations = tagged("Account", account_operations())
+        .chain(tagged("Preferences", preference_operations()))
         .chain(tagged("Organizations", organization_operations()))
         .chain(tagged("Members", member_operations()))
         .chain(tagged("API Keys", api_key_operations()))
         .collect();
-    Surface { name: "Account API", about: "The account API.", dialect: &ACCOUNT, prefix: "/account/api/v1", operations }
+    Surface { name: "Account API", tags: TAGS, dialect: &ACCOUNT, prefix: "/account/api/v1", operations }
 }
+
+const TAGS: &[(&str, &str)] = &[
+    ("Account", "Who the credential stands for, and the API key that came with the request."),
+    ("Organizations", "Make, read, change and delete organizations."),
+    ("Members", "Invite members, give them roles, remove them."),
+    ("API Keys", "Make, list, change and revoke API keys."),
+    ("Preferences", "Read one's own stances on traits (allergens, ways to eat, certifications). They are set on a page of the dashboard."),
+];
 
 fn account_operations() -> Vec<Operation> {
     vec![
@@ -25,6 +34,11 @@ fn account_operations() -> Vec<Operation> {
             .explains("Scopes: `read:user` and `read:organization`.")
             .answers(200, "The credential's user, organizations and key.", One(&records::WHOAMI))
             .refuses(403, "The credential lacks a scope."),
+    ]
+}
+
+fn preference_operations() -> Vec<Operation> {
+    vec![
         Operation::get("/preferences", "accountListPreferences", users::preferences)
             .says("Read one's own preferences")
             .explains(
@@ -68,9 +82,9 @@ fn organization_operations() -> Vec<Operation> {
             .parameters(&CONFIRM)
             .etag()
             .says("Delete an organization")
-            .explains("Permanently deletes the organization and everything in it. **This cannot be undone.**")
+            .explains("**For owners only. This cannot be undone.** Permanently deletes the organization with its members, invitations, keys and all other data.")
             .may(Action::DeleteOrganization)
-            .answers(200, "The organization is gone.", One(&records::NOTHING))
+            .answers(200, "The organization is gone.", One(&records::DELETED))
             .refuses(409, "A legal hold on the organization, or on something in it, forbids it; or something is missing that it asks for."),
     ]
 }
@@ -108,7 +122,7 @@ fn member_operations() -> Vec<Operation> {
             .says("Remove a member")
             .explains("Remove a member from the organization.")
             .may_or_own(Action::RemoveMember, Action::Leave)
-            .answers(200, "OK", One(&records::NOTHING))
+            .answers(200, "OK", One(&records::DELETED))
             .refuses(409, "The member is the organization's last owner, a legal hold forbids it, or something is missing that the organization asks for."),
     ]
 }
@@ -137,6 +151,6 @@ fn api_key_operations() -> Vec<Operation> {
         Operation::delete("/organizations/{organization_id}/api-keys/{key_id}", "accountRevokeApiKey", api_keys::revoke)
             .says("Revoke an API key")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
-            .answers(200, "The key is gone.", One(&records::NOTHING)),
+            .answers(200, "The key is gone.", One(&records::DELETED)),
     ]
 }

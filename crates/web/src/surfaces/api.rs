@@ -29,8 +29,24 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("holds", api_holds::operations()))
         .chain(tagged("requirements", api_requirements::operations()))
         .collect();
-    Surface { name: "", about: "The organizations API.", dialect: &API, prefix: "/api", operations }
+    Surface { name: "", tags: TAGS, dialect: &API, prefix: "/api", operations }
 }
+
+const TAGS: &[(&str, &str)] = &[
+    ("auth", "Sign up, sign in, sign out."),
+    ("users", "One's own account, and people one shares an organization with."),
+    ("organizations", "Make, read, change, archive, hand over and delete organizations."),
+    ("members", "Who is in an organization, and as what."),
+    ("invitations", "Who was invited and has not come yet."),
+    ("customers", "An organization's customers and what they own."),
+    ("api-keys", "Make, change, check and revoke API keys."),
+    ("webhooks", "What is told of an organization's events, and what became of each delivery."),
+    ("oauth", "OAuth 2.0: apps, and the tokens they get."),
+    ("deletions", "What a deletion would do, how far it is, and its receipt."),
+    ("exports", "Take out all that an organization or a customer owns."),
+    ("holds", "Legal holds, which keep things from being deleted."),
+    ("requirements", "What an organization asks of those who delete, and approvals."),
+];
 
 fn auth_operations() -> Vec<Operation> {
     vec![
@@ -41,6 +57,7 @@ fn auth_operations() -> Vec<Operation> {
             .takes(&bodies::SIGN_UP)
             .answers(202, "The address has an account now, if it had none.", One(&records::MESSAGE)),
         Operation::post("/auth/sign-in", "signIn", auth::sign_in)
+            .sets_cookie()
             .says("Sign in")
             .anybody()
             .takes(&bodies::SIGN_IN)
@@ -49,6 +66,7 @@ fn auth_operations() -> Vec<Operation> {
             .refuses(403, "The user is not a member of the organization named.")
             .refuses(404, "There is no such organization."),
         Operation::post("/auth/refresh", "refresh", auth::refresh)
+            .sets_cookie()
             .says("Turn a refresh token into new tokens")
             .explains("The refresh token is used up; so is the old cookie.")
             .anybody()
@@ -56,6 +74,7 @@ fn auth_operations() -> Vec<Operation> {
             .answers(200, "New tokens, and a new cookie.", One(&records::SIGNED_IN))
             .refuses(401, "The token is unknown, used or past its end."),
         Operation::post("/auth/sign-out", "signOut", auth::sign_out)
+            .sets_cookie()
             .says("End the session")
             .explains("Cookie, access tokens and refresh token of the session are no longer good.")
             .answers(204, "The session has ended.", Nothing)
@@ -153,8 +172,9 @@ fn organization_operations() -> Vec<Operation> {
         Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
             .says("Delete organization (owner only)")
             .explains(
-                "Permanently deletes the organization and everything in it. **This cannot be undone.** Access ends with the answer, \
-                 everywhere; what is large is erased in the background: follow `Location`.",
+                "**For owners only. This cannot be undone.** Permanently deletes the organization with its members, invitations, customers, \
+                 apps, webhooks and keys. Access ends with the answer, everywhere; what is large is erased in the background: follow \
+                 `Location`.",
             )
             .may(Action::DeleteOrganization)
             .answers(204, "Organization deleted permanently. All associated data removed.", Nothing)
@@ -273,6 +293,7 @@ fn api_key_operations() -> Vec<Operation> {
 fn deletion_operations() -> Vec<Operation> {
     vec![
         Operation::get("/deletions", "listDeletions", deletions::list)
+            .of_current()
             .says("List the deletions")
             .explains("Of the organization named, in `?organization=` or the header `X-Organization`, or the one that the credential is bound to; \
                        otherwise of all whose deletions one may read. For operators: of all that ever were.")

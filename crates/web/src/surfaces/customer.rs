@@ -15,6 +15,8 @@ const HARD: [Parameter; 1] =
 
 const SEVERAL: &str = "The credential is good for several organizations: name one in `X-Organization`.";
 
+const TAGS: &[(&str, &str)] = &[("Customers", "Make, read, change and delete the customers of one organization.")];
+
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
     let operations = vec![
@@ -74,7 +76,7 @@ pub(crate) fn surface() -> Surface {
             .parameters(&HARD)
             .parameters(&SAID),
     ];
-    let operations = operations.into_iter().map(|operation| operation.refuses(400, SEVERAL));
+    let operations = operations.into_iter().map(|operation| operation.of_current().refuses(400, SEVERAL));
     let operations = tagged("Customers", operations).collect();
-    Surface { name: "Customer API", about: "The customer API.", dialect: &CUSTOMER, prefix: "/customer", operations }
+    Surface { name: "Customer API", tags: TAGS, dialect: &CUSTOMER, prefix: "/customer", operations }
 }

@@ -26,12 +26,14 @@ pub(crate) fn surface() -> Surface {
             Pages,
         ),
         Operation::post("/sign-in", "dashboardSignInSubmit", sign_in)
+            .sets_cookie()
             .says("Sign in with the page's form")
             .explains("Takes `email` and `password` as `application/x-www-form-urlencoded`.")
             .answers(303, "Signed in: the cookie `sessionid`, and the way to the preferences.", Nothing)
             .refuses(401, "No account has this address and this password: the page again.")
             .refuses(403, "The form was sent by another site."),
         Operation::post("/sign-out", "dashboardSignOut", sign_out)
+            .sets_cookie()
             .says("Sign out with the page's button")
             .answers(303, "The way to the page where people sign in.", Nothing)
             .refuses(403, "The form was sent by another site."),
@@ -53,7 +55,8 @@ pub(crate) fn surface() -> Surface {
         ),
     ];
     let operations = tagged("dashboard", operations.into_iter().map(Operation::anybody)).collect();
-    Surface { name: "", about: "Pages for people.", dialect: &API, prefix: "/dashboard", operations }
+    let tags = &[("dashboard", "Pages for people with a browser.")];
+    Surface { name: "", tags, dialect: &API, prefix: "/dashboard", operations }
 }
 
 const SIGN_IN: &str = "/dashboard/sign-in";

@@ -17,13 +17,15 @@ pub(super) fn operations() -> Vec<Operation> {
 /// The standard endpoints.
 pub(crate) fn surface() -> Surface {
     let operations = tagged("oauth", standard_operations().into_iter().map(Operation::anybody)).collect();
-    Surface { name: "", about: "OAuth 2.0.", dialect: &OAUTH, prefix: "", operations }
+    let tags = &[("oauth", "OAuth 2.0: the standard endpoints.")];
+    Surface { name: "", tags, dialect: &OAUTH, prefix: "", operations }
 }
 
 fn app_operations() -> Vec<Operation> {
     const CLIENT: &[(&str, &str)] = &[("clientId", "body.clientId")];
     vec![
         Operation::post("/oauth/apps", "createOauthApp", oauth::create_app)
+            .of_current()
             .says("Make an OAuth app")
             .may(Action::WriteOauthApps)
             .takes(&shapes::NEW_APP)

@@ -10,16 +10,33 @@ use plane::{Error, vitals};
 use serde_json::json;
 
 use crate::Doors;
-use crate::catalogue::Content::{Html as Pages, One, Text};
+use crate::catalogue::Content::{Document, Html as Pages, One, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::door::{Door, Segments};
+use crate::openapi::PARTS;
 use crate::problem::{Answer, Failure, not_found};
 use crate::shapes::records;
-use crate::{docs, error_pages, views};
+use crate::{docs, error_pages, openapi, views};
+
+/// The operations of the documents, in their order.
+const DOCUMENTS: [(&str, &str); PARTS.len()] = [
+    ("openapi", "The document of the whole server"),
+    ("openapiOrganizations", "The document of the organizations API"),
+    ("openapiAccount", "The document of the account API"),
+    ("openapiCustomer", "The document of the customer API"),
+];
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
+    let documents = PARTS.iter().enumerate().zip(DOCUMENTS).map(|((place, part), (id, says))| {
+        let handler = move |State(doors): State<Arc<Doors>>, headers: HeaderMap| async move { document(&doors, place, &headers) };
+        Operation::get(part.path, id, handler).etag().says(says).explains("Compressed for those who accept gzip.").answers(
+            200,
+            "OpenAPI 3.1.",
+            Document,
+        )
+    });
     let open = vec![
         Operation::get("/", "home", home).says("Where everything is").answers(200, "A page for people.", Pages),
         Operation::get("/health/live", "live", live).says("Is the process alive?").answers(200, "It is.", One(&records::HEALTH)),
@@ -31,7 +48,6 @@ pub(crate) fn surface() -> Surface {
             .says("The keys that verify access tokens")
             .explains("A JSON Web Key Set (RFC 7517).")
             .answers(200, "The keys.", One(&records::JWKS)),
-        Operation::get("/openapi.json", "openapi", openapi).says("This document").answers(200, "OpenAPI 3.1.", Text("application/json")),
         Operation::get("/docs", "docs", docs_index).says("The documentation").answers(200, "A page for people.", Pages),
         Operation::get("/docs/operations/{page}", "operationPage", operation_page).says("One operation as Markdown").answers(
             200,
@@ -54,8 +70,9 @@ pub(crate) fn surface() -> Surface {
         .explains("Also for the token that the server was started with (`--metrics-token`), as a bearer.")
         .operators()
         .answers(200, "Prometheus' text format.", Text("text/plain"));
-    let operations = tagged("server", open.into_iter().map(Operation::anybody).chain([figures])).collect();
-    Surface { name: "", about: "The server itself.", dialect: &API, prefix: "", operations }
+    let operations = tagged("server", documents.chain(open).map(Operation::anybody).chain([figures])).collect();
+    let tags = &[("server", "The server itself: its health, its keys, its documentation.")];
+    Surface { name: "", tags, dialect: &API, prefix: "", operations }
 }
 
 async fn home(State(doors): State<Arc<Doors>>) -> Answer {
@@ -82,8 +99,8 @@ async fn jwks(State(doors): State<Arc<Doors>>) -> Answer {
     Ok(response)
 }
 
-async fn openapi(State(doors): State<Arc<Doors>>) -> Answer {
-    Ok(([(header::CONTENT_TYPE, "application/json")], doors.docs().openapi.clone()).into_response())
+fn document(doors: &Doors, place: usize, headers: &HeaderMap) -> Answer {
+    Ok(doors.documents.answer(place, headers, || openapi::document(&PARTS[place], &doors.catalogue, &doors.plane.config.public_url)))
 }
 
 async fn docs_index(State(doors): State<Arc<Doors>>) -> Answer {

@@ -36,18 +36,7 @@ pub async fn operations(server: &Server) -> Vec<Operation> {
         method: Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
         path: path.clone(),
         access: access(&described["x-access"]),
-        body: described["requestBody"]["content"].as_object().map(|content| {
-            let mut body = content["application/json"]["example"].clone();
-            if let Some(fields) = body.as_object_mut() {
-                // To assign a customer is an action of its own.
-                fields.retain(|name, _| name != "managedBy");
-                // So is to erase those who were softly deleted.
-                if let Some(filter) = fields.get_mut("filter").and_then(Json::as_object_mut) {
-                    filter.retain(|name, _| name != "state");
-                }
-            }
-            body
-        }),
+        body: described["requestBody"]["content"].as_object().map(|content| content["application/json"]["example"].clone()),
     })
     .collect()
 }
@@ -68,6 +57,11 @@ impl Operation {
     /// Whether its address names an organization, directly or through what belongs to one only.
     pub fn names_an_organization(&self) -> bool {
         self.path.contains("/organizations/") || self.path.contains("/organization/")
+    }
+
+    /// Whether it takes a body.
+    pub fn has_a_body(&self) -> bool {
+        self.body.is_some()
     }
 
     /// Whether it is about one customer.

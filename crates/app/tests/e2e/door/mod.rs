@@ -12,8 +12,10 @@ use serde_json::Value as Json;
 
 use crate::on_both_engines;
 use crate::support::{Engine, Server};
-use catalogue::{Access, Operation, operations};
-use world::{Caller, Standing, Target, Tenant, World};
+pub use catalogue::operations;
+use catalogue::{Access, Operation};
+use world::{Caller, Tenant};
+pub use world::{Standing, Target, World};
 
 /// What must become of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

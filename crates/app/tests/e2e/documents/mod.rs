@@ -1,5 +1,9 @@
 //! What the server says about itself: the OpenAPI document, the pages for people and for machines, the figures.
 
+mod examples;
+mod generators;
+mod seeds;
+
 use std::collections::BTreeSet;
 
 use reqwest::{Method, StatusCode};
@@ -15,7 +19,7 @@ async fn text(server: &Server, path: &str) -> String {
 }
 
 /// Every operation of the document with its address and method.
-fn operations(document: &Json) -> Vec<(&String, &String, &Json)> {
+pub fn operations(document: &Json) -> Vec<(&String, &String, &Json)> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths.flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(method, operation)| (path, method, operation))).collect()
 }
@@ -29,7 +33,7 @@ on_both_engines! {
             let id = operation["operationId"].as_str().unwrap();
             assert!(ids.insert(id), "{id} is there twice");
             assert!(!operation["summary"].as_str().unwrap().is_empty(), "{method} {path} has no summary");
-            assert!(operation["responses"]["429"].is_object(), "{method} {path} does not say that there are limits");
+            assert!(operation["responses"]["429"]["$ref"].is_string(), "{method} {path} does not say that there are limits");
             if let Some(body) = operation["requestBody"]["content"]["application/json"].as_object() {
                 assert!(body["example"].is_object(), "{method} {path} has no example of its body");
             }
@@ -40,17 +44,6 @@ on_both_engines! {
             for link in links.flat_map(|links| links.values()) {
                 assert!(ids.contains(link["operationId"].as_str().unwrap()), "{path} links to {link}");
             }
-        }
-    }
-
-    async fn the_documented_operations_of_the_seeds_bear_their_names(server: Server) {
-        let document = expect(server.request(Method::GET, "/openapi.json"), StatusCode::OK).await;
-        for (path, id) in [
-            ("/api/organizations/{id}", "OrganizationsController_delete"),
-            ("/api/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove"),
-            ("/account/api/v1/organizations/{org_id}/members/{member_id}", "apps_accounts_api_members_remove_member"),
-        ] {
-            assert_eq!(document["paths"][path]["delete"]["operationId"], id);
         }
     }
 

@@ -1,0 +1,85 @@
+//! Headers of answers: what each says, once, and which answers have which.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::catalogue::Operation;
+
+/// What every answer has.
+const EVERYWHERE: [&str; 8] = [
+    "RateLimit-Policy",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "X-Request-Id",
+];
+
+/// The headers of an answer: those of every answer, and these.
+pub(super) fn and(more: &[&str]) -> Json {
+    let names = EVERYWHERE.iter().chain(more);
+    Json::Object(names.map(|name| ((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}))).collect())
+}
+
+/// The headers of an operation's success.
+pub(super) fn of_success(operation: &Operation) -> Json {
+    let has = [
+        ("ETag", operation.has_etag && !operation.deletes),
+        ("Deletion-Id", operation.deletes),
+        ("Location", operation.deletes || operation.has_location),
+        ("Set-Cookie", operation.sets_cookie),
+        ("Idempotency-Replayed", operation.is_repeatable()),
+    ];
+    and(&has.into_iter().filter_map(|(name, has)| has.then_some(name)).collect::<Vec<_>>())
+}
+
+/// The headers of an error.
+pub(super) fn of_refusal(status: u16) -> Json {
+    match status {
+        401 => and(&["WWW-Authenticate"]),
+        408 | 429 | 503 => and(&["Retry-After"]),
+        _ => and(&[]),
+    }
+}
+
+/// All of them, as components.
+pub(super) fn all() -> Json {
+    let number = || json!({"type": "integer", "format": "int64", "minimum": 0, "maximum": 4_102_444_800_i64});
+    let text = || json!({"type": "string", "maxLength": 2_000});
+    let of = [
+        ("RateLimit-Policy", "Every active window, such as `300;w=60, 10000;w=86400`.", text()),
+        ("RateLimit-Limit", "Quota of the most restrictive window.", number()),
+        ("RateLimit-Remaining", "Requests left in that window.", number()),
+        ("RateLimit-Reset", "Seconds until that window resets.", number()),
+        ("X-RateLimit-Limit", "The same as `RateLimit-Limit`.", number()),
+        ("X-RateLimit-Remaining", "The same as `RateLimit-Remaining`.", number()),
+        ("X-RateLimit-Reset", "Unix time at which that window resets.", number()),
+        (
+            "X-Request-Id",
+            "The request's id, for the server's operators. One of yours is kept if it is 8 to 64 letters, digits, `-`, `_`.",
+            json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$", "maxLength": 64}),
+        ),
+        ("ETag", "The record's revision, for `If-Match`.", text()),
+        (
+            "Deletion-Id",
+            "The deletion's id; missing where nothing was deleted.",
+            json!({"type": "string", "format": "uuid", "maxLength": 36}),
+        ),
+        (
+            "Location",
+            "Where the record is of what was made or begun.",
+            json!({"type": "string", "format": "uri-reference", "maxLength": 2_000}),
+        ),
+        ("Retry-After", "Seconds after which the request may succeed.", number()),
+        ("WWW-Authenticate", "The kind of credential that is needed (RFC 6750).", text()),
+        ("Set-Cookie", "The cookie `sessionid`: for browsers, as good as the access token; empty when the session has ended.", text()),
+        (
+            "Idempotency-Replayed",
+            "`true` where this is the kept answer to an earlier request with the same `Idempotency-Key`.",
+            json!({"type": "string", "enum": ["true"]}),
+        ),
+    ];
+    let described = of.into_iter().map(|(name, about, schema)| (name.to_owned(), json!({"description": about, "schema": schema})));
+    Json::Object(described.collect::<Map<_, _>>())
+}
