@@ -125,8 +125,9 @@ pub(crate) static TRANSACTION_STATUS: Words =
         vec!["settled", "pending", "failed"]
     });
 
-pub(crate) static INVITATION_STATUS: Words =
-    Words::new("InvitationStatus", "Only a pending invitation can be accepted.", |_| vec!["pending", "accepted", "cancelled", "expired", "revoked"]);
+pub(crate) static INVITATION_STATUS: Words = Words::new("InvitationStatus", "Only a pending invitation can be accepted.", |_| {
+    vec!["pending", "accepted", "cancelled", "expired", "revoked"]
+});
 
 pub(crate) static HOLD_STATE: Words = Words::new("HoldState", "Whether a legal hold is in force.", |_| holds::State::NAMES.to_vec());
 
