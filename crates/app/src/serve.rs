@@ -41,7 +41,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "FREEHOLD_LISTEN", default_value = "127.0.0.1:3001")]
     listen: SocketAddr,
     /// The server's address as clients see it; http://localhost and the port if missing. With https the cookie is marked Secure.
-    #[arg(long, env = "FREEHOLD_PUBLIC_URL")]
+    #[arg(long, env = "FREEHOLD_PUBLIC_URL", value_parser = parse_public_url)]
     public_url: Option<String>,
     /// Fill the database with an organization to try things on, and print a request for each documented deletion.
     #[arg(long)]
@@ -154,6 +154,23 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Reads the address under which clients know the server, without a slash at its end.
+fn parse_public_url(text: &str) -> Result<String, String> {
+    let wanted = |what: &str| format!("{what}: give it like https://accounts.example.com");
+    let url: hyper::Uri = text.parse().map_err(|error| wanted(&format!("it is no URL ({error})")))?;
+    let authority = url.authority().ok_or_else(|| wanted("it names no host"))?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err(wanted("it is neither http nor https"));
+    }
+    if authority.host().is_empty() || authority.as_str().contains('@') {
+        return Err(wanted("it names no host, or a user"));
+    }
+    if !url.path().trim_matches('/').is_empty() || url.query().is_some() || text.contains('#') {
+        return Err(wanted("it has a path, a query or a fragment, and the server is at the root of its host"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn start_log(format: LogFormat) {

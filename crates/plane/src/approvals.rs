@@ -151,6 +151,9 @@ pub async fn withdraw(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Resu
                 Box::pin(async move {
                     tenant.is_live(tx).await?;
                     let organization = tenant.organization();
+                    if cx.precondition.is_some() {
+                        cx.expects_tag(&load(tx, organization, *id).await?.etag())?;
+                    }
                     let delete = sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND id = $2 RETURNING subject_id");
                     let found = tx.query_opt(delete, params![organization, *id]).await?;
                     let subject_id = found.ok_or(Error::NotFound("Approval"))?.next()?;

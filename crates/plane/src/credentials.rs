@@ -97,9 +97,7 @@ impl Principal {
     /// Fails when the credential is limited to scopes that do not cover this one.
     pub(crate) fn needs(&self, scope: &str) -> Result<()> {
         match self.scopes {
-            Some(scopes) if !scopes.covers(scope) => {
-                Err(Error::Forbidden(format!("Access denied. This credential lacks the scope {scope}.")))
-            }
+            Some(scopes) if !scopes.covers(scope) => Err(Error::LacksScope(scope.to_owned())),
             _ => Ok(()),
         }
     }

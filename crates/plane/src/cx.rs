@@ -2,7 +2,7 @@
 //! and tests. Time and randomness come from here and from nowhere else (`clippy.toml` forbids the rest).
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::credentials::Principal;
 use crate::deletion::Planned;
+use crate::revisions::Precondition;
 use crate::{Error, Plane, Result};
 
 /// Who acts.
@@ -52,14 +53,16 @@ pub struct Cx {
     pub request_id: Arc<str>,
     /// The address of the client, for a request that came over a network.
     pub client: Option<IpAddr>,
-    /// The states in which a record may be changed: the value of `If-Match`.
-    pub precondition: Option<Arc<str>>,
+    /// The conditions on the state of the record that is changed.
+    pub precondition: Option<Arc<Precondition>>,
     /// What was typed to confirm a deletion.
     pub(crate) confirmation: Option<Arc<str>>,
     /// The plan that a deletion is bound to.
     pub(crate) planned: Option<Arc<Planned>>,
     /// The organization that the work turned out to be about, the same for all clones of this context.
     within: Arc<Mutex<Option<Uuid>>>,
+    /// Transactions that were begun and are not known to have changed nothing, the same for all clones of this context.
+    effects: Arc<AtomicUsize>,
 }
 
 impl Cx {
@@ -75,6 +78,7 @@ impl Cx {
             confirmation: None,
             planned: None,
             within: Arc::default(),
+            effects: Arc::default(),
         }
     }
 
@@ -91,7 +95,7 @@ impl Cx {
     }
 
     /// The same work, under a condition on the state of what it changes.
-    pub fn under(mut self, precondition: Option<Arc<str>>) -> Cx {
+    pub fn under(mut self, precondition: Option<Arc<Precondition>>) -> Cx {
         self.precondition = precondition;
         self
     }
@@ -110,6 +114,22 @@ impl Cx {
     /// The organization that the work turned out to be about, if it came to that.
     pub fn noted_organization(&self) -> Option<Uuid> {
         *self.within.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many transactions of this work may have changed something: committed, under way, or with an outcome that the database did not
+    /// tell.
+    pub fn effects(&self) -> usize {
+        self.effects.load(Ordering::Relaxed)
+    }
+
+    /// Counts a transaction for [`Cx::effects`]. One whose caller stops waiting for it stays counted: it goes on to its end.
+    async fn counted<T>(&self, transaction: impl Future<Output = Result<T>>) -> Result<T> {
+        self.effects.fetch_add(1, Ordering::Relaxed);
+        let result = transaction.await;
+        if result.as_ref().is_err_and(Error::is_rolled_back) {
+            self.effects.fetch_sub(1, Ordering::Relaxed);
+        }
+        result
     }
 
     /// The signed-in user's principal.
@@ -165,7 +185,7 @@ impl Cx {
         T: Send + 'static,
     {
         // In boxes, since these are large and every request would carry their room with it, also those that never come here.
-        Box::pin(self.plane.db.write((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input))).await
+        Box::pin(self.counted(self.plane.db.write((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input)))).await
     }
 
     /// Like [`Cx::write_as_server`], for a step of long work: [`sql::Database::write_behind`].

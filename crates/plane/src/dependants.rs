@@ -329,6 +329,7 @@ pub async fn update(
             Box::pin(async move {
                 let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
                 let old = load(tx, kind, tenant.organization(), customer, *id).await?;
+                cx.expects_tag(&old.etag())?;
                 let mut bound = params![tenant.organization(), customer, *id].to_vec();
                 for ((field, change), (_, old)) in kind.fields.iter().zip(changes).zip(&old.fields) {
                     bound.push(change.clone().unwrap_or_else(|| from_json(field, old)));

@@ -23,6 +23,9 @@ pub enum Error {
     /// The actor is known and may not do this.
     #[error("{0}")]
     Forbidden(String),
+    /// The credential is good and limited to scopes that do not cover this one.
+    #[error("Access denied. This credential lacks the scope {0}.")]
+    LacksScope(String),
     /// The organization exists and the actor has nothing to do with it. Some surfaces call this "not found".
     #[error("{0}")]
     Outsider(String),
@@ -56,6 +59,17 @@ pub enum Error {
     /// A defect of this program. The words go to the log, never to the caller.
     #[error("{0}")]
     Internal(String),
+}
+
+impl Error {
+    /// Whether a transaction that ended with this has surely changed nothing: it was refused before its commit, or by the engine. Of any
+    /// other failure of the database nobody knows.
+    pub(crate) fn is_rolled_back(&self) -> bool {
+        match self {
+            Error::Storage(storage) => matches!(storage, sql::Error::Unique(_) | sql::Error::ForeignKey(_) | sql::Error::Retry(_)),
+            _ => true,
+        }
+    }
 }
 
 /// Why a token endpoint refuses (RFC 6749, section 5.2).
@@ -117,7 +131,7 @@ impl Error {
             Error::Oauth(OauthRefusal::InvalidClient | OauthRefusal::InvalidGrant, _) => "refused",
             Error::Invalid(_) | Error::Malformed(_) | Error::Oauth(..) => "invalid",
             Error::Unauthenticated | Error::Inactive(_) => "unauthenticated",
-            Error::Forbidden(_) | Error::Outsider(_) => "refused",
+            Error::Forbidden(_) | Error::LacksScope(_) | Error::Outsider(_) => "refused",
             Error::NotFound(_) | Error::Gone(_) => "not_found",
             Error::Conflict(_) | Error::Blocked(_) | Error::Stale | Error::Drifted(_) => "blocked",
             Error::Overloaded(_) | Error::Storage(_) | Error::Internal(_) => "failed",

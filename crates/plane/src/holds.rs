@@ -241,6 +241,7 @@ async fn release_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, reason: &st
         let words = "Access denied. Only an operator of the server can release a hold that an operator placed.";
         return Err(Error::Forbidden(words.into()));
     }
+    cx.expects_tag(&hold.etag())?;
     if hold.released_at.is_some() {
         return Err(Error::Conflict("This hold was released already: its record says when, by whom and why.".into()));
     }

@@ -5,6 +5,8 @@
 //! itself, of which nothing but a hash is kept, and the secret of the API key it came with. Before a request is carried out its
 //! row is taken; if the server stops in between, the row says that nobody knows what came of it.
 
+use std::sync::{Arc, PoisonError};
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{hkdf, hmac};
@@ -12,10 +14,11 @@ use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
+use crate::audit::NO_ORGANIZATION;
 use crate::credentials::CredentialKind;
 use crate::cx::{Actor, Cx};
 use crate::retention::Retention;
-use crate::{Error, Result, access, cx};
+use crate::{Error, Plane, Result, access, cx};
 
 /// A request that its sender may repeat.
 #[derive(Debug, Clone)]
@@ -39,7 +42,7 @@ pub enum Begun {
     OtherRequest,
     /// It is being carried out.
     UnderWay,
-    /// It was begun and nobody knows what came of it: the server stopped meanwhile, or gave up waiting.
+    /// It was begun and nobody knows what came of it: the server stopped meanwhile, gave up waiting, or did not hear the database's answer.
     Unknown,
 }
 
@@ -48,6 +51,30 @@ pub struct Ticket {
     id: Uuid,
     request_hash: [u8; 32],
     sealing: LessSafeKey,
+    /// Whose request it is while it is carried out.
+    place: Option<Arc<Place>>,
+}
+
+/// A request's place among those that are under way, given back when it has ended.
+struct Place {
+    plane: Arc<Plane>,
+    row: Uuid,
+    holder: Uuid,
+}
+
+impl Place {
+    fn take(&self) {
+        self.plane.run.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(self.row, self.holder);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut under_way = self.plane.run.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if under_way.get(&self.row) == Some(&self.holder) {
+            under_way.remove(&self.row);
+        }
+    }
 }
 
 impl std::fmt::Debug for Ticket {
@@ -79,15 +106,22 @@ pub enum Ending {
 /// [`Error::Outsider`] and [`Error::NotFound`] for an answer that tells of an organization the actor no longer has to do with; the
 /// database's.
 pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
-    let ticket = Ticket::derive(cx, request)?;
-    let (id, hash) = (ticket.id, ticket.request_hash);
-    let found = cx.write_as_server((id, hash), |cx, tx, (id, hash)| Box::pin(take(cx, tx, *id, *hash))).await?;
-    let Some(found) = found else { return Ok(Begun::Go(ticket)) };
-    if verify_slices_are_equal(&found.request_hash, &hash).is_err() {
+    let mut ticket = Ticket::derive(cx, request)?;
+    let Some(mut found) = ticket.take(cx).await? else { return Ok(Begun::Go(ticket)) };
+    let is_under_way = || cx.plane.run.under_way.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&ticket.id);
+    let is_alone = found.answer.is_none() && found.worker == cx.plane.run.id && !is_under_way();
+    if is_alone {
+        // It may have ended since the row was read.
+        match ticket.take(cx).await? {
+            None => return Ok(Begun::Go(ticket)),
+            Some(again) => found = again,
+        }
+    }
+    if verify_slices_are_equal(&found.request_hash, &ticket.request_hash).is_err() {
         return Ok(Begun::OtherRequest);
     }
     let Some(answer) = found.answer else {
-        return Ok(if found.worker == cx.plane.run.id { Begun::UnderWay } else { Begun::Unknown });
+        return Ok(if found.worker == cx.plane.run.id && !is_alone { Begun::UnderWay } else { Begun::Unknown });
     };
     // An OAuth client is nobody to the door: it has shown its secret again, and what it is told again are tokens that live or not.
     if let (Some(organization), Actor::User(_)) = (found.organization, &cx.actor) {
@@ -99,7 +133,7 @@ pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
 /// Says how a request ended.
 ///
 /// # Errors
-/// The database's: repetitions then hear that it is under way, and that nobody knows once the server was started anew.
+/// The database's: repetitions then hear that nobody knows what came of it.
 pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
     match ending {
         Ending::Undone => cx.write_as_server(ticket.id, |cx, tx, id| Box::pin(erase(cx, tx, *id))).await,
@@ -114,7 +148,8 @@ pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
             .await
         }
         Ending::Answered { answer, tells } => {
-            let organization = cx.noted_organization().filter(|_| tells);
+            // What people do to their own account is noted under no organization, and outlives each.
+            let organization = cx.noted_organization().filter(|organization| tells && *organization != NO_ORGANIZATION);
             let sealed = ticket.seal(answer)?;
             cx.write_as_server((ticket.id, organization, sealed), |cx, tx, (id, organization, sealed)| {
                 Box::pin(keep(cx, tx, *id, *organization, sealed))
@@ -133,7 +168,8 @@ struct Found {
 }
 
 /// Takes a row, or returns the one that is there. One that has had its time is as good as none.
-async fn take(cx: &Cx, tx: &mut Tx, id: Uuid, request_hash: [u8; 32]) -> Result<Option<Found>> {
+async fn take(cx: &Cx, tx: &mut Tx, place: &Place, request_hash: [u8; 32]) -> Result<Option<Found>> {
+    let id = place.row;
     let insert = sql!(
         "INSERT INTO idempotent_answers (id, request_hash, worker, created_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (id) DO UPDATE
@@ -142,6 +178,8 @@ async fn take(cx: &Cx, tx: &mut Tx, id: Uuid, request_hash: [u8; 32]) -> Result<
          WHERE idempotent_answers.created_at <= $5"
     );
     if tx.execute(insert, params![id, &request_hash[..], cx.plane.run.id, cx.now, last_birth(cx)]).await? == 1 {
+        // Before anybody can see the row.
+        place.take();
         return Ok(None);
     }
     let select = sql!("SELECT request_hash, worker, answer, organization_id FROM idempotent_answers WHERE id = $1");
@@ -175,6 +213,17 @@ fn last_birth(cx: &Cx) -> Timestamp {
 }
 
 impl Ticket {
+    /// Takes the row of this request, or returns the one that is there.
+    async fn take(&mut self, cx: &Cx) -> Result<Option<Found>> {
+        let place = Arc::new(Place { plane: cx.plane.clone(), row: self.id, holder: Uuid::from_bytes(cx::random()?) });
+        let found =
+            cx.write_as_server((place.clone(), self.request_hash), |cx, tx, (place, hash)| Box::pin(take(cx, tx, place, *hash))).await?;
+        if found.is_none() {
+            self.place = Some(place);
+        }
+        Ok(found)
+    }
+
     /// Everything that is needed of a request, from what its sender has and the database has not.
     fn derive(cx: &Cx, request: &Repeatable) -> Result<Ticket> {
         let (kind, owner) = owner(cx);
@@ -198,7 +247,7 @@ impl Ticket {
         let parts = joined(request.parts.iter().map(Vec::as_slice));
         request_hash.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &comparing), &parts).as_ref());
         let sealing = UnboundKey::new(&AES_256_GCM, &sealing).map_err(|_| Error::Internal("no key could be made".into()))?;
-        Ok(Ticket { id: Uuid::from_bytes(id), request_hash, sealing: LessSafeKey::new(sealing) })
+        Ok(Ticket { id: Uuid::from_bytes(id), request_hash, sealing: LessSafeKey::new(sealing), place: None })
     }
 
     /// Nonce, then ciphertext and tag. The request's hash is bound in.

@@ -225,11 +225,21 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
                 Box::pin(async move {
                     tenant.is_live(tx).await?;
                     // Takes the row's lock, so that of two who cancel, or one who cancels and one who accepts, one finds it done.
-                    let pending =
-                        sql!("UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'");
-                    if tx.execute(pending, params![tenant.organization(), *invitation]).await? == 0 {
-                        return Err(Error::NotFound("Invitation"));
-                    }
+                    let pending = sql!(
+                        "UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'
+                         RETURNING email, role, status, created_at, expires_at"
+                    );
+                    let found = tx.query_opt(pending, params![tenant.organization(), *invitation]).await?;
+                    let mut row = found.ok_or(Error::NotFound("Invitation"))?;
+                    let pending = Invitation {
+                        id: *invitation,
+                        email: row.next()?,
+                        role: parse_role(&row.next::<String>()?)?,
+                        status: row.next()?,
+                        created_at: row.next()?,
+                        expires_at: row.next()?,
+                    };
+                    cx.expects_tag(&pending.etag())?;
                     let order = Order {
                         root: Root::Invitation,
                         subject: *invitation,

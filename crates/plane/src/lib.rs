@@ -39,7 +39,7 @@ pub mod preferences;
 pub mod purges;
 pub mod requirements;
 pub mod retention;
-mod revisions;
+pub mod revisions;
 pub mod sessions;
 pub mod tokens;
 pub mod upkeep;

@@ -226,6 +226,7 @@ pub async fn update(cx: &Cx, client_id: &str, changes: OauthAppChanges) -> Resul
 
 async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &OauthAppChanges) -> Result<OauthApp> {
     let before = lock(tx, tenant, id).await?;
+    cx.expects_tag(&before.etag())?;
     match changes.only_take(&before) {
         true => tenant.is_live(tx).await?,
         false => tenant.is_writable(tx).await?,
@@ -273,6 +274,7 @@ pub async fn rotate_secret(cx: &Cx, client_id: &str) -> Result<(OauthApp, String
         .write(cx, (id, fingerprint(&secret)), |cx, tx, tenant, (id, hash)| {
             Box::pin(async move {
                 let app = lock(tx, tenant, *id).await?;
+                cx.expects_tag(&app.etag())?;
                 tenant.is_writable(tx).await?;
                 may_give(cx, tenant, &app)?;
                 for scope in &app.scopes {
@@ -311,7 +313,7 @@ pub async fn delete(cx: &Cx, client_id: &str, reason: Option<String>) -> Result<
         tenant
             .write_ending(cx, [id], (id, reason), |cx, tx, tenant, (id, reason)| {
                 Box::pin(async move {
-                    lock(tx, tenant, *id).await?;
+                    cx.expects_tag(&lock(tx, tenant, *id).await?.etag())?;
                     let order = Order {
                         root: Root::OauthApp,
                         subject: *id,

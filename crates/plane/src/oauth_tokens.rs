@@ -514,10 +514,11 @@ async fn introspect_session(cx: &Cx, app: &App, token: &str) -> Result<Option<In
             cx.read(pair, |_, tx, (user, organization)| Box::pin(load_membership(tx, *user, *organization))).await?.is_some()
         }
     };
+    let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;
     Ok(is_good_here.then(|| Introspection {
         user: principal.user,
-        id: principal.credential,
-        client_id: None,
+        id: claims.jti.and_then(|id| id.parse().ok()).unwrap_or(principal.credential),
+        client_id: claims.client_id,
         scopes: None,
         is_access: true,
         expires_at: principal.expires_at.map(Timestamp::from),

@@ -1,5 +1,6 @@
 //! The plane itself: the open database, the keys, the caches and the settings that every context shares.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -136,6 +137,8 @@ pub(crate) struct Run {
     pub(crate) id: Uuid,
     /// Random bytes that are never written down: what is sealed with them nobody opens after the run.
     pub(crate) secret: [u8; 32],
+    /// Requests with an Idempotency-Key that are being carried out: the ids of their rows, and who carries them out.
+    pub(crate) under_way: Mutex<HashMap<Uuid, Uuid>>,
 }
 
 impl Plane {
@@ -164,7 +167,7 @@ impl Plane {
             export_bell: Notify::new(),
             courier_bell: Notify::new(),
             usage: Usage::default(),
-            run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()? },
+            run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()?, under_way: Mutex::default() },
             credential_lookups: AtomicU64::new(0),
             db,
             keys,

@@ -12,7 +12,7 @@ use crate::authority::revoke;
 use crate::credentials::{CredentialKind, fingerprint};
 use crate::fields::normal_email;
 use crate::ids::OrganizationRef;
-use crate::tokens::{Claims, secret};
+use crate::tokens::{Claims, SIGN_IN, secret};
 use crate::{Cx, Error, Result};
 
 /// What a sign-in hands out. Only hashes of the secrets are kept.
@@ -157,6 +157,9 @@ fn hand_out(cx: &Cx, user: Uuid, session: Uuid, organization: Option<Uuid>, refr
     let config = &cx.plane.config;
     let claims = Claims {
         iss: config.public_url.clone(),
+        aud: Some(config.public_url.clone()),
+        jti: Some(cx.new_id()?.to_string()),
+        client_id: Some(SIGN_IN.into()),
         sub: user,
         sid: session,
         org: organization,

@@ -20,6 +20,15 @@ use crate::{Error, Result, cx};
 pub struct Claims {
     /// The server's public address.
     pub iss: String,
+    /// Who shall take it: this server too. None in tokens of before (RFC 9068).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<String>,
+    /// The token's own id. None in tokens of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// Who asked for it: [`SIGN_IN`]. None in tokens of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
     /// The user.
     pub sub: Uuid,
     /// The session that must be alive.
@@ -32,6 +41,11 @@ pub struct Claims {
     /// Expires at, in seconds since 1970.
     pub exp: i64,
 }
+
+/// The client of tokens that people get by signing in here.
+pub(crate) const SIGN_IN: &str = "freehold";
+/// The type of access tokens (RFC 9068, section 2.1).
+const ACCESS_TOKEN: &str = "at+jwt";
 
 impl Claims {
     pub(crate) fn expires_at(&self) -> Result<Timestamp> {
@@ -67,6 +81,7 @@ impl TokenKeys {
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String> {
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.id.clone());
+        header.typ = Some(ACCESS_TOKEN.into());
         jsonwebtoken::encode(&header, claims, &self.signing).map_err(|error| Error::Internal(format!("signing a token: {error}")))
     }
 
@@ -75,11 +90,17 @@ impl TokenKeys {
         validation.set_issuer(&[issuer]);
         // The library would ask the system's clock; expiry is checked against this request's instead.
         validation.validate_exp = false;
+        // Below, since tokens of before have none.
+        validation.validate_aud = false;
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::Unauthenticated)?;
         if header.kid.as_deref() != Some(self.id.as_str()) {
             return Err(Error::Unauthenticated);
         }
         let claims: Claims = jsonwebtoken::decode(token, &self.verifying, &validation).map_err(|_| Error::Unauthenticated)?.claims;
+        let is_typed = header.typ.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(ACCESS_TOKEN));
+        if is_typed != claims.aud.is_some() || claims.aud.as_deref().is_some_and(|audience| audience != issuer) {
+            return Err(Error::Unauthenticated);
+        }
         if claims.exp <= now.as_second() { Err(Error::Unauthenticated) } else { Ok(claims) }
     }
 

@@ -175,6 +175,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
             tenant.is_writable(tx).await?;
             touch(tx, tenant, *webhook).await?;
             let before = load(tx, tenant, *webhook).await?;
+            cx.expects_tag(&before.etag())?;
             let after = Webhook {
                 url: url.clone().unwrap_or_else(|| before.url.clone()),
                 description: match description {
@@ -221,6 +222,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
                     holds::keep_out(tx, tenant.organization()).await?;
                     tenant.is_live(tx).await?;
                     touch(tx, tenant, *webhook).await?;
+                    cx.expects_tag(&load(tx, tenant, *webhook).await?.etag())?;
                     let order = Order {
                         root: Root::Webhook,
                         subject: *webhook,

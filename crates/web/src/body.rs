@@ -15,8 +15,11 @@ use plane::policy::Role;
 use plane::{Error, FieldError, Result};
 use serde_json::{Map, Value as Json};
 
+use crate::addresses::is_escaped_well;
 use crate::catalogue::Operation;
+use crate::content::media_type;
 use crate::dialect::Dialect;
+use crate::json;
 use crate::problem::Failure;
 use crate::shapes::{Is, Shape};
 
@@ -77,16 +80,14 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 
 impl Form {
     async fn parse(dialect: &'static Dialect, headers: &HeaderMap, body: Body) -> Result<Form, Failure> {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/json") {
+        if media_type(headers)? != "application/json" {
             return Err(Failure::Http(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Send a JSON object with the header Content-Type: application/json.",
             ));
         }
         let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
-        match serde_json::from_slice(&bytes) {
+        match json::parse(&bytes) {
             Ok(Json::Object(mut fields)) => {
                 fields.values_mut().for_each(make_whole);
                 Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new(), shape: None })
@@ -121,8 +122,10 @@ impl Form {
 
     /// A text that must be there, in OAuth's spelling (RFC 6749) as well as in the surface's: answers to a sign-in are in OAuth's.
     pub fn oauth_text(&mut self, name: &'static str) -> String {
-        if let Some(value) = self.fields.remove(name) {
-            self.fields.insert(self.dialect.name(name), value);
+        if let Some(value) = self.fields.remove(name)
+            && self.fields.insert(self.dialect.name(name), value).is_some()
+        {
+            self.refuse(name, "repeated_field", "is there in both its spellings");
         }
         self.text(name)
     }
@@ -367,13 +370,18 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 
     async fn from_request(request: Request, _: &S) -> Result<Fields, Failure> {
         let (parts, body) = request.into_parts();
-        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if media_type(&parts.headers)? != "application/x-www-form-urlencoded" {
             let words = "Send a form with the header Content-Type: application/x-www-form-urlencoded.";
             return Err(Failure::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, words));
         }
         let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
-        Ok(Fields(Query::parse(Some(&String::from_utf8_lossy(&bytes)))))
+        let text = std::str::from_utf8(&bytes).map_err(|_| Error::Malformed("The form is not valid UTF-8.".into()))?;
+        let fields = Query::parse(Some(text))?;
+        let mut names = BTreeSet::new();
+        if let Some((name, _)) = fields.pairs().find(|(name, _)| !names.insert(*name)) {
+            return Err(FieldError::new(name.chars().take(100).collect::<String>(), "repeated_field", "is there more than once").into());
+        }
+        Ok(Fields(fields))
     }
 }
 
@@ -432,17 +440,28 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    pub fn parse(query: Option<&str>) -> Query {
-        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
-            Some((name, value)) => (Query::decode(name), Query::decode(value)),
-            None => (Query::decode(pair), String::new()),
+    /// Reads what stands behind the `?`, or a form.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for an escape that is none and for what is not valid UTF-8.
+    pub fn parse(query: Option<&str>) -> Result<Query> {
+        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((Query::decode(name)?, Query::decode(value)?))
         });
-        Query { pairs: pairs.collect() }
+        let pairs: Option<Vec<(String, String)>> = pairs.collect();
+        let broken = || Error::Malformed("A parameter is not percent-encoded UTF-8: write %25 for the sign % itself.".into());
+        pairs.map(|pairs| Query { pairs }).ok_or_else(broken)
     }
 
-    /// Decodes a name or a value of a form.
-    pub fn decode(text: &str) -> String {
-        percent_decode(&text.replace('+', " "))
+    /// Decodes a name or a value of a form; none if it is not encoded as one.
+    pub fn decode(text: &str) -> Option<String> {
+        is_escaped_well(text).then(|| percent_decode(&text.replace('+', " ")))?
+    }
+
+    /// The names of all parameters, to be spelled otherwise.
+    pub fn names_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        self.pairs.iter_mut().map(|(name, _)| name)
     }
 
     /// All parameters, in their order.
@@ -493,11 +512,11 @@ impl Query {
         Ok(PageRequest { after, ..request })
     }
 
-    /// `page` from 1, `page_size` (or `pageSize`) from 1 to 100.
+    /// `page` from 1, `page_size` from 1 to 100.
     pub fn page(&self) -> Result<PageRequest> {
         let mut errors = Vec::new();
-        let mut number = |names: &[&'static str], default: i64, most: i64| {
-            let Some((name, text)) = names.iter().find_map(|name| self.get(name).map(|text| (*name, text))) else { return default };
+        let mut number = |name: &'static str, default: i64, most: i64| {
+            let Some(text) = self.get(name) else { return default };
             match text.parse::<i64>().ok().filter(|number| (1..=most).contains(number)) {
                 Some(number) => number,
                 None => {
@@ -506,13 +525,13 @@ impl Query {
                 }
             }
         };
-        let request = PageRequest::new(number(&["page"], 1, 1_000_000_000), number(&["page_size", "pageSize"], 25, 100));
+        let request = PageRequest::new(number("page", 1, 1_000_000_000), number("page_size", 25, 100));
         if errors.is_empty() { Ok(request) } else { Err(Error::Invalid(errors)) }
     }
 }
 
-/// Percent-decoding (RFC 3986). What is no valid escape stays as it is; broken UTF-8 becomes the replacement character.
-fn percent_decode(text: &str) -> String {
+/// Percent-decoding (RFC 3986) of a text whose every escape is one; none if UTF-8 does not come out.
+fn percent_decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut place = 0;
@@ -532,5 +551,5 @@ fn percent_decode(text: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    String::from_utf8(decoded).ok()
 }

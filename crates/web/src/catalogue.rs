@@ -5,13 +5,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
 use axum::handler::Handler;
-use axum::http::Method;
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use plane::policy::Action;
+use serde_json::Value as Json;
 
 use crate::Doors;
-use crate::dialect::Dialect;
+use crate::addresses;
+use crate::dialect::{CUSTOMER, Dialect};
 use crate::shapes::Shape;
 
 /// Who an operation is for.
@@ -90,6 +94,8 @@ pub(crate) struct Operation {
     pub takes_forms: bool,
     /// The body may also be a list of ids (`text/csv`).
     pub takes_lists: bool,
+    /// The body is a form of a page for people, with fields that the page alone knows.
+    pub takes_fields: bool,
     pub status: u16,
     pub answer: &'static str,
     pub content: Content,
@@ -102,12 +108,16 @@ pub(crate) struct Operation {
     pub deletes: bool,
     /// What such a plan holds.
     pub plan: &'static Shape,
-    /// The answer says in `Location` where the record is that was made.
+    /// The answer says in `Location` where the record is that was made. One with status 201 always does.
     pub has_location: bool,
     /// The answer sets or clears the cookie `sessionid`.
     pub sets_cookie: bool,
     /// Its address names no organization: it is the credential's, or the one in `X-Organization`.
     pub is_of_current: bool,
+    /// It is not counted against the caller's limits.
+    pub is_unlimited: bool,
+    /// Where addresses of its surface begin.
+    prefix: &'static str,
     handler: MethodRouter<Arc<Doors>>,
 }
 
@@ -127,6 +137,7 @@ impl Operation {
             body: None,
             takes_forms: false,
             takes_lists: false,
+            takes_fields: false,
             status: 200,
             answer: "OK",
             content: Content::Nothing,
@@ -138,6 +149,8 @@ impl Operation {
             has_location: false,
             sets_cookie: false,
             is_of_current: false,
+            is_unlimited: false,
+            prefix: "",
             handler: on(filter, handler),
         }
     }
@@ -216,6 +229,12 @@ impl Operation {
         self
     }
 
+    /// It reads the form of a page for people.
+    pub fn takes_fields(mut self) -> Operation {
+        self.takes_fields = true;
+        self
+    }
+
     pub fn answers(mut self, status: u16, words: &'static str, content: Content) -> Operation {
         (self.status, self.answer, self.content) = (status, words, content);
         if matches!(content, Content::Page(_) | Content::Slices(_)) {
@@ -258,6 +277,11 @@ impl Operation {
         self
     }
 
+    pub fn unlimited(mut self) -> Operation {
+        self.is_unlimited = true;
+        self
+    }
+
     fn deletes(mut self) -> Operation {
         self.deletes = true;
         self
@@ -271,12 +295,12 @@ impl Operation {
 
     /// Whether it changes a record that has a revision, and so honours `If-Match`. What it makes has none yet.
     pub fn is_conditional(&self) -> bool {
-        self.has_etag && self.method != Method::GET && self.status != 201 && !self.path_parameters().is_empty()
+        self.has_etag && self.method != Method::GET && self.status != 201
     }
 
     /// Whether it honours `Idempotency-Key`.
     pub fn is_repeatable(&self) -> bool {
-        matches!(self.method, Method::POST | Method::DELETE)
+        self.method != Method::GET
     }
 
     /// The names of the parameters in its address, in order.
@@ -305,6 +329,20 @@ pub(crate) fn tagged(tag: &'static str, operations: impl IntoIterator<Item = Ope
 pub(crate) struct Catalogue {
     pub surfaces: Vec<Surface>,
     by_route: HashMap<String, Vec<(Method, Arc<Operation>)>>,
+    shadows: Vec<Shadow>,
+}
+
+/// A route with a customer's id that the router does not find when the id is a text of another route: it compares texts before variable
+/// parts, and methods last. Customers can have any id.
+#[derive(Debug, PartialEq, Eq)]
+struct Shadow {
+    method: Method,
+    /// The route that is not found.
+    route: String,
+    /// The one that is found in its place, without this method.
+    found: String,
+    /// The part of the path that is a text there and the id here.
+    place: usize,
 }
 
 impl Catalogue {
@@ -313,10 +351,62 @@ impl Catalogue {
         for surface in &surfaces {
             for operation in &surface.operations {
                 let route = routed(surface.prefix, operation.path);
-                by_route.entry(route).or_default().push((operation.method.clone(), Arc::new(operation.clone())));
+                let operation = Operation { prefix: surface.prefix, ..operation.clone() };
+                by_route.entry(route).or_default().push((operation.method.clone(), Arc::new(operation)));
             }
         }
-        Catalogue { surfaces, by_route }
+        let shadows = shadows(&surfaces, &by_route);
+        Catalogue { surfaces, by_route, shadows }
+    }
+
+    /// The answer to what made a record, with the record's address: that of the first operation that the answer leads to.
+    pub async fn located(&self, operation: &Operation, path: &str, response: Response<Body>) -> Response<Body> {
+        if response.status() != StatusCode::CREATED || response.headers().contains_key(header::LOCATION) {
+            return response;
+        }
+        let (mut parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
+        let record = serde_json::from_slice(&bytes).unwrap_or(Json::Null);
+        let address = self.address_of(operation, path, &record).and_then(|address| HeaderValue::try_from(address).ok());
+        parts.headers.extend(address.map(|address| (header::LOCATION, address)));
+        Response::from_parts(parts, Body::from(bytes))
+    }
+
+    fn address_of(&self, operation: &Operation, path: &str, record: &Json) -> Option<String> {
+        let link = operation.links.first()?;
+        let target = self.by_route.values().flatten().map(|(_, target)| target).find(|target| target.id == link.to)?;
+        let own: Vec<&str> = path.strip_prefix(operation.prefix)?.split('/').collect();
+        let value = |place: &str| match place.split_once('.')? {
+            ("body", name) => Some(in_a_path(record.get(name)?.as_str()?)),
+            (_, name) => {
+                let place = operation
+                    .path
+                    .split('/')
+                    .position(|part| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) == Some(name))?;
+                own.get(place).map(|part| (*part).to_owned())
+            }
+        };
+        let parts = target.path.split('/').map(|part| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(name) => link.with.iter().find(|(parameter, _)| *parameter == name).and_then(|(_, place)| value(place)),
+            None => Some(part.to_owned()),
+        });
+        Some(format!("{}{}", target.prefix, parts.collect::<Option<Vec<String>>>()?.join("/")))
+    }
+
+    /// The request, with an id that the router would take for a text of another route in a spelling that it does not.
+    pub fn unshadowed(&self, mut request: Request) -> Request {
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let path = request.uri().path();
+        let is_hidden = |shadow: &&Shadow| shadow.method == *method && matches(&shadow.route, path) && matches(&shadow.found, path);
+        if let Some(shadow) = self.shadows.iter().find(is_hidden) {
+            let parts = path.split('/').enumerate().map(|(place, part)| match part.as_bytes() {
+                [first, ..] if place == shadow.place => format!("%{first:02X}{}", &part[1..]),
+                _ => part.to_owned(),
+            });
+            let path = parts.collect::<Vec<_>>().join("/");
+            addresses::replace(&mut request, &path);
+        }
+        request
     }
 
     /// The operation behind a matched route.
@@ -332,6 +422,59 @@ impl Catalogue {
             router.route(&routed(surface.prefix, operation.path), operation.handler.clone())
         })
     }
+}
+
+fn shadows(surfaces: &[Surface], by_route: &HashMap<String, Vec<(Method, Arc<Operation>)>>) -> Vec<Shadow> {
+    let mut shadows = Vec::new();
+    for surface in surfaces {
+        for operation in &surface.operations {
+            let route = routed(surface.prefix, operation.path);
+            // Parameters of one surface that are all customers' ids, and those that are so by their name.
+            let before = surface.prefix.matches('/').count();
+            let is_id = |place: usize| match operation.path.split('/').nth(place - before) {
+                Some("{customerId}") => true,
+                Some(part) => surface.dialect.prefix == CUSTOMER.prefix && part.starts_with('{'),
+                None => false,
+            };
+            for (found, operations) in by_route {
+                let lacks_it = operations.iter().all(|(method, _)| *method != operation.method);
+                let place = first_difference(&route, found).filter(|place| is_id(*place));
+                if let (true, Some(place)) = (lacks_it, place) {
+                    shadows.push(Shadow { method: operation.method.clone(), route: route.clone(), found: found.clone(), place });
+                }
+            }
+        }
+    }
+    shadows
+}
+
+/// Where the second route has a text and the first a variable part, if that is what the router looks at and one path can match both.
+fn first_difference(route: &str, found: &str) -> Option<usize> {
+    let is_variable = |part: &str| part.starts_with('{');
+    let pairs = || route.split('/').zip(found.split('/'));
+    let is_possible = pairs().all(|(one, other)| one == other || is_variable(one) || is_variable(other));
+    let place = pairs().position(|(one, other)| one != other)?;
+    let text_comes_first = pairs().nth(place).is_some_and(|(one, other)| is_variable(one) && !is_variable(other));
+    (is_possible && text_comes_first && route.split('/').count() == found.split('/').count()).then_some(place)
+}
+
+/// Whether a path is one of a route.
+fn matches(route: &str, path: &str) -> bool {
+    let mut parts = path.split('/');
+    let fits = |part: &str| parts.next().is_some_and(|given| if part.starts_with('{') { !given.is_empty() } else { part == given });
+    route.split('/').all(fits) && parts.next().is_none()
+}
+
+/// A text as a part of a path (RFC 3986, section 3.3).
+fn in_a_path(text: &str) -> String {
+    let mut part = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            true => part.push(char::from(byte)),
+            false => part.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    part
 }
 
 /// An address as the router wants it: parameters of one place have one name, whatever the documents call them.
@@ -351,6 +494,8 @@ fn routed(prefix: &str, path: &str) -> String {
 mod tests {
     use std::path::Path;
 
+    use super::*;
+
     /// Files below a folder that give the router an address.
     fn routing(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -364,6 +509,31 @@ mod tests {
                 }
             })
             .collect()
+    }
+
+    #[test]
+    fn a_customer_whose_id_is_a_text_of_another_route_is_found_with_every_method() {
+        let catalogue = Catalogue::new(crate::surfaces::all());
+        let one_spelling = |method: &str, path: &str| {
+            let request = Request::builder().method(method).uri(path).body(axum::body::Body::empty()).unwrap();
+            catalogue.unshadowed(request).uri().path().to_owned()
+        };
+        assert_eq!(one_spelling("GET", "/customer/extend/deletion-plan"), "/customer/%65xtend/deletion-plan");
+        assert_eq!(one_spelling("HEAD", "/customer/addscreen/deletion-plan"), "/customer/%61ddscreen/deletion-plan");
+        for (method, path) in
+            [("PATCH", "/customer/extend/deletion-plan"), ("GET", "/customer/extend"), ("GET", "/customer/x/deletion-plan")]
+        {
+            assert_eq!(one_spelling(method, path), path);
+        }
+        // Where both routes have the method, nobody could tell which one is meant.
+        let ids: Vec<String> = catalogue.shadows.iter().map(|shadow| shadow.route.clone()).collect();
+        for (route, operations) in &catalogue.by_route {
+            for (other, others) in &catalogue.by_route {
+                let is_shared = operations.iter().any(|(method, _)| others.iter().any(|(known, _)| known == method));
+                let is_hidden = ids.contains(route) && first_difference(route, other).is_some();
+                assert!(!(is_shared && is_hidden), "{route} and {other}");
+            }
+        }
     }
 
     #[test]

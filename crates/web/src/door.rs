@@ -20,14 +20,17 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::Doors;
-use crate::body::{MOST_BYTES, Query, receive};
+use crate::body::{MOST_BYTES, Query, TOO_LARGE, receive};
 use crate::catalogue::{Access, Content, Operation};
+use crate::conditional;
+use crate::content::decoded;
 use crate::dialect::Dialect;
 use crate::idempotency;
 use crate::limits::{Attempts, Desk, Tally};
 use crate::lists;
 use crate::problem::{self, Failure};
 use crate::shapes::CONFIRM;
+use crate::strict::{self, sessions};
 
 /// How long a body may take to arrive, and how long the work on a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,7 +53,11 @@ struct Visit {
     /// What was asked for; none for an address that does not exist.
     operation: Option<Arc<Operation>>,
     organization: Option<String>,
+    /// Whether it came with a credential where one is asked for.
+    presents: bool,
     query: Arc<Query>,
+    /// What in the request can be meant in two ways or is unknown, if anything.
+    refusal: Option<Failure>,
     /// How the request stands with its limits.
     tally: Mutex<Tally>,
 }
@@ -63,21 +70,41 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     let client = doors.settings.trusted_proxies.client(peer, &parts.headers);
     let id = doors.request_ids.of(&parts.headers);
-    let guest = || Cx::new(&doors.plane, id.clone()).with_client(client).under(precondition(&parts.headers));
+    let guest = || Cx::new(&doors.plane, id.clone()).with_client(client).under(conditional::on_record(&parts.method, &parts.headers));
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let dialect = Dialect::of(&path);
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let operation = route.and_then(|route| doors.catalogue.find(&method, route)).cloned();
+    let head = strict::check_head(&parts);
+    // Not where it can be read in two ways whose request it is.
+    let is_clear = !head.as_ref().is_err_and(Failure::is_unauthenticated);
+    let (query, refusal) = match (head, &operation) {
+        (Err(refusal), _) => (Query::default(), Some(refusal)),
+        (Ok(()), Some(operation)) => match strict::parameters(operation, parts.uri.query()) {
+            Ok(query) => (query, None),
+            Err(refusal) => (Query::default(), Some(refusal)),
+        },
+        (Ok(()), None) => (Query::default(), None),
+    };
     let most = match operation.as_ref().is_some_and(|operation| operation.takes_lists) {
         // Nobody knows a stranger well enough to keep so much for them.
-        true if sign_in(&guest(), &method, &parts.headers).await.is_ok() => lists::MOST_BYTES,
+        true if is_clear && sign_in(&guest(), &method, &parts.headers).await.is_ok() => lists::MOST_BYTES,
         _ => MOST_BYTES,
     };
     // First of all, so that a credential is found good when the work begins and not when a slow body began to arrive.
     let body = arrive(&parts.headers, body, most).await;
     let guest = guest();
-    let signed = sign_in(&guest, &method, &parts.headers).await;
-    let tally = doors.limiter.count(signed.as_ref().ok().and_then(Cx::presented).map(|principal| &**principal), client, guest.now);
+    let signed = match is_clear {
+        true => sign_in(&guest, &method, &parts.headers).await,
+        false => Err(Error::Unauthenticated),
+    };
+    let principal = signed.as_ref().ok().and_then(Cx::presented).map(|principal| &**principal);
+    let tally = match operation.as_ref().is_some_and(|operation| operation.is_unlimited) {
+        true => doors.limiter.look(principal, client, guest.now),
+        false => doors.limiter.count(principal, client, guest.now),
+    };
+    let is_for_anybody = operation.as_ref().is_none_or(|operation| operation.access == Access::Anybody);
+    let presents = !is_for_anybody && strict::presents(&parts.headers);
     let is_broken_off = body.is_err();
     let wait = tally.wait();
     let visit = Arc::new(Visit {
@@ -87,13 +114,18 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         dialect,
         operation,
         organization: parts.headers.get(&X_ORGANIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned),
-        query: Arc::new(Query::parse(parts.uri.query())),
+        presents,
+        query: Arc::new(query),
+        refusal,
         tally: Mutex::new(tally),
     });
     let mut response = match (wait, body) {
         (Some(seconds), _) => visit.settle(Failure::RateLimited(seconds).into_response()),
         (None, Err(failure)) => visit.settle(failure.into_response()),
-        (None, Ok(body)) => answer(&visit, parts, body, next).await,
+        (None, Ok(body)) => match visit.admit(&parts, body, most).await {
+            Ok(body) => answer(&visit, parts, body, next).await,
+            Err(failure) => visit.settle(failure.into_response()),
+        },
     };
     let headers = response.headers_mut();
     visit.tally.lock().unwrap_or_else(PoisonError::into_inner).write(headers, guest.now);
@@ -118,6 +150,7 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
         Ok(repeatable) => repeatable.filter(|_| visit.may_repeat()),
         Err(failure) => return visit.settle(failure.into_response()),
     };
+    let (method, path, wanted) = (parts.method.clone(), parts.uri.path().to_owned(), conditional::precondition(&parts.headers));
     let mut request = Request::from_parts(parts, Body::from(body));
     if let Some(operation) = &visit.operation {
         request.extensions_mut().insert(operation.clone());
@@ -138,6 +171,13 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
             }
             _ => response,
         };
+        let response = match &inside.operation {
+            Some(operation) => {
+                let response = inside.doors.catalogue.located(operation, &path, response).await;
+                conditional::answer(operation, &method, wanted, response).await
+            }
+            None => response,
+        };
         inside.settle(response)
     };
     match repeatable {
@@ -151,19 +191,41 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
 }
 
 impl Visit {
+    /// Refuses what is not clear, and returns the body as it was before it was compressed.
+    async fn admit(&self, parts: &Parts, body: Bytes, most: usize) -> Result<Bytes, Failure> {
+        let Some(operation) = &self.operation else {
+            // The router says what there is.
+            return self.refusal.clone().map_or(Ok(body), Err);
+        };
+        let too_large = if most == MOST_BYTES { TOO_LARGE } else { lists::TOO_LARGE };
+        let admitted = match &self.refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => strict::check_credentials(operation, &parts.headers)
+                .and(conditional::check(operation, parts))
+                .and(decoded(&parts.headers, body, most, too_large).await),
+        };
+        let admitted = admitted.and_then(|body| strict::check_body(operation, &body).map(|()| body));
+        match (&self.signed, admitted) {
+            // Who has not signed in hears of that first.
+            (Err(error), Err(failure)) if operation.access != Access::Anybody && !failure.is_unauthenticated() => Err(error.clone().into()),
+            (_, admitted) => admitted,
+        }
+    }
+
     /// Whether an answer is kept for repetitions. Who is not signed in and gets no further than 401 makes no work for the database, and what
     /// a deletion would do is told as it is now.
     fn may_repeat(&self) -> bool {
         if matches!(self.only_validates(), Ok(true)) {
             return false;
         }
-        self.signed.is_ok() || self.operation.as_ref().is_some_and(|operation| operation.access == Access::Anybody)
+        // What is routed nowhere is never carried out.
+        self.operation.as_ref().is_some_and(|operation| self.signed.is_ok() || operation.access == Access::Anybody)
     }
 
     /// Whether it is a deletion that is to be looked at and not to be done.
     fn only_validates(&self) -> Result<bool> {
         let deletes = self.operation.as_ref().is_some_and(|operation| operation.deletes);
-        Ok(deletes && (self.query.flag("validate_only")? || self.query.flag("validateOnly")?))
+        Ok(deletes && self.query.flag("validate_only")?)
     }
 
     /// The signed-in context, with what was typed to confirm; of a deletion bound to its plan if it names one.
@@ -173,11 +235,6 @@ impl Visit {
         if let Some(typed) = self.query.get(CONFIRM[0].name).filter(|_| self.operation.as_ref().is_some_and(takes_confirmation)) {
             Check::new().text(CONFIRM[0].name, typed, 0..=100).finish()?;
             cx = cx.confirmed(typed);
-        }
-        let Some(operation) = self.operation.as_ref().filter(|operation| operation.method == Method::DELETE) else { return Ok(cx) };
-        if !operation.deletes && ["plan", "validate_only", "validateOnly"].iter().any(|name| self.query.get(name).is_some()) {
-            // Whoever only wants to look must not find it done.
-            return Err(Error::Malformed("This has no plan: send it without `plan` and `validate_only`.".into()));
         }
         let Some(plan) = self.query.get("plan") else { return Ok(cx) };
         // As its parameter is documented.
@@ -196,7 +253,7 @@ impl Visit {
     fn settle(&self, mut response: Response<Body>) -> Response<Body> {
         let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
         let headers = std::mem::take(response.headers_mut());
-        let mut response = problem::render(&self.guest, self.dialect, failure);
+        let mut response = problem::render(&self.guest, self.dialect, failure, self.presents);
         let allowed = headers.into_iter().filter_map(|(name, value)| Some((name.filter(|name| name == header::ALLOW)?, value)));
         response.headers_mut().extend(allowed);
         response
@@ -252,15 +309,10 @@ async fn run(work: impl Future<Output = Response<Body>>) -> Response<Body> {
     let failure = match tokio::time::timeout(PATIENCE, std::panic::AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(response)) => return response,
         Ok(Err(_)) => Failure::Plane(Error::Internal("a handler panicked".into())),
-        Err(_) => Failure::Http(StatusCode::REQUEST_TIMEOUT, "The request took too long. What it began goes on to its end."),
+        // Ours, and not the client's as 408 would say.
+        Err(_) => Failure::Http(StatusCode::SERVICE_UNAVAILABLE, "The request took too long. What it began goes on to its end."),
     };
     failure.into_response()
-}
-
-/// The states in which the record may be changed, all that the caller names.
-fn precondition(headers: &HeaderMap) -> Option<Arc<str>> {
-    let tags: Vec<&str> = headers.get_all(header::IF_MATCH).iter().map(|value| value.to_str().unwrap_or_default()).collect();
-    (!tags.is_empty()).then(|| tags.join(",").into())
 }
 
 async fn sign_in(guest: &Cx, method: &Method, headers: &HeaderMap) -> Result<Cx> {
@@ -285,9 +337,7 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
     if let Some(key) = headers.get(&X_API_KEY) {
         return key.to_str().ok().map(Presented::ApiKey);
     }
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let session = cookies.flat_map(|value| value.split(';')).find_map(|cookie| cookie.trim().strip_prefix("sessionid="));
-    session.map(Presented::Cookie)
+    sessions(headers).next().map(Presented::Cookie)
 }
 
 /// A browser sends its cookies with requests that other sites make it send. It also says whose request it was: in `Sec-Fetch-Site`, or in

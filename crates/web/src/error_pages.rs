@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use crate::problem::describe;
 
 /// What each status means and what to do about it.
-const REMEDIES: [(u16, &str, &str); 15] = [
+const REMEDIES: [(u16, &str, &str); 16] = [
     (400, "The request cannot be understood.", "Read <code>detail</code> and <code>errors</code>, change the request, send it again."),
     (401, "No credential came with the request, or it is not good (any more).", "Sign in again, or use a key that was not revoked."),
     (
@@ -25,7 +25,12 @@ const REMEDIES: [(u16, &str, &str); 15] = [
          planned and what is there now.",
     ),
     (413, "The body is too large.", "Send 1 MiB at the most."),
-    (415, "The body is of a type that is not read here.", "Send <code>Content-Type: application/json</code>."),
+    (
+        415,
+        "The body is of a type, a charset or a coding that is not read here.",
+        "Send <code>Content-Type: application/json</code> in UTF-8, as it is or with <code>Content-Encoding: gzip</code>.",
+    ),
+    (417, "The header <code>Expect</code> asks for what this server does not do.", "Send the request without it."),
     (422, "Some fields are not acceptable.", "Each entry of <code>errors</code> names a field, a code and what it must be."),
     (
         429,

@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: a POST or DELETE that is sent again, because its answer was lost, gets the answer of the first time and does nothing.
+//! `Idempotency-Key`: a request that changes something and is sent again, because its answer was lost, gets the answer of the first time
+//! and does nothing.
 
 use axum::body::{Body, to_bytes};
 use axum::http::request::Parts;
@@ -25,7 +26,7 @@ const UNKNOWN: &str = "The first request with this Idempotency-Key was begun and
 
 /// What the sender wants to be able to repeat, if it is a request that can be.
 pub(crate) fn asked(parts: &Parts, body: &[u8]) -> Result<Option<Repeatable>, Failure> {
-    if !matches!(parts.method, Method::POST | Method::DELETE) {
+    if !matches!(parts.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
         return Ok(None);
     }
     let mut keys = parts.headers.get_all("idempotency-key").iter();
@@ -67,18 +68,26 @@ pub(crate) async fn once(
 }
 
 async fn carry_out(cx: &Cx, ticket: Ticket, tells: bool, work: impl Future<Output = Response<Body>>) -> Response<Body> {
+    let before = cx.effects();
     let (parts, body) = work.await.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let ending = match parts.status {
-        StatusCode::REQUEST_TIMEOUT => Ending::Unknown,
-        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => Ending::Undone,
-        status if status.is_server_error() => Ending::Undone,
-        status => Ending::Answered { answer: pack(status, &parts.headers, &body), tells },
+        status if is_kept(cx, status) => Ending::Answered { answer: pack(status, &parts.headers, &body), tells },
+        // A transaction was begun, and nobody can say that it changed nothing.
+        status if status.is_server_error() && cx.effects() > before => Ending::Unknown,
+        _ => Ending::Undone,
     };
     if let Err(error) = idempotency::finish(cx, ticket, ending).await {
         tracing::error!(request_id = %cx.request_id, %error, "the answer to a request that may be repeated was not kept");
     }
     Response::from_parts(parts, Body::from(body))
+}
+
+/// Whether an answer is given again: what was done, and what the same request can only ever hear. Refusals for the state of things (403, 404,
+/// 409, 412, 429, …) are not: once their cause is gone the request is carried out.
+fn is_kept(cx: &Cx, status: StatusCode) -> bool {
+    let is_about_the_request = matches!(status.as_u16(), 400 | 413 | 415 | 422);
+    status.is_success() || status.is_redirection() || (is_about_the_request && cx.presented().is_some())
 }
 
 /// Status, the number of headers, each header's name and value behind their lengths, and the body.

@@ -2,9 +2,12 @@
 //!
 //! Every address stands in `surfaces/`, what differs between the surfaces in `dialect.rs`, and who somebody is is found out in `door.rs`.
 
+mod addresses;
 mod body;
 mod catalogue;
 mod client_address;
+mod conditional;
+mod content;
 mod courier;
 mod dialect;
 mod docs;
@@ -12,6 +15,7 @@ mod door;
 mod error_pages;
 mod handlers;
 mod idempotency;
+mod json;
 mod limits;
 mod lists;
 mod metrics;
@@ -21,6 +25,7 @@ mod problem;
 mod remedies;
 mod request_ids;
 mod shapes;
+mod strict;
 mod surfaces;
 mod views;
 mod watching;
@@ -28,6 +33,7 @@ mod watching;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::middleware;
 use plane::Plane;
 use tokio::sync::watch;
@@ -77,10 +83,16 @@ pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let documents = openapi::Documents::default();
     let (request_ids, streams) = (request_ids::RequestIds::default(), watching::Streams::default());
     let doors = Arc::new(Doors { plane, limiter, catalogue, docs: OnceLock::new(), documents, metrics, request_ids, streams, settings });
-    routes
+    let routes = routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(doors.clone(), door::pass))
         .layer(middleware::map_response(watching::put_in))
-        .with_state(doors)
+        .with_state(doors.clone());
+    // Around the router, since a path has its one spelling before it is routed.
+    Router::new().fallback_service(routes).layer(middleware::map_request_with_state(doors, find))
+}
+
+async fn find(State(doors): State<Arc<Doors>>, request: Request) -> Request {
+    doors.catalogue.unshadowed(addresses::in_one_spelling(request))
 }

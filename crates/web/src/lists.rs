@@ -2,16 +2,17 @@
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use plane::Error;
 
 use crate::body::Form;
+use crate::content::media_type;
 use crate::problem::Failure;
 
 /// Bytes of a list at the most: as many of the longest ids as a list can have.
 pub(crate) const MOST_BYTES: usize = 12 * 1024 * 1024;
 
-const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The list is too large: 12 MiB at the most.");
+pub(crate) const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The list is too large: 12 MiB at the most.");
 
 /// A JSON object, or a list of ids.
 pub(crate) enum FormOrList {
@@ -23,8 +24,7 @@ impl<S: Send + Sync> FromRequest<S> for FormOrList {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<FormOrList, Failure> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv") {
+        if media_type(request.headers())? != "text/csv" {
             return Form::from_request(request, state).await.map(FormOrList::Form);
         }
         let bytes = to_bytes(request.into_body(), MOST_BYTES).await.map_err(|_| TOO_LARGE)?;

@@ -22,10 +22,19 @@ pub(crate) enum Failure {
     OfCustomer(String, Error),
     /// The request never got that far.
     Http(StatusCode, &'static str),
+    /// The body is in a coding that is not read, or not in the one it says.
+    ContentCoding(&'static str),
     /// Too many requests; seconds until there are some left.
     RateLimited(i64),
     /// The first request with this Idempotency-Key is under way.
     UnderWay,
+}
+
+impl Failure {
+    /// Whether it comes to 401.
+    pub fn is_unauthenticated(&self) -> bool {
+        matches!(self, Failure::Plane(Error::Unauthenticated | Error::Inactive(_)))
+    }
 }
 
 impl<E: Into<Error>> From<E> for Failure {
@@ -66,8 +75,8 @@ struct Told {
     more: Vec<(&'static str, Json)>,
 }
 
-/// Writes a failure as this surface's clients expect it.
-pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure) -> Response<Body> {
+/// Writes a failure as this surface's clients expect it. `presents` says whether the request came with a credential.
+pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure, presents: bool) -> Response<Body> {
     let told = tell(cx, dialect, &failure);
     let (code, title, retryable) = describe(told.status);
     let mut problem = json!({
@@ -97,10 +106,11 @@ pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure) -> Response<B
     let mut response = (told.status, problem.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(dialect.error_type));
-    if told.status == StatusCode::UNAUTHORIZED {
-        let is_client = matches!(failure, Failure::Plane(Error::Oauth(OauthRefusal::InvalidClient, _)));
-        let challenge = if is_client { "Basic realm=\"freehold\"" } else { "Bearer realm=\"freehold\"" };
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    if let Some(challenge) = challenge(told.status, &failure, presents).and_then(|words| HeaderValue::try_from(words).ok()) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if matches!(failure, Failure::ContentCoding(_)) {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     }
     if let Some(seconds) = retry_after.or(retryable.then_some(1)) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -108,10 +118,27 @@ pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure) -> Response<B
     response
 }
 
+/// What a client is told about its credential (RFC 6750, section 3): nothing but the realm, if it sent none.
+fn challenge(status: StatusCode, failure: &Failure, presents: bool) -> Option<String> {
+    match (status, failure) {
+        (StatusCode::UNAUTHORIZED, Failure::Plane(Error::Oauth(OauthRefusal::InvalidClient, _))) => Some("Basic realm=\"freehold\"".into()),
+        (StatusCode::UNAUTHORIZED, _) if presents => {
+            let words = "The credential is unknown, revoked, past its end or not admitted.";
+            Some(format!("Bearer realm=\"freehold\", error=\"invalid_token\", error_description=\"{words}\""))
+        }
+        (StatusCode::UNAUTHORIZED, _) => Some("Bearer realm=\"freehold\"".into()),
+        (StatusCode::FORBIDDEN, Failure::Plane(Error::LacksScope(scope)) | Failure::OfCustomer(_, Error::LacksScope(scope))) => {
+            Some(format!("Bearer realm=\"freehold\", error=\"insufficient_scope\", scope=\"{scope}\""))
+        }
+        _ => None,
+    }
+}
+
 fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
     let told = |status, detail: &str| Told { status, detail: detail.to_owned(), more: Vec::new() };
     let error = match failure {
         Failure::Http(status, detail) => return told(*status, detail),
+        Failure::ContentCoding(detail) => return told(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail),
         Failure::RateLimited(seconds) => {
             let detail = format!("Too many requests. Try again in {seconds} seconds.");
             return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", (*seconds).into())] };
@@ -135,6 +162,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Error::Unauthenticated => told(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
         Error::Inactive(words) => told(StatusCode::UNAUTHORIZED, words),
         Error::Forbidden(words) => told(StatusCode::FORBIDDEN, words),
+        Error::LacksScope(_) => told(StatusCode::FORBIDDEN, &error.to_string()),
         Error::Outsider(_) if dialect.outsider == StatusCode::NOT_FOUND => told(StatusCode::NOT_FOUND, NOTHING_HERE),
         Error::Outsider(words) => told(dialect.outsider, words),
         Error::NotFound(_) if dialect.plain_not_found => told(StatusCode::NOT_FOUND, NOTHING_HERE),
@@ -203,6 +231,7 @@ pub(crate) fn describe(status: StatusCode) -> (&'static str, &'static str, bool)
         410 => ("gone", "Gone", false),
         412 => ("precondition_failed", "Precondition Failed", false),
         413 => ("payload_too_large", "Payload Too Large", false),
+        417 => ("expectation_failed", "Expectation Failed", false),
         415 => ("unsupported_media_type", "Unsupported Media Type", false),
         422 => ("validation_error", "Validation Error", false),
         429 => ("rate_limited", "Too Many Requests", true),

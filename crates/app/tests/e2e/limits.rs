@@ -147,7 +147,7 @@ on_both_engines! {
 
     async fn strangers_are_counted_by_their_address_behind_proxies(engine: Engine) {
         let server = Server::start(engine, &["--rate-limit-per-minute=5", "--trusted-proxies=127.0.0.0/8, 10.0.0.0/8"]).await;
-        let live = |from: &'static str| server.request(Method::GET, "/health/live").header("X-Forwarded-For", from);
+        let live = |from: &'static str| server.request(Method::GET, "/llms.txt").header("X-Forwarded-For", from);
         exhaust(|| live("192.0.2.1"), 5).await;
         answered(live("192.0.2.2"), StatusCode::OK).await;
         // The same network of IPv6 is the same caller, whatever the client puts to the left of it.
@@ -160,5 +160,18 @@ on_both_engines! {
         exhaust(guess, 5).await;
         let (answers, _) = exhaust(|| live("192.0.2.4"), 5).await;
         assert!(answers.len() <= 5);
+    }
+    async fn what_watches_the_server_and_verifies_its_tokens_is_never_refused(engine: Engine) {
+        let server = Server::start(engine, &["--rate-limit-per-minute=5"]).await;
+        for path in ["/health/live", "/health/ready", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"] {
+            for _ in 0..8 {
+                let answer = answered(server.request(Method::GET, path), StatusCode::OK).await;
+                assert_eq!((header(&answer, "ratelimit-limit"), header(&answer, "ratelimit-remaining")), ("5", "5"), "{path}");
+            }
+        }
+        // Nor does it use up what others have, nor is it refused when that is used up.
+        let (answers, _) = exhaust(|| server.request(Method::GET, "/llms.txt"), 5).await;
+        assert!(answers.len() >= 5);
+        answered(server.request(Method::GET, "/health/live"), StatusCode::OK).await;
     }
 }

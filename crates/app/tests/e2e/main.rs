@@ -27,6 +27,7 @@ mod oauth;
 mod repeats;
 mod requirements;
 mod seeds;
+mod silence;
 mod smoke;
 mod tools;
 mod webhooks;

@@ -98,9 +98,9 @@ on_both_engines! {
         answered(send(Method::POST, &path, body.clone()), StatusCode::CREATED).await;
         let others = [
             send(Method::POST, &path, json!({"name": "Other key"})),
-            send(Method::POST, &format!("{path}?x=1"), body.clone()),
             send(Method::POST, "/api/organizations", body.clone()),
-            send(Method::DELETE, &path, body.clone()),
+            send(Method::POST, &format!("/api/organizations/{}/api-keys", organization.slug), body.clone()),
+            send(Method::PUT, &format!("/api/organizations/{}", organization.id), body.clone()),
             send(Method::POST, &path, body.clone()).header("X-Organization", "elsewhere"),
         ];
         for other in others {

@@ -55,7 +55,8 @@ async fn check_refusal(answer: Response, status: StatusCode, path: &str, public_
     assert!(!request_id.is_empty(), "{path}");
     assert_eq!(body["request_id"], request_id, "{path}");
     assert!(!body["title"].as_str().unwrap().is_empty() && !body["detail"].as_str().unwrap().is_empty(), "{path}: {text}");
-    assert_eq!(challenge.starts_with("Bearer"), status == StatusCode::UNAUTHORIZED, "{path}: {challenge}");
+    let says_scope = status == StatusCode::FORBIDDEN && challenge.contains("error=\"insufficient_scope\"");
+    assert_eq!(challenge.starts_with("Bearer"), status == StatusCode::UNAUTHORIZED || says_scope, "{path}: {challenge}");
     if path.starts_with("/account/") {
         assert_eq!(keys_of(&body, &["statusCode", "message", "error", "success"]), Vec::<&str>::new(), "{path}");
     } else if path.starts_with("/customer") {
@@ -78,6 +79,7 @@ fn error_code(status: StatusCode) -> &'static str {
         412 => "precondition_failed",
         413 => "payload_too_large",
         415 => "unsupported_media_type",
+        417 => "expectation_failed",
         422 => "validation_error",
         429 => "rate_limited",
         500 => "internal_error",
@@ -254,4 +256,11 @@ pub async fn change_database(server: &Server, statements: &str) {
             connection.await.unwrap().unwrap();
         }
     }
+}
+
+/// `pageSize` for `page_size`.
+pub fn camel_case(snake: &str) -> String {
+    let mut words = snake.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
 }

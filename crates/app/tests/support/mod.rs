@@ -81,11 +81,23 @@ pub struct Server {
 impl Server {
     /// Starts a server, without rate limits unless the arguments set some.
     pub async fn start(engine: Engine, arguments: &[&str]) -> Server {
-        let folder = tempfile::tempdir().unwrap();
         let database_url = match engine {
             Engine::Sqlite => None,
             Engine::Postgresql => Some(make_database().await),
         };
+        Server::start_on(engine, arguments, database_url).await
+    }
+
+    /// The same, with the database behind this host and port.
+    pub async fn start_through(engine: Engine, arguments: &[&str], proxy: &str) -> Server {
+        let url = make_database().await;
+        let (before, rest) = url.split_once('@').unwrap();
+        let (_, name) = rest.split_once('/').unwrap();
+        Server::start_on(engine, arguments, Some(format!("{before}@{proxy}/{name}"))).await
+    }
+
+    async fn start_on(engine: Engine, arguments: &[&str], database_url: Option<String>) -> Server {
+        let folder = tempfile::tempdir().unwrap();
         let mut all = ["--rate-limit-per-minute=0", "--rate-limit-per-day=0", "--attempt-limit-per-minute=0", "--drain-lease-ms=200"]
             .map(str::to_owned)
             .to_vec();

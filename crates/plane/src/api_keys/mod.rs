@@ -224,6 +224,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Chan
     let lock = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2");
     tx.execute(lock, params![tenant.organization(), id]).await?;
     let before = load(tx, tenant, id).await?;
+    cx.expects_tag(&before.etag())?;
     let role = sql!("SELECT role FROM members WHERE organization_id = $1 AND id = $2");
     let role: String = tx.query_one(role, params![tenant.organization(), before.member]).await?.next()?;
     if Role::parse(&role) == Some(Role::Owner) {
@@ -344,6 +345,7 @@ pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: 
                     if tenant.membership().is_none_or(|own| own.id != member) {
                         tenant.also(cx, Action::RevokeApiKey)?;
                     }
+                    cx.expects_tag(&load(tx, tenant, *key).await?.etag())?;
                     let order = Order {
                         root: Root::ApiKey,
                         subject: *key,

@@ -156,6 +156,8 @@ pub(super) async fn owns_closed(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Res
 }
 
 async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note: &Note) -> Result<()> {
+    // Its state is looked at again below, under its lock.
+    cx.expects_tag(&deletion.etag())?;
     let (organization, id, subject) = (deletion.organization, deletion.id, deletion.subject);
     holds::keep_out(tx, organization).await?;
     match root {

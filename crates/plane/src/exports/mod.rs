@@ -296,6 +296,11 @@ pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
         let standing = standing.also_ordering(cx, &export)?;
         let write = standing.write(cx, (export.organization, export.id, note), |cx, tx, (organization, id, note)| {
             Box::pin(async move {
+                if cx.precondition.is_some() {
+                    // Takes the row's lock: its state stays what it is compared with.
+                    tx.execute(sql!("UPDATE exports SET fence = fence WHERE id = $1"), params![*id]).await?;
+                    cx.expects_tag(&load(tx, *id).await?.ok_or(NOT_FOUND)?.at(cx.now).etag())?;
+                }
                 let statement = sql!("DELETE FROM exports WHERE organization_id = $1 AND id = $2");
                 if tx.execute(statement, params![*organization, *id]).await? == 0 {
                     return Err(NOT_FOUND);

@@ -55,6 +55,8 @@ fn whole(deletion: &Deletion) -> &'static str {
 }
 
 async fn stop_in(cx: &Cx, tx: &mut Tx, deletion: &Deletion, note: &Note) -> Result<()> {
+    // Its state is looked at again below, under its lock.
+    cx.expects_tag(&deletion.etag())?;
     // This row's lock orders us and the worker: a batch that is under way is over before this, and one that begins later finds it here.
     let stop = sql!(
         "UPDATE deletions SET stopped_at = $3

@@ -59,6 +59,7 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
     hold(tx, user).await?;
     is_fresh(cx, tx, session).await?;
     lock_all(tx, user).await?;
+    cx.expects_tag(&super::load(tx, user).await?.etag())?;
     let blockers = blockers(cx, tx, user).await?;
     if !blockers.is_empty() {
         return Err(Error::Blocked(blockers));

@@ -113,6 +113,7 @@ pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
             // Takes the row's lock: of two who write different keys at once neither loses one.
             tx.execute(sql!("UPDATE users SET name = name WHERE id = $1"), params![*id]).await?;
             let old = load(tx, *id).await?;
+            cx.expects_tag(&old.etag())?;
             let metadata = merge_metadata("metadata", &old.metadata, &change.metadata)?;
             let name = change.name.as_ref().unwrap_or(&old.name);
             if (name, &metadata) == (&old.name, &old.metadata) {
@@ -190,6 +191,7 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
                 if tx.execute(statement, params![principal.user, old, hash]).await? == 0 {
                     return Ok(false);
                 }
+                cx.expects_tag(&load(tx, principal.user).await?.etag())?;
                 sessions::end_others(cx, tx, principal.user, principal.credential).await?;
                 audit::record(cx, tx, NO_ORGANIZATION, &about("user.change_password", principal.user)).await?;
                 Ok(true)

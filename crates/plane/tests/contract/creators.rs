@@ -479,6 +479,7 @@ fn is_clear(error: &Error) -> bool {
             | Error::Unauthenticated
             | Error::Conflict(_)
             | Error::Forbidden(_)
+            | Error::LacksScope(_)
             | Error::Invalid(_)
             | Error::Oauth(..)
     )

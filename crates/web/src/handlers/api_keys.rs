@@ -31,12 +31,13 @@ pub(crate) async fn create(door: Door, Segments(organization): Segments<String>,
     };
     form.finish()?;
     let (key, secret) = api_keys::create(&door.cx, &door.organization(&organization)?, new).await?;
-    Ok(views::answer(StatusCode::CREATED, views::new_api_key(door.dialect, key, secret)))
+    Ok(views::tagged(StatusCode::CREATED, &key.etag(), views::new_api_key(door.dialect, key, secret)))
 }
 
 pub(crate) async fn read(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
     let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
-    Ok(views::answer(StatusCode::OK, views::api_key(door.dialect, api_keys::get(&door.cx, &organization, key).await?)))
+    let key = api_keys::get(&door.cx, &organization, key).await?;
+    Ok(views::tagged(StatusCode::OK, &key.etag(), views::api_key(door.dialect, key)))
 }
 
 pub(crate) async fn update(door: Door, Segments((organization, key)): Segments<(String, String)>, mut form: Form) -> Answer {
@@ -52,7 +53,8 @@ pub(crate) async fn update(door: Door, Segments((organization, key)): Segments<(
     };
     form.finish()?;
     let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
-    Ok(views::answer(StatusCode::OK, views::api_key(door.dialect, api_keys::update(&door.cx, &organization, key, change).await?)))
+    let key = api_keys::update(&door.cx, &organization, key, change).await?;
+    Ok(views::tagged(StatusCode::OK, &key.etag(), views::api_key(door.dialect, key)))
 }
 
 /// Whether the key in `X-API-Key` is good, whatever other credential came with it.

@@ -33,12 +33,12 @@ pub(crate) async fn list(door: Door) -> Answer {
 
 pub(crate) async fn read(door: Door, Segments(deletion): Segments<String>) -> Answer {
     let watched = deletion::watch(&door.cx, door.id("id", &deletion)?).await?;
-    Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
+    Ok(views::tagged(StatusCode::OK, &watched.deletion.etag(), view(door.dialect, watched, door.cx.now, None)))
 }
 
 pub(crate) async fn restore(door: Door, Segments(deletion): Segments<String>) -> Answer {
     let watched = deletion::restore(&door.cx, door.id("id", &deletion)?).await?;
-    Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
+    Ok(views::tagged(StatusCode::OK, &watched.deletion.etag(), view(door.dialect, watched, door.cx.now, None)))
 }
 
 /// The record with how it is getting on; somebody who keeps looking brings along what they have seen.

@@ -15,17 +15,17 @@ pub(crate) async fn list(kind: &'static Kind, door: Door, (organization, custome
 
 pub(crate) async fn create(kind: &'static Kind, door: Door, (organization, customer): (String, String), form: Form) -> Answer {
     let dependant = dependants::create(&door.cx, &door.organization(&organization)?, &customer, kind, form.all()).await?;
-    Ok(views::answer(StatusCode::CREATED, views::dependant(door.dialect, dependant)))
+    Ok(views::tagged(StatusCode::CREATED, &dependant.etag(), views::dependant(door.dialect, dependant)))
 }
 
 pub(crate) async fn read(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String)) -> Answer {
     let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
     let dependant = dependants::get(&door.cx, &organization, &customer, kind, id).await?;
-    Ok(views::answer(StatusCode::OK, views::dependant(door.dialect, dependant)))
+    Ok(views::tagged(StatusCode::OK, &dependant.etag(), views::dependant(door.dialect, dependant)))
 }
 
 pub(crate) async fn update(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String), form: Form) -> Answer {
     let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
     let dependant = dependants::update(&door.cx, &organization, &customer, kind, id, form.all()).await?;
-    Ok(views::answer(StatusCode::OK, views::dependant(door.dialect, dependant)))
+    Ok(views::tagged(StatusCode::OK, &dependant.etag(), views::dependant(door.dialect, dependant)))
 }

@@ -40,7 +40,7 @@ pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -
 
 pub(crate) async fn read(door: Door, Segments(export): Segments<String>) -> Answer {
     let export = exports::get(&door.cx, door.id("id", &export)?).await?;
-    Ok(views::answer(StatusCode::OK, views::export(door.dialect, export)))
+    Ok(views::tagged(StatusCode::OK, &export.etag(), views::export(door.dialect, export)))
 }
 
 pub(crate) async fn delete(door: Door, Segments(export): Segments<String>) -> Answer {

@@ -25,7 +25,7 @@ async fn place(door: &Door, organization: &str, subject: Subject, mut form: Form
     let new = NewHold { reason: form.text("reason"), until: form.optional_time("until") };
     form.finish()?;
     let hold = holds::place(&door.cx, &door.organization(organization)?, subject, new).await?;
-    Ok(views::answer(StatusCode::CREATED, views::hold(door.dialect, hold)))
+    Ok(views::tagged(StatusCode::CREATED, &hold.etag(), views::hold(door.dialect, hold)))
 }
 
 pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer {
@@ -36,12 +36,14 @@ pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -
 
 pub(crate) async fn read(door: Door, Segments((organization, hold)): Segments<(String, String)>) -> Answer {
     let (organization, hold) = (door.organization(&organization)?, door.id("hold_id", &hold)?);
-    Ok(views::answer(StatusCode::OK, views::hold(door.dialect, holds::get(&door.cx, &organization, hold).await?)))
+    let hold = holds::get(&door.cx, &organization, hold).await?;
+    Ok(views::tagged(StatusCode::OK, &hold.etag(), views::hold(door.dialect, hold)))
 }
 
 pub(crate) async fn release(door: Door, Segments((organization, hold)): Segments<(String, String)>, mut form: Form) -> Answer {
     let reason = form.text("reason");
     form.finish()?;
     let (organization, hold) = (door.organization(&organization)?, door.id("hold_id", &hold)?);
-    Ok(views::answer(StatusCode::OK, views::hold(door.dialect, holds::release(&door.cx, &organization, hold, reason).await?)))
+    let hold = holds::release(&door.cx, &organization, hold, reason).await?;
+    Ok(views::tagged(StatusCode::OK, &hold.etag(), views::hold(door.dialect, hold)))
 }

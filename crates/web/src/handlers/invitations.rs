@@ -17,7 +17,7 @@ pub(crate) async fn create(door: Door, Segments(organization): Segments<String>,
     form.finish()?;
     let organization = door.organization(&organization)?;
     let (invitation, token) = invitations::create(&door.cx, &organization, &email, role.unwrap_or(Role::Member)).await?;
-    Ok(views::answer(StatusCode::CREATED, views::new_invitation(door.dialect, invitation, token)))
+    Ok(views::tagged(StatusCode::CREATED, &invitation.etag(), views::new_invitation(door.dialect, invitation, token)))
 }
 
 pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer {

@@ -18,7 +18,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::delete_or_plan;
 use crate::body::{Form, MOST_BYTES, Query, TOO_LARGE};
+use crate::content::media_type;
 use crate::door::{Door, Guest, Segments};
+use crate::json;
 use crate::limits::{Attempts, Desk};
 use crate::problem::{Answer, Failure};
 use crate::views;
@@ -37,7 +39,7 @@ pub(crate) async fn create_app(door: Door, mut form: Form) -> Answer {
         None => door.current_organization()?,
     };
     let (app, secret) = oauth_apps::create(&door.cx, &organization, new).await?;
-    Ok(views::answer(StatusCode::CREATED, views::new_oauth_app(door.dialect, app, secret)))
+    Ok(views::tagged(StatusCode::CREATED, &app.etag(), views::new_oauth_app(door.dialect, app, secret)))
 }
 
 /// The document has one address, in `redirectUri`; there can be several, in `redirectUris`.
@@ -58,7 +60,7 @@ pub(crate) async fn list_apps(door: Door, Segments(organization): Segments<Strin
 
 pub(crate) async fn read_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
     let app = oauth_apps::get(&door.cx, &client_id).await?;
-    Ok(views::answer(StatusCode::OK, views::oauth_app(door.dialect, app)))
+    Ok(views::tagged(StatusCode::OK, &app.etag(), views::oauth_app(door.dialect, app)))
 }
 
 pub(crate) async fn update_app(door: Door, Segments(client_id): Segments<String>, mut form: Form) -> Answer {
@@ -71,12 +73,12 @@ pub(crate) async fn update_app(door: Door, Segments(client_id): Segments<String>
     };
     form.finish()?;
     let app = oauth_apps::update(&door.cx, &client_id, changes).await?;
-    Ok(views::answer(StatusCode::OK, views::oauth_app(door.dialect, app)))
+    Ok(views::tagged(StatusCode::OK, &app.etag(), views::oauth_app(door.dialect, app)))
 }
 
 pub(crate) async fn rotate_secret(door: Door, Segments(client_id): Segments<String>) -> Answer {
     let (app, secret) = oauth_apps::rotate_secret(&door.cx, &client_id).await?;
-    Ok(views::answer(StatusCode::OK, views::new_oauth_app(door.dialect, app, secret)))
+    Ok(views::tagged(StatusCode::OK, &app.etag(), views::new_oauth_app(door.dialect, app, secret)))
 }
 
 pub(crate) async fn delete_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
@@ -150,8 +152,7 @@ pub(crate) async fn metadata(guest: Guest) -> Answer {
         "introspection_endpoint_auth_methods_supported": methods,
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "grant_types_supported": ["client_credentials", "refresh_token"],
-        // There is no authorization endpoint, so none. The member itself is required.
-        "response_types_supported": [],
+        // No `response_types_supported`: there is no authorization endpoint, and lists without elements are left out (section 3.2).
         "scopes_supported": SCOPES,
     });
     let mut response = views::answer(StatusCode::OK, body);
@@ -249,10 +250,11 @@ impl<S: Send + Sync> FromRequest<S> for ClientForm {
         let (mut parts, body) = request.into_parts();
         let guest = Guest::from_request_parts(&mut parts, state).await?;
         let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
-        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let fields = match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "application/x-www-form-urlencoded" => std::str::from_utf8(&bytes).ok().map(|text| Query::parse(Some(text)).into_pairs()),
-            "application/json" => serde_json::from_slice(&bytes).ok().and_then(from_json),
+        let fields = match media_type(&parts.headers)?.as_str() {
+            "application/x-www-form-urlencoded" => {
+                std::str::from_utf8(&bytes).ok().and_then(|text| Query::parse(Some(text)).ok()).map(Query::into_pairs)
+            }
+            "application/json" => json::parse(&bytes).ok().and_then(from_json),
             _ => return Err(refuse(OauthRefusal::InvalidRequest, "Send application/x-www-form-urlencoded or application/json.").into()),
         };
         let fields = fields.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "The body is not what its Content-Type says."))?;
@@ -262,7 +264,8 @@ impl<S: Send + Sync> FromRequest<S> for ClientForm {
 }
 
 /// Texts as they are, and lists of texts as OAuth writes them.
-fn from_json(object: Map<String, Json>) -> Option<Vec<(String, String)>> {
+fn from_json(body: Json) -> Option<Vec<(String, String)>> {
+    let Json::Object(object) = body else { return None };
     let text = |value: Json| match value {
         Json::String(text) => Some(text),
         Json::Null => Some(String::new()),
@@ -282,7 +285,11 @@ fn basic(headers: &HeaderMap) -> Result<Option<Client>, Error> {
     }
     let pair = STANDARD.decode(coded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match pair.as_deref().and_then(|pair| pair.split_once(':')) {
-        Some((id, secret)) => Ok(Some(Client { client_id: Query::decode(id), secret: Query::decode(secret) })),
+        Some((id, secret)) => {
+            // A secret may come as it is, and hold a % that no two digits follow.
+            let decoded = |text: &str| Query::decode(text).unwrap_or_else(|| text.to_owned());
+            Ok(Some(Client { client_id: decoded(id), secret: decoded(secret) }))
+        }
         None => Err(refuse(OauthRefusal::InvalidClient, "The header Authorization is not that of HTTP Basic.")),
     }
 }

@@ -57,7 +57,7 @@ fn criteria(form: &mut Form) -> Result<Criteria> {
 
 pub(crate) async fn stop(door: Door, Segments(deletion): Segments<String>) -> Answer {
     let watched = purges::stop(&door.cx, door.id("id", &deletion)?).await?;
-    Ok(views::answer(StatusCode::OK, view(door.dialect, watched, door.cx.now, None)))
+    Ok(views::tagged(StatusCode::OK, &watched.deletion.etag(), view(door.dialect, watched, door.cx.now, None)))
 }
 
 pub(crate) async fn items(door: Door, Segments(deletion): Segments<String>) -> Answer {

@@ -57,7 +57,7 @@ async fn approve(door: &Door, organization: &str, subject: Subject, mut form: Fo
     let reason = form.optional_text("reason");
     form.finish()?;
     let approval = approvals::give(&door.cx, &door.organization(organization)?, subject, reason).await?;
-    Ok(views::answer(StatusCode::CREATED, views::approval(door.dialect, approval)))
+    Ok(views::tagged(StatusCode::CREATED, &approval.etag(), views::approval(door.dialect, approval)))
 }
 
 pub(crate) async fn list_approvals(door: Door, Segments(organization): Segments<String>) -> Answer {

@@ -17,14 +17,14 @@ use crate::views;
 
 pub(crate) async fn me(door: Door) -> Answer {
     let user = users::me(&door.cx).await?;
-    Ok(views::answer(StatusCode::OK, views::own_user(door.dialect, &user)))
+    Ok(views::tagged(StatusCode::OK, &user.etag(), views::own_user(door.dialect, &user)))
 }
 
 pub(crate) async fn update_me(door: Door, mut form: Form) -> Answer {
     let change = UserChange { name: form.optional_text("name"), metadata: form.object("metadata") };
     form.finish()?;
     let user = users::update(&door.cx, change).await?;
-    Ok(views::answer(StatusCode::OK, views::own_user(door.dialect, &user)))
+    Ok(views::tagged(StatusCode::OK, &user.etag(), views::own_user(door.dialect, &user)))
 }
 
 pub(crate) async fn change_password(door: Door, mut form: Form) -> Answer {
@@ -49,7 +49,7 @@ pub(crate) async fn plan_of_me(door: Door) -> Answer {
 
 pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer {
     let user = users::get(&door.cx, door.id("id", &user)?).await?;
-    Ok(views::answer(StatusCode::OK, views::user(door.dialect, &user)))
+    Ok(views::tagged(StatusCode::OK, &user.etag(), views::user(door.dialect, &user)))
 }
 
 pub(crate) async fn whoami(door: Door) -> Answer {

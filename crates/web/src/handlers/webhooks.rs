@@ -25,13 +25,13 @@ pub(crate) async fn create(door: Door, Segments(organization): Segments<String>,
     };
     form.finish()?;
     let (webhook, secret) = webhooks::create(&door.cx, &door.organization(&organization)?, new).await?;
-    Ok(views::answer(StatusCode::CREATED, views::new_webhook(door.dialect, webhook, secret)))
+    Ok(views::tagged(StatusCode::CREATED, &webhook.etag(), views::new_webhook(door.dialect, webhook, secret)))
 }
 
 pub(crate) async fn read(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {
     let (organization, webhook) = (door.organization(&organization)?, door.id("webhook_id", &webhook)?);
     let webhook = webhooks::get(&door.cx, &organization, webhook).await?;
-    Ok(views::answer(StatusCode::OK, views::webhook(door.dialect, webhook)))
+    Ok(views::tagged(StatusCode::OK, &webhook.etag(), views::webhook(door.dialect, webhook)))
 }
 
 pub(crate) async fn update(door: Door, Segments((organization, webhook)): Segments<(String, String)>, mut form: Form) -> Answer {
@@ -44,7 +44,7 @@ pub(crate) async fn update(door: Door, Segments((organization, webhook)): Segmen
     form.finish()?;
     let (organization, webhook) = (door.organization(&organization)?, door.id("webhook_id", &webhook)?);
     let webhook = webhooks::update(&door.cx, &organization, webhook, change).await?;
-    Ok(views::answer(StatusCode::OK, views::webhook(door.dialect, webhook)))
+    Ok(views::tagged(StatusCode::OK, &webhook.etag(), views::webhook(door.dialect, webhook)))
 }
 
 pub(crate) async fn delete(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {

@@ -112,11 +112,26 @@ impl Limiter {
 
     /// Counts a request of somebody who has signed in, or of an address.
     pub(crate) fn count(&self, principal: Option<&Principal>, client: IpAddr, now: Timestamp) -> Tally {
-        let (ledger, caller) = match principal {
+        let (ledger, caller) = self.place(principal, client);
+        tally(ledger, caller, self.limits_of(principal), now)
+    }
+
+    /// How a caller stands, without counting the request: what watches the server and verifies its tokens is never refused.
+    pub(crate) fn look(&self, principal: Option<&Principal>, client: IpAddr, now: Timestamp) -> Tally {
+        let mut tally = self.count(principal, client, now);
+        if !std::mem::take(&mut tally.is_refused) {
+            let (ledger, caller) = self.place(principal, client);
+            ledger.give_back(caller, now.as_second());
+            tally.windows.iter_mut().for_each(|window| window.remaining += 1);
+        }
+        tally
+    }
+
+    fn place(&self, principal: Option<&Principal>, client: IpAddr) -> (&Ledger, Caller) {
+        match principal {
             Some(principal) => (&self.known, known(principal)),
             None => (&self.unknown, Caller::Address(network(client))),
-        };
-        tally(ledger, caller, self.limits_of(principal), now)
+        }
     }
 
     /// Counts an attempt to get a credential.

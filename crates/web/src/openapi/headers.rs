@@ -27,7 +27,7 @@ pub(super) fn of_success(operation: &Operation) -> Json {
     let has = [
         ("ETag", operation.has_etag && !operation.deletes),
         ("Deletion-Id", operation.deletes),
-        ("Location", operation.deletes || operation.has_location),
+        ("Location", operation.deletes || operation.has_location || operation.status == 201),
         ("Set-Cookie", operation.sets_cookie),
         ("Idempotency-Replayed", operation.is_repeatable()),
     ];
@@ -37,7 +37,7 @@ pub(super) fn of_success(operation: &Operation) -> Json {
 /// The headers of an error.
 pub(super) fn of_refusal(status: u16) -> Json {
     match status {
-        401 => and(&["WWW-Authenticate"]),
+        401 | 403 => and(&["WWW-Authenticate"]),
         408 | 429 | 503 => and(&["Retry-After"]),
         _ => and(&[]),
     }
@@ -72,7 +72,11 @@ pub(super) fn all() -> Json {
             json!({"type": "string", "format": "uri-reference", "maxLength": 2_000}),
         ),
         ("Retry-After", "Seconds after which the request may succeed.", number()),
-        ("WWW-Authenticate", "The kind of credential that is needed (RFC 6750).", text()),
+        (
+            "WWW-Authenticate",
+            "The kind of credential that is needed, and what is wrong with the one that came (RFC 6750). With 403: the scope that it lacks, if it does.",
+            text(),
+        ),
         ("Set-Cookie", "The cookie `sessionid`: for browsers, as good as the access token; empty when the session has ended.", text()),
         (
             "Idempotency-Replayed",

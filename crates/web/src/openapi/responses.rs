@@ -60,11 +60,8 @@ pub(super) fn responses(Place { surface, operation, .. }: Place, components: &mu
 
 /// The statuses that follow from what an operation takes and whom it is for.
 fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u16> {
-    let mut statuses = Vec::new();
-    let takes_input = operation.body.is_some() || !operation.parameters.is_empty() || !operation.path_parameters().is_empty();
-    if operation.body.is_some() || (takes_input && dialect.invalid.as_u16() == 400) {
-        statuses.push(400);
-    }
+    // What an operation does not know is refused by each, and so is what cannot be read.
+    let mut statuses = vec![400];
     if operation.access != Access::Anybody {
         statuses.push(401);
     }
@@ -77,7 +74,7 @@ fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u16> {
     if operation.is_conditional() || (operation.deletes && operation.method == Method::DELETE) {
         statuses.push(412);
     }
-    if takes_input && dialect.invalid.as_u16() == 422 {
+    if dialect.invalid.as_u16() == 422 {
         statuses.push(422);
     }
     statuses.extend([429, 500]);

@@ -162,7 +162,6 @@ pub(crate) static SERVER_METADATA: Shape = Shape::new(
         required("introspection_endpoint_auth_methods_supported", Texts(10), "").like(METHODS),
         required("jwks_uri", Url, "").like("http://localhost:3001/.well-known/jwks.json"),
         required("grant_types_supported", Texts(10), "").like("[\"client_credentials\",\"refresh_token\"]"),
-        required("response_types_supported", Texts(10), "None: there is no authorization endpoint.").like("[]"),
         required("scopes_supported", Scopes, ""),
     ],
 )

@@ -62,6 +62,7 @@ fn organization_operations() -> Vec<Operation> {
             .says("Make an organization")
             .takes(&bodies::NEW_ORGANIZATION)
             .answers(201, "The organization. Who made it owns it.", One(&records::ORGANIZATION))
+            .leads("accountReadOrganization", &[("id", "body.id")])
             .refuses(403, "The credential is bound to one organization.")
             .refuses(409, "The slug is taken."),
         Operation::get("/organizations/{id}", "accountReadOrganization", organizations::read)
@@ -97,11 +98,13 @@ fn member_operations() -> Vec<Operation> {
             .parameters(&MEMBER_FILTER)
             .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER_OUT)),
         Operation::post("/organizations/{org_id}/members", "accountInviteMember", invitations::create)
+            .etag()
             .says("Invite a person")
             .explains("The person becomes a member by accepting. An earlier invitation of the same address is replaced.")
             .may(Action::Invite)
             .takes(&bodies::NEW_INVITATION)
             .answers(201, "The invitation with its secret.", One(&records::NEW_INVITATION))
+            .leads("cancelInvitation", &[("organizationId", "path.org_id"), ("inviteId", "body.id")])
             .refuses(409, "The person is a member already, or the organization is archived."),
         Operation::get("/organizations/{org_id}/members/{member_id}", "accountReadMember", members::read_out)
             .etag()
@@ -134,21 +137,26 @@ fn api_key_operations() -> Vec<Operation> {
             .may(Action::ListApiKeys)
             .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY)),
         Operation::post("/organizations/{organization_id}/api-keys", "accountCreateApiKey", api_keys::create)
+            .etag()
             .says("Make an API key")
             .may(Action::CreateApiKey)
             .takes(&bodies::NEW_API_KEY)
-            .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY)),
+            .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY))
+            .leads("accountReadApiKey", &[("organization_id", "path.organization_id"), ("key_id", "body.id")]),
         Operation::get("/organizations/{organization_id}/api-keys/{key_id}", "accountReadApiKey", api_keys::read)
+            .etag()
             .says("Read an API key")
             .may(Action::ListApiKeys)
             .answers(200, "The key without its secret.", One(&records::API_KEY)),
         Operation::patch("/organizations/{organization_id}/api-keys/{key_id}", "accountUpdateApiKey", api_keys::update)
+            .etag()
             .says("Change an API key")
             .explains("With effect from the next request. A key that acts as an owner is changed by owners only.")
             .may(Action::UpdateApiKey)
             .takes(&bodies::CHANGE_API_KEY)
             .answers(200, "The key as it is now.", One(&records::API_KEY)),
         Operation::delete("/organizations/{organization_id}/api-keys/{key_id}", "accountRevokeApiKey", api_keys::revoke)
+            .etag()
             .says("Revoke an API key")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
             .answers(200, "The key is gone.", One(&records::DELETED)),

@@ -85,17 +85,20 @@ fn auth_operations() -> Vec<Operation> {
 fn user_operations() -> Vec<Operation> {
     vec![
         Operation::get("/users/me", "readMe", users::me)
+            .etag()
             .says("Read one's own profile")
             .explains("Scope: `read:user`.")
             .answers(200, "The signed-in user.", One(&records::OWN_USER))
             .refuses(403, "The credential lacks the scope."),
         Operation::patch("/users/me", "updateMe", users::update_me)
+            .etag()
             .says("Change one's own profile")
             .explains("Scope: `write:user`. What is missing stays. Metadata merges; an empty text takes a key away.")
             .takes(&bodies::USER_CHANGE)
             .answers(200, "The signed-in user.", One(&records::OWN_USER))
             .refuses(403, "The credential lacks the scope."),
         Operation::delete("/users/me", "deleteMe", users::delete_me)
+            .etag()
             .says("Delete one's own account")
             .explains("Sign in again first: a session serves for 10 minutes, and only one that is bound to no organization. Each membership ends as a deletion of its own \
                        in its organization, with its keys, apps and tokens; every session ends; what others have that mentions the person holds ids only. \
@@ -106,12 +109,14 @@ fn user_operations() -> Vec<Operation> {
         plan("/users/me/deletion-plan", "planAccountDeletion", users::plan_of_me)
             .refuses(403, "A key, a token or a bound session cannot delete an account."),
         Operation::post("/users/me/password", "changePassword", users::change_password)
+            .etag()
             .says("Change one's own password")
             .explains("All other sessions of the user end at once; API keys go on. A wrong current password is an error of that field.")
             .takes(&bodies::NEW_PASSWORD)
             .answers(204, "The new password counts from now on.", Nothing)
             .refuses(403, "A key or token cannot change a password."),
         Operation::get("/users/{id}", "readUser", users::read)
+            .etag()
             .says("Read a user")
             .explains("Scope: `read:user`. Oneself, and whoever is in an organization whose members one may list.")
             .answers(200, "The user.", One(&records::USER))
@@ -207,6 +212,7 @@ fn member_operations() -> Vec<Operation> {
             .answers(200, "The member.", One(&records::MEMBER))
             .refuses(409, "The member is the organization's last owner, or the organization is archived."),
         Operation::post("/organizations/{organizationId}/members/invite", "inviteMember", invitations::create)
+            .etag()
             .says("Invite a person")
             .explains(
                 "The invitation is good for 7 days, once, for a user with that address. It takes the place of an earlier one that could still \
@@ -234,6 +240,7 @@ fn invitation_operations() -> Vec<Operation> {
             .may(Action::ListInvitations)
             .answers(200, "Invitations, newest first.", Page(&records::INVITATION)),
         Operation::delete("/organizations/{organizationId}/invites/{inviteId}", "cancelInvitation", invitations::cancel)
+            .etag()
             .says("Cancel an invitation")
             .explains("It stays in the list, marked, and can no longer be accepted.")
             .may(Action::CancelInvitation)
@@ -258,6 +265,7 @@ fn api_key_operations() -> Vec<Operation> {
             .may(Action::ListApiKeys)
             .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY)),
         Operation::post("/organizations/{organizationId}/api-keys", "createApiKey", api_keys::create)
+            .etag()
             .says("Make an API key")
             .may(Action::CreateApiKey)
             .takes(&bodies::NEW_API_KEY)
@@ -266,16 +274,19 @@ fn api_key_operations() -> Vec<Operation> {
             .leads("updateApiKey", KEY)
             .leads("revokeApiKey", KEY),
         Operation::get("/organizations/{organizationId}/api-keys/{keyId}", "readApiKey", api_keys::read)
+            .etag()
             .says("Read an API key")
             .may(Action::ListApiKeys)
             .answers(200, "The key without its secret.", One(&records::API_KEY)),
         Operation::patch("/organizations/{organizationId}/api-keys/{keyId}", "updateApiKey", api_keys::update)
+            .etag()
             .says("Change an API key")
             .explains("With effect from the next request. A key that acts as an owner is changed by owners only.")
             .may(Action::UpdateApiKey)
             .takes(&bodies::CHANGE_API_KEY)
             .answers(200, "The key as it is now.", One(&records::API_KEY)),
         Operation::delete("/organizations/{organizationId}/api-keys/{keyId}", "revokeApiKey", api_keys::revoke)
+            .etag()
             .says("Revoke an API key")
             .explains("It stops working at once.")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
@@ -323,11 +334,13 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::RevokeOauthToken),
         plan("/oauth/apps/{clientId}/deletion-plan", "planOauthAppDeletion", deletions::plan_of_oauth_app).may(Action::DeleteOauthApp),
         Operation::get("/deletions/{id}", "readDeletion", deletions::read)
+            .etag()
             .says("Read a deletion")
             .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
             .may(Action::ReadDeletions)
             .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(&records::DELETION)),
         Operation::post("/deletions/{id}/restore", "restoreDeletion", deletions::restore)
+            .etag()
             .says("Take a deletion back")
             .explains("Within the grace period that the organization had set (`reversibleUntil`): what was deleted is there again as it was, but \
                        for what opens it. API keys, OAuth tokens and sessions of it are gone for good, and its OAuth apps need new secrets. For \
@@ -337,6 +350,7 @@ fn deletion_operations() -> Vec<Operation> {
             .answers(200, "The deletion, which is `restored`.", One(&records::DELETION))
             .refuses(409, "It had no grace period, or that is over; or what it is in is deleted or archived itself."),
         Operation::post("/deletions/{id}/stop", "stopPurge", purges::stop)
+            .etag()
             .says("Stop a purge")
             .explains("Who was deleted stays deleted, and nobody else is from the answer on. Customers who were not reached are items with the \
                        outcome `stopped`, and the purge is sealed with its receipt as always. For operators, owners, admins and whoever ordered it. One \

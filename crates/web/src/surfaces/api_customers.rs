@@ -137,23 +137,27 @@ fn owned(owned: &'static Owned) -> Vec<Operation> {
     let read = move |door: Door, Segments(at): Segments<(String, String, String)>| dependants::read(kind, door, at);
     let update = move |door: Door, Segments(at): Segments<(String, String, String)>, form: Form| dependants::update(kind, door, at, form);
     let create = move |door: Door, Segments(at): Segments<(String, String)>, form: Form| dependants::create(kind, door, at, form);
+    const ENTRY: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "path.customerId"), ("id", "body.id")];
     vec![
         Operation::get(owned.many, owned.ids[0], list).says(owned.says[0]).may(Action::ReadCustomers).answers(
             200,
             "Entries, newest first.",
             Page(owned.record),
         ),
-        Operation::post(owned.many, owned.ids[1], create).says(owned.says[1]).may(Action::WriteCustomers).takes(owned.new).answers(
-            201,
-            "The entry.",
-            One(owned.record),
-        ),
-        Operation::get(owned.one, owned.ids[2], read).says("Read an entry").may(Action::ReadCustomers).answers(
+        Operation::post(owned.many, owned.ids[1], create)
+            .etag()
+            .says(owned.says[1])
+            .may(Action::WriteCustomers)
+            .takes(owned.new)
+            .leads(owned.ids[2], ENTRY)
+            .answers(201, "The entry.", One(owned.record)),
+        Operation::get(owned.one, owned.ids[2], read).etag().says("Read an entry").may(Action::ReadCustomers).answers(
             200,
             "The entry.",
             One(owned.record),
         ),
         Operation::patch(owned.one, owned.ids[3], update)
+            .etag()
             .says("Change an entry")
             .explains("What is missing stays, null takes away what may be missing.")
             .may(Action::WriteCustomers)

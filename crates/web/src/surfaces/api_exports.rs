@@ -42,6 +42,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .may(Action::ExportCustomer)
             .answers(200, "Exports, newest first.", Page(&records::EXPORT)),
         Operation::get("/exports/{id}", "readExport", exports::read)
+            .etag()
             .says("Read an export")
             .explains(FOR_OWNERS)
             .may(Action::ExportCustomer)
@@ -55,6 +56,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(410, "The export has expired."),
         // Not a deletion with a record and a receipt of its own: what is exported stays where it was.
         Operation::new(Method::DELETE, "/exports/{id}", "deleteExport", exports::delete)
+            .etag()
             .says("Delete an export")
             .explains(FOR_OWNERS)
             .may(Action::ExportCustomer)

@@ -10,7 +10,7 @@ use crate::shapes::{HOLD_FILTER, bodies, records};
 pub(super) fn operations() -> Vec<Operation> {
     const HOLD: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("holdId", "body.id")];
     vec![
-        Operation::post("/organizations/{organizationId}/holds", "holdOrganization", holds::of_organization)
+        Operation::post("/organizations/{organizationId}/holds", "holdOrganization", holds::of_organization).etag()
             .says("Place a legal hold on an organization")
             .explains(
                 "As long as it is in force nobody deletes the organization, nor a customer, a membership or a webhook of it; deletions that \
@@ -22,7 +22,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(409, "There are as many holds on it as may be.")
             .leads("readHold", HOLD)
             .leads("releaseHold", HOLD),
-        Operation::post("/organizations/{organizationId}/customers/{customerId}/holds", "holdCustomer", holds::of_customer)
+        Operation::post("/organizations/{organizationId}/customers/{customerId}/holds", "holdCustomer", holds::of_customer).etag()
             .says("Place a legal hold on a customer")
             .explains("As long as it is in force nobody deletes the customer, in any way, nor the organization. One that was softly deleted can be held, too.")
             .may(Action::PlaceHold)
@@ -31,7 +31,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(409, "There are as many holds on it as may be.")
             .leads("readHold", HOLD)
             .leads("releaseHold", HOLD),
-        Operation::post("/organizations/{organizationId}/members/{memberId}/holds", "holdMember", holds::of_member)
+        Operation::post("/organizations/{organizationId}/members/{memberId}/holds", "holdMember", holds::of_member).etag()
             .says("Place a legal hold on a member's user")
             .explains(
                 "As long as it is in force nobody removes the user from this organization, nor deletes the organization. Their access can be \
@@ -49,10 +49,12 @@ pub(super) fn operations() -> Vec<Operation> {
             .parameters(&HOLD_FILTER)
             .answers(200, "Holds, newest first: also those that are over.", Page(&records::HOLD)),
         Operation::get("/organizations/{organizationId}/holds/{holdId}", "readHold", holds::read)
+            .etag()
             .says("Read a legal hold")
             .may(Action::ReadHolds)
             .answers(200, "The hold: who placed it, until when and why, and who released it.", One(&records::HOLD)),
         Operation::post("/organizations/{organizationId}/holds/{holdId}/release", "releaseHold", holds::release)
+            .etag()
             .says("Release a legal hold")
             .explains(
                 "What it stopped can be ordered again, and deletions that waited for it go on. Its record stays. One that an operator of the \

@@ -16,6 +16,7 @@ use crate::shapes::requirements::{APPROVAL, CHANGE, NEW_APPROVAL, REQUIREMENTS};
 fn approves<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
     Operation::post(path, id, handler)
         .may(Action::ApproveDeletion)
+        .etag()
         .takes(&NEW_APPROVAL)
         .answers(201, "The approval.", One(&APPROVAL))
         .refuses(403, "The role does not suffice, or it is no session: a key or an app's token approves of nothing.")
@@ -75,6 +76,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "withdrawApproval",
             requirements::withdraw_approval,
         )
+        .etag()
         .says("Take an approval back")
         .explains("It can no longer be used. Every owner can take back every approval.")
         .may(Action::ApproveDeletion)

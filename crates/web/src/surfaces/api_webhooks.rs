@@ -15,6 +15,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .may(Action::ReadWebhooks)
             .answers(200, "Webhooks without their secrets, newest first.", Page(&records::WEBHOOK)),
         Operation::post("/organizations/{organizationId}/webhooks", "createWebhook", webhooks::create)
+            .etag()
             .says("Make a webhook")
             .explains(
                 "Deliveries are signed as [Standard Webhooks](https://www.standardwebhooks.com) says: verify `webhook-signature` over \
@@ -32,10 +33,12 @@ pub(super) fn operations() -> Vec<Operation> {
             .leads("testWebhook", BOTH)
             .leads("listDeliveries", BOTH),
         Operation::get("/organizations/{organizationId}/webhooks/{webhookId}", "readWebhook", webhooks::read)
+            .etag()
             .says("Read a webhook")
             .may(Action::ReadWebhooks)
             .answers(200, "The webhook without its secret.", One(&records::WEBHOOK)),
         Operation::put("/organizations/{organizationId}/webhooks/{webhookId}", "updateWebhook", webhooks::update)
+            .etag()
             .says("Change a webhook")
             .explains("What waits for delivery goes to where it leads then; nothing goes out while it is switched off.")
             .may(Action::WriteWebhooks)
@@ -43,6 +46,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers(200, "The webhook.", One(&records::WEBHOOK))
             .refuses(409, "The organization is archived."),
         Operation::delete("/organizations/{organizationId}/webhooks/{webhookId}", "deleteWebhook", webhooks::delete)
+            .etag()
             .says("Delete a webhook")
             .explains("With its secret, its queue and its history.")
             .may(Action::DeleteWebhook)

@@ -31,6 +31,7 @@ pub(crate) fn surface() -> Surface {
             .may(Action::WriteCustomers)
             .takes(&bodies::NEW_CUSTOMER)
             .answers(201, "The customer.", One(&records::CUSTOMER))
+            .leads("customerRead", &[("id", "body.id")])
             .refuses(409, "The id is taken, or the organization is archived."),
         Operation::get("/{id}", "customerRead", customers::read_current).etag().says("Read a customer").may(Action::ReadCustomers).answers(
             200,

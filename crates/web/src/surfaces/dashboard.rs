@@ -10,11 +10,12 @@ use plane::{Error, FieldError, sessions, users};
 
 use crate::body::Fields;
 use crate::catalogue::Content::{Html as Pages, Nothing, Text};
-use crate::catalogue::{Operation, Surface, tagged};
+use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::API;
 use crate::door::{Door, Guest, Segments, refuse_cross_site};
 use crate::handlers::auth::is_https;
 use crate::problem::{Answer, Failure, not_found};
+use crate::shapes::Is;
 use crate::views;
 
 /// Every operation of this surface. Whoever has not signed in is sent to the page where one does, and not refused.
@@ -28,6 +29,7 @@ pub(crate) fn surface() -> Surface {
         Operation::post("/sign-in", "dashboardSignInSubmit", sign_in)
             .sets_cookie()
             .says("Sign in with the page's form")
+            .takes_fields()
             .explains("Takes `email` and `password` as `application/x-www-form-urlencoded`.")
             .answers(303, "Signed in: the cookie `sessionid`, and the way to the preferences.", Nothing)
             .refuses(401, "No account has this address and this password: the page again.")
@@ -35,14 +37,17 @@ pub(crate) fn surface() -> Surface {
         Operation::post("/sign-out", "dashboardSignOut", sign_out)
             .sets_cookie()
             .says("Sign out with the page's button")
+            .takes_fields()
             .answers(303, "The way to the page where people sign in.", Nothing)
             .refuses(403, "The form was sent by another site."),
         Operation::get("/preferences", "dashboardPreferences", show_preferences)
             .says("The page of one's own preferences")
+            .parameters(&SAVED)
             .answers(200, "A page for people; without a session the way to the page where people sign in.", Pages)
             .refuses(403, "The credential lacks a scope."),
         Operation::post("/preferences", "dashboardPreferencesSubmit", save_preferences)
             .says("Take stances with the page's form")
+            .takes_fields()
             .explains(
                 "Takes a stance for each trait as `application/x-www-form-urlencoded`. Without scripts it leads back to the page (303).",
             )
@@ -58,6 +63,9 @@ pub(crate) fn surface() -> Surface {
     let tags = &[("dashboard", "Pages for people with a browser.")];
     Surface { name: "", tags, dialect: &API, prefix: "/dashboard", operations }
 }
+
+/// What the page says when it is led back to.
+const SAVED: [Parameter; 1] = [Parameter { name: "saved", is: Is::Flag, about: "Whether the page says that all is saved." }];
 
 const SIGN_IN: &str = "/dashboard/sign-in";
 const PREFERENCES: &str = "/dashboard/preferences";

@@ -26,6 +26,7 @@ fn app_operations() -> Vec<Operation> {
     vec![
         Operation::post("/oauth/apps", "createOauthApp", oauth::create_app)
             .of_current()
+            .etag()
             .says("Make an OAuth app")
             .may(Action::WriteOauthApps)
             .takes(&shapes::NEW_APP)
@@ -38,11 +39,13 @@ fn app_operations() -> Vec<Operation> {
             .may(Action::ReadOauthApps)
             .answers(200, "Apps without their secrets, newest first.", Page(&shapes::APP)),
         Operation::get("/oauth/apps/{clientId}", "readOauthApp", oauth::read_app)
+            .etag()
             .says("Read an OAuth app")
             .explains("For strangers to its organization there is no such app.")
             .may(Action::ReadOauthApps)
             .answers(200, "The app without its secret.", One(&shapes::APP)),
         Operation::put("/oauth/apps/{clientId}", "updateOauthApp", oauth::update_app)
+            .etag()
             .says("Change an OAuth app")
             .explains("Its tokens change with it, at once. Who did not make the app can take from it and not give to it.")
             .may(Action::WriteOauthApps)
@@ -50,11 +53,13 @@ fn app_operations() -> Vec<Operation> {
             .answers(200, "The app without its secret.", One(&shapes::APP))
             .refuses(409, "The organization is archived."),
         Operation::delete("/oauth/apps/{clientId}", "deleteOauthApp", oauth::delete_app)
+            .etag()
             .says("Delete an OAuth app")
             .explains("Every token of it is revoked: from the answer on none is good.")
             .may(Action::DeleteOauthApp)
             .answers(204, "The app and its tokens are gone.", Nothing),
         Operation::post("/oauth/apps/{clientId}/secret", "rotateOauthAppSecret", oauth::rotate_secret)
+            .etag()
             .says("Give an OAuth app a new secret")
             .explains(
                 "The old secret is no longer good; tokens got with it are. Only for the member who made the app, with a credential that has \
@@ -121,6 +126,7 @@ fn standard_operations() -> Vec<Operation> {
             .refuses(400, "`invalid_request`.")
             .refuses(401, CLIENT),
         Operation::get("/.well-known/oauth-authorization-server", "oauthMetadata", oauth::metadata)
+            .unlimited()
             .says("What this authorization server can do")
             .explains("RFC 8414.")
             .answers(200, "The metadata.", One(&shapes::SERVER_METADATA)),

@@ -39,12 +39,18 @@ pub(crate) fn surface() -> Surface {
     });
     let open = vec![
         Operation::get("/", "home", home).says("Where everything is").answers(200, "A page for people.", Pages),
-        Operation::get("/health/live", "live", live).says("Is the process alive?").answers(200, "It is.", One(&records::HEALTH)),
+        Operation::get("/health/live", "live", live).unlimited().says("Is the process alive?").answers(
+            200,
+            "It is.",
+            One(&records::HEALTH),
+        ),
         Operation::get("/health/ready", "ready", ready)
+            .unlimited()
             .says("Can the server work?")
             .answers(200, "The database answers.", One(&records::READINESS))
             .refuses(503, "The database does not answer."),
         Operation::get("/.well-known/jwks.json", "jwks", jwks)
+            .unlimited()
             .says("The keys that verify access tokens")
             .explains("A JSON Web Key Set (RFC 7517).")
             .answers(200, "The keys.", One(&records::JWKS)),

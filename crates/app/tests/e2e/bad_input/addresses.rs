@@ -100,7 +100,10 @@ on_both_engines! {
             assert_eq!(both["errors"].as_array().unwrap().len(), 2);
             let body = expect(get("page=1000000000&page_size=100"), StatusCode::OK).await;
             assert_eq!(body["data"], serde_json::json!([]));
-            expect(get("&&=&%ff=%zz&unknown=1&page=1&page=0"), StatusCode::OK).await;
+            expect(get("&&page=1&"), StatusCode::OK).await;
+            for bad in ["=", "%ff=1", "page=%zz", "unknown=1", "page=1&page=1", "page_size=1&pageSize=1"] {
+                refused_somehow(get(bad)).await;
+            }
         }
         is_ready(&server).await;
     }
@@ -140,9 +143,7 @@ on_both_engines! {
         let customer = server.new_customer(&organization, &organization.owner.token).await;
         let one = format!("/api/organizations/{}", organization.id);
         let paths = [
-            "/api/organizations/../organizations".to_owned(),
-            "/api/./organizations".into(),
-            "/api//organizations".into(),
+            "/api//organizations".to_owned(),
             "//api/organizations".into(),
             "/api/organizations/".into(),
             "/api/organizations//members".into(),
@@ -179,7 +180,7 @@ on_both_engines! {
             "/account/api/v1/organizations/%ff/members/%ff".into(),
             "/docs/errors/..%2f..%2fetc%2fpasswd".into(),
             "/docs/errors/%ff".into(),
-            "/.well-known/../api/organizations".into(),
+            "/.well-known/..%2fapi/organizations".into(),
         ];
         for path in paths {
             for method in ["GET", "DELETE"] {

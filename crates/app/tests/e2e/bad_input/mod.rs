@@ -3,7 +3,7 @@
 mod addresses;
 mod bodies;
 mod fuzz;
-mod protocol;
+pub mod protocol;
 
 use std::time::Duration;
 

@@ -11,15 +11,15 @@ use crate::support::{Engine, Server, header};
 use crate::tools::{answered, refused};
 
 /// An answer as it came over the wire.
-pub(super) struct RawAnswer {
-    pub(super) status: u16,
-    pub(super) head: String,
+pub struct RawAnswer {
+    pub status: u16,
+    pub head: String,
     body: String,
 }
 
 impl RawAnswer {
     /// A 4xx in the documented form.
-    pub(super) fn is_problem(&self, request: &str) {
+    pub fn is_problem(&self, request: &str) {
         let RawAnswer { status, head, body } = self;
         assert!((400..500).contains(status), "{request}: {head}\n{body}");
         assert!(head.to_lowercase().contains("content-type: application/problem+json"), "{request}: {head}\n{body}");
@@ -30,7 +30,7 @@ impl RawAnswer {
 }
 
 /// Sends bytes over a connection of their own and reads what comes back, until the server closes.
-pub(super) async fn send(server: &Server, bytes: &[u8]) -> RawAnswer {
+pub async fn send(server: &Server, bytes: &[u8]) -> RawAnswer {
     let address = server.url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The server may have answered and closed before it has read everything.

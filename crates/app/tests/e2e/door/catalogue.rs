@@ -22,7 +22,12 @@ pub struct Operation {
     pub method: Method,
     pub path: String,
     pub access: Access,
-    body: Option<Json>,
+    /// The names of its parameters behind the `?`.
+    pub parameters: Vec<String>,
+    /// Its body as JSON.
+    pub body: Option<Json>,
+    /// It reads a form of a page for people.
+    pub takes_fields: bool,
 }
 
 /// Every operation of the server.
@@ -36,6 +41,14 @@ pub async fn operations(server: &Server) -> Vec<Operation> {
         method: Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
         path: path.clone(),
         access: access(&described["x-access"]),
+        parameters: described["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|parameter| parameter["in"] == "query")
+            .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
+            .collect(),
+        takes_fields: path.starts_with("/dashboard/") && method == "post",
         body: described["requestBody"]["content"].as_object().map(|content| content["application/json"]["example"].clone()),
     })
     .collect()
@@ -67,6 +80,16 @@ impl Operation {
     /// Whether it is about one customer.
     pub fn names_a_customer(&self) -> bool {
         self.path.contains("/customers/{") || (self.path.starts_with("/customer/") && self.path.contains('{'))
+    }
+
+    /// Whether what it is about may be missing or otherwise than it needs, though all ids are of what is there.
+    pub fn names_what_may_be_missing(&self) -> bool {
+        // Of what customers own there is a device.
+        let owned = ["/subscriptions/{", "/transactions/{", "/sessions/{", "/activity/{"];
+        if owned.iter().any(|part| self.path.contains(part)) {
+            return true;
+        }
+        ["acceptInvitation", "withdrawApproval", "restoreDeletion", "stopPurge", "deleteMe", "changePassword"].contains(&self.id.as_str())
     }
 
     /// Whether it ends what its address names, or the keys of that.

@@ -2,9 +2,9 @@
 //! catalogue, through `/openapi.json`; what is expected of each comes from the policy. An operation that the test does not know how to ask
 //! fails it.
 
-mod catalogue;
+pub mod catalogue;
 mod overtaken;
-mod world;
+pub mod world;
 
 use plane::policy::{Action, Role, Verdict, decide, operator_may};
 use reqwest::StatusCode;

@@ -86,7 +86,7 @@ on_both_engines! {
         let bound = Session::begin(&server, &organization.owner.email, Some(&organization.slug)).await.token;
         for (token, org) in [(&organization.owner.token, Json::Null), (&bound, json!(organization.id))] {
             let (header, claims, signature) = parts(token);
-            assert_eq!((&header["alg"], &header["kid"], &header["typ"]), (&json!("ES256"), &key["kid"], &json!("JWT")));
+            assert_eq!((&header["alg"], &header["kid"], &header["typ"]), (&json!("ES256"), &key["kid"], &json!("at+jwt")));
             let mut point = vec![4];
             point.extend(decode(key["x"].as_str().unwrap()));
             point.extend(decode(key["y"].as_str().unwrap()));
@@ -96,6 +96,37 @@ on_both_engines! {
             assert_eq!((&claims["sub"], &claims["org"]), (&me["id"], &org));
             assert_eq!(claims["iss"], server.url.replace("127.0.0.1", "localhost"));
             assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 900);
+        }
+    }
+
+    async fn an_access_token_is_what_rfc_9068_says_and_those_of_before_are_good_until_they_end(server: Server) {
+        let person = server.new_person().await;
+        let (header, claims, _) = parts(&person.token);
+        let (_, others, _) = parts(&server.sign_in(&person.email, None).await);
+        assert_eq!(header["typ"], "at+jwt");
+        assert_eq!((&claims["aud"], &claims["client_id"]), (&claims["iss"], &json!("freehold")));
+        assert!(claims["jti"].is_string() && claims["jti"] != others["jti"], "{claims}");
+        let key = signing_key(&server).await;
+        let with = |kind: Option<&str>, audience: Option<&str>| {
+            let (mut header, mut claims) = (header.clone(), claims.clone());
+            match kind {
+                Some(kind) => header["typ"] = kind.into(),
+                None => drop(header.as_object_mut().unwrap().remove("typ")),
+            }
+            match audience {
+                Some(audience) => claims["aud"] = audience.into(),
+                None => ["aud", "jti", "client_id"].iter().for_each(|name| drop(claims.as_object_mut().unwrap().remove(*name))),
+            }
+            sign(&key, &header, &claims)
+        };
+        let own = claims["iss"].as_str().unwrap();
+        // As they were before, and as they are.
+        for token in [with(Some("JWT"), None), with(None, None), with(Some("at+jwt"), Some(own)), with(Some("AT+JWT"), Some(own))] {
+            answered(server.request(Method::GET, "/api/users/me").bearer_auth(token), StatusCode::OK).await;
+        }
+        let elsewhere = "https://elsewhere.example";
+        for token in [with(Some("at+jwt"), None), with(Some("at+jwt"), Some(elsewhere)), with(Some("JWT"), Some(own)), with(None, Some(elsewhere))] {
+            is_refused(&server, &token).await;
         }
     }
 

@@ -116,7 +116,7 @@ on_both_engines! {
 
     async fn the_tighter_of_the_windows_is_the_one_that_is_told(engine: Engine) {
         let server = Server::start(engine, &["--rate-limit-per-minute=300", "--rate-limit-per-day=5"]).await;
-        let answer = exhaust(|| server.request(Method::GET, "/health/live"), 11).await.unwrap();
+        let answer = exhaust(|| server.request(Method::GET, "/llms.txt"), 11).await.unwrap();
         assert_eq!((header(&answer, "ratelimit-limit"), header(&answer, "ratelimit-policy")), ("5", "300;w=60, 5;w=86400"));
         assert_eq!(number(&answer, "x-ratelimit-reset") % 86_400, 0);
         assert!((1..=86_400).contains(&number(&answer, "retry-after")));
