@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use plane::api_keys::{self, Kind, NewApiKey};
+use plane::attempts::Uncounted;
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
+use plane::cx::Actor;
 use plane::ids::{OrganizationRef, to_short};
 use plane::members::MemberFilter;
 use plane::organizations::{self, NewOrganization};
@@ -15,17 +17,16 @@ use plane::users::{self, NewUser};
 use plane::{Cx, Plane, Result, dependants, invitations, members, sessions};
 use serde_json::{Map, Value as Json, json};
 
-/// The password of everybody in the demo.
-const PASSWORD: &str = "freehold-demo";
-
-/// Makes the organizations and returns what to print. May be called on a database that has some already.
+/// Makes the organizations and returns what to print. May be called on a database that has some already. The password of the demo's people
+/// is a new one at every start: on a database that is served without `--demo` one day nobody comes in with one that was published.
 pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
-    let nobody = Cx::new(plane, "demo");
+    let nobody = Cx::new(plane, "demo").counting(Arc::new(Uncounted));
+    let password = new_password()?;
     for role in Role::ALL {
-        sign_up(&nobody, &address(role), false).await?;
+        welcome(&nobody, &address(role), &password, false).await?;
     }
-    sign_up(&nobody, "operator@demo.example", true).await?;
-    let (owner, owner_token) = sign_in(&nobody, Role::Owner, None).await?;
+    welcome(&nobody, "operator@demo.example", &password, true).await?;
+    let (owner, owner_token) = sign_in(&nobody, Role::Owner, &password, None).await?;
 
     // A new pair at every start: what was deleted from the last one stays deleted.
     let mark = owner.new_id()?.simple().to_string().split_off(24);
@@ -33,7 +34,7 @@ pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     let doomed = make_organization(&owner, "Globex", &format!("globex-{mark}")).await?;
     for role in Role::ALL.into_iter().filter(|role| *role != Role::Owner) {
         let (_, token) = invitations::create(&owner, &acme, &address(role), role).await?;
-        let (invited, _) = sign_in(&nobody, role, None).await?;
+        let (invited, _) = sign_in(&nobody, role, &password, None).await?;
         invitations::accept(&invited, &token).await?;
     }
     make_customers(&owner, &acme).await?;
@@ -47,10 +48,12 @@ pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     let (_, key) = api_keys::create(&owner, &acme, new_key).await?;
     let acme_id = organizations::get(&owner, &acme).await?.id;
     let doomed_id = organizations::get(&owner, &doomed).await?.id;
-    let (_, acme_token) = sign_in(&nobody, Role::Owner, Some(acme)).await?;
+    let (_, acme_token) = sign_in(&nobody, Role::Owner, &password, Some(acme)).await?;
     let url = &plane.config.public_url;
     Ok(vec![
-        format!("Everybody's password is {PASSWORD}: owner@demo.example, admin@demo.example, …, operator@demo.example."),
+        format!(
+            "Everybody's password is {password} until the next start: owner@demo.example, admin@demo.example, …, operator@demo.example."
+        ),
         "Paste any of these. Delete a customer (organizations API):".into(),
         format!(
             "curl -i -X DELETE {url}/api/organizations/{acme_id}/customers/590ce6c56d04f840aa8438af -H \"Authorization: Bearer {owner_token}\""
@@ -70,13 +73,23 @@ fn address(role: Role) -> String {
     format!("{}@demo.example", role.name())
 }
 
-async fn sign_up(nobody: &Cx, email: &str, is_operator: bool) -> Result<()> {
-    let new = NewUser { email: email.into(), password: PASSWORD.into(), name: None, is_operator };
-    users::sign_up(nobody, new).await.map(drop)
+/// 80 random bits, as hexadecimal digits in groups.
+fn new_password() -> Result<String> {
+    let digits = plane::cx::random::<10>()?.map(|byte| format!("{byte:02x}")).concat();
+    Ok([&digits[..5], &digits[5..10], &digits[10..15], &digits[15..]].join("-"))
 }
 
-async fn sign_in(nobody: &Cx, role: Role, organization: Option<OrganizationRef>) -> Result<(Cx, String)> {
-    let signed_in = sessions::sign_in(nobody, &address(role), PASSWORD.into(), organization).await?;
+/// Makes somebody of the demo, or gives those who are there since the last start the new password.
+async fn welcome(nobody: &Cx, email: &str, password: &str, is_operator: bool) -> Result<()> {
+    let new = NewUser { email: email.into(), password: password.into(), name: None, is_operator };
+    match users::sign_up(nobody, new).await? {
+        Some(_) => Ok(()),
+        None => users::reset_password(&nobody.clone().with_actor(Actor::System), email, password.into()).await,
+    }
+}
+
+async fn sign_in(nobody: &Cx, role: Role, password: &str, organization: Option<OrganizationRef>) -> Result<(Cx, String)> {
+    let signed_in = sessions::sign_in(nobody, &address(role), password.into(), organization).await?;
     let cx = authenticate(nobody.clone(), Presented::Bearer(&signed_in.access_token)).await?;
     Ok((cx, signed_in.access_token))
 }

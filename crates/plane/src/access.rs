@@ -10,6 +10,7 @@ use crate::cx::Cx;
 use crate::ids::OrganizationRef;
 use crate::liveness::Membership;
 use crate::policy::{self, Action, Actions, Role, Verdict};
+use crate::standing::Demand;
 use crate::{Error, Result};
 
 /// An organization that the actor may act in, and how far.
@@ -121,7 +122,8 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
 /// Fails unless the actor still has to do with an organization: what was answered about it once is not told again afterwards.
 pub(crate) async fn remains(cx: &Cx, organization: Uuid) -> Result<()> {
     let principal = cx.principal()?;
-    if principal.is_operator || membership(cx, principal.user, organization).await?.is_some() {
+    let is_good_here = principal.organization.is_none_or(|own| own == organization);
+    if is_good_here && (principal.is_operator || membership(cx, principal.user, organization).await?.is_some()) {
         return Ok(());
     }
     Err(match exists(cx, organization).await? {
@@ -198,8 +200,10 @@ fn judge(cx: &Cx, organization: Uuid, membership: Option<Membership>, action: Ac
     match verdict {
         Verdict::No => Err(Error::Forbidden(policy::refusal(action).into())),
         verdict => {
+            let managed_only = verdict == Verdict::Managed;
+            cx.note_demand(Demand::Action { organization, action, managed_only });
             let actions = Actions::default().with(action);
-            Ok(Tenant { organization, membership, managed_only: verdict == Verdict::Managed, actions })
+            Ok(Tenant { organization, membership, managed_only, actions })
         }
     }
 }

@@ -110,6 +110,27 @@ pub(crate) fn fingerprint(secret: &str) -> Fingerprint {
     fingerprint
 }
 
+/// What the memory knows a presented credential by: the same secret that comes another way is another one, so that what is good as a key is
+/// not found good as a bearer token or a cookie because it came as a key before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Shown(Fingerprint);
+
+impl Shown {
+    fn of(presented: Presented<'_>) -> Shown {
+        let (way, secret) = match presented {
+            Presented::Bearer(secret) => (b'b', secret),
+            Presented::ApiKey(secret) => (b'k', secret),
+            Presented::Cookie(secret) => (b'c', secret),
+        };
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(&[way]);
+        hash.update(secret.as_bytes());
+        let mut shown = Fingerprint::default();
+        shown.copy_from_slice(hash.finish().as_ref());
+        Shown(shown)
+    }
+}
+
 /// Whether two secrets are the same, in a time that does not tell where they differ.
 pub fn is_same(known: &str, given: &str) -> bool {
     verify_slices_are_equal(&fingerprint(known), &fingerprint(given)).is_ok()
@@ -121,18 +142,19 @@ pub fn is_same(known: &str, given: &str) -> bool {
 /// [`Error::Unauthenticated`] when the credential is not good, for whatever reason; [`Error::Inactive`] for a key that is switched off;
 /// [`Error::Forbidden`] for a key that comes from an address it is not allowed from.
 pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
-    let secret = match presented {
-        Presented::Bearer(secret) | Presented::Cookie(secret) => secret,
+    if let Presented::ApiKey(secret) = presented
+        && !cx.plane.config.key_prefixes.has_checksum(secret)
+    {
         // A key that was mistyped or made up is refused without a look-up.
-        Presented::ApiKey(secret) => cx.plane.config.key_prefixes.has_checksum(secret).then_some(secret).ok_or(Error::Unauthenticated)?,
-    };
-    let fingerprint = fingerprint(secret);
-    let principal = match cx.plane.liveness.credential(&fingerprint) {
+        return Err(Error::Unauthenticated);
+    }
+    let shown = Shown::of(presented);
+    let principal = match cx.plane.liveness.credential(&shown) {
         Some(principal) => principal,
         None => {
             let mark = cx.plane.liveness.read_mark();
-            let principal = look_up(&cx, presented, fingerprint).await?;
-            cx.plane.liveness.keep_credential(&mark, fingerprint, &principal);
+            let principal = look_up(&cx, presented).await?;
+            cx.plane.liveness.keep_credential(&mark, shown, &principal);
             principal
         }
     };
@@ -146,7 +168,7 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
     Ok(cx.with_actor(Actor::User(Arc::new(principal))))
 }
 
-async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) -> Result<Principal> {
+async fn look_up(cx: &Cx, presented: Presented<'_>) -> Result<Principal> {
     let count = || cx.plane.credential_lookups.fetch_add(1, Ordering::Relaxed);
     match presented {
         Presented::Bearer(token) if token.starts_with(oauth_tokens::ACCESS_PREFIX) => {
@@ -155,7 +177,7 @@ async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) ->
                 return Err(Error::Unauthenticated);
             }
             count();
-            cx.read(fingerprint, |_, tx, hash| Box::pin(load_oauth_token(tx, *hash))).await
+            cx.read(fingerprint(token), |_, tx, hash| Box::pin(load_oauth_token(tx, *hash))).await
         }
         Presented::Bearer(token) => {
             let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;
@@ -164,13 +186,13 @@ async fn look_up(cx: &Cx, presented: Presented<'_>, fingerprint: Fingerprint) ->
             principal.expires_at = principal.expires_at.min(Some(claims.expires_at()?.into()));
             Ok(principal)
         }
-        Presented::Cookie(_) => {
+        Presented::Cookie(cookie) => {
             count();
-            cx.read(fingerprint, |_, tx, hash| Box::pin(load_session(tx, SessionKey::Cookie(*hash)))).await
+            cx.read(fingerprint(cookie), |_, tx, hash| Box::pin(load_session(tx, SessionKey::Cookie(*hash)))).await
         }
-        Presented::ApiKey(_) => {
+        Presented::ApiKey(key) => {
             count();
-            cx.read(fingerprint, |_, tx, hash| Box::pin(load_api_key(tx, *hash))).await
+            cx.read(fingerprint(key), |_, tx, hash| Box::pin(load_api_key(tx, *hash))).await
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -11,9 +11,11 @@ use jiff::Timestamp;
 use sql::{Tx, Work};
 use uuid::Uuid;
 
+use crate::attempts::CountsAttempts;
 use crate::credentials::Principal;
 use crate::deletion::Planned;
 use crate::revisions::Precondition;
+use crate::standing::Demand;
 use crate::{Error, Plane, Result};
 
 /// Who acts.
@@ -55,14 +57,23 @@ pub struct Cx {
     pub client: Option<IpAddr>,
     /// The conditions on the state of the record that is changed.
     pub precondition: Option<Arc<Precondition>>,
+    /// What counts attempts to prove a password; where nothing does none is made.
+    pub(crate) attempts: Option<Arc<dyn CountsAttempts>>,
     /// What was typed to confirm a deletion.
     pub(crate) confirmation: Option<Arc<str>>,
     /// The plan that a deletion is bound to.
     pub(crate) planned: Option<Arc<Planned>>,
-    /// The organization that the work turned out to be about, the same for all clones of this context.
-    within: Arc<Mutex<Option<Uuid>>>,
+    /// What the work turned out to be about, the same for all clones of this context.
+    found_out: Arc<Mutex<FoundOut>>,
     /// Transactions that were begun and are not known to have changed nothing, the same for all clones of this context.
     effects: Arc<AtomicUsize>,
+}
+
+/// What a piece of work turned out to be about.
+#[derive(Default)]
+struct FoundOut {
+    organization: Option<Uuid>,
+    demands: Vec<Demand>,
 }
 
 impl Cx {
@@ -75,9 +86,10 @@ impl Cx {
             request_id: request_id.into(),
             client: None,
             precondition: None,
+            attempts: None,
             confirmation: None,
             planned: None,
-            within: Arc::default(),
+            found_out: Arc::default(),
             effects: Arc::default(),
         }
     }
@@ -91,6 +103,12 @@ impl Cx {
     /// The same work, asked for from this address.
     pub fn with_client(mut self, client: IpAddr) -> Cx {
         self.client = Some(client);
+        self
+    }
+
+    /// The same work, with attempts to prove a password counted there.
+    pub fn counting(mut self, attempts: Arc<dyn CountsAttempts>) -> Cx {
+        self.attempts = Some(attempts);
         self
     }
 
@@ -108,12 +126,29 @@ impl Cx {
 
     /// Remembers which organization the work is about; the last one counts.
     pub(crate) fn note_organization(&self, organization: Uuid) {
-        *self.within.lock().unwrap_or_else(PoisonError::into_inner) = Some(organization);
+        self.found_out().organization = Some(organization);
     }
 
     /// The organization that the work turned out to be about, if it came to that.
     pub fn noted_organization(&self) -> Option<Uuid> {
-        *self.within.lock().unwrap_or_else(PoisonError::into_inner)
+        self.found_out().organization
+    }
+
+    /// Remembers what was asked of the actor, and that they had it.
+    pub(crate) fn note_demand(&self, demand: Demand) {
+        let demands = &mut self.found_out().demands;
+        if !demands.contains(&demand) {
+            demands.push(demand);
+        }
+    }
+
+    /// What was asked of the actor so far.
+    pub(crate) fn noted_demands(&self) -> Vec<Demand> {
+        self.found_out().demands.clone()
+    }
+
+    fn found_out(&self) -> MutexGuard<'_, FoundOut> {
+        self.found_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many transactions of this work may have changed something: committed, under way, or with an outcome that the database did not
@@ -158,6 +193,17 @@ impl Cx {
     /// The organization of a publishable key.
     pub(crate) fn published_organization(&self) -> Option<Uuid> {
         self.presented().filter(|principal| principal.is_publishable())?.organization
+    }
+
+    /// The signed-in user's principal, if their credential has this scope or is not limited to any.
+    ///
+    /// # Errors
+    /// Those of [`Cx::principal`]; [`Error::Forbidden`].
+    pub(crate) fn needs(&self, scope: &'static str) -> Result<&Arc<Principal>> {
+        let principal = self.principal()?;
+        principal.needs(scope)?;
+        self.note_demand(Demand::Scope(scope));
+        Ok(principal)
     }
 
     /// A new id (UUID version 7, RFC 9562): ids of one table sort by their time of birth.

@@ -53,6 +53,9 @@ pub enum Error {
     /// The server has as much of this work as it can take; the same request may succeed later.
     #[error("{0}")]
     Overloaded(&'static str),
+    /// Too many attempts to prove a password; the seconds until there are some left.
+    #[error("Too many attempts. Try again in {0} seconds.")]
+    TooManyAttempts(i64),
     /// The database failed.
     #[error(transparent)]
     Storage(#[from] sql::Error),
@@ -134,6 +137,7 @@ impl Error {
             Error::Forbidden(_) | Error::LacksScope(_) | Error::Outsider(_) => "refused",
             Error::NotFound(_) | Error::Gone(_) => "not_found",
             Error::Conflict(_) | Error::Blocked(_) | Error::Stale | Error::Drifted(_) => "blocked",
+            Error::TooManyAttempts(_) => "refused",
             Error::Overloaded(_) | Error::Storage(_) | Error::Internal(_) => "failed",
         }
     }

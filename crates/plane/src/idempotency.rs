@@ -18,7 +18,10 @@ use crate::audit::NO_ORGANIZATION;
 use crate::credentials::CredentialKind;
 use crate::cx::{Actor, Cx};
 use crate::retention::Retention;
-use crate::{Error, Plane, Result, access, cx};
+use crate::{Error, Plane, Result, access, cx, standing};
+
+/// The form in which answers are sealed: another one is not opened.
+const FORM: &[u8] = b"2";
 
 /// A request that its sender may repeat.
 #[derive(Debug, Clone)]
@@ -86,8 +89,8 @@ impl std::fmt::Debug for Ticket {
 /// How a request ended.
 #[derive(Debug)]
 pub enum Ending {
-    /// With an answer that is given to every repetition. One that tells of the organization is erased with it, and is not given to somebody
-    /// who has left it.
+    /// With an answer that is given to every repetition, if its sender still has what was asked of them. One that tells of the organization
+    /// is erased with it.
     Answered {
         /// The answer.
         answer: Vec<u8>,
@@ -103,8 +106,8 @@ pub enum Ending {
 /// Takes the request's name, or tells what came of the request that has it.
 ///
 /// # Errors
-/// [`Error::Outsider`] and [`Error::NotFound`] for an answer that tells of an organization the actor no longer has to do with; the
-/// database's.
+/// Those that the request would get now, if the actor has no longer what was asked of them when it was carried out: role, scopes, an
+/// organization that the credential is good for; the database's.
 pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
     let mut ticket = Ticket::derive(cx, request)?;
     let Some(mut found) = ticket.take(cx).await? else { return Ok(Begun::Go(ticket)) };
@@ -123,11 +126,13 @@ pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
     let Some(answer) = found.answer else {
         return Ok(if found.worker == cx.plane.run.id && !is_alone { Begun::UnderWay } else { Begun::Unknown });
     };
-    // An OAuth client is nobody to the door: it has shown its secret again, and what it is told again are tokens that live or not.
+    // One that a version of before has kept does not say what was asked.
+    let Some((asked, answer)) = ticket.open(answer).as_deref().and_then(standing::unpack) else { return Ok(Begun::Unknown) };
     if let (Some(organization), Actor::User(_)) = (found.organization, &cx.actor) {
         access::remains(cx, organization).await?;
     }
-    Ok(Begun::Answered(ticket.open(answer)?))
+    standing::check(cx, &asked).await?;
+    Ok(Begun::Answered(answer))
 }
 
 /// Says how a request ended.
@@ -150,7 +155,7 @@ pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
         Ending::Answered { answer, tells } => {
             // What people do to their own account is noted under no organization, and outlives each.
             let organization = cx.noted_organization().filter(|organization| tells && *organization != NO_ORGANIZATION);
-            let sealed = ticket.seal(answer)?;
+            let sealed = ticket.seal(standing::pack(&standing::to_ask(cx, tells).await?, &answer))?;
             cx.write_as_server((ticket.id, organization, sealed), |cx, tx, (id, organization, sealed)| {
                 Box::pin(keep(cx, tx, *id, *organization, sealed))
             })
@@ -250,21 +255,22 @@ impl Ticket {
         Ok(Ticket { id: Uuid::from_bytes(id), request_hash, sealing: LessSafeKey::new(sealing), place: None })
     }
 
-    /// Nonce, then ciphertext and tag. The request's hash is bound in.
+    /// Nonce, then ciphertext and tag. The request's hash and the form of what is sealed are bound in.
     fn seal(&self, mut answer: Vec<u8>) -> Result<Vec<u8>> {
         let nonce: [u8; NONCE_LEN] = cx::random()?;
-        let bound = Aad::from(self.request_hash);
-        let sealed = self.sealing.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound, &mut answer);
+        let sealed = self.sealing.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), self.bound(), &mut answer);
         sealed.map_err(|_| Error::Internal("an answer could not be sealed".into()))?;
         Ok([&nonce[..], &answer].concat())
     }
 
-    fn open(&self, sealed: Vec<u8>) -> Result<Vec<u8>> {
-        let broken = || Error::Internal("a kept answer could not be opened".into());
-        let (nonce, mut rest) = sealed.split_first_chunk::<NONCE_LEN>().map(|(nonce, rest)| (*nonce, rest.to_vec())).ok_or_else(broken)?;
-        let bound = Aad::from(self.request_hash);
-        let opened = self.sealing.open_in_place(Nonce::assume_unique_for_key(nonce), bound, &mut rest).map_err(|_| broken())?;
-        Ok(opened.to_vec())
+    fn open(&self, sealed: Vec<u8>) -> Option<Vec<u8>> {
+        let (nonce, mut rest) = sealed.split_first_chunk::<NONCE_LEN>().map(|(nonce, rest)| (*nonce, rest.to_vec()))?;
+        let opened = self.sealing.open_in_place(Nonce::assume_unique_for_key(nonce), self.bound(), &mut rest).ok()?;
+        Some(opened.to_vec())
+    }
+
+    fn bound(&self) -> Aad<Vec<u8>> {
+        Aad::from([&self.request_hash[..], FORM].concat())
     }
 }
 

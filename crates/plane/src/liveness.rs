@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
-use crate::credentials::Principal;
+use crate::credentials::{Principal, Shown};
 use crate::policy::Role;
 use crate::users::User;
 
-/// SHA-256 of a presented credential.
+/// SHA-256 of a secret.
 pub(crate) type Fingerprint = [u8; 32];
 
 /// A user's membership of an organization.
@@ -30,7 +30,7 @@ pub struct Membership {
 
 pub(crate) struct Liveness {
     /// Whole, and each shared only by its request: what is allocated for each costs a third more than it holds.
-    credentials: Cache<Fingerprint, Kept<Principal>>,
+    credentials: Cache<Shown, Kept<Principal>>,
     memberships: Cache<(Uuid, Uuid), Kept<Membership>>,
     users: Cache<Uuid, Kept<Arc<User>>>,
     ages: Box<[AtomicU32]>,
@@ -79,12 +79,12 @@ impl Liveness {
         ReadMark(self.killings.load(Ordering::SeqCst))
     }
 
-    pub(crate) fn credential(&self, fingerprint: &Fingerprint) -> Option<Principal> {
-        self.look_up(&self.credentials, fingerprint, Principal::subjects)
+    pub(crate) fn credential(&self, shown: &Shown) -> Option<Principal> {
+        self.look_up(&self.credentials, shown, Principal::subjects)
     }
 
-    pub(crate) fn keep_credential(&self, mark: &ReadMark, fingerprint: Fingerprint, principal: &Principal) {
-        self.keep(&self.credentials, mark, fingerprint, principal.clone(), principal.subjects());
+    pub(crate) fn keep_credential(&self, mark: &ReadMark, shown: Shown, principal: &Principal) {
+        self.keep(&self.credentials, mark, shown, principal.clone(), principal.subjects());
     }
 
     pub(crate) fn membership(&self, user: Uuid, organization: Uuid) -> Option<Membership> {

@@ -24,6 +24,7 @@ use crate::liveness::Fingerprint;
 use crate::oauth_apps::is_client_id;
 use crate::policy::{Action, SCOPES, Scopes};
 use crate::sessions::after;
+use crate::standing::Demand;
 use crate::tokens::alphanumeric;
 use crate::{Cx, Error, OauthRefusal, Result, authority};
 
@@ -154,10 +155,30 @@ async fn identify(cx: &Cx, client: &Client) -> Result<App> {
     };
     let known = found.as_ref().map_or_else(|| Fingerprint::default().to_vec(), |app| app.secret_hash.clone());
     let fits = verify_slices_are_equal(&fingerprint(&client.secret), &known).is_ok();
-    found.filter(|_| fits).ok_or_else(|| {
+    let app = found.filter(|_| fits).ok_or_else(|| {
         tracing::warn!(request_id = %cx.request_id, "a client could not prove who it is");
         unknown_client()
+    })?;
+    cx.note_demand(Demand::Client { app: app.id, secret: fingerprint(&client.secret) });
+    Ok(app)
+}
+
+/// Fails unless an app that proved who it is would do so again with the same secret.
+pub(crate) async fn still_has(cx: &Cx, app: Uuid, secret: Fingerprint) -> Result<()> {
+    cx.read((app, secret), |_, tx, (app, secret)| {
+        Box::pin(async move {
+            let statement = sql!(
+                "SELECT 1 FROM oauth_apps
+                 JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id
+                      AND members.state = 'live'
+                 JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live'
+                      AND archived_at IS NULL
+                 WHERE oauth_apps.id = $1 AND oauth_apps.secret_hash = $2 AND oauth_apps.state = 'live' AND oauth_apps.is_active"
+            );
+            tx.query_opt(statement, params![*app, &secret[..]]).await?.map(drop).ok_or_else(unknown_client)
+        })
     })
+    .await
 }
 
 fn unknown_client() -> Error {

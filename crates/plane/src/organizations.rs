@@ -139,8 +139,7 @@ async fn public_profile(cx: &Cx, own: Uuid, wanted: &OrganizationRef) -> Result<
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope.
 pub async fn list_mine(cx: &Cx, request: PageRequest) -> Result<Page<Organization>> {
-    let principal = cx.principal()?;
-    principal.needs(Action::ReadOrganization.scope())?;
+    let principal = cx.needs(Action::ReadOrganization.scope())?;
     cx.read((principal.user, principal.organization, request), |_, tx, (user, bound, request)| {
         Box::pin(async move {
             let statement = sql!(

@@ -7,6 +7,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 
+use crate::attempts::Counted;
 use crate::{Error, Result, cx};
 
 /// Hashes computed at one time; each takes 19 MiB (OWASP's minimum for argon2id, the default of the library).
@@ -31,8 +32,8 @@ impl Hasher {
         self.in_turn(move || hash(&password)).await
     }
 
-    /// Whether the password fits the hash. Takes as long for `None`, and is then always false.
-    pub(crate) async fn verify(&self, password: String, known: Option<String>) -> Result<bool> {
+    /// Whether the password fits the hash. Takes as long for `None`, and is then always false. One attempt that was counted is one look.
+    pub(crate) async fn verify(&self, _: Counted, password: String, known: Option<String>) -> Result<bool> {
         let exists = known.is_some();
         let against = known.unwrap_or_else(|| self.decoy.clone());
         let fits = self

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use quick_cache::sync::Cache;
 use sql::{Database, Migration, Options};
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
@@ -36,6 +38,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0011_endings", text: include_str!("../migrations/0011_endings.sql") },
     Migration { name: "0012_lean_indexes", text: include_str!("../migrations/0012_lean_indexes.sql") },
     Migration { name: "0013_inviters", text: include_str!("../migrations/0013_inviters.sql") },
+    Migration { name: "0014_refresh_families", text: include_str!("../migrations/0014_refresh_families.sql") },
 ];
 
 /// Settings of a plane.
@@ -93,6 +96,9 @@ impl Config {
     }
 }
 
+/// Refreshes of sessions that are remembered.
+const REFRESHED: usize = 10_000;
+
 /// One running account plane.
 pub struct Plane {
     pub(crate) db: Database,
@@ -125,6 +131,8 @@ pub struct Plane {
     pub(crate) run: Run,
     /// Credentials that were looked for in the database since the start.
     pub(crate) credential_lookups: AtomicU64,
+    /// When the latest refreshes of sessions were answered; the end of time for those that are under way.
+    pub(crate) refreshed: Cache<Uuid, Timestamp>,
     /// What time it is here.
     pub clock: Clock,
     /// Its settings.
@@ -169,6 +177,7 @@ impl Plane {
             usage: Usage::default(),
             run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()?, under_way: Mutex::default() },
             credential_lookups: AtomicU64::new(0),
+            refreshed: Cache::new(REFRESHED),
             db,
             keys,
             clock,

@@ -149,8 +149,7 @@ pub struct Preference {
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope.
 pub async fn list(cx: &Cx) -> Result<Vec<Preference>> {
-    let principal = cx.principal()?;
-    principal.needs("read:user")?;
+    let principal = cx.needs("read:user")?;
     cx.read(principal.user, |_, tx, user| Box::pin(load(tx, *user))).await
 }
 
@@ -160,8 +159,7 @@ pub async fn list(cx: &Cx) -> Result<Vec<Preference>> {
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope; [`Error::Invalid`] for an unknown trait.
 pub async fn set(cx: &Cx, wanted: Vec<(String, Stance)>) -> Result<Vec<Preference>> {
-    let principal = cx.principal()?;
-    principal.needs("write:user")?;
+    let principal = cx.needs("write:user")?;
     let known = wanted.into_iter().map(|(name, stance)| match Trait::named(&name) {
         Some(subject) => Ok(Preference { subject, stance }),
         None => Err(FieldError::new(name.chars().take(100).collect::<String>(), "unknown_trait", "is no trait that is known here")),

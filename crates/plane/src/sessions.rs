@@ -8,12 +8,25 @@ use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use crate::access::{self, load_membership};
+use crate::attempts::{Attempt, Counted};
+use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::authority::revoke;
 use crate::credentials::{CredentialKind, fingerprint};
+use crate::cx::Actor;
 use crate::fields::normal_email;
 use crate::ids::OrganizationRef;
-use crate::tokens::{Claims, SIGN_IN, secret};
-use crate::{Cx, Error, Result};
+use crate::liveness::Fingerprint;
+use crate::tokens::{Claims, SIGN_IN, alphanumeric, secret};
+use crate::{Cx, Error, Result, users};
+
+/// Letters and digits of what the refresh tokens of a session share: 131 bits.
+const FAMILY_LENGTH: usize = 22;
+/// The same of what is each one's own: 256 bits.
+const SECRET_LENGTH: usize = 43;
+
+/// How long an answer with a new refresh token is held back: who comes with the used one meanwhile cannot know that it is, and is taken for
+/// another window of the same browser and not for a thief.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// What a sign-in hands out. Only hashes of the secrets are kept.
 #[derive(Debug, Clone)]
@@ -35,11 +48,13 @@ pub struct SignedIn {
 /// Signs a user in. With an organization the session is bound to it: it is good nowhere else and ends with the membership.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] for an unknown address and for a wrong password alike, in the same time; [`Error::Outsider`] or
-/// [`Error::NotFound`] for an organization the user is not a member of.
+/// [`Error::TooManyAttempts`]; [`Error::Unauthenticated`] for an unknown address and for a wrong password alike, in the same time;
+/// [`Error::Outsider`] or [`Error::NotFound`] for an organization the user is not a member of.
 pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Option<OrganizationRef>) -> Result<SignedIn> {
+    let email = normal_email(email);
+    let counted = Counted::attempt(cx, Attempt::SignIn(&email))?;
     let found = cx
-        .read(normal_email(email), |_, tx, email| {
+        .read(email, |_, tx, email| {
             Box::pin(async move {
                 match tx.query_opt(sql!("SELECT id, password_hash FROM users WHERE email = $1 AND state = 'live'"), params![email]).await? {
                     Some(mut row) => Ok(Some((row.next::<Uuid>()?, row.next::<String>()?))),
@@ -49,16 +64,17 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
         })
         .await?;
     let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-    let fits = cx.plane.hasher.verify(password, hash.clone()).await?;
+    let fits = cx.plane.hasher.verify(counted, password, hash.clone()).await?;
     let user = user.filter(|_| fits).ok_or(Error::Unauthenticated)?;
     let organization = match organization {
         Some(reference) => Some(access::find(cx, &reference).await?),
         None => None,
     };
-    let (cookie, refresh_token) = (secret()?, secret()?);
-    let hashes = (fingerprint(&cookie), fingerprint(&refresh_token));
+    let family = alphanumeric(FAMILY_LENGTH)?;
+    let (cookie, refresh_token) = (secret()?, next_token(&family)?);
+    let hashes = (fingerprint(&cookie), fingerprint(&refresh_token), fingerprint(&family));
     let session = cx
-        .write_as_server((user, hash, organization, hashes), |cx, tx, (user, hash, organization, (cookie, refresh))| {
+        .write_as_server((user, hash, organization, hashes), |cx, tx, (user, hash, organization, (cookie, refresh, family))| {
             Box::pin(async move {
                 // A password that was changed meanwhile opens nothing any more. Takes the user's lock: whoever changes it ends this session too.
                 let unchanged =
@@ -73,11 +89,12 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
                 };
                 let id = cx.new_id()?;
                 let statement = sql!(
-                    "INSERT INTO sessions (id, user_id, organization_id, member_id, cookie_hash, refresh_hash, created_at, expires_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                    "INSERT INTO sessions (id, user_id, organization_id, member_id, cookie_hash, refresh_hash, refresh_family_hash, created_at,
+                                           expires_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
                 );
                 let expires_at = after(cx.now, cx.plane.config.session_life);
-                let values = params![id, *user, *organization, member, &cookie[..], &refresh[..], cx.now, expires_at];
+                let values = params![id, *user, *organization, member, &cookie[..], &refresh[..], &family[..], cx.now, expires_at];
                 tx.execute(statement, values).await.map_err(|error| match error {
                     sql::Error::ForeignKey(_) => outsider(),
                     other => other.into(),
@@ -89,34 +106,80 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
     hand_out(cx, user, session, organization, refresh_token, cookie)
 }
 
-/// Turns a refresh token into a new pair; the old one is used up.
+/// Turns a refresh token into a new pair; the old one is used up. One that comes again after that was stolen, or stolen from: its session
+/// ends at once, also for the holder of the newest one (RFC 9700, section 4.14.2). Requests that come before the first was answered are no such
+/// thing: one of them is given the new pair, and the session goes on. A client whose answer was lost asks again with the same
+/// `Idempotency-Key`.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] when it is unknown, used or past its end, or the session is no longer good.
 pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
-    let (cookie, next) = (secret()?, secret()?);
-    let hashes = (fingerprint(refresh_token), fingerprint(&next), fingerprint(&cookie));
-    let (user, session, organization) = cx
-        .write_as_server(hashes, |cx, tx, (used, next, cookie)| {
+    let family = match family_of(refresh_token) {
+        Some(family) => family.to_owned(),
+        // A token of before there were families.
+        None => alphanumeric(FAMILY_LENGTH)?,
+    };
+    let (cookie, next) = (secret()?, next_token(&family)?);
+    let hashes = (fingerprint(refresh_token), fingerprint(&next), fingerprint(&family), fingerprint(&cookie));
+    let renewed = cx
+        .write_as_server(hashes, |cx, tx, (used, next, family, cookie)| {
             Box::pin(async move {
                 let statement = sql!(
-                    "UPDATE sessions SET refresh_hash = $2, cookie_hash = $3 WHERE refresh_hash = $1 AND expires_at > $4
+                    "UPDATE sessions SET refresh_hash = $2, cookie_hash = $3, refresh_family_hash = $5
+                     WHERE refresh_hash = $1 AND expires_at > $4
                        AND EXISTS (SELECT 1 FROM users WHERE users.id = user_id AND users.state = 'live')
                      RETURNING user_id, id, organization_id"
                 );
-                let found = tx.query_opt(statement, params![&used[..], &next[..], &cookie[..], cx.now]).await?;
-                let mut row = found.ok_or(Error::Unauthenticated)?;
+                let found = tx.query_opt(statement, params![&used[..], &next[..], &cookie[..], cx.now, &family[..]]).await?;
+                let Some(mut row) = found else {
+                    end_reused(cx, tx, used, family).await?;
+                    return Ok(None);
+                };
                 let (user, session, organization): (Uuid, Uuid, Option<Uuid>) = (row.next()?, row.next()?, row.next()?);
                 if let Some(organization) = organization {
                     load_membership(tx, user, organization).await?.ok_or(Error::Unauthenticated)?;
                 }
                 // The old cookie must not live on in memory.
                 revoke(cx, tx, session).await?;
-                Ok((user, session, organization))
+                // Before the commit: a request with the same token that waits for it must not be taken for a thief's.
+                cx.plane.refreshed.insert(session, Timestamp::MAX);
+                Ok(Some((user, session, organization)))
             })
         })
         .await?;
+    let (user, session, organization) = renewed.ok_or(Error::Unauthenticated)?;
+    tokio::time::sleep(TOGETHER).await;
+    cx.plane.refreshed.insert(session, cx.plane.clock.now());
     hand_out(cx, user, session, organization, next, cookie)
+}
+
+/// Ends the session of a refresh token that was used before, unless the request was under way when that happened.
+async fn end_reused(cx: &Cx, tx: &mut Tx, presented: &Fingerprint, family: &Fingerprint) -> Result<()> {
+    let select = sql!("SELECT id, user_id FROM sessions WHERE refresh_family_hash = $1 AND refresh_hash <> $2");
+    let Some(mut row) = tx.query_opt(select, params![&family[..], &presented[..]]).await? else { return Ok(()) };
+    let (session, user): (Uuid, Uuid) = (row.next()?, row.next()?);
+    if cx.plane.refreshed.get(&session).is_some_and(|answered| cx.now <= answered) {
+        return Ok(());
+    }
+    if tx.execute(sql!("DELETE FROM sessions WHERE id = $1"), params![session]).await? == 0 {
+        return Ok(());
+    }
+    tracing::warn!(request_id = %cx.request_id, %session, "a used refresh token was presented: the session has ended");
+    revoke(cx, tx, session).await?;
+    // It is not known whether the person presented it or a thief.
+    let cx = cx.clone().with_actor(Actor::System);
+    let reason = Some("A used refresh token was presented.".to_owned());
+    audit::record(&cx, tx, NO_ORGANIZATION, &Note { reason, ..users::about("session.end", user) }).await
+}
+
+/// The secret part that a refresh token shares with those before and after it.
+fn family_of(token: &str) -> Option<&str> {
+    let is_one = token.len() == FAMILY_LENGTH + SECRET_LENGTH && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_one.then(|| token.split_at(FAMILY_LENGTH).0)
+}
+
+fn next_token(family: &str) -> Result<String> {
+    Ok(format!("{family}{}", alphanumeric(SECRET_LENGTH)?))
 }
 
 /// Those of these sessions that began within so many minutes. What a session is refreshed with does not make it younger.

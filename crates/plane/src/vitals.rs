@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sql::{params, sql};
 
 use crate::cx::{Actor, Cx};
-use crate::deletion::STUCK_AFTER;
+use crate::deletion::{LATE_AFTER, STUCK_AFTER};
 use crate::retention::{GRACE, OVERDUE_CUSTOMERS, Retention};
 use crate::sessions::before;
 use crate::{Plane, Result};
@@ -59,7 +59,11 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
             let stuck = sql!(
                 "SELECT count(*) FROM deletions
                  WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
-                   AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')"
+                   AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')
+                   AND coalesce(waiting_for, '') NOT LIKE '% memberships'
+                   AND (coalesce(waiting_for, '') NOT LIKE '% webhook deliveries' OR waiting_since <= $2)
+                   AND (coalesce(waiting_for, '') <> 'its export'
+                        OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))"
             );
             let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
             let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
@@ -73,7 +77,7 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
                 closed: counts[0],
                 draining: counts[1],
                 waiting,
-                stuck: tx.query_one(stuck, params![before(cx.now, STUCK_AFTER)]).await?.next()?,
+                stuck: tx.query_one(stuck, params![before(cx.now, STUCK_AFTER), before(cx.now, LATE_AFTER), cx.now]).await?.next()?,
                 overdue_held: held,
                 overdue_blocked: overdue - held,
                 oldest_open_seconds: cx.now.as_second() - oldest.as_second(),

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCod
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
+use plane::attempts::{Attempt, CountsAttempts};
 use plane::credentials::{Presented, authenticate};
 use plane::deletion::Details;
 use plane::fields::Check;
@@ -60,6 +61,36 @@ struct Visit {
     refusal: Option<Failure>,
     /// How the request stands with its limits.
     tally: Mutex<Tally>,
+    attempts: Arc<Attempter>,
+}
+
+/// Counts what a request tries to get a credential with, or to prove a password with.
+struct Attempter {
+    doors: Arc<Doors>,
+    client: IpAddr,
+    tally: Mutex<Tally>,
+}
+
+impl Attempter {
+    fn count(&self, desk: Desk, attempts: Attempts<'_>) -> Result<()> {
+        let attempt = self.doors.limiter.attempt(desk, attempts, self.client, self.doors.plane.clock.now());
+        let wait = attempt.wait();
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(attempt);
+        wait.map_or(Ok(()), |seconds| Err(Error::TooManyAttempts(seconds)))
+    }
+}
+
+impl CountsAttempts for Attempter {
+    fn count(&self, attempt: Attempt<'_>) -> Result<()> {
+        match attempt {
+            Attempt::SignIn(account) => self.count(Desk::SignIn, Attempts::HereFor(account)),
+            Attempt::CurrentPassword(account) => {
+                self.count(Desk::SignIn, Attempts::HereFor(account))?;
+                // Only sessions of the account use these up, from whatever address.
+                self.count(Desk::CurrentPassword, Attempts::EverywhereFor(account))
+            }
+        }
+    }
 }
 
 /// The middleware around all routes.
@@ -70,7 +101,9 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     let client = doors.settings.trusted_proxies.client(peer, &parts.headers);
     let id = doors.request_ids.of(&parts.headers);
-    let guest = || Cx::new(&doors.plane, id.clone()).with_client(client).under(conditional::on_record(&parts.method, &parts.headers));
+    let attempts = Arc::new(Attempter { doors: doors.clone(), client, tally: Mutex::default() });
+    let condition = || conditional::on_record(&parts.method, &parts.headers);
+    let guest = || Cx::new(&doors.plane, id.clone()).with_client(client).counting(attempts.clone()).under(condition());
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let dialect = Dialect::of(&path);
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
@@ -118,6 +151,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         query: Arc::new(query),
         refusal,
         tally: Mutex::new(tally),
+        attempts: attempts.clone(),
     });
     let mut response = match (wait, body) {
         (Some(seconds), _) => visit.settle(Failure::RateLimited(seconds).into_response()),
@@ -128,7 +162,10 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         },
     };
     let headers = response.headers_mut();
-    visit.tally.lock().unwrap_or_else(PoisonError::into_inner).write(headers, guest.now);
+    let mut tally = visit.tally.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.add(std::mem::take(&mut *visit.attempts.tally.lock().unwrap_or_else(PoisonError::into_inner)));
+    tally.write(headers, guest.now);
+    drop(tally);
     if let Ok(id) = HeaderValue::from_str(&guest.request_id) {
         headers.insert(X_REQUEST_ID.clone(), id);
     }
@@ -399,11 +436,8 @@ fn visit(parts: &Parts) -> Result<Arc<Visit>> {
 
 impl Guest {
     /// Counts an attempt to get a credential.
-    pub fn attempt(&self, desk: Desk, attempts: Attempts<'_>) -> Result<(), Failure> {
-        let attempt = self.visit.doors.limiter.attempt(desk, attempts, self.client(), self.cx.now);
-        let wait = attempt.wait();
-        self.visit.tally.lock().unwrap_or_else(PoisonError::into_inner).add(attempt);
-        wait.map_or(Ok(()), |seconds| Err(Failure::RateLimited(seconds)))
+    pub fn attempt(&self, desk: Desk, attempts: Attempts<'_>) -> Result<()> {
+        self.visit.attempts.count(desk, attempts)
     }
 
     /// Takes an attempt back that shall not count.

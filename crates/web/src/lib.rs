@@ -16,6 +16,7 @@ mod error_pages;
 mod handlers;
 mod idempotency;
 mod json;
+mod lasting;
 mod limits;
 mod lists;
 mod metrics;
@@ -52,7 +53,8 @@ pub(crate) struct Doors {
     documents: openapi::Documents,
     metrics: metrics::Metrics,
     request_ids: request_ids::RequestIds,
-    streams: watching::Streams,
+    streams: lasting::Places,
+    downloads: lasting::Places,
     settings: Settings,
 }
 
@@ -81,8 +83,10 @@ pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let routes = catalogue.router();
     let (limiter, metrics) = (limits::Limiter::new(settings.limits), metrics::Metrics::new(plane.engine_name()));
     let documents = openapi::Documents::default();
-    let (request_ids, streams) = (request_ids::RequestIds::default(), watching::Streams::default());
-    let doors = Arc::new(Doors { plane, limiter, catalogue, docs: OnceLock::new(), documents, metrics, request_ids, streams, settings });
+    let request_ids = request_ids::RequestIds::default();
+    let (streams, downloads) = (lasting::Places::new(watching::MOST), lasting::Places::new(handlers::exports::MOST));
+    let docs = OnceLock::new();
+    let doors = Arc::new(Doors { plane, limiter, catalogue, docs, documents, metrics, request_ids, streams, downloads, settings });
     let routes = routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

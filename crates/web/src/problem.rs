@@ -181,6 +181,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
             detail: words.clone(),
             more: vec![("error", refusal.code().into()), ("error_description", words.as_str().into())],
         },
+        Error::TooManyAttempts(seconds) => tell(cx, dialect, &Failure::RateLimited(*seconds)),
         Error::Overloaded(words) => told(StatusCode::SERVICE_UNAVAILABLE, words),
         Error::Storage(storage) => {
             tracing::error!(request_id = %cx.request_id, error = %storage, "the database failed");

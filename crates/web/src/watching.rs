@@ -3,7 +3,6 @@
 //! The door holds every answer against its documentation, keeps some for repetitions and gives each 30 seconds, so it must have the whole of it.
 //! A stream therefore passes it as an empty answer that carries the stream beside it; [`put_in`] stands outside of the door and puts it in.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,96 +11,39 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Response, header};
 use axum::response::IntoResponse;
 use futures_util::stream;
-use plane::credentials::{Presented, authenticate};
 use plane::cx::Stopwatch;
 use plane::deletion::{self, Deletion, Pulse, Watched};
-use plane::{Cx, Error, Plane, Result};
+use plane::{Error, Plane};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::Doors;
 use crate::dialect::Dialect;
-use crate::door::{Door, presented};
+use crate::door::Door;
 use crate::handlers::deletions::view;
+use crate::lasting::{Asker, Full, Limits, Place};
 use crate::problem::Answer;
 
 /// How often a stream looks, and so how often it tells something at the most.
 const PACE: Duration = Duration::from_millis(250);
 /// How long a stream is silent at the most.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Streams that are open at once, altogether and of one user: each asks the database four times a second.
-const MOST: usize = 64;
-const MOST_OF_ONE: usize = 8;
+/// Streams that are open at once: each asks the database four times a second.
+pub(crate) const MOST: Limits = Limits { altogether: 128, of_an_organization: 16, of_a_caller: 8 };
 
-/// The streams that are open, by user.
-#[derive(Debug, Default)]
-pub(crate) struct Streams(Arc<Mutex<HashMap<Uuid, usize>>>);
-
-/// A place among them, given back when the stream is dropped.
-struct Place {
-    streams: Arc<Mutex<HashMap<Uuid, usize>>>,
-    user: Uuid,
-}
-
-impl Streams {
-    fn enter(&self, user: Uuid) -> Result<Place> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.values().sum::<usize>() >= MOST {
-            return Err(Error::Overloaded("As many deletions are watched as this server can have. Read the deletion itself now and then."));
-        }
-        let own = open.entry(user).or_default();
-        if *own >= MOST_OF_ONE {
-            return Err(Error::Overloaded("You watch as many deletions as you can at once. Close one of the streams."));
-        }
-        *own += 1;
-        Ok(Place { streams: self.0.clone(), user })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = open.get_mut(&self.user) {
-            *own -= 1;
-            if *own == 0 {
-                open.remove(&self.user);
-            }
-        }
-    }
-}
-
-/// What a request presented, kept for as long as its stream lasts: it is asked again at every look whether it is still good.
-enum Kept {
-    Bearer(String),
-    ApiKey(String),
-    Cookie(String),
-}
-
-impl Kept {
-    fn of(presented: Presented<'_>) -> Kept {
-        match presented {
-            Presented::Bearer(secret) => Kept::Bearer(secret.into()),
-            Presented::ApiKey(secret) => Kept::ApiKey(secret.into()),
-            Presented::Cookie(secret) => Kept::Cookie(secret.into()),
-        }
-    }
-
-    fn presented(&self) -> Presented<'_> {
-        match self {
-            Kept::Bearer(secret) => Presented::Bearer(secret),
-            Kept::ApiKey(secret) => Presented::ApiKey(secret),
-            Kept::Cookie(secret) => Presented::Cookie(secret),
-        }
-    }
+fn refusal(full: Full) -> Error {
+    Error::Overloaded(match full {
+        Full::Caller => "You watch as many deletions as you can at once. Close one of the streams.",
+        Full::Organization => "As many deletions of this organization are watched as can be. Read the deletion itself now and then.",
+        Full::Altogether => "As many deletions are watched as this server can have. Read the deletion itself now and then.",
+    })
 }
 
 /// Somebody who watches a deletion.
 struct Watcher {
     plane: Arc<Plane>,
-    /// The request that began it.
-    request: Cx,
-    credential: Kept,
+    asker: Asker,
     deletion: Uuid,
     dialect: &'static Dialect,
     /// Whether the server is about to stop.
@@ -112,17 +54,16 @@ struct Watcher {
     silence: Stopwatch,
     /// What the first look has found, before anything is told.
     first: Option<Watched>,
-    _place: Place,
+    place: Place,
 }
 
 /// The answer that is a stream. What is not allowed or not there is refused before it begins.
 pub(crate) async fn stream(doors: &Arc<Doors>, door: &Door, id: Uuid, headers: &HeaderMap) -> Answer {
     let first = deletion::watch(&door.cx, id).await?;
-    let place = doors.streams.enter(door.cx.principal()?.user)?;
+    let place = doors.streams.enter(door.cx.principal()?.user, first.deletion.organization).map_err(refusal)?;
     let watcher = Watcher {
         plane: doors.plane.clone(),
-        request: door.cx.clone(),
-        credential: Kept::of(presented(headers).ok_or(Error::Unauthenticated)?),
+        asker: Asker::new(door, headers)?,
         deletion: id,
         dialect: door.dialect,
         stopping: doors.settings.stopping.subscribe(),
@@ -130,7 +71,7 @@ pub(crate) async fn stream(doors: &Arc<Doors>, door: &Door, id: Uuid, headers: &
         told: Json::Null,
         silence: doors.plane.clock.stopwatch(),
         first: Some(first),
-        _place: place,
+        place,
     };
     let events = stream::unfold(Some(watcher), async |watcher| {
         let mut watcher = watcher?;
@@ -182,14 +123,10 @@ impl Watcher {
     async fn wait_and_look(&mut self) -> Result<Watched, &'static str> {
         tokio::select! {
             _ = self.stopping.wait_for(|is_stopping| *is_stopping) => return Err("stopping"),
+            () = self.place.lost() => return Err("displaced"),
             () = tokio::time::sleep(PACE) => {}
         }
-        let cx = Cx::new(&self.plane, self.request.request_id.clone());
-        let cx = match self.request.client {
-            Some(client) => cx.with_client(client),
-            None => cx,
-        };
-        let looked = match authenticate(cx, self.credential.presented()).await {
+        let looked = match self.asker.now().await {
             Ok(cx) => deletion::watch(&cx, self.deletion).await,
             Err(error) => Err(error),
         };

@@ -46,12 +46,23 @@ on_both_engines! {
         }
     }
 
-    async fn everybody_in_the_demo_can_sign_in(engine: Engine) {
-        let server = Server::start(engine, &["--demo"]).await;
-        assert!(server.greeting.iter().any(|line| line.contains("freehold-demo")), "{:?}", server.greeting);
+    async fn everybody_in_the_demo_can_sign_in_with_a_password_that_is_another_at_every_start(engine: Engine) {
+        let mut server = Server::start(engine, &["--demo"]).await;
+        let password = |server: &Server| {
+            let line = server.greeting.iter().find_map(|line| line.strip_prefix("Everybody's password is ")).unwrap();
+            line.split(' ').next().unwrap().to_owned()
+        };
+        let sign_in = |server: &Server, name: &str, password: &str| {
+            let body = json!({"email": format!("{name}@demo.example"), "password": password});
+            server.request(reqwest::Method::POST, "/api/auth/sign-in").json(&body)
+        };
+        let first = password(&server);
         for name in ["owner", "admin", "master", "reseller", "member", "billing", "viewer", "operator"] {
-            let body = json!({"email": format!("{name}@demo.example"), "password": "freehold-demo"});
-            expect(server.request(reqwest::Method::POST, "/api/auth/sign-in").json(&body), reqwest::StatusCode::OK).await;
+            expect(sign_in(&server, name, &first), reqwest::StatusCode::OK).await;
         }
+        server.kill().await;
+        server.start_again().await;
+        expect(sign_in(&server, "operator", &first), reqwest::StatusCode::UNAUTHORIZED).await;
+        expect(sign_in(&server, "operator", &password(&server)), reqwest::StatusCode::OK).await;
     }
 }

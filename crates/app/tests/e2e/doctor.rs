@@ -192,6 +192,24 @@ on_both_engines! {
             change_database(&server, undo).await;
         }
         is_sound(&server).await;
+        // Whoever waits for what takes its time is not stuck.
+        let lately = match server.engine {
+            Engine::Sqlite => "(CAST(strftime('%s', 'now') AS integer) - 120) * 1000000",
+            Engine::Postgresql => "now() - interval '2 minutes'",
+        };
+        for waits_for in ["a legal hold", "the deletions of its customers", "2 memberships", "1 webhook deliveries"] {
+            let plant = format!("UPDATE deletions SET state = 'draining', waiting_for = '{waits_for}', waiting_since = {lately}");
+            change_database(&server, &format!("{plant} WHERE root = 'retired_customer'")).await;
+            is_sound(&server).await;
+        }
+        change_database(&server, "UPDATE deletions SET waiting_for = 'its export' WHERE root = 'retired_customer'").await;
+        findings(&server, "stuck", &[]).await;
+        // Unless somebody makes it.
+        let export = "INSERT INTO exports (organization_id, id, root, subject_id, state, actor, request_id, counts, rows_done, attempts, fence, created_at, lease_until)
+                      SELECT organization_id, id, 'customer', subject_id, 'running', 'user', 'test', '{}', 0, 1, 1, created_at";
+        let until = if server.engine == Engine::Sqlite { "created_at + 3600000000" } else { "created_at + interval '1 hour'" };
+        change_database(&server, &format!("{export}, {until} FROM deletions WHERE root = 'retired_customer'")).await;
+        is_sound(&server).await;
     }
 
     async fn a_schema_or_rows_that_are_not_as_they_should_be_are_found(engine: Engine) {

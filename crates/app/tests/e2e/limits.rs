@@ -94,6 +94,36 @@ on_both_engines! {
         answered(try_as(&person.email, PASSWORD, "192.0.2.2"), StatusCode::OK).await;
     }
 
+    async fn a_password_is_guessed_no_faster_wherever_one_is_asked_for(engine: Engine) {
+        let server = Server::start(engine, &["--attempt-limit-per-minute=10", "--trusted-proxies=127.0.0.1"]).await;
+        let person = server.new_person().await;
+        let from = |request: RequestBuilder, from: &str| request.header("X-Forwarded-For", from);
+        let api = |place: &str| {
+            let body = json!({"email": person.email, "password": "wrong password"});
+            from(server.request(Method::POST, "/api/auth/sign-in").json(&body), place)
+        };
+        let page = |place: &str| from(server.form("/dashboard/sign-in", &[("email", &person.email), ("password", "wrong password")]), place);
+        let current = |place: &str| {
+            let body = json!({"currentPassword": "wrong password", "newPassword": "staple battery"});
+            from(server.request(Method::POST, "/api/users/me/password").bearer_auth(&person.token).json(&body), place)
+        };
+        // Each of them alone, and all together from one place.
+        for (place, doors) in [("192.0.2.1", [&api as &dyn Fn(&str) -> RequestBuilder, &page]), ("192.0.2.2", [&page, &api]), ("192.0.2.3", [&current, &page])] {
+            let (tried, refusal) = exhaust(|| doors[0](place), 10).await;
+            assert!(tried.len() >= 10, "{}", tried.len());
+            assert_eq!((policy(&refusal), header(&refusal, "retry-after").is_empty()), ("10;w=60", false));
+            let (tried, _) = exhaust(|| doors[1](place), 10).await;
+            assert!(tried.len() <= 10);
+        }
+        // A session that changes its address has not more for it.
+        let place = std::cell::Cell::new(10);
+        let (tried, _) = exhaust(|| { place.set(place.get() + 1); current(&format!("192.0.2.{}", place.get())) }, 10).await;
+        assert!(tried.len() <= 10);
+        // A page says it to people.
+        let text = exhaust(|| page("192.0.2.1"), 10).await.1.text().await.unwrap();
+        assert!(text.contains("Too many attempts"), "{text}");
+    }
+
     async fn sign_ups_are_counted_and_of_refreshes_those_that_fail(engine: Engine) {
         let server = Server::start(engine, &["--attempt-limit-per-minute=3", "--trusted-proxies=127.0.0.1"]).await;
         let person = server.new_person().await;

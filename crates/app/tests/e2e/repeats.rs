@@ -198,6 +198,24 @@ on_both_engines! {
         refused(send(&organization.owner.token), StatusCode::NOT_FOUND).await;
     }
 
+    async fn what_strangers_are_refused_is_not_kept(server: Server) {
+        let post = |path: &str| server.request(Method::POST, path).header("Idempotency-Key", "one");
+        let json = |path: &str, body: Json| post(path).json(&body);
+        for _ in 0..2 {
+            for refused in [
+                json("/api/auth/sign-up", json!({"email": "x", "password": "x"})),
+                json("/api/auth/sign-in", json!({})),
+                json("/api/auth/refresh", json!({"refresh_token": 7})),
+                post("/oauth2/token").header("Content-Type", "application/x-www-form-urlencoded").body("grant_type=guess"),
+                post("/api/organizations"),
+            ] {
+                let answer = refused.send().await.unwrap();
+                assert!(answer.status().is_client_error(), "{}", answer.status());
+                assert_eq!(header(&answer, "idempotency-replayed"), "");
+            }
+        }
+    }
+
     async fn a_sign_in_that_is_sent_twice_is_one_session(server: Server) {
         let person = server.new_person().await;
         let body = json!({"email": person.email, "password": PASSWORD});

@@ -112,8 +112,7 @@ async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<Option<
 }
 
 async fn may_restore_organization(cx: &Cx, tx: &mut Tx, deletion: &Deletion) -> Result<()> {
-    let principal = cx.principal()?;
-    principal.needs(Action::RestoreDeletion.scope())?;
+    let principal = cx.needs(Action::RestoreDeletion.scope())?;
     // Of one that is gone there are no owners any more, and nothing to take back.
     let is_too_late = deletion.state != "reversible";
     let is_operator = principal.is_operator && operator_may(Action::RestoreDeletion);

@@ -45,7 +45,7 @@ pub(crate) use guards::{blockers, check, last_owner};
 pub(crate) use pace::Notes;
 pub use preview::{Effect, Preview, TablePreview, preview};
 pub(crate) use progress::Estimates;
-pub use progress::{CONDITION_TYPES, Condition, Progress, Pulse, STUCK_AFTER, Watched};
+pub use progress::{CONDITION_TYPES, Condition, LATE_AFTER, Progress, Pulse, STUCK_AFTER, Watched};
 pub use records::{Deletion, DeletionFilter, Wanted, get, list, watch};
 pub use rules::Root;
 pub use statements::all as all_statements;

@@ -22,6 +22,8 @@ use crate::{Plane, Result};
 
 /// How long an open deletion may make no progress before it is called stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// How long a delivery to a webhook may be due. Between its first attempt and its last lie 76 seconds at the most.
+pub const LATE_AFTER: Duration = Duration::from_secs(600);
 /// How long a drain may need to begin with a deletion before its record says that it waits for one.
 const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 /// Rows that are counted in one read, and reads for one estimate: up to ten million rows, and none of the reads is long.

@@ -125,7 +125,7 @@ pub const TABLES: &[TableColumns] = &[
     table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain)]),
     table("sessions", &[
         ("id", Plain), ("user_id", USER), ("organization_id", ORGANIZATION), ("member_id", MEMBER), ("cookie_hash", Secret),
-        ("refresh_hash", Secret), ("created_at", Plain), ("expires_at", Plain),
+        ("refresh_hash", Secret), ("created_at", Plain), ("expires_at", Plain), ("refresh_family_hash", Secret),
     ]),
     table("organizations", &[
         ("id", ORGANIZATION), ("slug", Plain), ("name", Plain), ("logo", Plain), ("plan", Plain), ("subscription_status", Plain),

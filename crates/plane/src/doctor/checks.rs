@@ -1,18 +1,14 @@
 //! The checks but for the residue, each a function that reads and says what it found.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use sql::{Difference, Row, Statement, Value, params, sql};
 use uuid::Uuid;
 
 use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
-use crate::deletion::{STUCK_AFTER, rules};
+use crate::deletion::{LATE_AFTER, STUCK_AFTER, rules};
 use crate::sessions::before;
 use crate::{Error, MIGRATIONS, Result};
-
-/// How long a delivery may be due. Between its first attempt and its last lie 76 seconds at the most.
-const DUE_TOO_LONG: Duration = Duration::from_secs(600);
 
 pub(super) const START_THE_SERVER: &str = "start the server (freehold serve)";
 
@@ -206,24 +202,34 @@ pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
 pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let limit = before(patient.now, STUCK_AFTER);
-        // Somebody wants those under a legal hold to wait, for as long as it takes. Whoever waits for others is not stuck: they may be.
+        // Somebody wants those under a legal hold to wait, for as long as it takes. What waits for others is not stuck: they may be. Webhooks
+        // are told again for a while, and a large export takes as long as it takes.
+        let bound = params![limit, before(patient.now, LATE_AFTER), patient.now].to_vec();
+        let listed = [bound.clone(), params![MOST_SAMPLES].to_vec()].concat();
         let count = sql!(
             "SELECT count(*) FROM deletions
              WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
-               AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')"
+               AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')
+               AND coalesce(waiting_for, '') NOT LIKE '% memberships'
+               AND (coalesce(waiting_for, '') NOT LIKE '% webhook deliveries' OR waiting_since <= $2)
+               AND (coalesce(waiting_for, '') <> 'its export'
+                    OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))"
         );
         let list = sql!(
             "SELECT id, waiting_for FROM deletions
              WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
                AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')
-             ORDER BY coalesce(waiting_since, updated_at), id LIMIT $2"
+               AND coalesce(waiting_for, '') NOT LIKE '% memberships'
+               AND (coalesce(waiting_for, '') NOT LIKE '% webhook deliveries' OR waiting_since <= $2)
+               AND (coalesce(waiting_for, '') <> 'its export'
+                    OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))
+             ORDER BY coalesce(waiting_since, updated_at), id LIMIT $4"
         );
         let told = |mut row: Row| {
             let id: Uuid = row.next()?;
             Ok(row.next::<Option<String>>()?.map_or_else(|| id.to_string(), |waits| format!("{id} (waits for {waits})")))
         };
-        let (rows, sample) =
-            rows_and_sample(patient, (count, params![limit].to_vec()), (list, told), params![limit, MOST_SAMPLES].to_vec()).await?;
+        let (rows, sample) = rows_and_sample(patient, (count, bound), (list, told), listed).await?;
         let mut findings = Vec::new();
         if rows > 0 {
             findings.push(Finding {
@@ -257,7 +263,7 @@ pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
 
 pub(super) fn deliveries<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
-        let limit = before(patient.now, DUE_TOO_LONG);
+        let limit = before(patient.now, LATE_AFTER);
         let count = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending' AND next_attempt_at <= $1");
         let list = sql!(
             "SELECT webhook_id FROM webhook_deliveries WHERE state = 'pending' AND next_attempt_at <= $1

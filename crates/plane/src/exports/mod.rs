@@ -32,6 +32,7 @@ use crate::{Error, Plane, Result};
 
 const NOUN: &str = "Export";
 const NOT_FOUND: Error = Error::NotFound(NOUN);
+const EXPIRED: Error = Error::Gone("The export has expired and its archive was removed: order another.");
 /// Exports of an organization that may take up room on the server's disk at the same time, those of deletions aside.
 const MOST_AT_ONCE: i64 = 10;
 
@@ -103,7 +104,7 @@ fn action(root: Root) -> Action {
 pub struct Download {
     /// Its record.
     pub export: Export,
-    /// The archive, open for reading: it can be read to its end even when it expires meanwhile.
+    /// The archive, open for reading.
     pub file: File,
     /// Its size.
     pub bytes: u64,
@@ -263,7 +264,7 @@ pub async fn download(cx: &Cx, id: Uuid) -> Result<Download> {
         let (export, standing) = enter_of(cx, found).await?;
         match export.state.as_str() {
             "done" => {}
-            "expired" => return Err(Error::Gone("The export has expired and its archive was removed: order another.")),
+            "expired" => return Err(EXPIRED),
             "failed" => return Err(Error::Conflict("The export failed, and there is nothing to download: order another.".into())),
             _ => return Err(Error::Conflict("The export is not done yet: its record says how far it is.".into())),
         }
@@ -281,6 +282,25 @@ pub async fn download(cx: &Cx, id: Uuid) -> Result<Download> {
         Ok(Download { export, file, bytes })
     })
     .await
+}
+
+/// Fails when the actor may no longer read an export: asked again while its archive is sent.
+///
+/// # Errors
+/// [`Error::NotFound`] and [`Error::Forbidden`], as by [`get`].
+pub async fn may_read(cx: &Cx, export: &Export) -> Result<()> {
+    enter_of(cx, Some(export.clone())).await.map(drop)
+}
+
+/// Fails when an export is gone or its archive has had its time.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Gone`].
+pub async fn is_there(cx: &Cx, id: Uuid) -> Result<()> {
+    match find(cx, id).await?.ok_or(NOT_FOUND)?.at(cx.now).state.as_str() {
+        "done" => Ok(()),
+        _ => Err(EXPIRED),
+    }
 }
 
 /// Deletes an export with its archive. One that is under way stops. One that was ordered with a deletion needs what that needs, too.

@@ -11,10 +11,13 @@ use uuid::Uuid;
 pub use delete::{MOST_MEMBERSHIPS, delete};
 pub(crate) use delete::{blockers, hold, may_delete};
 
+use crate::attempts::{Attempt, Counted};
 use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::authority::revoke;
 use crate::credentials::CredentialKind;
+use crate::cx::Actor;
 use crate::fields::{Check, merge_metadata, normal_email};
+use crate::guessable::{self, Context};
 use crate::policy::{Action, Role, Verdict, decide};
 use crate::{Cx, Error, FieldError, Result, sessions};
 
@@ -26,7 +29,7 @@ const LIGHT: usize = 1_024;
 pub struct NewUser {
     /// The address, unique without regard to case.
     pub email: String,
-    /// 8 to 256 characters.
+    /// 8 to 128 characters that others would not guess.
     pub password: String,
     /// How the person wants to be called, 1 to 100 characters; the address' first part if missing.
     pub name: Option<String>,
@@ -64,7 +67,11 @@ pub struct UserChange {
 pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
     let email = normal_email(&new.email);
     let name = new.name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().chars().take(100).collect());
-    Check::new().email("email", &email).text("name", &name, 1..=100).text("password", &new.password, 8..=256).finish()?;
+    let mut check = Check::new();
+    check.email("email", &email).text("name", &name, 1..=100);
+    let context = Context::new(&cx.plane.config.public_url).email(&email).name(&name);
+    guessable::check(&mut check, "password", &new.password, &context);
+    check.finish()?;
     let hash = cx.plane.hasher.hash(new.password).await?;
     cx.write_as_server((email, name, hash, new.is_operator), |cx, tx, (email, name, hash, is_operator)| {
         Box::pin(async move {
@@ -85,8 +92,7 @@ pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope: one that was published must not tell who made it.
 pub async fn me(cx: &Cx) -> Result<Arc<User>> {
-    let principal = cx.principal()?;
-    principal.needs("read:user")?;
+    let principal = cx.needs("read:user")?;
     if let Some(known) = cx.plane.liveness.user(principal.user) {
         return Ok(known);
     }
@@ -103,10 +109,9 @@ pub async fn me(cx: &Cx) -> Result<Arc<User>> {
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope; [`Error::Invalid`].
 pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
-    let principal = cx.principal()?;
-    principal.needs("write:user")?;
     // The answer is the account.
-    principal.needs("read:user")?;
+    cx.needs("read:user")?;
+    let principal = cx.needs("write:user")?;
     Check::new().optional("name", change.name.as_deref(), 1..=100).metadata("metadata", &change.metadata).finish()?;
     cx.write_own_ending(Some(principal.user), (principal.user, change), |cx, tx, (id, change)| {
         Box::pin(async move {
@@ -134,8 +139,7 @@ pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
 /// # Errors
 /// [`Error::NotFound`] for everybody else; [`Error::Forbidden`] for a key without the scope.
 pub async fn get(cx: &Cx, user: Uuid) -> Result<User> {
-    let principal = cx.principal()?;
-    principal.needs("read:user")?;
+    let principal = cx.needs("read:user")?;
     cx.read((principal.clone(), user), |_, tx, (principal, user)| {
         Box::pin(async move {
             if principal.user != *user {
@@ -164,23 +168,38 @@ pub async fn get(cx: &Cx, user: Uuid) -> Result<User> {
 /// Gives the signed-in user another password and ends all of their other sessions at once. Keys go on: they are revoked one by one.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the current password is wrong or the new one is not acceptable; [`Error::Forbidden`] for an API key.
+/// [`Error::Invalid`] when the current password is wrong or the new one is not acceptable; [`Error::TooManyAttempts`]; [`Error::Forbidden`]
+/// for an API key.
 pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()> {
     let principal = cx.principal()?;
     if principal.kind != CredentialKind::Session {
         return Err(Error::Forbidden("A password is changed by a person: sign in instead of using a key.".into()));
     }
-    Check::new().text("new_password", &new, 8..=256).finish()?;
     let wrong = || Error::from(FieldError::new("current_password", "wrong_password", "is not your password"));
-    let old = cx
-        .read(principal.user, |_, tx, id| {
+    let (email, old, context) = cx
+        .read(principal.user, |cx, tx, id| {
             Box::pin(async move {
-                let found = tx.query_opt(sql!("SELECT password_hash FROM users WHERE id = $1"), params![*id]).await?;
-                Ok(found.ok_or(Error::Unauthenticated)?.next::<String>()?)
+                let found = tx.query_opt(sql!("SELECT email, name, password_hash FROM users WHERE id = $1"), params![*id]).await?;
+                let mut row = found.ok_or(Error::Unauthenticated)?;
+                let (email, name): (String, String) = (row.next()?, row.next()?);
+                let mut context = Context::new(&cx.plane.config.public_url).email(&email).name(&name);
+                let statement = sql!(
+                    "SELECT organizations.name, organizations.slug
+                     FROM members JOIN organizations ON organizations.id = members.organization_id
+                     WHERE members.user_id = $1 AND members.state = 'live' LIMIT 1000"
+                );
+                for mut row in tx.query(statement, params![*id]).await? {
+                    context = context.name(&row.next::<String>()?).name(&row.next::<String>()?);
+                }
+                Ok((email, row.next::<String>()?, context))
             })
         })
         .await?;
-    if !cx.plane.hasher.verify(current, Some(old.clone())).await? {
+    let mut check = Check::new();
+    guessable::check(&mut check, "new_password", &new, &context);
+    check.finish()?;
+    let counted = Counted::attempt(cx, Attempt::CurrentPassword(&email))?;
+    if !cx.plane.hasher.verify(counted, current, Some(old.clone())).await? {
         return Err(wrong());
     }
     let hash = cx.plane.hasher.hash(new).await?;
@@ -200,6 +219,31 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
         .await?;
     // Of two changes at once the second was based on a password that is none any more.
     if changed { Ok(()) } else { Err(wrong()) }
+}
+
+/// Gives a user another password without asking for the old one, and ends all of their sessions. For the person at the program's own command
+/// line.
+///
+/// # Errors
+/// [`Error::Forbidden`] for everybody else; [`Error::NotFound`] for an unknown address; [`Error::Invalid`].
+pub async fn reset_password(cx: &Cx, email: &str, new: String) -> Result<()> {
+    if !matches!(cx.actor, Actor::System) {
+        return Err(Error::Forbidden("A password is reset on the server's command line only.".into()));
+    }
+    let email = normal_email(email);
+    let mut check = Check::new();
+    guessable::check(&mut check, "password", &new, &Context::new(&cx.plane.config.public_url).email(&email));
+    check.finish()?;
+    let hash = cx.plane.hasher.hash(new).await?;
+    cx.write_as_server((email, hash), |cx, tx, (email, hash)| {
+        Box::pin(async move {
+            let statement = sql!("UPDATE users SET password_hash = $2 WHERE email = $1 AND state = 'live' RETURNING id");
+            let id: Uuid = tx.query_opt(statement, params![email, hash]).await?.ok_or(Error::NotFound("User"))?.next()?;
+            sessions::end_others(cx, tx, id, Uuid::nil()).await?;
+            audit::record(cx, tx, NO_ORGANIZATION, &about("user.reset_password", id)).await
+        })
+    })
+    .await
 }
 
 /// A note about something that users do to their own account.

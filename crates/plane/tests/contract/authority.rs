@@ -14,7 +14,7 @@ const AS_SERVER: [(&str, usize, &str); 10] = [
     ("oauth_tokens.rs", 3, "an app proves itself by its secret, or by a token"),
     ("sessions.rs", 2, "a person proves themselves by a password, or by a refresh token"),
     ("usage.rs", 1, "the job that writes down when keys were used"),
-    ("users/mod.rs", 1, "anybody may sign up"),
+    ("users/mod.rs", 2, "anybody may sign up; the operator at the command line resets passwords"),
 ];
 
 /// How often each source file of the plane has a text, as `folder/file.rs`.

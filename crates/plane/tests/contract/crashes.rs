@@ -22,7 +22,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::on_both_engines;
-use crate::people::{PASSWORD, Person};
+use crate::people::{PASSWORD, Person, uncounted};
 use crate::snapshot::{Cells, Key, Snapshot, digits};
 use crate::stage::{Stage, take};
 use crate::world::{deliver, listen, new_customer};
@@ -299,7 +299,7 @@ async fn furnish(stage: &Stage, owner: &Person, root: Root) -> (Uuid, Uuid) {
             let client = Client { client_id: app.client_id.clone(), secret: secret.clone() };
             oauth_tokens::issue(&own, &client, None, None).await.unwrap();
         }
-        sessions::sign_in(&own, &person.email, PASSWORD.into(), Some(reference.clone())).await.unwrap();
+        sessions::sign_in(&uncounted(&own), &person.email, PASSWORD.into(), Some(reference.clone())).await.unwrap();
         preferences::set(&own, vec![(interest.name.into(), Stance::Avoid)]).await.unwrap();
         add_customer(&cx, reference, &format!("customer-{number}"), member).await;
     }

@@ -24,7 +24,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::leftovers::own_table;
-use crate::people::{PASSWORD, Person};
+use crate::people::{PASSWORD, Person, uncounted};
 use crate::stage::Stage;
 use crate::world::{Engine, STAND_STILL, deliver, listen, new_customer};
 
@@ -259,7 +259,7 @@ impl Ground {
             Way::Accept => invitations::accept(&self.guest.cx(&self.plane), &self.invitation).await.map(drop),
             Way::SignIn => {
                 let bound = Some(organization.clone()).filter(|_| self.root != Root::User);
-                sessions::sign_in(&Cx::new(&self.plane, "test"), &self.person.email, PASSWORD.into(), bound).await.map(drop)
+                sessions::sign_in(&uncounted(&Cx::new(&self.plane, "test")), &self.person.email, PASSWORD.into(), bound).await.map(drop)
             }
             Way::Invite => {
                 let email = format!("{}@example.org", Uuid::from_bytes(plane::cx::random()?).simple());

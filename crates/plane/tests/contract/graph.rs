@@ -15,7 +15,7 @@ use plane::{Cx, api_keys, dependants, exports, invitations, sessions};
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use crate::people::{Chance, PASSWORD, Person};
+use crate::people::{Chance, PASSWORD, Person, uncounted};
 use crate::stage::Stage;
 use crate::world::listen;
 
@@ -142,7 +142,7 @@ impl Grown {
             let _ = api_keys::create(&cx, &organization, api_keys::NewApiKey::new(api_keys::Kind::User, "Key")).await;
         }
         if chance.once_in(4) {
-            sessions::sign_in(&cx, &person.email, PASSWORD.into(), Some(organization.clone())).await.unwrap();
+            sessions::sign_in(&uncounted(&cx), &person.email, PASSWORD.into(), Some(organization.clone())).await.unwrap();
         }
         if chance.once_in(2) {
             let (name, scopes) = ("App".to_owned(), vec!["read:organization".to_owned()]);

@@ -21,6 +21,7 @@ use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use crate::on_both_engines;
+use crate::people::uncounted;
 use crate::residue::{cells_with, checkpoint};
 use crate::stage::Stage;
 use crate::world::{Engine, deliver, listen, new_customer};
@@ -231,7 +232,7 @@ impl Stage {
         let (nobody, place) = (Cx::new(&self.plane, "test"), OrganizationRef::Id(organization));
         let new = NewUser { email: email.into(), password: "correct horse".into(), name: Some("Person".into()), is_operator: false };
         users::sign_up(&nobody, new).await.unwrap();
-        let signed_in = sessions::sign_in(&nobody, email, "correct horse".into(), None).await.unwrap();
+        let signed_in = sessions::sign_in(&uncounted(&nobody), email, "correct horse".into(), None).await.unwrap();
         let person = authenticate(nobody, Presented::Bearer(&signed_in.access_token)).await.unwrap();
         let (_, token) = invitations::create(&self.now(), &place, email, Role::Admin).await.unwrap();
         let (_, member) = invitations::accept(&person, &token).await.unwrap();

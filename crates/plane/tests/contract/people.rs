@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plane::attempts::Uncounted;
 use plane::credentials::{Presented, authenticate};
 use plane::cx::Actor;
 use plane::users::{self, NewUser};
@@ -19,6 +20,11 @@ pub(crate) struct Person {
     actor: Actor,
 }
 
+/// The same work, with passwords looked at as often as a test wants.
+pub(crate) fn uncounted(cx: &Cx) -> Cx {
+    cx.clone().counting(Arc::new(Uncounted))
+}
+
 impl Person {
     /// Signs up and in.
     pub(crate) async fn new(plane: &Arc<Plane>) -> Person {
@@ -26,7 +32,7 @@ impl Person {
         let nobody = Cx::new(plane, "test");
         let new = NewUser { email: email.clone(), password: PASSWORD.into(), name: None, is_operator: false };
         let id = users::sign_up(&nobody, new).await.unwrap().unwrap();
-        let signed_in = sessions::sign_in(&nobody, &email, PASSWORD.into(), None).await.unwrap();
+        let signed_in = sessions::sign_in(&uncounted(&nobody), &email, PASSWORD.into(), None).await.unwrap();
         let actor = authenticate(nobody, Presented::Bearer(&signed_in.access_token)).await.unwrap().actor;
         Person { email, id, actor }
     }

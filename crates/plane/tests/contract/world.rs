@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::people::uncounted;
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::approvals;
 use plane::credentials::{Presented, authenticate};
@@ -28,7 +29,7 @@ pub(crate) async fn sign_in(plane: &Arc<Plane>) -> Cx {
     let nobody = Cx::new(plane, "test");
     let new = NewUser { email: "owner@example.com".into(), password: "correct horse".into(), name: None, is_operator: false };
     users::sign_up(&nobody, new).await.unwrap();
-    let signed_in = sessions::sign_in(&nobody, "owner@example.com", "correct horse".into(), None).await.unwrap();
+    let signed_in = sessions::sign_in(&uncounted(&nobody), "owner@example.com", "correct horse".into(), None).await.unwrap();
     authenticate(nobody, Presented::Bearer(&signed_in.access_token)).await.unwrap()
 }
 
@@ -49,7 +50,7 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     };
     let (app, secret) = oauth_apps::create(owner, &organization, app).await.unwrap();
     oauth_tokens::issue(owner, &Client { client_id: app.client_id, secret }, None, None).await.unwrap();
-    sessions::sign_in(owner, "owner@example.com", "correct horse".into(), Some(organization.clone())).await.unwrap();
+    sessions::sign_in(&uncounted(owner), "owner@example.com", "correct horse".into(), Some(organization.clone())).await.unwrap();
     new_customer(owner, id, "customer").await;
     exports::of_customer(owner, &organization, "customer").await.unwrap();
     let hold = NewHold { reason: "Case".into(), until: None };

@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use plane::fields::normal_email;
 use plane::ids::OrganizationRef;
 use plane::sessions;
 use plane::users::{self, NewUser};
@@ -28,7 +27,6 @@ pub(crate) async fn sign_in(guest: Guest, mut form: Form) -> Answer {
     let (email, password) = (form.text("email"), form.text("password"));
     let organization = form.optional("organization", "must be an organization's id or slug", OrganizationRef::parse);
     form.finish()?;
-    guest.attempt(Desk::SignIn, Attempts::HereFor(&normal_email(&email)))?;
     let signed_in = sessions::sign_in(&guest.cx, &email, password, organization).await?;
     Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
 }

@@ -1,20 +1,32 @@
-//! Exports: their records, and the archives, which go from the disk to the client a piece at a time.
+//! Exports: their records, and the archives, which go from the disk to the client a piece at a time, for as long as the client may have them.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use futures_util::stream;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use futures_util::{FutureExt, stream};
+use plane::cx::Stopwatch;
 use plane::exports::{self, Download, Export};
+use plane::{Error, Result};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use uuid::Uuid;
 
+use crate::Doors;
 use crate::door::{Door, Segments};
+use crate::lasting::{Asker, Full, Limits, Place};
 use crate::problem::Answer;
 use crate::views;
 
 /// Bytes of an archive in memory for each client that downloads one.
 const PIECE: usize = 64 * 1024;
+/// How often it is looked whether the export is still there. Whether its reader may have it is asked, of memory, before each piece.
+const PACE: Duration = Duration::from_millis(250);
+/// Downloads that are under way at once.
+pub(crate) const MOST: Limits = Limits { altogether: 256, of_an_organization: 32, of_a_caller: 8 };
 
 pub(crate) async fn of_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
     let export = exports::of_organization(&door.cx, &door.organization(&organization)?).await?;
@@ -50,24 +62,80 @@ pub(crate) async fn delete(door: Door, Segments(export): Segments<String>) -> An
     Ok(response)
 }
 
-pub(crate) async fn download(door: Door, Segments(export): Segments<String>) -> Answer {
-    let Download { export, file, bytes } = exports::download(&door.cx, door.id("id", &export)?).await?;
-    let mut response = Response::new(streamed(File::from_std(file)));
+pub(crate) async fn download(
+    State(doors): State<Arc<Doors>>,
+    door: Door,
+    Segments(export): Segments<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let id = door.id("id", &export)?;
+    // A caller without the right is refused by the download, which the trail shows.
+    let organization = exports::get(&door.cx, id).await.map_or(Uuid::nil(), |export| export.organization);
+    let place = doors.downloads.enter(door.cx.principal()?.user, organization).map_err(refusal)?;
+    let Download { export, file, bytes } = exports::download(&door.cx, id).await?;
+    let sending = Sending {
+        file: File::from_std(file),
+        export: export.clone(),
+        asker: Asker::new(&door, &headers)?,
+        looked: doors.plane.clock.stopwatch(),
+        doors,
+        place,
+    };
+    let mut response = Response::new(streamed(sending));
     set(&mut response, header::CONTENT_TYPE, "application/zip");
     set(&mut response, header::CONTENT_LENGTH, &bytes.to_string());
     set(&mut response, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{}\"", export.file_name()));
     Ok(response)
 }
 
-/// Reads as fast as the client takes it.
-fn streamed(file: File) -> Body {
-    Body::from_stream(stream::try_unfold(file, |mut file| async move {
+fn refusal(full: Full) -> Error {
+    Error::Overloaded(match full {
+        Full::Caller => "You download as many exports as you can at once. Wait until one is there.",
+        Full::Organization => "As many exports of this organization are downloaded as can be at once. Try again later.",
+        Full::Altogether => "As many exports are downloaded as this server can send at once. Try again later.",
+    })
+}
+
+/// An archive on its way to a client.
+struct Sending {
+    doors: Arc<Doors>,
+    file: File,
+    export: Export,
+    asker: Asker,
+    /// When it was last there.
+    looked: Stopwatch,
+    place: Place,
+}
+
+/// Reads as fast as the client takes it. A client that may no longer have it sees the connection end before the announced length.
+fn streamed(sending: Sending) -> Body {
+    Body::from_stream(stream::try_unfold(sending, |mut sending| async move {
+        if let Err(error) = sending.ask_again().await {
+            tracing::info!(export = %sending.export.id, outcome = error.outcome(), "a download has ended before its archive");
+            return Err(io::Error::other("the archive is no longer this client's to have"));
+        }
         let mut piece = Vec::with_capacity(PIECE);
-        match (&mut file).take(PIECE as u64).read_to_end(&mut piece).await? {
+        match (&mut sending.file).take(PIECE as u64).read_to_end(&mut piece).await? {
             0 => Ok::<_, io::Error>(None),
-            _ => Ok(Some((Bytes::from(piece), file))),
+            _ => Ok(Some((Bytes::from(piece), sending))),
         }
     }))
+}
+
+impl Sending {
+    /// Fails when the reader has lost access, or the export is gone or has expired.
+    async fn ask_again(&mut self) -> Result<()> {
+        if self.place.lost().now_or_never().is_some() {
+            return Err(refusal(Full::Altogether));
+        }
+        let cx = self.asker.still().await?;
+        exports::may_read(&cx, &self.export).await?;
+        if self.looked.elapsed() >= PACE {
+            self.looked = self.doors.plane.clock.stopwatch();
+            exports::is_there(&cx, self.export.id).await?;
+        }
+        Ok(())
+    }
 }
 
 fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {

@@ -21,8 +21,8 @@ pub struct RateLimits {
     pub per_minute: u32,
     /// In each day, from midnight UTC.
     pub per_day: u32,
-    /// Attempts to get a credential in each minute: sign-ins for an account, sign-ups and OAuth tokens from an address. Refreshing has twice
-    /// as many.
+    /// Attempts to get a credential in each minute: passwords tried for an account, sign-ups and OAuth tokens from an address. Refreshing has
+    /// twice as many.
     pub attempts_per_minute: u32,
 }
 
@@ -52,8 +52,10 @@ enum Caller {
 pub(crate) enum Desk {
     /// A new user.
     SignUp,
-    /// A session for a password.
+    /// A session for a password, or another thing that a password is asked for.
     SignIn,
+    /// The current password, asked of a caller who has signed in.
+    CurrentPassword,
     /// New tokens for a session.
     Refresh,
     /// Tokens for an OAuth app.
@@ -171,7 +173,7 @@ impl Limiter {
 impl Desk {
     fn factor(self) -> u32 {
         match self {
-            Desk::SignUp | Desk::SignIn | Desk::Token => 1,
+            Desk::SignUp | Desk::SignIn | Desk::CurrentPassword | Desk::Token => 1,
             Desk::Refresh | Desk::TokenRefresh => 2,
         }
     }

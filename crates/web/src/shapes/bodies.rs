@@ -12,7 +12,7 @@ pub(crate) static SIGN_UP: Shape = Shape::new(
     "A new user.",
     &[
         required("email", Email, "Unique without regard to case."),
-        required("password", Text(8, 256), "").like("correct horse battery staple"),
+        required("password", Text(8, 128), "").like("correct horse battery staple"),
         optional("name", Text(1, 100), "How the person wants to be called; the address' first part if missing.").like("Ada Lovelace"),
     ],
 );
@@ -70,7 +70,7 @@ pub(crate) static NEW_PASSWORD: Shape = Shape::new(
     "A new password, and the one it replaces.",
     &[
         required("current_password", Text(0, 1_000), "").like("my old password"),
-        required("new_password", Text(8, 256), "").like("correct horse battery staple"),
+        required("new_password", Text(8, 128), "").like("correct horse battery staple"),
     ],
 );
 

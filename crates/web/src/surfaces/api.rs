@@ -368,7 +368,7 @@ fn deletion_operations() -> Vec<Operation> {
             .says("Watch a deletion")
             .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \
                        `sealed` with the receipt, or `restored` with the record, which is the last; `ended` with a `reason` when the stream ends earlier: `unauthorized`, \
-                       `not_found`, `unavailable` or `stopping`. A comment every 15 seconds keeps the connection open.")
+                       `not_found`, `unavailable`, `displaced` (this caller had many streams, and another caller none) or `stopping`. A comment every 15 seconds keeps the connection open.")
             .may(Action::ReadDeletions)
             .answers(200, "The events, until the deletion is sealed or taken back.", Text("text/event-stream"))
             .refuses(503, "As many streams are open as the server, or one user, may have."),

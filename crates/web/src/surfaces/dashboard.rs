@@ -85,6 +85,8 @@ const ASSETS: [(&str, &str, &str); 2] = [
 struct SignInPage<'a> {
     email: &'a str,
     is_wrong: bool,
+    /// Seconds until there are attempts left.
+    wait: Option<i64>,
 }
 
 #[derive(Template)]
@@ -129,7 +131,7 @@ struct Choice {
 async fn show_sign_in(door: Result<Door, Failure>) -> Answer {
     match door {
         Ok(_) => Ok(see(PREFERENCES)),
-        Err(_) => page(StatusCode::OK, &SignInPage { email: "", is_wrong: false }),
+        Err(_) => page(StatusCode::OK, &SignInPage { email: "", is_wrong: false, wait: None }),
     }
 }
 
@@ -139,7 +141,12 @@ async fn sign_in(guest: Guest, headers: HeaderMap, fields: Fields) -> Answer {
     let (email, password) = (fields.text("email"), fields.text("password"));
     match sessions::sign_in(&guest.cx, email, password.to_owned(), None).await {
         Ok(signed_in) => Ok(views::with_cookie(see(PREFERENCES), &signed_in.cookie, signed_in.session_life.as_secs(), is_https(&guest.cx))),
-        Err(Error::Unauthenticated) => page(StatusCode::UNAUTHORIZED, &SignInPage { email, is_wrong: true }),
+        Err(Error::Unauthenticated) => page(StatusCode::UNAUTHORIZED, &SignInPage { email, is_wrong: true, wait: None }),
+        Err(Error::TooManyAttempts(seconds)) => {
+            let mut response = page(StatusCode::TOO_MANY_REQUESTS, &SignInPage { email, is_wrong: false, wait: Some(seconds) })?;
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            Ok(response)
+        }
         Err(other) => Err(other.into()),
     }
 }

@@ -97,8 +97,8 @@ impl Operation {
         self.method == Method::DELETE || self.id == "archiveOrganization"
     }
 
-    /// The request of a caller for what a tenant has.
-    pub fn request(&self, server: &Server, caller: &Caller, tenant: &Tenant) -> RequestBuilder {
+    /// Its address for what a tenant has.
+    pub fn address(&self, tenant: &Tenant) -> String {
         let mut path = String::new();
         let mut before = "";
         for segment in self.path.split('/').skip(1) {
@@ -112,7 +112,12 @@ impl Operation {
             }
             before = segment;
         }
-        let mut request = caller.sign(server.request(self.method.clone(), &path));
+        path
+    }
+
+    /// The request of a caller for what a tenant has.
+    pub fn request(&self, server: &Server, caller: &Caller, tenant: &Tenant) -> RequestBuilder {
+        let mut request = caller.sign(server.request(self.method.clone(), &self.address(tenant)));
         let organization_is_the_callers =
             !self.names_an_organization() && (self.path.starts_with("/customer") || self.path == "/api/deletions");
         if organization_is_the_callers {

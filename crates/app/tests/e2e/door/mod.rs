@@ -3,7 +3,10 @@
 //! fails it.
 
 pub mod catalogue;
+mod lasting;
 mod overtaken;
+mod presented;
+mod replays;
 pub mod world;
 
 use plane::policy::{Action, Role, Verdict, decide, operator_may};

@@ -39,10 +39,11 @@ pub enum Standing {
     Operator,
 }
 
-enum Credential {
+pub enum Credential {
     None,
     Bearer(String),
     Key(String),
+    Cookie(String),
 }
 
 /// Somebody at the door.
@@ -54,7 +55,7 @@ pub struct Caller {
     credential: Credential,
 }
 
-fn caller(name: &str, standing: Standing, credential: Credential) -> Caller {
+pub fn caller(name: &str, standing: Standing, credential: Credential) -> Caller {
     Caller { name: name.to_owned(), standing, home: Target::Own, credential }
 }
 
@@ -78,6 +79,7 @@ impl Caller {
             Credential::None => request,
             Credential::Bearer(token) => request.bearer_auth(token),
             Credential::Key(key) => request.header("X-API-Key", key),
+            Credential::Cookie(cookie) => request.header("Cookie", format!("sessionid={cookie}")),
         }
     }
 }
@@ -173,7 +175,7 @@ impl World {
 }
 
 impl Tenant {
-    fn unknown() -> Tenant {
+    pub fn unknown() -> Tenant {
         let id = || Uuid::new_v4().to_string();
         Tenant {
             organization: id(),

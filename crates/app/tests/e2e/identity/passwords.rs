@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::on_both_engines;
 use crate::support::{Engine, PASSWORD, Server, expect};
-use crate::tools::{UNAUTHORIZED, answered, refused};
+use crate::tools::{UNAUTHORIZED, answered, change_database, refused};
 
 /// An answer without what is different in each: its request and its time.
 fn comparable(mut body: Json) -> Json {
@@ -76,12 +76,47 @@ on_both_engines! {
         assert_eq!(fields, ["email", "name", "password"]);
         assert!(!problem.to_string().contains("tiny#77"), "the password came back: {problem}");
         for (length, status) in
-            [(7, StatusCode::BAD_REQUEST), (8, StatusCode::ACCEPTED), (256, StatusCode::ACCEPTED), (257, StatusCode::BAD_REQUEST)]
+            [(7, StatusCode::BAD_REQUEST), (8, StatusCode::ACCEPTED), (128, StatusCode::ACCEPTED), (129, StatusCode::BAD_REQUEST)]
         {
             let body = json!({"email": format!("of-{length}@example.com"), "password": "é".repeat(length)});
             answered(server.request(Method::POST, "/api/auth/sign-up").json(&body), status).await;
         }
-        let body = json!({"email": "of-256@example.com", "password": "é".repeat(256)});
+        let body = json!({"email": "of-128@example.com", "password": "é".repeat(128)});
+        answered(server.request(Method::POST, "/api/auth/sign-in").json(&body), StatusCode::OK).await;
+    }
+
+    async fn what_others_would_guess_is_no_password(server: Server) {
+        let sign_up = |password: &str| {
+            let body = json!({"email": "jane.doe@globex.example", "name": "Jane Ödegård", "password": password});
+            server.request(Method::POST, "/api/auth/sign-up").json(&body)
+        };
+        let code = |problem: &serde_json::Value| problem["errors"][0]["code"].as_str().unwrap().to_owned();
+        for password in ["12345678", "Password1", "qwertyuiop", "sunshine!!"] {
+            assert_eq!(code(&refused(sign_up(password), StatusCode::BAD_REQUEST).await), "common_password", "{password}");
+        }
+        for password in ["jane.doe2026", "globexglobex", "JaneÖdegård1", "freehold-freehold"] {
+            assert_eq!(code(&refused(sign_up(password), StatusCode::BAD_REQUEST).await), "guessable_password", "{password}");
+        }
+        // Nothing is asked of the characters.
+        for password in ["xkqvwzjh", "jane loves globes"] {
+            answered(sign_up(password), StatusCode::ACCEPTED).await;
+        }
+        // Who is in organizations has more that others know.
+        let organization = server.new_organization().await;
+        let named = json!({"name": "Umbrella Supplies", "logo": null});
+        let rename = server.request(Method::PUT, &format!("/api/organizations/{}", organization.id)).bearer_auth(&organization.owner.token);
+        answered(rename.json(&named), StatusCode::OK).await;
+        let body = json!({"currentPassword": PASSWORD, "newPassword": "umbrella-supplies-1"});
+        let change = server.request(Method::POST, "/api/users/me/password").bearer_auth(&organization.owner.token).json(&body);
+        assert_eq!(code(&refused(change, StatusCode::BAD_REQUEST).await), "guessable_password");
+    }
+
+    async fn a_password_of_before_there_were_rules_still_signs_in(server: Server) {
+        let person = server.new_person().await;
+        // `password1`, as it was hashed when it was still allowed.
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$6W8rxoWbY1DlhIR7EhhAnA$bsJOEHblvQyF5zaXknauj1GxHeozwWwvillR6U4vMlE";
+        change_database(&server, &format!("UPDATE users SET password_hash = '{hash}' WHERE email = '{}'", person.email)).await;
+        let body = json!({"email": person.email, "password": "password1"});
         answered(server.request(Method::POST, "/api/auth/sign-in").json(&body), StatusCode::OK).await;
     }
 

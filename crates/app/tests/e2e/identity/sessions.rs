@@ -4,6 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::on_both_engines;
+use crate::store::Store;
 use crate::support::{Engine, Server, expect, header};
 use crate::tools::{Credential, Session, answered, change_database, refused};
 
@@ -48,7 +49,6 @@ on_both_engines! {
         is_good(&server, &first).await;
         let second = Session::read(answered(first.refresh(&server), StatusCode::OK).await).await;
         is_good(&server, &second).await;
-        refused(first.refresh(&server), StatusCode::UNAUTHORIZED).await;
         refused(Credential::Cookie(first.cookie.clone()).on(server.request(Method::GET, ME)), StatusCode::UNAUTHORIZED).await;
         let third = Session::read(answered(second.refresh(&server), StatusCode::OK).await).await;
         answered(Credential::Bearer(third.token.clone()).on(server.request(Method::POST, "/api/auth/sign-out")), StatusCode::NO_CONTENT)
@@ -56,6 +56,40 @@ on_both_engines! {
         for session in [&first, &second, &third] {
             is_dead(&server, session).await;
         }
+    }
+
+    async fn a_used_refresh_token_ends_its_session_for_whoever_goes_on_with_it(server: Server) {
+        let person = server.new_person().await;
+        let other = Session::begin(&server, &person.email, None).await;
+        let ends = async || Store::open(&server).await.number("SELECT count(*) FROM audit_entries WHERE action = 'session.end'").await;
+        for generations in 1..=3 {
+            let stolen = Session::begin(&server, &person.email, None).await;
+            let mut newest = Session::read(answered(stolen.refresh(&server), StatusCode::OK).await).await;
+            for _ in 1..generations {
+                newest = Session::read(answered(newest.refresh(&server), StatusCode::OK).await).await;
+            }
+            is_good(&server, &newest).await;
+            refused(stolen.refresh(&server), StatusCode::UNAUTHORIZED).await;
+            is_dead(&server, &newest).await;
+            // It is told once, in the trail.
+            refused(stolen.refresh(&server), StatusCode::UNAUTHORIZED).await;
+            assert_eq!(ends().await, generations);
+        }
+        is_good(&server, &other).await;
+        // A token that was made up from the part that is always the same is no other case.
+        let session = Session::begin(&server, &person.email, None).await;
+        let made_up = format!("{}{}", &session.refresh_token[..22], "x".repeat(43));
+        refused(server.request(Method::POST, "/api/auth/refresh").json(&json!({"refresh_token": made_up})), StatusCode::UNAUTHORIZED).await;
+        is_dead(&server, &session).await;
+    }
+
+    async fn a_refresh_whose_answer_was_lost_can_be_repeated(server: Server) {
+        let person = server.new_person().await;
+        let session = Session::begin(&server, &person.email, None).await;
+        let refresh = async || Session::read(answered(session.refresh(&server).header("Idempotency-Key", "one"), StatusCode::OK).await).await;
+        let (lost, again) = (refresh().await, refresh().await);
+        assert_eq!((lost.token, lost.refresh_token), (again.token.clone(), again.refresh_token.clone()));
+        is_good(&server, &again).await;
     }
 
     async fn of_two_refreshes_at_once_one_wins(server: Server) {
