@@ -128,10 +128,10 @@ pub(crate) fn parameters(operation: &Operation, query: Option<&str>) -> Result<Q
 
 /// The documented name of a parameter that a request calls so, in snake case or in camel case.
 fn meant(parameter: &Parameter, name: &str) -> Option<String> {
-    if let (Is::Map(..), Some(_)) =
-        (parameter.is, name.strip_prefix(parameter.name).and_then(|key| key.strip_prefix('[')?.strip_suffix(']')))
-    {
-        return Some(name.to_owned());
+    if matches!(parameter.is, Is::Map(..)) {
+        // One for each key: `metadata[key]`.
+        let key = name.strip_prefix(parameter.name).and_then(|key| key.strip_prefix('[')?.strip_suffix(']'));
+        return key.map(|_| name.to_owned());
     }
     let is_meant = name == parameter.name || name == CUSTOMER.name(parameter.name) || CUSTOMER.name(name) == parameter.name;
     is_meant.then(|| parameter.name.to_owned())
@@ -140,11 +140,15 @@ fn meant(parameter: &Parameter, name: &str) -> Option<String> {
 /// What is wrong with a parameter, with the name that was meant; where none is near, all there are, once.
 fn unknown(operation: &Operation, name: &str, is_first: bool) -> FieldError {
     let plain = |name: &str| name.to_lowercase().replace(['_', '-', '.', ' '], "");
-    let likeness = |known: &Parameter| strsim::normalized_damerau_levenshtein(&plain(known.name), &plain(&shortened(name)));
+    let given = plain(&shortened(name.split('[').next().unwrap_or(name)));
+    let likeness = |known: &Parameter| strsim::normalized_damerau_levenshtein(&plain(known.name), &given);
     let nearest = operation.parameters.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
     let words = match nearest {
         None => "is not a parameter here: this operation has none".to_owned(),
-        Some(nearest) if likeness(nearest) >= LIKE => format!("is not a parameter here: is `{}` meant?", nearest.name),
+        Some(nearest) if likeness(nearest) >= LIKE => {
+            let key = if matches!(nearest.is, Is::Map(..)) { "[key]" } else { "" };
+            format!("is not a parameter here: is `{}{key}` meant?", nearest.name)
+        }
         Some(_) if !is_first => "is not a parameter here".to_owned(),
         Some(_) => {
             let known: Vec<&str> = operation.parameters.iter().map(|parameter| parameter.name).collect();

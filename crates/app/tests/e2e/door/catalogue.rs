@@ -46,7 +46,11 @@ pub async fn operations(server: &Server) -> Vec<Operation> {
             .into_iter()
             .flatten()
             .filter(|parameter| parameter["in"] == "query")
-            .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
+            .map(|parameter| {
+                // One for each key of an object.
+                let key = if parameter["style"] == "deepObject" { "[key]" } else { "" };
+                format!("{}{key}", parameter["name"].as_str().unwrap())
+            })
             .collect(),
         takes_fields: path.starts_with("/dashboard/") && method == "post",
         body: described["requestBody"]["content"].as_object().map(|content| content["application/json"]["example"].clone()),
