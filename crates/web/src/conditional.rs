@@ -39,7 +39,7 @@ pub(crate) fn check(operation: &Operation, parts: &Parts) -> Result<(), Failure>
 }
 
 /// Whether an answer is worth a tag: it is there whole, and is the same as long as nothing changes.
-fn is_comparable(content: Content) -> bool {
+pub(crate) fn is_comparable(content: Content) -> bool {
     !matches!(content, Content::Nothing | Content::File(_) | Content::Text("text/event-stream" | "text/plain"))
 }
 

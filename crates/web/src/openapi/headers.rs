@@ -1,8 +1,10 @@
 //! Headers of answers: what each says, once, and which answers have which.
 
+use axum::http::Method;
 use serde_json::{Map, Value as Json, json};
 
 use crate::catalogue::Operation;
+use crate::conditional::is_comparable;
 
 /// What every answer has.
 const EVERYWHERE: [&str; 8] = [
@@ -25,7 +27,7 @@ pub(super) fn and(more: &[&str]) -> Json {
 /// The headers of an operation's success.
 pub(super) fn of_success(operation: &Operation) -> Json {
     let has = [
-        ("ETag", operation.has_etag && !operation.deletes),
+        ("ETag", (operation.has_etag && !operation.deletes) || (operation.method == Method::GET && is_comparable(operation.content))),
         ("Deletion-Id", operation.deletes),
         ("Location", operation.deletes || operation.has_location || operation.status == 201),
         ("Set-Cookie", operation.sets_cookie),
@@ -60,7 +62,7 @@ pub(super) fn all() -> Json {
             "The request's id, for the server's operators. One of yours is kept if it is 8 to 64 letters, digits, `-`, `_`.",
             json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$", "maxLength": 64}),
         ),
-        ("ETag", "The record's revision, for `If-Match`.", text()),
+        ("ETag", "The state of what was read, for `If-None-Match`; of a record its revision, for `If-Match`, too.", text()),
         (
             "Deletion-Id",
             "The deletion's id; missing where nothing was deleted.",

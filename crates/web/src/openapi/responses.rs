@@ -7,6 +7,7 @@ use super::components::Components;
 use super::headers;
 use super::operations::Place;
 use crate::catalogue::{Access, Content, Operation};
+use crate::conditional::is_comparable;
 use crate::dialect::Dialect;
 use crate::problem::{self, describe};
 use crate::shapes::{Shape, Way, plans, records};
@@ -41,7 +42,7 @@ pub(super) fn responses(Place { surface, operation, .. }: Place, components: &mu
             }
         }
     }
-    if matches!(operation.content, Content::Document) {
+    if operation.method == Method::GET && operation.status == 200 && is_comparable(operation.content) {
         responses
             .insert("304".into(), json!({"description": "It is the one that `If-None-Match` names.", "headers": headers::and(&["ETag"])}));
     }

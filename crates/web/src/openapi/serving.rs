@@ -26,7 +26,7 @@ struct Kept {
 }
 
 impl Documents {
-    /// The document at a place, or only that it is the one that the client has.
+    /// The document at a place. Whether the client has it already is found out by its tag, as with every read.
     pub fn answer(&self, place: usize, headers: &HeaderMap, make: impl FnOnce() -> Json) -> Response<Body> {
         let Some(kept) = self.0.get(place).map(|kept| kept.get_or_init(|| Kept::new(&make()))) else {
             return StatusCode::NOT_FOUND.into_response();
@@ -34,18 +34,12 @@ impl Documents {
         let compressed = kept.compressed.as_ref().filter(|_| accepts_gzip(headers));
         // Two representations, two tags (RFC 9110, section 8.8.3).
         let tag = format!("\"{:016x}{}\"", kept.hash, if compressed.is_some() { "-gzip" } else { "" });
-        let mut response = match is_known(headers, &tag) {
-            true => StatusCode::NOT_MODIFIED.into_response(),
-            false => {
-                let mut response = Response::new(Body::from(compressed.unwrap_or(&kept.plain).clone()));
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                if compressed.is_some() {
-                    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                }
-                response
-            }
-        };
+        let mut response = Response::new(Body::from(compressed.unwrap_or(&kept.plain).clone()));
+        if compressed.is_some() {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         if let Ok(tag) = HeaderValue::from_str(&tag) {
@@ -80,12 +74,6 @@ fn coding(text: &str) -> (String, bool) {
     let weight = parameters.trim().to_ascii_lowercase();
     let is_unwanted = weight.strip_prefix("q=").is_some_and(|weight| weight.parse::<f32>().is_ok_and(|weight| weight <= 0.0));
     (name.trim().to_ascii_lowercase(), !is_unwanted)
-}
-
-/// Whether the client has what this tag is of (RFC 9110, section 13.1.2).
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let named = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    named.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
 #[cfg(test)]

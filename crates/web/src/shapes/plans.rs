@@ -1,7 +1,7 @@
 //! What goes out about a deletion that is only considered, or refused: its plan, what stands in its way, what has drifted.
 
-use super::Is::{Counts, Id, Maybe, Named, Number, Objects, Text, Texts, Time, Word};
-use super::words::{BLOCKER_CODE, BLOCKER_KIND, DELETION_ROOT, EVENT, PURGE_OUTCOME};
+use super::Is::{Counts, Id, Maybe, Named, Number, Objects, Text, Texts, Time};
+use super::words::{BLOCKER_CODE, BLOCKER_KIND, DELETION_ROOT, EVENT, FATE, METHOD, PURGE_OUTCOME};
 use super::{Shape, optional, required};
 
 const COUNT: super::Is = Number(0, i64::MAX);
@@ -11,7 +11,7 @@ static TABLE_PLAN: Shape = Shape::new(
     "What would happen to the rows of one table.",
     &[
         required("table", Text(1, 50), "").like("customers"),
-        required("fate", Word(&["erased", "redacted", "kept"]), ""),
+        required("fate", Named(&FATE), ""),
         required("rows", COUNT, "How many.").like("3"),
         required(
             "sample",
@@ -131,7 +131,7 @@ static CALL: Shape = Shape::new(
     "Call",
     "A request of the organizations API.",
     &[
-        required("method", Word(&["POST", "PUT", "PATCH", "DELETE"]), "").like("PATCH"),
+        required("method", Named(&METHOD), ""),
         required("path", Text(1, 1_000), "")
             .like("/api/organizations/acme/customers/user123/subscriptions/550e8400-e29b-41d4-a716-446655440000"),
     ],

@@ -139,4 +139,8 @@ pub(crate) static EXPORT_STATE: Words =
 
 pub(crate) static DELIVERY_STATE: Words = Words::new("DeliveryState", "How far a delivery is.", |_| vec!["pending", "delivered", "failed"]);
 
+pub(crate) static FATE: Words = Words::new("RowFate", "What a deletion does with rows.", |_| vec!["erased", "redacted", "kept"]);
+
+pub(crate) static METHOD: Words = Words::new("Method", "A method of HTTP.", |_| vec!["POST", "PUT", "PATCH", "DELETE"]).like("PATCH");
+
 pub(crate) static TOKEN_TYPE: Words = Words::new("TokenType", "How a token is presented (RFC 6750).", |_| vec!["Bearer"]);
