@@ -118,13 +118,12 @@ impl Limiter {
         tally(ledger, caller, self.limits_of(principal), now)
     }
 
-    /// How a caller stands, without counting the request: what watches the server and verifies its tokens is never refused.
+    /// How a caller would stand after the request, which is not counted: what watches the server and verifies its tokens is never refused.
     pub(crate) fn look(&self, principal: Option<&Principal>, client: IpAddr, now: Timestamp) -> Tally {
         let mut tally = self.count(principal, client, now);
         if !std::mem::take(&mut tally.is_refused) {
             let (ledger, caller) = self.place(principal, client);
             ledger.give_back(caller, now.as_second());
-            tally.windows.iter_mut().for_each(|window| window.remaining += 1);
         }
         tally
     }
