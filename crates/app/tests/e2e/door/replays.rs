@@ -10,8 +10,14 @@ use crate::on_both_engines;
 use crate::support::{Engine, Organization, Person, Server, expect, header};
 use crate::tools::change_database;
 
-/// What would leave nothing for the others to be about.
-const LAST: [&str; 4] = ["OrganizationsController_delete", "deleteOrganization", "archiveOrganization", "transferOrganization"];
+/// What would leave nothing for the others to be about, or keep them from being done.
+const LEFT_OUT: [&str; 5] = [
+    "OrganizationsController_delete",
+    "accountDeleteOrganization",
+    "archiveOrganization",
+    "transferOrganization",
+    "replaceDeletionRequirements",
+];
 
 /// An operation that is repeated, and who may have it done.
 struct Repeated<'a> {
@@ -33,8 +39,7 @@ async fn send_all<'a>(server: &Server, operations: &'a [Operation], sender: &Cal
     let (last, first): (Vec<_>, Vec<_>) = operations.iter().partition(|operation| operation.is_destructive());
     for operation in first.into_iter().chain(last) {
         let Access::Members(action) = operation.access else { continue };
-        let changes = matches!(operation.method, Method::POST | Method::DELETE);
-        if !changes || LAST.contains(&operation.id.as_str()) || decide(Role::Owner, action) != Verdict::Yes {
+        if operation.method == Method::GET || LEFT_OUT.contains(&operation.id.as_str()) || decide(Role::Owner, action) != Verdict::Yes {
             continue;
         }
         let repeated = Repeated { operation, action, key: format!("{}-{}", sender.name.replace(' ', "-"), operation.id) };
