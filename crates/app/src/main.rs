@@ -1,6 +1,7 @@
 //! The binary: `freehold serve`, `freehold add-operator`, `freehold doctor`, and the client commands for what is done by hand.
 
 mod client;
+mod connections;
 mod demo;
 mod doctor;
 mod operator;

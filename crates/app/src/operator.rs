@@ -25,7 +25,7 @@ pub(crate) async fn add(args: AddOperatorArgs) -> Outcome {
     let plane = Plane::open(Config::new(args.database.options()), Clock::default()).await?;
     let made = users::sign_up(&Cx::new(&plane, "add-operator"), new).await.map_err(|error| match error {
         Error::Invalid(errors) => {
-            let words: Vec<String> = errors.into_iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+            let words: Vec<String> = errors.first().iter().map(|error| format!("{} {}", error.field, error.message)).collect();
             words.join("; ")
         }
         other => other.to_string(),

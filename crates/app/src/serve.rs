@@ -17,13 +17,15 @@ use hyper_util::server::graceful::GracefulShutdown;
 use plane::api_keys::Prefixes;
 use plane::deletion::drain;
 use plane::destinations::{Destinations, Network, parse_network};
+use plane::quotas::Quotas;
 use plane::{Clock, Config, Plane, exports, retention, upkeep};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_service::Service;
 use tracing_subscriber::EnvFilter;
-use web::{Courier, RateLimits, Settings, TrustedProxies};
+use web::{Courier, RateLimits, Room, Settings, TrustedProxies};
 
+use crate::connections::{Connections, Place};
 use crate::{DatabaseArgs, LogFormat, Outcome, RetentionArgs, demo, say};
 
 /// How long a client may take to send a request's head.
@@ -52,6 +54,36 @@ pub(crate) struct ServeArgs {
     /// Requests that a caller may make in a day; 0 is no limit.
     #[arg(long, env = "FREEHOLD_RATE_LIMIT_PER_DAY", default_value_t = RateLimits::default().per_day)]
     rate_limit_per_day: u32,
+    /// Requests that all callers of an organization together may make in a minute, and the most that one of its keys can be given; 0 is no limit
+    /// [default: 20 times --rate-limit-per-minute].
+    #[arg(long, env = "FREEHOLD_ORGANIZATION_REQUESTS_PER_MINUTE")]
+    organization_requests_per_minute: Option<u32>,
+    /// API keys that an organization can have; 0 is no limit.
+    #[arg(long, env = "FREEHOLD_ORGANIZATION_API_KEYS", default_value_t = Quotas::default().api_keys)]
+    organization_api_keys: u32,
+    /// Webhooks that an organization can have; 0 is no limit.
+    #[arg(long, env = "FREEHOLD_ORGANIZATION_WEBHOOKS", default_value_t = Quotas::default().webhooks)]
+    organization_webhooks: u32,
+    /// OAuth apps that an organization can have; 0 is no limit.
+    #[arg(long, env = "FREEHOLD_ORGANIZATION_OAUTH_APPS", default_value_t = Quotas::default().oauth_apps)]
+    organization_oauth_apps: u32,
+    /// Exports of an organization that are kept at a time, those of deletions aside; 0 is no limit.
+    #[arg(long, env = "FREEHOLD_ORGANIZATION_EXPORTS", default_value_t = Quotas::default().exports)]
+    organization_exports: u32,
+    /// Pending invitations that an organization can have; 0 is no limit.
+    #[arg(long, env = "FREEHOLD_ORGANIZATION_INVITATIONS", default_value_t = Quotas::default().invitations)]
+    organization_invitations: u32,
+    /// Requests that a caller may have under way at a time; 0 is no limit.
+    #[arg(long, env = "FREEHOLD_REQUESTS_AT_ONCE", default_value_t = Room::default().requests)]
+    requests_at_once: u32,
+    /// Bodies of requests that are held in memory, in MiB (32 to 4096); one caller can have a quarter of it. Past it requests with more than
+    /// 8 KiB are answered 503.
+    #[arg(long, env = "FREEHOLD_BODY_MEMORY", default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(32..=4096))]
+    body_memory: u16,
+    /// Connections that are open at a time (10 to 1000000): the newest beyond them is answered 503 and closed. The limit of open files is raised
+    /// for them if it can be.
+    #[arg(long, env = "FREEHOLD_MAX_CONNECTIONS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    max_connections: u32,
     /// Attempts to get a credential in a minute: sign-ins for an account, sign-ups and OAuth tokens from an address. Refreshing has twice as
     /// many. 0 is no limit.
     #[arg(long, env = "FREEHOLD_ATTEMPT_LIMIT_PER_MINUTE", default_value_t = RateLimits::default().attempts_per_minute)]
@@ -105,6 +137,14 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.exports_folder = args.exports.unwrap_or_else(|| args.database.data.join("exports"));
     config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);
     config.retention = args.retention.periods();
+    config.quotas = Quotas {
+        api_keys: args.organization_api_keys,
+        webhooks: args.organization_webhooks,
+        oauth_apps: args.organization_oauth_apps,
+        exports: args.organization_exports,
+        invitations: args.organization_invitations,
+        requests_per_minute: args.organization_requests_per_minute.unwrap_or(args.rate_limit_per_minute.saturating_mul(20)),
+    };
     config.destinations = Destinations::new(args.webhook_allow.clone());
     config.key_prefixes = args.key_prefixes;
     config.public_url = public_url.trim_end_matches('/').to_owned();
@@ -125,10 +165,13 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         per_minute: args.rate_limit_per_minute,
         per_day: args.rate_limit_per_day,
         attempts_per_minute: args.attempt_limit_per_minute,
+        organization_per_minute: plane.config.quotas.requests_per_minute,
     };
     let stopping = watch::Sender::new(false);
+    let room = Room { requests: args.requests_at_once, bytes: usize::from(args.body_memory) * 1024 * 1024 };
     let settings = Settings {
         limits,
+        room,
         trusted_proxies: args.trusted_proxies,
         metrics_token: args.metrics_token.filter(|token| !token.is_empty()),
         stopping: stopping.clone(),
@@ -144,7 +187,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         // What streams has no end of its own, and would hold the rest up.
         stopping.send_replace(true);
     };
-    accept(listener, router, signal).await;
+    accept(listener, router, Connections::new(args.max_connections), signal).await;
     let _ = stop.send(true);
     if tokio::time::timeout(FAREWELL, async { tokio::join!(drain, courier, exports, retention) }).await.is_err() {
         tracing::warn!("the drain, the courier or an export did not stop in time; they go on at the next start");
@@ -195,13 +238,16 @@ fn signal() -> Outcome<impl Future<Output = ()>> {
     })
 }
 
-async fn accept(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+async fn accept(listener: TcpListener, router: Router, connections: Connections, stop: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => serve_connection(stream, address, router.clone(), &graceful),
+                Ok((stream, address)) => match connections.admit() {
+                    Some(place) => serve_connection(stream, address, router.clone(), &graceful, place),
+                    None => connections.refuse(stream),
+                },
                 Err(error) => {
                     // Out of file descriptors, most likely: others must end first.
                     tracing::error!(%error, "a connection could not be accepted");
@@ -218,7 +264,7 @@ async fn accept(listener: TcpListener, router: Router, stop: impl Future<Output 
     }
 }
 
-fn serve_connection(stream: TcpStream, address: SocketAddr, router: Router, graceful: &GracefulShutdown) {
+fn serve_connection(stream: TcpStream, address: SocketAddr, router: Router, graceful: &GracefulShutdown, place: Place) {
     let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(address));
@@ -231,6 +277,7 @@ fn serve_connection(stream: TcpStream, address: SocketAddr, router: Router, grac
         .serve_connection(TokioIo::new(stream), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
+        let _place = place;
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended early");
         }

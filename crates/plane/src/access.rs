@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use sql::{Row, Statement, Tx, params, sql};
 use uuid::Uuid;
 
-use crate::cx::Cx;
+use crate::cx::{Actor, Cx};
 use crate::ids::OrganizationRef;
 use crate::liveness::Membership;
 use crate::policy::{self, Action, Actions, Role, Verdict};
 use crate::standing::Demand;
-use crate::{Error, Result};
+use crate::{Error, Result, quotas};
 
 /// An organization that the actor may act in, and how far.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +115,7 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
         });
     }
     let tenant = judge(cx, id, found, action)?;
+    quotas::count_request(cx, id)?;
     cx.note_organization(id);
     Ok(tenant)
 }
@@ -134,6 +135,16 @@ pub(crate) async fn remains(cx: &Cx, organization: Uuid) -> Result<()> {
 
 /// Finds an organization that is not deleted.
 pub(crate) const LIVE: Statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND state = 'live'");
+
+/// Whether the actor has nothing to do with an organization: neither as a member, with a credential that is good there, nor as an operator.
+pub(crate) async fn is_stranger(cx: &Cx, organization: Uuid) -> Result<bool> {
+    let Some(principal) = cx.presented() else { return Ok(!matches!(cx.actor, Actor::System | Actor::Orderer(_))) };
+    // A publishable key is in the hands of strangers.
+    if principal.is_publishable() || principal.is_operator {
+        return Ok(principal.is_publishable());
+    }
+    Ok(principal.organization.is_some_and(|own| own != organization) || membership(cx, principal.user, organization).await?.is_none())
+}
 
 /// Asks for what [`check_writable`] wants to know of an organization.
 pub(crate) const WRITABLE: Statement = sql!("SELECT archived_at FROM organizations WHERE id = $1 AND state = 'live'");

@@ -3,9 +3,10 @@
 //! Entries hold ids and no personal data but the subject's label, which the subject's deletion removes. They have no foreign key: they
 //! outlive what they speak of.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sql::{Row, Tx, Value, params, sql};
 use uuid::Uuid;
 
@@ -185,12 +186,29 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
         Err(_) => NO_ORGANIZATION,
     };
     tracing::warn!(request_id = %cx.request_id, action = note.action, outcome = refused.outcome(), organization = %known, "attempt not done");
-    let entry = (known, note, refused.clone());
+    // Of those who have nothing to do with an organization its trail holds the bare fact, and that seldom: it is not theirs to write in.
+    let is_strangers =
+        !matches!(organization, OrganizationRef::Id(NO_ORGANIZATION)) && access::is_stranger(cx, known).await.unwrap_or(true);
+    // An id that no organization ever had is not a place in which its next owner should find old entries.
+    let known = match cx.read(known, |_, tx, known| Box::pin(belongs(tx, *known))).await {
+        Ok(true) => known,
+        Ok(false) | Err(_) => NO_ORGANIZATION,
+    };
+    if is_strangers && !cx.plane.strangers.may_file(actor_columns(cx).1.unwrap_or_default(), known, cx.now) {
+        return Err(refused);
+    }
+    let entry = (known, note, refused.clone(), is_strangers);
     let written = cx
-        .write_as_server(entry, |cx, tx, (known, note, refused)| {
+        .write_as_server(entry, |cx, tx, (organization, note, refused, is_strangers)| {
             Box::pin(async move {
-                // An id that no organization ever had is not a place in which its next owner should find old entries.
-                let organization = if belongs(tx, *known).await? { *known } else { NO_ORGANIZATION };
+                let organization = *organization;
+                if *is_strangers {
+                    let bare = Note { action: note.action, subject: note.subject, ..Note::default() };
+                    let mut entry = columns(cx, organization, &bare, refused.outcome(), Some(NOTHING_TO_DO_WITH_IT.into()))?;
+                    // A request's id may be its sender's text.
+                    entry[REQUEST_ID] = "".into();
+                    return tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into);
+                }
                 let note = keepable(tx, organization, note).await?;
                 not_done(cx, tx, organization, &note, refused).await
             })
@@ -200,6 +218,39 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
         tracing::error!(request_id = %cx.request_id, %error, "the audit entry of a refused attempt could not be written");
     }
     Err(refused)
+}
+
+const NOTHING_TO_DO_WITH_IT: &str = "The actor is not a member of this organization. One such attempt a minute is filed.";
+/// The place of the request's id among the [`columns`].
+const REQUEST_ID: usize = 13;
+
+/// When each stranger's attempt on an organization was last filed.
+#[derive(Default)]
+pub(crate) struct Strangers {
+    filed: Mutex<HashMap<(Uuid, Uuid), Timestamp>>,
+}
+
+impl Strangers {
+    /// Pairs that are remembered. While so many are not a minute old, the log alone has the attempts of others.
+    const MOST: usize = 65_536;
+    const PAUSE: SignedDuration = SignedDuration::from_mins(1);
+
+    /// Whether another attempt of this actor on this organization is filed now. It is noted that it was.
+    fn may_file(&self, actor: Uuid, organization: Uuid, now: Timestamp) -> bool {
+        let mut filed = self.filed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |last: &Timestamp| now.duration_since(*last) >= Strangers::PAUSE;
+        if filed.get(&(actor, organization)).is_some_and(|last| !is_over(last)) {
+            return false;
+        }
+        if filed.len() >= Strangers::MOST {
+            filed.retain(|_, last| !is_over(last));
+        }
+        let has_room = filed.len() < Strangers::MOST;
+        if has_room {
+            filed.insert((actor, organization), now);
+        }
+        has_room
+    }
 }
 
 /// Writes the entry of something that is not done, whose label names a customer who is there and is locked, if it names anybody.
@@ -311,4 +362,24 @@ fn read(mut row: Row) -> Result<Entry> {
         request_id: row.next()?,
         created_at: row.next()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_attempt_is_filed_once_a_minute_for_each_organization_and_memory_is_bounded() {
+        let strangers = Strangers::default();
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let id = Uuid::from_u128;
+        let told: Vec<bool> = [0, 1, 59, 60, 61].into_iter().map(|second| strangers.may_file(id(1), id(2), at(second))).collect();
+        assert_eq!(told, [true, false, false, true, false]);
+        assert!(strangers.may_file(id(1), id(3), at(61)) && strangers.may_file(id(2), id(2), at(61)));
+        for actor in 10..200_000 {
+            strangers.may_file(id(actor), id(2), at(70));
+        }
+        assert!(strangers.filed.lock().unwrap().len() <= Strangers::MOST);
+        assert!(strangers.may_file(id(200_001), id(2), at(130)));
+    }
 }

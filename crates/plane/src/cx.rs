@@ -257,6 +257,11 @@ impl Cx {
         I: Send + Sync + 'static,
         T: Send + 'static,
     {
+        // Only what goes on inside an organization is counted as its own: finding out whether somebody may come in waits for nobody.
+        let _turn = match self.noted_organization() {
+            Some(organization) => Some(self.plane.fair_readers.turn(organization).await?),
+            None => None,
+        };
         Box::pin(self.plane.db.read((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input))).await
     }
 }

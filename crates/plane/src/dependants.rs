@@ -214,9 +214,8 @@ fn check(cx: &Cx, kind: &Kind, mut given: Map<String, Json>) -> Result<Vec<Value
 }
 
 fn refuse_unknown(check: &mut Check, kind: &Kind, given: &Map<String, Json>) {
-    let known: Vec<&str> = kind.fields.iter().map(|field| field.name).collect();
     for name in given.keys() {
-        check.refuse(name, "unknown_field", format!("is not a field here; the fields are {}", known.join(", ")));
+        check.unknown(name, kind.fields.iter().map(|field| field.name));
     }
 }
 

@@ -8,9 +8,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why an operation did not happen.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// One or more inputs are not acceptable; all of them are listed.
-    #[error("{} input(s) are not acceptable", .0.len())]
-    Invalid(Vec<FieldError>),
+    /// One or more inputs are not acceptable.
+    #[error("{} input(s) are not acceptable", .0.total())]
+    Invalid(FieldErrors),
     /// The request as a whole makes no sense; the words say what to send instead.
     #[error("{0}")]
     Malformed(String),
@@ -56,6 +56,9 @@ pub enum Error {
     /// Too many attempts to prove a password; the seconds until there are some left.
     #[error("Too many attempts. Try again in {0} seconds.")]
     TooManyAttempts(i64),
+    /// The organization has used up what it may for now; the seconds until it can go on.
+    #[error("{0}")]
+    Throttled(String, i64),
     /// The database failed.
     #[error(transparent)]
     Storage(#[from] sql::Error),
@@ -115,15 +118,82 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// An error of one field.
+    /// An error of one field. Names and messages that are longer than any of this program's own are cut: they repeat what the caller sent.
     pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> FieldError {
-        FieldError { field: field.into(), code, message: message.into() }
+        FieldError { field: clipped(field.into(), MOST_OF_A_NAME), code, message: clipped(message.into(), MOST_OF_A_MESSAGE) }
+    }
+}
+
+/// Characters of a field's name at the most.
+const MOST_OF_A_NAME: usize = 100;
+/// Characters of an error's message at the most.
+const MOST_OF_A_MESSAGE: usize = 1_000;
+
+/// A text of that many characters at the most; of a longer one the beginning, and `…`.
+pub fn clipped(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// What is not acceptable about one input: the first 20 errors, and how many there are in all. What a caller sends must not decide how
+/// much memory its errors take, nor how long the answer is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldErrors {
+    first: Vec<FieldError>,
+    total: usize,
+}
+
+impl FieldErrors {
+    /// Errors that are kept.
+    pub const MOST: usize = 20;
+
+    /// Adds an error.
+    pub fn push(&mut self, error: FieldError) {
+        self.total += 1;
+        if self.first.len() < FieldErrors::MOST {
+            self.first.push(error);
+        }
+    }
+
+    /// Adds the errors of a part of the input, whose fields are within the field `part`.
+    pub fn extend_within(&mut self, part: &str, errors: FieldErrors) {
+        let total = self.total + errors.total;
+        for error in errors.first {
+            self.push(FieldError::new(format!("{part}.{}", error.field), error.code, error.message));
+        }
+        self.total = total;
+    }
+
+    /// The first 20.
+    pub fn first(&self) -> &[FieldError] {
+        &self.first
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// [`Error::Invalid`] if there are any.
+    ///
+    /// # Errors
+    /// These.
+    pub fn finish(self) -> Result<()> {
+        if self.is_empty() { Ok(()) } else { Err(Error::Invalid(self)) }
     }
 }
 
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Error {
-        Error::Invalid(vec![error])
+        Error::Invalid(FieldErrors { first: vec![error], total: 1 })
     }
 }
 
@@ -137,7 +207,7 @@ impl Error {
             Error::Forbidden(_) | Error::LacksScope(_) | Error::Outsider(_) => "refused",
             Error::NotFound(_) | Error::Gone(_) => "not_found",
             Error::Conflict(_) | Error::Blocked(_) | Error::Stale | Error::Drifted(_) => "blocked",
-            Error::TooManyAttempts(_) => "refused",
+            Error::TooManyAttempts(_) | Error::Throttled(..) => "refused",
             Error::Overloaded(_) | Error::Storage(_) | Error::Internal(_) => "failed",
         }
     }

@@ -5,12 +5,13 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use crate::{Error, FieldError, Result};
+use crate::policy::SCOPES;
+use crate::{FieldError, FieldErrors, Result};
 
 /// Collects what is wrong with the fields of one input.
 #[derive(Debug, Default)]
 pub struct Check {
-    errors: Vec<FieldError>,
+    errors: FieldErrors,
 }
 
 impl Check {
@@ -22,6 +23,19 @@ impl Check {
     /// Adds an error.
     pub fn refuse(&mut self, field: &str, code: &'static str, message: impl Into<String>) {
         self.errors.push(FieldError::new(field, code, message));
+    }
+
+    /// Adds an error about a field that is not one of those known here.
+    pub fn unknown<'a>(&mut self, field: &str, known: impl IntoIterator<Item = &'a str>) {
+        self.refuse(field, "unknown_field", not_a_field(field, known));
+    }
+
+    /// Scopes must be known. One error for all that are not: what is known is said once.
+    pub fn scopes(&mut self, field: &str, scopes: &[String]) -> &mut Check {
+        if let Some((place, _)) = scopes.iter().enumerate().find(|(_, scope)| !SCOPES.contains(&scope.as_str())) {
+            self.refuse(&format!("{field}.{place}"), "unknown_scope", format!("must be one of {}", SCOPES.join(", ")));
+        }
+        self
     }
 
     /// A text must have a length in characters within `length`, and no control characters.
@@ -101,8 +115,28 @@ impl Check {
     /// # Errors
     /// [`Error::Invalid`].
     pub fn finish(&mut self) -> Result<()> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(std::mem::take(&mut self.errors))) }
+        std::mem::take(&mut self.errors).finish()
     }
+}
+
+/// The words about a field that is not one of those known here: they name the one that was most likely meant, and not all there are.
+pub fn not_a_field<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    match nearest(name, known) {
+        Some(known) => format!("is not a field here; the nearest is `{known}`"),
+        None => "is not a field here; the documentation names those there are".to_owned(),
+    }
+}
+
+/// The name among the known ones that is spelled most like this one, if any is spelled like it at all.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Characters of a name that are looked at: none of this program's own is longer.
+    const LOOKED_AT: usize = 60;
+    /// Two thirds of the letters in their places.
+    const ALIKE: f64 = 0.66;
+    let folded = |name: &str| name.chars().take(LOOKED_AT).flat_map(char::to_lowercase).collect::<String>();
+    let name = folded(name);
+    let likeness = known.into_iter().map(|known| (strsim::normalized_damerau_levenshtein(&name, &folded(known)), known));
+    likeness.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, known)| known)
 }
 
 /// Keys of metadata at the most.
@@ -172,6 +206,24 @@ mod tests {
         let full = Json::Object(all);
         assert!(merge_metadata("metadata", &full, &json!({"more": "x"})).is_err());
         assert!(merge_metadata("metadata", &full, &json!({"more": "x", "0": ""})).is_ok());
+    }
+
+    #[test]
+    fn a_name_is_taken_for_the_one_that_is_spelled_most_like_it() {
+        let known = ["email", "name", "managed_by", "validate_only", "createdBefore"];
+        let cases = [
+            ("emial", Some("email")),
+            ("Name", Some("name")),
+            ("managedBy", Some("managed_by")),
+            ("validate-only", Some("validate_only")),
+            ("createdbefore", Some("createdBefore")),
+            ("x", None),
+            ("", None),
+        ];
+        for (name, meant) in cases {
+            assert_eq!(nearest(name, known), meant, "{name}");
+        }
+        assert_eq!(nearest(&"email".repeat(100_000), known), None);
     }
 
     #[test]

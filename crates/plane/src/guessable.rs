@@ -113,7 +113,7 @@ mod tests {
         check(&mut found, "password", password, &context());
         match found.finish() {
             Ok(()) => "",
-            Err(Error::Invalid(errors)) => errors[0].code,
+            Err(Error::Invalid(errors)) => errors.first()[0].code,
             Err(other) => panic!("{other}"),
         }
     }

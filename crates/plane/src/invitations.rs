@@ -14,6 +14,7 @@ use crate::fields::{Check, normal_email};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, Scopes, Verdict, decide};
+use crate::quotas::{self, Quota};
 use crate::sessions::after;
 use crate::tokens::secret;
 use crate::{Cx, Error, Result, api_keys, authority, users};
@@ -69,6 +70,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
                     return Err(Error::Conflict(if is_live { MEMBER_ALREADY } else { STILL_LEAVING }.into()));
                 }
                 cancel_earlier(cx, tx, tenant, email).await?;
+                quotas::has_room(cx, tx, tenant, Quota::Invitations).await?;
                 let id = cx.new_id()?;
                 let expires_at = after(cx.now, cx.plane.config.invitation_life);
                 let insert = sql!(

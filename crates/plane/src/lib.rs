@@ -21,6 +21,7 @@ pub mod doctor;
 mod error;
 pub mod events;
 pub mod exports;
+mod fairness;
 pub mod fields;
 mod guessable;
 pub mod holds;
@@ -39,6 +40,7 @@ mod plane;
 pub mod policy;
 pub mod preferences;
 pub mod purges;
+pub mod quotas;
 pub mod requirements;
 pub mod retention;
 pub mod revisions;
@@ -52,7 +54,7 @@ pub mod vitals;
 pub mod webhooks;
 
 pub use cx::{Clock, Cx};
-pub use error::{Error, FieldError, OauthRefusal, Result};
+pub use error::{Error, FieldError, FieldErrors, OauthRefusal, Result, clipped};
 pub use plane::{Config, MIGRATIONS, Plane};
 /// Why the database failed.
 pub use sql::Error as StorageError;

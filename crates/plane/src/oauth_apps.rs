@@ -19,6 +19,7 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, SCOPES, Scopes};
+use crate::quotas::{self, Quota};
 use crate::tokens::alphanumeric;
 use crate::{Cx, Error, Result};
 
@@ -140,6 +141,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
         .write(cx, (app.clone(), fingerprint(&secret)), |cx, tx, tenant, (app, hash)| {
             Box::pin(async move {
                 tenant.is_writable(tx).await?;
+                quotas::has_room(cx, tx, tenant, Quota::OauthApps).await?;
                 let insert = sql!(
                 "INSERT INTO oauth_apps (organization_id, id, member_id, client_id, secret_hash, name, description, redirect_uris, scopes,
                                          is_active, state, version, created_at, updated_at)
@@ -403,11 +405,10 @@ fn check_scopes(check: &mut Check, scopes: &[String], held: Option<Scopes>, had:
     if scopes.is_empty() {
         check.refuse("scopes", "required", format!("must be one or more of {}", SCOPES.join(", ")));
     }
-    for (place, scope) in scopes.iter().enumerate() {
+    check.scopes("scopes", scopes);
+    for (place, scope) in scopes.iter().enumerate().filter(|(_, scope)| SCOPES.contains(&scope.as_str())) {
         let field = format!("scopes.{place}");
-        if !SCOPES.contains(&scope.as_str()) {
-            check.refuse(&field, "unknown_scope", format!("must be one of {}", SCOPES.join(", ")));
-        } else if held.is_some_and(|held| !held.covers(scope)) && !Scopes::of(had).covers(scope) {
+        if held.is_some_and(|held| !held.covers(scope)) && !Scopes::of(had).covers(scope) {
             check.refuse(&field, "wider_than_own", "a credential cannot give an app scopes that it lacks itself");
         }
     }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::sync::Semaphore;
 
 use crate::attempts::Counted;
@@ -36,12 +37,7 @@ impl Hasher {
     pub(crate) async fn verify(&self, _: Counted, password: String, known: Option<String>) -> Result<bool> {
         let exists = known.is_some();
         let against = known.unwrap_or_else(|| self.decoy.clone());
-        let fits = self
-            .in_turn(move || {
-                let parsed = PasswordHash::new(&against).map_err(|error| Error::Internal(format!("a stored password hash: {error}")))?;
-                Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok())
-            })
-            .await?;
+        let fits = self.in_turn(move || fits(&password, &against)).await?;
         Ok(fits && exists)
     }
 
@@ -59,13 +55,64 @@ impl Hasher {
 
 fn hash(password: &str) -> Result<String> {
     let salt = cx::random::<16>()?;
-    let hashed = Argon2::default()
-        .hash_password_with_salt(password.as_bytes(), &salt)
-        .map_err(|error| Error::Internal(format!("password hashing: {error}")))?;
+    let (algorithm, version, params) = (Algorithm::default(), Version::default(), Params::default());
+    let defect = |error: &dyn std::fmt::Display| Error::Internal(format!("password hashing: {error}"));
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    compute(password, &salt, (algorithm, version, params.clone()), &mut output)?;
+    let hashed = PasswordHash {
+        algorithm: algorithm.ident(),
+        version: Some(version.into()),
+        params: ParamsString::try_from(&params).map_err(|error| defect(&error))?,
+        salt: Some(Salt::new(&salt).map_err(|error| defect(&error))?),
+        hash: Some(Output::new(&output).map_err(|error| defect(&error))?),
+    };
     Ok(hashed.to_string())
+}
+
+/// Whether a password fits a hash, with the algorithm and the parameters that the hash names.
+fn fits(password: &str, against: &str) -> Result<bool> {
+    let defect = |error: &dyn std::fmt::Display| Error::Internal(format!("a stored password hash: {error}"));
+    let parsed = PasswordHash::new(against).map_err(|error| defect(&error))?;
+    let algorithm = Algorithm::try_from(parsed.algorithm.as_str()).map_err(|error| defect(&error))?;
+    let version = parsed.version.map(Version::try_from).transpose().map_err(|error| defect(&error))?.unwrap_or_default();
+    let params = Params::try_from(&parsed).map_err(|error| defect(&error))?;
+    let (Some(salt), Some(expected)) = (parsed.salt, parsed.hash) else { return Err(defect(&"it has no salt or no output")) };
+    let mut output = vec![0; expected.len()];
+    compute(password, &salt, (algorithm, version, params), &mut output)?;
+    Ok(verify_slices_are_equal(&output, expected.as_bytes()).is_ok())
+}
+
+/// Blocks of 1 KiB, 33 MiB of them. Memory of more than 32 MiB is the one kind that glibc's allocator never keeps for itself after it was
+/// freed (`mallopt(3)`, `M_MMAP_THRESHOLD`); of what is reserved and not written to, the system gives no page.
+const NEVER_KEPT: usize = 33 * 1024;
+
+/// Computes a hash in memory that goes back to the system at once: a flood of sign-ins leaves none of it behind.
+fn compute(password: &str, salt: &[u8], (algorithm, version, params): (Algorithm, Version, Params), output: &mut [u8]) -> Result<()> {
+    let blocks = params.block_count();
+    let mut memory = Vec::with_capacity(blocks.max(NEVER_KEPT));
+    memory.resize_with(blocks, Block::default);
+    Argon2::new(algorithm, version, params)
+        .hash_password_into_with_memory(password.as_bytes(), salt, output, &mut memory)
+        .map_err(|error| Error::Internal(format!("password hashing: {error}")))
 }
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_fits_its_password_and_no_other_and_is_the_one_that_other_programs_make() {
+        let made = hash("correct horse").unwrap();
+        assert!(made.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{made}");
+        assert!(fits("correct horse", &made).unwrap() && !fits("correct horses", &made).unwrap());
+        // Made with PyPI argon2-cffi's `hash_password` of the same parameters.
+        let other = "$argon2id$v=19$m=19456,t=2,p=1$YSBzYWx0IG9mIDE2IGJ5dA$cDkYndb7ppkD1yGci/ch0u5xmp23ijxLX5MsigRqd4M";
+        assert!(fits("correct horse", other).unwrap());
+        assert!(fits("correct horse", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ").is_err());
+    }
 }

@@ -13,15 +13,18 @@ use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 use crate::api_keys::Prefixes;
+use crate::audit::Strangers;
 use crate::customers::Gathering;
 use crate::cx::{self, Clock, Cx};
 use crate::destinations::Destinations;
+use crate::fairness::FairReaders;
 use crate::liveness::Liveness;
 use crate::passwords::Hasher;
+use crate::quotas::Quotas;
 use crate::retention::Periods;
 use crate::tokens::TokenKeys;
 use crate::usage::Usage;
-use crate::{Result, deletion};
+use crate::{Result, deletion, quotas};
 
 /// The schema's history, oldest first. A migration that has been released is never edited.
 pub const MIGRATIONS: &[Migration] = &[
@@ -70,6 +73,8 @@ pub struct Config {
     pub exports_folder: PathBuf,
     /// How long an export can be downloaded. Default 3 days.
     pub export_life: Duration,
+    /// What one organization may have.
+    pub quotas: Quotas,
     /// How long what nobody deletes is kept, and what deletions keep.
     pub retention: Periods,
 }
@@ -91,6 +96,7 @@ impl Config {
             key_prefixes: Prefixes::default(),
             exports_folder: PathBuf::from("data/exports"),
             export_life: Duration::from_secs(3 * 86_400),
+            quotas: Quotas::default(),
             retention: Periods::default(),
         }
     }
@@ -119,6 +125,12 @@ pub struct Plane {
     pub(crate) closings: AtomicU64,
     /// Deletions whose rows were counted for people who watch.
     pub(crate) estimates: deletion::Estimates,
+    /// The readers of the database, as organizations share them.
+    pub(crate) fair_readers: FairReaders,
+    /// What quotas count.
+    pub(crate) quota_usage: quotas::Usage,
+    /// When strangers' attempts were last filed.
+    pub(crate) strangers: Strangers,
     /// Who waits for the deletion of a customer.
     pub(crate) customer_deletions: Gathering,
     /// Rung when somebody wants an export.
@@ -171,6 +183,9 @@ impl Plane {
             abreast: Semaphore::new(1),
             closings: AtomicU64::new(0),
             estimates: deletion::Estimates::default(),
+            fair_readers: FairReaders::new(db.fair_share()),
+            quota_usage: quotas::Usage::default(),
+            strangers: Strangers::default(),
             customer_deletions: Gathering::default(),
             export_bell: Notify::new(),
             courier_bell: Notify::new(),

@@ -160,6 +160,9 @@ pub async fn list(cx: &Cx) -> Result<Vec<Preference>> {
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope; [`Error::Invalid`] for an unknown trait.
 pub async fn set(cx: &Cx, wanted: Vec<(String, Stance)>) -> Result<Vec<Preference>> {
     let principal = cx.needs("write:user")?;
+    if wanted.len() > TRAITS.len() {
+        return Err(FieldError::new("preferences", "too_many", format!("must name {} traits at the most, each once", TRAITS.len())).into());
+    }
     let known = wanted.into_iter().map(|(name, stance)| match Trait::named(&name) {
         Some(subject) => Ok(Preference { subject, stance }),
         None => Err(FieldError::new(name.chars().take(100).collect::<String>(), "unknown_trait", "is no trait that is known here")),

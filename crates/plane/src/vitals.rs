@@ -5,13 +5,14 @@ use sql::{params, sql};
 
 use crate::cx::{Actor, Cx};
 use crate::deletion::{LATE_AFTER, STUCK_AFTER};
+use crate::quotas::Quota;
 use crate::retention::{GRACE, OVERDUE_CUSTOMERS, Retention};
 use crate::sessions::before;
 use crate::{Plane, Result};
 use std::sync::Arc;
 
 /// What there is to watch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Vitals {
     /// Deletions that can still be taken back: nothing of them is under way.
     pub reversible: i64,
@@ -36,6 +37,8 @@ pub struct Vitals {
     pub credential_lookups: u64,
     /// Writes to the database that a request waited for, since the start. One counts when it is asked for.
     pub writes: u64,
+    /// How often each quota of organizations refused something since the start.
+    pub quota_refusals: [(&'static str, u64); Quota::ALL.len()],
 }
 
 /// Looks.
@@ -84,6 +87,7 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
                 pending_deliveries: tx.query_one(pending, &[]).await?.next()?,
                 credential_lookups: *credential_lookups,
                 writes: *writes,
+                quota_refusals: cx.plane.quota_usage.refusals(),
             })
         })
     })

@@ -18,10 +18,9 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
+use crate::quotas::{self, Quota};
 use crate::{Cx, Error, Result, cx, holds};
 
-/// Webhooks of one organization at the most: each event costs a row for every one that wants it.
-const MOST: i64 = 20;
 /// Random bytes of a secret.
 const SECRET_BYTES: usize = 32;
 
@@ -99,12 +98,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewWebhook) ->
 
 async fn create_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: &Webhook, secret: &[u8]) -> Result<Webhook> {
     tenant.is_writable(tx).await?;
-    // Two who make the last one at once must not both find room for it.
-    tenant.lock(tx).await?;
-    let count = sql!("SELECT count(*) FROM webhooks WHERE organization_id = $1 AND state = 'live'");
-    if tx.query_one(count, params![tenant.organization()]).await?.next::<i64>()? >= MOST {
-        return Err(Error::Conflict(format!("An organization can have {MOST} webhooks: delete one first.")));
-    }
+    quotas::has_room(cx, tx, tenant, Quota::Webhooks).await?;
     let insert = sql!(
         "INSERT INTO webhooks (organization_id, id, url, description, events, secret, is_active, state, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, 'live', 1, $8, $8)"

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -131,6 +132,15 @@ impl Database {
         match &self.engine {
             Engine::Sqlite(_) => 1,
             Engine::Postgres(postgres) => postgres.connections(),
+        }
+    }
+
+    /// How many reads one of many callers should have under way at a time, so that none keeps the others from reading: as many as there are
+    /// processors for the embedded engine, which reads on this machine's; a quarter of the connections to the other.
+    pub fn fair_share(&self) -> usize {
+        match &self.engine {
+            Engine::Sqlite(_) => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            Engine::Postgres(postgres) => (postgres.connections() / 4).max(1),
         }
     }
 

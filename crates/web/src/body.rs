@@ -8,11 +8,11 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use plane::fields::parse_time;
+use plane::fields::{not_a_field, parse_time};
 use plane::ids;
 use plane::page::PageRequest;
 use plane::policy::Role;
-use plane::{Error, FieldError, Result};
+use plane::{Error, FieldError, FieldErrors, Result};
 use serde_json::{Map, Value as Json};
 
 use crate::addresses::is_escaped_well;
@@ -20,6 +20,7 @@ use crate::catalogue::Operation;
 use crate::content::media_type;
 use crate::dialect::Dialect;
 use crate::json;
+use crate::limits::Place;
 use crate::problem::Failure;
 use crate::shapes::{Is, Shape};
 
@@ -32,28 +33,51 @@ const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 pub(crate) const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large: 1 MiB at the most.");
 
 /// Receives a request's body whole, before anything is answered: a client that is still sending when the answer comes and the connection
-/// ends mostly hears of a broken connection instead.
-pub(crate) async fn receive(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Failure> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
+/// ends mostly hears of a broken connection instead. Of one that there is no room for nothing is kept.
+pub(crate) async fn receive(headers: &HeaderMap, body: Body, most: usize, place: &mut Place) -> Result<Bytes, Failure> {
     let declared = body.size_hint().lower();
     // Who waits to be told to go on has sent nothing yet.
     if declared > MOST_DISCARDED || (declared > most as u64 && headers.contains_key(header::EXPECT)) {
         return Err(TOO_LARGE);
     }
-    let (mut received, mut length) = (Vec::new(), 0);
+    let (mut received, mut length, mut refusal) = (Vec::new(), 0, None);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Failure::Http(StatusCode::BAD_REQUEST, "The body did not arrive whole."))?;
         length += chunk.len() as u64;
-        if length <= most as u64 {
-            received.extend_from_slice(&chunk);
-        } else if length > MOST_DISCARDED {
+        if refusal.is_none() {
+            let fits = if length > most as u64 { Err(TOO_LARGE) } else { place.hold(length as usize).map_err(Failure::Full) };
+            match fits {
+                Ok(()) => received.extend_from_slice(&chunk),
+                Err(failure) => {
+                    (received, refusal) = (Vec::new(), Some(failure));
+                    place.let_go();
+                }
+            }
+        }
+        if length > MOST_DISCARDED {
             break;
         }
     }
-    if length > most as u64 { Err(TOO_LARGE) } else { Ok(received.into()) }
+    match refusal {
+        Some(failure) => Err(failure),
+        None => Ok(received.into()),
+    }
+}
+
+/// Takes in a body that is not looked at, and keeps nothing of it, so that its sender hears why.
+pub(crate) async fn discard(headers: &HeaderMap, body: Body) {
+    let declared = body.size_hint().lower();
+    if declared > MOST_DISCARDED || headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let (mut length, mut chunks) = (0, body.into_data_stream());
+    while let Some(Ok(chunk)) = chunks.next().await {
+        length += chunk.len() as u64;
+        if length > MOST_DISCARDED {
+            break;
+        }
+    }
 }
 
 /// A JSON object in this surface's spelling.
@@ -62,7 +86,7 @@ pub(crate) struct Form {
     dialect: &'static Dialect,
     fields: Map<String, Json>,
     asked: Vec<String>,
-    errors: Vec<FieldError>,
+    errors: FieldErrors,
     /// What the documentation says about this body.
     shape: Option<&'static Shape>,
 }
@@ -87,10 +111,13 @@ impl Form {
             ));
         }
         let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
+        if holds_too_many_values(&bytes) {
+            return Err(Error::Malformed("The body holds too many values: 10,000 at the most.".into()).into());
+        }
         match json::parse(&bytes) {
             Ok(Json::Object(mut fields)) => {
                 fields.values_mut().for_each(make_whole);
-                Ok(Form { dialect, fields, asked: Vec::new(), errors: Vec::new(), shape: None })
+                Ok(Form { dialect, fields, asked: Vec::new(), errors: FieldErrors::default(), shape: None })
             }
             Ok(_) => Err(Error::Malformed("The body must be a JSON object.".into()).into()),
             Err(error) => Err(Error::Malformed(format!("The body is not JSON: {error}.")).into()),
@@ -200,12 +227,10 @@ impl Form {
         read: impl FnOnce(&mut Form) -> T,
     ) -> Result<T> {
         fields.values_mut().for_each(make_whole);
-        let mut part = Form { dialect: self.dialect, fields, asked: Vec::new(), errors: Vec::new(), shape };
+        let mut part = Form { dialect: self.dialect, fields, asked: Vec::new(), errors: FieldErrors::default(), shape };
         let value = read(&mut part);
         match part.finish() {
-            Err(Error::Invalid(errors)) => {
-                self.errors.extend(errors.into_iter().map(|error| FieldError { field: format!("{name}.{}", error.field), ..error }));
-            }
+            Err(Error::Invalid(errors)) => self.errors.extend_within(name, errors),
             finished => finished?,
         }
         Ok(value)
@@ -241,9 +266,14 @@ impl Form {
         self.read_part(name, fields, shape, read)
     }
 
-    /// A list of texts that may be missing.
+    /// A list of up to 1,000 texts that may be missing: no operation takes as many.
     pub fn optional_texts(&mut self, name: &'static str) -> Option<Vec<String>> {
+        const MOST: usize = 1_000;
         let texts = match self.take(name)? {
+            Json::Array(list) if list.len() > MOST => {
+                self.refuse(name, "too_many", &format!("must have {MOST} entries at the most"));
+                return None;
+            }
             Json::Array(list) => list.into_iter().map(|entry| entry.as_str().map(str::to_owned)).collect(),
             _ => None,
         };
@@ -336,16 +366,13 @@ impl Form {
         if cfg!(debug_assertions) {
             self.is_documented()?;
         }
-        let known = self.asked.join(", ");
-        let unknown: Vec<String> = self.fields.keys().cloned().collect();
-        for name in unknown {
-            self.refuse(
-                &name.chars().take(100).collect::<String>(),
-                "unknown_field",
-                &format!("is not a field here; the fields are {known}"),
-            );
+        for name in self.fields.keys() {
+            // Words for what is counted and not told would be made for nothing.
+            let is_told = self.errors.total() < FieldErrors::MOST;
+            let words = if is_told { not_a_field(name, self.asked.iter().map(String::as_str)) } else { String::new() };
+            self.errors.push(FieldError::new(name.chars().take(100).collect::<String>(), "unknown_field", words));
         }
-        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
+        self.errors.finish()
     }
 }
 
@@ -395,6 +422,23 @@ impl Fields {
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.pairs()
     }
+}
+
+/// Whether a JSON text has more values than any operation takes. Counted before it is read: of a text of two letters each value takes thirty
+/// bytes, and its time.
+fn holds_too_many_values(text: &[u8]) -> bool {
+    const MOST: usize = 10_000;
+    let (mut values, mut is_in_text, mut is_escaped) = (0, false, false);
+    for byte in text {
+        match (is_in_text, *byte) {
+            (true, _) if is_escaped => is_escaped = false,
+            (true, b'\\') => is_escaped = true,
+            (_, b'"') => is_in_text = !is_in_text,
+            (false, b',' | b'[' | b'{') => values += 1,
+            _ => {}
+        }
+    }
+    values > MOST
 }
 
 /// To JSON Schema, and to languages with one kind of number, `5.0` is the whole number 5.
@@ -514,7 +558,7 @@ impl Query {
 
     /// `page` from 1, `page_size` from 1 to 100.
     pub fn page(&self) -> Result<PageRequest> {
-        let mut errors = Vec::new();
+        let mut errors = FieldErrors::default();
         let mut number = |name: &'static str, default: i64, most: i64| {
             let Some(text) = self.get(name) else { return default };
             match text.parse::<i64>().ok().filter(|number| (1..=most).contains(number)) {
@@ -526,7 +570,7 @@ impl Query {
             }
         };
         let request = PageRequest::new(number("page", 1, 1_000_000_000), number("page_size", 25, 100));
-        if errors.is_empty() { Ok(request) } else { Err(Error::Invalid(errors)) }
+        errors.finish().map(|()| request)
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -21,13 +21,13 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::Doors;
-use crate::body::{MOST_BYTES, Query, TOO_LARGE, receive};
+use crate::body::{MOST_BYTES, Query, TOO_LARGE, discard, receive};
 use crate::catalogue::{Access, Content, Operation};
 use crate::conditional;
 use crate::content::decoded;
 use crate::dialect::Dialect;
 use crate::idempotency;
-use crate::limits::{Attempts, Desk, Tally};
+use crate::limits::{Attempts, Desk, Place, Tally};
 use crate::lists;
 use crate::problem::{self, Failure};
 use crate::shapes::CONFIRM;
@@ -35,6 +35,9 @@ use crate::strict::{self, sessions};
 
 /// How long a body may take to arrive, and how long the work on a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the body of a request that is refused for its sender's sake may take.
+const PATIENCE_WITH_REFUSED: Duration = Duration::from_secs(5);
 
 /// The caller's name for the request, and ours for it in the answer.
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -103,7 +106,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let id = doors.request_ids.of(&parts.headers);
     let attempts = Arc::new(Attempter { doors: doors.clone(), client, tally: Mutex::default() });
     let condition = || conditional::on_record(&parts.method, &parts.headers);
-    let guest = || Cx::new(&doors.plane, id.clone()).with_client(client).counting(attempts.clone()).under(condition());
+    let new_guest = || Cx::new(&doors.plane, id.clone()).with_client(client).counting(attempts.clone()).under(condition());
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let dialect = Dialect::of(&path);
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
@@ -119,27 +122,46 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         },
         (Ok(()), None) => (Query::default(), None),
     };
-    let most = match operation.as_ref().is_some_and(|operation| operation.takes_lists) {
-        // Nobody knows a stranger well enough to keep so much for them.
-        true if is_clear && sign_in(&guest(), &method, &parts.headers).await.is_ok() => lists::MOST_BYTES,
-        _ => MOST_BYTES,
-    };
-    // First of all, so that a credential is found good when the work begins and not when a slow body began to arrive.
-    let body = arrive(&parts.headers, body, most).await;
-    let guest = guest();
-    let signed = match is_clear {
+    let mut guest = new_guest();
+    let mut signed = match is_clear {
         true => sign_in(&guest, &method, &parts.headers).await,
         false => Err(Error::Unauthenticated),
     };
-    let principal = signed.as_ref().ok().and_then(Cx::presented).map(|principal| &**principal);
-    let tally = match operation.as_ref().is_some_and(|operation| operation.is_unlimited) {
-        true => doors.limiter.look(principal, client, guest.now),
-        false => doors.limiter.count(principal, client, guest.now),
+    let has_body = !body.is_end_stream();
+    // Before the body is taken in: what is kept of it depends on whose it is, and nothing of one who has come too often.
+    let sender = signed.as_ref().ok().and_then(Cx::presented).map(|principal| &**principal);
+    let is_unlimited = operation.as_ref().is_some_and(|operation| operation.is_unlimited);
+    let tally = match is_unlimited {
+        true => doors.limiter.look(sender, client, guest.now),
+        false => doors.limiter.count(sender, client, guest.now),
     };
+    let place = match tally.wait() {
+        Some(seconds) => Err(Failure::RateLimited(seconds)),
+        None => doors.limiter.enter(sender, client, is_unlimited).map_err(Failure::Full),
+    };
+    let takes_list = operation.as_ref().is_some_and(|operation| operation.takes_lists);
+    // Nobody knows a stranger well enough to keep so much for them.
+    let most = if takes_list && sender.is_some() { lists::MOST_BYTES } else { MOST_BYTES };
+    // The place is kept until there is an answer.
+    let (body, _place) = match place {
+        Ok(mut place) if has_body => (arrive(&parts.headers, body, most, &mut place).await, Some(place)),
+        Ok(place) => (Ok(Bytes::new()), Some(place)),
+        Err(failure) => {
+            // Whoever is not listened to has less time to be told so.
+            let _ = tokio::time::timeout(PATIENCE_WITH_REFUSED, discard(&parts.headers, body)).await;
+            (Err(failure), None)
+        }
+    };
+    if has_body {
+        // A credential is found good when the work begins, and not when a slow body began to arrive.
+        guest = new_guest();
+        if signed.is_ok() {
+            signed = sign_in(&guest, &method, &parts.headers).await;
+        }
+    }
     let is_for_anybody = operation.as_ref().is_none_or(|operation| operation.access == Access::Anybody);
     let presents = !is_for_anybody && strict::presents(&parts.headers);
-    let is_broken_off = body.is_err();
-    let wait = tally.wait();
+    let is_broken_off = has_body && body.is_err();
     let visit = Arc::new(Visit {
         doors,
         guest: guest.clone(),
@@ -153,10 +175,9 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         tally: Mutex::new(tally),
         attempts: attempts.clone(),
     });
-    let mut response = match (wait, body) {
-        (Some(seconds), _) => visit.settle(Failure::RateLimited(seconds).into_response()),
-        (None, Err(failure)) => visit.settle(failure.into_response()),
-        (None, Ok(body)) => match visit.admit(&parts, body, most).await {
+    let mut response = match body {
+        Err(failure) => visit.settle(failure.into_response()),
+        Ok(body) => match visit.admit(&parts, body, most).await {
             Ok(body) => answer(&visit, parts, body, next).await,
             Err(failure) => visit.settle(failure.into_response()),
         },
@@ -335,8 +356,8 @@ fn entries(dialect: &Dialect, shape: &crate::shapes::Shape, list: &serde_json::V
     }
 }
 
-async fn arrive(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Failure> {
-    match tokio::time::timeout(PATIENCE, receive(headers, body, most)).await {
+async fn arrive(headers: &HeaderMap, body: Body, most: usize, place: &mut Place) -> Result<Bytes, Failure> {
+    match tokio::time::timeout(PATIENCE, receive(headers, body, most, place)).await {
         Ok(received) => received,
         Err(_) => Err(Failure::Http(StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive.")),
     }

@@ -41,7 +41,7 @@ use tokio::sync::watch;
 
 pub use client_address::TrustedProxies;
 pub use courier::Courier;
-pub use limits::RateLimits;
+pub use limits::{RateLimits, Room};
 
 /// What all requests share.
 pub(crate) struct Doors {
@@ -69,6 +69,8 @@ impl Doors {
 pub struct Settings {
     /// How many requests a caller may make.
     pub limits: RateLimits,
+    /// How much they may have under way at a time.
+    pub room: Room,
     /// Whom to believe when they say for whom they ask.
     pub trusted_proxies: TrustedProxies,
     /// What opens `/metrics` as a bearer token, beside an operator's own.
@@ -81,7 +83,7 @@ pub struct Settings {
 pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let catalogue = catalogue::Catalogue::new(surfaces::all());
     let routes = catalogue.router();
-    let (limiter, metrics) = (limits::Limiter::new(settings.limits), metrics::Metrics::new(plane.engine_name()));
+    let (limiter, metrics) = (limits::Limiter::new(settings.limits, settings.room), metrics::Metrics::new(plane.engine_name()));
     let documents = openapi::Documents::default();
     let request_ids = request_ids::RequestIds::default();
     let (streams, downloads) = (lasting::Places::new(watching::MOST), lasting::Places::new(handlers::exports::MOST));

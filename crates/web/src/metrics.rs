@@ -22,6 +22,7 @@ const OLDEST: &str = "freehold_deletions_oldest_open_seconds";
 const PENDING: &str = "freehold_webhook_deliveries_pending";
 const LOOKUPS: &str = "freehold_credential_lookups_total";
 const WRITES: &str = "freehold_database_writes_total";
+const QUOTAS: &str = "freehold_quota_refusals_total";
 
 /// Durations that are held one by one before they are put into their buckets. Otherwise a server at whose metrics nobody looks would hold
 /// that of every request it ever had.
@@ -57,6 +58,7 @@ impl Metrics {
             describe_gauge!(PENDING, "Deliveries to webhooks that are still to be made.");
             describe_counter!(LOOKUPS, "Credentials that were looked for in the database.");
             describe_counter!(WRITES, "Writes to the database that a request asked for and waited for.");
+            describe_counter!(QUOTAS, "What was refused because an organization has as much as it may have, by quota.");
             gauge!("freehold_build_info", "version" => env!("CARGO_PKG_VERSION"), "engine" => engine).set(1.0);
         });
         metrics
@@ -96,6 +98,9 @@ impl Metrics {
             gauge!(PENDING).set(vitals.pending_deliveries as f64);
             counter!(LOOKUPS).absolute(vitals.credential_lookups);
             counter!(WRITES).absolute(vitals.writes);
+            for (quota, refusals) in vitals.quota_refusals {
+                counter!(QUOTAS, "quota" => quota).absolute(refusals);
+            }
         });
         self.recorder.handle().render()
     }
@@ -111,20 +116,7 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let vitals = Vitals {
-            reversible: 0,
-            closed: 0,
-            draining: 0,
-            waiting: 0,
-            stuck: 0,
-            overdue_held: 0,
-            overdue_blocked: 0,
-            oldest_open_seconds: 0,
-            pending_deliveries: 0,
-            credential_lookups: 0,
-            writes: 0,
-        };
-        let text = metrics.render(vitals);
+        let text = metrics.render(Vitals::default());
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");
     }

@@ -4,10 +4,11 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use plane::deletion::Blocker;
-use plane::{Cx, Error, FieldError, OauthRefusal};
+use plane::{Cx, Error, FieldError, FieldErrors, OauthRefusal, clipped};
 use serde_json::{Value as Json, json};
 
 use crate::dialect::Dialect;
+use crate::limits::Full;
 use crate::remedies::Case;
 use crate::views;
 
@@ -26,6 +27,8 @@ pub(crate) enum Failure {
     ContentCoding(&'static str),
     /// Too many requests; seconds until there are some left.
     RateLimited(i64),
+    /// There is no room for the request, or for its body.
+    Full(Full),
     /// The first request with this Idempotency-Key is under way.
     UnderWay,
 }
@@ -65,6 +68,12 @@ pub(crate) async fn method_not_allowed() -> Failure {
 }
 
 const NOTHING_HERE: &str = "The requested resource was not found.";
+/// Bytes of the body of a refusal at the most.
+const MOST_BYTES: usize = 64 * 1024;
+/// Characters of `detail`, and of other texts that stand beside it.
+const MOST_OF_A_TEXT: usize = 2_000;
+/// Entries of `errors` and `blockers`.
+const MOST_ENTRIES: usize = FieldErrors::MOST;
 /// The words of every 401.
 pub(crate) const UNAUTHORIZED: &str = "Authentication required. Provide a valid bearer token.";
 
@@ -77,7 +86,8 @@ struct Told {
 
 /// Writes a failure as this surface's clients expect it. `presents` says whether the request came with a credential.
 pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure, presents: bool) -> Response<Body> {
-    let told = tell(cx, dialect, &failure);
+    let mut told = tell(cx, dialect, &failure);
+    told.bound();
     let (code, title, retryable) = describe(told.status);
     let mut problem = json!({
         "type": format!("{}/docs/errors/{code}", cx.plane.config.public_url),
@@ -103,7 +113,7 @@ pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure, presents: boo
     for (name, value) in told.more {
         problem[name] = value;
     }
-    let mut response = (told.status, problem.to_string()).into_response();
+    let mut response = (told.status, bounded(problem)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(dialect.error_type));
     if let Some(challenge) = challenge(told.status, &failure, presents).and_then(|words| HeaderValue::try_from(words).ok()) {
@@ -134,6 +144,39 @@ fn challenge(status: StatusCode, failure: &Failure, presents: bool) -> Option<St
     }
 }
 
+impl Told {
+    /// Cuts what repeats something of the request, or of many records: an answer that refuses is short, whatever was sent.
+    fn bound(&mut self) {
+        self.detail = clipped(std::mem::take(&mut self.detail), MOST_OF_A_TEXT);
+        for (_, value) in &mut self.more {
+            match value {
+                Json::String(text) => *text = clipped(std::mem::take(text), MOST_OF_A_TEXT),
+                Json::Array(entries) if entries.len() > MOST_ENTRIES => {
+                    let more = entries.len() - MOST_ENTRIES;
+                    entries.truncate(MOST_ENTRIES);
+                    self.detail.push_str(&format!(" And {more} more."));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The text of a problem. Twenty entries fit but for the longest that there can be, of which fewer are told.
+fn bounded(mut problem: Json) -> String {
+    loop {
+        let text = problem.to_string();
+        if text.len() <= MOST_BYTES {
+            return text;
+        }
+        let lists = problem.as_object_mut().into_iter().flat_map(|members| members.values_mut()).filter_map(Json::as_array_mut);
+        match lists.max_by_key(|entries| entries.len()) {
+            Some(entries) if !entries.is_empty() => entries.truncate(entries.len() / 2),
+            _ => return text,
+        }
+    }
+}
+
 fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
     let told = |status, detail: &str| Told { status, detail: detail.to_owned(), more: Vec::new() };
     let error = match failure {
@@ -142,6 +185,16 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Failure::RateLimited(seconds) => {
             let detail = format!("Too many requests. Try again in {seconds} seconds.");
             return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", (*seconds).into())] };
+        }
+        Failure::Full(Full::Server) => {
+            return told(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server holds as many bodies of requests as it can: send this one again in a moment.",
+            );
+        }
+        Failure::Full(Full::Caller) => {
+            let detail = "You have as many requests under way as one caller may have: wait for the answers to some.".to_owned();
+            return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", 1.into())] };
         }
         Failure::As(status, error) => return Told { status: *status, ..tell(cx, dialect, &Failure::Plane(error.clone())) },
         Failure::OfCustomer(customer, Error::Blocked(blockers)) => return blocked(cx, dialect, blockers, Some(customer)),
@@ -156,7 +209,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Error::Invalid(errors) => Told {
             status: dialect.invalid,
             detail: summary(dialect, errors),
-            more: vec![("errors", errors.iter().map(|error| field_error(dialect, error)).collect())],
+            more: vec![("errors", errors.first().iter().map(|error| field_error(dialect, error)).collect())],
         },
         Error::Malformed(words) => told(StatusCode::BAD_REQUEST, words),
         Error::Unauthenticated => told(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
@@ -182,6 +235,9 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
             more: vec![("error", refusal.code().into()), ("error_description", words.as_str().into())],
         },
         Error::TooManyAttempts(seconds) => tell(cx, dialect, &Failure::RateLimited(*seconds)),
+        Error::Throttled(words, seconds) => {
+            Told { status: StatusCode::TOO_MANY_REQUESTS, detail: words.clone(), more: vec![("retry_after_seconds", (*seconds).into())] }
+        }
         Error::Overloaded(words) => told(StatusCode::SERVICE_UNAVAILABLE, words),
         Error::Storage(storage) => {
             tracing::error!(request_id = %cx.request_id, error = %storage, "the database failed");
@@ -210,9 +266,13 @@ fn is_passing(error: &plane::StorageError) -> bool {
     matches!(error, plane::StorageError::Unavailable(_) | plane::StorageError::Retry(_))
 }
 
-fn summary(dialect: &Dialect, errors: &[FieldError]) -> String {
-    let each: Vec<String> = errors.iter().map(|error| format!("{} {}", dialect.name(&error.field), error.message)).collect();
-    format!("{}.", each.join("; "))
+/// The first error, and how many more there are: `errors` has the others, up to 20 in all.
+fn summary(dialect: &Dialect, errors: &FieldErrors) -> String {
+    let first = errors.first().first().map_or_else(String::new, |error| format!("{} {}", dialect.name(&error.field), error.message));
+    match errors.total().saturating_sub(1) {
+        0 => format!("{first}."),
+        more => format!("{first}; and {more} more."),
+    }
 }
 
 fn field_error(dialect: &Dialect, error: &FieldError) -> Json {

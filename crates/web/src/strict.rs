@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
-use plane::{Error, FieldError, OauthRefusal};
+use plane::{Error, FieldError, FieldErrors, OauthRefusal};
 
 use crate::addresses::is_escaped_well;
 use crate::body::Query;
@@ -14,8 +14,6 @@ use crate::dialect::CUSTOMER;
 use crate::problem::Failure;
 use crate::shapes::Is;
 
-/// Unknown parameters that are told at the most.
-const MOST_TOLD: usize = 20;
 /// How much alike two names must be for one to be meant by the other, from 0 to 1.
 const LIKE: f64 = 0.8;
 
@@ -102,28 +100,31 @@ pub(crate) fn parameters(operation: &Operation, query: Option<&str>) -> Result<Q
     let refuse = |error: Error| match (operation.takes_forms, &error) {
         // Clients of token endpoints read errors of RFC 6749 only.
         (true, Error::Invalid(errors)) => {
-            let words: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+            let words: Vec<String> = errors.first().iter().map(|error| format!("{} {}", error.field, error.message)).collect();
             Failure::Plane(Error::Oauth(OauthRefusal::InvalidRequest, words.join("; ")))
         }
         (true, Error::Malformed(words)) => Failure::Plane(Error::Oauth(OauthRefusal::InvalidRequest, words.clone())),
         _ => Failure::Plane(error),
     };
     let mut query = Query::parse(query).map_err(refuse)?;
-    let mut errors: Vec<FieldError> = Vec::new();
+    let mut errors = FieldErrors::default();
     for name in query.names_mut() {
         match operation.parameters.iter().find_map(|parameter| meant(parameter, name)) {
             Some(known) => *name = known,
-            None if errors.len() < MOST_TOLD => errors.push(unknown(operation, name, errors.is_empty())),
+            None if errors.total() < FieldErrors::MOST => errors.push(unknown(operation, name, errors.is_empty())),
             None => {}
         }
     }
     let mut seen = BTreeSet::new();
     for (name, _) in query.pairs() {
-        if !seen.insert(name) && errors.len() < MOST_TOLD {
+        if !seen.insert(name) && errors.total() < FieldErrors::MOST {
             errors.push(FieldError::new(shortened(name), "repeated_parameter", "is there more than once"));
         }
     }
-    if errors.is_empty() { Ok(query) } else { Err(refuse(Error::Invalid(errors))) }
+    match errors.finish() {
+        Ok(()) => Ok(query),
+        Err(error) => Err(refuse(error)),
+    }
 }
 
 /// The documented name of a parameter that a request calls so, in snake case or in camel case.

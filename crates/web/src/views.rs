@@ -21,7 +21,7 @@ use plane::organizations::Organization;
 use plane::page::Page;
 use plane::policy::Scopes;
 use plane::preferences::Preference;
-use plane::purges::{Item, Outcome, Survey};
+use plane::purges::{Item, Survey};
 use plane::requirements::{Asked, Kind, Requirements};
 use plane::retention::Retention;
 use plane::sessions::SignedIn;
@@ -468,7 +468,8 @@ pub(crate) fn deletion_plan(dialect: &Dialect, preview: Preview, case: Case<'_>)
 /// What a purge would come to.
 pub(crate) fn purge_plan(dialect: &Dialect, survey: Survey, seconds: i64, case: Case<'_>) -> Json {
     dialect.object(vec![
-        ("count", survey.outcomes.get(Outcome::Deleted.name()).copied().unwrap_or(0).into()),
+        ("count", survey.count().into()),
+        ("complete", (!survey.is_part).into()),
         ("outcomes", json!(survey.outcomes)),
         ("sample", survey.sample.into()),
         ("blockers", blockers(dialect, &survey.blockers, case)),

@@ -96,8 +96,13 @@ impl PurgeArgs {
         if !missing.is_empty() {
             return Err(Failure::new(Code::Conflict, format!("They cannot be deleted now.\n{}", missing.join("\n"))));
         }
-        confirm(&[text(&plan["count"])], self.yes.as_deref())?;
-        let deletion = connection.delete(&call.with("force", Some("true"))).await?;
+        if plan["complete"] == false {
+            note("There may be more than were counted: not all customers were looked at.");
+        }
+        let count = text(&plan["count"]);
+        confirm(std::slice::from_ref(&count), self.yes.as_deref())?;
+        // What was confirmed is deleted, and nothing else if that changed meanwhile.
+        let deletion = connection.delete(&call.with("force", Some("true")).with("count", Some(&count))).await?;
         if !self.wait {
             return output.record(&json!({"deletionId": deletion}));
         }

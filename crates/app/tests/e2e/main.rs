@@ -13,6 +13,7 @@ mod store;
 
 mod bad_input;
 mod client;
+mod crowds;
 mod deletions;
 mod demo;
 mod doctor;

@@ -23,6 +23,7 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, SCOPES, Scopes};
+use crate::quotas::{self, Quota};
 use crate::usage::Used;
 use crate::{Cx, Error, Result};
 use terms::{check_addresses, limit_from, networks_from, texts_from};
@@ -167,6 +168,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
         .write(cx, input, |cx, tx, tenant, (key, hash)| {
             Box::pin(async move {
                 tenant.is_writable(tx).await?;
+                quotas::has_room(cx, tx, tenant, Quota::ApiKeys).await?;
                 let insert = sql!(
                 "INSERT INTO api_keys (organization_id, id, member_id, kind, name, description, hint, hash, scopes, rate_limit_per_minute,
                                        rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at)
@@ -272,21 +274,33 @@ fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
     let mut check = Check::new();
     check.text("name", &key.name, 3..=50).optional("description", key.description.as_deref(), 0..=200);
     let own = cx.principal()?.scopes;
-    for (place, scope) in key.scopes.iter().enumerate() {
+    check.scopes("scopes", &key.scopes);
+    for (place, scope) in key.scopes.iter().enumerate().filter(|(_, scope)| SCOPES.contains(&scope.as_str())) {
         let field = format!("scopes.{place}");
         let was_there = before.is_some_and(|before| before.scopes.contains(scope));
-        if !SCOPES.contains(&scope.as_str()) {
-            check.refuse(&field, "unknown_scope", format!("must be one of {}", SCOPES.join(", ")));
-        } else if is_publishable && scope != "read:organization" {
+        if is_publishable && scope != "read:organization" {
             check.refuse(&field, "not_publishable", "a publishable key can only have read:organization");
         } else if !was_there && own.is_some_and(|held| !held.covers(scope)) {
             check.refuse(&field, "wider_than_own", "a key cannot give a key scopes it lacks itself");
         }
     }
     key.scopes = Scopes::of(&key.scopes).names();
-    let per_minute = if is_publishable { 1..=PUBLISHABLE_PER_MINUTE } else { PER_MINUTE };
-    check.number("rate_limit_per_minute", key.rate_limit_per_minute, per_minute);
-    check.number("rate_limit_per_hour", key.rate_limit_per_hour, PER_HOUR);
+    // No key is given more than the operators give its organization. What it was given before may stay: it has no effect beyond that.
+    let of_organization = match cx.plane.config.quotas.requests_per_minute {
+        0 => *PER_MINUTE.end(),
+        most => most.min(*PER_MINUTE.end()),
+    };
+    let per_minute = 1..=if is_publishable { PUBLISHABLE_PER_MINUTE.min(of_organization) } else { of_organization };
+    let per_hour = 1..=of_organization.saturating_mul(60).min(*PER_HOUR.end());
+    let is_new = |limit: fn(&ApiKey) -> Option<u32>| before.is_none_or(|before| limit(before) != limit(key));
+    for (field, limit, range) in [
+        ("rate_limit_per_minute", (|key| key.rate_limit_per_minute) as fn(&ApiKey) -> Option<u32>, per_minute),
+        ("rate_limit_per_hour", |key| key.rate_limit_per_hour, per_hour),
+    ] {
+        if is_new(limit) {
+            check.number(field, limit(key), range);
+        }
+    }
     key.allowed_ips = check_addresses(&mut check, &key.allowed_ips);
     let is_new_end = before.is_none_or(|before| before.expires_at != key.expires_at);
     if is_new_end && key.expires_at.is_some_and(|end| end <= cx.now) {

@@ -171,6 +171,14 @@ pub struct TableDrift {
     pub now: i64,
 }
 
+impl Drift {
+    /// Of a purge that was looked at when there were another number of customers to be deleted.
+    pub(crate) fn of_purge(planned: i64, now: i64) -> Drift {
+        let words = "There are not as many customers to be deleted as you say: look at the purge again, and decide anew.";
+        Drift { words, tables: vec![TableDrift { table: "customers", planned, now }] }
+    }
+}
+
 impl std::fmt::Display for Drift {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(self.words)?;

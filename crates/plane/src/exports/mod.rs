@@ -28,13 +28,12 @@ use crate::deletion::Root;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
+use crate::quotas::{self, Quota};
 use crate::{Error, Plane, Result};
 
 const NOUN: &str = "Export";
 const NOT_FOUND: Error = Error::NotFound(NOUN);
 const EXPIRED: Error = Error::Gone("The export has expired and its archive was removed: order another.");
-/// Exports of an organization that may take up room on the server's disk at the same time, those of deletions aside.
-const MOST_AT_ONCE: i64 = 10;
 
 /// An export.
 #[derive(Debug, Clone)]
@@ -145,16 +144,7 @@ async fn create(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: Option<&String>
         None => (Root::Organization, organization),
         Some(reference) => (Root::Customer, customers::lock_live(tx, tenant, reference).await?),
     };
-    let kept = sql!(
-        "SELECT count(*) FROM exports
-         WHERE organization_id = $1 AND deletion_id IS NULL AND state IN ('waiting', 'running', 'done')
-           AND (expires_at IS NULL OR expires_at > $2)"
-    );
-    if tx.query_one(kept, params![organization, cx.now]).await?.next::<i64>()? >= MOST_AT_ONCE {
-        return Err(Error::Conflict(format!(
-            "The organization has {MOST_AT_ONCE} exports, and no more are kept at a time: delete one, or wait until one expires."
-        )));
-    }
+    quotas::has_room(cx, tx, tenant, Quota::Exports).await?;
     let id = insert(cx, tx, organization, (root, subject, customer), None).await?;
     let note = Note {
         action: "export.create",

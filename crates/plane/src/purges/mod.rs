@@ -9,6 +9,7 @@ mod stopping;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 use sql::{Row, Statement, Tx, params, sql};
@@ -18,7 +19,7 @@ use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
 use crate::customers::is_reference;
 use crate::cx::Cx;
-use crate::deletion::{self, Blocker, Deletion, Order, Root, check_reason};
+use crate::deletion::{self, Blocker, Deletion, Drift, Order, Root, check_reason};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
@@ -35,8 +36,10 @@ pub const MOST_LISTED: usize = 100_000;
 const SAMPLE: usize = 100;
 /// Customers that are looked at in one read.
 const SLICE: usize = 1_000;
-/// Reads after which an order counts no further: whoever orders shall not wait for the number.
+/// Reads after which nobody counts any further: neither a look nor an order goes through all customers of the largest organizations.
 const MOST_SLICES: usize = 500;
+/// How long a look counts.
+const MOST_TIME: Duration = Duration::from_secs(10);
 /// Bytes of an id in the list that the database holds.
 const WIDTH: usize = 16;
 /// Stands in that list for one who was not there when it was ordered.
@@ -114,11 +117,19 @@ pub struct Survey {
     pub blockers: Vec<Blocker>,
     /// The first of the customers whom nobody has approved of, and how many they are.
     unapproved: Option<(Uuid, i64)>,
-    /// Whether there are more than were counted.
-    is_part: bool,
+    /// Whether there may be more than were counted.
+    pub is_part: bool,
 }
 
-/// Looks at what a purge would come to that is ordered for this reason. Whoever may order it may look.
+impl Survey {
+    /// How many customers would be deleted, of those that were looked at.
+    pub fn count(&self) -> i64 {
+        self.outcomes.get(Outcome::Deleted.name()).copied().unwrap_or(0)
+    }
+}
+
+/// Looks at what a purge would come to that is ordered for this reason. Whoever may order it may look. It goes through half a million customers
+/// at the most, and looks for ten seconds.
 ///
 /// # Errors
 /// Those of [`order`], but for [`Error::Blocked`]: blockers are part of the answer.
@@ -143,17 +154,26 @@ pub fn seconds(cx: &Cx, survey: &Survey) -> i64 {
     if customers == 0 { 0 } else { cx.plane.estimates.seconds(customers * worker::EACH) }
 }
 
-/// Orders a purge. It is done by the drain.
+/// Orders a purge. It is done by the drain. One that was `looked_at` deletes as many customers as the look found, or is not ordered.
 ///
 /// # Errors
 /// Those of [`enter`]; [`crate::Error::Invalid`] for criteria that say nothing, and for a list that is too long;
-/// [`crate::Error::Conflict`] when the organization is archived.
-pub async fn order(cx: &Cx, organization: &OrganizationRef, meant: &Meant, reason: Option<String>) -> Result<Deletion> {
+/// [`crate::Error::Conflict`] when the organization is archived; [`crate::Error::Drifted`] when there are more or fewer than were looked at.
+pub async fn order(
+    cx: &Cx,
+    organization: &OrganizationRef,
+    meant: &Meant,
+    reason: Option<String>,
+    looked_at: Option<i64>,
+) -> Result<Deletion> {
     let note = Note { action: ACTION, subject: Root::CustomerPurge.noun(), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter_to_purge(cx, organization, meant).await?;
         check_reason(reason.as_deref())?;
-        let (survey, subjects) = survey(cx, tenant, meant, false).await?;
+        let (survey, subjects) = survey(cx, tenant, meant, looked_at.is_some()).await?;
+        if let Some(planned) = looked_at.filter(|planned| *planned != survey.count()) {
+            return Err(Error::Drifted(Drift::of_purge(planned, survey.count())));
+        }
         let wanted = match meant {
             Meant::Criteria(criteria) => (Some(criteria.to_json()), None),
             Meant::List(_) => (None, Some(subjects)),
@@ -224,10 +244,10 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
     let (mut survey, mut subjects) = (Survey::default(), Vec::new());
     match meant {
         Meant::Criteria(criteria) => {
-            let (mut after, mut slices) = (Some(Uuid::nil()), 0);
+            let (mut after, mut slices, watch) = (Some(Uuid::nil()), 0, cx.plane.clock.stopwatch());
             while let Some(last) = after {
                 slices += 1;
-                if slices > MOST_SLICES && !is_thorough {
+                if slices > MOST_SLICES || watch.elapsed() > MOST_TIME {
                     survey.is_part = true;
                     break;
                 }
@@ -245,7 +265,7 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
                     })
                     .await?;
                 let (people, blocked, next) = slice;
-                people.iter().for_each(|person| survey.count(person, &blocked));
+                people.iter().for_each(|person| survey.add(person, &blocked));
                 after = next;
             }
         }
@@ -273,7 +293,7 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
                         (REPEATED, _) => add(&mut survey.outcomes, Outcome::Repeated),
                         (_, None) => add(&mut survey.outcomes, Outcome::NotFound),
                         (_, Some(person)) if is_others(tenant.only_managed_by(), person) => add(&mut survey.outcomes, Outcome::Refused),
-                        (_, Some(person)) => survey.count(person, &blocked),
+                        (_, Some(person)) => survey.add(person, &blocked),
                     }
                 }
             }
@@ -283,7 +303,7 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
 }
 
 impl Survey {
-    fn count(&mut self, person: &Person, blocked: &Blocked) {
+    fn add(&mut self, person: &Person, blocked: &Blocked) {
         if blocked.unapproved.contains(&person.id) {
             self.unapproved.get_or_insert((person.id, 0)).1 += 1;
         }

@@ -144,7 +144,7 @@ impl Doomed {
             true => Meant::List(references),
             false => Meant::Criteria(Criteria { is_all: true, ..Criteria::default() }),
         };
-        let ordered = purges::order(&cx, here, &meant, None).await.unwrap();
+        let ordered = purges::order(&cx, here, &meant, None, None).await.unwrap();
         Doomed { root: Root::CustomerPurge, subject: ordered.subject, deletion: ordered.id }
     }
 

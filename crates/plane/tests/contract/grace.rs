@@ -283,7 +283,7 @@ async fn a_purge_rests_while_its_organization_does_and_goes_on_when_that_is_take
         new_customer(&stage.now(), organization, &format!("user{number}")).await;
     }
     let all = Meant::Criteria(Criteria { is_all: true, ..Criteria::default() });
-    let purge = purges::order(&stage.now(), &OrganizationRef::Id(organization), &all, None).await.unwrap();
+    let purge = purges::order(&stage.now(), &OrganizationRef::Id(organization), &all, None, None).await.unwrap();
     stage.grant(organization, 7).await;
     let deletion = stage.delete_organization(organization).await;
     stage.drain().await;

@@ -75,7 +75,7 @@ async fn nothing_is_left_of_whatever_is_deleted(stage: Stage) {
                 // What was asked for is all there is about anybody.
                 let metadata = json!({"note": marker(root)}).as_object().cloned().unwrap();
                 let meant = Meant::Criteria(Criteria { metadata, ..Criteria::default() });
-                purges::order(&stage.now(), &organization, &meant, None).await.unwrap();
+                purges::order(&stage.now(), &organization, &meant, None, None).await.unwrap();
                 assert!(!cells_with(&stage.engine, &stage.schema, &marker(root)).await.is_empty());
             }
             _ => {

@@ -121,14 +121,14 @@ async fn customers_who_came_by_or_changed_after_the_order_stay(stage: Stage) {
     let here = OrganizationRef::Id(organization);
     stage.plane.clock.advance(Duration::from_secs(60));
     let criteria = Criteria { updated_before: Some(stage.now().now), ..Criteria::default() };
-    let by_criteria = purges::order(&stage.now(), &here, &Meant::Criteria(criteria), None).await.unwrap();
+    let by_criteria = purges::order(&stage.now(), &here, &Meant::Criteria(criteria), None, None).await.unwrap();
     let references = ["third", "gone"].map(str::to_owned).to_vec();
     customers::delete(&stage.now(), &here, "first", Deleting::Permanently, Details::default()).await.unwrap();
     stage.plane.clock.advance(Duration::from_secs(60));
     let change = customers::CustomerChange { name: Some("Other".into()), ..no_change() };
     customers::update(&stage.now(), &here, "second", change).await.unwrap();
     new_customer(&stage.now(), organization, "fourth").await;
-    let by_list = purges::order(&stage.now(), &here, &Meant::List(references), None).await.unwrap();
+    let by_list = purges::order(&stage.now(), &here, &Meant::List(references), None, None).await.unwrap();
     // Another one of the same name, made after the list was given.
     new_customer(&stage.now(), organization, "gone").await;
     stage.drain().await;
@@ -144,7 +144,7 @@ async fn a_purge_is_not_sealed_before_the_deletions_that_it_ordered_are(stage: S
     new_customer(&stage.now(), organization, "customer").await;
     deliver(&stage.plane, 200).await;
     let list = Meant::List(vec!["customer".into()]);
-    let ordered = purges::order(&stage.now(), &OrganizationRef::Id(organization), &list, None).await.unwrap();
+    let ordered = purges::order(&stage.now(), &OrganizationRef::Id(organization), &list, None, None).await.unwrap();
     stage.drain().await;
     let record = stage.record(&ordered).await;
     assert_eq!((record.state.as_str(), record.waiting_for.as_deref()), ("draining", Some("the deletions of its customers")));
@@ -323,7 +323,7 @@ impl Stage {
         let organization = self.populate(slug).await;
         let mut references: Vec<String> = (0..CUSTOMERS).map(|number| format!("customer-{number}")).collect();
         references.extend(["nobody".to_owned(), "customer-7".to_owned()]);
-        let deletion = purges::order(&self.now(), &OrganizationRef::Id(organization), &Meant::List(references), None).await.unwrap();
+        let deletion = purges::order(&self.now(), &OrganizationRef::Id(organization), &Meant::List(references), None, None).await.unwrap();
         let outcomes = BTreeMap::from([("deleted", CUSTOMERS - BLOCKED), ("blocked", BLOCKED), ("not_found", 1), ("repeated", 1)]);
         Ordered { organization, deletion, outcomes }
     }
@@ -332,7 +332,8 @@ impl Stage {
     async fn order_criteria(&self, slug: &str) -> Ordered {
         let organization = self.populate(slug).await;
         let criteria = Criteria { is_all: true, ..Criteria::default() };
-        let deletion = purges::order(&self.now(), &OrganizationRef::Id(organization), &Meant::Criteria(criteria), None).await.unwrap();
+        let deletion =
+            purges::order(&self.now(), &OrganizationRef::Id(organization), &Meant::Criteria(criteria), None, None).await.unwrap();
         let outcomes = BTreeMap::from([("deleted", CUSTOMERS - BLOCKED), ("blocked", BLOCKED)]);
         Ordered { organization, deletion, outcomes }
     }

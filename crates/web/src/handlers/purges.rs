@@ -18,6 +18,8 @@ pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, 
     let organization = door.organization(&organization)?;
     let only_validates = door.only_validates()?;
     let mut is_forced = door.query.flag("force")?;
+    let wanted = "must be the `count` of the purge that you looked at";
+    let count = door.query.read("count", wanted, |text| text.parse::<i64>().ok().filter(|count| *count >= 0))?;
     let mut reason = door.reason();
     check_reason(reason.as_deref())?;
     let meant = match body {
@@ -36,7 +38,7 @@ pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, 
         let seconds = purges::seconds(&door.cx, &survey);
         return Ok(views::answer(StatusCode::OK, views::purge_plan(door.dialect, survey, seconds, Case::of(&door.cx, None))));
     }
-    let ordered = purges::order(&door.cx, &organization, &meant, reason).await?;
+    let ordered = purges::order(&door.cx, &organization, &meant, reason, count).await?;
     let watched = deletion::watch(&door.cx, ordered.id).await?;
     let answer = views::answer(StatusCode::ACCEPTED, view(door.dialect, watched, door.cx.now, None));
     Ok(views::with_deletion(answer, &ordered))

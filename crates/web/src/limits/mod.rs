@@ -1,5 +1,6 @@
 //! Rate limits: how many requests a caller may make in a minute, an hour and a day, and the headers that say how many are left.
 
+mod intake;
 mod ledger;
 
 use std::hash::{BuildHasher, RandomState};
@@ -12,6 +13,8 @@ use plane::api_keys::{Kind, OwnTerms, PUBLISHABLE_PER_MINUTE};
 use plane::credentials::{CredentialKind, Principal};
 use uuid::Uuid;
 
+pub use intake::Room;
+pub(crate) use intake::{Full, Intake, Place};
 use ledger::{Ledger, Limits, WINDOWS};
 
 /// How many requests a caller may make. Zero is no limit.
@@ -24,11 +27,13 @@ pub struct RateLimits {
     /// Attempts to get a credential in each minute: passwords tried for an account, sign-ups and OAuth tokens from an address. Refreshing has
     /// twice as many.
     pub attempts_per_minute: u32,
+    /// In each minute, of all callers of an organization together: no key's own limit is above it.
+    pub organization_per_minute: u32,
 }
 
 impl Default for RateLimits {
     fn default() -> RateLimits {
-        RateLimits { per_minute: 300, per_day: 10_000, attempts_per_minute: 10 }
+        RateLimits { per_minute: 300, per_day: 10_000, attempts_per_minute: 10, organization_per_minute: 6_000 }
     }
 }
 
@@ -97,6 +102,7 @@ pub(crate) struct Limiter {
     known: Ledger,
     unknown: Ledger,
     attempts: Ledger,
+    intake: Intake,
     hashers: [RandomState; 2],
 }
 
@@ -107,9 +113,15 @@ const UNKNOWN: usize = 229_376;
 const ATTEMPTS: usize = 114_688;
 
 impl Limiter {
-    pub(crate) fn new(limits: RateLimits) -> Limiter {
+    pub(crate) fn new(limits: RateLimits, room: Room) -> Limiter {
         let hashers = [RandomState::new(), RandomState::new()];
-        Limiter { limits, known: Ledger::new(KNOWN), unknown: Ledger::new(UNKNOWN), attempts: Ledger::new(ATTEMPTS), hashers }
+        let [known, unknown, attempts] = [KNOWN, UNKNOWN, ATTEMPTS].map(Ledger::new);
+        Limiter { limits, known, unknown, attempts, intake: Intake::new(room), hashers }
+    }
+
+    /// Lets a request begin, if its sender has not too many under way or they are not limited.
+    pub(crate) fn enter(&self, principal: Option<&Principal>, client: IpAddr, is_unlimited: bool) -> Result<Place, Full> {
+        self.intake.enter(self.place(principal, client).1, is_unlimited)
     }
 
     /// Counts a request of somebody who has signed in, or of an address.
@@ -146,14 +158,16 @@ impl Limiter {
         self.attempts.give_back(self.attempter(desk, attempts, client), now.as_second());
     }
 
-    /// A key's own limits stand in the place of the server's for the minute, and beside them for the hour. The day is the server's: no key
-    /// can be given more of it than its operators give.
+    /// A key's own limits stand in the place of the server's for the minute, and beside them for the hour, up to what its organization has. The
+    /// day is the server's: no key can be given more of it than its operators give.
     fn limits_of(&self, principal: Option<&Principal>) -> Limits {
-        let RateLimits { per_minute, per_day, .. } = self.limits;
+        let RateLimits { per_minute, per_day, organization_per_minute, .. } = self.limits;
+        let most = if organization_per_minute == 0 { u32::MAX } else { organization_per_minute };
         let Some(terms) = principal.and_then(|principal| principal.terms.as_ref()) else { return [per_minute, 0, per_day] };
         let usual = if terms.kind == Kind::Publishable { per_minute.min(PUBLISHABLE_PER_MINUTE) } else { per_minute };
         let own = |limit: fn(&OwnTerms) -> Option<NonZeroU32>| terms.own.as_ref().and_then(|own| limit(own)).map(NonZeroU32::get);
-        [own(|own| own.rate_limit_per_minute).unwrap_or(usual), own(|own| own.rate_limit_per_hour).unwrap_or(0), per_day]
+        let per_hour = own(|own| own.rate_limit_per_hour).map_or(0, |own| own.min(most.saturating_mul(60)));
+        [own(|own| own.rate_limit_per_minute).map_or(usual, |own| own.min(most)), per_hour, per_day]
     }
 
     fn attempter(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr) -> Caller {
@@ -260,7 +274,7 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn limiter(per_minute: u32, per_day: u32) -> Limiter {
-        Limiter::new(RateLimits { per_minute, per_day, attempts_per_minute: 10 })
+        Limiter::new(RateLimits { per_minute, per_day, ..RateLimits::default() }, Room::default())
     }
 
     fn at(second: i64) -> Timestamp {
@@ -364,11 +378,14 @@ mod tests {
         assert_eq!(of(&key(Kind::User, Some(5), Some(50))), "5;w=60, 50;w=3600, 10000;w=86400");
         assert_eq!(of(&key(Kind::Publishable, None, None)), "100;w=60, 10000;w=86400");
         assert_eq!(of(&key(Kind::Publishable, Some(7), None)), "7;w=60, 10000;w=86400");
+        // What a key was given before its organization had less.
+        assert_eq!(of(&key(Kind::User, Some(7_000), Some(1_000_000))), "6000;w=60, 360000;w=3600, 10000;w=86400");
     }
 
     #[test]
     fn without_limits_nothing_is_told_but_what_a_key_was_given() {
-        let limiter = Limiter::new(RateLimits { per_minute: 0, per_day: 0, attempts_per_minute: 0 });
+        let limiter =
+            Limiter::new(RateLimits { per_minute: 0, per_day: 0, attempts_per_minute: 0, organization_per_minute: 0 }, Room::default());
         assert_eq!(policy(&limiter.count(Some(&user(1)), HERE, at(0))), "");
         assert_eq!(policy(&limiter.count(Some(&key(Kind::Publishable, None, None)), HERE, at(0))), "");
         assert_eq!(policy(&limiter.count(Some(&key(Kind::User, Some(5), None)), HERE, at(0))), "5;w=60");

@@ -190,7 +190,12 @@ pub(crate) const CONFIRM: [Parameter; 1] = [Parameter {
 }];
 
 /// Whether a purge is done or only looked at.
-pub(crate) const PURGE: [Parameter; 3] = [
+pub(crate) const PURGE: [Parameter; 4] = [
+    Parameter {
+        name: "count",
+        is: Is::Number(0, 1_000_000_000),
+        about: "How many customers you were told would be deleted: the order is refused with 412 if there are more or fewer by now.",
+    },
     Parameter {
         name: "force",
         is: Is::Flag,

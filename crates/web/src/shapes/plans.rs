@@ -1,6 +1,6 @@
 //! What goes out about a deletion that is only considered, or refused: its plan, what stands in its way, what has drifted.
 
-use super::Is::{Counts, Id, Maybe, Named, Number, Objects, Text, Texts, Time};
+use super::Is::{Counts, Flag, Id, Maybe, Named, Number, Objects, Text, Texts, Time};
 use super::words::{BLOCKER_CODE, BLOCKER_KIND, DELETION_ROOT, EVENT, FATE, METHOD, PURGE_OUTCOME};
 use super::{Shape, optional, required};
 
@@ -61,7 +61,14 @@ pub(crate) static PURGE_PLAN: Shape = Shape::new(
     "PurgePlan",
     "What a purge would come to. Nothing has been changed.",
     &[
-        required("count", COUNT, "Customers that would be deleted.").like("97"),
+        required("count", COUNT, "Customers that would be deleted: what `?count=` binds the order to.").like("97"),
+        required(
+            "complete",
+            Flag,
+            "Whether all customers were looked at. Of the largest organizations only the first half million are, or as many as ten seconds \
+             allow: then there may be more than were counted.",
+        )
+        .like("true"),
         required(
             "outcomes",
             Counts,

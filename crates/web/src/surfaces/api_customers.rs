@@ -41,6 +41,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers(202, "The customers will be deleted. This is the deletion's record.", One(&records::DELETION))
             .orders(&plans::PURGE_PLAN)
             .refuses(409, "The organization is archived, or something is missing of what it asks: `blockers` names each with its remedy.")
+            .refuses(412, "There are not as many customers to be deleted as `count` says.")
             .refuses(413, "The list is larger than 12 MiB.")
             .leads("readDeletion", &[("id", "body.id")])
             .leads("listPurgeItems", &[("id", "body.id")]),

@@ -139,7 +139,10 @@ async fn sign_in(guest: Guest, headers: HeaderMap, fields: Fields) -> Answer {
     // Another site must not sign people in as somebody else, who then reads what they enter.
     refuse_cross_site(&headers)?;
     let (email, password) = (fields.text("email"), fields.text("password"));
-    match sessions::sign_in(&guest.cx, email, password.to_owned(), None).await {
+    let outcome = sessions::sign_in(&guest.cx, email, password.to_owned(), None).await;
+    // No address is longer; what is, is not shown again.
+    let email = if email.len() <= 254 { email } else { "" };
+    match outcome {
         Ok(signed_in) => Ok(views::with_cookie(see(PREFERENCES), &signed_in.cookie, signed_in.session_life.as_secs(), is_https(&guest.cx))),
         Err(Error::Unauthenticated) => page(StatusCode::UNAUTHORIZED, &SignInPage { email, is_wrong: true, wait: None }),
         Err(Error::TooManyAttempts(seconds)) => {

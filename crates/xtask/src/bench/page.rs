@@ -18,6 +18,9 @@ from one whole run.
 sizes.
 ";
 
+/// The last section of the page, which a run leaves as it is.
+const KEPT: &str = "\n## Under attack\n";
+
 /// Writes the page. What an earlier run drew is removed.
 pub(super) fn write(surroundings: &Table, sections: &[Section]) -> Result {
     let plots = workspace().join("docs/performance");
@@ -29,7 +32,10 @@ pub(super) fn write(surroundings: &Table, sections: &[Section]) -> Result {
         fs::write(plots.join(format!("{}.svg", plot.file_name())), plot.svg()).map_err(words)?;
     }
     let file = workspace().join("docs/performance.md");
-    fs::write(&file, text(surroundings, sections)).map_err(words)?;
+    // Measured by hand, and not by this run.
+    let before = fs::read_to_string(&file).unwrap_or_default();
+    let kept = before.find(KEPT).map_or("", |place| &before[place..]);
+    fs::write(&file, text(surroundings, sections) + kept).map_err(words)?;
     println!("written: {}", file.display());
     Ok(())
 }

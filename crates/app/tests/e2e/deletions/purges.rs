@@ -176,6 +176,37 @@ on_both_engines! {
         refused(purge(&server, &organization, "", &person.token).json(&json!({"filter": {"state": "deleted"}})), StatusCode::FORBIDDEN).await;
     }
 
+    async fn an_order_that_names_its_number_deletes_as_many_customers_or_none(server: Server) {
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        populate(&server, &organization, &ids(0..5), json!({})).await;
+        server.new_dependant(&organization, "customer-004", "subscriptions", json!({"plan": "basic"})).await;
+        let all = json!({"filter": {"all": true}, "force": true});
+        let order = |query: &str| purge(&server, &organization, query, token).json(&all);
+        let look = async || expect(order("?validate_only=true"), StatusCode::OK).await;
+        let plan = look().await;
+        assert_eq!((&plan["count"], &plan["complete"]), (&json!(4), &json!(true)));
+        // One more who would go, though as many are there.
+        let path = format!("/api/organizations/{}/customers/customer-004/subscriptions", organization.id);
+        let list = expect(server.request(Method::GET, &path).bearer_auth(token), StatusCode::OK).await;
+        let path = format!("{path}/{}", list["data"][0]["id"].as_str().unwrap());
+        let cancel = server.request(Method::PATCH, &path).bearer_auth(token).json(&json!({"status": "cancelled"}));
+        expect(cancel, StatusCode::OK).await;
+        for request in [order("?count=4"), listed(&server, &organization, "?force=true&count=2", token, "customer-000")] {
+            let answer = refused(request, StatusCode::PRECONDITION_FAILED).await;
+            assert_eq!(answer["drift"][0]["table"], "customers", "{answer}");
+        }
+        for wrong in ["?count=", "?count=-1", "?count=many", "?count=99999999999999999999"] {
+            refused(order(wrong), StatusCode::BAD_REQUEST).await;
+        }
+        assert_eq!(left(&server, &organization).await.len(), 5);
+        let count = look().await["count"].clone();
+        let sealed = done(&server, order(&format!("?count={count}")), token).await;
+        assert_eq!(sealed["counts"], json!({"deleted": 5}));
+        let listed = listed(&server, &organization, "?force=true&count=0", token, "customer-000");
+        assert_eq!(done(&server, listed, token).await["counts"], json!({"not_found": 1}));
+    }
+
     async fn whoever_says_nothing_of_whom_they_mean_purges_nobody(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;

@@ -6,6 +6,7 @@ pub mod catalogue;
 mod lasting;
 mod overtaken;
 mod presented;
+mod refusals;
 mod replays;
 pub mod world;
 

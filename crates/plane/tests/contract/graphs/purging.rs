@@ -48,7 +48,7 @@ impl World<'_> {
         let going: BTreeSet<String> = going(&expected).filter_map(|customer| text(customer_of(&at_look, customer), "reference")).collect();
         assert_eq!(survey.sample.into_iter().collect::<BTreeSet<_>>(), going, "{told}");
 
-        let deletion = purges::order(&person.cx(plane), &here, &meant, None).await.unwrap();
+        let deletion = purges::order(&person.cx(plane), &here, &meant, None, None).await.unwrap();
         if self.chance.once_in(2) {
             let grown = self.organizations.iter_mut().find(|grown| grown.id == orderer.organization).unwrap();
             grown.disturb(self.stage, &mut self.chance).await;

@@ -1,0 +1,204 @@
+"""Four attacks on a server of one's own, what they cost it, and what another tenant feels meanwhile: the figures of “Under attack” in
+docs/performance.md. Needs nothing but Python. `FREEHOLD=target/debug/freehold python3 attacks.py [answers bodies hashes searches]`"""
+
+import http.client, json, os, resource, shutil, socket, subprocess, sys, tempfile, threading, time, uuid
+
+BINARY = os.environ.get("FREEHOLD", "target/debug/freehold")
+PORT = int(os.environ.get("PORT", "4811"))
+PASSWORD = "correct horse battery staple"
+
+NEIGHBOUR = """
+import http.client, json, sys, time
+port, tokens, seconds = int(sys.argv[1]), sys.argv[2].split(","), float(sys.argv[3])
+connection, took, end = http.client.HTTPConnection("127.0.0.1", port, timeout=60), [], time.time() + seconds
+while time.time() < end:
+    begun = time.perf_counter()
+    connection.request("GET", "/api/organizations", headers={"Authorization": "Bearer " + tokens[len(took) % len(tokens)]})
+    answer = connection.getresponse(); answer.read(); assert answer.status == 200, answer.status
+    took.append((time.perf_counter() - begun) * 1000)
+    time.sleep(max(0, 0.02 - (time.perf_counter() - begun)))
+took.sort(); print(json.dumps({"median": took[len(took) // 2], "p99": took[int(len(took) * 0.99)]}))
+"""
+
+SEARCHER = """
+import http.client, sys, threading, time
+port, path, token, end, statuses = int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]), []
+def search():
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    while time.time() < end:
+        connection.request("GET", path, headers={"Authorization": "Bearer " + token})
+        answer = connection.getresponse(); answer.read(); statuses.append(answer.status)
+threads = [threading.Thread(target=search) for _ in range(30)]
+[thread.start() for thread in threads]; [thread.join() for thread in threads]
+print({status: statuses.count(status) for status in set(statuses)})
+"""
+
+
+def ask(method, path, body=None, token=None, headers=None):
+    headers = dict(headers or {})
+    if token:
+        headers["Authorization"] = "Bearer " + token
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+        body = body if isinstance(body, str) else json.dumps(body)
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, text
+
+
+def person():
+    email = f"{uuid.uuid4().hex}@example.com"
+    assert ask("POST", "/api/auth/sign-up", {"email": email, "password": PASSWORD})[0] == 202
+    return json.loads(ask("POST", "/api/auth/sign-in", {"email": email, "password": PASSWORD})[1])["access_token"]
+
+
+def organization(token):
+    status, text = ask("POST", "/api/organizations", {"name": "Acme", "slug": "o-" + uuid.uuid4().hex[:12]}, token)
+    assert status == 201, text
+    return json.loads(text)["id"]
+
+
+def count(statuses):
+    return {status: statuses.count(status) for status in sorted(set(statuses), key=str)}
+
+
+def abreast(number, work):
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(number)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+
+class Server:
+    def __init__(self, limited):
+        self.folder = tempfile.mkdtemp()
+        command = [BINARY, "serve", "--listen", f"127.0.0.1:{PORT}", "--data", self.folder]
+        if not limited:
+            command += ["--rate-limit-per-minute=0", "--rate-limit-per-day=0", "--attempt-limit-per-minute=0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                if ask("GET", "/health/ready")[0] == 200:
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise SystemExit("the server does not answer")
+
+    def memory(self):
+        lines = open(f"/proc/{self.process.pid}/status").read().split("\n")
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+    def disk(self):
+        files = [os.path.join(self.folder, name) for name in os.listdir(self.folder) if name.startswith("freehold.db")]
+        return sum(map(os.path.getsize, files)) / 2**20
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def answers(_, end):
+    """Bodies of 100,000 unknown fields, each with an Idempotency-Key of its own."""
+    body, statuses, sizes = "{" + ",".join(f'"{place:x}":1' for place in range(100_000)) + "}", [], []
+
+    def send(_):
+        while time.time() < end:
+            status, text = ask("POST", "/api/auth/sign-in", body, headers={"Idempotency-Key": str(uuid.uuid4())})
+            statuses.append(status), sizes.append(len(text))
+
+    abreast(2, send)
+    return f"{count(statuses)}, {max(sizes)} bytes at the most"
+
+
+def bodies(_, end):
+    """A thousand connections from one address, each with a body of 1 MiB that lacks its last byte."""
+    open_ones, statuses = [], []
+    head = b"POST /api/auth/sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n"
+    for _ in range(1000):
+        connection = socket.create_connection(("127.0.0.1", PORT))
+        try:
+            connection.sendall(head + b"a" * 1048575)
+        except OSError:
+            pass
+        open_ones.append(connection)
+    time.sleep(max(0, end - time.time()))
+    for connection in open_ones:
+        connection.setblocking(False)
+        try:
+            statuses.append(int((connection.recv(100).split(b" ") + [b"0"])[1]))
+        except (OSError, IndexError, ValueError):
+            statuses.append("none")
+        connection.close()
+    return count(statuses)
+
+
+def hashes(_, end):
+    """Sixty sign-ins of unknown addresses at once."""
+    statuses = []
+    abreast(60, lambda _: statuses.append(ask("POST", "/api/auth/sign-in", {"email": f"{uuid.uuid4().hex}@example.com", "password": "x" * 20})[0]))
+    return count(statuses)
+
+
+def searches(prepared, end):
+    """Thirty searches at once of one tenant's 10,000 customers."""
+    token, home = prepared
+    path = f"/api/organizations/{home}/customers?q=zzz"
+    return subprocess.run([sys.executable, "-c", SEARCHER, str(PORT), path, token, str(end)], capture_output=True, text=True).stdout.strip()
+
+
+def customers():
+    token = person()
+    home = organization(token)
+
+    def fill(part):
+        for number in range(2_500):
+            ask("POST", f"/api/organizations/{home}/customers", {"id": f"c{part}-{number}", "name": "x" * 150, "email": "a@example.com"}, token)
+
+    abreast(4, fill)
+    return token, home
+
+
+def run(attack, seconds, limited=True, prepare=None):
+    server = Server(limited)
+    try:
+        prepared = prepare() if prepare else None
+        tokens = [person() for _ in range(4)]
+        [organization(token) for token in tokens]
+        feel = lambda seconds: subprocess.Popen([sys.executable, "-c", NEIGHBOUR, str(PORT), ",".join(tokens), str(seconds)], stdout=subprocess.PIPE)
+        calm = json.loads(feel(6).communicate()[0])
+        memory, disk, peaks, is_over = server.memory(), server.disk(), [server.memory()], []
+
+        def watch():
+            while not is_over:
+                peaks.append(server.memory()), time.sleep(0.05)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        neighbour, begun = feel(seconds), time.time()
+        told = attack(prepared, begun + seconds)
+        took = time.time() - begun
+        meanwhile = json.loads(neighbour.communicate()[0])
+        is_over.append(True), watcher.join(), time.sleep(5)
+        print(f"{attack.__name__}: {told} in {took:.1f} s")
+        print(f"  memory {memory:.0f} MB, {max(peaks):.0f} at the most, {server.memory():.0f} five seconds later; {(max(peaks) - memory) / took:.1f} MB a second")
+        print(f"  disk {disk:.1f} MB, {server.disk():.1f} afterwards; {(server.disk() - disk) / took:.2f} MB a second")
+        print(f"  a neighbour's read, median and p99: {calm['median']:.1f} and {calm['p99']:.1f} ms, meanwhile {meanwhile['median']:.1f} and {meanwhile['p99']:.1f} ms", flush=True)
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(8_192, most), most))
+    wanted = sys.argv[1:] or ["answers", "bodies", "hashes", "searches"]
+    if "answers" in wanted:
+        run(answers, 10)
+    if "bodies" in wanted:
+        run(bodies, 10)
+    if "hashes" in wanted:
+        run(hashes, 6)
+    if "searches" in wanted:
+        run(searches, 8, limited=False, prepare=customers)
