@@ -344,7 +344,12 @@ pub async fn refresh(cx: &Cx, client: Option<&Client>, refresh_token: &str, scop
     if client.is_some_and(|client| client.id != found.app.id) {
         return Err(no_such_grant());
     }
-    let scopes = choose(scopes, &common(&found.granted, &found.app.scopes))?;
+    let is_newest = found.refresh_hash == fingerprint(refresh_token);
+    let scopes = match choose(scopes, &common(&found.granted, &found.app.scopes)) {
+        // A second use ends the row, whatever it asks for.
+        Err(_) if !is_newest => Vec::new(),
+        chosen => chosen?,
+    };
     let access_token = format!("{ACCESS_PREFIX}{}", alphanumeric(SECRET_LENGTH)?);
     let next = format!("{REFRESH_PREFIX}{family}{}", alphanumeric(SECRET_LENGTH)?);
     let id = found.id;

@@ -68,7 +68,7 @@ fn auth_operations() -> Vec<Operation> {
         Operation::post("/auth/refresh", "refresh", auth::refresh)
             .sets_cookie()
             .says("Turn a refresh token into new tokens")
-            .explains("The refresh token is used up; so is the old cookie.")
+            .explains("The refresh token is used up; so is the old cookie. One that comes again after it was answered ends its session, also for the holder of the newest: send an `Idempotency-Key` to be able to repeat a request whose answer was lost.")
             .anybody()
             .takes(&bodies::REFRESH)
             .answers(200, "New tokens, and a new cookie.", One(&records::SIGNED_IN))

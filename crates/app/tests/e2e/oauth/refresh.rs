@@ -53,6 +53,17 @@ on_both_engines! {
         answered(me(&server, &other.access), StatusCode::OK).await;
     }
 
+    async fn a_used_refresh_token_that_asks_for_too_much_ends_them_too(server: Server) {
+        let organization = server.new_organization().await;
+        let app = server.new_oauth_app(&organization, &organization.owner.token, &SCOPES).await;
+        let stolen = server.new_oauth_token(&app).await;
+        let newest = refreshed(&server, &app, &stolen.refresh).await;
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", stolen.refresh.as_str()), ("scope", "admin:everything")];
+        let greedy = server.form("/oauth2/token", &fields).basic_auth(&app.client_id, Some(&app.secret));
+        refused_as(greedy, StatusCode::BAD_REQUEST, "invalid_grant").await;
+        refused(me(&server, &newest.access), StatusCode::UNAUTHORIZED).await;
+    }
+
     async fn of_many_refreshes_at_once_exactly_one_wins(server: Server) {
         let organization = server.new_organization().await;
         let app = server.new_oauth_app(&organization, &organization.owner.token, &SCOPES).await;
