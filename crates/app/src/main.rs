@@ -74,7 +74,13 @@ enum LogFormat {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        // Help is no failure; a command line that is wrong is told in the form that was asked for.
+        Err(error) if error.use_stderr() && client::is_for_programs() => return client::Failure::of_command_line(&error).tell(),
+        Err(error) => error.exit(),
+    };
+    let outcome = match command {
         Command::Serve(args) => serve::run(args).await,
         Command::AddOperator(args) => operator::add(args).await,
         Command::Doctor(args) => return doctor::run(args).await,

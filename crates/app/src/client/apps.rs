@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::changes::{changes, given};
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
@@ -48,6 +49,39 @@ enum Command {
         /// The app's client id.
         app: String,
     },
+    /// Change an app: what is not given stays.
+    Update {
+        /// The app's client id.
+        app: String,
+        /// What people call it.
+        #[arg(long)]
+        name: Option<String>,
+        /// What it may do, such as read:customers,write:customers.
+        #[arg(long, value_delimiter = ',')]
+        scopes: Option<Vec<String>>,
+        /// Where people come back to, one or several.
+        #[arg(long, value_name = "URL", value_delimiter = ',')]
+        redirect_uris: Option<Vec<String>>,
+        /// Whether it gets tokens and those it has are good.
+        #[arg(long, value_name = "BOOL")]
+        active: Option<bool>,
+    },
+    /// Give an app a new secret: the old one stops working. It is shown this once.
+    RotateSecret {
+        /// The app's client id.
+        app: String,
+    },
+    /// Revoke one token of an app, by the token's id.
+    RevokeToken {
+        /// The token's id, as the audit trail shows it.
+        token: String,
+        /// Why, for the audit trail. No personal data, please.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Revoke nothing: show what it would do.
+        #[arg(long)]
+        validate_only: bool,
+    },
     /// Delete an app and revoke all of its tokens.
     Delete {
         /// The app's client id.
@@ -76,6 +110,27 @@ pub(super) async fn run(args: AppsArgs) -> Result {
             args.output.list(apps, COLUMNS)
         }
         Command::Show { app } => args.output.record(&connection.ask(&Call::get(["api", "oauth", "apps", app])).await?),
+        Command::Update { app, name, scopes, redirect_uris, active } => {
+            let body = changes([
+                ("name", given(name)),
+                ("scopes", given(scopes)),
+                ("redirectUris", given(redirect_uris)),
+                ("isActive", given(active)),
+            ])?;
+            args.output.record(&connection.ask(&Call::put(["api", "oauth", "apps", app], body)).await?)
+        }
+        Command::RotateSecret { app } => {
+            let rotated = connection.ask(&Call::post_nothing(["api", "oauth", "apps", app, "secret"])).await?;
+            note("The secret is shown this once: keep it safe.");
+            args.output.record(&rotated)
+        }
+        Command::RevokeToken { token, validate_only: true, .. } => {
+            args.output.record(&connection.ask(&Call::get(["api", "oauth", "token", token, "deletion-plan"])).await?)
+        }
+        Command::RevokeToken { token, reason, validate_only: false } => {
+            let call = Call::delete(["api", "oauth", "token", token]).with("reason", reason.as_deref());
+            args.output.record(&json!({"deletionId": connection.delete(&call).await?}))
+        }
         Command::Delete { app, delete } => {
             let subject = Subject {
                 given: app,

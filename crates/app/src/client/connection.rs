@@ -206,6 +206,10 @@ impl<'a> Call<'a> {
         Call { method: Method::PUT, body: Some(body), ..Call::get(path) }
     }
 
+    pub fn patch<const N: usize>(path: [&'a str; N], body: Json) -> Call<'a> {
+        Call { method: Method::PATCH, body: Some(body), ..Call::get(path) }
+    }
+
     /// With a list of ids, one on each line.
     pub fn post_list<const N: usize>(path: [&'a str; N], list: String) -> Call<'a> {
         Call { method: Method::POST, list: Some(list), ..Call::get(path) }

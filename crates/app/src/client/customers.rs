@@ -1,8 +1,9 @@
 //! `freehold customers`.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
+use super::changes::{changes, clearable, given, pairs};
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
@@ -50,6 +51,19 @@ enum Command {
         /// An id of your own, unique in the organization [default: made up].
         #[arg(long)]
         id: Option<String>,
+        /// A text among its metadata; several times for several.
+        #[arg(long, value_name = "KEY=VALUE")]
+        metadata: Vec<String>,
+    },
+    /// Change a customer: what is not given stays.
+    Update(Box<UpdateArgs>),
+    /// Add credits to a customer, 30 days each.
+    Extend {
+        /// The customer's id.
+        customer: String,
+        /// How many.
+        #[arg(long)]
+        credits: u32,
     },
     /// Make a customer read-only. Its sessions and devices go; all else is kept.
     Archive {
@@ -78,6 +92,48 @@ enum Command {
     Purge(Box<PurgeArgs>),
 }
 
+/// What changes of a customer.
+#[derive(Args)]
+struct UpdateArgs {
+    /// The customer's id.
+    customer: String,
+    /// The customer's name.
+    #[arg(long)]
+    name: Option<String>,
+    /// The customer's address.
+    #[arg(long)]
+    email: Option<String>,
+    /// A telephone number; empty takes it away.
+    #[arg(long)]
+    phone: Option<String>,
+    /// A tax id; empty takes it away.
+    #[arg(long)]
+    tax_id: Option<String>,
+    /// A part of the postal address, several times for several. They take the place of the old address.
+    #[arg(long, value_name = "KEY=VALUE")]
+    address: Vec<String>,
+    /// A text among its metadata, several times for several; an empty one takes its key away.
+    #[arg(long, value_name = "KEY=VALUE")]
+    metadata: Vec<String>,
+    /// The membership id of who manages the customer; empty for no manager.
+    #[arg(long, value_name = "MEMBER")]
+    managed_by: Option<String>,
+}
+
+impl UpdateArgs {
+    fn body(&self) -> Result<Json> {
+        changes([
+            ("name", given(&self.name)),
+            ("email", given(&self.email)),
+            ("phone", clearable(&self.phone)),
+            ("taxId", clearable(&self.tax_id)),
+            ("address", pairs(&self.address)?),
+            ("metadata", pairs(&self.metadata)?),
+            ("managedBy", clearable(&self.managed_by)),
+        ])
+    }
+}
+
 pub(super) async fn run(args: CustomersArgs) -> Result {
     let mut connection = args.connection.open()?;
     let organization = args.organization.find(&mut connection).await?;
@@ -89,9 +145,17 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
         Command::Show { customer } => {
             args.output.record(&connection.ask(&Call::get(["api", "organizations", &organization, "customers", customer])).await?)
         }
-        Command::Create { name, email, id } => {
-            let body = json!({"id": id, "name": name, "email": email});
+        Command::Create { name, email, id, metadata } => {
+            let body = json!({"id": id, "name": name, "email": email, "metadata": pairs(metadata)?});
             args.output.record(&connection.ask(&Call::post(["api", "organizations", &organization, "customers"], body)).await?)
+        }
+        Command::Update(update) => {
+            let call = Call::patch(["api", "organizations", &organization, "customers", &update.customer], update.body()?);
+            args.output.record(&connection.ask(&call).await?)
+        }
+        Command::Extend { customer, credits } => {
+            let call = Call::patch(["customer", "extend", customer], json!({"credits": credits})).of_organization(&organization);
+            args.output.record(&connection.ask(&call).await?)
         }
         Command::Archive { customer } => args
             .output

@@ -5,9 +5,9 @@ use serde_json::{Value as Json, json};
 
 use super::connection::{Call, Connection};
 use super::deletions::watch;
-use super::failure::{Code, Failure, Result, blockers};
-use super::output::{Column, OutputArgs, fields, note, table, text};
-use super::prompt::confirm;
+use super::failure::{Code, Failure, Result};
+use super::output::{Column, OutputArgs, fields, note, report, table, text};
+use super::prompt::{confirm, will_ask};
 
 const COLUMNS: &[Column] = &[("TABLE", "table"), ("ROWS", "rows"), ("FATE", "fate"), ("WHY", "why")];
 
@@ -51,13 +51,15 @@ impl DeleteArgs {
     pub(super) async fn run(&self, connection: &mut Connection, output: &OutputArgs, subject: Subject<'_>) -> Result {
         let plan = connection.ask(&self.says(subject.plan.clone())).await?;
         let (record, tag) = subject.record(connection).await?;
-        note(&subject.describe(&record, &plan));
+        let is_blocked = plan["blockers"].as_array().is_some_and(|blockers| !blockers.is_empty());
+        // Who is asked sees what about, even where a program reads the answer.
+        let describe = if !self.validate_only && !is_blocked && will_ask(self.yes.as_deref()) { report } else { note };
+        describe(&subject.describe(&record, &plan));
         if self.validate_only {
             return output.record(&plan);
         }
-        let blockers = blockers(&plan);
-        if !blockers.is_empty() {
-            return Err(Failure::new(Code::Conflict, format!("It cannot be deleted now.\n{}", blockers.join("\n"))));
+        if is_blocked {
+            return Err(Failure::blocked("It cannot be deleted now.", &plan["blockers"]));
         }
         confirm(&subject.names(&record), self.yes.as_deref())?;
         // What was shown is what goes: if it has changed since, the server refuses.

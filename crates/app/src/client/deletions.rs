@@ -1,6 +1,6 @@
 //! `freehold deletions`.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::connection::{Call, Connection, ConnectionArgs, OrganizationArgs};
 use super::failure::Result;
-use super::output::{Column, OutputArgs, cell, note, text};
+use super::output::{Column, OutputArgs, cell, note, shows_progress, text};
 
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
@@ -148,7 +148,7 @@ struct Screen {
 
 impl Screen {
     fn new() -> Screen {
-        Screen { bar: io::stderr().is_terminal().then(ProgressBar::no_length), told: String::new() }
+        Screen { bar: shows_progress().then(ProgressBar::no_length), told: String::new() }
     }
 
     fn show(&mut self, record: &Json) {

@@ -1,7 +1,7 @@
 //! `freehold exports`.
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::connection::{Call, Connection, ConnectionArgs, OrganizationArgs};
 use super::failure::{Code, Failure, Result};
-use super::output::{Column, OutputArgs, cell, note, text};
+use super::output::{Column, OutputArgs, cell, note, shows_progress, text};
 
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
@@ -78,6 +78,11 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Delete an export's archive before its time, or stop one that is being made.
+    Delete {
+        /// The export's id.
+        export: String,
+    },
 }
 
 pub(super) async fn run(args: ExportsArgs) -> Result {
@@ -100,6 +105,10 @@ pub(super) async fn run(args: ExportsArgs) -> Result {
         }
         Command::Show { export, wait: true } => args.output.record(&watch(&mut connection, export).await?),
         Command::Show { export, wait: false } => args.output.record(&connection.ask(&Call::get(["api", "exports", export])).await?),
+        Command::Delete { export } => {
+            connection.tell(&Call::delete(["api", "exports", export])).await?;
+            args.output.record(&json!({"id": export}))
+        }
         Command::Download { export, to, force } => {
             let path = target(to.as_deref(), export);
             let bytes = download(&mut connection, export, &path, *force).await?;
@@ -141,7 +150,7 @@ async fn watch(connection: &mut Connection, export: &str) -> Result<Json> {
 
 /// A progress bar on standard error, hidden when nobody looks at that.
 fn bar(template: &str) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(None, target).with_style(style)
 }

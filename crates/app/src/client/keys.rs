@@ -1,8 +1,9 @@
 //! `freehold keys`.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
+use super::changes::{changes, clearable, given};
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
@@ -43,6 +44,8 @@ enum Command {
         /// Until when it is good, such as 2030-01-31T12:00:00Z [default: no end].
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
+        #[command(flatten)]
+        limits: LimitArgs,
     },
     /// List the keys, newest first, without their secrets.
     List {
@@ -55,6 +58,10 @@ enum Command {
         /// The key's id.
         key: String,
     },
+    /// Change a key, with effect from the next request: what is not given stays.
+    Update(Box<UpdateArgs>),
+    /// Find out whether the key of --api-key or FREEHOLD_API_KEY is good.
+    Validate,
     /// Delete a key: it stops working at once.
     Delete {
         /// The key's id, as `list` shows it.
@@ -64,12 +71,76 @@ enum Command {
     },
 }
 
+/// What bounds a key.
+#[derive(Args)]
+struct LimitArgs {
+    /// What it is for, in more words.
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Requests a minute, in the place of the server's limit.
+    #[arg(long, value_name = "NUMBER")]
+    rate_limit_per_minute: Option<u32>,
+    /// Requests an hour, beside the limits for the minute and the day.
+    #[arg(long, value_name = "NUMBER")]
+    rate_limit_per_hour: Option<u32>,
+    /// Addresses and networks it may be used from, such as 192.0.2.7,10.0.0.0/8.
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    allowed_ips: Option<Vec<String>>,
+}
+
+/// What changes of a key.
+#[derive(Args)]
+struct UpdateArgs {
+    /// The key's id, as `list` shows it.
+    key: String,
+    /// What it is for.
+    #[arg(long)]
+    name: Option<String>,
+    /// What it may do, such as read:customers,write:customers.
+    #[arg(long, value_delimiter = ',')]
+    scopes: Option<Vec<String>>,
+    /// Until when it is good; empty for no end.
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// Whether it is good at all: it can be switched off and on again.
+    #[arg(long, value_name = "BOOL")]
+    active: Option<bool>,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+impl UpdateArgs {
+    fn body(&self) -> Result<Json> {
+        changes([
+            ("name", given(&self.name)),
+            ("description", given(&self.limits.description)),
+            ("scopes", given(&self.scopes)),
+            ("rateLimitPerMinute", given(&self.limits.rate_limit_per_minute)),
+            ("rateLimitPerHour", given(&self.limits.rate_limit_per_hour)),
+            ("allowedIps", given(&self.limits.allowed_ips)),
+            ("expiresAt", clearable(&self.expires_at)),
+            ("isActive", given(&self.active)),
+        ])
+    }
+}
+
 pub(super) async fn run(args: KeysArgs) -> Result {
     let mut connection = args.connection.open()?;
+    if matches!(args.command, Command::Validate) {
+        return args.output.record(&connection.ask(&Call::post_nothing(["api", "api-keys", "validate"])).await?);
+    }
     let organization = args.organization.find(&mut connection).await?;
     match &args.command {
-        Command::Create { name, scopes, expires_at } => {
-            let body = json!({"name": name, "scopes": scopes, "expiresAt": expires_at});
+        Command::Create { name, scopes, expires_at, limits } => {
+            let body = json!({
+                "name": name,
+                "description": limits.description,
+                "scopes": scopes,
+                "rateLimitPerMinute": limits.rate_limit_per_minute,
+                "rateLimitPerHour": limits.rate_limit_per_hour,
+                "allowedIps": limits.allowed_ips,
+                "expiresAt": expires_at,
+            });
             let key = connection.ask(&Call::post(["api", "organizations", &organization, "api-keys"], body)).await?;
             note("The key is shown this once: keep it safe.");
             args.output.record(&key)
@@ -81,6 +152,12 @@ pub(super) async fn run(args: KeysArgs) -> Result {
         Command::Show { key } => {
             args.output.record(&connection.ask(&Call::get(["api", "organizations", &organization, "api-keys", key])).await?)
         }
+        Command::Update(update) => {
+            let call = Call::patch(["api", "organizations", &organization, "api-keys", &update.key], update.body()?);
+            args.output.record(&connection.ask(&call).await?)
+        }
+        // Answered above: a key names its organization itself.
+        Command::Validate => Ok(()),
         Command::Delete { key, delete } => {
             let subject = Subject {
                 given: key,

@@ -26,6 +26,12 @@ pub(crate) struct MembersArgs {
 enum Command {
     /// List the members, the longest-standing first.
     List {
+        /// Only those with this role.
+        #[arg(long)]
+        role: Option<String>,
+        /// Only those whose name or address has this in it.
+        #[arg(long, value_name = "TEXT")]
+        q: Option<String>,
         /// Entries to show at the most.
         #[arg(long)]
         limit: Option<usize>,
@@ -44,6 +50,13 @@ enum Command {
         #[arg(long)]
         role: Option<String>,
     },
+    /// Give a member another role. It counts from the answer on.
+    Role {
+        /// The membership's id, as `list` shows it.
+        member: String,
+        /// owner, admin, master, reseller, member, billing or viewer.
+        role: String,
+    },
     /// Remove a member, or leave: access ends at once.
     Remove {
         /// The membership's id, as `list` shows it.
@@ -57,9 +70,13 @@ pub(super) async fn run(args: MembersArgs) -> Result {
     let mut connection = args.connection.open()?;
     let organization = args.organization.find(&mut connection).await?;
     match &args.command {
-        Command::List { limit } => {
-            let members = connection.list(&Call::get(["api", "organizations", &organization, "members"]), *limit).await?;
-            args.output.list(members, COLUMNS)
+        Command::List { role, q, limit } => {
+            let call = Call::get(["api", "organizations", &organization, "members"]).with("role", role.as_deref()).with("q", q.as_deref());
+            args.output.list(connection.list(&call, *limit).await?, COLUMNS)
+        }
+        Command::Role { member, role } => {
+            let call = Call::put(["api", "organizations", &organization, "members", member, "role"], json!({"role": role}));
+            args.output.record(&connection.ask(&call).await?)
         }
         Command::Invite { email, role } => {
             let body = json!({"email": email, "role": role});

@@ -3,6 +3,7 @@
 mod approvals;
 mod apps;
 mod audit;
+mod changes;
 mod completions;
 mod connection;
 mod credentials;
@@ -12,12 +13,14 @@ mod deletions;
 mod exports;
 mod failure;
 mod holds;
+mod invites;
 mod keys;
 mod members;
 mod organizations;
 mod output;
 mod prompt;
 mod purging;
+mod records;
 mod requirements;
 mod retention;
 mod sessions;
@@ -27,6 +30,7 @@ mod webhooks;
 use clap::Subcommand;
 
 pub(crate) use failure::{EXIT_CODES, Failure};
+pub(crate) use output::is_for_programs;
 
 /// How the client commands find server and credential, for `--help`.
 pub(crate) const BEGINNING: &str = "\
@@ -42,31 +46,37 @@ pub(crate) enum Command {
     /// End the session that `sign-in` began.
     #[command(after_help = EXIT_CODES)]
     SignOut(sessions::SignOutArgs),
-    /// Users: make one, show oneself, delete oneself.
+    /// Users: make one, show one, change or delete oneself.
     #[command(after_help = EXIT_CODES)]
     Users(users::UsersArgs),
-    /// Organizations: make, list, show, delete.
+    /// Organizations: make, list, show, change, archive, hand over, delete.
     #[command(after_help = EXIT_CODES)]
     Organizations(organizations::OrganizationsArgs),
-    /// Members of an organization: list, show, invite, remove.
+    /// Members of an organization: list, show, invite, give another role, remove.
     #[command(after_help = EXIT_CODES)]
     Members(members::MembersArgs),
-    /// Customers of an organization: make, list, show, archive, delete.
+    /// Invitations: list, cancel, accept.
+    #[command(after_help = EXIT_CODES)]
+    Invites(invites::InvitesArgs),
+    /// Customers of an organization: make, list, show, change, archive, delete.
     #[command(after_help = EXIT_CODES)]
     Customers(customers::CustomersArgs),
-    /// API keys: make, list, show, delete.
+    /// What a customer owns (subscriptions, transactions, devices, sessions, activity): add, list, show, change.
+    #[command(after_help = EXIT_CODES)]
+    Records(records::RecordsArgs),
+    /// API keys: make, list, show, change, try, delete.
     #[command(after_help = EXIT_CODES)]
     Keys(keys::KeysArgs),
-    /// Webhooks: make, list, show, try, delete, and what they were told.
+    /// Webhooks: make, list, show, change, try, delete, and what they were told.
     #[command(after_help = EXIT_CODES)]
     Webhooks(webhooks::WebhooksArgs),
-    /// OAuth apps: make, list, show, delete.
+    /// OAuth apps: make, list, show, change, give another secret, delete.
     #[command(after_help = EXIT_CODES)]
     Apps(apps::AppsArgs),
     /// Deletions: list, show, watch to the end, take back.
     #[command(after_help = EXIT_CODES)]
     Deletions(deletions::DeletionsArgs),
-    /// Exports: order, list, show, download.
+    /// Exports: order, list, show, download, delete.
     #[command(after_help = EXIT_CODES)]
     Exports(exports::ExportsArgs),
     /// Legal holds: place, list, show, release.
@@ -96,7 +106,9 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Users(args) => users::run(args).await,
         Command::Organizations(args) => organizations::run(args).await,
         Command::Members(args) => members::run(args).await,
+        Command::Invites(args) => invites::run(args).await,
         Command::Customers(args) => customers::run(args).await,
+        Command::Records(args) => records::run(args).await,
         Command::Keys(args) => keys::run(args).await,
         Command::Webhooks(args) => webhooks::run(args).await,
         Command::Apps(args) => apps::run(args).await,

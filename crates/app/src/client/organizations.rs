@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::changes::{changes, clearable, given};
 use super::connection::{Call, ConnectionArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
@@ -31,6 +32,9 @@ enum Command {
         /// Its name in addresses: lower-case letters, digits and dashes; unique and unchanging.
         #[arg(long)]
         slug: String,
+        /// The address of a picture.
+        #[arg(long, value_name = "URL")]
+        logo: Option<String>,
     },
     /// List the organizations that the credential is good for.
     List {
@@ -42,6 +46,35 @@ enum Command {
     Show {
         /// Its slug or id.
         organization: String,
+    },
+    /// Change an organization's profile. Its slug never changes.
+    Update {
+        /// Its slug or id.
+        organization: String,
+        /// What people call it.
+        #[arg(long)]
+        name: Option<String>,
+        /// The address of a picture; empty takes it away.
+        #[arg(long, value_name = "URL")]
+        logo: Option<String>,
+    },
+    /// Archive an organization: read-only, and nothing lost but its keys and tokens. For owners.
+    Archive {
+        /// Its slug or id.
+        organization: String,
+    },
+    /// Make an archived organization writable again. Keys and tokens do not come back.
+    Unarchive {
+        /// Its slug or id.
+        organization: String,
+    },
+    /// Hand an organization over: the member becomes an owner and you an admin, in one step.
+    Transfer {
+        /// Its slug or id.
+        organization: String,
+        /// The new owner's membership id, as `members list` shows it.
+        #[arg(long, value_name = "MEMBER")]
+        to: String,
     },
     /// Delete an organization and everything in it, for good.
     Delete {
@@ -58,8 +91,22 @@ enum Command {
 pub(super) async fn run(args: OrganizationsArgs) -> Result {
     let mut connection = args.connection.open()?;
     match &args.command {
-        Command::Create { name, slug } => {
-            let call = Call::post(["api", "organizations"], json!({"name": name, "slug": slug}));
+        Command::Create { name, slug, logo } => {
+            let call = Call::post(["api", "organizations"], json!({"name": name, "slug": slug, "logo": logo}));
+            args.output.record(&connection.ask(&call).await?)
+        }
+        Command::Update { organization, name, logo } => {
+            let body = changes([("name", given(name)), ("logo", clearable(logo))])?;
+            args.output.record(&connection.ask(&Call::put(["api", "organizations", organization], body)).await?)
+        }
+        Command::Archive { organization } => {
+            args.output.record(&connection.ask(&Call::post_nothing(["api", "organizations", organization, "archive"])).await?)
+        }
+        Command::Unarchive { organization } => {
+            args.output.record(&connection.ask(&Call::post_nothing(["api", "organizations", organization, "unarchive"])).await?)
+        }
+        Command::Transfer { organization, to } => {
+            let call = Call::post(["api", "organizations", organization, "transfer"], json!({"memberId": to}));
             args.output.record(&connection.ask(&call).await?)
         }
         Command::List { limit } => {

@@ -1,6 +1,8 @@
-//! What commands print: aligned tables and fields for people, or with `--json` the server's JSON. Standard output carries nothing else.
+//! What commands print: aligned tables and fields for people, or with `--json` the server's JSON. Standard output carries nothing else, and
+//! with `--json` standard error carries nothing but the problem document of a failure.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::LazyLock;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -10,7 +12,7 @@ use super::failure::Result;
 /// How to print.
 #[derive(Args)]
 pub(crate) struct OutputArgs {
-    /// Print the server's JSON instead of tables: one document.
+    /// Print the server's JSON instead of tables: one document. A failure is one too, on standard error.
     #[arg(long, global = true)]
     pub(super) json: bool,
 }
@@ -130,8 +132,27 @@ pub(super) fn print(text: &str) -> Result {
     Ok(())
 }
 
-/// Writes a line to standard error. Nobody listening there is no reason to stop.
+/// Whether a program reads what is printed. This is asked of the command line itself, since one that cannot be parsed is told in JSON too.
+pub(crate) fn is_for_programs() -> bool {
+    static JSON: LazyLock<bool> =
+        LazyLock::new(|| std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json"));
+    *JSON
+}
+
+/// Whether progress is drawn on standard error: at a terminal, for people.
+pub(super) fn shows_progress() -> bool {
+    io::stderr().is_terminal() && !is_for_programs()
+}
+
+/// Writes a line for people to standard error. With `--json` there are none.
 pub(super) fn note(line: &str) {
+    if !is_for_programs() {
+        report(line);
+    }
+}
+
+/// Writes a line to standard error. That it cannot be written is no reason to stop.
+pub(super) fn report(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
+use super::changes::pairs;
 use super::connection::{Call, Connection};
 use super::deletions::watch;
 use super::failure::{Code, Failure, Result};
-use super::output::{OutputArgs, fields, note, text};
-use super::prompt::confirm;
+use super::output::{OutputArgs, fields, note, report, text};
+use super::prompt::{confirm, will_ask};
 
 /// Whom to delete, and how.
 #[derive(Args)]
@@ -88,13 +89,15 @@ impl PurgeArgs {
         if !self.force {
             return output.record(&if output.json { plan } else { for_people(plan) });
         }
-        note("To be deleted:");
-        fields(&for_people(plan.clone())).into_iter().for_each(|line| note(&format!("  {line}")));
-        // Who lacks an approval is left out; all else is asked of whoever orders.
+        // Who lacks an approval is left out; all else is asked of the one who orders it.
         let missing = plan["blockers"].as_array().into_iter().flatten().filter(|blocker| blocker["code"] != "approval_required");
-        let missing: Vec<String> = missing.map(in_words).collect();
-        if !missing.is_empty() {
-            return Err(Failure::new(Code::Conflict, format!("They cannot be deleted now.\n{}", missing.join("\n"))));
+        let missing: Json = missing.cloned().collect();
+        let is_blocked = missing.as_array().is_some_and(|missing| !missing.is_empty());
+        let describe = if !is_blocked && will_ask(self.yes.as_deref()) { report } else { note };
+        describe("To be deleted:");
+        fields(&for_people(plan.clone())).into_iter().for_each(|line| describe(&format!("  {line}")));
+        if is_blocked {
+            return Err(Failure::blocked("They cannot be deleted now.", &missing));
         }
         if plan["complete"] == false {
             note("There may be more than were counted: not all customers were looked at.");
@@ -124,14 +127,7 @@ impl PurgeArgs {
             ("emailDomain", &self.email_domain),
         ];
         filter.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Json::from(text.as_deref()?)))));
-        let mut metadata = Map::new();
-        for pair in &self.metadata {
-            let (key, value) = pair.split_once('=').ok_or_else(|| Failure::usage(format!("“{pair}” is not KEY=VALUE.")))?;
-            metadata.insert(key.to_owned(), value.into());
-        }
-        if !metadata.is_empty() {
-            filter.insert("metadata".into(), Json::Object(metadata));
-        }
+        filter.extend(pairs(&self.metadata)?.map(|metadata| ("metadata".to_owned(), metadata)));
         if self.deleted {
             filter.insert("state".into(), "deleted".into());
         }

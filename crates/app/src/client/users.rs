@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::changes::{changes, given, pairs};
 use super::connection::{Call, ConnectionArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
@@ -32,6 +33,22 @@ enum Command {
     },
     /// Show the user that the credential belongs to.
     Me,
+    /// Show another user, of an organization whose members you may list.
+    Show {
+        /// The user's id.
+        user: String,
+    },
+    /// Change your own profile: what is not given stays.
+    UpdateMe {
+        /// How you want to be called.
+        #[arg(long)]
+        name: Option<String>,
+        /// A text among your metadata, several times for several; an empty one takes its key away.
+        #[arg(long, value_name = "KEY=VALUE")]
+        metadata: Vec<String>,
+    },
+    /// Change your own password: all other sessions of yours end. Both are asked for, or read from two lines of standard input.
+    Password,
     /// Delete your own account, within ten minutes of signing in: every membership, key, app and session of yours. Your address confirms it.
     DeleteMe {
         #[command(flatten)]
@@ -57,6 +74,18 @@ pub(super) async fn run(args: UsersArgs) -> Result {
                 deletion: Call::delete(["api", "users", "me"]),
             };
             delete.run(&mut connection, &args.output, subject).await
+        }
+        Command::Show { user } => args.output.record(&args.connection.open()?.ask(&Call::get(["api", "users", &user])).await?),
+        Command::UpdateMe { name, metadata } => {
+            let body = changes([("name", given(&name)), ("metadata", pairs(&metadata)?)])?;
+            args.output.record(&args.connection.open()?.ask(&Call::patch(["api", "users", "me"], body)).await?)
+        }
+        Command::Password => {
+            let mut connection = args.connection.open()?;
+            let (current, new) = prompt::new_password()?;
+            let body = json!({"currentPassword": current, "newPassword": new});
+            connection.tell(&Call::post(["api", "users", "me", "password"], body)).await?;
+            args.output.record(&json!({"message": "The new password counts from now on."}))
         }
         Command::Me => args.output.record(&args.connection.open()?.ask(&Call::get(["api", "users", "me"])).await?),
     }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::changes::{changes, given};
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
@@ -56,6 +57,23 @@ enum Command {
         /// The webhook's id.
         webhook: String,
     },
+    /// Change a webhook: what is not given stays.
+    Update {
+        /// The webhook's id.
+        webhook: String,
+        /// Where deliveries go: an https address.
+        #[arg(long)]
+        url: Option<String>,
+        /// What it is told, such as customer.created,customer.deleted.
+        #[arg(long, value_delimiter = ',')]
+        events: Option<Vec<String>>,
+        /// What it is for; empty takes it away.
+        #[arg(long)]
+        description: Option<String>,
+        /// Whether it is told anything.
+        #[arg(long, value_name = "BOOL")]
+        active: Option<bool>,
+    },
     /// List what a webhook was told and is still to be told, newest first.
     Deliveries {
         /// The webhook's id.
@@ -94,6 +112,15 @@ pub(super) async fn run(args: WebhooksArgs) -> Result {
         }
         Command::Show { webhook } => {
             args.output.record(&connection.ask(&Call::get(["api", "organizations", &organization, "webhooks", webhook])).await?)
+        }
+        Command::Update { webhook, url, events, description, active } => {
+            let body = changes([
+                ("url", given(url)),
+                ("events", given(events)),
+                ("description", given(description)),
+                ("isActive", given(active)),
+            ])?;
+            args.output.record(&connection.ask(&Call::put(["api", "organizations", &organization, "webhooks", webhook], body)).await?)
         }
         Command::Deliveries { webhook, limit } => {
             let call = Call::get(["api", "organizations", &organization, "webhooks", webhook, "deliveries"]).along_cursor();

@@ -22,7 +22,7 @@ on_both_engines! {
         // What is piped in is nobody's word.
         assert_eq!(shell.run_with(&format!("organizations delete {slug}"), &format!("{slug}\n")).await.code, 2);
         let typed = shell.type_into(&format!("organizations delete {slug}"), "yes\n").await;
-        assert_eq!(typed.code, 1, "{typed:?}");
+        assert_eq!(typed.code, 2, "{typed:?}");
         assert!(typed.out.contains("Nothing was deleted"), "{typed:?}");
         let path = format!("/api/organizations/{}", organization.id);
         expect(server.request(Method::GET, &path).bearer_auth(&organization.owner.token), StatusCode::OK).await;

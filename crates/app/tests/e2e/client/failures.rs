@@ -1,5 +1,6 @@
 //! Exit codes, and that no secret is in the words of a failure.
 
+use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -24,6 +25,76 @@ on_both_engines! {
         assert_eq!(owner.run("customers show nobody").await.code, 4);
         assert_eq!(owner.run(&format!("organizations create --name Another --slug {}", organization.slug)).await.code, 5);
         assert_eq!(owner.run("users me --server http://127.0.0.1:1").await.code, 6);
+    }
+
+    async fn with_json_a_failure_is_one_document_on_standard_error(server: Server) {
+        let organization = server.new_organization().await;
+        let slug = &organization.slug;
+        let customer = server.new_customer(&organization, &organization.owner.token).await;
+        server.new_dependant(&organization, &customer, "subscriptions", json!({"plan": "basic"})).await;
+        let owner = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token);
+        let stranger = Shell::new(&server);
+        let nowhere = "http://127.0.0.1:1";
+        for (shell, line, code, error_code) in [
+            (&owner, "customers show nobody".to_owned(), 4, "not_found"),
+            (&owner, "organizations create --name A --slug new-slug".to_owned(), 1, "bad_request"),
+            (&owner, format!("organizations create --name Another --slug {slug}"), 5, "conflict"),
+            (&owner, format!("customers delete {customer} --hard --yes {customer}"), 5, "conflict"),
+            (&owner, format!("organizations delete {slug}"), 2, "unconfirmed"),
+            (&owner, format!("organizations delete {slug} --yes no"), 2, "unconfirmed"),
+            (&owner, format!("organizations update {slug}"), 2, "usage"),
+            (&owner, "organizations frobnicate".to_owned(), 2, "usage"),
+            (&owner, format!("users me --server {nowhere}"), 6, "unavailable"),
+            (&stranger, "users me".to_owned(), 3, "unauthorized"),
+        ] {
+            let said = shell.run(&format!("{line} --json")).await;
+            assert_eq!((said.code, said.out.as_str()), (code, ""), "{line}: {said:?}");
+            let problem: Json = serde_json::from_str(&said.err).unwrap_or_else(|error| panic!("{line}: {error}: {said:?}"));
+            assert_eq!(problem["error_code"], error_code, "{line}: {problem}");
+            for member in ["title", "detail"] {
+                assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{line}: {problem}");
+            }
+            assert!(problem["retryable"].is_boolean(), "{line}: {problem}");
+        }
+        // It is the server's own document: all that it says is there.
+        let said = owner.run("organizations create --name A --slug new-slug --json").await;
+        let problem: Json = serde_json::from_str(&said.err).unwrap();
+        assert_eq!((&problem["errors"][0]["field"], problem["request_id"].is_string()), (&json!("name"), true), "{problem}");
+        let said = owner.run(&format!("customers delete {customer} --hard --yes {customer} --json")).await;
+        let problem: Json = serde_json::from_str(&said.err).unwrap();
+        assert_eq!(problem["blockers"][0]["code"], "active_subscription", "{problem}");
+        // And nothing of it where all went well.
+        let said = owner.run("keys create --name Import --json").await;
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    }
+
+    async fn a_missing_and_a_wrong_confirmation_have_one_exit_code(server: Server) {
+        let organization = server.new_organization().await;
+        let slug = &organization.slug;
+        let customer = server.new_customer(&organization, &organization.owner.token).await;
+        let shell = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token);
+        shell.run("requirements set customer --confirmation").await;
+        let deletion = format!("customers delete {customer} --yes {customer}");
+        for line in [
+            format!("organizations delete {slug}"),
+            format!("organizations delete {slug} --yes {slug}x"),
+            format!("customers delete {customer} --confirm {slug}"),
+            format!("customers delete {customer} --confirm {slug} --yes other"),
+            // What the organization asks for besides is a confirmation too.
+            deletion.clone(),
+            format!("{deletion} --confirm {slug}x"),
+            format!("customers purge --all --force --confirm {slug}"),
+            format!("customers purge --all --force --confirm {slug} --yes 2"),
+            "customers purge --all --force --yes 1".to_owned(),
+        ] {
+            let said = shell.run(&line).await;
+            assert_eq!(said.code, 2, "{line}: {said:?}");
+        }
+        for line in [format!("organizations delete {slug}"), format!("customers purge --all --force --confirm {slug}")] {
+            let typed = shell.type_into(&line, "no\n").await;
+            assert_eq!(typed.code, 2, "{line}: {typed:?}");
+        }
+        assert_eq!(shell.run(&format!("{deletion} --confirm {slug}")).await.code, 0);
     }
 
     async fn each_field_that_was_refused_is_told(server: Server) {

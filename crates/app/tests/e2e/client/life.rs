@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Shell;
 use crate::on_both_engines;
-use crate::support::{Engine, Server, expect};
+use crate::support::{Engine, PASSWORD, Server, expect};
 
 on_both_engines! {
     async fn a_person_makes_an_organization_fills_it_and_deletes_it(server: Server) {
@@ -62,6 +62,75 @@ on_both_engines! {
         assert!(shell.run("apps list").await.out.contains(&client));
         assert_eq!(shell.run(&format!("apps delete {client} --yes {client} --wait")).await.field("state"), "sealed");
         assert_eq!(shell.run(&format!("apps show {client}")).await.code, 4);
+    }
+
+    async fn an_organization_is_changed_archived_and_handed_over_by_hand(server: Server) {
+        let organization = server.new_organization().await;
+        let slug = &organization.slug;
+        let (other, member) = server.new_member(&organization, "member").await;
+        let shell = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token).with("FREEHOLD_ORGANIZATION", slug);
+        assert_eq!(shell.run(&format!("organizations update {slug} --name Renamed --logo https://example.com/l.png")).await.field("name"), "Renamed");
+        let cleared = shell.run(&format!("organizations update {slug} --logo= --json")).await.json();
+        assert_eq!((&cleared["logo"], &cleared["name"]), (&json!(null), &json!("Renamed")));
+        assert!(!shell.run(&format!("organizations archive {slug}")).await.field("archived at").is_empty());
+        assert_eq!(shell.run(&format!("organizations update {slug} --name Again")).await.code, 5);
+        assert_eq!(shell.run(&format!("organizations unarchive {slug}")).await.code, 0);
+
+        assert_eq!(shell.run(&format!("members role {member} admin")).await.field("role"), "admin");
+        let invited = shell.run("members invite --email guest@example.com").await;
+        assert_eq!(shell.run("invites list --json").await.json()["data"][0]["status"], "pending");
+        let guest = Shell::new(&server);
+        guest.sign_in("guest@example.com").await;
+        let accepted = guest.run_with("invites accept", &format!("{}\n", invited.field("token"))).await;
+        assert!(shell.run("members list").await.out.contains(&accepted.field("member id")));
+        let again = shell.run("members invite --email another@example.com").await.field("id");
+        assert_eq!(shell.run(&format!("invites cancel {again} --validate-only")).await.field("root"), "invitation");
+        assert!(!shell.run(&format!("invites cancel {again}")).await.field("deletion id").is_empty());
+        assert_eq!(shell.run("invites list --json").await.json()["data"][0]["status"], "cancelled");
+
+        assert_eq!(shell.run(&format!("organizations transfer {slug} --to {member}")).await.code, 0);
+        assert_eq!(shell.run(&format!("organizations archive {slug}")).await.code, 3);
+        assert_eq!(Shell::new(&server).with("FREEHOLD_TOKEN", &other.token).run(&format!("organizations archive {slug}")).await.code, 0);
+    }
+
+    async fn customers_and_what_they_own_are_changed_by_hand(server: Server) {
+        let organization = server.new_organization().await;
+        let shell = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token);
+        shell.run("customers create --name Ada --email ada@example.com --id user1 --metadata plan=gold --metadata from=web").await;
+        let line = "customers update user1 --name Grace --phone 123 --metadata plan=silver --metadata from= --address city=London --json";
+        let changed = shell.run(line).await.json();
+        assert_eq!((&changed["name"], &changed["email"], &changed["phone"]), (&json!("Grace"), &json!("ada@example.com"), &json!("123")));
+        assert_eq!((&changed["metadata"], &changed["address"]), (&json!({"plan": "silver"}), &json!({"city": "London"})));
+        assert_eq!(shell.run("customers update user1 --phone= --json").await.json()["phone"], json!(null));
+        assert_eq!(shell.run("customers update user1").await.code, 2);
+        assert_eq!(shell.run("customers update user1 --metadata plan").await.code, 2);
+        assert!(!shell.run("customers extend user1 --credits 2").await.field("expires at").is_empty());
+
+        let device = shell.run("records create devices --customer user1 --data {\"name\":\"Laptop\"}").await.field("id");
+        let line = format!("records update devices {device} --customer user1 --data {{\"platform\":\"linux\"}}");
+        assert_eq!(shell.run(&line).await.field("platform"), "linux");
+        assert_eq!(shell.run(&format!("records show devices {device} --customer user1")).await.field("name"), "Laptop");
+        assert!(shell.run("records list devices --customer user1").await.out.contains("Laptop"));
+        assert_eq!(shell.run("records list devices").await.code, 2);
+        assert_eq!(shell.run("records create devices --customer user1 --data Laptop").await.code, 2);
+    }
+
+    async fn keys_and_users_are_changed_by_hand(server: Server) {
+        let organization = server.new_organization().await;
+        let shell = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token);
+        let made = shell.run("keys create --name Import --rate-limit-per-minute 600 --allowed-ips 127.0.0.0/8,10.0.0.1 --json").await.json();
+        assert_eq!((&made["rateLimitPerMinute"], &made["allowedIps"]), (&json!(600), &json!(["127.0.0.0/8", "10.0.0.1"])));
+        let by_key = Shell::new(&server).with("FREEHOLD_API_KEY", made["key"].as_str().unwrap());
+        assert_eq!(by_key.run("keys validate --json").await.json()["valid"], true);
+        let key = made["id"].as_str().unwrap();
+        assert_eq!(shell.run(&format!("keys update {key} --active false --json")).await.json()["isActive"], false);
+        assert_eq!(by_key.run("keys validate").await.code, 3);
+
+        assert_eq!(shell.run("users update-me --name Ada").await.field("name"), "Ada");
+        let passwords = format!("{PASSWORD}\na password of another kind\n");
+        assert_eq!(shell.run_with("users password", &passwords).await.code, 0);
+        let line = format!("sign-in --email {}", organization.owner.email);
+        assert_eq!(Shell::new(&server).run_with(&line, "a password of another kind\n").await.code, 0);
     }
 
     async fn json_is_one_document_as_the_server_wrote_it(server: Server) {

@@ -1,6 +1,7 @@
 //! The client commands of the binary, run against a real server as somebody at a terminal or a script runs them.
 
 mod completions;
+mod coverage;
 mod deleting;
 mod exports;
 mod failures;
@@ -53,7 +54,12 @@ impl Said {
 impl Shell {
     /// Somebody who has not signed in.
     pub fn new(server: &Server) -> Shell {
-        Shell { home: tempfile::tempdir().unwrap(), variables: vec![("FREEHOLD_SERVER", server.url.clone())] }
+        Shell::at(&server.url)
+    }
+
+    /// Somebody who has not signed in to the server at this address.
+    pub fn at(url: &str) -> Shell {
+        Shell { home: tempfile::tempdir().unwrap(), variables: vec![("FREEHOLD_SERVER", url.to_owned())] }
     }
 
     /// Somebody with one more variable in the environment.
