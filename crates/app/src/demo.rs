@@ -95,7 +95,7 @@ async fn sign_in(nobody: &Cx, role: Role, password: &str, organization: Option<O
 }
 
 async fn make_organization(owner: &Cx, name: &str, slug: &str) -> Result<OrganizationRef> {
-    let new = NewOrganization { name: name.into(), slug: slug.into(), logo: None };
+    let new = NewOrganization { name: name.into(), slug: slug.into(), logo: None, metadata: json!({}) };
     Ok(OrganizationRef::Id(organizations::create(owner, new).await?.id))
 }
 

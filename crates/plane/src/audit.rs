@@ -83,6 +83,7 @@ pub const ACTIONS: &[&str] = &[
     "customer.delete",
     "customer.expire",
     "customer.extend",
+    "customer.remove_entry",
     "customer.restore",
     "customer.retire",
     "customer.unarchive",
@@ -128,6 +129,8 @@ pub const ACTIONS: &[&str] = &[
     "user.update",
     "webhook.create",
     "webhook.delete",
+    "webhook.end_old_secret",
+    "webhook.rotate_secret",
     "webhook.test",
     "webhook.update",
 ];

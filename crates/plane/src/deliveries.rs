@@ -68,6 +68,8 @@ pub struct Due {
     /// The body.
     pub payload: String,
     secret: Vec<u8>,
+    /// The secret before it, while that signs too.
+    old_secret: Option<Vec<u8>>,
     /// Why it shall not be sent after all.
     pub undeliverable: Option<&'static str>,
 }
@@ -82,9 +84,11 @@ pub struct Attempt {
 }
 
 impl Due {
-    /// The header `webhook-signature` for an attempt at this time, in seconds since 1970.
+    /// The header `webhook-signature` for an attempt at this time, in seconds since 1970: a signature with each secret that signs, the newest
+    /// first, with spaces between them.
     pub fn sign(&self, timestamp: i64) -> String {
-        webhooks::sign(&self.secret, self.id, timestamp, &self.payload)
+        let secrets = [Some(&self.secret), self.old_secret.as_ref()].into_iter().flatten();
+        secrets.map(|secret| webhooks::sign(secret, self.id, timestamp, &self.payload)).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -201,7 +205,8 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due
          RETURNING webhook_id, id, deletion_id, attempts, payload"
     );
     let endpoint = sql!(
-        "SELECT webhooks.url, webhooks.secret, webhooks.is_active, webhooks.state, organizations.state
+        "SELECT webhooks.url, webhooks.secret, CASE WHEN webhooks.old_secret_until > $3 THEN webhooks.old_secret END, webhooks.is_active,
+                webhooks.state, organizations.state
          FROM webhooks JOIN organizations ON organizations.id = webhooks.organization_id
          WHERE webhooks.organization_id = $1 AND webhooks.id = $2"
     );
@@ -215,8 +220,9 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due
         for mut row in rows {
             let (webhook, id, deletion): (Uuid, Uuid, Option<Uuid>) = (row.next()?, row.next()?, row.next()?);
             let (attempts, payload): (i64, Option<String>) = (row.next()?, row.next()?);
-            let mut row = tx.query_one(endpoint, params![*organization, webhook]).await?;
-            let (url, secret, is_active): (String, Vec<u8>, bool) = (row.next()?, row.next()?, row.next()?);
+            let mut row = tx.query_one(endpoint, params![*organization, webhook, cx.now]).await?;
+            let (url, secret, old_secret): (String, Vec<u8>, Option<Vec<u8>>) = (row.next()?, row.next()?, row.next()?);
+            let is_active: bool = row.next()?;
             let (state, organization_state): (String, String) = (row.next()?, row.next()?);
             let undeliverable = match () {
                 () if state != "live" => Some("the webhook is being deleted"),
@@ -227,7 +233,18 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due
                 () => None,
             };
             let payload = payload.unwrap_or_default();
-            taken.push(Due { organization: *organization, webhook, id, deletion, attempts, url, payload, secret, undeliverable });
+            taken.push(Due {
+                organization: *organization,
+                webhook,
+                id,
+                deletion,
+                attempts,
+                url,
+                payload,
+                secret,
+                old_secret,
+                undeliverable,
+            });
         }
     }
     Ok(taken)

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use crate::access::enter;
 use crate::audit::{self, Note};
 use crate::customers;
+use crate::deletion::{self, Root};
 use crate::fields::{Check, parse_time};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
-use crate::{Cx, Error, Result};
+use crate::{Cx, Error, Result, holds};
 
 /// What a column of a dependant holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Kind {
     pub noun: &'static str,
     /// What callers write.
     pub fields: &'static [Field],
+    /// Whether an entry can be removed: what opens something to the customer. The others are the books and the history.
+    pub is_removable: bool,
 }
 
 const fn required(name: &'static str, holds: Holds) -> Field {
@@ -72,6 +75,7 @@ pub const KINDS: [Kind; 5] = [
             required("starts_at", Holds::Time),
             optional("ends_at", Holds::Time),
         ],
+        is_removable: false,
     },
     Kind {
         path: "transactions",
@@ -83,24 +87,28 @@ pub const KINDS: [Kind; 5] = [
             optional("status", Holds::Word(&["settled", "pending", "failed"])),
             optional("description", Holds::Text(500)),
         ],
+        is_removable: false,
     },
     Kind {
         path: "devices",
         table: "devices",
         noun: "Device",
         fields: &[required("name", Holds::Text(100)), optional("platform", Holds::Text(50))],
+        is_removable: true,
     },
     Kind {
         path: "sessions",
         table: "customer_sessions",
         noun: "Session",
         fields: &[optional("ip_address", Holds::Text(45)), optional("user_agent", Holds::Text(500))],
+        is_removable: true,
     },
     Kind {
         path: "activity",
         table: "activity_entries",
         noun: "Activity entry",
         fields: &[required("kind", Holds::Text(100)), optional("message", Holds::Text(2_000))],
+        is_removable: false,
     },
 ];
 
@@ -127,6 +135,7 @@ struct Statements {
     count: Statement,
     get: Statement,
     update: Statement,
+    remove: Statement,
 }
 
 impl Statements {
@@ -151,6 +160,7 @@ impl Statements {
                 "UPDATE {table} SET {} WHERE organization_id = $1 AND customer_id = $2 AND id = $3",
                 changes.join(", ")
             )),
+            remove: Statement::generated(format!("DELETE FROM {table} WHERE organization_id = $1 AND customer_id = $2 AND id = $3")),
         }
     }
 }
@@ -160,8 +170,8 @@ pub fn statements() -> Vec<Statement> {
     KINDS
         .iter()
         .flat_map(|kind| {
-            let Statements { insert, list, count, get, update } = kind.statements();
-            [*insert, *list, *count, *get, *update]
+            let Statements { insert, list, count, get, update, remove } = kind.statements();
+            [*insert, *list, *count, *get, *update, *remove]
         })
         .collect()
 }
@@ -351,6 +361,50 @@ pub async fn update(
             })
         })
         .await
+}
+
+/// Removes an entry of a kind that can be removed: a session ends, a device is disconnected. It is erased at once; the audit trail says that it
+/// was there, and has no record of its own as larger deletions have.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Forbidden`]; [`Error::Blocked`] while a legal hold is in force on the customer or the organization;
+/// [`Error::Conflict`] when either is archived; [`Error::Invalid`] for a reason of more than 500 characters.
+pub async fn remove(
+    cx: &Cx,
+    organization: &OrganizationRef,
+    reference: &str,
+    kind: &'static Kind,
+    id: Uuid,
+    reason: Option<String>,
+) -> Result<()> {
+    let detail = Some(format!("{} {id}", kind.path));
+    let note = Note { action: "customer.remove_entry", subject: "customer", detail, reason: reason.clone(), ..Note::default() };
+    audit::attempt(cx, organization, note.clone(), async {
+        let tenant = enter(cx, organization, Action::WriteCustomers).await?;
+        deletion::check_reason(reason.as_deref())?;
+        if !kind.is_removable {
+            return Err(Error::Internal(format!("{} are not removed", kind.path)));
+        }
+        let input = (reference.to_owned(), kind, id, note);
+        let write = tenant.write(cx, input, |cx, tx, tenant, (reference, kind, id, note)| {
+            Box::pin(async move {
+                let organization = tenant.organization();
+                holds::keep_out(tx, organization).await?;
+                let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
+                let entry = load(tx, kind, organization, customer, *id).await?;
+                cx.expects_tag(&entry.etag())?;
+                let mut held = deletion::blockers(cx, tx, Root::Customer, organization, customer).await?;
+                held.retain(|blocker| blocker.code == "legal_hold");
+                if !held.is_empty() {
+                    return Err(Error::Blocked(held));
+                }
+                tx.execute(kind.statements().remove, params![organization, customer, *id]).await?;
+                audit::record(cx, tx, organization, &Note { subject_id: Some(customer), ..note.clone() }).await
+            })
+        });
+        write.await
+    })
+    .await
 }
 
 /// A value for each field that is given, in the kind's order.

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::policy::SCOPES;
 use crate::{FieldError, FieldErrors, Result};
@@ -159,6 +159,27 @@ pub fn merge_metadata(field: &str, old: &Json, given: &Json) -> Result<Json> {
         return Err(FieldError::new(field, "too_many", words).into());
     }
     Ok(Json::Object(merged))
+}
+
+/// Texts that the metadata of what is listed must have, at the most.
+pub const MOST_METADATA_FILTERS: usize = 10;
+
+/// What a list is filtered by: the object of texts that metadata must contain; none where nothing was given.
+///
+/// # Errors
+/// [`Error::Invalid`] for more than [`MOST_METADATA_FILTERS`] texts, and for a key or text that no metadata can have.
+pub fn metadata_filter(given: &Map<String, Json>) -> Result<Option<Json>> {
+    let mut check = Check::new();
+    if given.len() > MOST_METADATA_FILTERS {
+        check.refuse("metadata", "too_many", format!("must be {MOST_METADATA_FILTERS} filters at the most"));
+    } else {
+        for (key, text) in given {
+            let field = format!("metadata[{}]", key.chars().take(40).collect::<String>());
+            check.text(&field, key, 1..=40).text(&field, text.as_str().unwrap_or_default(), 1..=500);
+        }
+    }
+    check.finish()?;
+    Ok((!given.is_empty()).then(|| Json::Object(given.clone())))
 }
 
 /// The pattern of SQL's `LIKE … ESCAPE '!'` that finds a text within another; none for a text that is missing or empty.

@@ -164,7 +164,8 @@ pub async fn remove(cx: &Cx, organization: &OrganizationRef, member: Uuid, reaso
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::Leave).await?;
         let is_own = tenant.membership().is_some_and(|own| own.id == member);
-        let tenant = if is_own { tenant } else { tenant.also(cx, Action::RemoveMember)? };
+        // The least that anybody may remove: whose membership it is, is known under its lock.
+        let tenant = if is_own { tenant } else { tenant.also(cx, Action::RemoveReseller)? };
         deletion::count_ahead(cx, &tenant).await?;
         tenant
             .write_ending(cx, [member], (member, reason), |cx, tx, tenant, (member, reason)| {
@@ -182,7 +183,7 @@ async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: 
     let role = lock(tx, tenant, member).await?.ok_or(Error::NotFound("Member"))?;
     expects(cx, tx, tenant, member).await?;
     if tenant.membership().is_none_or(|own| own.id != member) {
-        tenant.also(cx, if role == Role::Owner { Action::RemoveOwner } else { Action::RemoveMember })?;
+        tenant.also(cx, removal(role))?;
         tenant.may_handle(cx, role)?;
     }
     let order = Order {
@@ -199,6 +200,15 @@ async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: 
         organizations::count_change(cx, tx, tenant.organization()).await?;
     }
     Ok(deletion)
+}
+
+/// What it takes to remove another member of this role.
+pub(crate) fn removal(role: Role) -> Action {
+    match role {
+        Role::Owner => Action::RemoveOwner,
+        Role::Reseller => Action::RemoveReseller,
+        _ => Action::RemoveMember,
+    }
 }
 
 /// Holds a locked membership against what the caller had read, if they said so.

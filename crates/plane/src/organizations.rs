@@ -1,7 +1,7 @@
 //! Organizations: the tenants. Everything but users belongs to one of them.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 use sql::{Row, params, sql};
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{self, Deletion, Details, Order, Root};
 use crate::events::{self, Event};
-use crate::fields::Check;
+use crate::fields::{Check, merge_metadata, metadata_filter};
 use crate::ids::{OrganizationRef, is_slug};
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role};
@@ -34,6 +34,8 @@ pub struct Organization {
     pub stripe_customer_id: Option<String>,
     /// Its owner; of several the one who has been a member longest.
     pub owner: Option<Uuid>,
+    /// A flat object of texts.
+    pub metadata: Option<Json>,
     /// Since when it is read-only.
     pub archived_at: Option<Timestamp>,
     /// Counts the changes of this record, from 1.
@@ -53,10 +55,12 @@ pub struct NewOrganization {
     pub slug: String,
     /// Address of a picture, 2,000 characters at the most.
     pub logo: Option<String>,
+    /// A flat object of texts: 50 keys of up to 40 characters at the most, values of up to 500.
+    pub metadata: Json,
 }
 
 /// What shall be changed about an organization. What is missing stays.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct OrganizationChange {
     /// 3 to 100 characters.
     pub name: Option<String>,
@@ -64,6 +68,8 @@ pub struct OrganizationChange {
     pub slug: Option<String>,
     /// Address of a picture, 2,000 characters at the most; or none.
     pub logo: Option<Option<String>>,
+    /// A flat object of texts that is merged into the old one; an empty text takes a key away.
+    pub metadata: Json,
 }
 
 /// Makes an organization whose owner is the signed-in user.
@@ -78,20 +84,22 @@ pub async fn create(cx: &Cx, new: NewOrganization) -> Result<Organization> {
         ));
     }
     let mut check = Check::new();
-    check.text("name", &new.name, 3..=100).optional("logo", new.logo.as_deref(), 1..=2_000);
+    check.text("name", &new.name, 3..=100).optional("logo", new.logo.as_deref(), 1..=2_000).metadata("metadata", &new.metadata);
     if !is_slug(&new.slug) {
         check.refuse("slug", "invalid_slug", "must be 3 to 50 of a-z, 0-9 and -, and must not read as an id");
     }
     check.finish()?;
+    let metadata = merge_metadata("metadata", &Json::Null, &new.metadata)?;
+    let new = NewOrganization { metadata, ..new };
     cx.write_own((principal.user, new), |cx, tx, (user, new)| {
         Box::pin(async move {
             users::hold(tx, *user).await?;
             let id = cx.new_id()?;
             let organization = sql!(
-                "INSERT INTO organizations (id, slug, name, logo, plan, subscription_status, state, version, created_at, updated_at)
-                 VALUES ($1, $2, $3, $4, 'free', 'none', 'live', 1, $5, $5)"
+                "INSERT INTO organizations (id, slug, name, logo, plan, subscription_status, metadata, state, version, created_at, updated_at)
+                 VALUES ($1, $2, $3, $4, 'free', 'none', $6, 'live', 1, $5, $5)"
             );
-            let inserted = tx.execute(organization, params![id, &new.slug, &new.name, new.logo.as_deref(), cx.now]).await;
+            let inserted = tx.execute(organization, params![id, &new.slug, &new.name, new.logo.as_deref(), cx.now, &new.metadata]).await;
             inserted.map_err(|error| match error {
                 sql::Error::Unique(_) => Error::Conflict("This slug is taken: choose another.".into()),
                 other => other.into(),
@@ -129,27 +137,29 @@ async fn public_profile(cx: &Cx, own: Uuid, wanted: &OrganizationRef) -> Result<
         OrganizationRef::Current => true,
     };
     match is_meant {
-        true => Ok(Organization { plan: None, subscription_status: None, stripe_customer_id: None, owner: None, ..known }),
+        true => Ok(Organization { plan: None, subscription_status: None, stripe_customer_id: None, owner: None, metadata: None, ..known }),
         false => Err(Error::Outsider("User is not a member of this organization.".into())),
     }
 }
 
-/// Lists the organizations of the signed-in user.
+/// Lists the organizations of the signed-in user, or of them those whose metadata has these texts.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope.
-pub async fn list_mine(cx: &Cx, request: PageRequest) -> Result<Page<Organization>> {
+/// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope; [`Error::Invalid`].
+pub async fn list_mine(cx: &Cx, metadata: &Map<String, Json>, request: PageRequest) -> Result<Page<Organization>> {
     let principal = cx.needs(Action::ReadOrganization.scope())?;
-    cx.read((principal.user, principal.organization, request), |_, tx, (user, bound, request)| {
+    let metadata = metadata_filter(metadata)?;
+    cx.read((principal.user, principal.organization, metadata, request), |_, tx, (user, bound, metadata, request)| {
         Box::pin(async move {
             let statement = sql!(
                 "SELECT members.organization_id
                  FROM members JOIN organizations ON organizations.id = members.organization_id
                  WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'
+                   AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(organizations.metadata, $2))
                  ORDER BY members.organization_id"
             );
             let mut ids = Vec::new();
-            for mut row in tx.query(statement, params![*user]).await? {
+            for mut row in tx.query(statement, params![*user, metadata.as_ref()]).await? {
                 ids.push(row.next::<Uuid>()?);
             }
             ids.retain(|id| bound.is_none_or(|bound| bound == *id));
@@ -177,34 +187,39 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, change: Organizatio
         change.logo.iter().flatten().next().map(String::as_str),
         1..=2_000,
     );
+    check.metadata("metadata", &change.metadata);
     check.finish()?;
-    tenant.write(cx, change, |cx, tx, tenant, change| {
-        Box::pin(async move {
-            tenant.lock(tx).await?;
-            tenant.is_writable(tx).await?;
-            let old = load(tx, tenant.organization()).await?;
-            cx.expects(old.id, old.revision)?;
-            if change.slug.as_ref().is_some_and(|slug| *slug != old.slug) {
-                let words =
-                    format!("never changes: this organization's is {}. Leave the field out, or make another organization.", old.slug);
-                return Err(FieldError::new("slug", "immutable", words).into());
-            }
-            let name = change.name.as_ref().unwrap_or(&old.name);
-            let logo = change.logo.as_ref().unwrap_or(&old.logo);
-            if (name, logo) == (&old.name, &old.logo) {
-                return Ok(old);
-            }
-            let statement = sql!(
-                "UPDATE organizations SET name = $2, logo = $3, updated_at = $4, revision = revision + 1 WHERE id = $1 AND state = 'live'"
-            );
-            tx.execute(statement, params![old.id, name, logo.as_deref(), cx.now]).await?;
-            let note = Note { action: "organization.update", subject: "organization", subject_id: Some(old.id), ..Note::default() };
-            audit::record(cx, tx, old.id, &note).await?;
-            tell(cx, tx, tenant.organization(), Event::OrganizationUpdated).await?;
-            load(tx, old.id).await
+    tenant
+        .write(cx, change, |cx, tx, tenant, change| {
+            Box::pin(async move {
+                tenant.lock(tx).await?;
+                tenant.is_writable(tx).await?;
+                let old = load(tx, tenant.organization()).await?;
+                cx.expects(old.id, old.revision)?;
+                if change.slug.as_ref().is_some_and(|slug| *slug != old.slug) {
+                    let words =
+                        format!("never changes: this organization's is {}. Leave the field out, or make another organization.", old.slug);
+                    return Err(FieldError::new("slug", "immutable", words).into());
+                }
+                let name = change.name.as_ref().unwrap_or(&old.name);
+                let logo = change.logo.as_ref().unwrap_or(&old.logo);
+                let kept = old.metadata.clone().unwrap_or_default();
+                let metadata = merge_metadata("metadata", &kept, &change.metadata)?;
+                if (name, logo, &metadata) == (&old.name, &old.logo, &kept) {
+                    return Ok(old);
+                }
+                let statement = sql!(
+                    "UPDATE organizations SET name = $2, logo = $3, updated_at = $4, metadata = $5, revision = revision + 1
+                 WHERE id = $1 AND state = 'live'"
+                );
+                tx.execute(statement, params![old.id, name, logo.as_deref(), cx.now, &metadata]).await?;
+                let note = Note { action: "organization.update", subject: "organization", subject_id: Some(old.id), ..Note::default() };
+                audit::record(cx, tx, old.id, &note).await?;
+                tell(cx, tx, tenant.organization(), Event::OrganizationUpdated).await?;
+                load(tx, old.id).await
+            })
         })
-    })
-    .await
+        .await
 }
 
 /// Makes an organization read-only. Its API keys and OAuth tokens end, and the secrets of its OAuth apps; people go on reading. One that is
@@ -355,7 +370,7 @@ async fn load(tx: &mut sql::Tx, id: Uuid) -> Result<Organization> {
     let statement = sql!(
         "SELECT id, slug, name, logo, plan, subscription_status, stripe_customer_id,
                 (SELECT user_id FROM members WHERE organization_id = organizations.id AND role = 'owner' AND state = 'live' ORDER BY id LIMIT 1),
-                archived_at, revision, created_at, updated_at
+                metadata, archived_at, revision, created_at, updated_at
          FROM organizations WHERE id = $1 AND state = 'live'"
     );
     let row = tx.query_opt(statement, params![id]).await?;
@@ -372,6 +387,7 @@ fn read(mut row: Row) -> Result<Organization> {
         subscription_status: row.next()?,
         stripe_customer_id: row.next()?,
         owner: row.next()?,
+        metadata: row.next()?,
         archived_at: row.next()?,
         revision: row.next()?,
         created_at: row.next()?,

@@ -42,6 +42,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0012_lean_indexes", text: include_str!("../migrations/0012_lean_indexes.sql") },
     Migration { name: "0013_inviters", text: include_str!("../migrations/0013_inviters.sql") },
     Migration { name: "0014_refresh_families", text: include_str!("../migrations/0014_refresh_families.sql") },
+    Migration { name: "0018_contract", text: include_str!("../migrations/0018_contract.sql") },
 ];
 
 /// Settings of a plane.

@@ -51,7 +51,11 @@ impl Role {
 
     /// The action of inviting somebody to be this.
     pub fn inviting(self) -> Action {
-        if self == Owner { Action::InviteOwner } else { Action::Invite }
+        match self {
+            Owner => Action::InviteOwner,
+            Reseller => Action::InviteReseller,
+            Admin | Master | Member | Billing | Viewer => Action::Invite,
+        }
     }
 
     /// The role of this name.
@@ -101,12 +105,16 @@ actions! {
     ChangeOwnerRole = "write:members",
     /// Remove another member who is not an owner.
     RemoveMember = "write:members",
+    /// Remove a reseller.
+    RemoveReseller = "write:members",
     /// Remove an owner.
     RemoveOwner = "write:members",
     /// Remove oneself.
     Leave = "write:members",
     /// Invite a person, to any role but owner.
     Invite = "write:members",
+    /// Invite a person to be a reseller.
+    InviteReseller = "write:members",
     /// Invite a person to be an owner.
     InviteOwner = "write:members",
     /// List the invitations.
@@ -115,6 +123,8 @@ actions! {
     CancelInvitation = "write:members",
     /// Read customers and what they own.
     ReadCustomers = "read:customers",
+    /// Read customers who were softly deleted and are kept.
+    ReadDeletedCustomers = "write:customers",
     /// Create customers, and add to what they own.
     WriteCustomers = "write:customers",
     /// Put a customer under another member's management.
@@ -220,13 +230,16 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::ChangeRole => only(role, &[Owner, Admin]),
         Action::ChangeOwnerRole => only(role, &[Owner]),
         Action::RemoveMember => only(role, &[Owner, Admin]),
+        Action::RemoveReseller => only(role, &[Owner, Admin, Master]),
         Action::RemoveOwner => only(role, &[Owner]),
         Action::Leave => Verdict::Yes,
         Action::Invite => only(role, &[Owner, Admin]),
+        Action::InviteReseller => only(role, &[Owner, Admin, Master]),
         Action::InviteOwner => only(role, &[Owner]),
         Action::ListInvitations => only(role, &[Owner, Admin]),
         Action::CancelInvitation => only(role, &[Owner, Admin]),
         Action::ReadCustomers => managed(role, &[Owner, Admin, Master, Member, Billing, Viewer]),
+        Action::ReadDeletedCustomers => managed(role, &[Owner, Admin, Master]),
         Action::WriteCustomers => managed(role, &[Owner, Admin, Master, Member]),
         Action::AssignCustomer => only(role, &[Owner, Admin, Master]),
         Action::ArchiveCustomer => managed(role, &[Owner, Admin, Master]),
@@ -283,13 +296,16 @@ pub fn operator_may(action: Action) -> bool {
         | Action::ChangeRole
         | Action::ChangeOwnerRole
         | Action::RemoveMember
+        | Action::RemoveReseller
         | Action::RemoveOwner
         | Action::Leave
         | Action::Invite
+        | Action::InviteReseller
         | Action::InviteOwner
         | Action::ListInvitations
         | Action::CancelInvitation
         | Action::ReadCustomers
+        | Action::ReadDeletedCustomers
         | Action::WriteCustomers
         | Action::AssignCustomer
         | Action::ArchiveCustomer
@@ -336,6 +352,9 @@ pub fn refusal(action: Action) -> &'static str {
         Action::UpdateOwnerApiKey => "Access denied. Only an owner can change an API key that acts as an owner.",
         Action::GiveToOauthApp => {
             "Access denied. Only the member who made the app can widen its scopes, give it a new secret or make it active again: its tokens act as them."
+        }
+        Action::ReadDeletedCustomers => {
+            "Access denied. Deleted customers are read by those who may delete them: ADMIN, MASTER or RESALE (those under their own management)."
         }
         Action::EraseCustomer => "Access denied. Only an ADMIN can hard-delete a customer.",
         Action::RetireCustomer => {

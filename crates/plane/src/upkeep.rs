@@ -1,4 +1,5 @@
-//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used, and ends those that an archive has left.
+//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used, ends those that an archive has left, and
+//! erases secrets of webhooks that no longer sign.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cx::{Actor, Cx};
-use crate::{Plane, Result, deletion, usage};
+use crate::{Plane, Result, deletion, usage, webhooks};
 
 /// How often.
 const ROUND: Duration = Duration::from_secs(30);
@@ -36,5 +37,6 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
 pub async fn once(plane: &Arc<Plane>) -> Result<()> {
     let cx = Cx::new(plane, "upkeep").with_actor(Actor::System);
     let flushed = usage::flush(&cx).await;
-    deletion::go_on_with_archives(plane).await.and(flushed)
+    let erased = webhooks::erase_old_secrets(&cx).await;
+    deletion::go_on_with_archives(plane).await.and(flushed).and(erased)
 }

@@ -1,11 +1,12 @@
 //! Webhooks: addresses of an organization's own services that are told what happens in it.
 //!
-//! The secret that signs what is sent is shown once. It is the one secret that is kept as it is and not as a hash, since it must sign.
+//! The secret that signs what is sent is shown once. It is the one secret that is kept as it is and not as a hash, since it must sign. When it
+//! is rotated, the one before goes on signing beside it for a while, so that receivers can be given the new one in between.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
@@ -19,8 +20,12 @@ use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
 use crate::quotas::{self, Quota};
-use crate::{Cx, Error, Result, cx, holds};
+use crate::{Cx, Error, FieldError, Result, cx, holds};
 
+/// Hours for which a secret that was rotated can go on signing, at the most and where nothing is said.
+pub const OVERLAP_HOURS: i64 = 24;
+/// Webhooks whose old secrets one round of the upkeep ends.
+const ENDED_AT_ONCE: i64 = 1_000;
 /// Random bytes of a secret.
 const SECRET_BYTES: usize = 32;
 
@@ -37,6 +42,8 @@ pub struct Webhook {
     pub events: Vec<Event>,
     /// Whether it is told anything at present.
     pub is_active: bool,
+    /// Until when the secret before the present one signs, too.
+    pub old_secret_until: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -87,6 +94,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewWebhook) ->
         description: new.description.filter(|text| !text.is_empty()),
         events,
         is_active: new.is_active,
+        old_secret_until: None,
         created_at: cx.now,
         updated_at: cx.now,
     };
@@ -127,7 +135,7 @@ async fn create_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: &Webhook, sec
 /// Those of [`enter`]; [`Error::NotFound`].
 pub async fn get(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Result<Webhook> {
     let tenant = enter(cx, organization, Action::ReadWebhooks).await?;
-    cx.read((tenant, webhook), |_, tx, (tenant, webhook)| Box::pin(load(tx, tenant, *webhook))).await
+    cx.read((tenant, webhook), |cx, tx, (tenant, webhook)| Box::pin(load(cx, tx, tenant, *webhook))).await
 }
 
 /// Lists the webhooks, newest first.
@@ -136,16 +144,16 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Resu
 /// Those of [`enter`].
 pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Webhook>> {
     let tenant = enter(cx, organization, Action::ReadWebhooks).await?;
-    cx.read((tenant, request), |_, tx, (tenant, request)| {
+    cx.read((tenant, request), |cx, tx, (tenant, request)| {
         Box::pin(async move {
             let count = sql!("SELECT count(*) FROM webhooks WHERE organization_id = $1 AND state = 'live'");
             let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
             let statement = sql!(
-                "SELECT id, url, description, events, is_active, created_at, updated_at
+                "SELECT id, url, description, events, is_active, old_secret_until, created_at, updated_at
                  FROM webhooks WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
-            Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, *request))
+            Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, *request))
         })
     })
     .await
@@ -168,7 +176,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
         Box::pin(async move {
             tenant.is_writable(tx).await?;
             touch(tx, tenant, *webhook).await?;
-            let before = load(tx, tenant, *webhook).await?;
+            let before = load(cx, tx, tenant, *webhook).await?;
             cx.expects_tag(&before.etag())?;
             let after = Webhook {
                 url: url.clone().unwrap_or_else(|| before.url.clone()),
@@ -202,6 +210,96 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
     .await
 }
 
+/// Gives a webhook a new secret, which signs from now on and is not shown again. The one before signs beside it for so many hours, 0 to
+/// [`OVERLAP_HOURS`]; one that was replaced before that ends at once.
+///
+/// # Errors
+/// [`Error::Invalid`]; [`Error::Forbidden`]; [`Error::NotFound`]; [`Error::Conflict`] when the organization is archived.
+pub async fn rotate(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, overlap_hours: i64) -> Result<(Webhook, String)> {
+    let tenant = enter(cx, organization, Action::WriteWebhooks).await?;
+    if !(0..=OVERLAP_HOURS).contains(&overlap_hours) {
+        let words = format!("must be a whole number from 0 to {OVERLAP_HOURS}");
+        return Err(FieldError::new("overlap_hours", "out_of_range", words).into());
+    }
+    let secret: [u8; SECRET_BYTES] = cx::random()?;
+    let until = cx.now.checked_add(SignedDuration::from_hours(overlap_hours)).ok().filter(|_| overlap_hours > 0);
+    let rotated = tenant
+        .write(cx, (webhook, secret, until), |cx, tx, tenant, (webhook, secret, until)| {
+            Box::pin(async move {
+                tenant.is_writable(tx).await?;
+                touch(tx, tenant, *webhook).await?;
+                cx.expects_tag(&load(cx, tx, tenant, *webhook).await?.etag())?;
+                let rotate = sql!(
+                    "UPDATE webhooks SET old_secret = CASE WHEN CAST($4 AS timestamptz) IS NULL THEN NULL ELSE secret END, old_secret_until = $4,
+                            secret = $3, updated_at = $5
+                     WHERE organization_id = $1 AND id = $2"
+                );
+                tx.execute(rotate, params![tenant.organization(), *webhook, &secret[..], *until, cx.now]).await?;
+                let detail = until.map(|until| format!("the old one signs until {until}"));
+                let note = Note { action: "webhook.rotate_secret", subject: "webhook", subject_id: Some(*webhook), detail, ..Note::default() };
+                audit::record(cx, tx, tenant.organization(), &note).await?;
+                load(cx, tx, tenant, *webhook).await
+            })
+        })
+        .await?;
+    Ok((rotated, format!("whsec_{}", BASE64.encode(secret))))
+}
+
+/// Ends the secret before the present one at once. One that has ended already is no error.
+///
+/// # Errors
+/// [`Error::Forbidden`]; [`Error::NotFound`].
+pub async fn end_old_secret(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Result<()> {
+    let tenant = enter(cx, organization, Action::WriteWebhooks).await?;
+    let write = tenant.write(cx, webhook, |cx, tx, tenant, webhook| {
+        Box::pin(async move {
+            tenant.is_live(tx).await?;
+            touch(tx, tenant, *webhook).await?;
+            cx.expects_tag(&load(cx, tx, tenant, *webhook).await?.etag())?;
+            let end = sql!(
+                "UPDATE webhooks SET old_secret = NULL, old_secret_until = NULL, updated_at = $3
+                 WHERE organization_id = $1 AND id = $2 AND old_secret IS NOT NULL"
+            );
+            if tx.execute(end, params![tenant.organization(), *webhook, cx.now]).await? > 0 {
+                let note = Note { action: "webhook.end_old_secret", subject: "webhook", subject_id: Some(*webhook), ..Note::default() };
+                audit::record(cx, tx, tenant.organization(), &note).await?;
+            }
+            Ok(())
+        })
+    });
+    write.await
+}
+
+/// Erases the old secrets whose time is over: they sign nothing any more.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn erase_old_secrets(cx: &Cx) -> Result<()> {
+    let over = cx.read((), |cx, tx, ()| {
+        Box::pin(async move {
+            let statement =
+                sql!("SELECT organization_id, id FROM webhooks WHERE old_secret_until <= $1 ORDER BY old_secret_until LIMIT $2");
+            let rows = tx.query(statement, params![cx.now, ENDED_AT_ONCE]).await?;
+            rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<(Uuid, Uuid)>>>()
+        })
+    });
+    for webhook in over.await? {
+        cx.write_as_server(webhook, |cx, tx, (organization, webhook)| {
+            Box::pin(async move {
+                // It may have been rotated again meanwhile.
+                let erase = sql!(
+                    "UPDATE webhooks SET old_secret = NULL, old_secret_until = NULL
+                     WHERE organization_id = $1 AND id = $2 AND old_secret_until <= $3"
+                );
+                tx.execute(erase, params![*organization, *webhook, cx.now]).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// Deletes a webhook with its queue and its history: it is told nothing more, and what is under way is the last.
 ///
 /// # Errors
@@ -216,7 +314,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
                     holds::keep_out(tx, tenant.organization()).await?;
                     tenant.is_live(tx).await?;
                     touch(tx, tenant, *webhook).await?;
-                    cx.expects_tag(&load(tx, tenant, *webhook).await?.etag())?;
+                    cx.expects_tag(&load(cx, tx, tenant, *webhook).await?.etag())?;
                     let order = Order {
                         root: Root::Webhook,
                         subject: *webhook,
@@ -280,22 +378,23 @@ async fn touch(tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<()> {
     }
 }
 
-async fn load(tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<Webhook> {
+async fn load(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<Webhook> {
     let statement = sql!(
-        "SELECT id, url, description, events, is_active, created_at, updated_at
+        "SELECT id, url, description, events, is_active, old_secret_until, created_at, updated_at
          FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'"
     );
     let row = tx.query_opt(statement, params![tenant.organization(), webhook]).await?;
-    read(row.ok_or(Error::NotFound("Webhook"))?)
+    read(cx, row.ok_or(Error::NotFound("Webhook"))?)
 }
 
-fn read(mut row: Row) -> Result<Webhook> {
+fn read(cx: &Cx, mut row: Row) -> Result<Webhook> {
     Ok(Webhook {
         id: row.next()?,
         url: row.next()?,
         description: row.next()?,
         events: events::subscription_from_column(&row.next::<String>()?),
         is_active: row.next()?,
+        old_secret_until: row.next::<Option<Timestamp>>()?.filter(|until| *until > cx.now),
         created_at: row.next()?,
         updated_at: row.next()?,
     })

@@ -237,7 +237,21 @@ fn connect(path: &Path, reader: bool) -> Result<Connection> {
     // The engine's own `lower` knows the letters from A to Z; PostgreSQL's knows all of them.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("lower", 1, flags, |call| Ok(call.get::<Option<String>>(0)?.map(|text| text.to_lowercase())))?;
+    // PostgreSQL's, for flat objects.
+    connection.create_scalar_function("jsonb_contains", 2, flags, |call| {
+        let (whole, part) = (call.get::<Option<String>>(0)?, call.get::<Option<String>>(1)?);
+        Ok(whole.zip(part).map(|(whole, part)| contains(&whole, &part)))
+    })?;
     Ok(connection)
+}
+
+/// Whether an object has all members of another, both as JSON texts. What is no object has none.
+fn contains(whole: &str, part: &str) -> bool {
+    let object = |text| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok();
+    match (object(whole), object(part)) {
+        (Some(whole), Some(part)) => part.iter().all(|(name, value)| whole.get(name) == Some(value)),
+        _ => false,
+    }
 }
 
 /// What the writer is asked for.

@@ -200,6 +200,18 @@ impl Form {
         0
     }
 
+    /// A whole number or a text that must be there, as a text.
+    pub fn number_or_text(&mut self, name: &'static str) -> String {
+        match self.take(name) {
+            Some(Json::Number(number)) if number.is_i64() => return number.to_string(),
+            Some(Json::String(text)) if is_storable(&text) => return text,
+            Some(Json::String(_)) => self.refuse(name, "invalid", NO_NUL),
+            Some(_) => self.refuse(name, "invalid_type", "must be a whole number or a text"),
+            None => self.refuse(name, "required", "is required"),
+        }
+        String::new()
+    }
+
     /// An object that must be there, whose fields are asked for like those of the body, except that none may be null.
     pub fn part<T>(&mut self, name: &'static str, shape: &'static Shape, read: impl FnOnce(&mut Form) -> T) -> Result<T> {
         let fields = match self.take(name) {
@@ -526,6 +538,25 @@ impl Query {
     /// The first parameter of this name, if it is not empty.
     pub fn text(&self, name: &str) -> Option<String> {
         self.get(name).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    /// The members of an object, `name[key]=text` each.
+    pub fn texts(&self, name: &'static str) -> Result<Map<String, Json>> {
+        let mut texts = Map::new();
+        for (given, text) in &self.pairs {
+            let Some(rest) = given.strip_prefix(name) else { continue };
+            match rest.strip_prefix('[').and_then(|key| key.strip_suffix(']')) {
+                Some(key) if texts.insert(key.to_owned(), text.as_str().into()).is_some() => {
+                    return Err(FieldError::new(name, "repeated", "has a key more than once").into());
+                }
+                Some(_) => {}
+                None if rest.is_empty() => {
+                    return Err(FieldError::new(name, "invalid", format!("must be given as {name}[key]=text")).into());
+                }
+                None => {}
+            }
+        }
+        Ok(texts)
     }
 
     /// The first parameter of this name as `read` understands it.

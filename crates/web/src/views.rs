@@ -19,7 +19,7 @@ use plane::members::Member;
 use plane::oauth_apps::OauthApp;
 use plane::organizations::Organization;
 use plane::page::Page;
-use plane::policy::Scopes;
+use plane::policy::{Role, Scopes};
 use plane::preferences::Preference;
 use plane::purges::{Item, Survey};
 use plane::requirements::{Asked, Kind, Requirements};
@@ -99,6 +99,7 @@ pub(crate) fn organization(dialect: &Dialect, organization: Organization) -> Jso
         ("owner_id", organization.owner.map_or(Json::Null, |id| dialect.id(id))),
         ("stripe_customer_id", organization.stripe_customer_id.into()),
         ("subscription_status", organization.subscription_status.into()),
+        ("metadata", organization.metadata.into()),
         ("archived_at", organization.archived_at.map_or(Json::Null, time)),
         ("created_at", time(organization.created_at)),
         ("updated_at", time(organization.updated_at)),
@@ -119,16 +120,28 @@ pub(crate) fn member(dialect: &Dialect, member: Member) -> Json {
 
 /// A member as the account API shows it.
 pub(crate) fn member_out(dialect: &Dialect, member: Member) -> Json {
-    let role = dialect.role(member.role);
+    dialect.object(member_fields(dialect, member.id, member.role, (member.email, member.name, member.user_metadata)))
+}
+
+/// An invitation in the same form. What an account of that address says about itself is not told to who invites it.
+pub(crate) fn invited_member(dialect: &Dialect, created: Invitation, token: String) -> Json {
+    let name = created.email.split('@').next().unwrap_or_default().chars().take(100).collect();
+    let mut fields = member_fields(dialect, created.id, created.role, (created.email, name, json!({})));
+    fields.extend([("status", "invited".into()), ("expires_at", time(created.expires_at)), ("token", token.into())]);
+    dialect.object(fields)
+}
+
+fn member_fields(dialect: &Dialect, id: Uuid, role: Role, (email, name, metadata): (String, String, Json)) -> Fields {
+    let role = dialect.role(role);
     let display: String = role.chars().take(1).flat_map(char::to_uppercase).chain(role.chars().skip(1)).collect();
-    dialect.object(vec![
-        ("id", dialect.id(member.id)),
-        ("user_email", member.email.into()),
-        ("user_name", member.name.into()),
-        ("user_metadata", member.user_metadata),
+    vec![
+        ("id", dialect.id(id)),
+        ("user_email", email.into()),
+        ("user_name", name.into()),
+        ("user_metadata", metadata),
         ("role", role.into()),
         ("role_display", display.into()),
-    ])
+    ]
 }
 
 pub(crate) fn invitation(dialect: &Dialect, invitation: Invitation) -> Json {
@@ -153,7 +166,8 @@ fn invitation_fields(dialect: &Dialect, invitation: Invitation) -> Fields {
 }
 
 pub(crate) fn customer(dialect: &Dialect, customer: Customer) -> Json {
-    dialect.object(vec![
+    let deleted_at = customer.deleted_at.map(|deleted_at| ("deleted_at", time(deleted_at)));
+    let mut fields = vec![
         ("id", customer.reference.into()),
         ("organization_id", dialect.id(customer.organization)),
         ("name", customer.name.into()),
@@ -168,7 +182,9 @@ pub(crate) fn customer(dialect: &Dialect, customer: Customer) -> Json {
         ("archived_at", customer.archived_at.map_or(Json::Null, time)),
         ("created_at", time(customer.created_at)),
         ("updated_at", time(customer.updated_at)),
-    ])
+    ];
+    fields.extend(deleted_at);
+    dialect.object(fields)
 }
 
 pub(crate) fn dependant(dialect: &Dialect, dependant: Dependant) -> Json {
@@ -211,6 +227,7 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
         ("rate_limit_per_minute", key.rate_limit_per_minute.into()),
         ("rate_limit_per_hour", key.rate_limit_per_hour.into()),
         ("allowed_ips", key.allowed_ips.into()),
+        ("metadata", key.metadata),
         ("is_active", key.is_active.into()),
         ("created_at", time(key.created_at)),
         ("expires_at", key.expires_at.map_or(Json::Null, time)),
@@ -235,6 +252,7 @@ fn webhook_fields(dialect: &Dialect, webhook: Webhook) -> Fields {
         ("description", webhook.description.into()),
         ("events", webhook.events.iter().map(|event| Json::from(event.name())).collect()),
         ("is_active", webhook.is_active.into()),
+        ("old_secret_until", webhook.old_secret_until.map_or(Json::Null, time)),
         ("created_at", time(webhook.created_at)),
         ("updated_at", time(webhook.updated_at)),
     ]

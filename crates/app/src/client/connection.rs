@@ -1,5 +1,6 @@
 //! The way to the server: which server, who is asking, one request and its answer, lists to their end.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::{Value as Json, json};
 
+use super::changes::pairs;
 use super::credentials::{CredentialsFile, Stored};
 use super::failure::{Code, Failure, Result};
 use super::output::{clean, note, text};
@@ -77,7 +79,7 @@ pub(super) struct Connection {
 pub(super) struct Call<'a> {
     method: Method,
     path: Vec<&'a str>,
-    query: Vec<(&'static str, String)>,
+    query: Vec<(Cow<'static, str>, String)>,
     organization: Option<&'a str>,
     body: Option<Json>,
     /// A list of ids in the place of the body.
@@ -225,8 +227,16 @@ impl<'a> Call<'a> {
 
     /// With a parameter, when there is one.
     pub fn with(mut self, name: &'static str, value: Option<impl Into<String>>) -> Call<'a> {
-        self.query.extend(value.map(|value| (name, value.into())));
+        self.query.extend(value.map(|value| (name.into(), value.into())));
         self
+    }
+
+    /// Only what has these texts among its metadata, `KEY=VALUE` each.
+    pub fn with_metadata(mut self, given: &[String]) -> Result<Call<'a>> {
+        let pairs = pairs(given)?;
+        let texts = pairs.iter().filter_map(Json::as_object).flatten();
+        self.query.extend(texts.map(|(key, value)| (format!("metadata[{key}]").into(), value.as_str().unwrap_or_default().to_owned())));
+        Ok(self)
     }
 
     /// Only as long as the record has this entity tag.
@@ -405,7 +415,8 @@ impl Connection {
         let mut position = if call.has_cursor { ("after", String::new()) } else { ("page", "1".to_owned()) };
         loop {
             let mut query = call.query.clone();
-            query.extend([("page_size", limit.map_or(PAGE, |limit| limit.clamp(1, PAGE)).to_string()), position]);
+            let size = limit.map_or(PAGE, |limit| limit.clamp(1, PAGE)).to_string();
+            query.extend([("page_size", size), position].map(|(name, value)| (name.into(), value)));
             let page = Call { path: call.path.clone(), query, organization: call.organization, ..Call::get([]) };
             let mut answer = self.try_to_ask(&page, tries).await?;
             let Json::Array(found) = answer["data"].take() else {

@@ -31,6 +31,12 @@ enum Command {
         /// Only those whose name, email or id has this in it.
         #[arg(long, value_name = "TEXT")]
         q: Option<String>,
+        /// Only those with this text among their metadata; of several, all must be there.
+        #[arg(long, value_name = "KEY=VALUE")]
+        metadata: Vec<String>,
+        /// Those who were softly deleted, in the place of those who are there.
+        #[arg(long)]
+        deleted: bool,
         /// Entries to show at the most.
         #[arg(long)]
         limit: Option<usize>,
@@ -39,6 +45,9 @@ enum Command {
     Show {
         /// The customer's id.
         customer: String,
+        /// One who was softly deleted and is kept for audit.
+        #[arg(long)]
+        deleted: bool,
     },
     /// Make a customer.
     Create {
@@ -138,12 +147,14 @@ pub(super) async fn run(args: CustomersArgs) -> Result {
     let mut connection = args.connection.open()?;
     let organization = args.organization.find(&mut connection).await?;
     match &args.command {
-        Command::List { q, limit } => {
+        Command::List { q, metadata, deleted, limit } => {
             let call = Call::get(["api", "organizations", &organization, "customers"]).with("q", q.as_deref()).along_cursor();
+            let call = call.with("state", deleted.then_some("deleted")).with_metadata(metadata)?;
             args.output.list(connection.list(&call, *limit).await?, COLUMNS)
         }
-        Command::Show { customer } => {
-            args.output.record(&connection.ask(&Call::get(["api", "organizations", &organization, "customers", customer])).await?)
+        Command::Show { customer, deleted } => {
+            let call = Call::get(["api", "organizations", &organization, "customers", customer]);
+            args.output.record(&connection.ask(&call.with("state", deleted.then_some("deleted"))).await?)
         }
         Command::Create { name, email, id, metadata } => {
             let body = json!({"id": id, "name": name, "email": email, "metadata": pairs(metadata)?});

@@ -1,6 +1,5 @@
 //! `freehold deletions`.
 
-use std::io;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};

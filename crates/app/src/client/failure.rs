@@ -72,7 +72,8 @@ pub(crate) struct Failure {
 impl Failure {
     pub(super) fn new(code: Code, words: impl Into<String>) -> Failure {
         let ((error_code, title), is_passing) = (code.named(), matches!(code, Code::Unavailable | Code::RateLimited));
-        let problem = json!({"title": title, "detail": words.into(), "error_code": error_code, "retryable": is_passing});
+        let words: String = words.into();
+        let problem = json!({"title": title, "detail": words, "error_code": error_code, "retryable": is_passing});
         Failure { code, problem, status: None, hints: Vec::new(), retry_after: None }
     }
 
@@ -189,7 +190,7 @@ fn code_of_blockers(blockers: &Json) -> Code {
 }
 
 /// A line for each entry of `blockers`, with its remedy.
-pub(super) fn blockers(record: &Json) -> Vec<String> {
+fn blockers(record: &Json) -> Vec<String> {
     let line = |blocker: &Json| {
         let [code, kind, id, detail, remedy] = ["code", "kind", "id", "detail", "remedy"].map(|name| text(&blocker[name]));
         format!("  {code} ({kind} {id}): {detail} {remedy}")

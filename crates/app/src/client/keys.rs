@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::changes::{changes, clearable, given};
+use super::changes::{changes, clearable, given, pairs};
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
@@ -46,9 +46,15 @@ enum Command {
         expires_at: Option<String>,
         #[command(flatten)]
         limits: LimitArgs,
+        /// A text among its metadata; several times for several.
+        #[arg(long, value_name = "KEY=VALUE")]
+        metadata: Vec<String>,
     },
     /// List the keys, newest first, without their secrets.
     List {
+        /// Only those with this text among their metadata; of several, all must be there.
+        #[arg(long, value_name = "KEY=VALUE")]
+        metadata: Vec<String>,
         /// Entries to show at the most.
         #[arg(long)]
         limit: Option<usize>,
@@ -107,6 +113,9 @@ struct UpdateArgs {
     active: Option<bool>,
     #[command(flatten)]
     limits: LimitArgs,
+    /// A text among its metadata, several times for several; an empty one takes its key away.
+    #[arg(long, value_name = "KEY=VALUE")]
+    metadata: Vec<String>,
 }
 
 impl UpdateArgs {
@@ -120,6 +129,7 @@ impl UpdateArgs {
             ("allowedIps", given(&self.limits.allowed_ips)),
             ("expiresAt", clearable(&self.expires_at)),
             ("isActive", given(&self.active)),
+            ("metadata", pairs(&self.metadata)?),
         ])
     }
 }
@@ -131,7 +141,7 @@ pub(super) async fn run(args: KeysArgs) -> Result {
     }
     let organization = args.organization.find(&mut connection).await?;
     match &args.command {
-        Command::Create { name, scopes, expires_at, limits } => {
+        Command::Create { name, scopes, expires_at, limits, metadata } => {
             let body = json!({
                 "name": name,
                 "description": limits.description,
@@ -140,13 +150,15 @@ pub(super) async fn run(args: KeysArgs) -> Result {
                 "rateLimitPerHour": limits.rate_limit_per_hour,
                 "allowedIps": limits.allowed_ips,
                 "expiresAt": expires_at,
+                "metadata": pairs(metadata)?,
             });
             let key = connection.ask(&Call::post(["api", "organizations", &organization, "api-keys"], body)).await?;
             note("The key is shown this once: keep it safe.");
             args.output.record(&key)
         }
-        Command::List { limit } => {
-            let keys = connection.list(&Call::get(["api", "organizations", &organization, "api-keys"]), *limit).await?;
+        Command::List { metadata, limit } => {
+            let keys =
+                connection.list(&Call::get(["api", "organizations", &organization, "api-keys"]).with_metadata(metadata)?, *limit).await?;
             args.output.list(keys, COLUMNS)
         }
         Command::Show { key } => {

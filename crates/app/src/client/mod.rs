@@ -61,7 +61,7 @@ pub(crate) enum Command {
     /// Customers of an organization: make, list, show, change, archive, delete.
     #[command(after_help = EXIT_CODES)]
     Customers(customers::CustomersArgs),
-    /// What a customer owns (subscriptions, transactions, devices, sessions, activity): add, list, show, change.
+    /// What a customer owns (subscriptions, transactions, devices, sessions, activity): add, list, show, change, delete.
     #[command(after_help = EXIT_CODES)]
     Records(records::RecordsArgs),
     /// API keys: make, list, show, change, try, delete.

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::changes::{changes, clearable, given};
+use super::changes::{changes, clearable, given, pairs};
 use super::connection::{Call, ConnectionArgs};
 use super::deleting::{DeleteArgs, Subject};
 use super::failure::Result;
@@ -35,9 +35,15 @@ enum Command {
         /// The address of a picture.
         #[arg(long, value_name = "URL")]
         logo: Option<String>,
+        /// A text among its metadata; several times for several.
+        #[arg(long, value_name = "KEY=VALUE")]
+        metadata: Vec<String>,
     },
     /// List the organizations that the credential is good for.
     List {
+        /// Only those with this text among their metadata; of several, all must be there.
+        #[arg(long, value_name = "KEY=VALUE")]
+        metadata: Vec<String>,
         /// Entries to show at the most.
         #[arg(long)]
         limit: Option<usize>,
@@ -57,6 +63,9 @@ enum Command {
         /// The address of a picture; empty takes it away.
         #[arg(long, value_name = "URL")]
         logo: Option<String>,
+        /// A text among its metadata, several times for several; an empty one takes its key away.
+        #[arg(long, value_name = "KEY=VALUE")]
+        metadata: Vec<String>,
     },
     /// Archive an organization: read-only, and nothing lost but its keys and tokens. For owners.
     Archive {
@@ -91,12 +100,13 @@ enum Command {
 pub(super) async fn run(args: OrganizationsArgs) -> Result {
     let mut connection = args.connection.open()?;
     match &args.command {
-        Command::Create { name, slug, logo } => {
-            let call = Call::post(["api", "organizations"], json!({"name": name, "slug": slug, "logo": logo}));
+        Command::Create { name, slug, logo, metadata } => {
+            let call =
+                Call::post(["api", "organizations"], json!({"name": name, "slug": slug, "logo": logo, "metadata": pairs(metadata)?}));
             args.output.record(&connection.ask(&call).await?)
         }
-        Command::Update { organization, name, logo } => {
-            let body = changes([("name", given(name)), ("logo", clearable(logo))])?;
+        Command::Update { organization, name, logo, metadata } => {
+            let body = changes([("name", given(name)), ("logo", clearable(logo)), ("metadata", pairs(metadata)?)])?;
             args.output.record(&connection.ask(&Call::put(["api", "organizations", organization], body)).await?)
         }
         Command::Archive { organization } => {
@@ -109,8 +119,8 @@ pub(super) async fn run(args: OrganizationsArgs) -> Result {
             let call = Call::post(["api", "organizations", organization, "transfer"], json!({"memberId": to}));
             args.output.record(&connection.ask(&call).await?)
         }
-        Command::List { limit } => {
-            let organizations = connection.list(&Call::get(["api", "organizations"]), *limit).await?;
+        Command::List { metadata, limit } => {
+            let organizations = connection.list(&Call::get(["api", "organizations"]).with_metadata(metadata)?, *limit).await?;
             args.output.list(organizations, COLUMNS)
         }
         Command::Show { organization } => args.output.record(&connection.ask(&Call::get(["api", "organizations", organization])).await?),

@@ -1,11 +1,12 @@
 //! `freehold records`: what customers own.
 
 use clap::{Args, Subcommand};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::failure::{Failure, Result};
-use super::output::{Column, OutputArgs};
+use super::output::{Column, OutputArgs, fields, note, report, text};
+use super::prompt::{confirm, will_ask};
 
 const KINDS: [&str; 5] = ["subscriptions", "transactions", "devices", "sessions", "activity"];
 
@@ -59,7 +60,24 @@ enum Command {
         #[arg(long, value_name = "JSON")]
         data: String,
     },
+    /// Disconnect a device or end a session: the entry is erased at once.
+    Delete {
+        /// What it is.
+        #[arg(value_parser = REMOVABLE)]
+        kind: String,
+        /// The entry's id.
+        id: String,
+        /// Confirms without asking: the entry's id, exactly.
+        #[arg(long, value_name = "ID")]
+        yes: Option<String>,
+        /// Why, for the audit trail. No personal data, please.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
 }
+
+/// What can be removed of a customer.
+const REMOVABLE: [&str; 2] = ["devices", "sessions"];
 
 #[derive(Args)]
 struct Kind {
@@ -82,12 +100,22 @@ pub(super) async fn run(args: RecordsArgs) -> Result {
             args.output.record(&connection.ask(&call).await?)
         }
         Command::Create { kind: Kind { kind }, data } => {
-            let call = Call::post(["api", "organizations", &organization, "customers", customer, kind], fields(data)?);
+            let call = Call::post(["api", "organizations", &organization, "customers", customer, kind], body(data)?);
             args.output.record(&connection.ask(&call).await?)
         }
         Command::Update { kind: Kind { kind }, id, data } => {
-            let call = Call::patch(["api", "organizations", &organization, "customers", customer, kind, id], fields(data)?);
+            let call = Call::patch(["api", "organizations", &organization, "customers", customer, kind, id], body(data)?);
             args.output.record(&connection.ask(&call).await?)
+        }
+        Command::Delete { kind, id, yes, reason } => {
+            let path = ["api", "organizations", &organization, "customers", customer, kind, id];
+            let record = connection.ask(&Call::get(path)).await?;
+            let describe = if will_ask(yes.as_deref()) { report } else { note };
+            describe("To be deleted:");
+            fields(&record).into_iter().for_each(|line| describe(&format!("  {line}")));
+            confirm(&[text(&record["id"]), id.clone()], yes.as_deref())?;
+            connection.tell(&Call::delete(path).with("reason", reason.as_deref())).await?;
+            args.output.record(&json!({"id": id}))
         }
     }
 }
@@ -102,7 +130,7 @@ fn columns(kind: &str) -> &'static [Column] {
     }
 }
 
-fn fields(data: &str) -> Result<Json> {
+fn body(data: &str) -> Result<Json> {
     match serde_json::from_str(data) {
         Ok(fields @ Json::Object(_)) => Ok(fields),
         _ => Err(Failure::usage("--data must be a JSON object, such as '{\"name\":\"Laptop\"}'.")),

@@ -87,6 +87,19 @@ enum Command {
         /// The webhook's id.
         webhook: String,
     },
+    /// Give a webhook a new secret, which is shown this once. The old one signs beside it for a while.
+    Rotate {
+        /// The webhook's id.
+        webhook: String,
+        /// Hours for which the old secret signs, too: 0 ends it at once [default: 24].
+        #[arg(long, value_name = "HOURS")]
+        overlap: Option<u32>,
+    },
+    /// End the secret that was rotated before its time: only the present one signs then.
+    EndOldSecret {
+        /// The webhook's id.
+        webhook: String,
+    },
     /// Delete a webhook.
     Delete {
         /// The webhook's id.
@@ -129,6 +142,16 @@ pub(super) async fn run(args: WebhooksArgs) -> Result {
         Command::Test { webhook } => {
             let call = Call::post_nothing(["api", "organizations", &organization, "webhooks", webhook, "test"]);
             args.output.record(&connection.ask(&call).await?)
+        }
+        Command::Rotate { webhook, overlap } => {
+            let call = Call::post_nothing(["api", "organizations", &organization, "webhooks", webhook, "rotate"]);
+            let rotated = connection.ask(&call.with("overlap_hours", overlap.map(|hours| hours.to_string()))).await?;
+            note("The secret is shown this once: keep it safe.");
+            args.output.record(&rotated)
+        }
+        Command::EndOldSecret { webhook } => {
+            connection.tell(&Call::delete(["api", "organizations", &organization, "webhooks", webhook, "old-secret"])).await?;
+            args.output.record(&json!({"id": webhook}))
         }
         Command::Delete { webhook, delete } => {
             let subject = Subject {

@@ -6,7 +6,7 @@ mod terms;
 use std::num::NonZeroU32;
 
 use jiff::Timestamp;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::authority::revoke as end;
 use crate::credentials::fingerprint;
 use crate::deletion::{self, Deletion, Order, Root};
 use crate::events::{self, Event};
-use crate::fields::Check;
+use crate::fields::{Check, merge_metadata, metadata_filter};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, SCOPES, Scopes};
@@ -54,6 +54,8 @@ pub struct ApiKey {
     pub rate_limit_per_hour: Option<u32>,
     /// Addresses and networks it may be used from; anywhere if empty. 50 at the most.
     pub allowed_ips: Vec<String>,
+    /// A flat object of texts.
+    pub metadata: Json,
     /// Whether it is switched on.
     pub is_active: bool,
     /// When it was made.
@@ -83,6 +85,8 @@ pub struct NewApiKey {
     pub allowed_ips: Vec<String>,
     /// When it ends by itself; in the future.
     pub expires_at: Option<Timestamp>,
+    /// A flat object of texts: 50 keys of up to 40 characters at the most, values of up to 500.
+    pub metadata: Json,
 }
 
 impl NewApiKey {
@@ -97,6 +101,7 @@ impl NewApiKey {
             rate_limit_per_hour: None,
             allowed_ips: Vec::new(),
             expires_at: None,
+            metadata: json!({}),
         }
     }
 }
@@ -120,13 +125,18 @@ pub struct Change {
     pub expires_at: Option<Option<Timestamp>>,
     /// Whether it is switched on.
     pub is_active: Option<bool>,
+    /// A flat object of texts that is merged into the old one; an empty text takes a key away. `None` and an empty object change nothing.
+    pub metadata: Option<Json>,
 }
 
 impl Change {
     /// Whether it does no more than to switch the key off, which an archived organization allows too.
     fn only_switches_off(&self) -> bool {
-        let Change { name, description, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, expires_at, is_active } = self;
-        let others = [name.is_some(), description.is_some(), scopes.is_some(), allowed_ips.is_some(), expires_at.is_some()];
+        let Change { name, description, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, expires_at, is_active, metadata } =
+            self;
+        let changes_metadata = metadata.as_ref().and_then(Json::as_object).is_some_and(|given| !given.is_empty());
+        let others =
+            [name.is_some(), description.is_some(), scopes.is_some(), allowed_ips.is_some(), expires_at.is_some(), changes_metadata];
         let limits = [rate_limit_per_minute.is_some(), rate_limit_per_hour.is_some()];
         *is_active == Some(false) && !others.contains(&true) && !limits.contains(&true)
     }
@@ -154,12 +164,14 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
         rate_limit_per_minute: new.rate_limit_per_minute,
         rate_limit_per_hour: new.rate_limit_per_hour,
         allowed_ips: new.allowed_ips,
+        metadata: new.metadata,
         is_active: true,
         created_at: cx.now,
         expires_at: new.expires_at,
         last_used_at: None,
     };
     check(cx, &mut key, None)?;
+    key.metadata = merged(&json!({}), &key.metadata)?;
     let prefixes = &cx.plane.config.key_prefixes;
     let secret = prefixes.make(new.kind)?;
     key.hint = format!("{}_…{}", prefixes.of(new.kind), &secret[secret.len() - 4..]);
@@ -171,8 +183,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                 quotas::has_room(cx, tx, tenant, Quota::ApiKeys).await?;
                 let insert = sql!(
                 "INSERT INTO api_keys (organization_id, id, member_id, kind, name, description, hint, hash, scopes, rate_limit_per_minute,
-                                       rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+                                       rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at, metadata)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
             );
                 let values = params![
                     tenant.organization(),
@@ -190,6 +202,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                     key.is_active,
                     key.created_at,
                     key.expires_at,
+                    &key.metadata,
                 ];
                 tx.execute(insert, values).await.map_err(|error| match error {
                     sql::Error::ForeignKey(_) => Error::Unauthenticated,
@@ -242,10 +255,13 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Chan
     key.allowed_ips = change.allowed_ips.unwrap_or(key.allowed_ips);
     key.expires_at = change.expires_at.unwrap_or(key.expires_at);
     key.is_active = change.is_active.unwrap_or(key.is_active);
+    if let Some(metadata) = change.metadata {
+        key.metadata = merged(&before.metadata, &metadata)?;
+    }
     check(cx, &mut key, Some(&before))?;
     let update = sql!(
         "UPDATE api_keys SET name = $3, description = $4, scopes = $5, rate_limit_per_minute = $6, rate_limit_per_hour = $7,
-                             allowed_ips = $8, expires_at = $9, is_active = $10
+                             allowed_ips = $8, expires_at = $9, is_active = $10, metadata = $11
          WHERE organization_id = $1 AND id = $2"
     );
     let values = params![
@@ -259,12 +275,19 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Chan
         Json::from(key.allowed_ips.clone()),
         key.expires_at,
         key.is_active,
+        &key.metadata,
     ];
     tx.execute(update, values).await?;
     let note = Note { action: "api_key.update", subject: "api_key", subject_id: Some(id), ..Note::default() };
     audit::record(cx, tx, tenant.organization(), &note).await?;
     end(cx, tx, id).await?;
     Ok(with_use(cx, tenant, key))
+}
+
+/// A key's metadata after a write.
+fn merged(old: &Json, given: &Json) -> Result<Json> {
+    Check::new().metadata("metadata", given).finish()?;
+    merge_metadata("metadata", old, given)
 }
 
 /// Checks a key as it is to be, and brings scopes and addresses into their one spelling. Of a key that there was before, scopes and end may
@@ -309,22 +332,27 @@ fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
     check.finish()
 }
 
-/// Lists the keys, newest first.
+/// Lists the keys, newest first, or of them those whose metadata has these texts.
 ///
 /// # Errors
-/// Those of [`enter`].
-pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<ApiKey>> {
+/// Those of [`enter`]; [`Error::Invalid`].
+pub async fn list(cx: &Cx, organization: &OrganizationRef, metadata: &Map<String, Json>, request: PageRequest) -> Result<Page<ApiKey>> {
     let tenant = enter(cx, organization, Action::ListApiKeys).await?;
-    cx.read((tenant, request), |cx, tx, (tenant, request)| {
+    let metadata = metadata_filter(metadata)?;
+    cx.read((tenant, metadata, request), |cx, tx, (tenant, metadata, request)| {
         Box::pin(async move {
-            let count = sql!("SELECT count(*) FROM api_keys WHERE organization_id = $1");
-            let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
+            let count = sql!(
+                "SELECT count(*) FROM api_keys
+                 WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"
+            );
+            let total = tx.query_one(count, params![tenant.organization(), metadata.as_ref()]).await?.next()?;
             let statement = sql!(
                 "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips,
-                        is_active, created_at, expires_at, last_used_at
-                 FROM api_keys WHERE organization_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+                        metadata, is_active, created_at, expires_at, last_used_at
+                 FROM api_keys WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
+                 ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
-            let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
+            let rows = tx.query(statement, params![tenant.organization(), metadata.as_ref(), request.size, request.offset()]).await?;
             let keys = rows.into_iter().map(|row| Ok(with_use(cx, tenant, read(row)?)));
             Ok(Page::new(keys.collect::<Result<_>>()?, total, *request))
         })
@@ -400,8 +428,8 @@ pub(crate) fn terms_from(row: &mut Row) -> Result<Terms> {
 
 async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {
     let statement = sql!(
-        "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, is_active,
-                created_at, expires_at, last_used_at
+        "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata,
+                is_active, created_at, expires_at, last_used_at
          FROM api_keys WHERE organization_id = $1 AND id = $2"
     );
     read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(Error::NotFound("API key"))?)
@@ -419,6 +447,7 @@ fn read(mut row: Row) -> Result<ApiKey> {
         rate_limit_per_minute: limit_from(row.next()?),
         rate_limit_per_hour: limit_from(row.next()?),
         allowed_ips: texts_from(row.next()?)?,
+        metadata: row.next()?,
         is_active: row.next()?,
         created_at: row.next()?,
         expires_at: row.next()?,

@@ -52,6 +52,8 @@ pub struct Customer {
     pub screens: i64,
     /// Since when it is read-only.
     pub archived_at: Option<Timestamp>,
+    /// Since when it is softly deleted.
+    pub deleted_at: Option<Timestamp>,
     /// Counts the changes of this record, from 1.
     pub revision: i64,
     /// When it was made.
@@ -133,6 +135,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
         expires_at: None,
         screens: 0,
         archived_at: None,
+        deleted_at: None,
         revision: 1,
         created_at: cx.now,
         updated_at: cx.now,
@@ -192,13 +195,25 @@ async fn insert(tx: &mut Tx, customer: &Customer) -> Result<()> {
 /// # Errors
 /// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management.
 pub async fn get(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Customer> {
-    let tenant = enter(cx, organization, Action::ReadCustomers).await?;
+    get_in(cx, organization, reference, false).await
+}
+
+/// Reads a customer who was softly deleted and is kept for audit.
+///
+/// # Errors
+/// Those of [`get`]; [`Error::Forbidden`] for those who may not delete customers so.
+pub async fn get_deleted(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Customer> {
+    get_in(cx, organization, reference, true).await
+}
+
+async fn get_in(cx: &Cx, organization: &OrganizationRef, reference: &str, is_deleted: bool) -> Result<Customer> {
+    let tenant = enter_for(cx, organization, is_deleted).await?;
     if !is_reference(reference) {
         return Err(Error::NotFound("Customer"));
     }
-    cx.read((tenant, reference.to_owned()), |_, tx, (tenant, reference)| {
+    cx.read((tenant, reference.to_owned(), state(is_deleted)), |_, tx, (tenant, reference, state)| {
         Box::pin(async move {
-            let customer = load(tx, tenant, reference).await?;
+            let customer = load_in(tx, tenant, reference, state).await?;
             check_management(tenant, customer.managed_by, Action::ReadCustomers)?;
             Ok(customer)
         })
@@ -206,14 +221,30 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Re
     .await
 }
 
+/// Lets the actor in to read customers, or those who were softly deleted.
+async fn enter_for(cx: &Cx, organization: &OrganizationRef, is_deleted: bool) -> Result<Tenant> {
+    let tenant = enter(cx, organization, Action::ReadCustomers).await?;
+    // What nobody else finds any more is for those who may delete so: the narrower of the two limits counts.
+    if is_deleted { tenant.also(cx, Action::ReadDeletedCustomers) } else { Ok(tenant) }
+}
+
+/// The state of the customers that are meant, in the database.
+fn state(is_deleted: bool) -> &'static str {
+    if is_deleted { "deleted" } else { "live" }
+}
+
 async fn load(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Customer> {
+    load_in(tx, tenant, reference, state(false)).await
+}
+
+async fn load_in(tx: &mut Tx, tenant: &Tenant, reference: &str, state: &str) -> Result<Customer> {
     let statement = sql!(
         "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
                 (SELECT count(*) FROM screens WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
-                archived_at, revision, created_at, updated_at
-         FROM customers WHERE organization_id = $1 AND reference = $2 AND state = 'live'"
+                archived_at, deleted_at, revision, created_at, updated_at
+         FROM customers WHERE organization_id = $1 AND reference = $2 AND state = $3"
     );
-    let row = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
+    let row = tx.query_opt(statement, params![tenant.organization(), reference, state]).await?;
     read(row.ok_or(Error::NotFound("Customer"))?)
 }
 
@@ -297,6 +328,7 @@ fn read(mut row: Row) -> Result<Customer> {
         expires_at: row.next()?,
         screens: row.next()?,
         archived_at: row.next()?,
+        deleted_at: row.next()?,
         revision: row.next()?,
         created_at: row.next()?,
         updated_at: row.next()?,

@@ -11,7 +11,7 @@ use crate::customers::{self, Deleting};
 use crate::cx::Cx;
 use crate::ids::OrganizationRef;
 use crate::policy::{Action, Role};
-use crate::{Error, Result, oauth_apps, oauth_tokens, users};
+use crate::{Error, Result, members, oauth_apps, oauth_tokens, users};
 
 /// What somebody considers deleting.
 #[derive(Debug, Clone)]
@@ -52,11 +52,11 @@ impl Subject {
                 let tenant = enter(cx, &organization, Action::Leave).await?;
                 let is_own = tenant.membership().is_some_and(|own| own.id == member);
                 if !is_own {
-                    tenant.also(cx, Action::RemoveMember)?;
+                    tenant.also(cx, Action::RemoveReseller)?;
                 }
                 let role = cx.read((tenant, member), |cx, tx, (tenant, member)| Box::pin(find_member(cx, tx, tenant, *member))).await?;
-                if !is_own && role == Role::Owner {
-                    tenant.also(cx, Action::RemoveOwner)?;
+                if !is_own {
+                    tenant.also(cx, members::removal(role))?;
                 }
                 (tenant, Root::Member, member)
             }

@@ -13,7 +13,7 @@ use crate::engines::make_database;
 use crate::world::{Engine, sign_in};
 
 async fn found(owner: &Cx) -> OrganizationRef {
-    let new = NewOrganization { name: "Organization".into(), slug: "organization".into(), logo: None };
+    let new = NewOrganization { name: "Organization".into(), slug: "organization".into(), logo: None, metadata: serde_json::json!({}) };
     OrganizationRef::Id(organizations::create(owner, new).await.unwrap().id)
 }
 

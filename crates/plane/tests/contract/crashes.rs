@@ -281,7 +281,8 @@ async fn furnish(stage: &Stage, owner: &Person, root: Root) -> (Uuid, Uuid) {
     let plane = &stage.plane;
     let person = Person::new(plane).await;
     let (cx, slug) = (owner.cx(plane), person.id.simple().to_string());
-    let new = plane::organizations::NewOrganization { name: "Organization".into(), slug: slug[..20].into(), logo: None };
+    let new =
+        plane::organizations::NewOrganization { name: "Organization".into(), slug: slug[..20].into(), logo: None, metadata: json!({}) };
     let organization = plane::organizations::create(&cx, new).await.unwrap().id;
     let reference = &OrganizationRef::Id(organization);
     let (_, token) = invitations::create(&cx, reference, &person.email, Role::Owner).await.unwrap();

@@ -355,7 +355,7 @@ impl Stage {
     }
 
     async fn try_found(&self, slug: &str) -> plane::Result<Organization> {
-        let new = NewOrganization { name: "Organization".into(), slug: slug.into(), logo: None };
+        let new = NewOrganization { name: "Organization".into(), slug: slug.into(), logo: None, metadata: json!({}) };
         organizations::create(&self.now(), new).await
     }
 

@@ -57,7 +57,8 @@ pub(crate) async fn grow(stage: &Stage, chance: &mut Chance, people: &[Person]) 
 async fn found(stage: &Stage, chance: &mut Chance, people: &[Person]) -> Grown {
     let founder = chance.pick(people).unwrap();
     let slug = Uuid::from_bytes(plane::cx::random().unwrap()).simple().to_string();
-    let new = plane::organizations::NewOrganization { name: "Organization".into(), slug: slug[..20].into(), logo: None };
+    let new =
+        plane::organizations::NewOrganization { name: "Organization".into(), slug: slug[..20].into(), logo: None, metadata: json!({}) };
     let cx = founder.cx(&stage.plane);
     let organization = plane::organizations::create(&cx, new).await.unwrap();
     let own: Uuid =

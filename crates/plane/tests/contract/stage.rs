@@ -89,7 +89,7 @@ impl Stage {
 
     /// An organization with so many webhooks that want every event.
     pub(crate) async fn found(&self, slug: &str, webhooks: usize) -> (Uuid, Vec<Uuid>) {
-        let new = NewOrganization { name: "Organization".into(), slug: slug.into(), logo: None };
+        let new = NewOrganization { name: "Organization".into(), slug: slug.into(), logo: None, metadata: serde_json::json!({}) };
         let organization = organizations::create(&self.now(), new).await.unwrap().id;
         let mut hooks = Vec::new();
         for _ in 0..webhooks {

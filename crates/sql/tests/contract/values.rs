@@ -25,6 +25,7 @@ on_both_engines!(
     a_dollar_inside_quotes_or_a_comment_is_no_parameter,
     letters_of_every_alphabet_are_lowered,
     a_list_finds_each_of_its_members_once,
+    an_object_contains_another_that_has_some_of_its_members,
 );
 
 const TABLE: Statement =
@@ -211,6 +212,34 @@ async fn a_list_finds_each_of_its_members_once(database: Database) -> Result<()>
             })
             .await?;
         assert_eq!(counted, found, "{lists:?}");
+    }
+    Ok(())
+}
+
+async fn an_object_contains_another_that_has_some_of_its_members(database: Database) -> Result<()> {
+    run(&database, TABLE, &[]).await?;
+    let cases = [
+        (json!({"plan": "gold", "from": "web"}), json!({"plan": "gold"}), 1),
+        (json!({"plan": "gold"}), json!({}), 1),
+        (json!({"plan": "gold"}), json!({"plan": "Gold"}), 0),
+        (json!({"plan": "gold"}), json!({"plan": "gold", "from": "web"}), 0),
+        (json!({"a.b": "1", "$": "2", "\"": "'"}), json!({"$": "2", "\"": "'", "a.b": "1"}), 1),
+        (json!({"é": "ö"}), json!({"é": "ö"}), 1),
+        (json!({"é": "ö"}), json!({"é": "o"}), 0),
+        (json!({}), json!({"plan": "gold"}), 0),
+    ];
+    for (whole, part, found) in cases {
+        run(&database, sql!("INSERT INTO kinds (document) VALUES ($1)"), params![&whole]).await?;
+        let count = database
+            .read(part.clone(), |tx, part| {
+                Box::pin(async move {
+                    let statement = sql!("SELECT count(*) FROM kinds WHERE CAST($1 AS jsonb) IS NULL OR jsonb_contains(document, $1)");
+                    tx.query_one(statement, params![&*part]).await?.next::<i64>()
+                })
+            })
+            .await?;
+        assert_eq!(count, found, "{whole} {part}");
+        run(&database, sql!("DELETE FROM kinds"), &[]).await?;
     }
     Ok(())
 }

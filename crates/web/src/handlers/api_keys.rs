@@ -13,7 +13,7 @@ use crate::problem::Answer;
 use crate::views;
 
 pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let page = api_keys::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
+    let page = api_keys::list(&door.cx, &door.organization(&organization)?, &door.query.texts("metadata")?, door.query.page()?).await?;
     Ok(views::page(door.dialect, page, views::api_key))
 }
 
@@ -28,6 +28,7 @@ pub(crate) async fn create(door: Door, Segments(organization): Segments<String>,
         rate_limit_per_hour: form.optional_number("rate_limit_per_hour"),
         allowed_ips: form.optional_texts("allowed_ips").unwrap_or_default(),
         expires_at: form.optional_time("expires_at"),
+        metadata: form.object("metadata"),
     };
     form.finish()?;
     let (key, secret) = api_keys::create(&door.cx, &door.organization(&organization)?, new).await?;
@@ -50,6 +51,7 @@ pub(crate) async fn update(door: Door, Segments((organization, key)): Segments<(
         allowed_ips: form.change("allowed_ips", Form::optional_texts).map(Option::unwrap_or_default),
         expires_at: form.change("expires_at", Form::optional_time),
         is_active: form.optional_flag("is_active"),
+        metadata: Some(form.object("metadata")),
     };
     form.finish()?;
     let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);

@@ -1,7 +1,7 @@
 //! Customers, below an organization and on the customer surface, whose organization is the credential's.
 
 use axum::http::StatusCode;
-use plane::customers::{self, CustomerChange, CustomerFilter, Deleting, NewCustomer};
+use plane::customers::{self, Customer, CustomerChange, CustomerFilter, Deleting, NewCustomer};
 use plane::deletion::Subject;
 use plane::fields::Check;
 use plane::ids::{self, OrganizationRef};
@@ -28,9 +28,28 @@ async fn list_in(door: &Door, organization: OrganizationRef) -> Answer {
         text: door.query.text("q"),
         email: door.query.text("email"),
         managed_by: door.query.read("managedBy", "must be a member's id", ids::parse)?,
+        metadata: door.query.texts("metadata")?,
+        is_deleted: is_deleted(door)?,
     };
     let page = customers::list(&door.cx, &organization, filter, door.query.part()?).await?;
     Ok(views::page(door.dialect, page, views::customer))
+}
+
+/// Whether those are meant who were softly deleted.
+fn is_deleted(door: &Door) -> plane::Result<bool> {
+    let state = door.query.read("state", "must be live or deleted", |state| match state {
+        "live" => Some(false),
+        "deleted" => Some(true),
+        _ => None,
+    });
+    Ok(state?.unwrap_or(false))
+}
+
+async fn find(door: &Door, organization: &OrganizationRef, customer: &str) -> plane::Result<Customer> {
+    match is_deleted(door)? {
+        true => customers::get_deleted(&door.cx, organization, customer).await,
+        false => customers::get(&door.cx, organization, customer).await,
+    }
 }
 
 pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, form: Form) -> Answer {
@@ -67,12 +86,12 @@ async fn create_in(door: &Door, organization: OrganizationRef, mut form: Form) -
 }
 
 pub(crate) async fn read(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
-    let customer = customers::get(&door.cx, &door.organization(&organization)?, &customer).await?;
+    let customer = find(&door, &door.organization(&organization)?, &customer).await?;
     Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
 }
 
 pub(crate) async fn read_current(door: Door, Segments(customer): Segments<String>) -> Answer {
-    let customer = customers::get(&door.cx, &door.current_organization()?, &customer).await?;
+    let customer = find(&door, &door.current_organization()?, &customer).await?;
     Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
 }
 
@@ -122,7 +141,7 @@ pub(crate) async fn extend_current(door: Door, Segments(customer): Segments<Stri
 }
 
 pub(crate) async fn add_screen_current(door: Door, Segments(customer): Segments<String>, mut form: Form) -> Answer {
-    let pass = form.text("pass_id");
+    let pass = form.number_or_text("pass_id");
     form.finish()?;
     let customer = customers::add_screen(&door.cx, &door.current_organization()?, &customer, &pass).await?;
     let body = json!({"success": true, "message": "Screen added successfully", "screens": customer.screens});

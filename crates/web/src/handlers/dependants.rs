@@ -1,6 +1,7 @@
 //! What customers own: one set of adapters for all kinds.
 
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use plane::dependants::{self, Kind};
 
 use crate::body::Form;
@@ -28,4 +29,10 @@ pub(crate) async fn update(kind: &'static Kind, door: Door, (organization, custo
     let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
     let dependant = dependants::update(&door.cx, &organization, &customer, kind, id, form.all()).await?;
     Ok(views::tagged(StatusCode::OK, &dependant.etag(), views::dependant(door.dialect, dependant)))
+}
+
+pub(crate) async fn remove(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String)) -> Answer {
+    let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
+    dependants::remove(&door.cx, &organization, &customer, kind, id, door.reason()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

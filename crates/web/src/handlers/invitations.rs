@@ -2,22 +2,32 @@
 
 use axum::http::StatusCode;
 use plane::deletion::Subject;
-use plane::invitations;
+use plane::invitations::{self, Invitation};
 use plane::policy::Role;
 
 use super::delete_or_plan;
 use crate::body::Form;
 use crate::door::{Door, Segments};
-use crate::problem::Answer;
+use crate::problem::{Answer, Failure};
 use crate::views;
 
-pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
+pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, form: Form) -> Answer {
+    let (invitation, token) = invite(&door, &organization, form).await?;
+    Ok(views::tagged(StatusCode::CREATED, &invitation.etag(), views::new_invitation(door.dialect, invitation, token)))
+}
+
+/// The same in the form of a member, as the account API answers it.
+pub(crate) async fn create_out(door: Door, Segments(organization): Segments<String>, form: Form) -> Answer {
+    let (invitation, token) = invite(&door, &organization, form).await?;
+    Ok(views::tagged(StatusCode::CREATED, &invitation.etag(), views::invited_member(door.dialect, invitation, token)))
+}
+
+async fn invite(door: &Door, organization: &str, mut form: Form) -> Result<(Invitation, String), Failure> {
     let email = form.text("email");
     let role = form.role("role");
     form.finish()?;
-    let organization = door.organization(&organization)?;
-    let (invitation, token) = invitations::create(&door.cx, &organization, &email, role.unwrap_or(Role::Member)).await?;
-    Ok(views::tagged(StatusCode::CREATED, &invitation.etag(), views::new_invitation(door.dialect, invitation, token)))
+    let organization = door.organization(organization)?;
+    Ok(invitations::create(&door.cx, &organization, &email, role.unwrap_or(Role::Member)).await?)
 }
 
 pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer {

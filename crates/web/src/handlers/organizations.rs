@@ -11,12 +11,17 @@ use crate::problem::Answer;
 use crate::views;
 
 pub(crate) async fn list(door: Door) -> Answer {
-    let page = organizations::list_mine(&door.cx, door.query.page()?).await?;
+    let page = organizations::list_mine(&door.cx, &door.query.texts("metadata")?, door.query.page()?).await?;
     Ok(views::page(door.dialect, page, views::organization))
 }
 
 pub(crate) async fn create(door: Door, mut form: Form) -> Answer {
-    let new = NewOrganization { name: form.text("name"), slug: form.text("slug"), logo: form.optional_text("logo") };
+    let new = NewOrganization {
+        name: form.text("name"),
+        slug: form.text("slug"),
+        logo: form.optional_text("logo"),
+        metadata: form.object("metadata"),
+    };
     form.finish()?;
     let organization = organizations::create(&door.cx, new).await?;
     Ok(views::tagged(StatusCode::CREATED, &organization.etag(), views::organization(door.dialect, organization)))
@@ -29,8 +34,9 @@ pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -
 
 pub(crate) async fn update(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
     let (name, slug, logo) = (form.optional_text("name"), form.optional_text("slug"), form.clearable_text("logo"));
+    let metadata = form.object("metadata");
     form.finish()?;
-    let change = OrganizationChange { name, slug, logo };
+    let change = OrganizationChange { name, slug, logo, metadata };
     let organization = organizations::update(&door.cx, &door.organization(&organization)?, change).await?;
     Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
 }

@@ -6,7 +6,7 @@ use plane::deletion::{Details, Subject};
 use plane::page::PageRequest;
 use plane::users::{self, UserChange};
 use plane::{organizations, preferences};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::auth::is_https;
 use super::{deleted, deletions};
@@ -54,7 +54,7 @@ pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer
 
 pub(crate) async fn whoami(door: Door) -> Answer {
     let user = users::me(&door.cx).await?;
-    let page = organizations::list_mine(&door.cx, PageRequest::new(1, 100)).await?;
+    let page = organizations::list_mine(&door.cx, &Map::new(), PageRequest::new(1, 100)).await?;
     let organizations: Vec<Json> = page.entries.into_iter().map(|one| json!({"id": door.dialect.id(one.id), "name": one.name})).collect();
     let body = vec![
         ("user_id", door.dialect.id(user.id)),

@@ -1,6 +1,7 @@
 //! Webhooks and their deliveries.
 
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use plane::deletion::Subject;
 use plane::deliveries;
 use plane::webhooks::{self, NewWebhook, WebhookChange};
@@ -45,6 +46,19 @@ pub(crate) async fn update(door: Door, Segments((organization, webhook)): Segmen
     let (organization, webhook) = (door.organization(&organization)?, door.id("webhook_id", &webhook)?);
     let webhook = webhooks::update(&door.cx, &organization, webhook, change).await?;
     Ok(views::tagged(StatusCode::OK, &webhook.etag(), views::webhook(door.dialect, webhook)))
+}
+
+pub(crate) async fn rotate(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {
+    let (organization, webhook) = (door.organization(&organization)?, door.id("webhook_id", &webhook)?);
+    let overlap = door.query.read("overlap_hours", "must be a whole number from 0 to 24", |text| text.parse().ok())?;
+    let (webhook, secret) = webhooks::rotate(&door.cx, &organization, webhook, overlap.unwrap_or(webhooks::OVERLAP_HOURS)).await?;
+    Ok(views::tagged(StatusCode::OK, &webhook.etag(), views::new_webhook(door.dialect, webhook, secret)))
+}
+
+pub(crate) async fn end_old_secret(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {
+    let (organization, webhook) = (door.organization(&organization)?, door.id("webhook_id", &webhook)?);
+    webhooks::end_old_secret(&door.cx, &organization, webhook).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 pub(crate) async fn delete(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {

@@ -42,8 +42,14 @@ pub(super) fn describe(place: Place, components: &mut Components) -> Json {
     let mut parameters: Vec<Json> = path_parameters(dialect, operation).collect();
     for parameter in &operation.parameters {
         let schema = components.schema(parameter.is, dialect, Way::In);
-        parameters
-            .push(json!({"name": parameter.name, "in": "query", "required": false, "description": parameter.about, "schema": schema}));
+        let mut described =
+            json!({"name": parameter.name, "in": "query", "required": false, "description": parameter.about, "schema": schema});
+        if matches!(parameter.is, Is::Map(..)) {
+            // One parameter a member: `metadata[key]=text`.
+            described["style"] = "deepObject".into();
+            described["explode"] = true.into();
+        }
+        parameters.push(described);
     }
     parameters.extend(header_parameters(operation));
     if !parameters.is_empty() {

@@ -1,6 +1,8 @@
 //! What comes in: the bodies of requests.
 
-use super::Is::{Email, Events, Flag, Id, Map, Maybe, Named, Number, Pairs, Pattern, Scopes, Text, Texts, Time, Url, Word, Yes};
+use super::Is::{
+    Email, Events, Flag, Id, Map, Maybe, Named, Number, NumberOrText, Pairs, Pattern, Scopes, Text, Texts, Time, Url, Word, Yes,
+};
 use super::words::{KEY_KIND, ROLE, SUBSCRIPTION_STATUS, TRANSACTION_STATUS};
 use super::{Field, Shape, optional, required, sometimes};
 
@@ -38,6 +40,7 @@ pub(crate) static NEW_ORGANIZATION: Shape = Shape::new(
         required("name", Text(3, 100), "").like("Acme"),
         required("slug", Pattern("^[a-z0-9-]{3,50}$", 50), "Unique and unchanging. Must not read as an id.").like("acme"),
         optional("logo", Text(1, 2_000), "Address of a picture.").like("https://example.com/logo.png"),
+        optional("metadata", METADATA, "Texts by name."),
     ],
 );
 
@@ -48,6 +51,7 @@ pub(crate) static ORGANIZATION_CHANGE: Shape = Shape::new(
         optional("name", Text(3, 100), "").like("Acme"),
         optional("slug", Text(3, 50), "Never changes: leave it out, or send the one it has.").like("acme").fixed(),
         optional("logo", Text(1, 2_000), "Address of a picture; null takes it away.").like("https://example.com/logo.png"),
+        optional("metadata", METADATA, "Merged into what is there; an empty text takes a key away."),
     ],
 );
 
@@ -177,7 +181,12 @@ pub(crate) static HOLD_RELEASE: Shape = Shape::new(
 pub(crate) static NEW_SCREEN: Shape = Shape::new(
     "NewScreen",
     "A screen for a customer.",
-    &[required("pass_id", Text(1, 100), "The pass, which is used once in an organization.").like("pass-123")],
+    &[required(
+        "pass_id",
+        NumberOrText(100),
+        "The pass, which is used once in an organization: a whole number, or a text. 7 and \"7\" are the same.",
+    )
+    .like("7")],
 );
 
 pub(crate) static NEW_API_KEY: Shape = Shape::new(
@@ -192,6 +201,7 @@ pub(crate) static NEW_API_KEY: Shape = Shape::new(
         KEY_PER_HOUR,
         KEY_ADDRESSES,
         optional("expires_at", Time, "In the future.").like("2030-01-31T12:00:00Z"),
+        optional("metadata", METADATA, "Texts by name."),
     ],
 );
 
@@ -244,6 +254,7 @@ pub(crate) static CHANGE_API_KEY: Shape = Shape::new(
         KEY_ADDRESSES,
         optional("expires_at", Time, "In the future.").like("2030-01-31T12:00:00Z"),
         optional("is_active", Flag, "A key that is switched off is refused with 401 until it is switched on again."),
+        optional("metadata", METADATA, "Merged into what is there; an empty text takes a key away."),
     ],
 );
 

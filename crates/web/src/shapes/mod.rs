@@ -78,6 +78,8 @@ pub(crate) enum Is {
     Time,
     /// A whole number in this range.
     Number(i64, i64),
+    /// A whole number, or text of 1 to so many characters.
+    NumberOrText(usize),
     Flag,
     /// True: whoever does not mean it leaves it out.
     Yes,
@@ -223,6 +225,27 @@ pub(crate) const SAID: [Parameter; 2] = [
     CONFIRM[0],
 ];
 
+/// What a list is filtered by, text by text. In the address: `metadata[plan]=gold`.
+pub(crate) const METADATA_FILTER: [Parameter; 1] = [Parameter {
+    name: "metadata",
+    is: Is::Map(plane::fields::MOST_METADATA_FILTERS, 40, 500),
+    about: "Only entries with each of these texts among their metadata, `metadata[key]=text`: up to 10, compared exactly.",
+}];
+
+/// Whether those are meant who are there, or those who were softly deleted.
+pub(crate) const CUSTOMER_STATE: [Parameter; 1] = [Parameter {
+    name: "state",
+    is: Is::Word(&["live", "deleted"]),
+    about: "`deleted`: in the place of who is there who was softly deleted and is kept for audit; for those who may delete customers so.",
+}];
+
+/// How long a secret that is rotated goes on signing.
+pub(crate) const OVERLAP: [Parameter; 1] = [Parameter {
+    name: "overlap_hours",
+    is: Is::Number(0, plane::webhooks::OVERLAP_HOURS),
+    about: "Hours for which the secret before signs, too; 24 if missing, 0 ends it at once.",
+}];
+
 /// What a deletion is bound to, and whether it is only looked at.
 pub(crate) const PLAN: [Parameter; 2] = [
     Parameter {
@@ -364,6 +387,7 @@ impl Field {
         }
         match self.is {
             Is::Number(..)
+            | Is::NumberOrText(_)
             | Is::Flag
             | Is::Map(..)
             | Is::Pairs(..)
@@ -429,6 +453,9 @@ impl Is {
             Is::Named(words) => words.reference(dialect),
             Is::Time => json!({"type": "string", "format": "date-time", "maxLength": 64}),
             Is::Number(least, most) => json!({"type": "integer", "format": "int64", "minimum": least, "maximum": most}),
+            Is::NumberOrText(most) => {
+                json!({"oneOf": [{"type": "integer", "format": "int64"}, {"type": "string", "minLength": 1, "maxLength": most}]})
+            }
             Is::Flag => json!({"type": "boolean"}),
             Is::Yes => json!({"type": "boolean", "enum": [true]}),
             Is::Texts(most) => json!({"type": "array", "items": {"type": "string", "maxLength": MOST_CHARACTERS}, "maxItems": most}),
@@ -458,6 +485,7 @@ impl Is {
         let mut schema = self.schema(dialect);
         match self {
             Is::Text(..) => schema["pattern"] = NO_CONTROLS.into(),
+            Is::NumberOrText(_) => schema["oneOf"][1]["pattern"] = NO_CONTROLS.into(),
             Is::Map(..) | Is::Pairs(..) => {
                 schema["propertyNames"]["pattern"] = NO_CONTROLS.into();
                 schema["additionalProperties"]["pattern"] = NO_CONTROLS.into();
@@ -478,6 +506,7 @@ impl Is {
             Is::Named(words) => words.sample(dialect),
             Is::Time => Json::from("2026-01-20T14:45:00.000Z"),
             Is::Number(least, most) => Json::from((*least).max(1).min(*most)),
+            Is::NumberOrText(_) => Json::from(1),
             Is::Flag | Is::Yes => Json::from(true),
             Is::Texts(_) => json!(["text"]),
             Is::Scopes | Is::SomeScopes => json!(["read:organization", "read:customers"]),
@@ -496,6 +525,7 @@ impl Is {
             Is::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Is::Named(words) => value.as_str().is_some_and(|word| words.all(dialect).contains(&word)),
             Is::Number(..) => value.is_i64() || value.is_u64(),
+            Is::NumberOrText(_) => value.is_i64() || value.is_string(),
             Is::Flag | Is::Yes => value.is_boolean(),
             Is::Texts(_) | Is::Scopes | Is::SomeScopes | Is::Events => {
                 value.as_array().is_some_and(|list| list.iter().all(Json::is_string))

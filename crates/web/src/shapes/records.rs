@@ -2,7 +2,7 @@
 
 use super::Is::{Anything, Counts, Events, Flag, Id, Named, Number, OrganizationId, Scopes, Text, Texts, Time, Url, Word};
 use super::bodies::{ADDRESS, METADATA};
-use super::{Shape, optional, plans, required, words};
+use super::{Shape, optional, plans, required, sometimes, words};
 
 const COUNT: super::Is = Number(0, i64::MAX);
 
@@ -76,6 +76,7 @@ pub(crate) static ORGANIZATION: Shape = Shape::new(
         optional("owner_id", Id, "Its owner; of several the one who has been a member longest."),
         optional("stripe_customer_id", Text(1, 100), "").like("cus_123"),
         optional("subscription_status", Text(1, 50), "").like("none"),
+        optional("metadata", METADATA, "Texts by name."),
         optional("archived_at", Time, "Since when it is read-only."),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
@@ -105,6 +106,22 @@ pub(crate) static MEMBER_OUT: Shape = Shape::new(
         required("user_metadata", METADATA, "What the user says about themselves."),
         required("role", Named(&words::ROLE), ""),
         required("role_display", Text(1, 50), "The role for people.").like("Editor"),
+    ],
+);
+
+pub(crate) static INVITED_MEMBER: Shape = Shape::new(
+    "InvitedMember",
+    "A person who was invited, in the form of a member.",
+    &[
+        required("id", Id, "The invitation's id: the membership that it becomes has another."),
+        required("user_email", Text(1, 254), "The address that was invited."),
+        required("user_name", Text(0, 100), "The address' first part, until the person says more.").like("ada"),
+        required("user_metadata", METADATA, "Empty, until the person says more."),
+        required("role", Named(&words::ROLE), ""),
+        required("role_display", Text(1, 50), "The role for people.").like("Editor"),
+        required("status", Word(&["invited"]), ""),
+        required("expires_at", Time, "Until when the invitation can be accepted."),
+        required("token", Text(1, 500), "Accepts the invitation. Shown once."),
     ],
 );
 
@@ -152,6 +169,7 @@ pub(crate) static CUSTOMER: Shape = Shape::new(
         optional("archived_at", Time, "Since when it is read-only."),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
+        sometimes("deleted_at", Time, "Since when it is softly deleted."),
     ],
 );
 
@@ -259,6 +277,7 @@ pub(crate) static API_KEY: Shape = Shape::new(
         optional("rate_limit_per_hour", Number(1, 60_000_000), "Requests an hour of its own.").like("10000"),
         required("allowed_ips", Texts(50), "Addresses and networks it may be used from; anywhere if there are none.")
             .like("[\"192.0.2.7\",\"10.0.0.0/8\"]"),
+        required("metadata", METADATA, "Texts by name."),
         required("is_active", Flag, "Whether it is switched on."),
         required("created_at", Time, ""),
         optional("expires_at", Time, ""),
@@ -297,6 +316,7 @@ pub(crate) static WEBHOOK: Shape = Shape::new(
         optional("description", Text(0, 200), "").like("Keeps our CRM up to date"),
         required("events", Events, "What it is told."),
         required("is_active", Flag, "Whether it is told anything."),
+        optional("old_secret_until", Time, "Until when the secret before the present one signs, too."),
         required("created_at", Time, ""),
         required("updated_at", Time, ""),
     ],

@@ -6,7 +6,7 @@ use crate::catalogue::Content::{List, One, Page};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::ACCOUNT;
 use crate::handlers::{api_keys, invitations, members, organizations, users};
-use crate::shapes::{CONFIRM, EXPORT, MEMBER_FILTER, bodies, records};
+use crate::shapes::{CONFIRM, EXPORT, MEMBER_FILTER, METADATA_FILTER, bodies, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -55,6 +55,7 @@ fn organization_operations() -> Vec<Operation> {
         Operation::get("/organizations", "accountListOrganizations", organizations::list)
             .says("List my organizations")
             .explains("Scope: `read:organization`.")
+            .parameters(&METADATA_FILTER)
             .answers(200, "Organizations that the credential is good for.", Page(&records::ORGANIZATION))
             .refuses(403, "The credential lacks the scope."),
         Operation::post("/organizations", "accountCreateOrganization", organizations::create)
@@ -97,13 +98,13 @@ fn member_operations() -> Vec<Operation> {
             .may(Action::ListMembers)
             .parameters(&MEMBER_FILTER)
             .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER_OUT)),
-        Operation::post("/organizations/{org_id}/members", "accountInviteMember", invitations::create)
+        Operation::post("/organizations/{org_id}/members", "accountInviteMember", invitations::create_out)
             .etag()
             .says("Invite a person")
-            .explains("The person becomes a member by accepting. An earlier invitation of the same address is replaced.")
+            .explains("The person becomes a member by accepting, and is `invited` until then. An earlier invitation of the same address is replaced.")
             .may(Action::Invite)
             .takes(&bodies::NEW_INVITATION)
-            .answers(201, "The invitation with its secret.", One(&records::NEW_INVITATION))
+            .answers(201, "The person who was invited, with the invitation's secret.", One(&records::INVITED_MEMBER))
             .leads("cancelInvitation", &[("organizationId", "path.org_id"), ("inviteId", "body.id")])
             .refuses(409, "The person is a member already, or the organization is archived."),
         Operation::get("/organizations/{org_id}/members/{member_id}", "accountReadMember", members::read_out)
@@ -135,6 +136,7 @@ fn api_key_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organization_id}/api-keys", "accountListApiKeys", api_keys::list)
             .says("List the API keys")
             .may(Action::ListApiKeys)
+            .parameters(&METADATA_FILTER)
             .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY)),
         Operation::post("/organizations/{organization_id}/api-keys", "accountCreateApiKey", api_keys::create)
             .etag()

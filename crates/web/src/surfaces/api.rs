@@ -11,7 +11,7 @@ use crate::catalogue::Content::{List, Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, users};
-use crate::shapes::{CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, SAID, bodies, plans, records};
+use crate::shapes::{CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, METADATA_FILTER, SAID, bodies, plans, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -130,6 +130,7 @@ fn organization_operations() -> Vec<Operation> {
         Operation::get("/organizations", "listOrganizations", organizations::list)
             .says("List my organizations")
             .explains("Scope: `read:organization`.")
+            .parameters(&METADATA_FILTER)
             .answers(200, "Organizations that the credential is good for.", Page(&records::ORGANIZATION))
             .refuses(403, "The credential lacks the scope."),
         Operation::post("/organizations", "createOrganization", organizations::create).etag()
@@ -216,7 +217,7 @@ fn member_operations() -> Vec<Operation> {
             .says("Invite a person")
             .explains(
                 "The invitation is good for 7 days, once, for a user with that address. It takes the place of an earlier one that could still \
-                 be accepted.",
+                 be accepted. A master invites resellers only.",
             )
             .may(Action::Invite)
             .takes(&bodies::NEW_INVITATION)
@@ -226,7 +227,7 @@ fn member_operations() -> Vec<Operation> {
         Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove).etag()
             .parameters(&CONFIRM)
             .says("Remove a member, or leave")
-            .explains("The person's keys, tokens and sessions for this organization stop at once; their other organizations are untouched.")
+            .explains("The person's keys, tokens and sessions for this organization stop at once; their other organizations are untouched. A master removes resellers only.")
             .may_or_own(Action::RemoveMember, Action::Leave)
             .answers(204, "The membership is gone.", Nothing)
             .refuses(409, "The member is the organization's last owner, a legal hold forbids it, or something is missing that the organization asks for."),
@@ -263,6 +264,7 @@ fn api_key_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/api-keys", "listApiKeys", api_keys::list)
             .says("List the API keys")
             .may(Action::ListApiKeys)
+            .parameters(&METADATA_FILTER)
             .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY)),
         Operation::post("/organizations/{organizationId}/api-keys", "createApiKey", api_keys::create)
             .etag()

@@ -1,5 +1,6 @@
 //! The organizations API's customers and what they own: the part of its page that would make it too long.
 
+use axum::http::Method;
 use plane::dependants::Kind;
 use plane::policy::Action;
 
@@ -8,7 +9,7 @@ use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::Operation;
 use crate::door::{Door, Segments};
 use crate::handlers::{customers, dependants, purges};
-use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, PURGE, Shape, bodies, plans, records};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, CUSTOMER_STATE, EXPORT, METADATA_FILTER, PURGE, REASON, Shape, bodies, plans, records};
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "body.id")];
@@ -17,6 +18,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("List the customers")
             .may(Action::ReadCustomers)
             .parameters(&CUSTOMER_FILTER)
+            .parameters(&METADATA_FILTER)
+            .parameters(&CUSTOMER_STATE)
             .answers(200, "Customers, newest first; a reseller's own.", Slices(&records::CUSTOMER)),
         Operation::post("/organizations/{organizationId}/customers", "createCustomer", customers::create).etag()
             .says("Make a customer")
@@ -48,6 +51,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/customers/{customerId}", "readCustomer", customers::read).etag()
             .says("Read a customer")
             .may(Action::ReadCustomers)
+            .parameters(&CUSTOMER_STATE)
             .answers(200, "The customer.", One(&records::CUSTOMER)),
         change(Operation::put("/organizations/{organizationId}/customers/{customerId}", "updateCustomer", customers::update).etag()),
         change(Operation::patch("/organizations/{organizationId}/customers/{customerId}", "patchCustomer", customers::update).etag()),
@@ -103,19 +107,22 @@ struct Owned {
     one: &'static str,
     ids: [&'static str; 4],
     says: [&'static str; 2],
+    /// How its removal is called, of a kind that can be removed.
+    removal: Option<(&'static str, &'static str)>,
     new: &'static Shape,
     change: &'static Shape,
     record: &'static Shape,
 }
 
 macro_rules! owned {
-    ($kind:literal, $ids:expr, $says:expr, $new:ident, $change:ident, $record:ident) => {
+    ($kind:literal, $ids:expr, $says:expr, $new:ident, $change:ident, $record:ident, $removal:expr) => {
         Owned {
             kind: $kind,
             many: concat!("/organizations/{organizationId}/customers/{customerId}/", $kind),
             one: concat!("/organizations/{organizationId}/customers/{customerId}/", $kind, "/{id}"),
             ids: $ids,
             says: $says,
+            removal: $removal,
             new: &bodies::$new,
             change: &bodies::$change,
             record: &records::$record,
@@ -125,11 +132,11 @@ macro_rules! owned {
 
 #[rustfmt::skip]
 static KINDS: [Owned; 5] = [
-    owned!("subscriptions", ["listSubscriptions", "createSubscription", "readSubscription", "updateSubscription"], ["List a customer's subscriptions", "Give a customer a subscription"], NEW_SUBSCRIPTION, SUBSCRIPTION_CHANGE, SUBSCRIPTION),
-    owned!("transactions", ["listTransactions", "createTransaction", "readTransaction", "updateTransaction"], ["List a customer's transactions", "Add a transaction of a customer"], NEW_TRANSACTION, TRANSACTION_CHANGE, TRANSACTION),
-    owned!("devices", ["listDevices", "createDevice", "readDevice", "updateDevice"], ["List a customer's devices", "Add a device of a customer"], NEW_DEVICE, DEVICE_CHANGE, DEVICE),
-    owned!("sessions", ["listCustomerSessions", "createCustomerSession", "readCustomerSession", "updateCustomerSession"], ["List a customer's sessions", "Add a session of a customer"], NEW_CUSTOMER_SESSION, CUSTOMER_SESSION_CHANGE, CUSTOMER_SESSION),
-    owned!("activity", ["listActivity", "createActivityEntry", "readActivityEntry", "updateActivityEntry"], ["List what a customer did", "Add something a customer did"], NEW_ACTIVITY, ACTIVITY_CHANGE, ACTIVITY),
+    owned!("subscriptions", ["listSubscriptions", "createSubscription", "readSubscription", "updateSubscription"], ["List a customer's subscriptions", "Give a customer a subscription"], NEW_SUBSCRIPTION, SUBSCRIPTION_CHANGE, SUBSCRIPTION, None),
+    owned!("transactions", ["listTransactions", "createTransaction", "readTransaction", "updateTransaction"], ["List a customer's transactions", "Add a transaction of a customer"], NEW_TRANSACTION, TRANSACTION_CHANGE, TRANSACTION, None),
+    owned!("devices", ["listDevices", "createDevice", "readDevice", "updateDevice"], ["List a customer's devices", "Add a device of a customer"], NEW_DEVICE, DEVICE_CHANGE, DEVICE, Some(("deleteDevice", "Disconnect a customer's device"))),
+    owned!("sessions", ["listCustomerSessions", "createCustomerSession", "readCustomerSession", "updateCustomerSession"], ["List a customer's sessions", "Add a session of a customer"], NEW_CUSTOMER_SESSION, CUSTOMER_SESSION_CHANGE, CUSTOMER_SESSION, Some(("deleteCustomerSession", "End a customer's session"))),
+    owned!("activity", ["listActivity", "createActivityEntry", "readActivityEntry", "updateActivityEntry"], ["List what a customer did", "Add something a customer did"], NEW_ACTIVITY, ACTIVITY_CHANGE, ACTIVITY, None),
 ];
 
 fn owned(owned: &'static Owned) -> Vec<Operation> {
@@ -139,7 +146,18 @@ fn owned(owned: &'static Owned) -> Vec<Operation> {
     let update = move |door: Door, Segments(at): Segments<(String, String, String)>, form: Form| dependants::update(kind, door, at, form);
     let create = move |door: Door, Segments(at): Segments<(String, String)>, form: Form| dependants::create(kind, door, at, form);
     const ENTRY: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "path.customerId"), ("id", "body.id")];
-    vec![
+    let removal = owned.removal.map(|(id, says)| {
+        let remove = move |door: Door, Segments(at): Segments<(String, String, String)>| dependants::remove(kind, door, at);
+        Operation::new(Method::DELETE, owned.one, id, remove)
+            .etag()
+            .says(says)
+            .explains("It is erased at once. The audit trail of the organization says so; the rest of the customer stays as it is.")
+            .parameters(&REASON)
+            .may(Action::WriteCustomers)
+            .answers(204, "The entry is gone.", Nothing)
+            .refuses(409, "A legal hold on the customer or the organization forbids it, or one of them is archived.")
+    });
+    let mut operations = vec![
         Operation::get(owned.many, owned.ids[0], list).says(owned.says[0]).may(Action::ReadCustomers).answers(
             200,
             "Entries, newest first.",
@@ -165,5 +183,7 @@ fn owned(owned: &'static Owned) -> Vec<Operation> {
             .takes(owned.change)
             .answers(200, "The entry.", One(owned.record))
             .refuses(409, "The organization is archived."),
-    ]
+    ];
+    operations.extend(removal);
+    operations
 }

@@ -1,11 +1,12 @@
 //! The organizations API's webhooks: the part of its page that would make it too long.
 
+use axum::http::Method;
 use plane::policy::Action;
 
 use crate::catalogue::Content::{Nothing, One, Page, Slices};
 use crate::catalogue::Operation;
 use crate::handlers::webhooks;
-use crate::shapes::{bodies, records};
+use crate::shapes::{OVERLAP, bodies, records};
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("webhookId", "body.id")];
@@ -31,6 +32,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .leads("updateWebhook", BOTH)
             .leads("deleteWebhook", BOTH)
             .leads("testWebhook", BOTH)
+            .leads("rotateWebhookSecret", BOTH)
             .leads("listDeliveries", BOTH),
         Operation::get("/organizations/{organizationId}/webhooks/{webhookId}", "readWebhook", webhooks::read)
             .etag()
@@ -45,6 +47,29 @@ pub(super) fn operations() -> Vec<Operation> {
             .takes(&bodies::WEBHOOK_CHANGE)
             .answers(200, "The webhook.", One(&records::WEBHOOK))
             .refuses(409, "The organization is archived."),
+        Operation::post("/organizations/{organizationId}/webhooks/{webhookId}/rotate", "rotateWebhookSecret", webhooks::rotate)
+            .etag()
+            .says("Give a webhook a new secret")
+            .explains(
+                "It signs from now on. The one before signs beside it for 24 hours, or as many as `overlap_hours` says: `webhook-signature` then \
+                 holds two signatures with a space between them, the new one first, and who verifies either is told the truth. It ends by itself \
+                 then, at once with `overlap_hours=0` or `endOldWebhookSecret`, and when the secret is rotated again.",
+            )
+            .may(Action::WriteWebhooks)
+            .parameters(&OVERLAP)
+            .answers(200, "The webhook with its new secret, shown once.", One(&records::NEW_WEBHOOK))
+            .refuses(409, "The organization is archived."),
+        Operation::new(
+            Method::DELETE,
+            "/organizations/{organizationId}/webhooks/{webhookId}/old-secret",
+            "endOldWebhookSecret",
+            webhooks::end_old_secret,
+        )
+        .etag()
+        .says("End a webhook's old secret")
+        .explains("The one before the present one, which signs beside it for a while after it was rotated. One that has ended already is no error.")
+        .may(Action::WriteWebhooks)
+        .answers(204, "Only the present secret signs.", Nothing),
         Operation::delete("/organizations/{organizationId}/webhooks/{webhookId}", "deleteWebhook", webhooks::delete)
             .etag()
             .says("Delete a webhook")

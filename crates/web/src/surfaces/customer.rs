@@ -8,7 +8,7 @@ use crate::catalogue::Content::{One, Slices};
 use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::CUSTOMER;
 use crate::handlers::{customers, deletions};
-use crate::shapes::{CONFIRM, CUSTOMER_FILTER, EXPORT, Is, SAID, bodies, records};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, CUSTOMER_STATE, EXPORT, Is, METADATA_FILTER, SAID, bodies, records};
 
 const HARD: [Parameter; 1] =
     [Parameter { name: "hard", is: Is::Flag, about: "Erase the customer for good instead of marking it: for ADMIN only." }];
@@ -24,6 +24,8 @@ pub(crate) fn surface() -> Surface {
             .says("List the customers")
             .may(Action::ReadCustomers)
             .parameters(&CUSTOMER_FILTER)
+            .parameters(&METADATA_FILTER)
+            .parameters(&CUSTOMER_STATE)
             .answers(200, "Customers, newest first; a RESALE's own.", Slices(&records::CUSTOMER)),
         Operation::post("", "customerCreate", customers::create_current)
             .etag()
@@ -33,11 +35,12 @@ pub(crate) fn surface() -> Surface {
             .answers(201, "The customer.", One(&records::CUSTOMER))
             .leads("customerRead", &[("id", "body.id")])
             .refuses(409, "The id is taken, or the organization is archived."),
-        Operation::get("/{id}", "customerRead", customers::read_current).etag().says("Read a customer").may(Action::ReadCustomers).answers(
-            200,
-            "The customer.",
-            One(&records::CUSTOMER),
-        ),
+        Operation::get("/{id}", "customerRead", customers::read_current)
+            .etag()
+            .says("Read a customer")
+            .may(Action::ReadCustomers)
+            .parameters(&CUSTOMER_STATE)
+            .answers(200, "The customer.", One(&records::CUSTOMER)),
         change(Operation::patch("/{id}", "customerUpdate", customers::update_current).etag()),
         Operation::patch("/extend/{id}", "customerExtend", customers::extend_current)
             .etag()

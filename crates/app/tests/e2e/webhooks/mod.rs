@@ -4,6 +4,7 @@ mod deletions;
 mod deliveries;
 pub mod receiver;
 mod records;
+mod rotation;
 
 use plane::events::Event;
 use reqwest::{Method, StatusCode};
