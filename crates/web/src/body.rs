@@ -1,4 +1,4 @@
-//! Bodies and queries on their way in: JSON objects whose every field is asked for by name, type and need; what nobody asked for is an error.
+//! Bodies on their way in: JSON objects whose every field is asked for by name, type and need; what nobody asked for is an error.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,19 +9,17 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use plane::fields::{not_a_field, parse_time};
-use plane::ids;
-use plane::page::PageRequest;
 use plane::policy::Role;
 use plane::{Error, FieldError, FieldErrors, Result};
 use serde_json::{Map, Value as Json};
 
-use crate::addresses::is_escaped_well;
 use crate::catalogue::Operation;
 use crate::content::media_type;
 use crate::dialect::Dialect;
 use crate::json;
 use crate::limits::Place;
 use crate::problem::Failure;
+use crate::query::Query;
 use crate::shapes::{Is, Shape};
 
 /// Bytes of a body at the most.
@@ -487,144 +485,4 @@ fn snake(camel: &str) -> String {
         }
     }
     spelled
-}
-
-/// The parameters behind the `?`.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Query {
-    pairs: Vec<(String, String)>,
-}
-
-impl Query {
-    /// Reads what stands behind the `?`, or a form.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] for an escape that is none and for what is not valid UTF-8.
-    pub fn parse(query: Option<&str>) -> Result<Query> {
-        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((Query::decode(name)?, Query::decode(value)?))
-        });
-        let pairs: Option<Vec<(String, String)>> = pairs.collect();
-        let broken = || Error::Malformed("A parameter is not percent-encoded UTF-8: write %25 for the sign % itself.".into());
-        pairs.map(|pairs| Query { pairs }).ok_or_else(broken)
-    }
-
-    /// Decodes a name or a value of a form; none if it is not encoded as one.
-    pub fn decode(text: &str) -> Option<String> {
-        is_escaped_well(text).then(|| percent_decode(&text.replace('+', " ")))?
-    }
-
-    /// The names of all parameters, to be spelled otherwise.
-    pub fn names_mut(&mut self) -> impl Iterator<Item = &mut String> {
-        self.pairs.iter_mut().map(|(name, _)| name)
-    }
-
-    /// All parameters, in their order.
-    pub fn into_pairs(self) -> Vec<(String, String)> {
-        self.pairs
-    }
-
-    /// The first parameter of this name.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// All parameters, in the order in which they came.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// The first parameter of this name, if it is not empty.
-    pub fn text(&self, name: &str) -> Option<String> {
-        self.get(name).filter(|text| !text.is_empty()).map(str::to_owned)
-    }
-
-    /// The members of an object, `name[key]=text` each.
-    pub fn texts(&self, name: &'static str) -> Result<Map<String, Json>> {
-        let mut texts = Map::new();
-        for (given, text) in &self.pairs {
-            let Some(rest) = given.strip_prefix(name) else { continue };
-            match rest.strip_prefix('[').and_then(|key| key.strip_suffix(']')) {
-                Some(key) if texts.insert(key.to_owned(), text.as_str().into()).is_some() => {
-                    return Err(FieldError::new(name, "repeated", "has a key more than once").into());
-                }
-                Some(_) => {}
-                None if rest.is_empty() => {
-                    return Err(FieldError::new(name, "invalid", format!("must be given as {name}[key]=text")).into());
-                }
-                None => {}
-            }
-        }
-        Ok(texts)
-    }
-
-    /// The first parameter of this name as `read` understands it.
-    pub fn read<T>(&self, name: &'static str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        read(text).map(Some).ok_or_else(|| FieldError::new(name, "invalid", wanted).into())
-    }
-
-    /// `true` or `1`, `false` or `0`; false if missing.
-    pub fn flag(&self, name: &'static str) -> Result<bool> {
-        match self.get(name) {
-            None | Some("false" | "0") => Ok(false),
-            Some("true" | "1" | "") => Ok(true),
-            Some(_) => Err(FieldError::new(name, "invalid", "must be true or false").into()),
-        }
-    }
-
-    /// Like [`Query::page`], for a list that can be read along a cursor too: `after`, empty for the first slice.
-    pub fn part(&self) -> Result<PageRequest> {
-        let request = self.page()?;
-        let after = match self.get("after") {
-            None => None,
-            Some("") => Some(PageRequest::FIRST),
-            Some(text) => Some(ids::parse(text).ok_or_else(|| {
-                Error::from(FieldError::new("after", "invalid_cursor", "must be empty, or the next_cursor of the slice before"))
-            })?),
-        };
-        Ok(PageRequest { after, ..request })
-    }
-
-    /// `page` from 1, `page_size` from 1 to 100.
-    pub fn page(&self) -> Result<PageRequest> {
-        let mut errors = FieldErrors::default();
-        let mut number = |name: &'static str, default: i64, most: i64| {
-            let Some(text) = self.get(name) else { return default };
-            match text.parse::<i64>().ok().filter(|number| (1..=most).contains(number)) {
-                Some(number) => number,
-                None => {
-                    errors.push(FieldError::new(name, "out_of_range", format!("must be a number from 1 to {most}")));
-                    default
-                }
-            }
-        };
-        let request = PageRequest::new(number("page", 1, 1_000_000_000), number("page_size", 25, 100));
-        errors.finish().map(|()| request)
-    }
-}
-
-/// Percent-decoding (RFC 3986) of a text whose every escape is one; none if UTF-8 does not come out.
-fn percent_decode(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut place = 0;
-    while place < bytes.len() {
-        let escape = bytes
-            .get(place + 1..place + 3)
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (bytes[place], escape) {
-            (b'%', Some(byte)) => {
-                decoded.push(byte);
-                place += 3;
-            }
-            (byte, _) => {
-                decoded.push(byte);
-                place += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).ok()
 }

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::Doors;
-use crate::body::{MOST_BYTES, Query, TOO_LARGE, discard, receive};
+use crate::body::{MOST_BYTES, TOO_LARGE, discard, receive};
 use crate::catalogue::{Access, Content, Operation};
 use crate::conditional;
 use crate::content::decoded;
@@ -30,6 +30,7 @@ use crate::idempotency;
 use crate::limits::{Attempts, Desk, Place, Tally};
 use crate::lists;
 use crate::problem::{self, Failure};
+use crate::query::Query;
 use crate::shapes::CONFIRM;
 use crate::strict::{self, sessions};
 

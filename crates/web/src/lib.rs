@@ -23,6 +23,7 @@ mod metrics;
 mod openapi;
 mod outbound;
 mod problem;
+mod query;
 mod remedies;
 mod request_ids;
 mod shapes;

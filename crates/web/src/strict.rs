@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
 use plane::{Error, FieldError, FieldErrors, OauthRefusal};
 
 use crate::addresses::is_escaped_well;
-use crate::body::Query;
 use crate::catalogue::{Access, Operation, Parameter};
 use crate::dialect::CUSTOMER;
 use crate::problem::Failure;
+use crate::query::Query;
 use crate::shapes::Is;
 
 /// How much alike two names must be for one to be meant by the other, from 0 to 1.

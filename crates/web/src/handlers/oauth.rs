@@ -17,12 +17,13 @@ use plane::{Cx, Error, OauthRefusal};
 use serde_json::{Map, Value as Json, json};
 
 use super::delete_or_plan;
-use crate::body::{Form, MOST_BYTES, Query, TOO_LARGE};
+use crate::body::{Form, MOST_BYTES, TOO_LARGE};
 use crate::content::media_type;
 use crate::door::{Door, Guest, Segments};
 use crate::json;
 use crate::limits::{Attempts, Desk};
 use crate::problem::{Answer, Failure};
+use crate::query::Query;
 use crate::views;
 
 pub(crate) async fn create_app(door: Door, mut form: Form) -> Answer {
