@@ -16,14 +16,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use plane::api_keys::Prefixes;
 use plane::deletion::drain;
-use plane::destinations::{Destinations, Network, parse_network};
+use plane::destinations::{Destinations, Network, Ports, parse_network, parse_ports};
 use plane::quotas::Quotas;
 use plane::{Clock, Config, Plane, exports, retention, upkeep};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_service::Service;
 use tracing_subscriber::EnvFilter;
-use web::{Courier, RateLimits, Room, Settings, TrustedProxies};
+use web::{CorsOrigin, Courier, RateLimits, Room, Settings, TrustedProxies};
 
 use crate::connections::{Connections, Place};
 use crate::{DatabaseArgs, LogFormat, Outcome, RetentionArgs, demo, say};
@@ -92,6 +92,10 @@ pub(crate) struct ServeArgs {
     /// right-most address of X-Forwarded-For that is none of them; nobody else's X-Forwarded-For is believed.
     #[arg(long, env = "FREEHOLD_TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     trusted_proxies: TrustedProxies,
+    /// Other sites whose scripts may use this server with a token or key of their own, such as https://app.example.com; several between commas.
+    /// Scripts of any site may read with a publishable key.
+    #[arg(long, env = "FREEHOLD_CORS_ORIGINS", value_delimiter = ',')]
+    cors_origins: Vec<CorsOrigin>,
     /// What API keys begin with: those of organizations, of users, and publishable ones. Keys with other beginnings stop working.
     #[arg(long, env = "FREEHOLD_KEY_PREFIXES", default_value = "csb,csu,cpk")]
     key_prefixes: Prefixes,
@@ -115,6 +119,9 @@ pub(crate) struct ServeArgs {
     /// A network besides the public internet that webhooks may lead to, over http too, such as 10.1.0.0/16; several between commas.
     #[arg(long, env = "FREEHOLD_WEBHOOK_ALLOW", value_delimiter = ',', value_parser = parse_network)]
     webhook_allow: Vec<Network>,
+    /// Ports that webhooks may lead to, and ranges of them, with commas between them.
+    #[arg(long, env = "FREEHOLD_WEBHOOK_PORTS", value_delimiter = ',', value_parser = parse_ports, default_value = "80,443,1024-65535")]
+    webhook_ports: Vec<Ports>,
     /// What opens /metrics as a bearer token; without it only operators may look.
     #[arg(long, env = "FREEHOLD_METRICS_TOKEN", hide_env_values = true)]
     metrics_token: Option<String>,
@@ -145,7 +152,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         invitations: args.organization_invitations,
         requests_per_minute: args.organization_requests_per_minute.unwrap_or(args.rate_limit_per_minute.saturating_mul(20)),
     };
-    config.destinations = Destinations::new(args.webhook_allow.clone());
+    config.destinations = Destinations::new(args.webhook_allow.clone()).on_ports(args.webhook_ports.clone());
     config.key_prefixes = args.key_prefixes;
     config.public_url = public_url.trim_end_matches('/').to_owned();
     if args.demo {
@@ -173,6 +180,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         limits,
         room,
         trusted_proxies: args.trusted_proxies,
+        cors_origins: args.cors_origins,
         metrics_token: args.metrics_token.filter(|token| !token.is_empty()),
         stopping: stopping.clone(),
     };

@@ -4,6 +4,7 @@
 //! resolves to are looked at by whoever connects, each time anew, since a name may change its mind.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 pub use ipnet::IpNet as Network;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -14,10 +15,24 @@ use crate::FieldError;
 /// Characters of a URL at the most.
 const MOST_CHARACTERS: usize = 2_000;
 
+/// Ports from one to another.
+pub type Ports = RangeInclusive<u16>;
+
+/// The ports that webhooks may lead to unless the operator says otherwise: those of the web, and those that no well-known service has.
+/// Mail, remote shells and the like are not to be spoken to in another's name.
+pub const USUAL_PORTS: [Ports; 3] = [80..=80, 443..=443, 1024..=65_535];
+
 /// What may be called.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Destinations {
     allowed: Vec<Network>,
+    ports: Vec<Ports>,
+}
+
+impl Default for Destinations {
+    fn default() -> Destinations {
+        Destinations::new(Vec::new())
+    }
 }
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, length: u8) -> Ipv4Net {
@@ -77,10 +92,54 @@ pub fn parse_network(text: &str) -> Result<Network, String> {
     network.map_err(|_| format!("{text} is not a network: write it like 10.1.0.0/16 or fd00:1::/64"))
 }
 
+/// Reads a port such as `443`, or a range of them such as `1024-65535`.
+///
+/// # Errors
+/// Words for the person who typed it.
+pub fn parse_ports(text: &str) -> Result<Ports, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.trim().parse::<u16>(), last.trim().parse::<u16>()) {
+        (Ok(first), Ok(last)) if first > 0 && first <= last => Ok(first..=last),
+        _ => Err(format!("{text} is neither a port nor a range of ports: write it like 443 or 1024-65535")),
+    }
+}
+
+/// Reads the address of a web page or picture, of any host.
+///
+/// # Errors
+/// What is wrong with it and what to send instead, for the field of this name.
+pub fn check_link(field: &str, text: &str) -> Result<Url, FieldError> {
+    let refuse = |code, message: &str| Err(FieldError::new(field, code, message));
+    if text.chars().count() > MOST_CHARACTERS {
+        return refuse("too_long", "must have 2000 characters at the most");
+    }
+    if text.chars().any(|character| character.is_whitespace() || character.is_control() || character == '\\') {
+        return refuse("invalid_url", "must not contain spaces, control characters or backslashes");
+    }
+    let (Ok(url), Some((_, rest))) = (Url::parse(text), text.split_once("://")) else { return refuse("invalid_url", A_URL) };
+    if !matches!(url.scheme(), "https" | "http") {
+        return refuse("invalid_scheme", "must start with https:// or http://");
+    }
+    // Between the slashes: what a reader takes for the host must be all of it.
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return refuse("has_credentials", "must not contain a name or password");
+    }
+    if authority.is_empty() || url.host().is_none() {
+        return refuse("invalid_url", A_URL);
+    }
+    Ok(url)
+}
+
 impl Destinations {
-    /// The public internet and these networks.
+    /// The public internet and these networks, on the [usual ports](USUAL_PORTS).
     pub fn new(allowed: Vec<Network>) -> Destinations {
-        Destinations { allowed }
+        Destinations { allowed, ports: USUAL_PORTS.into() }
+    }
+
+    /// The same on these ports.
+    pub fn on_ports(self, ports: Vec<Ports>) -> Destinations {
+        Destinations { ports, ..self }
     }
 
     /// Whether an address may be called at all.
@@ -100,40 +159,30 @@ impl Destinations {
     /// What is wrong with it and what to send instead, for the field of this name.
     pub fn check(&self, field: &str, text: &str) -> Result<Url, FieldError> {
         let refuse = |code, message: &str| Err(FieldError::new(field, code, message));
-        if text.chars().count() > MOST_CHARACTERS {
-            return refuse("too_long", "must have 2000 characters at the most");
-        }
-        if text.chars().any(|character| character.is_whitespace() || character.is_control() || character == '\\') {
-            return refuse("invalid_url", "must not contain spaces, control characters or backslashes");
-        }
-        let Some((_, rest)) = text.split_once("://") else { return refuse("invalid_url", AN_EXAMPLE) };
-        // Between the slashes: what a reader takes for the host must be all of it.
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        if authority.contains('@') {
-            return refuse("has_credentials", "must not contain a name or password: verify the signature instead");
-        }
-        let Ok(url) = Url::parse(text) else { return refuse("invalid_url", AN_EXAMPLE) };
-        if !matches!(url.scheme(), "https" | "http") {
-            return refuse("invalid_scheme", "must start with https://");
-        }
-        if authority.is_empty() {
-            return refuse("invalid_url", AN_EXAMPLE);
-        }
+        let url = check_link(field, text)?;
         if url.fragment().is_some() {
             return refuse("has_fragment", "must not contain a fragment (#…): it is never sent");
         }
-        let (is_reachable, may_be_plain) = match url.host() {
-            Some(Host::Ipv4(address)) => (self.permits(address.into()), self.is_allowed(address.into())),
-            Some(Host::Ipv6(address)) => (self.permits(address.into()), self.is_allowed(address.into())),
+        let (is_reachable, may_be_plain, is_own) = match url.host() {
+            Some(Host::Ipv4(address)) => (self.permits(address.into()), self.is_allowed(address.into()), self.is_allowed(address.into())),
+            Some(Host::Ipv6(address)) => (self.permits(address.into()), self.is_allowed(address.into()), self.is_allowed(address.into())),
+            Some(Host::Domain(name)) if is_localhost(name) => (self.allows_loopback(), self.allows_loopback(), self.allows_loopback()),
             // Whether its addresses may be called is found out at each delivery.
-            Some(Host::Domain(name)) => (!is_localhost(name) || self.allows_loopback(), !self.allowed.is_empty()),
-            None => return refuse("invalid_url", "must name a host"),
+            Some(Host::Domain(_)) => (true, !self.allowed.is_empty(), false),
+            None => return refuse("invalid_url", A_URL),
         };
         if !is_reachable {
             return refuse("not_public", NOT_PUBLIC);
         }
         if url.scheme() == "http" && !may_be_plain {
             return refuse("invalid_scheme", "must start with https:// (http:// only within networks named with --webhook-allow)");
+        }
+        // A network that the operator named is the operator's, with all of its ports.
+        if !is_own && !url.port_or_known_default().is_some_and(|port| self.ports.iter().any(|ports| ports.contains(&port))) {
+            let ports: Vec<String> = self.ports.iter().map(in_words).collect();
+            let words =
+                format!("must use one of the ports {}; the operator of this server can name others with --webhook-ports", ports.join(", "));
+            return refuse("port_not_allowed", &words);
         }
         Ok(url)
     }
@@ -143,7 +192,11 @@ impl Destinations {
     }
 }
 
-const AN_EXAMPLE: &str = "must be a URL such as https://example.com/hook";
+fn in_words(ports: &Ports) -> String {
+    if ports.start() == ports.end() { ports.start().to_string() } else { format!("{}-{}", ports.start(), ports.end()) }
+}
+
+const A_URL: &str = "must be a URL such as https://example.com/path";
 const NOT_PUBLIC: &str = "must be an address on the public internet; the operator of this server can allow networks of its own with \
                           --webhook-allow";
 
@@ -291,11 +344,62 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_leads_to_the_ports_of_the_web_or_to_those_that_the_operator_names() {
+        for port in [1, 22, 25, 110, 445, 993, 1023] {
+            let refused = check(&format!("https://example.com:{port}/")).unwrap_err();
+            assert!(refused.code == "port_not_allowed" && refused.message.contains("--webhook-ports"), "{port}");
+        }
+        for port in [80, 443, 1024, 8443, 65_535] {
+            assert!(check(&format!("https://example.com:{port}/")).is_ok(), "{port}");
+        }
+        let strict = Destinations::default().on_ports(vec![parse_ports("443").unwrap(), parse_ports("8000-8443").unwrap()]);
+        assert!(strict.check("url", "https://example.com/").is_ok() && strict.check("url", "https://example.com:8443/").is_ok());
+        assert!(strict.check("url", "https://example.com:8444/").unwrap_err().message.contains("443, 8000-8443"));
+        for text in ["", "0", "65536", "9-8", "a", "1-", "-1"] {
+            assert!(parse_ports(text).unwrap_err().contains("write it like"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_of_the_web() {
+        for text in
+            ["https://example.com/logo.png", "http://10.0.0.1:8080/a?b#c", "HTTPS://bücher.example/ä.svg", "https://[2001:db8::1]/x"]
+        {
+            assert!(check_link("logo", text).is_ok(), "{text}");
+        }
+        let bad = [
+            "",
+            "logo.png",
+            "//example.com/logo.png",
+            "https:example.com",
+            "https:/example.com/",
+            "https://",
+            "https:///logo.png",
+            "https://exa mple.com/",
+            "javascript:alert(1)",
+            "JavaScript://example.com/%0aalert(1)",
+            "data:image/png;base64,AAAA",
+            "file:///etc/passwd",
+            "ftp://example.com/x",
+            "https://a@example.com/",
+            "https://example.com\\x",
+            "https://256.1.1.1/",
+            "https://example.com:99999/",
+            "https://xn--a/",
+            "blob:https://x/",
+        ];
+        for text in bad {
+            assert!(check_link("logo", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn an_allowed_network_opens_itself_and_nothing_else() {
         let allowed = Destinations::new(vec![parse_network("127.0.0.0/8").unwrap(), parse_network("10.1.2.3").unwrap()]);
         for url in ["http://127.0.0.1:8080/", "https://0x7f.1/", "http://10.1.2.3/", "http://localhost/", "http://example.com/"] {
             assert!(allowed.check("url", url).is_ok(), "{url}");
         }
+        assert!(allowed.check("url", "http://127.0.0.1:9/").is_ok() && allowed.check("url", "http://example.com:9/").is_err());
         for url in ["https://10.1.2.4/", "https://[::1]/", "https://[::ffff:127.0.0.1]/", "http://8.8.8.8/", "https://192.168.0.1/"] {
             assert!(allowed.check("url", url).is_err(), "{url}");
         }

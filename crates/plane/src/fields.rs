@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
+use crate::destinations::check_link;
+use crate::normal_forms::{composed, folded, is_email, is_password, is_visible, turns_direction};
 use crate::policy::SCOPES;
 use crate::{FieldError, FieldErrors, Result};
 
@@ -38,7 +40,8 @@ impl Check {
         self
     }
 
-    /// A text must have a length in characters within `length`, and no control characters.
+    /// A text must have a length in characters within `length`, and no control characters. If it must not be empty, there must be something
+    /// to see in it.
     pub fn text(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) -> &mut Check {
         let characters = value.chars().count();
         if characters < *length.start() {
@@ -47,6 +50,8 @@ impl Check {
             self.refuse(field, "too_long", format!("must have {} characters at the most", length.end()));
         } else if value.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t')) {
             self.refuse(field, "invalid", "must not contain control characters");
+        } else if *length.start() > 0 && !is_visible(value) {
+            self.refuse(field, "blank", "must contain something that can be seen");
         }
         self
     }
@@ -59,6 +64,14 @@ impl Check {
         self
     }
 
+    /// The address of a page or picture on the web, which may be missing: see [`check_link`].
+    pub fn link(&mut self, field: &str, value: Option<&str>) -> &mut Check {
+        if let Some(error) = value.and_then(|value| check_link(field, value).err()) {
+            self.errors.push(error);
+        }
+        self
+    }
+
     /// A number that may be missing must be within `range`.
     pub fn number(&mut self, field: &str, value: Option<u32>, range: RangeInclusive<u32>) -> &mut Check {
         if value.is_some_and(|number| !range.contains(&number)) {
@@ -67,13 +80,35 @@ impl Check {
         self
     }
 
-    /// An e-mail address: something before and after one `@`, no spaces, 254 characters at the most (RFC 5321).
+    /// An e-mail address that somebody can have: see [`is_email`].
     pub fn email(&mut self, field: &str, value: &str) -> &mut Check {
-        let well_formed = value.len() <= 254
-            && !value.chars().any(|character| character.is_whitespace() || character.is_control())
-            && value.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty() && !domain.contains('@'));
-        if !well_formed {
-            self.refuse(field, "invalid_email", "must be an e-mail address of 254 characters at the most");
+        if !is_email(value) {
+            let words = "must be an e-mail address such as ada@example.com, of 64 bytes before the @ and 254 in all at the most";
+            self.refuse(field, "invalid_email", words);
+        }
+        self
+    }
+
+    /// The [form](crate::normal_forms::password) of a new password: so many characters, none of which is a control character or not to be seen.
+    pub fn password(&mut self, field: &str, normal: &str, length: RangeInclusive<usize>) -> &mut Check {
+        let known = self.errors.total();
+        self.text(field, normal, length);
+        if self.errors.total() == known && !is_password(normal) {
+            self.refuse(field, "invalid", "must not contain control characters, or characters that are not to be seen (RFC 8265)");
+        }
+        self
+    }
+
+    /// The name by which people know an organization, a person or an app apart: a [text](Check::text) that does not turn the direction of
+    /// what is written beside it, to look like another name.
+    pub fn name(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) -> &mut Check {
+        self.text(field, value, length);
+        if turns_direction(value) {
+            self.refuse(
+                field,
+                "invalid",
+                "must not contain characters that turn the direction of text (U+202A to U+202E, U+2066 to U+2069)",
+            );
         }
         self
     }
@@ -142,13 +177,16 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 /// Keys of metadata at the most.
 const MOST_METADATA_KEYS: usize = 50;
 
-/// Metadata after a write: keys that are given take the place of their old values, an empty text takes the key away, all others stay.
+/// Metadata after a write: keys that are given take the place of their old values, an empty text takes the key away, all others stay. Two
+/// spellings of one key are one key, which stays as it was first written.
 ///
 /// # Errors
 /// [`Error::Invalid`] when there would be more than 50 keys.
 pub fn merge_metadata(field: &str, old: &Json, given: &Json) -> Result<Json> {
     let mut merged = old.as_object().cloned().unwrap_or_default();
     for (key, value) in given.as_object().into_iter().flatten() {
+        let known = merged.keys().find(|known| composed(known) == composed(key)).cloned();
+        let key = known.as_ref().unwrap_or(key);
         match value.as_str() {
             Some("") => drop(merged.shift_remove(key)),
             _ => drop(merged.insert(key.clone(), value.clone())),
@@ -182,14 +220,21 @@ pub fn metadata_filter(given: &Map<String, Json>) -> Result<Option<Json>> {
     Ok((!given.is_empty()).then(|| Json::Object(given.clone())))
 }
 
-/// The pattern of SQL's `LIKE … ESCAPE '!'` that finds a text within another; none for a text that is missing or empty.
+/// The pattern of SQL's `LIKE … ESCAPE '!'` that finds a text's [form](folded) within a `search_key`; none for a text that is missing or
+/// empty.
 ///
 /// # Errors
 /// [`Error::Invalid`] when the text is longer than 200 characters or has control characters.
 pub fn containing(field: &str, text: Option<&str>) -> Result<Option<String>> {
-    Check::new().optional(field, text, 0..=200).finish()?;
-    Ok(text.filter(|text| !text.is_empty()).map(|text| {
-        let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    let mut check = Check::new();
+    check.optional(field, text, 0..=200);
+    let form = text.map(folded);
+    if form.as_ref().is_some_and(String::is_empty) && text.is_some_and(|text| !text.is_empty()) {
+        check.refuse(field, "blank", "must contain something that can be seen, or be left out");
+    }
+    check.finish()?;
+    Ok(form.filter(|form| !form.is_empty()).map(|form| {
+        let escaped = form.replace('!', "!!").replace('%', "!%").replace('_', "!_");
         format!("%{escaped}%")
     }))
 }
@@ -204,11 +249,6 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
 /// The beginning of the year 1: PostgreSQL's times do not go back as far as jiff's.
 const FIRST_SECOND: i64 = -62_135_596_800;
 
-/// E-mail addresses are compared in lower case and without surrounding space.
-pub fn normal_email(email: &str) -> String {
-    email.trim().to_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +259,21 @@ mod tests {
         let old = json!({"a": "1", "b": "2"});
         let merged = merge_metadata("metadata", &old, &json!({"b": "", "c": "3", "d": ""})).unwrap();
         assert_eq!(merged, json!({"a": "1", "c": "3"}));
+    }
+
+    #[test]
+    fn two_spellings_of_a_key_of_metadata_are_one() {
+        let merged = merge_metadata("metadata", &json!({"café": "1"}), &json!({"cafe\u{301}": "2"})).unwrap();
+        assert_eq!(merged, json!({"café": "2"}));
+        assert_eq!(merge_metadata("metadata", &merged, &json!({"cafe\u{301}": ""})).unwrap(), json!({}));
+    }
+
+    #[test]
+    fn a_text_that_must_not_be_empty_has_something_to_see() {
+        let refused = |text: &str, length| Check::new().text("name", text, length).finish().is_err();
+        assert!(refused("   ", 1..=5) && refused("\u{200b}\u{2060}", 1..=5) && refused("\u{3164}", 1..=5));
+        assert!(!refused("   ", 0..=5) && !refused(" a ", 1..=5));
+        assert!(Check::new().name("name", "gpj.\u{202e}exe", 1..=20).finish().is_err());
     }
 
     #[test]
@@ -251,6 +306,7 @@ mod tests {
     fn what_a_pattern_means_by_itself_is_escaped() {
         assert_eq!(containing("q", Some("50%_!")).unwrap().as_deref(), Some("%50!%!_!!%"));
         assert_eq!(containing("q", Some("")).unwrap(), None);
-        assert!(containing("q", Some("\0")).is_err());
+        assert_eq!(containing("q", Some("JOSE\u{301}")).unwrap().as_deref(), Some("%josé%"));
+        assert!(containing("q", Some("\0")).is_err() && containing("q", Some("\u{200b}")).is_err());
     }
 }

@@ -73,9 +73,9 @@ fn folded(text: &str) -> String {
     text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Refuses a new password that is too short, too long, or that others would guess.
+/// Refuses a new password, in its [form](crate::normal_forms::password), that is too short, too long, or that others would guess.
 pub(crate) fn check(check: &mut Check, field: &str, password: &str, context: &Context) {
-    check.text(field, password, LENGTH);
+    check.password(field, password, LENGTH);
     let characters = password.chars().count();
     if !LENGTH.contains(&characters) {
         return;

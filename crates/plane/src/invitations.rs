@@ -10,8 +10,9 @@ use crate::audit::{self, Note};
 use crate::credentials::{CredentialKind, fingerprint};
 use crate::deletion::{self, Deletion, Order, Root};
 use crate::events::{self, Event};
-use crate::fields::{Check, normal_email};
+use crate::fields::Check;
 use crate::ids::OrganizationRef;
+use crate::normal_forms::email_key;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, Scopes, Verdict, decide};
 use crate::quotas::{self, Quota};
@@ -50,37 +51,39 @@ const STILL_LEAVING: &str = "This person was removed and the removal is not over
 /// [`Error::Invalid`]; [`Error::Forbidden`]; [`Error::Conflict`] when the person is a member already.
 pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: Role) -> Result<(Invitation, String)> {
     let tenant = enter(cx, organization, role.inviting()).await?;
-    let email = normal_email(email);
+    let email = email.trim().to_owned();
     Check::new().email("email", &email).finish()?;
     let token = secret()?;
     let input = (email, role, fingerprint(&token));
     let invitation = tenant
         .write(cx, input, |cx, tx, tenant, (email, role, hash)| {
             Box::pin(async move {
+                let key = email_key(email);
                 // Two who invite the same person at once must not both find no earlier invitation.
                 tenant.lock(tx).await?;
                 tenant.is_writable(tx).await?;
                 tenant.may_handle(cx, *role)?;
                 let member = sql!(
                     "SELECT members.state FROM members JOIN users ON users.id = members.user_id
-                     WHERE members.organization_id = $1 AND users.email = $2"
+                     WHERE members.organization_id = $1 AND users.email_key = $2"
                 );
-                if let Some(mut row) = tx.query_opt(member, params![tenant.organization(), email]).await? {
+                if let Some(mut row) = tx.query_opt(member, params![tenant.organization(), &key]).await? {
                     let is_live = row.next::<String>()? == "live";
                     return Err(Error::Conflict(if is_live { MEMBER_ALREADY } else { STILL_LEAVING }.into()));
                 }
-                cancel_earlier(cx, tx, tenant, email).await?;
+                cancel_earlier(cx, tx, tenant, &key).await?;
                 quotas::has_room(cx, tx, tenant, Quota::Invitations).await?;
                 let id = cx.new_id()?;
                 let expires_at = after(cx.now, cx.plane.config.invitation_life);
                 let insert = sql!(
                     "INSERT INTO invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at,
-                                              invited_with, credential_id)
-                     VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10)"
+                                              invited_with, credential_id, email_key)
+                     VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10, $11)"
                 );
                 let by = tenant.membership().map(|own| own.id);
                 let (with, credential) = used(cx)?;
-                let values = params![tenant.organization(), id, email, role.name(), &hash[..], by, cx.now, expires_at, with, credential];
+                let values =
+                    params![tenant.organization(), id, email, role.name(), &hash[..], by, cx.now, expires_at, with, credential, &key];
                 tx.execute(insert, values).await.map_err(|error| match error {
                     sql::Error::ForeignKey(_) => Error::NotFound("Organization"),
                     other => other.into(),
@@ -106,13 +109,13 @@ fn used(cx: &Cx) -> Result<(&'static str, Option<Uuid>)> {
     })
 }
 
-async fn cancel_earlier(cx: &Cx, tx: &mut Tx, tenant: &Tenant, email: &str) -> Result<()> {
+async fn cancel_earlier(cx: &Cx, tx: &mut Tx, tenant: &Tenant, key: &str) -> Result<()> {
     // Takes the rows' locks, so that an acceptance at the same moment finds them cancelled, or is found.
     let statement = sql!(
         "UPDATE invitations SET status = 'pending'
-         WHERE organization_id = $1 AND email = $2 AND status = 'pending' AND expires_at > $3 RETURNING id"
+         WHERE organization_id = $1 AND email_key = $2 AND status = 'pending' AND expires_at > $3 RETURNING id"
     );
-    for mut row in tx.query(statement, params![tenant.organization(), email, cx.now]).await? {
+    for mut row in tx.query(statement, params![tenant.organization(), key, cx.now]).await? {
         let reason = Some("replaced by a newer invitation of the same address".to_owned());
         let order = Order {
             root: Root::Invitation,
@@ -174,7 +177,7 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
             let accept = sql!(
                 "UPDATE invitations SET status = 'accepted'
                  WHERE token_hash = $1 AND status = 'pending' AND expires_at > $2
-                   AND email = (SELECT email FROM users WHERE id = $3)
+                   AND email_key = (SELECT email_key FROM users WHERE id = $3)
                    AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = organization_id AND state = 'live')
                  RETURNING organization_id, id, role, invited_with, invited_by, credential_id"
             );

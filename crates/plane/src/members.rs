@@ -42,7 +42,7 @@ pub struct Member {
 pub struct MemberFilter {
     /// Those of one role.
     pub role: Option<Role>,
-    /// Those whose address or name contains this, in whatever case; up to 200 characters.
+    /// Those whose address or name contains this, in whatever case and spelling; up to 200 characters.
     pub text: Option<String>,
 }
 
@@ -58,14 +58,14 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: &MemberFilter
             let count = sql!(
                 "SELECT count(*) FROM members JOIN users ON users.id = members.user_id
                  WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
-                   AND (lower(users.email) LIKE lower($3) ESCAPE '!' OR lower(users.name) LIKE lower($3) ESCAPE '!' OR $3 IS NULL)"
+                   AND (users.search_key LIKE $3 ESCAPE '!' OR $3 IS NULL)"
             );
             let total = tx.query_one(count, params![tenant.organization(), *role, pattern.as_deref()]).await?.next()?;
             let statement = sql!(
                 "SELECT members.id, users.id, users.email, users.name, users.metadata, members.role, members.revision, members.created_at
                  FROM members JOIN users ON users.id = members.user_id
                  WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
-                   AND (lower(users.email) LIKE lower($3) ESCAPE '!' OR lower(users.name) LIKE lower($3) ESCAPE '!' OR $3 IS NULL)
+                   AND (users.search_key LIKE $3 ESCAPE '!' OR $3 IS NULL)
                  ORDER BY members.id LIMIT $4 OFFSET $5"
             );
             let bound = params![tenant.organization(), *role, pattern.as_deref(), request.size, request.offset()];

@@ -14,6 +14,7 @@ use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::authority::revoke;
 use crate::credentials::fingerprint;
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::destinations::check_link;
 use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
@@ -387,7 +388,10 @@ async fn record(cx: &Cx, tx: &mut Tx, tenant: &Tenant, action: &'static str, app
 }
 
 fn check_texts(check: &mut Check, name: Option<&str>, description: Option<&str>, redirect_uris: Option<&[String]>) {
-    check.optional("name", name, 1..=100).optional("description", description, 0..=500);
+    if let Some(name) = name {
+        check.name("name", name, 1..=100);
+    }
+    check.optional("description", description, 0..=500);
     let redirect_uris = redirect_uris.unwrap_or_default();
     if redirect_uris.len() > MOST_REDIRECT_URIS {
         check.refuse("redirect_uris", "too_many", format!("must be {MOST_REDIRECT_URIS} at the most"));
@@ -420,7 +424,7 @@ fn is_redirect_uri(text: &str) -> bool {
     if text.len() > MOST_REDIRECT_URI_BYTES || !text.bytes().all(is_plain) {
         return false;
     }
-    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let (Ok(_), Some((scheme, rest))) = (check_link("redirect_uris", text), text.split_once("://")) else { return false };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port),

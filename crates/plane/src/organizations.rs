@@ -53,7 +53,7 @@ pub struct NewOrganization {
     pub name: String,
     /// 3 to 50 of `a-z`, `0-9`, `-`; not readable as an id.
     pub slug: String,
-    /// Address of a picture, 2,000 characters at the most.
+    /// Address of a picture on the web, 2,000 characters at the most.
     pub logo: Option<String>,
     /// A flat object of texts: 50 keys of up to 40 characters at the most, values of up to 500.
     pub metadata: Json,
@@ -66,7 +66,7 @@ pub struct OrganizationChange {
     pub name: Option<String>,
     /// The slug it has already: no other can be given.
     pub slug: Option<String>,
-    /// Address of a picture, 2,000 characters at the most; or none.
+    /// Address of a picture on the web, 2,000 characters at the most; or none.
     pub logo: Option<Option<String>>,
     /// A flat object of texts that is merged into the old one; an empty text takes a key away.
     pub metadata: Json,
@@ -84,7 +84,7 @@ pub async fn create(cx: &Cx, new: NewOrganization) -> Result<Organization> {
         ));
     }
     let mut check = Check::new();
-    check.text("name", &new.name, 3..=100).optional("logo", new.logo.as_deref(), 1..=2_000).metadata("metadata", &new.metadata);
+    check.name("name", &new.name, 3..=100).link("logo", new.logo.as_deref()).metadata("metadata", &new.metadata);
     if !is_slug(&new.slug) {
         check.refuse("slug", "invalid_slug", "must be 3 to 50 of a-z, 0-9 and -, and must not read as an id");
     }
@@ -182,11 +182,10 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, change: Organizatio
     // The answer is the record.
     let tenant = enter(cx, organization, Action::UpdateOrganization).await?.also(cx, Action::ReadOrganization)?;
     let mut check = Check::new();
-    check.optional("name", change.name.as_deref(), 3..=100).optional(
-        "logo",
-        change.logo.iter().flatten().next().map(String::as_str),
-        1..=2_000,
-    );
+    if let Some(name) = &change.name {
+        check.name("name", name, 3..=100);
+    }
+    check.link("logo", change.logo.iter().flatten().next().map(String::as_str));
     check.metadata("metadata", &change.metadata);
     check.finish()?;
     tenant

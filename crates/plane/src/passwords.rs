@@ -9,12 +9,23 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::sync::Semaphore;
 
 use crate::attempts::Counted;
-use crate::{Error, Result, cx};
+use crate::{Error, Result, cx, normal_forms};
 
 /// Hashes computed at one time; each takes 19 MiB (OWASP's minimum for argon2id, the default of the library).
 const AT_ONCE: usize = 4;
 /// How long a caller waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a password and a hash stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It is another password.
+    None,
+    /// The hash is of the password's normal form, as all new ones are.
+    Normal,
+    /// The hash is of just these bytes, from before there were normal forms: it is to be made anew.
+    Typed,
+}
 
 pub(crate) struct Hasher {
     turns: Arc<Semaphore>,
@@ -28,17 +39,17 @@ impl Hasher {
         Ok(Hasher { turns: Arc::new(Semaphore::new(AT_ONCE)), decoy })
     }
 
-    /// Makes the hash of a new password, as a PHC string.
+    /// Makes the hash of a new password's [normal form](normal_forms::password), as a PHC string.
     pub(crate) async fn hash(&self, password: String) -> Result<String> {
-        self.in_turn(move || hash(&password)).await
+        self.in_turn(move || hash(&normal_forms::password(&password))).await
     }
 
-    /// Whether the password fits the hash. Takes as long for `None`, and is then always false. One attempt that was counted is one look.
-    pub(crate) async fn verify(&self, _: Counted, password: String, known: Option<String>) -> Result<bool> {
+    /// Whether the password fits the hash. Takes as long for `None`, which nothing fits. One attempt that was counted is one look.
+    pub(crate) async fn verify(&self, _: Counted, password: String, known: Option<String>) -> Result<Fit> {
         let exists = known.is_some();
         let against = known.unwrap_or_else(|| self.decoy.clone());
-        let fits = self.in_turn(move || fits(&password, &against)).await?;
-        Ok(fits && exists)
+        let fit = self.in_turn(move || fit(&password, &against)).await?;
+        Ok(if exists { fit } else { Fit::None })
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -51,6 +62,16 @@ impl Hasher {
         });
         task.await.map_err(|error| Error::Internal(format!("password hashing: {error}")))?
     }
+}
+
+/// How a password as it was typed stands to a hash.
+fn fit(password: &str, against: &str) -> Result<Fit> {
+    let normal = normal_forms::password(password);
+    Ok(match fits(&normal, against)? {
+        true => Fit::Normal,
+        false if normal != password && fits(password, against)? => Fit::Typed,
+        false => Fit::None,
+    })
 }
 
 fn hash(password: &str) -> Result<String> {
@@ -109,10 +130,23 @@ mod tests {
     fn a_hash_fits_its_password_and_no_other_and_is_the_one_that_other_programs_make() {
         let made = hash("correct horse").unwrap();
         assert!(made.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{made}");
-        assert!(fits("correct horse", &made).unwrap() && !fits("correct horses", &made).unwrap());
+        assert_eq!((fit("correct horse", &made).unwrap(), fit("correct horses", &made).unwrap()), (Fit::Normal, Fit::None));
         // Made with PyPI argon2-cffi's `hash_password` of the same parameters.
         let other = "$argon2id$v=19$m=19456,t=2,p=1$YSBzYWx0IG9mIDE2IGJ5dA$cDkYndb7ppkD1yGci/ch0u5xmp23ijxLX5MsigRqd4M";
-        assert!(fits("correct horse", other).unwrap());
-        assert!(fits("correct horse", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ").is_err());
+        assert_eq!(fit("correct horse", other).unwrap(), Fit::Normal);
+        assert!(fit("correct horse", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ").is_err());
+    }
+
+    #[test]
+    fn a_password_fits_in_each_spelling_and_a_hash_from_before_normal_forms_as_typed() {
+        let (composed, decomposed) = ("P\u{e4}ssw\u{f6}rter", "Pa\u{308}sswo\u{308}rter");
+        let (new, old) = (hash(&normal_forms::password(decomposed)).unwrap(), hash(decomposed).unwrap());
+        for typed in [composed, decomposed] {
+            assert_eq!(fit(typed, &new).unwrap(), Fit::Normal, "{typed}");
+        }
+        assert_eq!(fit(decomposed, &old).unwrap(), Fit::Typed);
+        for (typed, known) in [(composed, &old), ("Passworter", &new), ("Passworter", &old)] {
+            assert_eq!(fit(typed, known).unwrap(), Fit::None, "{typed}");
+        }
     }
 }

@@ -24,7 +24,7 @@ use crate::quotas::Quotas;
 use crate::retention::Periods;
 use crate::tokens::TokenKeys;
 use crate::usage::Usage;
-use crate::{Result, deletion, quotas};
+use crate::{Result, backfill, deletion, quotas};
 
 /// The schema's history, oldest first. A migration that has been released is never edited.
 pub const MIGRATIONS: &[Migration] = &[
@@ -42,6 +42,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0012_lean_indexes", text: include_str!("../migrations/0012_lean_indexes.sql") },
     Migration { name: "0013_inviters", text: include_str!("../migrations/0013_inviters.sql") },
     Migration { name: "0014_refresh_families", text: include_str!("../migrations/0014_refresh_families.sql") },
+    Migration { name: "0017_normal_forms", text: include_str!("../migrations/0017_normal_forms.sql") },
     Migration { name: "0018_contract", text: include_str!("../migrations/0018_contract.sql") },
 ];
 
@@ -163,7 +164,8 @@ pub(crate) struct Run {
 }
 
 impl Plane {
-    /// Opens the database, brings its schema up to date, holds it against the rules of deletion, and loads or makes the signing key.
+    /// Opens the database, brings its schema up to date, holds it against the rules of deletion, fills in normal forms that older rows lack,
+    /// and loads or makes the signing key.
     ///
     /// # Errors
     /// The database's, or [`crate::Error::Internal`] naming every table and column that no rule of deletion covers.
@@ -173,6 +175,7 @@ impl Plane {
             tracing::info!(migration = name, "migrated");
         }
         deletion::rules::check(&db.schema().await?)?;
+        backfill::run(&db).await?;
         let keys = TokenKeys::load(&db, &clock).await?;
         Ok(Arc::new(Plane {
             liveness: Liveness::new(config.cached_credentials),

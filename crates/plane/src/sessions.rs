@@ -13,9 +13,10 @@ use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::authority::revoke;
 use crate::credentials::{CredentialKind, fingerprint};
 use crate::cx::Actor;
-use crate::fields::normal_email;
 use crate::ids::OrganizationRef;
 use crate::liveness::Fingerprint;
+use crate::normal_forms::email_key;
+use crate::passwords::Fit;
 use crate::tokens::{Claims, SIGN_IN, alphanumeric, secret};
 use crate::{Cx, Error, Result, users};
 
@@ -51,12 +52,17 @@ pub struct SignedIn {
 /// [`Error::TooManyAttempts`]; [`Error::Unauthenticated`] for an unknown address and for a wrong password alike, in the same time;
 /// [`Error::Outsider`] or [`Error::NotFound`] for an organization the user is not a member of.
 pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Option<OrganizationRef>) -> Result<SignedIn> {
-    let email = normal_email(email);
-    let counted = Counted::attempt(cx, Attempt::SignIn(&email))?;
+    let key = email_key(email);
+    let counted = Counted::attempt(cx, Attempt::SignIn(&key))?;
     let found = cx
-        .read(email, |_, tx, email| {
+        .read((key, email.trim().to_lowercase()), |_, tx, (key, spelling)| {
             Box::pin(async move {
-                match tx.query_opt(sql!("SELECT id, password_hash FROM users WHERE email = $1 AND state = 'live'"), params![email]).await? {
+                // An account from before normal forms whose address an older one has in another spelling has its spelling as its key.
+                let statement = sql!(
+                    "SELECT id, password_hash FROM users WHERE email_key IN ($1, $2) AND state = 'live'
+                     ORDER BY CASE WHEN email_key = $2 THEN 0 ELSE 1 END LIMIT 1"
+                );
+                match tx.query_opt(statement, params![key, spelling]).await? {
                     Some(mut row) => Ok(Some((row.next::<Uuid>()?, row.next::<String>()?))),
                     None => Ok(None),
                 }
@@ -64,8 +70,12 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
         })
         .await?;
     let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-    let fits = cx.plane.hasher.verify(counted, password, hash.clone()).await?;
-    let user = user.filter(|_| fits).ok_or(Error::Unauthenticated)?;
+    let fit = cx.plane.hasher.verify(counted, password.clone(), hash.clone()).await?;
+    let user = user.filter(|_| fit != Fit::None).ok_or(Error::Unauthenticated)?;
+    let renewed = match fit {
+        Fit::Typed => Some(cx.plane.hasher.hash(password).await?),
+        Fit::Normal | Fit::None => None,
+    };
     let organization = match organization {
         Some(reference) => Some(access::find(cx, &reference).await?),
         None => None,
@@ -74,12 +84,12 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
     let (cookie, refresh_token) = (secret()?, next_token(&family)?);
     let hashes = (fingerprint(&cookie), fingerprint(&refresh_token), fingerprint(&family));
     let session = cx
-        .write_as_server((user, hash, organization, hashes), |cx, tx, (user, hash, organization, (cookie, refresh, family))| {
+        .write_as_server((user, (hash, renewed), organization, hashes), |cx, tx, (user, (hash, renewed), organization, (cookie, refresh, family))| {
             Box::pin(async move {
                 // A password that was changed meanwhile opens nothing any more. Takes the user's lock: whoever changes it ends this session too.
                 let unchanged =
-                    sql!("UPDATE users SET password_hash = password_hash WHERE id = $1 AND password_hash = $2 AND state = 'live'");
-                if tx.execute(unchanged, params![*user, hash.as_deref()]).await? == 0 {
+                    sql!("UPDATE users SET password_hash = coalesce($3, $2) WHERE id = $1 AND password_hash = $2 AND state = 'live'");
+                if tx.execute(unchanged, params![*user, hash.as_deref(), renewed.as_deref()]).await? == 0 {
                     return Err(Error::Unauthenticated);
                 }
                 let outsider = || Error::Outsider("User is not a member of this organization.".into());

@@ -65,17 +65,22 @@ pub(crate) struct TokenKeys {
 impl TokenKeys {
     /// Loads the newest key, or makes the first.
     pub(crate) async fn load(db: &Database, clock: &Clock) -> Result<TokenKeys> {
-        // jsonwebtoken wants its crypto library named once a process; a second time is refused and changes nothing.
-        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let now = clock.now();
         let document: Vec<u8> = db.write(now, |tx, now| Box::pin(load_or_make(tx, *now))).await?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document)
+        TokenKeys::of(&document)
+    }
+
+    /// The key in a document of PKCS #8.
+    fn of(document: &[u8]) -> Result<TokenKeys> {
+        // jsonwebtoken wants its crypto library named once a process; a second time is refused and changes nothing.
+        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document)
             .map_err(|error| Error::Internal(format!("the signing key in the database: {error}")))?;
         // An uncompressed point (SEC 1): 0x04, then x and y of 32 bytes each.
         let point = pair.public_key().as_ref();
         let (x, y) = (base64url(&point[1..33]), base64url(&point[33..65]));
         let verifying = DecodingKey::from_ec_components(&x, &y).map_err(|error| Error::Internal(format!("the signing key: {error}")))?;
-        Ok(TokenKeys { id: key_id(point), signing: EncodingKey::from_ec_der(&document), verifying, x, y })
+        Ok(TokenKeys { id: key_id(point), signing: EncodingKey::from_ec_der(document), verifying, x, y })
     }
 
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String> {
@@ -158,4 +163,63 @@ pub(crate) fn alphanumeric(length: usize) -> Result<String> {
         text.extend(fair.take(length - text.len()).map(|byte| char::from(ALPHANUMERIC[usize::from(byte % 62)])));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value as Json, json};
+
+    const ISSUER: &str = "https://freehold.example";
+
+    fn keys() -> TokenKeys {
+        #[expect(clippy::disallowed_methods, reason = "the library makes its keys from the system's randomness only")]
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        TokenKeys::of(document.as_ref()).unwrap()
+    }
+
+    fn signed(keys: &TokenKeys, header: &Json, claims: &Json) -> String {
+        let message = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &keys.signing, Algorithm::ES256).unwrap();
+        format!("{message}.{signature}")
+    }
+
+    #[test]
+    fn a_well_signed_token_is_refused_when_a_claim_is_of_another_type_or_an_extension_is_unknown() {
+        let keys = keys();
+        let now = Timestamp::from_second(1_000).unwrap();
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": keys.id});
+        let claims = json!({"iss": ISSUER, "sub": uuid::Uuid::nil(), "sid": uuid::Uuid::nil(), "org": null, "iat": 0, "exp": 2_000});
+        let with = |object: &Json, name: &str, value: Json| {
+            let mut changed = object.clone();
+            changed[name] = value;
+            changed
+        };
+        let is_good = |header: &Json, claims: &Json| keys.verify(&signed(&keys, header, claims), ISSUER, now).is_ok();
+        assert!(is_good(&header, &claims));
+        for (name, value) in [
+            ("iss", json!([ISSUER])),
+            ("iss", json!([ISSUER, "https://other.example"])),
+            ("iss", json!({"0": ISSUER})),
+            ("iss", json!(1)),
+            ("iss", Json::Null),
+            ("iss", json!("https://other.example")),
+            ("sub", json!([uuid::Uuid::nil()])),
+            ("sub", json!(7)),
+            ("aud", json!({"x": 1})),
+            ("exp", json!("2000")),
+            ("exp", json!(999)),
+        ] {
+            assert!(!is_good(&header, &with(&claims, name, value.clone())), "{name}: {value}");
+        }
+        for (name, value) in [
+            ("crit", json!(["unknown"])),
+            ("crit", json!(["b64"])),
+            ("alg", json!("none")),
+            ("alg", json!("HS256")),
+            ("kid", json!("another")),
+        ] {
+            assert!(!is_good(&with(&header, name, value.clone()), &claims), "{name}: {value}");
+        }
+    }
 }

@@ -234,9 +234,7 @@ fn connect(path: &Path, reader: bool) -> Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", if reader { -2_000 } else { -16_000 })?;
     rusqlite::vtab::array::load_module(&connection)?;
-    // The engine's own `lower` knows the letters from A to Z; PostgreSQL's knows all of them.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_scalar_function("lower", 1, flags, |call| Ok(call.get::<Option<String>>(0)?.map(|text| text.to_lowercase())))?;
     // PostgreSQL's, for flat objects.
     connection.create_scalar_function("jsonb_contains", 2, flags, |call| {
         let (whole, part) = (call.get::<Option<String>>(0)?, call.get::<Option<String>>(1)?);

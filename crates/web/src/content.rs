@@ -17,15 +17,18 @@ const CHARSET: Failure = Failure::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send
 /// The media type of a body in lower case and without its parameters; empty if the request says none.
 ///
 /// # Errors
-/// 415 for a charset other than UTF-8.
+/// 415 for a charset other than UTF-8. A list may also be in UTF-16, which spreadsheets save, too.
 pub(crate) fn media_type(headers: &HeaderMap) -> Result<String, Failure> {
     let text = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let mut parts = text.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
     for (name, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
         let value = value.trim_matches('"');
-        let is_utf8 = ["utf-8", "utf8", "us-ascii"].iter().any(|known| value.eq_ignore_ascii_case(known));
-        if name.eq_ignore_ascii_case("charset") && !is_utf8 {
+        let known: &[&str] = match kind.as_str() {
+            "text/csv" => &["utf-8", "utf8", "us-ascii", "utf-16", "utf-16le", "utf-16be"],
+            _ => &["utf-8", "utf8", "us-ascii"],
+        };
+        if name.eq_ignore_ascii_case("charset") && !known.iter().any(|known| value.eq_ignore_ascii_case(known)) {
             return Err(CHARSET);
         }
     }

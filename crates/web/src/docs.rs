@@ -30,17 +30,11 @@ const HOME: &str = "<h1>Freehold</h1><p>The account plane of this product. Its d
 <li><a href=\"/docs\">Documentation</a>, <a href=\"/openapi.json\">OpenAPI</a>, <a href=\"/llms.txt\"><code>/llms.txt</code></a></li>\
 <li><a href=\"/health/ready\"><code>/health/ready</code></a>, <a href=\"/.well-known/jwks.json\"><code>/.well-known/jwks.json</code></a></li></ul>";
 
-const STYLE: &str = "body{font:16px/1.5 system-ui;max-width:60em;margin:2em auto;padding:0 1em;color:#1a1a1a;background:#fff}\
-code,pre{font:14px/1.4 ui-monospace,monospace;background:#f4f4f5;border-radius:3px}code{padding:0 .2em}pre{padding:.7em;overflow:auto}\
-table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.3em .6em;text-align:left;vertical-align:top}\
-summary{cursor:pointer;padding:.3em 0}summary b{display:inline-block;min-width:4.5em}nav a{margin-right:1em}\
-@media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#161618}code,pre{background:#26262a}td,th{border-color:#333}a{color:#8ab4f8}}";
-
 /// A page around a body.
 pub(crate) fn page(title: &str, body: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{}</title><style>{STYLE}</style></head><body>{body}</body></html>",
+         <title>{}</title><link rel=\"stylesheet\" href=\"/dashboard/assets/docs.css\"></head><body>{body}</body></html>",
         escape(title)
     )
 }

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 
+use crate::docs;
 use crate::problem::describe;
 
 /// What each status means and what to do about it.
@@ -52,11 +53,8 @@ pub(crate) fn page(code: &str) -> Option<String> {
         let (known, title, retryable) = StatusCode::from_u16(*status).ok().map(describe)?;
         (known == code).then(|| {
             let again = if retryable { "The same request may succeed later." } else { "The same request will fail again." };
-            format!(
-                "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-                 <title>{known}</title><body style=\"font:16px/1.5 system-ui;max-width:40em;margin:3em auto;padding:0 1em\">\
-                 <h1>{status} {title}</h1><p><code>{known}</code></p><p>{meaning} {again}</p><p>{remedy}</p></body></html>"
-            )
+            let body = format!("<h1>{status} {title}</h1><p><code>{known}</code></p><p>{meaning} {again}</p><p>{remedy}</p>");
+            docs::page(known, &body)
         })
     })
 }

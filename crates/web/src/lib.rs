@@ -4,6 +4,7 @@
 
 mod addresses;
 mod body;
+mod browsers;
 mod catalogue;
 mod client_address;
 mod conditional;
@@ -40,6 +41,7 @@ use axum::middleware;
 use plane::Plane;
 use tokio::sync::watch;
 
+pub use browsers::CorsOrigin;
 pub use client_address::TrustedProxies;
 pub use courier::Courier;
 pub use limits::{RateLimits, Room};
@@ -74,6 +76,8 @@ pub struct Settings {
     pub room: Room,
     /// Whom to believe when they say for whom they ask.
     pub trusted_proxies: TrustedProxies,
+    /// Sites whose scripts may use this server.
+    pub cors_origins: Vec<CorsOrigin>,
     /// What opens `/metrics` as a bearer token, beside an operator's own.
     pub metrics_token: Option<String>,
     /// Told when the server is about to stop: answers that have no end of their own end then.
@@ -97,7 +101,10 @@ pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
         .layer(middleware::map_response(watching::put_in))
         .with_state(doors.clone());
     // Around the router, since a path has its one spelling before it is routed.
-    Router::new().fallback_service(routes).layer(middleware::map_request_with_state(doors, find))
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::map_request_with_state(doors.clone(), find))
+        .layer(middleware::from_fn_with_state(doors, browsers::pass))
 }
 
 async fn find(State(doors): State<Arc<Doors>>, request: Request) -> Request {

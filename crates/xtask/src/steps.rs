@@ -20,6 +20,8 @@ pub(crate) enum Step {
     Format,
     /// No lint has anything to say.
     Lint,
+    /// The dependencies are what `deny.toml` allows.
+    Dependencies,
     /// Every test passes on both engines.
     Test,
     /// Clients and tools of other people agree with the server.
@@ -31,6 +33,7 @@ impl Step {
         match self {
             Step::Format => "format",
             Step::Lint => "lint",
+            Step::Dependencies => "dependencies",
             Step::Test => "test",
             Step::Outside => "outside",
         }
@@ -56,6 +59,7 @@ async fn run(step: Step, long: bool) -> Result {
     let outcome = match step {
         Step::Format => cargo(&["fmt", "--all", "--check"], &[]).await,
         Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[]).await,
+        Step::Dependencies => outside::check_dependencies().await,
         Step::Test => on_postgres(&["test", "--workspace", "--locked"], &[]).await,
         Step::Outside => outside::run(long).await,
     };

@@ -83,7 +83,7 @@ pub(super) struct Call<'a> {
     organization: Option<&'a str>,
     body: Option<Json>,
     /// A list of ids in the place of the body.
-    list: Option<String>,
+    list: Option<Vec<u8>>,
     /// The entity tag of the record that is meant.
     tag: Option<String>,
     /// Whether the list can be read along a cursor.
@@ -212,8 +212,8 @@ impl<'a> Call<'a> {
         Call { method: Method::PATCH, body: Some(body), ..Call::get(path) }
     }
 
-    /// With a list of ids, one on each line.
-    pub fn post_list<const N: usize>(path: [&'a str; N], list: String) -> Call<'a> {
+    /// With a list of ids, as it is in its file.
+    pub fn post_list<const N: usize>(path: [&'a str; N], list: Vec<u8>) -> Call<'a> {
         Call { method: Method::POST, list: Some(list), ..Call::get(path) }
     }
 

@@ -78,8 +78,8 @@ impl PurgeArgs {
         let path = ["api", "organizations", organization, "customers:purge"];
         let call = match &self.csv {
             Some(file) => {
-                let list = std::fs::read_to_string(file)
-                    .map_err(|error| Failure::usage(format!("The list {} cannot be read: {error}.", file.display())))?;
+                let list =
+                    std::fs::read(file).map_err(|error| Failure::usage(format!("The list {} cannot be read: {error}.", file.display())))?;
                 Call::post_list(path, list)
             }
             None => Call::post(path, json!({"filter": self.filter()?})),

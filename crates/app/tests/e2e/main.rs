@@ -12,6 +12,7 @@ mod bulk;
 mod store;
 
 mod bad_input;
+mod browsers;
 mod client;
 mod crowds;
 mod deletions;

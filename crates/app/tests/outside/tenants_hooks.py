@@ -184,7 +184,7 @@ def agree(case, body: dict) -> None:
     for end in {"expiresAt", "expires_at", "until"} & body.keys():
         body[end] = body[end] and "2099-01-31T12:00:00Z"
     # Where something may be sent to depends on the network, and on what is safe.
-    for address in {"url", "redirectUri"} & body.keys():
+    for address in {"url", "redirectUri", "logo"} & body.keys():
         body[address] = body[address] and "http://127.0.0.1:9/there"
     if body.get("redirectUris") or ("redirectUris" in body and body.get("redirectUri")):
         body["redirectUris"] = ["http://127.0.0.1:9/there"]

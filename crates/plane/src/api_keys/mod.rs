@@ -295,7 +295,7 @@ fn merged(old: &Json, given: &Json) -> Result<Json> {
 fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
     let is_publishable = key.kind == Kind::Publishable.name();
     let mut check = Check::new();
-    check.text("name", &key.name, 3..=50).optional("description", key.description.as_deref(), 0..=200);
+    check.name("name", &key.name, 3..=50).optional("description", key.description.as_deref(), 0..=200);
     let own = cx.principal()?.scopes;
     check.scopes("scopes", &key.scopes);
     for (place, scope) in key.scopes.iter().enumerate().filter(|(_, scope)| SCOPES.contains(&scope.as_str())) {

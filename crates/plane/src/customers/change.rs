@@ -12,6 +12,7 @@ use crate::deletion::{self, Root};
 use crate::events::{self, Event};
 use crate::fields::{Check, merge_metadata};
 use crate::ids::OrganizationRef;
+use crate::normal_forms::{composed, email_key};
 use crate::policy::Action;
 use crate::{Cx, Error, FieldError, Result, holds, members};
 
@@ -102,7 +103,8 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, chang
         return Ok(old);
     }
     let statement = sql!(
-        "UPDATE customers SET name = $3, email = $4, phone = $5, tax_id = $6, address = $7, metadata = $8, managed_by = $9
+        "UPDATE customers SET name = $3, email = $4, phone = $5, tax_id = $6, address = $7, metadata = $8, managed_by = $9,
+                              email_key = $10, search_key = $11
          WHERE organization_id = $1 AND id = $2"
     );
     let values = params![
@@ -115,6 +117,8 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, chang
         &new.address,
         &new.metadata,
         new.managed_by,
+        email_key(&new.email),
+        new.search_key(),
     ];
     tx.execute(statement, values).await?;
     finish(cx, tx, tenant, &new, "customer.update").await
@@ -168,7 +172,7 @@ pub async fn add_screen(cx: &Cx, organization: &OrganizationRef, reference: &str
                 cx.expects(old.id, old.revision)?;
                 let statement =
                     sql!("INSERT INTO screens (organization_id, customer_id, id, pass_id, created_at) VALUES ($1, $2, $3, $4, $5)");
-                let values = params![old.organization, old.id, cx.new_id()?, pass, cx.now];
+                let values = params![old.organization, old.id, cx.new_id()?, &*composed(pass), cx.now];
                 tx.execute(statement, values).await.map_err(|error| match error {
                     sql::Error::Unique(_) => Error::Conflict("This pass was used already: use another.".into()),
                     other => other.into(),

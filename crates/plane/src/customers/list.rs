@@ -7,15 +7,16 @@ use uuid::Uuid;
 use super::{Customer, enter_for, read, state};
 use crate::fields::{Check, containing, metadata_filter};
 use crate::ids::OrganizationRef;
+use crate::normal_forms::email_key;
 use crate::page::{Page, PageRequest};
 use crate::{Cx, Result};
 
 /// Which customers of a list are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct CustomerFilter {
-    /// Those whose name, address or id contains this, in whatever case; up to 200 characters.
+    /// Those whose name, address or id contains this, in whatever case and spelling; up to 200 characters.
     pub text: Option<String>,
-    /// Those with this address, in whatever case.
+    /// Those with this address, in whatever case and spelling.
     pub email: Option<String>,
     /// Those under this member's management.
     pub managed_by: Option<Uuid>,
@@ -39,7 +40,8 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
         (own, other) => own.or(other),
     };
     Check::new().optional("email", filter.email.as_deref(), 0..=254).finish()?;
-    let input = (tenant, manager, filter.email, pattern, metadata, state(filter.is_deleted), request);
+    let email = filter.email.as_deref().map(email_key);
+    let input = (tenant, manager, email, pattern, metadata, state(filter.is_deleted), request);
     cx.read(input, |_, tx, (tenant, manager, email, pattern, metadata, state, request)| {
         Box::pin(async move {
             let organization = tenant.organization();
@@ -48,9 +50,8 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                 None => {
                     let count = sql!(
                         "SELECT count(*) FROM customers
-                         WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR lower(email) = lower($2))
-                           AND (CAST($3 AS text) IS NULL OR lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
-                                OR lower(reference) LIKE lower($3) ESCAPE '!')
+                         WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
+                           AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
                            AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
                     );
                     let page = sql!(
@@ -59,9 +60,8 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                                  WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
                                 archived_at, deleted_at, revision, created_at, updated_at
                          FROM customers
-                         WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR lower(email) = lower($2))
-                           AND (CAST($3 AS text) IS NULL OR lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
-                                OR lower(reference) LIKE lower($3) ESCAPE '!')
+                         WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
+                           AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
                            AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))
                            AND id < $8 ORDER BY id DESC LIMIT $6 OFFSET $7"
                     );
@@ -75,9 +75,8 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                 Some(manager) => {
                     let count = sql!(
                         "SELECT count(*) FROM customers
-                         WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR lower(email) = lower($2))
-                           AND (CAST($3 AS text) IS NULL OR lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
-                                OR lower(reference) LIKE lower($3) ESCAPE '!')
+                         WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
+                           AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
                            AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
                     );
                     let page = sql!(
@@ -86,9 +85,8 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                                  WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
                                 archived_at, deleted_at, revision, created_at, updated_at
                          FROM customers
-                         WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR lower(email) = lower($2))
-                           AND (CAST($3 AS text) IS NULL OR lower(name) LIKE lower($3) ESCAPE '!' OR lower(email) LIKE lower($3) ESCAPE '!'
-                                OR lower(reference) LIKE lower($3) ESCAPE '!')
+                         WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
+                           AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
                            AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))
                            AND id < $9 ORDER BY id DESC LIMIT $7 OFFSET $8"
                     );

@@ -14,6 +14,7 @@ use crate::audit::{self, Note};
 use crate::events::{self, Event};
 use crate::fields::{Check, merge_metadata};
 use crate::ids::OrganizationRef;
+use crate::normal_forms::{email_key, search_key};
 use crate::passwords::hex;
 use crate::policy::{self, Action};
 use crate::{Cx, Error, FieldError, Result, cx, members};
@@ -81,6 +82,13 @@ pub struct NewCustomer {
     pub metadata: Json,
     /// The member who shall manage this customer; a reseller's customers are always their own.
     pub managed_by: Option<Uuid>,
+}
+
+impl Customer {
+    /// The form in which it is searched.
+    fn search_key(&self) -> String {
+        search_key(&[&self.name, &self.reference], &self.email)
+    }
 }
 
 /// Whether a text can be a customer's reference. Not `.` or `..`: clients and proxies take those out of an address, and what is left of it
@@ -167,8 +175,8 @@ fn unknown_manager() -> Error {
 async fn insert(tx: &mut Tx, customer: &Customer) -> Result<()> {
     let statement = sql!(
         "INSERT INTO customers (organization_id, id, reference, name, email, phone, tax_id, address, metadata, managed_by, state, version,
-                                created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'live', 1, $11, $11)"
+                                created_at, updated_at, email_key, search_key)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'live', 1, $11, $11, $12, $13)"
     );
     let values = params![
         customer.organization,
@@ -182,6 +190,8 @@ async fn insert(tx: &mut Tx, customer: &Customer) -> Result<()> {
         &customer.metadata,
         customer.managed_by,
         customer.created_at,
+        email_key(&customer.email),
+        customer.search_key(),
     ];
     tx.execute(statement, values).await.map(drop).map_err(|error| match error {
         sql::Error::Unique(_) => Error::Conflict("A customer with this id exists, or existed and is kept: choose another id.".into()),

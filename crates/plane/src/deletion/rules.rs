@@ -121,7 +121,7 @@ const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) ->
 /// Every column of every table.
 #[rustfmt::skip]
 pub const TABLES: &[TableColumns] = &[
-    table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain)]),
+    table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain), ("email_key", Personal), ("search_key", Personal)]),
     table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain)]),
     table("sessions", &[
         ("id", Plain), ("user_id", USER), ("organization_id", ORGANIZATION), ("member_id", MEMBER), ("cookie_hash", Secret),
@@ -139,13 +139,13 @@ pub const TABLES: &[TableColumns] = &[
     table("invitations", &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::Invitation])), ("email", Personal), ("role", Plain), ("token_hash", Secret),
         ("status", Plain), ("invited_by", MEMBER), ("created_at", Plain), ("expires_at", Plain), ("invited_with", Plain),
-        ("credential_id", Plain),
+        ("credential_id", Plain), ("email_key", Personal),
     ]),
     table("customers", &[
         ("organization_id", ORGANIZATION), ("id", CUSTOMER), ("reference", Personal), ("name", Personal), ("email", Personal), ("phone", Personal),
         ("tax_id", Personal), ("address", Personal), ("metadata", Personal), ("managed_by", MEMBER), ("state", Plain), ("version", Plain),
         ("created_at", Plain), ("updated_at", Plain), ("deleted_at", Plain), ("revision", Plain), ("expires_at", Plain),
-        ("archived_at", Plain),
+        ("archived_at", Plain), ("email_key", Personal), ("search_key", Personal),
     ]),
     table("subscriptions", &[
         ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("plan", Plain), ("status", Plain), ("starts_at", Plain),

@@ -9,6 +9,7 @@ use sql::Row;
 use uuid::Uuid;
 
 use crate::fields::Check;
+use crate::normal_forms::{composed, domain_key};
 use crate::{Error, Result};
 
 /// What the customers to be purged have in common: all that is given.
@@ -22,7 +23,7 @@ pub struct Criteria {
     pub updated_before: Option<Timestamp>,
     /// Under this member's management.
     pub managed_by: Option<Uuid>,
-    /// With an address of this domain, in whatever case; 1 to 253 characters.
+    /// With an address of this domain, in whatever case and spelling; 1 to 253 characters.
     pub email_domain: Option<String>,
     /// With these texts among their metadata.
     pub metadata: Map<String, Json>,
@@ -84,15 +85,23 @@ impl Criteria {
 
     /// Whether a customer is meant, of a purge that was ordered at this time: not whoever came by afterwards.
     pub(super) fn matches(&self, person: &Person, ordered_at: Timestamp) -> bool {
-        let domain = || person.email.rsplit_once('@').map_or("", |(_, domain)| domain).to_lowercase();
+        let domain = || domain_key(person.email.rsplit_once('@').map_or("", |(_, domain)| domain));
+        let has = |key: &str, value: &Json| {
+            let is_same = |one: &str, other: &str| one == other || composed(one) == composed(other);
+            let pairs = person.metadata.as_object().into_iter().flatten();
+            pairs.filter(|(known, _)| is_same(known, key)).any(|(_, known)| match (known.as_str(), value.as_str()) {
+                (Some(known), Some(value)) => is_same(known, value),
+                _ => known == value,
+            })
+        };
         person.state == self.state()
             && person.created_at <= ordered_at
             && self.created_before.is_none_or(|time| person.created_at < time)
             && self.created_after.is_none_or(|time| person.created_at >= time)
             && self.updated_before.is_none_or(|time| person.updated_at < time)
             && self.managed_by.is_none_or(|manager| person.managed_by == Some(manager))
-            && self.email_domain.as_ref().is_none_or(|wanted| wanted.to_lowercase() == domain())
-            && self.metadata.iter().all(|(key, value)| person.metadata.get(key) == Some(value))
+            && self.email_domain.as_ref().is_none_or(|wanted| domain_key(wanted.trim()) == domain())
+            && self.metadata.iter().all(|(key, value)| has(key, value))
     }
 
     /// For the audit trail, which holds nothing about a person: of texts only that they were given.
@@ -163,7 +172,7 @@ mod tests {
             reference: "user123".into(),
             managed_by: Some(Uuid::from_u128(2)),
             email: "Ada@Example.COM".into(),
-            metadata: json!({"plan": "trial", "city": "London"}),
+            metadata: json!({"plan": "trial", "city": "London", "café": "å"}),
             state: "live".into(),
             created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             updated_at: "2026-02-01T00:00:00Z".parse().unwrap(),
@@ -194,6 +203,9 @@ mod tests {
         assert!(of(|criteria| criteria.metadata = metadata(json!({"plan": "trial"}))));
         assert!(!of(|criteria| criteria.metadata = metadata(json!({"plan": "trial", "city": "Paris"}))));
         assert!(!of(|criteria| criteria.metadata = metadata(json!({"missing": ""}))));
+        assert!(of(|criteria| criteria.email_domain = Some("ＥＸＡＭＰＬＥ。com".into())));
+        assert!(of(|criteria| criteria.metadata = metadata(json!({"cafe\u{301}": "a\u{30a}"}))));
+        assert!(!of(|criteria| criteria.metadata = metadata(json!({"Café": "å"}))));
         assert!(!of(|criteria| criteria.is_deleted = true));
         assert!(!Criteria { is_all: true, ..Criteria::default() }.matches(&person(), "2025-12-31T00:00:00Z".parse().unwrap()));
     }

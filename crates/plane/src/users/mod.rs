@@ -16,8 +16,10 @@ use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::authority::revoke;
 use crate::credentials::CredentialKind;
 use crate::cx::Actor;
-use crate::fields::{Check, merge_metadata, normal_email};
+use crate::fields::{Check, merge_metadata};
 use crate::guessable::{self, Context};
+use crate::normal_forms::{self, email_key, search_key};
+use crate::passwords::Fit;
 use crate::policy::{Action, Role, Verdict, decide};
 use crate::{Cx, Error, FieldError, Result, sessions};
 
@@ -27,7 +29,7 @@ const LIGHT: usize = 1_024;
 /// A new user.
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// The address, unique without regard to case.
+    /// The address, unique in whatever case and spelling.
     pub email: String,
     /// 8 to 128 characters that others would not guess.
     pub password: String,
@@ -65,22 +67,24 @@ pub struct UserChange {
 /// # Errors
 /// [`Error::Invalid`], or [`Error::Overloaded`] when too many passwords are being hashed.
 pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
-    let email = normal_email(&new.email);
+    let email = new.email.trim().to_owned();
     let name = new.name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().chars().take(100).collect());
+    let password = normal_forms::password(&new.password).into_owned();
     let mut check = Check::new();
-    check.email("email", &email).text("name", &name, 1..=100);
+    check.email("email", &email).name("name", &name, 1..=100);
     let context = Context::new(&cx.plane.config.public_url).email(&email).name(&name);
-    guessable::check(&mut check, "password", &new.password, &context);
+    guessable::check(&mut check, "password", &password, &context);
     check.finish()?;
-    let hash = cx.plane.hasher.hash(new.password).await?;
+    let hash = cx.plane.hasher.hash(password).await?;
     cx.write_as_server((email, name, hash, new.is_operator), |cx, tx, (email, name, hash, is_operator)| {
         Box::pin(async move {
             let id = cx.new_id()?;
             let statement = sql!(
-                "INSERT INTO users (id, email, name, password_hash, is_operator, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-                 ON CONFLICT (email) DO NOTHING"
+                "INSERT INTO users (id, email, name, password_hash, is_operator, created_at, email_key, search_key)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
             );
-            let inserted = tx.execute(statement, params![id, email, name, hash, *is_operator, cx.now]).await?;
+            let values = params![id, email, name, hash, *is_operator, cx.now, email_key(email), search_key(&[name], email)];
+            let inserted = tx.execute(statement, values).await?;
             Ok((inserted == 1).then_some(id))
         })
     })
@@ -112,7 +116,11 @@ pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
     // The answer is the account.
     cx.needs("read:user")?;
     let principal = cx.needs("write:user")?;
-    Check::new().optional("name", change.name.as_deref(), 1..=100).metadata("metadata", &change.metadata).finish()?;
+    let mut check = Check::new();
+    if let Some(name) = &change.name {
+        check.name("name", name, 1..=100);
+    }
+    check.metadata("metadata", &change.metadata).finish()?;
     cx.write_own_ending(Some(principal.user), (principal.user, change), |cx, tx, (id, change)| {
         Box::pin(async move {
             // Takes the row's lock: of two who write different keys at once neither loses one.
@@ -124,7 +132,8 @@ pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
             if (name, &metadata) == (&old.name, &old.metadata) {
                 return Ok(old);
             }
-            tx.execute(sql!("UPDATE users SET name = $2, metadata = $3 WHERE id = $1"), params![*id, name, &metadata]).await?;
+            let statement = sql!("UPDATE users SET name = $2, metadata = $3, search_key = $4 WHERE id = $1");
+            tx.execute(statement, params![*id, name, &metadata, search_key(&[name], &old.email)]).await?;
             audit::record(cx, tx, NO_ORGANIZATION, &about("user.update", *id)).await?;
             revoke(cx, tx, *id).await?;
             load(tx, *id).await
@@ -175,6 +184,7 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
     if principal.kind != CredentialKind::Session {
         return Err(Error::Forbidden("A password is changed by a person: sign in instead of using a key.".into()));
     }
+    let new = normal_forms::password(&new).into_owned();
     let wrong = || Error::from(FieldError::new("current_password", "wrong_password", "is not your password"));
     let (email, old, context) = cx
         .read(principal.user, |cx, tx, id| {
@@ -198,8 +208,8 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
     let mut check = Check::new();
     guessable::check(&mut check, "new_password", &new, &context);
     check.finish()?;
-    let counted = Counted::attempt(cx, Attempt::CurrentPassword(&email))?;
-    if !cx.plane.hasher.verify(counted, current, Some(old.clone())).await? {
+    let counted = Counted::attempt(cx, Attempt::CurrentPassword(&email_key(&email)))?;
+    if cx.plane.hasher.verify(counted, current, Some(old.clone())).await? == Fit::None {
         return Err(wrong());
     }
     let hash = cx.plane.hasher.hash(new).await?;
@@ -230,14 +240,14 @@ pub async fn reset_password(cx: &Cx, email: &str, new: String) -> Result<()> {
     if !matches!(cx.actor, Actor::System) {
         return Err(Error::Forbidden("A password is reset on the server's command line only.".into()));
     }
-    let email = normal_email(email);
+    let new = normal_forms::password(&new).into_owned();
     let mut check = Check::new();
-    guessable::check(&mut check, "password", &new, &Context::new(&cx.plane.config.public_url).email(&email));
+    guessable::check(&mut check, "password", &new, &Context::new(&cx.plane.config.public_url).email(email.trim()));
     check.finish()?;
     let hash = cx.plane.hasher.hash(new).await?;
-    cx.write_as_server((email, hash), |cx, tx, (email, hash)| {
+    cx.write_as_server((email_key(email), hash), |cx, tx, (email, hash)| {
         Box::pin(async move {
-            let statement = sql!("UPDATE users SET password_hash = $2 WHERE email = $1 AND state = 'live' RETURNING id");
+            let statement = sql!("UPDATE users SET password_hash = $2 WHERE email_key = $1 AND state = 'live' RETURNING id");
             let id: Uuid = tx.query_opt(statement, params![email, hash]).await?.ok_or(Error::NotFound("User"))?.next()?;
             sessions::end_others(cx, tx, id, Uuid::nil()).await?;
             audit::record(cx, tx, NO_ORGANIZATION, &about("user.reset_password", id)).await

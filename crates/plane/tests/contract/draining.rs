@@ -180,7 +180,8 @@ async fn what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_coun
     stage.advance(&held, 1_000).await;
     let id = engine.uuid(doomed.organization);
     let insert = format!(
-        "INSERT INTO invitations SELECT {id}, id, 'late@example.com', 'member', password_hash, 'pending', NULL, created_at, created_at FROM users"
+        "INSERT INTO invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at)
+         SELECT {id}, id, 'late@example.com', 'member', password_hash, 'pending', NULL, created_at, created_at FROM users"
     );
     engine.run(&insert, &insert.replace("password_hash", "decode('00', 'hex')")).await.unwrap();
     *doomed.counts.get_mut("invitations").unwrap() += 1;

@@ -17,6 +17,7 @@ mod holds;
 mod idempotency;
 mod leavings;
 mod leftovers;
+mod passwords;
 mod people;
 mod policy;
 mod purging;

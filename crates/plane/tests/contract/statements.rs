@@ -34,6 +34,17 @@ async fn a_statement_that_does_not_fit_the_schema_is_noticed() {
     }
 }
 
+/// What letters are the same is for the program to say: PostgreSQL's `lower` depends on its locale, SQLite's knows the letters from A to Z.
+#[test]
+fn no_statement_leaves_it_to_the_engine_which_spellings_are_one() {
+    for statement in in_source(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let text = statement.text().to_lowercase();
+        for word in ["lower(", "upper(", "initcap(", "ilike", "collate", "normalize(", "similar to", " ~ ", "~*"] {
+            assert!(!text.contains(word), "{word}: compare a column that normal_forms.rs fills\n{text}");
+        }
+    }
+}
+
 /// The literals of all `sql!("…")` below a folder. Each use of the macro must give one.
 fn in_source(folder: &Path) -> Vec<Statement> {
     let mut statements = Vec::new();

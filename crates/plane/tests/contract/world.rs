@@ -35,7 +35,12 @@ pub(crate) async fn sign_in(plane: &Arc<Plane>) -> Cx {
 
 /// An organization with one of everything. More customers than a deletion does at once, so that it is drained.
 pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
-    let new = NewOrganization { name: "Organization".into(), slug: slug.into(), logo: Some("logo".into()), metadata: json!({}) };
+    let new = NewOrganization {
+        name: "Organization".into(),
+        slug: slug.into(),
+        logo: Some("https://example.com/logo.png".into()),
+        metadata: json!({}),
+    };
     let id = organizations::create(owner, new).await.unwrap().id;
     let organization = OrganizationRef::Id(id);
     listen(owner, id).await;

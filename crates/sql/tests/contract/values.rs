@@ -23,7 +23,6 @@ on_both_engines!(
     a_row_ends_after_its_last_column,
     parameters_are_bound_by_their_number,
     a_dollar_inside_quotes_or_a_comment_is_no_parameter,
-    letters_of_every_alphabet_are_lowered,
     a_list_finds_each_of_its_members_once,
     an_object_contains_another_that_has_some_of_its_members,
 );
@@ -173,12 +172,6 @@ async fn a_dollar_inside_quotes_or_a_comment_is_no_parameter(database: Database)
     let commented = sql!("UPDATE prices -- this isn't $1 yet\nSET \"in_$1\" = $2 WHERE $1 = 'it''s $1'");
     assert_eq!(run(&database, commented, params!["it's $1", "changed"]).await?, 1);
     assert_eq!(one::<String>(&database, sql!("SELECT \"in_$1\" FROM prices")).await?, "changed");
-    Ok(())
-}
-
-async fn letters_of_every_alphabet_are_lowered(database: Database) -> Result<()> {
-    assert_eq!(one::<String>(&database, sql!("SELECT lower('ÉCOLE Ω Ж a1')")).await?, "école ω ж a1");
-    assert_eq!(one::<Option<String>>(&database, sql!("SELECT lower(NULL)")).await?, None);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What comes in: the bodies of requests.
 
 use super::Is::{
-    Email, Events, Flag, Id, Map, Maybe, Named, Number, NumberOrText, Pairs, Pattern, Scopes, Text, Texts, Time, Url, Word, Yes,
+    Email, Events, Flag, Id, Map, Maybe, Named, Number, NumberOrText, Pairs, Password, Pattern, Scopes, Text, Texts, Time, Url, Word, Yes,
 };
 use super::words::{KEY_KIND, ROLE, SUBSCRIPTION_STATUS, TRANSACTION_STATUS};
 use super::{Field, Shape, optional, required, sometimes};
@@ -14,7 +14,7 @@ pub(crate) static SIGN_UP: Shape = Shape::new(
     "A new user.",
     &[
         required("email", Email, "Unique without regard to case."),
-        required("password", Text(8, 128), "").like("correct horse battery staple"),
+        required("password", Password, "").like("correct horse battery staple"),
         optional("name", Text(1, 100), "How the person wants to be called; the address' first part if missing.").like("Ada Lovelace"),
     ],
 );
@@ -39,7 +39,7 @@ pub(crate) static NEW_ORGANIZATION: Shape = Shape::new(
     &[
         required("name", Text(3, 100), "").like("Acme"),
         required("slug", Pattern("^[a-z0-9-]{3,50}$", 50), "Unique and unchanging. Must not read as an id.").like("acme"),
-        optional("logo", Text(1, 2_000), "Address of a picture.").like("https://example.com/logo.png"),
+        optional("logo", Url, "Address of a picture, http or https.").like("https://example.com/logo.png"),
         optional("metadata", METADATA, "Texts by name."),
     ],
 );
@@ -50,7 +50,7 @@ pub(crate) static ORGANIZATION_CHANGE: Shape = Shape::new(
     &[
         optional("name", Text(3, 100), "").like("Acme"),
         optional("slug", Text(3, 50), "Never changes: leave it out, or send the one it has.").like("acme").fixed(),
-        optional("logo", Text(1, 2_000), "Address of a picture; null takes it away.").like("https://example.com/logo.png"),
+        optional("logo", Url, "Address of a picture, http or https; null takes it away.").like("https://example.com/logo.png"),
         optional("metadata", METADATA, "Merged into what is there; an empty text takes a key away."),
     ],
 );
@@ -74,7 +74,7 @@ pub(crate) static NEW_PASSWORD: Shape = Shape::new(
     "A new password, and the one it replaces.",
     &[
         required("current_password", Text(0, 1_000), "").like("my old password"),
-        required("new_password", Text(8, 128), "").like("correct horse battery staple"),
+        required("new_password", Password, "").like("correct horse battery staple"),
     ],
 );
 

@@ -64,8 +64,10 @@ pub(crate) enum Is {
     Id,
     /// The id of an organization, which addresses take in other forms, too.
     OrganizationId,
-    /// Text of so many characters.
+    /// Text of so many characters. If it must not be empty, there is something to see in it.
     Text(usize, usize),
+    /// A new password.
+    Password,
     /// Text of this pattern, of so many characters at the most.
     Pattern(&'static str, usize),
     Email,
@@ -422,6 +424,12 @@ const MOST_RECORDS: usize = 10_000;
 /// Characters of an entry of a list of texts.
 const MOST_CHARACTERS: usize = 2_000;
 
+/// Space but U+0020, and characters that are left out when a text is shown, for a class of characters in a pattern: see
+/// `plane::normal_forms`. Those beyond U+FFFF stand for themselves.
+const SPACES: &str = r"\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000";
+const UNSEEN: &str = "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\
+                      \\ufeff\\uffa0\\ufff0-\\ufff8\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}";
+
 /// How an organization is named where slugs are read: UUID, shortuuid or slug.
 pub(crate) const ORGANIZATION: Is = Is::Pattern(
     "^([a-z0-9-]{3,50}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\
@@ -446,6 +454,7 @@ impl Is {
             Is::OrganizationId if dialect.slugs => json!({"type": "string", "pattern": UUID, "minLength": 36, "maxLength": 36}),
             Is::OrganizationId => Is::Id.schema(dialect),
             Is::Text(least, most) => json!({"type": "string", "minLength": least, "maxLength": most}),
+            Is::Password => json!({"type": "string", "minLength": 8, "maxLength": 128}),
             Is::Pattern(pattern, most) => json!({"type": "string", "pattern": pattern, "maxLength": most}),
             Is::Email => json!({"type": "string", "format": "email", "maxLength": 254}),
             Is::Url => json!({"type": "string", "format": "uri", "maxLength": 2_000}),
@@ -484,7 +493,12 @@ impl Is {
         const NO_CONTROLS: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
         let mut schema = self.schema(dialect);
         match self {
-            Is::Text(..) => schema["pattern"] = NO_CONTROLS.into(),
+            Is::Password => schema["pattern"] = format!("^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029{UNSEEN}]*$").into(),
+            Is::Text(0, _) => schema["pattern"] = NO_CONTROLS.into(),
+            Is::Text(..) => {
+                let controls = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f";
+                schema["pattern"] = format!(r"^[^{controls}]*[^{controls}\u0009\u000a {SPACES}{UNSEEN}][^{controls}]*$").into();
+            }
             Is::NumberOrText(_) => schema["oneOf"][1]["pattern"] = NO_CONTROLS.into(),
             Is::Map(..) | Is::Pairs(..) => {
                 schema["propertyNames"]["pattern"] = NO_CONTROLS.into();
@@ -499,7 +513,7 @@ impl Is {
     pub fn sample(&self, dialect: &Dialect) -> Json {
         match self {
             Is::Id | Is::OrganizationId => dialect.id(EXAMPLE_ID),
-            Is::Text(..) | Is::Pattern(..) => Json::from("text"),
+            Is::Text(..) | Is::Password | Is::Pattern(..) => Json::from("text"),
             Is::Email => Json::from("ada@example.com"),
             Is::Url => Json::from("https://example.com/logo.png"),
             Is::Word(words) => Json::from(words[0]),
@@ -521,7 +535,9 @@ impl Is {
 
     fn fits(&self, dialect: &Dialect, value: &Json) -> bool {
         match self {
-            Is::Id | Is::OrganizationId | Is::Text(..) | Is::Pattern(..) | Is::Email | Is::Url | Is::Time => value.is_string(),
+            Is::Id | Is::OrganizationId | Is::Text(..) | Is::Password | Is::Pattern(..) | Is::Email | Is::Url | Is::Time => {
+                value.is_string()
+            }
             Is::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Is::Named(words) => value.as_str().is_some_and(|word| words.all(dialect).contains(&word)),
             Is::Number(..) => value.is_i64() || value.is_u64(),

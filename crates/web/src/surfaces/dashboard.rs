@@ -75,9 +75,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
                       frame-ancestors 'none'";
 
 /// The files that pages load.
-const ASSETS: [(&str, &str, &str); 2] = [
+const ASSETS: [(&str, &str, &str); 3] = [
     ("htmx.min.js", "text/javascript; charset=utf-8", include_str!("../../assets/htmx.min.js")),
     ("dashboard.css", "text/css; charset=utf-8", include_str!("../../assets/dashboard.css")),
+    ("docs.css", "text/css; charset=utf-8", include_str!("../../assets/docs.css")),
 ];
 
 #[derive(Template)]

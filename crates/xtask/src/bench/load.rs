@@ -62,9 +62,11 @@ impl Bulk {
         let (first, last) = (self.first, self.first + self.customers - 1);
         let numbers = format!("WITH RECURSIVE numbers (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM numbers WHERE n < {last})");
         let mut statements = vec![format!(
-            "INSERT INTO customers (organization_id, id, reference, name, email, address, metadata, state, version, created_at, updated_at)
+            "INSERT INTO customers (organization_id, id, reference, name, email, address, metadata, state, version, created_at, updated_at,
+                                    email_key, search_key)
              {numbers} SELECT {{organization}}, {{id:n}}, 'bulk-' || n, 'Customer ' || n, 'customer' || n || '@example.com', '{{}}', '{{}}', 'live', 1,
-                              {{time}}, {{time}} FROM numbers"
+                              {{time}}, {{time}}, 'customer' || n || '@example.com',
+                              'customer ' || n || ' bulk-' || n || ' customer' || n || '@example.com' FROM numbers"
         )];
         for ((table, columns, values), each) in DEPENDANTS.into_iter().zip(self.each).filter(|(_, each)| *each > 0) {
             // In the order of the primary key: a customer's rows together.

@@ -80,7 +80,11 @@ impl World {
             post(of_customer("activity"), json!({"kind": "signed_in", "message": "x"}), &["kind"]),
             post(format!("{one}/api-keys"), key, &["name"]),
             post(format!("{account}/api-keys"), snake_key, &["name"]),
-            post("/account/api/v1/organizations".into(), json!({"name": "Acme", "slug": "account-{n}", "logo": "x"}), &["name", "slug"]),
+            post(
+                "/account/api/v1/organizations".into(),
+                json!({"name": "Acme", "slug": "account-{n}", "logo": "https://example.com/"}),
+                &["name", "slug"],
+            ),
             Endpoint {
                 method: Method::PATCH,
                 path: of_customer(&format!("subscriptions/{subscription}")),

@@ -6,6 +6,7 @@ mod audit;
 mod bound;
 mod expiry;
 mod guards;
+mod lists;
 mod owners;
 mod plans;
 mod purges;

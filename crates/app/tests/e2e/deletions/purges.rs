@@ -83,7 +83,7 @@ on_both_engines! {
         }
         let mut list = vec!["id".to_owned()];
         list.extend(ids(0..299));
-        list.extend(["nobody", "customer-000", "../etc"].map(str::to_owned));
+        list.extend(["nobody", "customer-000", "nobody-else"].map(str::to_owned));
         let list = list.join("\r\n");
 
         // First a look, which changes nothing.

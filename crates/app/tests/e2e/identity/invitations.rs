@@ -22,7 +22,7 @@ on_both_engines! {
         let organization = server.new_organization().await;
         let (invited, other) = (server.new_person().await, server.new_person().await);
         let invitation = invite(&server, &organization, &invited.email.to_uppercase(), "viewer").await;
-        assert_eq!(invitation["email"], invited.email);
+        assert_eq!(invitation["email"], invited.email.to_uppercase());
         for person in [&other, &organization.owner] {
             refused(accept(&server, &invitation, person), StatusCode::NOT_FOUND).await;
         }

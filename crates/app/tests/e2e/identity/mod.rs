@@ -6,4 +6,5 @@ mod invitations;
 mod key_terms;
 mod passwords;
 mod sessions;
+mod spellings;
 mod tokens;

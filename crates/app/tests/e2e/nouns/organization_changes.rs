@@ -26,6 +26,11 @@ on_both_engines! {
         for body in [json!({"name": "ab"}), json!({"logo": ""}), json!({"logo": 1}), json!({"plan": "pro"})] {
             refused(put(&api, body), StatusCode::BAD_REQUEST).await;
         }
+        for logo in ["logo.png", "javascript:alert(1)", "data:image/png;base64,AAAA", "file:///etc/passwd", "https://a:b@example.com/"] {
+            refused(put(&api, json!({"logo": logo})), StatusCode::BAD_REQUEST).await;
+            let make = server.request(Method::POST, "/api/organizations").bearer_auth(&organization.owner.token);
+            refused(make.json(&json!({"name": "Acme", "slug": "a-logo", "logo": logo})), StatusCode::BAD_REQUEST).await;
+        }
     }
 
     async fn a_slug_never_changes(server: Server) {
