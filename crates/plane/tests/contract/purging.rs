@@ -267,7 +267,7 @@ async fn a_purge_deletes_nobody_else_once_its_orderer_may_no_longer_delete(stage
         let with_key = authenticate(Cx::new(&stage.plane, "test"), Presented::ApiKey(&secret)).await.unwrap();
         let orderer = if loss == "revocation" { with_key } else { person.cx(&stage.plane) };
         let criteria = Criteria { is_all: true, ..Criteria::default() };
-        let deletion = purges::order(&orderer, &here, &Meant::Criteria(criteria), None).await.unwrap();
+        let deletion = purges::order(&orderer, &here, &Meant::Criteria(criteria), None, None).await.unwrap();
         let held = take(&stage.plane).await.unwrap();
         assert_eq!(stage.advance_purge(&held, 200).await, Outcome::Ordered);
         match loss {
