@@ -143,7 +143,7 @@ mod tests {
             "JaneDoeJaneDoe",
             "globexcorp",
             "globex-corp-99",
-            "umbrella",
+            "umbrella-77",
             "UmbrellaSons1!",
             "initech123",
             "accounts-initech",

@@ -98,9 +98,15 @@ impl Server {
 
     async fn start_on(engine: Engine, arguments: &[&str], database_url: Option<String>) -> Server {
         let folder = tempfile::tempdir().unwrap();
-        let mut all = ["--rate-limit-per-minute=0", "--rate-limit-per-day=0", "--attempt-limit-per-minute=0", "--drain-lease-ms=200"]
-            .map(str::to_owned)
-            .to_vec();
+        let mut all = [
+            "--rate-limit-per-minute=0",
+            "--rate-limit-per-day=0",
+            "--attempt-limit-per-minute=0",
+            "--requests-at-once=0",
+            "--drain-lease-ms=200",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         all.retain(|default| !arguments.iter().any(|given| given.split('=').next() == default.split('=').next()));
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, "127.0.0.1:0").await;

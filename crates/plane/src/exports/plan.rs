@@ -132,7 +132,9 @@ mod tests {
                 assert_eq!(part.columns.len() + part.left_out.len(), known.len());
                 for (name, _) in known.iter().filter(|(_, holds)| *holds == Holds::Secret) {
                     let (selected, _) = part.read.text().split_once(" FROM ").unwrap();
-                    assert!(part.left_out.contains(name) && !selected.contains(name), "{}.{name}", rule.table);
+                    let is_selected =
+                        selected.split(|character: char| !(character.is_alphanumeric() || character == '_')).any(|word| word == *name);
+                    assert!(part.left_out.contains(name) && !is_selected, "{}.{name}", rule.table);
                 }
             }
         }

@@ -48,5 +48,5 @@ fn only_what_needs_no_right_of_an_actor_is_written_as_the_server() {
 
 #[test]
 fn access_ends_through_one_door() {
-    assert_eq!(occurrences("liveness.kill("), [("authority.rs".to_owned(), 1)], "end access with authority::revoke");
+    assert_eq!(occurrences(".liveness.kill("), [("authority.rs".to_owned(), 1)], "end access with authority::revoke");
 }
