@@ -75,6 +75,7 @@ pub struct Entry {
 pub const ACTIONS: &[&str] = &[
     "api_key.create",
     "api_key.revoke",
+    "api_key.rotate",
     "api_key.update",
     "customer.add_screen",
     "customer.archive",

@@ -60,27 +60,28 @@ pub(crate) async fn confirm(tx: &mut Tx, claims: &[Claim<'_>], ends: &[Uuid]) ->
     let mut keys: Vec<(Uuid, Hold)> = ends.iter().map(|subject| (key(*subject), Hold::Alone)).collect();
     let mut questions: Vec<(Statement, Vec<Value>)> = Vec::new();
     // Of many claims of one actor the first is asked about.
-    let mut asked: Vec<(Uuid, Uuid)> = Vec::new();
+    let mut asked: Vec<((Uuid, Uuid), usize)> = Vec::new();
     for Claim { cx, tenant } in claims {
         let principal = cx.principal()?;
         let who = (principal.credential, tenant.organization());
-        if asked.contains(&who) {
+        if asked.iter().any(|(asked, _)| *asked == who) {
             continue;
         }
-        asked.push(who);
+        let first = questions.len();
+        questions.extend(credentials::questions(principal));
+        asked.push((who, questions.len() - first));
         let member = tenant.membership().map(|own| own.id);
-        let subjects = principal.subjects().into_iter().chain([Some(tenant.organization()), member]).flatten();
+        let subjects = principal.subjects().chain([Some(tenant.organization()), member].into_iter().flatten());
         keys.extend(subjects.map(|subject| (key(subject), Hold::Shared)));
-        questions.push(credentials::question(principal));
         questions.push((MEMBERSHIP, vec![tenant.organization().into(), principal.user.into()]));
         questions.push((LIVE, vec![tenant.organization().into()]));
     }
     let locks = tx.locks(keys);
     let first = locks.len();
     let mut answers = ask(tx, &[locks, questions].concat()).await?.into_iter().skip(first);
-    let mut known: Vec<((Uuid, Uuid), (Option<Row>, Option<Membership>, bool))> = Vec::new();
-    for who in asked {
-        let credential = answers.next().unwrap_or_default().pop();
+    let mut known: Vec<((Uuid, Uuid), (Vec<Option<Row>>, Option<Membership>, bool))> = Vec::new();
+    for (who, questions) in asked {
+        let credential = answers.by_ref().take(questions).map(|mut rows| rows.pop()).collect();
         let membership = answers.next().unwrap_or_default().pop().map(membership_from).transpose()?;
         let is_live = answers.next().is_some_and(|rows| !rows.is_empty());
         known.push((who, (credential, membership, is_live)));
@@ -119,10 +120,11 @@ async fn confirm_one(cx: &Cx, tx: &mut Tx, tenant: &Tenant, ends: &[Uuid]) -> Re
 async fn confirm_own(cx: &Cx, tx: &mut Tx, ends: &[Uuid]) -> Result<Cx> {
     let principal: &Principal = cx.principal()?;
     let ends = ends.iter().map(|subject| (key(*subject), Hold::Alone));
-    let shared = principal.subjects().into_iter().flatten().map(|subject| (key(subject), Hold::Shared));
+    let shared = principal.subjects().map(|subject| (key(subject), Hold::Shared));
     let locks = tx.locks(ends.chain(shared));
-    let answers = ask(tx, &[locks, vec![credentials::question(principal)]].concat()).await?;
-    let now = credentials::read_again(cx, principal, answers.into_iter().last().unwrap_or_default().pop())?;
+    let first = locks.len();
+    let answers = ask(tx, &[locks, credentials::questions(principal)].concat()).await?;
+    let now = credentials::read_again(cx, principal, answers.into_iter().skip(first).map(|mut rows| rows.pop()).collect())?;
     Ok(cx.clone().with_actor(Actor::User(Arc::new(now))))
 }
 

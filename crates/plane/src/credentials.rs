@@ -3,6 +3,7 @@
 //! A credential is good while it, its user, and the membership and organization it is bound to are alive. That is read from the database
 //! once and from then on from memory, where it dies in the same step as the commit that ends any of them.
 
+use std::net::IpAddr;
 use std::num::NonZeroI64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,10 +14,11 @@ use jiff::Timestamp;
 use sql::{Row, Statement, Tx, Value, params, sql};
 use uuid::Uuid;
 
+use crate::audit::NO_ORGANIZATION;
 use crate::cx::{Actor, Cx};
-use crate::liveness::{Fingerprint, Subjects};
+use crate::liveness::Fingerprint;
 use crate::usage::Used;
-use crate::{Error, Result, api_keys, oauth_tokens, policy};
+use crate::{Error, Result, api_keys, makers, oauth_tokens, policy};
 
 /// What came with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Principal {
     pub credential: Uuid,
     /// Which of them.
     pub kind: CredentialKind,
+    /// The rotations that the secret of an API key had come to when it was made.
+    pub rotations: u32,
     /// The OAuth app that a token was given to.
     pub app: Option<Uuid>,
     /// The only organization the credential is good for, if it is bound to one.
@@ -52,6 +56,8 @@ pub struct Principal {
     pub expires_at: Option<Expiry>,
     /// What an API key is bound to besides.
     pub terms: Option<api_keys::Terms>,
+    /// What few credentials have: for the others no room is taken in memory.
+    pub own: Option<Arc<api_keys::OwnTerms>>,
 }
 
 /// A time in whole microseconds since 1970: a third of the memory that a [`Timestamp`] takes where there may be none, for each credential that is
@@ -72,6 +78,11 @@ impl From<Expiry> for Timestamp {
     }
 }
 
+/// The first of two ends; none never comes.
+pub(crate) fn earlier(one: Option<Expiry>, other: Option<Expiry>) -> Option<Expiry> {
+    [one, other].into_iter().flatten().min()
+}
+
 /// The kinds of credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialKind {
@@ -85,8 +96,22 @@ pub enum CredentialKind {
 
 impl Principal {
     /// Everything whose end is the end of this credential.
-    pub(crate) fn subjects(&self) -> Subjects {
-        [Some(self.credential), Some(self.user), self.organization, self.member, self.app]
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = Uuid> + '_ {
+        let subjects = [Some(self.credential), Some(self.user), self.organization, self.member, self.app];
+        subjects.into_iter().flatten().chain(self.makers().iter().copied())
+    }
+
+    /// The keys, tokens and apps in whose line the credential is, the one first that made it. None for what a person made.
+    pub(crate) fn makers(&self) -> &[Uuid] {
+        self.own.as_deref().map_or(&[][..], |own| &own.makers)
+    }
+
+    /// Fails unless it is no API key, or one that can be used now and from this address.
+    ///
+    /// # Errors
+    /// [`Error::Inactive`]; [`Error::Forbidden`].
+    fn admit(&self, client: Option<IpAddr>) -> Result<()> {
+        self.terms.as_ref().map_or(Ok(()), |terms| terms.admit(self.own.as_deref(), client))
     }
 
     /// Whether it is an API key that anybody may have.
@@ -161,8 +186,9 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
     if principal.expires_at.is_some_and(|end| end <= cx.now.into()) {
         return Err(Error::Unauthenticated);
     }
-    if let (Some(terms), Some(organization)) = (&principal.terms, principal.organization) {
-        terms.admit(cx.client)?;
+    principal.admit(cx.client)?;
+    if principal.kind == CredentialKind::ApiKey {
+        let organization = principal.organization.unwrap_or(NO_ORGANIZATION);
         cx.plane.usage.note(Used { organization, key: principal.credential }, cx.now);
     }
     Ok(cx.with_actor(Actor::User(Arc::new(principal))))
@@ -177,7 +203,7 @@ async fn look_up(cx: &Cx, presented: Presented<'_>) -> Result<Principal> {
                 return Err(Error::Unauthenticated);
             }
             count();
-            cx.read(fingerprint(token), |_, tx, hash| Box::pin(load_oauth_token(tx, *hash))).await
+            cx.read(fingerprint(token), |cx, tx, hash| Box::pin(load_oauth_token(cx, tx, *hash))).await
         }
         Presented::Bearer(token) => {
             let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;
@@ -192,7 +218,8 @@ async fn look_up(cx: &Cx, presented: Presented<'_>) -> Result<Principal> {
         }
         Presented::ApiKey(key) => {
             count();
-            cx.read(fingerprint(key), |_, tx, hash| Box::pin(load_api_key(tx, *hash))).await
+            let is_users = key.split_once('_').is_some_and(|(prefix, _)| prefix == cx.plane.config.key_prefixes.of(api_keys::Kind::User));
+            cx.read((fingerprint(key), is_users), |cx, tx, (hash, is_users)| Box::pin(load_api_key(cx, tx, *hash, *is_users))).await
         }
     }
 }
@@ -207,16 +234,21 @@ const SESSION_BY_ID: Statement = sql!(
        AND (sessions.organization_id IS NULL OR (members.state = 'live' AND organizations.state = 'live'))"
 );
 
-/// The statement that reads a principal's credential again, by its id: for [`read_again`].
-pub(crate) fn question(principal: &Principal) -> (Statement, Vec<Value>) {
+/// The statements that read a principal's credential again, by its id, and what it depends on: for [`read_again`].
+pub(crate) fn questions(principal: &Principal) -> Vec<(Statement, Vec<Value>)> {
+    std::iter::once(question(principal)).chain(makers::questions(principal)).collect()
+}
+
+fn question(principal: &Principal) -> (Statement, Vec<Value>) {
     let organization = principal.organization.unwrap_or_default();
     match principal.kind {
         CredentialKind::Session => (SESSION_BY_ID, vec![principal.credential.into()]),
+        CredentialKind::ApiKey if principal.organization.is_none() => (api_keys::personal::BY_ID, vec![principal.credential.into()]),
         CredentialKind::ApiKey => {
             let statement = sql!(
                 "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at,
                         api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute, api_keys.rate_limit_per_hour,
-                        api_keys.allowed_ips
+                        api_keys.allowed_ips, api_keys.rotations, api_keys.made_by, api_keys.previous_until
                  FROM api_keys
                  JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
                       AND members.state = 'live'
@@ -229,7 +261,7 @@ pub(crate) fn question(principal: &Principal) -> (Statement, Vec<Value>) {
         CredentialKind::OauthToken => {
             let statement = sql!(
                 "SELECT members.user_id, oauth_tokens.id, oauth_tokens.app_id, oauth_tokens.organization_id, oauth_tokens.member_id,
-                        oauth_tokens.access_scopes, oauth_apps.scopes, oauth_tokens.expires_at
+                        oauth_tokens.access_scopes, oauth_apps.scopes, oauth_tokens.expires_at, oauth_apps.made_by
                  FROM oauth_tokens
                  JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
                       AND oauth_apps.state = 'live' AND oauth_apps.is_active
@@ -244,22 +276,31 @@ pub(crate) fn question(principal: &Principal) -> (Statement, Vec<Value>) {
     }
 }
 
-/// A principal as it is now, from the answer to its [`question`]. What the credential ended by before it still does: an access token is good
+/// A principal as it is now, from the answers to its [`questions`]. What the credential ended by before it still does: an access token is good
 /// for less long than its session.
 ///
 /// # Errors
 /// Those of [`authenticate`].
-pub(crate) fn read_again(cx: &Cx, principal: &Principal, row: Option<Row>) -> Result<Principal> {
-    let row = row.ok_or(Error::Unauthenticated)?;
+pub(crate) fn read_again(cx: &Cx, principal: &Principal, answers: Vec<Option<Row>>) -> Result<Principal> {
+    let mut answers = answers.into_iter();
+    let mut row = answers.next().flatten().ok_or(Error::Unauthenticated)?;
     let now = match principal.kind {
         CredentialKind::Session => session_from(row)?,
-        CredentialKind::ApiKey => api_key_from(row)?,
-        CredentialKind::OauthToken => oauth_token_from(row)?,
+        CredentialKind::ApiKey if principal.organization.is_none() => personal_key_from(row)?,
+        CredentialKind::ApiKey => {
+            let key = api_key_from(&mut row)?;
+            let is_newest = key.principal.rotations == principal.rotations;
+            let is_the_one_before = key.principal.rotations == principal.rotations.saturating_add(1);
+            if !is_newest && !(is_the_one_before && key.previous_until.is_some_and(|end| end > cx.now)) {
+                return Err(Error::Unauthenticated);
+            }
+            Principal { rotations: principal.rotations, ..key.principal }
+        }
+        CredentialKind::OauthToken => oauth_token_from(row)?.0,
     };
-    if let Some(terms) = &now.terms {
-        terms.admit(cx.client)?;
-    }
-    Ok(Principal { expires_at: principal.expires_at, ..now })
+    let now = makers::read_again(cx, principal, now, answers)?;
+    now.admit(cx.client)?;
+    Ok(Principal { expires_at: earlier(principal.expires_at, now.expires_at), ..now })
 }
 
 enum SessionKey {
@@ -291,53 +332,103 @@ fn session_from(mut row: Row) -> Result<Principal> {
         is_operator: row.next()?,
         credential: row.next()?,
         kind: CredentialKind::Session,
+        rotations: 0,
         app: None,
         organization: row.next()?,
         member: row.next()?,
         scopes: None,
         expires_at: Some(row.next::<Timestamp>()?.into()),
         terms: None,
+        own: None,
     })
 }
 
-async fn load_api_key(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
+async fn load_api_key(cx: &Cx, tx: &mut Tx, hash: Fingerprint, is_users: bool) -> Result<Principal> {
+    if is_users && let Some(row) = tx.query_opt(api_keys::personal::BY_HASH, params![&hash[..]]).await? {
+        return personal_key_from(row);
+    }
+    // Among them are users' keys from before they were the person's, each bound to the organization it was made in.
     let statement = sql!(
         "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at,
                 api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute, api_keys.rate_limit_per_hour,
-                api_keys.allowed_ips
+                api_keys.allowed_ips, api_keys.rotations, api_keys.made_by, api_keys.previous_until,
+                CASE WHEN api_keys.hash = $1 THEN 0 ELSE 1 END
          FROM api_keys
          JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
               AND organizations.archived_at IS NULL
-         WHERE api_keys.hash = $1"
+         WHERE api_keys.hash = $1 OR (api_keys.previous_hash = $1 AND api_keys.previous_until > $2)"
     );
-    api_key_from(tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?)
+    let mut row = tx.query_opt(statement, params![&hash[..], cx.now]).await?.ok_or(Error::Unauthenticated)?;
+    let mut key = api_key_from(&mut row)?;
+    if row.next::<i64>()? == 1 {
+        // The secret before the newest has an end of its own.
+        key.principal.rotations = key.principal.rotations.saturating_sub(1);
+        key.principal.expires_at = earlier(key.principal.expires_at, key.previous_until.map(Expiry::from));
+    }
+    makers::join(cx, tx, key.principal, key.made_by).await
 }
 
-fn api_key_from(mut row: Row) -> Result<Principal> {
+fn personal_key_from(mut row: Row) -> Result<Principal> {
+    let (user, credential, scopes, end) = (row.next()?, row.next()?, scopes(&mut row)?, row.next::<Option<Timestamp>>()?);
+    let (terms, own) = api_keys::terms_from(&mut row)?;
     Ok(Principal {
+        user,
+        // A key never has the powers of the people who run the server.
+        is_operator: false,
+        credential,
+        kind: CredentialKind::ApiKey,
+        rotations: 0,
+        app: None,
+        organization: None,
+        member: None,
+        scopes: Some(scopes),
+        expires_at: end.map(Expiry::from),
+        terms: Some(terms),
+        own,
+    })
+}
+
+/// An organization's key as it was read.
+struct FoundKey {
+    /// As it comes with its newest secret.
+    principal: Principal,
+    made_by: Option<Uuid>,
+    /// Until when the secret before that is good.
+    previous_until: Option<Timestamp>,
+}
+
+fn api_key_from(row: &mut Row) -> Result<FoundKey> {
+    let mut principal = Principal {
         user: row.next()?,
         // A key acts as a member and never with the powers of the people who run the server.
         is_operator: false,
         credential: row.next()?,
         kind: CredentialKind::ApiKey,
+        rotations: 0,
         app: None,
         organization: row.next()?,
         member: row.next()?,
-        scopes: Some(scopes(&mut row)?),
+        scopes: Some(scopes(row)?),
         expires_at: row.next::<Option<Timestamp>>()?.map(Expiry::from),
-        terms: Some(api_keys::terms_from(&mut row)?),
-    })
+        terms: None,
+        own: None,
+    };
+    let (terms, own) = api_keys::terms_from(row)?;
+    principal.terms = Some(terms);
+    principal.own = own;
+    principal.rotations = row.next::<i64>()?.try_into().unwrap_or(u32::MAX);
+    Ok(FoundKey { principal, made_by: row.next()?, previous_until: row.next()? })
 }
 
 fn scopes(row: &mut Row) -> Result<policy::Scopes> {
     Ok(policy::Scopes::of(&api_keys::scopes_from(row.next()?)?))
 }
 
-async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
+async fn load_oauth_token(cx: &Cx, tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
     let statement = sql!(
         "SELECT members.user_id, oauth_tokens.id, oauth_tokens.app_id, oauth_tokens.organization_id, oauth_tokens.member_id,
-                oauth_tokens.access_scopes, oauth_apps.scopes, oauth_tokens.expires_at
+                oauth_tokens.access_scopes, oauth_apps.scopes, oauth_tokens.expires_at, oauth_apps.made_by
          FROM oauth_tokens
          JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
               AND oauth_apps.state = 'live' AND oauth_apps.is_active
@@ -347,16 +438,19 @@ async fn load_oauth_token(tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
               AND organizations.archived_at IS NULL
          WHERE oauth_tokens.access_hash = $1"
     );
-    oauth_token_from(tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?)
+    let (principal, made_by) = oauth_token_from(tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?)?;
+    makers::join(cx, tx, principal, made_by).await
 }
 
-fn oauth_token_from(mut row: Row) -> Result<Principal> {
-    Ok(Principal {
+/// The token, and what made its app.
+fn oauth_token_from(mut row: Row) -> Result<(Principal, Option<Uuid>)> {
+    let principal = Principal {
         user: row.next()?,
         // An app acts as a member and never with the powers of the people who run the server.
         is_operator: false,
         credential: row.next()?,
         kind: CredentialKind::OauthToken,
+        rotations: 0,
         app: Some(row.next()?),
         organization: row.next()?,
         member: row.next()?,
@@ -364,5 +458,7 @@ fn oauth_token_from(mut row: Row) -> Result<Principal> {
         scopes: Some(scopes(&mut row)?.common(scopes(&mut row)?)),
         expires_at: Some(row.next::<Timestamp>()?.into()),
         terms: None,
-    })
+        own: None,
+    };
+    Ok((principal, row.next()?))
 }

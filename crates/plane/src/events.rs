@@ -69,6 +69,8 @@ events! {
     ApiKeyCreated = "api_key.created",
     /// An API key was revoked.
     ApiKeyRevoked = "api_key.revoked",
+    /// An API key ends by itself in 30, 7 or 1 days.
+    ApiKeyExpiring = "api_key.expiring",
     /// A webhook was made.
     WebhookCreated = "webhook.created",
     /// A deletion was ordered: access has ended.

@@ -31,6 +31,7 @@ pub mod ids;
 mod inserts;
 pub mod invitations;
 mod liveness;
+mod makers;
 pub mod members;
 pub mod normal_forms;
 pub mod oauth_apps;

@@ -53,13 +53,8 @@ pub(crate) struct ReadMark(u64);
 
 /// Numbers that the subjects share: 1 MB.
 const AGES: usize = 1 << 18;
-/// Subjects that an entry depends on at the most.
-pub(crate) const MOST_SUBJECTS: usize = 5;
 /// Of users the memory holds fewer than of credentials: they are larger.
 const CREDENTIALS_FOR_EACH_USER: usize = 10;
-
-/// What an entry depends on; those that are missing never die.
-pub(crate) type Subjects = [Option<Uuid>; MOST_SUBJECTS];
 
 impl Liveness {
     pub(crate) fn new(capacity: usize) -> Liveness {
@@ -80,27 +75,28 @@ impl Liveness {
     }
 
     pub(crate) fn credential(&self, shown: &Shown) -> Option<Principal> {
-        self.look_up(&self.credentials, shown, Principal::subjects)
+        self.look_up(&self.credentials, shown, |principal| self.age_of_all(principal.subjects()))
     }
 
     pub(crate) fn keep_credential(&self, mark: &ReadMark, shown: Shown, principal: &Principal) {
-        self.keep(&self.credentials, mark, shown, principal.clone(), principal.subjects());
+        self.keep(&self.credentials, mark, shown, principal.clone(), self.age_of_all(principal.subjects()));
     }
 
     pub(crate) fn membership(&self, user: Uuid, organization: Uuid) -> Option<Membership> {
-        self.look_up(&self.memberships, &(user, organization), |membership| subjects_of(user, organization, membership))
+        self.look_up(&self.memberships, &(user, organization), |membership| self.age_of_all(subjects_of(user, organization, membership)))
     }
 
     pub(crate) fn keep_membership(&self, mark: &ReadMark, user: Uuid, organization: Uuid, membership: Membership) {
-        self.keep(&self.memberships, mark, (user, organization), membership, subjects_of(user, organization, &membership));
+        let age = self.age_of_all(subjects_of(user, organization, &membership));
+        self.keep(&self.memberships, mark, (user, organization), membership, age);
     }
 
     pub(crate) fn user(&self, id: Uuid) -> Option<Arc<User>> {
-        self.look_up(&self.users, &id, |_| only(id))
+        self.look_up(&self.users, &id, |_| self.age_of_all([id]))
     }
 
     pub(crate) fn keep_user(&self, mark: &ReadMark, user: &Arc<User>) {
-        self.keep(&self.users, mark, user.id, user.clone(), only(user.id));
+        self.keep(&self.users, mark, user.id, user.clone(), self.age_of_all([user.id]));
     }
 
     /// Ends a subject: from here on no entry that depends on it is good. To be called after the commit and before the answer, for what is
@@ -116,20 +112,21 @@ impl Liveness {
         &self.ages[subject.as_u128() as usize % AGES]
     }
 
-    fn age_of_all(&self, subjects: &Subjects) -> u64 {
-        subjects.iter().flatten().map(|subject| u64::from(self.age(*subject).load(Ordering::SeqCst))).sum()
+    /// The sum of the ages of all that an entry depends on.
+    fn age_of_all(&self, subjects: impl IntoIterator<Item = Uuid>) -> u64 {
+        subjects.into_iter().map(|subject| u64::from(self.age(subject).load(Ordering::SeqCst))).sum()
     }
 
-    fn keep<K: Hash + Eq, V: Clone>(&self, cache: &Cache<K, Kept<V>>, mark: &ReadMark, key: K, value: V, subjects: Subjects) {
-        let age = self.age_of_all(&subjects);
+    /// Keeps an entry whose age was found before this.
+    fn keep<K: Hash + Eq, V: Clone>(&self, cache: &Cache<K, Kept<V>>, mark: &ReadMark, key: K, value: V, age: u64) {
         if self.killings.load(Ordering::SeqCst) == mark.0 {
             cache.insert(key, Kept { value, age });
         }
     }
 
-    fn look_up<K: Hash + Eq, V: Clone>(&self, cache: &Cache<K, Kept<V>>, key: &K, subjects: impl Fn(&V) -> Subjects) -> Option<V> {
+    fn look_up<K: Hash + Eq, V: Clone>(&self, cache: &Cache<K, Kept<V>>, key: &K, age: impl Fn(&V) -> u64) -> Option<V> {
         let kept = cache.get(key)?;
-        if self.age_of_all(&subjects(&kept.value)) != kept.age {
+        if age(&kept.value) != kept.age {
             cache.remove(key);
             return None;
         }
@@ -137,12 +134,8 @@ impl Liveness {
     }
 }
 
-fn subjects_of(user: Uuid, organization: Uuid, membership: &Membership) -> Subjects {
-    [Some(user), Some(organization), Some(membership.id), None, None]
-}
-
-fn only(subject: Uuid) -> Subjects {
-    [Some(subject), None, None, None, None]
+fn subjects_of(user: Uuid, organization: Uuid, membership: &Membership) -> [Uuid; 3] {
+    [user, organization, membership.id]
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::page::{Page, PageRequest};
 use crate::policy::{Action, SCOPES, Scopes};
 use crate::quotas::{self, Quota};
 use crate::tokens::alphanumeric;
-use crate::{Cx, Error, Result};
+use crate::{Cx, Error, Result, makers};
 
 const CLIENT_ID_PREFIX: &str = "app_";
 const CLIENT_ID_LENGTH: usize = 24;
@@ -138,15 +138,16 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
         created_at: cx.now,
         updated_at: cx.now,
     };
+    let input = (app.clone(), fingerprint(&secret), makers::maker(cx)?);
     tenant
-        .write(cx, (app.clone(), fingerprint(&secret)), |cx, tx, tenant, (app, hash)| {
+        .write(cx, input, |cx, tx, tenant, (app, hash, made_by)| {
             Box::pin(async move {
                 tenant.is_writable(tx).await?;
                 quotas::has_room(cx, tx, tenant, Quota::OauthApps).await?;
                 let insert = sql!(
                 "INSERT INTO oauth_apps (organization_id, id, member_id, client_id, secret_hash, name, description, redirect_uris, scopes,
-                                         is_active, state, version, created_at, updated_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'live', 1, $11, $11)"
+                                         is_active, state, version, created_at, updated_at, made_by)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'live', 1, $11, $11, $12)"
             );
                 let values = params![
                     tenant.organization(),
@@ -160,6 +161,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
                     Json::from(app.scopes.clone()),
                     app.is_active,
                     app.created_at,
+                    *made_by,
                 ];
                 tx.execute(insert, values).await.map_err(|error| match error {
                     sql::Error::ForeignKey(_) => Error::Unauthenticated,
@@ -237,6 +239,9 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &Oa
     if changes.give(&before) {
         may_give(cx, tenant, &before)?;
     }
+    if changes.is_active == Some(true) && !before.is_active {
+        has_all_scopes(cx, &before)?;
+    }
     if let Some(scopes) = &changes.scopes {
         let mut check = Check::new();
         check_scopes(&mut check, scopes, cx.principal()?.scopes, &before.scopes);
@@ -280,9 +285,8 @@ pub async fn rotate_secret(cx: &Cx, client_id: &str) -> Result<(OauthApp, String
                 cx.expects_tag(&app.etag())?;
                 tenant.is_writable(tx).await?;
                 may_give(cx, tenant, &app)?;
-                for scope in &app.scopes {
-                    cx.principal()?.needs(scope)?;
-                }
+                has_all_scopes(cx, &app)?;
+                makes_it(cx, tx, tenant, *id).await?;
                 let statement = sql!("UPDATE oauth_apps SET secret_hash = $3, updated_at = $4 WHERE organization_id = $1 AND id = $2");
                 tx.execute(statement, params![tenant.organization(), *id, &hash[..], cx.now]).await?;
                 record(cx, tx, tenant, "oauth_app.rotate_secret", *id).await?;
@@ -291,6 +295,26 @@ pub async fn rotate_secret(cx: &Cx, client_id: &str) -> Result<(OauthApp, String
         })
         .await?;
     Ok((app, secret))
+}
+
+/// Fails when the credential lacks a scope of the app.
+fn has_all_scopes(cx: &Cx, app: &OauthApp) -> Result<()> {
+    let principal = cx.principal()?;
+    app.scopes.iter().try_for_each(|scope| principal.needs(scope))
+}
+
+/// Fails for a key or token that neither made the app nor is the app's: with its secret it would have what does not end with it.
+async fn makes_it(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<()> {
+    let Some(maker) = makers::maker(cx)?.filter(|_| cx.principal().is_ok_and(|principal| principal.app != Some(id))) else {
+        return Ok(());
+    };
+    let statement = sql!("SELECT 1 FROM oauth_apps WHERE organization_id = $1 AND id = $2 AND made_by = $3");
+    match tx.query_opt(statement, params![tenant.organization(), id, maker]).await? {
+        Some(_) => Ok(()),
+        None => {
+            Err(Error::Forbidden("Access denied. A key or token gives a new secret only to apps that it made: have a person do it.".into()))
+        }
+    }
 }
 
 /// Lets the actor in who may delete an app, and returns its id.

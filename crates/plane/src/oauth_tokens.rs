@@ -26,7 +26,7 @@ use crate::policy::{Action, SCOPES, Scopes};
 use crate::sessions::after;
 use crate::standing::Demand;
 use crate::tokens::alphanumeric;
-use crate::{Cx, Error, OauthRefusal, Result, authority};
+use crate::{Cx, Error, OauthRefusal, Result, authority, makers};
 
 /// What access tokens begin with.
 pub(crate) const ACCESS_PREFIX: &str = "fho_";
@@ -96,12 +96,14 @@ impl App {
             is_operator: false,
             credential: self.id,
             kind: CredentialKind::OauthToken,
+            rotations: 0,
             app: Some(self.id),
             organization: Some(self.organization),
             member: Some(self.member),
             scopes: Some(Scopes::of(&self.scopes)),
             expires_at: None,
             terms: None,
+            own: None,
         };
         cx.clone().with_actor(Actor::User(Arc::new(principal)))
     }
@@ -150,7 +152,7 @@ pub async fn issue(cx: &Cx, client: &Client, scopes: Option<Vec<String>>, user: 
 /// Finds the app of a client id and holds its secret against the one that came. Somebody unknown is compared too, and hears the same.
 async fn identify(cx: &Cx, client: &Client) -> Result<App> {
     let found = match is_client_id(&client.client_id) {
-        true => cx.read(client.client_id.clone(), |_, tx, client_id| Box::pin(load_app(tx, client_id))).await?,
+        true => cx.read(client.client_id.clone(), |cx, tx, client_id| Box::pin(load_app(cx, tx, client_id))).await?,
         false => None,
     };
     let known = found.as_ref().map_or_else(|| Fingerprint::default().to_vec(), |app| app.secret_hash.clone());
@@ -165,17 +167,22 @@ async fn identify(cx: &Cx, client: &Client) -> Result<App> {
 
 /// Fails unless an app that proved who it is would do so again with the same secret.
 pub(crate) async fn still_has(cx: &Cx, app: Uuid, secret: Fingerprint) -> Result<()> {
-    cx.read((app, secret), |_, tx, (app, secret)| {
+    cx.read((app, secret), |cx, tx, (app, secret)| {
         Box::pin(async move {
             let statement = sql!(
-                "SELECT 1 FROM oauth_apps
+                "SELECT oauth_apps.organization_id, oauth_apps.made_by FROM oauth_apps
                  JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id
                       AND members.state = 'live'
                  JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live'
                       AND archived_at IS NULL
                  WHERE oauth_apps.id = $1 AND oauth_apps.secret_hash = $2 AND oauth_apps.state = 'live' AND oauth_apps.is_active"
             );
-            tx.query_opt(statement, params![*app, &secret[..]]).await?.map(drop).ok_or_else(unknown_client)
+            let mut row = tx.query_opt(statement, params![*app, &secret[..]]).await?.ok_or_else(unknown_client)?;
+            let (organization, made_by) = (row.next()?, row.next()?);
+            match makers::are_good(cx, tx, organization, made_by).await {
+                Err(Error::Unauthenticated) => Err(unknown_client()),
+                outcome => outcome,
+            }
         })
     })
     .await
@@ -185,23 +192,34 @@ fn unknown_client() -> Error {
     Error::Oauth(OauthRefusal::InvalidClient, "The client is unknown, or its secret is not the right one.".into())
 }
 
-async fn load_app(tx: &mut Tx, client_id: &str) -> Result<Option<App>> {
+async fn load_app(cx: &Cx, tx: &mut Tx, client_id: &str) -> Result<Option<App>> {
     let statement = sql!(
-        "SELECT oauth_apps.organization_id, oauth_apps.id, oauth_apps.member_id, members.user_id, oauth_apps.secret_hash, oauth_apps.scopes
+        "SELECT oauth_apps.organization_id, oauth_apps.id, oauth_apps.member_id, members.user_id, oauth_apps.secret_hash, oauth_apps.scopes,
+                oauth_apps.made_by
          FROM oauth_apps
          JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live' AND archived_at IS NULL
          WHERE oauth_apps.client_id = $1 AND oauth_apps.state = 'live' AND oauth_apps.is_active"
     );
     let Some(mut row) = tx.query_opt(statement, params![client_id]).await? else { return Ok(None) };
-    Ok(Some(App {
+    let app = App {
         organization: row.next()?,
         id: row.next()?,
         member: row.next()?,
         user: row.next()?,
         secret_hash: row.next()?,
         scopes: scopes_from(row.next()?)?,
-    }))
+    };
+    has_good_makers(cx, tx, &app, row.next()?).await.map(|is_good| is_good.then_some(app))
+}
+
+/// Whether the line of an app is good.
+async fn has_good_makers(cx: &Cx, tx: &mut Tx, app: &App, made_by: Option<Uuid>) -> Result<bool> {
+    match makers::are_good(cx, tx, app.organization, made_by).await {
+        Ok(()) => Ok(true),
+        Err(Error::Unauthenticated) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// What was granted and is still its app's to have.
@@ -285,14 +303,14 @@ async fn find(cx: &Cx, token: &str) -> Result<Option<Found>> {
         None if is_access_token(token) => fingerprint(token),
         None => return Ok(None),
     };
-    cx.read(hash, |_, tx, hash| Box::pin(load(tx, *hash))).await
+    cx.read(hash, |cx, tx, hash| Box::pin(load(cx, tx, *hash))).await
 }
 
-async fn load(tx: &mut Tx, hash: Fingerprint) -> Result<Option<Found>> {
+async fn load(cx: &Cx, tx: &mut Tx, hash: Fingerprint) -> Result<Option<Found>> {
     let statement = sql!(
         "SELECT oauth_tokens.id, oauth_tokens.refresh_hash, oauth_tokens.scopes, oauth_tokens.access_scopes, oauth_tokens.expires_at,
                 oauth_tokens.refresh_expires_at, oauth_apps.client_id, oauth_apps.organization_id, oauth_apps.id, oauth_apps.member_id,
-                members.user_id, oauth_apps.secret_hash, oauth_apps.scopes
+                members.user_id, oauth_apps.secret_hash, oauth_apps.scopes, oauth_apps.made_by
          FROM oauth_tokens
          JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
               AND oauth_apps.state = 'live' AND oauth_apps.is_active
@@ -313,6 +331,9 @@ async fn load(tx: &mut Tx, hash: Fingerprint) -> Result<Option<Found>> {
         secret_hash: row.next()?,
         scopes: scopes_from(row.next()?)?,
     };
+    if !has_good_makers(cx, tx, &app, row.next()?).await? {
+        return Ok(None);
+    }
     Ok(Some(Found {
         organization: app.organization,
         id,

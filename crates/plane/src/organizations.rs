@@ -83,6 +83,7 @@ pub async fn create(cx: &Cx, new: NewOrganization) -> Result<Organization> {
             "This credential is bound to one organization and cannot make another: sign in without naming one.".into(),
         ));
     }
+    cx.needs("write:organization")?;
     let mut check = Check::new();
     check.name("name", &new.name, 3..=100).link("logo", new.logo.as_deref()).metadata("metadata", &new.metadata);
     if !is_slug(&new.slug) {

@@ -44,6 +44,9 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0014_refresh_families", text: include_str!("../migrations/0014_refresh_families.sql") },
     Migration { name: "0017_normal_forms", text: include_str!("../migrations/0017_normal_forms.sql") },
     Migration { name: "0018_contract", text: include_str!("../migrations/0018_contract.sql") },
+    Migration { name: "0019_key_rotation", text: include_str!("../migrations/0019_key_rotation.sql") },
+    Migration { name: "0019_makers", text: include_str!("../migrations/0019_makers.sql") },
+    Migration { name: "0019_user_keys", text: include_str!("../migrations/0019_user_keys.sql") },
 ];
 
 /// Settings of a plane.

@@ -44,7 +44,7 @@ impl Role {
     /// What a credential with scopes needs to give, offer or take this role: all that the role needs for what it allows. What every member may
     /// do about themselves counts for none.
     pub fn scopes(self) -> Scopes {
-        let about_others = |action: &&Action| !matches!(action, Action::Leave | Action::RevokeOwnApiKey);
+        let about_others = |action: &&Action| !matches!(action, Action::Leave | Action::RevokeOwnApiKey | Action::RotateOwnApiKey);
         let allowed = Action::ALL.iter().filter(about_others).filter(|action| decide(self, **action) != Verdict::No);
         Scopes(allowed.fold(0, |set, action| set | bit(action.scope())))
     }
@@ -149,6 +149,10 @@ actions! {
     RevokeOwnApiKey = "write:organization",
     /// Revoke somebody else's API key.
     RevokeApiKey = "write:organization",
+    /// Give one's own API key a new secret.
+    RotateOwnApiKey = "write:organization",
+    /// Give somebody else's API key a new secret. Whoever has it acts as that member.
+    GiveToApiKey = "write:organization",
     /// Read webhooks and their deliveries.
     ReadWebhooks = "read:webhooks",
     /// Make and change webhooks.
@@ -252,6 +256,8 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::UpdateOwnerApiKey => only(role, &[Owner]),
         Action::RevokeOwnApiKey => Verdict::Yes,
         Action::RevokeApiKey => only(role, &[Owner, Admin]),
+        Action::RotateOwnApiKey => Verdict::Yes,
+        Action::GiveToApiKey => only(role, &[]),
         Action::ReadWebhooks => only(role, &[Owner, Admin]),
         Action::WriteWebhooks => only(role, &[Owner, Admin]),
         Action::DeleteWebhook => only(role, &[Owner, Admin]),
@@ -318,6 +324,8 @@ pub fn operator_may(action: Action) -> bool {
         | Action::UpdateOwnerApiKey
         | Action::RevokeOwnApiKey
         | Action::RevokeApiKey
+        | Action::RotateOwnApiKey
+        | Action::GiveToApiKey
         | Action::ReadWebhooks
         | Action::WriteWebhooks
         | Action::DeleteWebhook
@@ -350,6 +358,9 @@ pub fn refusal(action: Action) -> &'static str {
         Action::RemoveOwner => "Access denied. Only an owner can remove an owner.",
         Action::InviteOwner => "Access denied. Only an owner can invite an owner.",
         Action::UpdateOwnerApiKey => "Access denied. Only an owner can change an API key that acts as an owner.",
+        Action::GiveToApiKey => {
+            "Access denied. Only the member whose key it is, the key itself, and the key or token that made it give it a new secret: it acts as that member."
+        }
         Action::GiveToOauthApp => {
             "Access denied. Only the member who made the app can widen its scopes, give it a new secret or make it active again: its tokens act as them."
         }

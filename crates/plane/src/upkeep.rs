@@ -1,5 +1,5 @@
-//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used, ends those that an archive has left, and
-//! erases secrets of webhooks that no longer sign.
+//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used, ends those that an archive has left, and what
+//! has lost the key or token that made it; tells of keys that are about to end; erases secrets of webhooks that no longer sign.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cx::{Actor, Cx};
-use crate::{Plane, Result, deletion, usage, webhooks};
+use crate::{Plane, Result, api_keys, deletion, makers, usage, webhooks};
 
 /// How often.
 const ROUND: Duration = Duration::from_secs(30);
@@ -38,5 +38,7 @@ pub async fn once(plane: &Arc<Plane>) -> Result<()> {
     let cx = Cx::new(plane, "upkeep").with_actor(Actor::System);
     let flushed = usage::flush(&cx).await;
     let erased = webhooks::erase_old_secrets(&cx).await;
-    deletion::go_on_with_archives(plane).await.and(flushed).and(erased)
+    let ended = makers::end_orphans(&cx).await;
+    let told = api_keys::expiring::tell(&cx).await;
+    deletion::go_on_with_archives(plane).await.and(flushed).and(erased).and(ended).and(told)
 }

@@ -8,6 +8,7 @@ use sql::{params, sql};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::audit::NO_ORGANIZATION;
 use crate::{Cx, Result};
 
 /// Keys whose use is remembered between two writings: as many as a map of 32,768 places holds, 1.6 MB, and nearly as much again while they are
@@ -16,7 +17,7 @@ const MOST: usize = 28_672;
 /// Keys that are written down in one transaction.
 const BATCH: usize = 1_000;
 
-/// An API key in its organization.
+/// An API key in its organization; under none ([`NO_ORGANIZATION`]) a person's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Used {
     pub(crate) organization: Uuid,
@@ -79,8 +80,12 @@ pub(crate) async fn flush(cx: &Cx) -> Result<()> {
                     "UPDATE api_keys SET last_used_at = $3
                      WHERE organization_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at < $3)"
                 );
+                let own = sql!("UPDATE user_api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)");
                 for (used, time) in batch {
-                    tx.execute(statement, params![used.organization, used.key, *time]).await?;
+                    match used.organization == NO_ORGANIZATION {
+                        true => tx.execute(own, params![used.key, *time]).await?,
+                        false => tx.execute(statement, params![used.organization, used.key, *time]).await?,
+                    };
                 }
                 Ok(())
             })

@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use plane::attempts::{Attempt, CountsAttempts};
-use plane::credentials::{Presented, authenticate};
+use plane::credentials::{CredentialKind, Presented, authenticate};
 use plane::deletion::Details;
 use plane::fields::Check;
 use plane::ids::{self, OrganizationRef};
@@ -509,6 +509,23 @@ impl Door {
     pub fn id(&self, field: &'static str, text: &str) -> Result<Uuid> {
         let forms = "must be a UUID or a shortuuid of 22 characters";
         ids::parse(text).ok_or_else(|| FieldError::new(field, "invalid_id", forms).into())
+    }
+
+    /// Fails when a key or token without a limit of its own gives a key more requests a minute than the server gives it.
+    pub fn gives_per_minute(&self, given: Option<u32>) -> Result<()> {
+        let principal = self.cx.principal()?;
+        let has_own = principal.own.as_ref().is_some_and(|own| own.rate_limit_per_minute.is_some());
+        if principal.kind == CredentialKind::Session || has_own {
+            return Ok(());
+        }
+        let usual = self.visit.doors.limiter.per_minute(principal);
+        match given {
+            Some(given) if usual > 0 && given > usual => {
+                let words = format!("must not be above the {usual} a minute of the credential that gives it");
+                Err(FieldError::new("rate_limit_per_minute", "wider_than_own", words).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the deletion is to be looked at and not to be done: the parameter `validate_only`.

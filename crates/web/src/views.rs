@@ -218,7 +218,7 @@ pub(crate) fn new_api_key(dialect: &Dialect, created: ApiKey, secret: String) ->
 fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
     vec![
         ("id", dialect.id(key.id)),
-        ("member_id", dialect.id(key.member)),
+        ("member_id", key.member.map_or(Json::Null, |id| dialect.id(id))),
         ("kind", key.kind.into()),
         ("name", key.name.into()),
         ("description", key.description.into()),
@@ -232,6 +232,8 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
         ("created_at", time(key.created_at)),
         ("expires_at", key.expires_at.map_or(Json::Null, time)),
         ("last_used_at", key.last_used_at.map_or(Json::Null, time)),
+        ("previous_until", key.previous_until.map_or(Json::Null, time)),
+        ("made_by", key.made_by.map_or(Json::Null, |id| dialect.id(id))),
     ]
 }
 

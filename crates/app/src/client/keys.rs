@@ -68,6 +68,14 @@ enum Command {
     Update(Box<UpdateArgs>),
     /// Find out whether the key of --api-key or FREEHOLD_API_KEY is good.
     Validate,
+    /// Give a key a new secret. It is shown this once; the one before it is good for a while.
+    Rotate {
+        /// The key's id.
+        key: String,
+        /// Seconds for which the secret before it is good still, up to 604800 [default: 86400].
+        #[arg(long, value_name = "SECONDS")]
+        overlap: Option<u32>,
+    },
     /// Delete a key: it stops working at once.
     Delete {
         /// The key's id, as `list` shows it.
@@ -170,6 +178,12 @@ pub(super) async fn run(args: KeysArgs) -> Result {
         }
         // Answered above: a key names its organization itself.
         Command::Validate => Ok(()),
+        Command::Rotate { key, overlap } => {
+            let body = json!({"overlapSeconds": overlap});
+            let key = connection.ask(&Call::post(["api", "organizations", &organization, "api-keys", key, "rotate"], body)).await?;
+            note("The key is shown this once: keep it safe.");
+            args.output.record(&key)
+        }
         Command::Delete { key, delete } => {
             let subject = Subject {
                 given: key,

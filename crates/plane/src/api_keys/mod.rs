@@ -1,15 +1,22 @@
-//! API keys: shown once, kept as a hash. A key acts as the member who made it, within its scopes and its terms.
+//! API keys: shown once, kept as a hash. A key acts as the member who made it, within its scopes and its terms. One that a key or a token made
+//! ends with it.
 
+mod bounds;
+pub(crate) mod expiring;
+pub mod personal;
+mod rotation;
 mod secret;
 mod terms;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
+pub use rotation::{OVERLAP, rotate};
 pub use secret::{Kind, Prefixes};
 pub use terms::{MOST_ADDRESSES, OwnTerms, PER_HOUR, PER_MINUTE, PUBLISHABLE_PER_MINUTE, Terms};
 
@@ -25,7 +32,7 @@ use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, SCOPES, Scopes};
 use crate::quotas::{self, Quota};
 use crate::usage::Used;
-use crate::{Cx, Error, Result};
+use crate::{Cx, Error, Result, makers};
 use terms::{check_addresses, limit_from, networks_from, texts_from};
 
 /// What a key may do whose maker did not say.
@@ -36,8 +43,8 @@ const DEFAULT_SCOPES: [&str; 4] = ["read:user", "read:organization", "read:membe
 pub struct ApiKey {
     /// Its id.
     pub id: Uuid,
-    /// The member it acts as.
-    pub member: Uuid,
+    /// The member it acts as; none of a person's own key, which acts as them in all their organizations.
+    pub member: Option<Uuid>,
     /// What it is for.
     pub kind: String,
     /// 3 to 50 characters.
@@ -64,6 +71,10 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was last used.
     pub last_used_at: Option<Timestamp>,
+    /// The key or token that made it, with which it ends; none when a person did.
+    pub made_by: Option<Uuid>,
+    /// Until when the secret is good that it had before its last rotation, if that is still to come or was.
+    pub previous_until: Option<Timestamp>,
 }
 
 /// A new key.
@@ -142,13 +153,69 @@ impl Change {
     }
 }
 
-/// Makes a key of the signed-in member. The returned secret is not kept.
+/// Makes a key of the signed-in member, or one of the person if it is for a user: [`personal::create`]. The returned secret is not kept.
 ///
 /// # Errors
 /// [`Error::Invalid`]; [`Error::Forbidden`].
 pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> Result<(ApiKey, String)> {
     let tenant = enter(cx, organization, Action::CreateApiKey).await?;
     let member = tenant.membership().ok_or_else(|| Error::Forbidden("Only members can have keys.".into()))?.id;
+    if new.kind == Kind::User {
+        // It is theirs and not the organization's.
+        return personal::create(cx, new).await;
+    }
+    let kind = new.kind;
+    let mut key = described(cx, new, Some(member))?;
+    check(cx, &mut key, None)?;
+    key.metadata = merged(&json!({}), &key.metadata)?;
+    let secret = key.seal(cx, kind)?;
+    let input = (key.clone(), fingerprint(&secret));
+    tenant
+        .write(cx, input, |cx, tx, tenant, (key, hash)| {
+            Box::pin(async move {
+                tenant.is_writable(tx).await?;
+                quotas::has_room(cx, tx, tenant, Quota::ApiKeys).await?;
+                check(cx, &mut key.clone(), None)?;
+                let insert = sql!(
+                "INSERT INTO api_keys (organization_id, id, member_id, kind, name, description, hint, hash, scopes, rate_limit_per_minute,
+                                       rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at, metadata, made_by)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+            );
+                let values = params![
+                    tenant.organization(),
+                    key.id,
+                    key.member,
+                    &key.kind,
+                    &key.name,
+                    key.description.as_deref(),
+                    &key.hint,
+                    &hash[..],
+                    Json::from(key.scopes.clone()),
+                    key.rate_limit_per_minute.map(i64::from),
+                    key.rate_limit_per_hour.map(i64::from),
+                    Json::from(key.allowed_ips.clone()),
+                    key.is_active,
+                    key.created_at,
+                    key.expires_at,
+                    &key.metadata,
+                    key.made_by,
+                ];
+                tx.execute(insert, values).await.map_err(|error| match error {
+                    sql::Error::ForeignKey(_) => Error::Unauthenticated,
+                    other => other.into(),
+                })?;
+                let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
+                audit::record(cx, tx, tenant.organization(), &note).await?;
+                let data = json!({"organizationId": tenant.organization(), "id": key.id, "kind": key.kind});
+                events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await
+            })
+        })
+        .await?;
+    Ok((key, secret))
+}
+
+/// A new key as it was described, with what was not said; its secret and hint are still missing.
+fn described(cx: &Cx, new: NewApiKey, member: Option<Uuid>) -> Result<ApiKey> {
     let scopes = new.scopes.unwrap_or_else(|| match new.kind {
         Kind::Publishable => vec!["read:organization".into()],
         _ => DEFAULT_SCOPES.map(str::to_owned).into(),
@@ -169,53 +236,21 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
         created_at: cx.now,
         expires_at: new.expires_at,
         last_used_at: None,
+        made_by: makers::maker(cx)?,
+        previous_until: None,
     };
-    check(cx, &mut key, None)?;
-    key.metadata = merged(&json!({}), &key.metadata)?;
-    let prefixes = &cx.plane.config.key_prefixes;
-    let secret = prefixes.make(new.kind)?;
-    key.hint = format!("{}_…{}", prefixes.of(new.kind), &secret[secret.len() - 4..]);
-    let input = (key.clone(), fingerprint(&secret));
-    tenant
-        .write(cx, input, |cx, tx, tenant, (key, hash)| {
-            Box::pin(async move {
-                tenant.is_writable(tx).await?;
-                quotas::has_room(cx, tx, tenant, Quota::ApiKeys).await?;
-                let insert = sql!(
-                "INSERT INTO api_keys (organization_id, id, member_id, kind, name, description, hint, hash, scopes, rate_limit_per_minute,
-                                       rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at, metadata)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
-            );
-                let values = params![
-                    tenant.organization(),
-                    key.id,
-                    key.member,
-                    &key.kind,
-                    &key.name,
-                    key.description.as_deref(),
-                    &key.hint,
-                    &hash[..],
-                    Json::from(key.scopes.clone()),
-                    key.rate_limit_per_minute.map(i64::from),
-                    key.rate_limit_per_hour.map(i64::from),
-                    Json::from(key.allowed_ips.clone()),
-                    key.is_active,
-                    key.created_at,
-                    key.expires_at,
-                    &key.metadata,
-                ];
-                tx.execute(insert, values).await.map_err(|error| match error {
-                    sql::Error::ForeignKey(_) => Error::Unauthenticated,
-                    other => other.into(),
-                })?;
-                let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
-                audit::record(cx, tx, tenant.organization(), &note).await?;
-                let data = json!({"organizationId": tenant.organization(), "id": key.id, "kind": key.kind});
-                events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await
-            })
-        })
-        .await?;
-    Ok((key, secret))
+    bounds::inherit(cx.principal()?, &mut key);
+    Ok(key)
+}
+
+impl ApiKey {
+    /// Makes its secret and notes the hint.
+    fn seal(&mut self, cx: &Cx, kind: Kind) -> Result<String> {
+        let prefixes = &cx.plane.config.key_prefixes;
+        let secret = prefixes.make(kind)?;
+        self.hint = format!("{}_…{}", prefixes.of(kind), &secret[secret.len() - 4..]);
+        Ok(secret)
+    }
 }
 
 /// Changes a key, with effect from the next request.
@@ -246,22 +281,12 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Chan
         // It can do what its owner can: who makes it wider would be an owner through it.
         tenant.also(cx, Action::UpdateOwnerApiKey)?;
     }
-    let mut key = before.clone();
-    key.name = change.name.unwrap_or(key.name);
-    key.description = change.description.unwrap_or(key.description);
-    key.scopes = change.scopes.unwrap_or(key.scopes);
-    key.rate_limit_per_minute = change.rate_limit_per_minute.unwrap_or(key.rate_limit_per_minute);
-    key.rate_limit_per_hour = change.rate_limit_per_hour.unwrap_or(key.rate_limit_per_hour);
-    key.allowed_ips = change.allowed_ips.unwrap_or(key.allowed_ips);
-    key.expires_at = change.expires_at.unwrap_or(key.expires_at);
-    key.is_active = change.is_active.unwrap_or(key.is_active);
-    if let Some(metadata) = change.metadata {
-        key.metadata = merged(&before.metadata, &metadata)?;
-    }
+    let mut key = changed(before.clone(), change)?;
     check(cx, &mut key, Some(&before))?;
     let update = sql!(
         "UPDATE api_keys SET name = $3, description = $4, scopes = $5, rate_limit_per_minute = $6, rate_limit_per_hour = $7,
-                             allowed_ips = $8, expires_at = $9, is_active = $10, metadata = $11
+                             allowed_ips = $8, is_active = $10, metadata = $11,
+                             told_days = CASE WHEN expires_at = $9 THEN told_days END, expires_at = $9
          WHERE organization_id = $1 AND id = $2"
     );
     let values = params![
@@ -290,21 +315,33 @@ fn merged(old: &Json, given: &Json) -> Result<Json> {
     merge_metadata("metadata", old, given)
 }
 
+/// A key as it is to be.
+fn changed(mut key: ApiKey, change: Change) -> Result<ApiKey> {
+    key.name = change.name.unwrap_or(key.name);
+    key.description = change.description.unwrap_or(key.description);
+    key.scopes = change.scopes.unwrap_or(key.scopes);
+    key.rate_limit_per_minute = change.rate_limit_per_minute.unwrap_or(key.rate_limit_per_minute);
+    key.rate_limit_per_hour = change.rate_limit_per_hour.unwrap_or(key.rate_limit_per_hour);
+    key.allowed_ips = change.allowed_ips.unwrap_or(key.allowed_ips);
+    key.expires_at = change.expires_at.unwrap_or(key.expires_at);
+    key.is_active = change.is_active.unwrap_or(key.is_active);
+    if let Some(metadata) = change.metadata {
+        key.metadata = merged(&key.metadata, &metadata)?;
+    }
+    Ok(key)
+}
+
 /// Checks a key as it is to be, and brings scopes and addresses into their one spelling. Of a key that there was before, scopes and end may
 /// stay as they are.
 fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
     let is_publishable = key.kind == Kind::Publishable.name();
     let mut check = Check::new();
     check.name("name", &key.name, 3..=50).optional("description", key.description.as_deref(), 0..=200);
-    let own = cx.principal()?.scopes;
     check.scopes("scopes", &key.scopes);
     for (place, scope) in key.scopes.iter().enumerate().filter(|(_, scope)| SCOPES.contains(&scope.as_str())) {
         let field = format!("scopes.{place}");
-        let was_there = before.is_some_and(|before| before.scopes.contains(scope));
         if is_publishable && scope != "read:organization" {
             check.refuse(&field, "not_publishable", "a publishable key can only have read:organization");
-        } else if !was_there && own.is_some_and(|held| !held.covers(scope)) {
-            check.refuse(&field, "wider_than_own", "a key cannot give a key scopes it lacks itself");
         }
     }
     key.scopes = Scopes::of(&key.scopes).names();
@@ -329,6 +366,9 @@ fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
     if is_new_end && key.expires_at.is_some_and(|end| end <= cx.now) {
         check.refuse("expires_at", "in_the_past", "must be in the future");
     }
+    check.finish()?;
+    let mut check = Check::new();
+    bounds::check(&mut check, cx.principal()?, key, before)?;
     check.finish()
 }
 
@@ -348,7 +388,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, metadata: &Map<String
             let total = tx.query_one(count, params![tenant.organization(), metadata.as_ref()]).await?.next()?;
             let statement = sql!(
                 "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips,
-                        metadata, is_active, created_at, expires_at, last_used_at
+                        metadata, is_active, created_at, expires_at, last_used_at, made_by, previous_until
                  FROM api_keys WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
                  ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
@@ -411,25 +451,26 @@ pub(crate) fn scopes_from(json: Json) -> Result<Vec<String>> {
 }
 
 /// The terms from the columns `name` to `allowed_ips` of a row.
-pub(crate) fn terms_from(row: &mut Row) -> Result<Terms> {
+pub(crate) fn terms_from(row: &mut Row) -> Result<(Terms, Option<Arc<OwnTerms>>)> {
     let (name, kind): (String, String) = (row.next()?, row.next()?);
-    Ok(Terms {
+    let terms = Terms {
         name: name.into(),
         kind: Kind::parse(&kind).ok_or_else(|| Error::Internal(format!("a key has the unknown kind {kind}")))?,
         is_active: row.next()?,
-        own: OwnTerms {
-            rate_limit_per_minute: limit_from(row.next()?).and_then(NonZeroU32::new),
-            rate_limit_per_hour: limit_from(row.next()?).and_then(NonZeroU32::new),
-            allowed_ips: networks_from(&texts_from(row.next()?)?)?,
-        }
-        .kept(),
-    })
+    };
+    let own = OwnTerms {
+        rate_limit_per_minute: limit_from(row.next()?).and_then(NonZeroU32::new),
+        rate_limit_per_hour: limit_from(row.next()?).and_then(NonZeroU32::new),
+        allowed_ips: networks_from(&texts_from(row.next()?)?)?,
+        makers: Vec::new(),
+    };
+    Ok((terms, own.kept()))
 }
 
 async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {
     let statement = sql!(
         "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata,
-                is_active, created_at, expires_at, last_used_at
+                is_active, created_at, expires_at, last_used_at, made_by, previous_until
          FROM api_keys WHERE organization_id = $1 AND id = $2"
     );
     read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(Error::NotFound("API key"))?)
@@ -438,7 +479,7 @@ async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {
 fn read(mut row: Row) -> Result<ApiKey> {
     Ok(ApiKey {
         id: row.next()?,
-        member: row.next()?,
+        member: Some(row.next()?),
         kind: row.next()?,
         name: row.next()?,
         description: row.next()?,
@@ -452,6 +493,8 @@ fn read(mut row: Row) -> Result<ApiKey> {
         created_at: row.next()?,
         expires_at: row.next()?,
         last_used_at: row.next()?,
+        made_by: row.next()?,
+        previous_until: row.next()?,
     })
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::Kind;
 use crate::fields::Check;
@@ -30,11 +31,9 @@ pub struct Terms {
     pub kind: Kind,
     /// Whether it is switched on.
     pub is_active: bool,
-    /// What few keys have: for the others no room is taken in memory.
-    pub own: Option<Arc<OwnTerms>>,
 }
 
-/// Limits that a key was given of its own.
+/// Limits that a key was given of its own, and what made a key or the app of a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnTerms {
     /// Requests a minute, 1 to 1,000,000.
@@ -43,6 +42,8 @@ pub struct OwnTerms {
     pub rate_limit_per_hour: Option<NonZeroU32>,
     /// Where it may be used from; anywhere if empty.
     pub allowed_ips: Vec<IpNet>,
+    /// The credentials in whose line it is.
+    pub makers: Vec<Uuid>,
 }
 
 impl OwnTerms {
@@ -58,11 +59,11 @@ impl Terms {
     /// # Errors
     /// [`Error::Inactive`]; [`Error::Forbidden`] for an address that is not on its list. The words name the remedy: only who has the key
     /// sees them.
-    pub(crate) fn admit(&self, client: Option<IpAddr>) -> Result<()> {
+    pub(crate) fn admit(&self, own: Option<&OwnTerms>, client: Option<IpAddr>) -> Result<()> {
         if !self.is_active {
             return Err(Error::Inactive("This API key is switched off: an owner or admin of its organization can set isActive to true."));
         }
-        let allowed_ips = self.own.as_ref().map_or(&[][..], |own| &own.allowed_ips);
+        let allowed_ips = own.map_or(&[][..], |own| &own.allowed_ips);
         let is_allowed = |client: IpAddr| allowed_ips.iter().any(|network| network.contains(&client.to_canonical()));
         if allowed_ips.is_empty() || client.is_some_and(is_allowed) {
             return Ok(());
@@ -124,27 +125,24 @@ pub(super) fn limit_from(number: Option<i64>) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn terms(allowed_ips: &[&str]) -> Terms {
+    fn admit(allowed_ips: &[&str], client: Option<&str>) -> Result<()> {
         let texts: Vec<String> = allowed_ips.iter().map(|text| read_address(text).unwrap()).collect();
-        Terms {
-            name: "Key".into(),
-            kind: Kind::Organization,
-            is_active: true,
-            own: OwnTerms { allowed_ips: networks_from(&texts).unwrap(), ..OwnTerms::default() }.kept(),
-        }
+        let own = OwnTerms { allowed_ips: networks_from(&texts).unwrap(), ..OwnTerms::default() }.kept();
+        let terms = Terms { name: "Key".into(), kind: Kind::Organization, is_active: true };
+        terms.admit(own.as_deref(), client.map(|client| client.parse().unwrap()))
     }
 
     #[test]
     fn a_key_is_good_from_the_addresses_on_its_list_and_from_everywhere_without_one() {
-        let key = terms(&["192.0.2.7", "10.1.2.3/8", "2001:db8::/32", "::ffff:198.51.100.1"]);
+        let key = ["192.0.2.7", "10.1.2.3/8", "2001:db8::/32", "::ffff:198.51.100.1"];
         for good in ["192.0.2.7", "10.255.0.1", "2001:db8:ffff::1", "::ffff:192.0.2.7", "198.51.100.1"] {
-            assert!(key.admit(good.parse().ok()).is_ok(), "{good}");
+            assert!(admit(&key, Some(good)).is_ok(), "{good}");
         }
         for bad in ["192.0.2.8", "11.0.0.1", "2001:db9::1", "::1", "0.0.0.0"] {
-            assert!(matches!(key.admit(bad.parse().ok()), Err(Error::Forbidden(_))), "{bad}");
+            assert!(matches!(admit(&key, Some(bad)), Err(Error::Forbidden(_))), "{bad}");
         }
-        assert!(matches!(key.admit(None), Err(Error::Forbidden(_))));
-        assert!(terms(&[]).admit(None).is_ok() && terms(&[]).admit("203.0.113.9".parse().ok()).is_ok());
+        assert!(matches!(admit(&key, None), Err(Error::Forbidden(_))));
+        assert!(admit(&[], None).is_ok() && admit(&[], Some("203.0.113.9")).is_ok());
     }
 
     #[test]

@@ -168,7 +168,7 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::ApiKey])), ("member_id", MEMBER), ("kind", Plain), ("name", Plain),
         ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
         ("is_active", Plain), ("rate_limit_per_minute", Plain), ("rate_limit_per_hour", Plain), ("allowed_ips", Plain), ("last_used_at", Plain),
-        ("metadata", Plain),
+        ("metadata", Plain), ("made_by", Plain), ("rotations", Plain), ("previous_hash", Secret), ("previous_until", Plain), ("told_days", Plain),
     ]),
     table("screens", &[
         ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("pass_id", Plain), ("created_at", Plain),
@@ -186,12 +186,17 @@ pub const TABLES: &[TableColumns] = &[
     table("oauth_apps", &[
         ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),
         ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("is_active", Plain), ("state", Plain), ("version", Plain),
-        ("created_at", Plain), ("updated_at", Plain),
+        ("created_at", Plain), ("updated_at", Plain), ("made_by", Plain),
     ]),
     table("oauth_tokens", &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::OauthToken])), ("app_id", OAUTH_APP), ("member_id", MEMBER), ("access_hash", Secret),
         ("refresh_hash", Secret), ("refresh_family_hash", Secret), ("scopes", Plain), ("access_scopes", Plain), ("created_at", Plain),
         ("expires_at", Plain), ("refresh_expires_at", Plain),
+    ]),
+    table("user_api_keys", &[
+        ("id", Plain), ("user_id", USER), ("name", Plain), ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain),
+        ("rate_limit_per_minute", Plain), ("rate_limit_per_hour", Plain), ("allowed_ips", Plain), ("is_active", Plain), ("created_at", Plain),
+        ("expires_at", Plain), ("last_used_at", Plain), ("metadata", Plain),
     ]),
     table("preferences", &[("user_id", USER), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
     table("idempotent_answers", &[
@@ -349,7 +354,8 @@ const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     rule("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it before").kept(For(Retention::Customers)),
 ];
 
-const API_KEY_RULES: &[Rule] = &[rule("api_keys", BY_ID, &[], Erase, "the key itself")];
+const API_KEY_RULES: &[Rule] =
+    &[rule("api_keys", BY_ID, &[], Erase, "the key itself; what it made opens nothing from then on, and goes within a minute")];
 
 const INVITATION_RULES: &[Rule] =
     &[rule("invitations", BY_ID, &[], Keep, "marked as cancelled and listed as such; its link no longer works")
@@ -364,15 +370,17 @@ const WEBHOOK_RULES: &[Rule] = &[
 #[rustfmt::skip]
 const OAUTH_APP_RULES: &[Rule] = &[
     rule("oauth_tokens", &["organization_id", "app_id"], &["id"], Erase, "a token is its app's"),
-    rule("oauth_apps", BY_ID, &[], Erase, "the app itself"),
+    rule("oauth_apps", BY_ID, &[], Erase, "the app itself; what its tokens made opens nothing from then on, and goes within a minute"),
 ];
 
-const OAUTH_TOKEN_RULES: &[Rule] = &[rule("oauth_tokens", BY_ID, &[], Erase, "the token itself")];
+const OAUTH_TOKEN_RULES: &[Rule] =
+    &[rule("oauth_tokens", BY_ID, &[], Erase, "the token itself; what it made opens nothing from then on, and goes within a minute")];
 
 #[rustfmt::skip]
 const USER_RULES: &[Rule] = &[
     rule("members", BY_USER, &["organization_id", "id"], Erase, "each membership ends as a deletion of its own, ordered in the same step; the account goes after the last of them"),
     rule("sessions", BY_USER, &["id"], Erase, "the person is signed out everywhere"),
+    rule("user_api_keys", BY_USER, &["id"], Erase, "opens nothing any more"),
     rule("preferences", BY_USER, BY_USER, Erase, "belongs to the person"),
     rule("users", &["id"], &[], Erase, "the account; its address is free again"),
 ];

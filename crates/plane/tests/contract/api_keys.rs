@@ -1,11 +1,13 @@
-//! API keys: what was mistyped or made up costs no look-up, and when a key was used costs no write.
+//! API keys: what was mistyped or made up costs no look-up, when a key was used costs no write, and its end is told beforehand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::ids::OrganizationRef;
 use plane::organizations::{self, NewOrganization};
+use plane::webhooks::{self, NewWebhook};
 use plane::{Clock, Config, Cx, DatabaseOptions, Plane, upkeep};
 use uuid::Uuid;
 
@@ -73,11 +75,53 @@ async fn a_use_is_written_down_by_the_upkeep_and_brings_nothing_back_on_postgres
     write_down(&plane, &Engine::Postgres(client)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_key_is_told_thirty_seven_and_one_days_before_each_once_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.db");
+    let plane = Plane::open(Config::new(DatabaseOptions::new(format!("sqlite:{}", file.display()))), Clock::default()).await.unwrap();
+    tell_of_ends(&plane, &Engine::Sqlite(file)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_key_is_told_thirty_seven_and_one_days_before_each_once_on_postgresql() {
+    let url = make_database().await;
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let plane = Plane::open(Config::new(DatabaseOptions::new(url)), Clock::default()).await.unwrap();
+    tell_of_ends(&plane, &Engine::Postgres(client)).await;
+}
+
+async fn tell_of_ends(plane: &Arc<Plane>, engine: &Engine) {
+    let owner = sign_in(plane).await;
+    let organization = found(&owner).await;
+    let events = vec!["api_key.expiring".into()];
+    let hook = NewWebhook { url: "https://example.com".into(), description: None, events, is_active: true };
+    webhooks::create(&owner, &organization, hook).await.unwrap();
+    // Hours, so that no step falls on the very moment. One ends in 40 days, one in 5, and one never.
+    for hours in [Some(40 * 24), Some(5 * 24), None] {
+        let expires_at = hours.map(|hours| owner.now + Duration::from_secs(hours * 3_600));
+        let new = NewApiKey { expires_at, ..NewApiKey::new(Kind::Organization, "Key") };
+        api_keys::create(&owner, &organization, new).await.unwrap();
+    }
+    let told = "SELECT count(*) FROM webhook_deliveries WHERE event = 'api_key.expiring'";
+    let mut passed = 0;
+    // Of the one that ends in 5 days, only the last day is told: that it ends within 30 and 7 days was known when it was made.
+    for (hours, expected) in
+        [(1, 0), (4 * 24 + 1, 1), (4 * 24 + 2, 1), (10 * 24 + 1, 2), (33 * 24 + 1, 3), (39 * 24 + 1, 4), (39 * 24 + 2, 4), (41 * 24, 4)]
+    {
+        plane.clock.advance(Duration::from_secs((hours - passed) * 3_600));
+        passed = hours;
+        upkeep::once(plane).await.unwrap();
+        assert_eq!(engine.count(told).await, expected, "after {hours} hours");
+    }
+}
+
 async fn write_down(plane: &Arc<Plane>, engine: &Engine) {
     let owner = sign_in(plane).await;
     let organization = found(&owner).await;
-    let (used, secret) = make(&owner, &organization, Kind::User).await;
-    let (doomed, doomed_secret) = make(&owner, &organization, Kind::User).await;
+    let (used, secret) = make(&owner, &organization, Kind::Organization).await;
+    let (doomed, doomed_secret) = make(&owner, &organization, Kind::Organization).await;
     let written = "SELECT count(*) FROM api_keys WHERE last_used_at IS NOT NULL";
     assert_eq!(api_keys::get(&owner, &organization, used).await.unwrap().last_used_at, None);
     let mut latest = None;

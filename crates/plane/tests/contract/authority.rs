@@ -4,13 +4,15 @@
 use std::path::Path;
 
 /// Files that write as the server, with the number of places and why no actor's right is asked for.
-const AS_SERVER: [(&str, usize, &str); 11] = [
+const AS_SERVER: [(&str, usize, &str); 13] = [
+    ("api_keys/expiring.rs", 1, "the job that tells of keys that are about to end"),
     ("audit.rs", 1, "an attempt that was refused is written down"),
     ("authority.rs", 2, "the confirmation itself"),
     ("customers/delete.rs", 1, "several actors' deletions in one transaction, each confirmed there"),
     ("deliveries.rs", 2, "the job that delivers to webhooks"),
     ("doctor/repair.rs", 2, "the operator at the command line"),
     ("idempotency.rs", 4, "the answers to requests, whatever they do"),
+    ("makers.rs", 1, "the job that ends what has lost its maker"),
     ("oauth_tokens.rs", 3, "an app proves itself by its secret, or by a token"),
     ("sessions.rs", 2, "a person proves themselves by a password, or by a refresh token"),
     ("usage.rs", 1, "the job that writes down when keys were used"),

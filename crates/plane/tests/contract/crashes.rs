@@ -291,7 +291,7 @@ async fn furnish(stage: &Stage, owner: &Person, root: Root) -> (Uuid, Uuid) {
     let mut apps = Vec::new();
     for (number, interest) in TRAITS.iter().take(2).enumerate() {
         invitations::create(&own, reference, &format!("guest{number}@example.org"), Role::Viewer).await.unwrap();
-        api_keys::create(&own, reference, api_keys::NewApiKey::new(api_keys::Kind::User, "Key")).await.unwrap();
+        api_keys::create(&own, reference, api_keys::NewApiKey::new(api_keys::Kind::Organization, "Key")).await.unwrap();
         let (name, scopes) = ("App".to_owned(), vec!["read:organization".to_owned()]);
         let (app, secret) =
             oauth_apps::create(&own, reference, NewOauthApp { name, description: None, redirect_uris: Vec::new(), scopes }).await.unwrap();

@@ -38,6 +38,7 @@ enum Way {
     Dependant(&'static str),
     Screen,
     ApiKey,
+    PersonalKey,
     Webhook,
     /// Of whatever webhooks are told of.
     Event,
@@ -61,6 +62,7 @@ const WAYS: &[(&str, Way)] = &[
     ("activity_entries", Way::Dependant("activity")),
     ("screens", Way::Screen),
     ("api_keys", Way::ApiKey),
+    ("user_api_keys", Way::PersonalKey),
     ("webhooks", Way::Webhook),
     ("webhook_deliveries", Way::Event),
     ("webhook_deliveries", Way::TestEvent),
@@ -293,7 +295,13 @@ impl Ground {
                 let pass = Uuid::from_bytes(plane::cx::random()?).to_string();
                 customers::add_screen(&self.owner(), organization, "customer", &pass).await.map(drop)
             }
-            Way::ApiKey => api_keys::create(&person, organization, api_keys::NewApiKey::new(api_keys::Kind::User, "Key")).await.map(drop),
+            Way::ApiKey => {
+                api_keys::create(&person, organization, api_keys::NewApiKey::new(api_keys::Kind::Organization, "Key")).await.map(drop)
+            }
+            Way::PersonalKey => {
+                let new = api_keys::NewApiKey::new(api_keys::Kind::User, "Key");
+                api_keys::personal::create(&person, new).await.map(drop)
+            }
             Way::Webhook => {
                 let new = webhooks::NewWebhook {
                     url: "https://example.com".into(),

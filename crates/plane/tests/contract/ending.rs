@@ -43,7 +43,7 @@ async fn a_restoration_that_fails_half_way_opens_nothing_and_the_next_one_ends_t
 async fn what_an_archive_has_not_ended_yet_opens_nothing_and_is_ended_by_whoever_comes_next(stage: Stage) {
     let (organization, _) = stage.found("archived", 0).await;
     let here = OrganizationRef::Id(organization);
-    let key = api_keys::create(&stage.now(), &here, NewApiKey::new(Kind::User, "Key")).await.unwrap().1;
+    let key = api_keys::create(&stage.now(), &here, NewApiKey::new(Kind::Organization, "Key")).await.unwrap().1;
     let (name, scopes) = ("App".to_owned(), vec!["read:organization".to_owned()]);
     let new = oauth_apps::NewOauthApp { name, description: None, redirect_uris: Vec::new(), scopes };
     let (app, secret) = oauth_apps::create(&stage.now(), &here, new).await.unwrap();
@@ -82,7 +82,7 @@ async fn what_an_archive_has_not_ended_yet_opens_nothing_and_is_ended_by_whoever
     assert_eq!(left().await, (0, 0));
     are_refused().await;
     // Of others the upkeep ends nothing.
-    api_keys::create(&stage.now(), &here, NewApiKey::new(Kind::User, "Key")).await.unwrap();
+    api_keys::create(&stage.now(), &here, NewApiKey::new(Kind::Organization, "Key")).await.unwrap();
     upkeep::once(&stage.plane).await.unwrap();
     assert_eq!(left().await, (1, 0));
 }
@@ -112,7 +112,7 @@ async fn an_archive_ends_however_much_there_is(stage: Stage) {
 impl Stage {
     /// Makes many keys, and returns the secret of one of them.
     async fn make_keys(&self, organization: Uuid) -> String {
-        let new = NewApiKey::new(Kind::User, "Key");
+        let new = NewApiKey::new(Kind::Organization, "Key");
         let (_, secret) = api_keys::create(&self.now(), &OrganizationRef::Id(organization), new).await.unwrap();
         let (id, hash) = match &self.engine {
             Engine::Sqlite(_) => ("randomblob(16)", "randomblob(32)"),

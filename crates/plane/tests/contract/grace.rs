@@ -45,7 +45,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 async fn an_organization_that_is_taken_back_is_as_it_was_but_for_what_opens_it(stage: Stage) {
     let organization = furnish(&stage.owner, "returning").await;
-    let key = api_keys::create(&stage.now(), &OrganizationRef::Id(organization), NewApiKey::new(Kind::User, "Key")).await.unwrap().1;
+    let key =
+        api_keys::create(&stage.now(), &OrganizationRef::Id(organization), NewApiKey::new(Kind::Organization, "Key")).await.unwrap().1;
     stage.grant(organization, 30).await;
     let before = stage.digest().await;
     let deletion = stage.delete_organization(organization).await;
@@ -100,7 +101,7 @@ async fn a_customer_that_is_taken_back_is_as_it_was_however_it_was_deleted(stage
 async fn a_member_that_is_taken_back_has_the_old_role_and_none_of_the_old_keys(stage: Stage) {
     let (organization, _) = stage.found("members", 0).await;
     let (person, member) = stage.join(organization, "second@example.com").await;
-    let key = api_keys::create(&person, &OrganizationRef::Id(organization), NewApiKey::new(Kind::User, "Key")).await.unwrap().1;
+    let key = api_keys::create(&person, &OrganizationRef::Id(organization), NewApiKey::new(Kind::Organization, "Key")).await.unwrap().1;
     stage.grant(organization, 7).await;
     let before = stage.digest().await;
     let deletion = members::remove(&stage.now(), &OrganizationRef::Id(organization), member, None).await.unwrap();

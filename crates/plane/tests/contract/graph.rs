@@ -140,7 +140,7 @@ impl Grown {
         let (person, _) = &self.members[place];
         let (cx, organization) = (person.cx(&stage.plane), self.reference());
         for _ in 0..chance.below(3) {
-            let _ = api_keys::create(&cx, &organization, api_keys::NewApiKey::new(api_keys::Kind::User, "Key")).await;
+            let _ = api_keys::create(&cx, &organization, api_keys::NewApiKey::new(api_keys::Kind::Organization, "Key")).await;
         }
         if chance.once_in(4) {
             sessions::sign_in(&uncounted(&cx), &person.email, PASSWORD.into(), Some(organization.clone())).await.unwrap();
@@ -191,7 +191,7 @@ impl Grown {
                 let _ = api_keys::create(
                     &self.members[place].0.cx(&stage.plane),
                     &self.reference(),
-                    api_keys::NewApiKey::new(api_keys::Kind::User, "Key"),
+                    api_keys::NewApiKey::new(api_keys::Kind::Organization, "Key"),
                 )
                 .await;
             }

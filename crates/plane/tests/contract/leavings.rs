@@ -139,7 +139,7 @@ fn marker(root: Root) -> String {
 }
 
 fn described_key() -> NewApiKey {
-    NewApiKey { description: Some("Key".into()), ..NewApiKey::new(Kind::User, "Key") }
+    NewApiKey { description: Some("Key".into()), ..NewApiKey::new(Kind::Organization, "Key") }
 }
 
 impl Stage {

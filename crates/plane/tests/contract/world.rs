@@ -45,7 +45,7 @@ pub(crate) async fn furnish(owner: &Cx, slug: &str) -> Uuid {
     let organization = OrganizationRef::Id(id);
     listen(owner, id).await;
     invitations::create(owner, &organization, "invited@example.com", Role::Viewer).await.unwrap();
-    let key = NewApiKey { description: Some("Key".into()), ..NewApiKey::new(Kind::User, "Key") };
+    let key = NewApiKey { description: Some("Key".into()), ..NewApiKey::new(Kind::Organization, "Key") };
     api_keys::create(owner, &organization, key).await.unwrap();
     let app = NewOauthApp {
         name: "App".into(),

@@ -22,6 +22,7 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use plane::Result;
 use plane::deletion::{Deletion, Subject};
+use serde_json::Value as Json;
 
 use crate::dialect::Dialect;
 use crate::door::Door;
@@ -43,4 +44,14 @@ fn deleted(dialect: &Dialect, deletion: &Deletion) -> Response<Body> {
         *response.status_mut() = StatusCode::NO_CONTENT;
     }
     views::with_deletion(response, deletion)
+}
+
+/// The answer to what took something away without a deletion's record.
+fn success(dialect: &Dialect) -> Response<Body> {
+    if !dialect.empty_success {
+        return views::answer(StatusCode::OK, dialect.object(vec![("deletion_id", Json::Null)]));
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }

@@ -165,9 +165,15 @@ impl Limiter {
         let most = if organization_per_minute == 0 { u32::MAX } else { organization_per_minute };
         let Some(terms) = principal.and_then(|principal| principal.terms.as_ref()) else { return [per_minute, 0, per_day] };
         let usual = if terms.kind == Kind::Publishable { per_minute.min(PUBLISHABLE_PER_MINUTE) } else { per_minute };
-        let own = |limit: fn(&OwnTerms) -> Option<NonZeroU32>| terms.own.as_ref().and_then(|own| limit(own)).map(NonZeroU32::get);
+        let own = principal.and_then(|principal| principal.own.as_deref());
+        let own = |limit: fn(&OwnTerms) -> Option<NonZeroU32>| own.and_then(limit).map(NonZeroU32::get);
         let per_hour = own(|own| own.rate_limit_per_hour).map_or(0, |own| own.min(most.saturating_mul(60)));
         [own(|own| own.rate_limit_per_minute).map_or(usual, |own| own.min(most)), per_hour, per_day]
+    }
+
+    /// Requests a minute that a caller has; 0 for no limit.
+    pub(crate) fn per_minute(&self, principal: &Principal) -> u32 {
+        self.limits_of(Some(principal))[0]
     }
 
     fn attempter(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr) -> Caller {
@@ -287,27 +293,25 @@ mod tests {
             is_operator: false,
             credential: Uuid::from_u128(number + 1_000),
             kind: CredentialKind::Session,
+            rotations: 0,
             app: None,
             organization: None,
             member: None,
             scopes: None,
             expires_at: None,
             terms: None,
+            own: None,
         }
     }
 
     fn key(kind: Kind, per_minute: Option<u32>, per_hour: Option<u32>) -> Principal {
-        let terms = Terms {
-            name: "Key".into(),
-            kind,
-            is_active: true,
-            own: Some(Arc::new(OwnTerms {
-                rate_limit_per_minute: per_minute.and_then(NonZeroU32::new),
-                rate_limit_per_hour: per_hour.and_then(NonZeroU32::new),
-                allowed_ips: Vec::new(),
-            })),
+        let terms = Terms { name: "Key".into(), kind, is_active: true };
+        let own = OwnTerms {
+            rate_limit_per_minute: per_minute.and_then(NonZeroU32::new),
+            rate_limit_per_hour: per_hour.and_then(NonZeroU32::new),
+            ..OwnTerms::default()
         };
-        Principal { kind: CredentialKind::ApiKey, terms: Some(terms), ..user(1) }
+        Principal { kind: CredentialKind::ApiKey, terms: Some(terms), own: Some(Arc::new(own)), ..user(1) }
     }
 
     fn header(tally: &Tally, name: &str, now: Timestamp) -> String {

@@ -194,9 +194,35 @@ pub(crate) static NEW_API_KEY: Shape = Shape::new(
     "A new API key. It acts as the member who makes it, within its scopes.",
     &[
         required("name", Text(3, 50), "").like("Back end"),
-        optional("kind", Named(&KEY_KIND), "organization (`csb_…`) if missing; user `csu_…`, publishable `cpk_…`."),
+        optional(
+            "kind",
+            Named(&KEY_KIND),
+            "organization (`csb_…`) if missing; publishable `cpk_…`; user `csu_…`: your own, good in all your organizations and listed with you.",
+        ),
         optional("description", Text(0, 200), "").like("Nightly import"),
         optional("scopes", Scopes, "Reading its maker, organization, members and customers if missing."),
+        KEY_PER_MINUTE,
+        KEY_PER_HOUR,
+        KEY_ADDRESSES,
+        optional("expires_at", Time, "In the future.").like("2030-01-31T12:00:00Z"),
+        optional("metadata", METADATA, "Texts by name."),
+    ],
+);
+
+pub(crate) static ROTATION: Shape = Shape::new(
+    "Rotation",
+    "How an API key gets a new secret.",
+    &[optional("overlap_seconds", Number(0, 604_800), "How long the secret before it is good still: up to 7 days, one day if missing.")
+        .like("3600")],
+);
+
+pub(crate) static NEW_PERSONAL_API_KEY: Shape = Shape::new(
+    "NewPersonalApiKey",
+    "A new API key of one's own (`csu_…`). It acts as its person in all their organizations, within its scopes.",
+    &[
+        required("name", Text(3, 50), "").like("Laptop"),
+        optional("description", Text(0, 200), "").like("Scripts of mine"),
+        optional("scopes", Scopes, "Reading oneself, organizations, members and customers if missing."),
         KEY_PER_MINUTE,
         KEY_PER_HOUR,
         KEY_ADDRESSES,

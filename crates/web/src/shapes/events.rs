@@ -3,7 +3,7 @@
 use plane::events::Event;
 use serde_json::Value as Json;
 
-use super::Is::{Flag, Id, Named, Objects, OrganizationId, Text, Time};
+use super::Is::{Flag, Id, Named, Number, Objects, OrganizationId, Text, Time};
 use super::words::{BLOCKER_CODE, BLOCKER_KIND, EVENT, KEY_KIND, ROLE, SUBJECT};
 use super::{Field, Shape, optional, required};
 use crate::dialect::API;
@@ -67,6 +67,16 @@ static APP_REVOKED: Shape = Shape::new("OauthAppRevokedEvent", "An OAuth app tha
 static API_KEY: Shape =
     Shape::new("ApiKeyEvent", "An API key.", &[ORGANIZATION_ID, required("id", Id, ""), required("kind", Named(&KEY_KIND), "")]);
 
+static API_KEY_EXPIRING: Shape = Shape::new(
+    "ApiKeyExpiringEvent",
+    "An API key that ends by itself.",
+    &[
+        required("days", Number(1, 30), "The end comes within so many days: 30, 7 or 1.").like("7"),
+        required("expires_at", Time, "The end."),
+    ],
+)
+.upon(&API_KEY);
+
 static ENDED: Shape = Shape::new("EndedEvent", "Something that is deleted.", &[ORGANIZATION_ID, required("id", Id, ""), DELETION_ID]);
 
 static RECORD: Shape = Shape::new("RecordEvent", "Something that was made.", &[ORGANIZATION_ID, required("id", Id, "")]);
@@ -121,6 +131,7 @@ pub(crate) fn told(event: Event) -> (&'static str, &'static Shape) {
         Event::OauthAppRevoked => ("An OAuth app was deleted with its tokens.", &APP_REVOKED),
         Event::ApiKeyCreated => ("An API key was made.", &API_KEY),
         Event::ApiKeyRevoked => ("An API key was revoked.", &ENDED),
+        Event::ApiKeyExpiring => ("An API key ends by itself in 30, 7 or 1 days; each is told once.", &API_KEY_EXPIRING),
         Event::WebhookCreated => ("A webhook was made.", &RECORD),
         Event::DeletionStarted => ("A deletion was ordered: access has ended.", &DELETION),
         Event::DeletionCompleted => ("A deletion was sealed: nothing is left.", &DELETION),

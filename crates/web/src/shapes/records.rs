@@ -267,7 +267,7 @@ pub(crate) static API_KEY: Shape = Shape::new(
     "An API key without its secret.",
     &[
         required("id", Id, ""),
-        required("member_id", Id, "The member it acts as."),
+        optional("member_id", Id, "The member it acts as; null for a person's own key, which acts as them in all their organizations."),
         required("kind", Named(&words::KEY_KIND), ""),
         required("name", Text(3, 50), "").like("Back end"),
         optional("description", Text(0, 200), "").like("Nightly import"),
@@ -282,6 +282,8 @@ pub(crate) static API_KEY: Shape = Shape::new(
         required("created_at", Time, ""),
         optional("expires_at", Time, ""),
         optional("last_used_at", Time, "When it was last used."),
+        optional("previous_until", Time, "Until when the secret is good that it had before its last rotation."),
+        optional("made_by", Id, "The key or token that made it, with which it ends; null if a person did."),
     ],
 );
 
@@ -292,7 +294,7 @@ pub(crate) static VALIDATED_API_KEY: Shape = Shape::new(
         required("valid", Flag, "True: of a key that is not good nothing is told."),
         required("id", Id, ""),
         required("name", Text(3, 50), "").like("Back end"),
-        required("organization_id", OrganizationId, ""),
+        optional("organization_id", OrganizationId, "The organization it is bound to; null for a person's own key."),
         required("scopes", Scopes, ""),
         optional("expires_at", Time, ""),
         required("is_active", Flag, "True: a key that is switched off is refused."),
@@ -514,6 +516,16 @@ pub(crate) static DELETED: Shape = Shape::new(
     "Deleted",
     "A deletion that was ordered: access has ended.",
     &[required("deletion_id", Id, "The deletion's id, as in the header `Deletion-Id`: its record is at `/api/deletions/{id}`.")],
+);
+
+pub(crate) static KEY_REVOKED: Shape = Shape::new(
+    "KeyRevoked",
+    "A key that is gone.",
+    &[optional(
+        "deletion_id",
+        Id,
+        "The deletion's id, as in the header `Deletion-Id`; null for a person's own key, which has no such record.",
+    )],
 );
 
 pub(crate) static HEALTH: Shape = Shape::new("Health", "How the server is.", &[required("status", Word(&["live", "ready"]), "")]);

@@ -157,10 +157,18 @@ fn api_key_operations() -> Vec<Operation> {
             .may(Action::UpdateApiKey)
             .takes(&bodies::CHANGE_API_KEY)
             .answers(200, "The key as it is now.", One(&records::API_KEY)),
+        Operation::post("/organizations/{organization_id}/api-keys/{key_id}/rotate", "accountRotateApiKey", api_keys::rotate)
+            .etag()
+            .says("Give an API key a new secret")
+            .explains("The secret it had is good for `overlap_seconds` more, one before that no longer. For the member whose key it is, the key itself, and the key or \
+                       token that made it.")
+            .may_or_own(Action::GiveToApiKey, Action::RotateOwnApiKey)
+            .takes(&bodies::ROTATION)
+            .answers(200, "The key with its new secret, shown once.", One(&records::NEW_API_KEY)),
         Operation::delete("/organizations/{organization_id}/api-keys/{key_id}", "accountRevokeApiKey", api_keys::revoke)
             .etag()
             .says("Revoke an API key")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
-            .answers(200, "The key is gone.", One(&records::DELETED)),
+            .answers(200, "The key is gone.", One(&records::KEY_REVOKED)),
     ]
 }

@@ -83,6 +83,7 @@ fn auth_operations() -> Vec<Operation> {
 }
 
 fn user_operations() -> Vec<Operation> {
+    const OWN_KEY: &[(&str, &str)] = &[("keyId", "body.id")];
     vec![
         Operation::get("/users/me", "readMe", users::me)
             .etag()
@@ -115,6 +116,45 @@ fn user_operations() -> Vec<Operation> {
             .takes(&bodies::NEW_PASSWORD)
             .answers(204, "The new password counts from now on.", Nothing)
             .refuses(403, "A key or token cannot change a password."),
+        Operation::get("/users/me/api-keys", "listMyApiKeys", api_keys::list_own)
+            .says("List one's own API keys")
+            .explains("Scope: `read:user`. Keys of one's own (`csu_…`) are good in all organizations of their person.")
+            .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY))
+            .refuses(403, "The credential lacks the scope, or is bound to one organization."),
+        Operation::post("/users/me/api-keys", "createMyApiKey", api_keys::create_own)
+            .etag()
+            .says("Make an API key of one's own")
+            .explains("It acts as you in all your organizations, as you are a member there, within its scopes; with `write:organization` it can found some. \
+                       An organization is named in the address or in `X-Organization`. It ends with your account; where you leave, it opens nothing any more, and what it made there ends.")
+            .takes(&bodies::NEW_PERSONAL_API_KEY)
+            .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY))
+            .refuses(403, "A key or token makes no keys of a person.")
+            .refuses(409, "The person has 100 keys.")
+            .leads("readMyApiKey", OWN_KEY)
+            .leads("updateMyApiKey", OWN_KEY)
+            .leads("revokeMyApiKey", OWN_KEY),
+        Operation::get("/users/me/api-keys/{keyId}", "readMyApiKey", api_keys::read_own)
+            .etag()
+            .says("Read an API key of one's own")
+            .explains("Scope: `read:user`.")
+            .answers(200, "The key without its secret.", One(&records::API_KEY))
+            .refuses(403, "The credential lacks the scope, or is bound to one organization.")
+            .refuses(404, "The person has no such key."),
+        Operation::patch("/users/me/api-keys/{keyId}", "updateMyApiKey", api_keys::update_own)
+            .etag()
+            .says("Change an API key of one's own")
+            .explains("With effect from the next request.")
+            .takes(&bodies::CHANGE_API_KEY)
+            .answers(200, "The key as it is now.", One(&records::API_KEY))
+            .refuses(403, "A key or token changes no keys of a person.")
+            .refuses(404, "The person has no such key."),
+        Operation::delete("/users/me/api-keys/{keyId}", "revokeMyApiKey", api_keys::revoke_own)
+            .etag()
+            .says("Revoke an API key of one's own")
+            .explains("It and what it made stop working at once. A key can revoke itself.")
+            .answers(204, "The key is gone.", Nothing)
+            .refuses(403, "A key or token revokes no other.")
+            .refuses(404, "The person has no such key."),
         Operation::get("/users/{id}", "readUser", users::read)
             .etag()
             .says("Read a user")
@@ -287,6 +327,14 @@ fn api_key_operations() -> Vec<Operation> {
             .may(Action::UpdateApiKey)
             .takes(&bodies::CHANGE_API_KEY)
             .answers(200, "The key as it is now.", One(&records::API_KEY)),
+        Operation::post("/organizations/{organizationId}/api-keys/{keyId}/rotate", "rotateApiKey", api_keys::rotate)
+            .etag()
+            .says("Give an API key a new secret")
+            .explains("The secret it had is good for `overlapSeconds` more, one before that no longer. For the member whose key it is, the key itself, and the key or \
+                       token that made it.")
+            .may_or_own(Action::GiveToApiKey, Action::RotateOwnApiKey)
+            .takes(&bodies::ROTATION)
+            .answers(200, "The key with its new secret, shown once.", One(&records::NEW_API_KEY)),
         Operation::delete("/organizations/{organizationId}/api-keys/{keyId}", "revokeApiKey", api_keys::revoke)
             .etag()
             .says("Revoke an API key")

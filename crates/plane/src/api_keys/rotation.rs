@@ -1,0 +1,72 @@
+//! A new secret for a key that stays what it is. The one before it is good for a chosen time, so that nobody has to change it everywhere at once.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::{ApiKey, Kind, load, with_use};
+use crate::access::{Tenant, enter};
+use crate::audit::{self, Note};
+use crate::authority::revoke as end;
+use crate::credentials::{CredentialKind, fingerprint};
+use crate::fields::Check;
+use crate::ids::OrganizationRef;
+use crate::policy::Action;
+use crate::sessions::after;
+use crate::{Cx, Error, Result};
+
+/// How long the secret before the new one can be good, in seconds: up to 7 days.
+pub const OVERLAP: RangeInclusive<u32> = 0..=7 * 86_400;
+/// How long it is when nobody said.
+const USUAL_OVERLAP: u32 = 86_400;
+
+/// Gives a key a new secret, which is returned and not kept. The one it had is good for so many seconds more, and the one before that no longer.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] for everybody but the member whose key it is, the key itself and what made it: the
+/// secret acts as that member; [`Error::Conflict`] when the organization is archived.
+pub async fn rotate(cx: &Cx, organization: &OrganizationRef, id: Uuid, overlap: Option<u32>) -> Result<(ApiKey, String)> {
+    let tenant = enter(cx, organization, Action::RotateOwnApiKey).await?;
+    Check::new().number("overlap_seconds", overlap, OVERLAP).finish()?;
+    let overlap = overlap.unwrap_or(USUAL_OVERLAP);
+    tenant.write_ending(cx, [id], (id, overlap), |cx, tx, tenant, (id, overlap)| Box::pin(rotate_in(cx, tx, tenant, *id, *overlap))).await
+}
+
+async fn rotate_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, overlap: u32) -> Result<(ApiKey, String)> {
+    tenant.is_writable(tx).await?;
+    // Takes the row's lock: of two who rotate it at once, the second gets the newest secret and the first the one before it.
+    let lock = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2");
+    tx.execute(lock, params![tenant.organization(), id]).await?;
+    let mut key = load(tx, tenant, id).await?;
+    cx.expects_tag(&key.etag())?;
+    may_rotate(cx, tenant, &key)?;
+    let kind = Kind::parse(&key.kind).ok_or_else(|| Error::Internal(format!("a key has the unknown kind {}", key.kind)))?;
+    let secret = key.seal(cx, kind)?;
+    key.previous_until = (overlap > 0).then(|| after(cx.now, Duration::from_secs(overlap.into())));
+    let update = sql!(
+        "UPDATE api_keys SET previous_hash = CASE WHEN $5 THEN hash END, previous_until = $6, hash = $3, hint = $4, rotations = rotations + 1
+         WHERE organization_id = $1 AND id = $2"
+    );
+    let values = params![tenant.organization(), id, &fingerprint(&secret)[..], &key.hint, key.previous_until.is_some(), key.previous_until];
+    tx.execute(update, values).await?;
+    let note = Note { action: "api_key.rotate", subject: "api_key", subject_id: Some(id), ..Note::default() };
+    audit::record(cx, tx, tenant.organization(), &note).await?;
+    // What memory knows of the old secret has another end now.
+    end(cx, tx, id).await?;
+    Ok((with_use(cx, tenant, key), secret))
+}
+
+fn may_rotate(cx: &Cx, tenant: &Tenant, key: &ApiKey) -> Result<()> {
+    let principal = cx.principal()?;
+    let may = match principal.kind {
+        CredentialKind::Session => tenant.membership().is_some_and(|own| Some(own.id) == key.member),
+        // With the secret of another it would have what does not end with it.
+        CredentialKind::ApiKey | CredentialKind::OauthToken => principal.credential == key.id || Some(principal.credential) == key.made_by,
+    };
+    match may {
+        true => Ok(()),
+        false => tenant.also(cx, Action::GiveToApiKey).map(drop),
+    }
+}
