@@ -310,7 +310,7 @@ const MEMBER_RULES: &[Rule] = &[
     rule("oauth_apps", BY_MEMBER, &["id"], Erase, "an app acts as the member who made it"),
     rule("sessions", BY_MEMBER, &["id"], Erase, "a session bound to the membership ends with it"),
     rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager").kept(Kept::Alive),
-    rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "an invitation is the organization's, not the inviter's").kept(Kept::Alive),
+    rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "stays listed, and is good no more: nobody stands for its role").kept(Kept::Alive),
     rule("deletion_approvals", BY_MEMBER, &["id"], Erase, "an approval counts while its maker is an owner"),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the removal that is done with this").only(OF_ANOTHER),
     rule("members", BY_ID, &[], Erase, "the membership itself"),

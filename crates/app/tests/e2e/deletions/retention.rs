@@ -125,7 +125,7 @@ on_both_engines! {
         expect(server.request(Method::POST, "/api/organizations").bearer_auth(token).json(&body), StatusCode::CREATED).await;
     }
 
-    async fn customers_and_invitations_outlive_the_member_who_made_them(server: Server) {
+    async fn customers_outlive_the_member_who_made_them_and_their_invitations_are_listed_and_good_no_more(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         let (admin, member) = server.new_member(&organization, "admin").await;
@@ -139,7 +139,10 @@ on_both_engines! {
         assert_eq!(counts(&server, &deletion, token).await, json!({"customers": 1, "invitations": 1}));
         let customer = expect(server.request(Method::GET, &format!("{path}/customers/user123")).bearer_auth(token), StatusCode::OK).await;
         assert_eq!(customer["managedBy"], Json::Null);
+        let listed = expect(server.request(Method::GET, &format!("{path}/invites")).bearer_auth(token), StatusCode::OK).await;
+        let states: Vec<&Json> = listed["data"].as_array().unwrap().iter().filter(|one| one["id"] == invitation["id"]).map(|one| &one["status"]).collect();
+        assert_eq!(states, ["revoked"]);
         let accept = server.request(Method::POST, "/api/invites/accept").json(&json!({"token": invitation["token"]}));
-        expect(accept.bearer_auth(&invited.token), StatusCode::OK).await;
+        expect(accept.bearer_auth(&invited.token), StatusCode::CONFLICT).await;
     }
 }

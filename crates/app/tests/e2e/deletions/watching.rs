@@ -140,7 +140,7 @@ on_both_engines! {
         refused(watch(&server, crate::tools::UNKNOWN_ID).bearer_auth(cast.token("owner")), StatusCode::NOT_FOUND).await;
 
         // A key that is revoked, a session that ends, a member who becomes a viewer: each stream ends, and says why.
-        let (key_id, key) = server.new_api_key(organization, cast.token("admin"), &["read:organization"]).await;
+        let (key_id, key) = server.new_api_key(organization, cast.token("admin"), &["admin:organization"]).await;
         let session = server.sign_in(cast.email("owner"), None).await;
         let mut streams = Vec::new();
         for request in [

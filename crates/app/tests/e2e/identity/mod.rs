@@ -3,6 +3,7 @@
 mod api_keys;
 mod cookies;
 mod invitations;
+mod inviters;
 mod key_terms;
 mod makers;
 mod passwords;

@@ -4,7 +4,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value as Json, json};
 
 use crate::on_both_engines;
-use crate::support::{Person, Server, expect, short};
+use crate::support::{Engine, Person, Server, expect, short};
 use crate::tools::{answered, change_database, deleted, entries, refused};
 
 const MINE: &str = "/api/users/me/api-keys";

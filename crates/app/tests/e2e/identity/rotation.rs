@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value as Json, json};
 
 use crate::on_both_engines;
-use crate::support::{Organization, Server, expect};
+use crate::support::{Engine, Organization, Server, expect};
 use crate::tools::{answered, deleted, entries, refused};
 
 fn at(organization: &Organization, key: &str) -> String {
