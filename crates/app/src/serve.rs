@@ -186,7 +186,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     };
     let router = web::router(plane.clone(), settings);
     tracing::info!(%address, engine = plane.engine_name(), "listening");
-    say(&format!("Freehold listens on {} with {}.", plane.config.public_url, plane.engine_name()));
+    let as_told = args.public_url.map_or_else(String::new, |url| format!(", as {url}"));
+    say(&format!("Freehold listens on http://localhost:{} with {}{as_told}.", address.port(), plane.engine_name()));
     lines.iter().for_each(|line| say(line));
 
     let signal = signal()?;

@@ -78,6 +78,22 @@ impl DeleteArgs {
 }
 
 impl DeleteArgs {
+    /// Deletes what has no plan: nothing else hangs on it, and nothing stands in its way.
+    pub(super) async fn run_without_plan(
+        &self,
+        connection: &mut Connection,
+        output: &OutputArgs,
+        given: &str,
+        deletion: Call<'_>,
+    ) -> Result {
+        if self.validate_only || self.plan.is_some() || self.wait || self.confirm.is_some() || self.reason.is_some() {
+            return Err(Failure::usage("Its deletion has no plan, takes no reason and is done at once: only --yes goes with it."));
+        }
+        confirm(&[given.to_owned()], self.yes.as_deref())?;
+        connection.tell(&deletion).await?;
+        output.record(&json!({"id": given}))
+    }
+
     /// With what is said along, which a deletion and its plan may be asked for.
     fn says<'a>(&self, call: Call<'a>) -> Call<'a> {
         call.with("reason", self.reason.as_deref()).with("confirm", self.confirm.as_deref())

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::changes::{changes, clearable, given, pairs};
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::deleting::{DeleteArgs, Subject};
-use super::failure::Result;
+use super::failure::{Failure, Result};
 use super::output::{Column, OutputArgs, note};
 
 const COLUMNS: &[Column] = &[
@@ -27,6 +27,9 @@ pub(crate) struct KeysArgs {
     organization: OrganizationArgs,
     #[command(flatten)]
     output: OutputArgs,
+    /// Keys of your own, good in all your organizations, in the place of an organization's.
+    #[arg(long, global = true)]
+    mine: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -147,7 +150,9 @@ pub(super) async fn run(args: KeysArgs) -> Result {
     if matches!(args.command, Command::Validate) {
         return args.output.record(&connection.ask(&Call::post_nothing(["api", "api-keys", "validate"])).await?);
     }
-    let organization = args.organization.find(&mut connection).await?;
+    let organization = if args.mine { String::new() } else { args.organization.find(&mut connection).await? };
+    let [api, within, whose, keys] =
+        if args.mine { ["api", "users", "me", "api-keys"] } else { ["api", "organizations", &organization, "api-keys"] };
     match &args.command {
         Command::Create { name, scopes, expires_at, limits, metadata } => {
             let body = json!({
@@ -160,37 +165,40 @@ pub(super) async fn run(args: KeysArgs) -> Result {
                 "expiresAt": expires_at,
                 "metadata": pairs(metadata)?,
             });
-            let key = connection.ask(&Call::post(["api", "organizations", &organization, "api-keys"], body)).await?;
+            let key = connection.ask(&Call::post([api, within, whose, keys], body)).await?;
             note("The key is shown this once: keep it safe.");
             args.output.record(&key)
         }
         Command::List { metadata, limit } => {
-            let keys =
-                connection.list(&Call::get(["api", "organizations", &organization, "api-keys"]).with_metadata(metadata)?, *limit).await?;
-            args.output.list(keys, COLUMNS)
+            let listed = connection.list(&Call::get([api, within, whose, keys]).with_metadata(metadata)?, *limit).await?;
+            args.output.list(listed, COLUMNS)
         }
-        Command::Show { key } => {
-            args.output.record(&connection.ask(&Call::get(["api", "organizations", &organization, "api-keys", key])).await?)
-        }
+        Command::Show { key } => args.output.record(&connection.ask(&Call::get([api, within, whose, keys, key])).await?),
         Command::Update(update) => {
-            let call = Call::patch(["api", "organizations", &organization, "api-keys", &update.key], update.body()?);
+            let call = Call::patch([api, within, whose, keys, &update.key], update.body()?);
             args.output.record(&connection.ask(&call).await?)
         }
         // Answered above: a key names its organization itself.
         Command::Validate => Ok(()),
+        Command::Rotate { .. } if args.mine => {
+            Err(Failure::usage("A key of your own has no second secret: make another with `keys create --mine`, then delete this one."))
+        }
         Command::Rotate { key, overlap } => {
             let body = json!({"overlapSeconds": overlap});
-            let key = connection.ask(&Call::post(["api", "organizations", &organization, "api-keys", key, "rotate"], body)).await?;
+            let key = connection.ask(&Call::post([api, within, whose, keys, key, "rotate"], body)).await?;
             note("The key is shown this once: keep it safe.");
             args.output.record(&key)
+        }
+        Command::Delete { key, delete } if args.mine => {
+            delete.run_without_plan(&mut connection, &args.output, key, Call::delete([api, within, whose, keys, key])).await
         }
         Command::Delete { key, delete } => {
             let subject = Subject {
                 given: key,
                 name: "id",
-                record: Call::get(["api", "organizations", &organization, "api-keys", key]),
-                plan: Call::get(["api", "organizations", &organization, "api-keys", key, "deletion-plan"]),
-                deletion: Call::delete(["api", "organizations", &organization, "api-keys", key]),
+                record: Call::get([api, within, whose, keys, key]),
+                plan: Call::get([api, within, whose, keys, key, "deletion-plan"]),
+                deletion: Call::delete([api, within, whose, keys, key]),
             };
             delete.run(&mut connection, &args.output, subject).await
         }

@@ -53,7 +53,8 @@ fn sign_in(server: &Server, from: &str, bytes: usize) -> RequestBuilder {
 /// Sends until the answer has this status: what was sent before arrives at the server in its own time.
 async fn until(request: impl Fn() -> RequestBuilder, status: StatusCode) -> Response {
     loop {
-        let answer = request().send().await.unwrap();
+        // A connection that is refused may be closed before the request is out.
+        let Ok(answer) = request().send().await else { continue };
         if answer.status() == status {
             return answer;
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::headers;
 use super::responses::{Refusal, refusal_words};
 use super::webhooks::pascal;
-use crate::dialect::Dialect;
+use crate::dialect::{API, Dialect};
 use crate::shapes::{Is, Shape, Way, records, reference, words};
 
 /// Collects what is referred to, each under its name.
@@ -82,7 +82,7 @@ impl<'a> Components<'a> {
     pub fn problem(&mut self, dialect: &'static Dialect) -> Json {
         let name = problem_name(dialect);
         if !self.schemas.contains_key(name) {
-            let common = self.of(&records::PROBLEM, dialect, Way::Out);
+            let common = self.of(&records::PROBLEM, &API, Way::Out);
             let mut properties = Map::new();
             for (extra, is, about) in records::PROBLEM_EXTRAS {
                 let mut schema = self.schema(is, dialect, Way::Out);

@@ -237,7 +237,7 @@ pub(crate) const METADATA_FILTER: [Parameter; 1] = [Parameter {
 /// Whether those are meant who are there, or those who were softly deleted.
 pub(crate) const CUSTOMER_STATE: [Parameter; 1] = [Parameter {
     name: "state",
-    is: Is::Word(&["live", "deleted"]),
+    is: Is::Named(&words::CUSTOMER_STATE),
     about: "`deleted`: in the place of who is there who was softly deleted and is kept for audit; for those who may delete customers so.",
 }];
 

@@ -129,6 +129,9 @@ pub(crate) static INVITATION_STATUS: Words = Words::new("InvitationStatus", "Onl
     vec!["pending", "accepted", "cancelled", "expired", "revoked"]
 });
 
+pub(crate) static CUSTOMER_STATE: Words =
+    Words::new("CustomerState", "Whether a customer is there, or was softly deleted and is kept.", |_| vec!["live", "deleted"]);
+
 pub(crate) static HOLD_STATE: Words = Words::new("HoldState", "Whether a legal hold is in force.", |_| holds::State::NAMES.to_vec());
 
 pub(crate) static PURGE_OUTCOME: Words =

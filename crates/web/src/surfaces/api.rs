@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::handler::Handler;
+use axum::http::Method;
 use plane::policy::Action;
 
 use super::{api_customers, api_exports, api_holds, api_requirements, api_webhooks, oauth};
@@ -148,7 +149,7 @@ fn user_operations() -> Vec<Operation> {
             .answers(200, "The key as it is now.", One(&records::API_KEY))
             .refuses(403, "A key or token changes no keys of a person.")
             .refuses(404, "The person has no such key."),
-        Operation::delete("/users/me/api-keys/{keyId}", "revokeMyApiKey", api_keys::revoke_own)
+        Operation::new(Method::DELETE, "/users/me/api-keys/{keyId}", "revokeMyApiKey", api_keys::revoke_own)
             .etag()
             .says("Revoke an API key of one's own")
             .explains("It and what it made stop working at once. A key can revoke itself.")

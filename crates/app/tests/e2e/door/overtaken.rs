@@ -43,7 +43,7 @@ impl Loss {
 
 /// What people do in an archive beside taking access away: it is held for the law, taken out and opened again, and what is to be deleted there
 /// is approved of.
-const ALLOWED_IN_ARCHIVES: [&str; 10] = [
+const ALLOWED_IN_ARCHIVES: [&str; 11] = [
     "unarchiveOrganization",
     "holdOrganization",
     "holdCustomer",
@@ -52,6 +52,7 @@ const ALLOWED_IN_ARCHIVES: [&str; 10] = [
     "exportOrganization",
     "exportCustomer",
     "approveOrganizationDeletion",
+    "approveCustomerDeletion",
     "approveMemberRemoval",
     "approveWeakerRequirements",
 ];
