@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::cx::{Actor, Cx};
 use crate::ids::OrganizationRef;
 use crate::liveness::Membership;
-use crate::policy::{self, Action, Actions, Role, Verdict};
+use crate::policy::{self, Action, Actions, Role, Scopes, Verdict};
 use crate::standing::Demand;
 use crate::{Error, Result, quotas};
 
@@ -48,19 +48,21 @@ impl Tenant {
         Ok(Tenant { managed_only: self.managed_only || second.managed_only, actions: self.actions.with(action), ..second })
     }
 
-    /// Fails when the credential has less scopes than the role that it gives, offers or takes.
+    /// Fails when the credential has less scopes than the role that it gives or offers.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with the scopes that are needed.
-    pub(crate) fn may_handle(&self, cx: &Cx, role: Role) -> Result<()> {
-        match cx.principal()?.scopes {
-            Some(held) if !held.cover_all(role.scopes()) => Err(Error::Forbidden(format!(
-                "Access denied. Giving, offering or taking the role {} needs a credential with all scopes of that role: {}.",
-                role.name(),
-                role.scopes().names().join(" ")
-            ))),
-            _ => Ok(()),
-        }
+    pub(crate) fn may_give(&self, cx: &Cx, role: Role) -> Result<()> {
+        has_all(cx, role.scopes(), "Giving", role)
+    }
+
+    /// Fails when the credential lacks an administrative scope of the role that it takes: who runs the organization is out of its reach. Taking
+    /// another role gives nobody anything.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] with the scopes that are needed.
+    pub(crate) fn may_take(&self, cx: &Cx, role: Role) -> Result<()> {
+        has_all(cx, role.scopes().administrative(), "Taking", role)
     }
 
     /// The same actions, decided for an actor with this membership now.
@@ -91,6 +93,17 @@ impl Tenant {
             0 => Err(Error::NotFound("Organization")),
             _ => Ok(()),
         }
+    }
+}
+
+fn has_all(cx: &Cx, scopes: Scopes, what: &str, role: Role) -> Result<()> {
+    match cx.principal()?.scopes {
+        Some(held) if !held.cover_all(scopes) => Err(Error::Forbidden(format!(
+            "Access denied. {what} the role {} needs a credential with these scopes: {}.",
+            role.name(),
+            scopes.names().join(" ")
+        ))),
+        _ => Ok(()),
     }
 }
 

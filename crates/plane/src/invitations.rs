@@ -62,7 +62,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
                 // Two who invite the same person at once must not both find no earlier invitation.
                 tenant.lock(tx).await?;
                 tenant.is_writable(tx).await?;
-                tenant.may_handle(cx, *role)?;
+                tenant.may_give(cx, *role)?;
                 let member = sql!(
                     "SELECT members.state FROM members JOIN users ON users.id = members.user_id
                      WHERE members.organization_id = $1 AND users.email_key = $2"

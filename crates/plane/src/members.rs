@@ -112,9 +112,8 @@ async fn change_role_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, rol
     expects(cx, tx, tenant, member).await?;
     let is_about_owners = old == Role::Owner || role == Role::Owner;
     tenant.also(cx, if is_about_owners { Action::ChangeOwnerRole } else { Action::ChangeRole })?;
-    for handled in [old, role] {
-        tenant.may_handle(cx, handled)?;
-    }
+    tenant.may_take(cx, old)?;
+    tenant.may_give(cx, role)?;
     if old == role {
         return load(tx, tenant, member).await;
     }
@@ -184,7 +183,7 @@ async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: 
     expects(cx, tx, tenant, member).await?;
     if tenant.membership().is_none_or(|own| own.id != member) {
         tenant.also(cx, removal(role))?;
-        tenant.may_handle(cx, role)?;
+        tenant.may_take(cx, role)?;
     }
     let order = Order {
         root: Root::Member,

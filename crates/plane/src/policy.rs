@@ -41,7 +41,7 @@ impl Role {
         }
     }
 
-    /// What a credential with scopes needs to give, offer or take this role: all that the role needs for what it allows. What every member may
+    /// What a credential with scopes needs to give or offer this role: all that the role needs for what it allows. What every member may
     /// do about themselves counts for none.
     pub fn scopes(self) -> Scopes {
         let about_others = |action: &&Action| !matches!(action, Action::Leave | Action::RevokeOwnApiKey | Action::RotateOwnApiKey);
@@ -415,6 +415,11 @@ impl Scopes {
     pub fn covers(self, wanted: &str) -> bool {
         let has = |scope: &str| self.0 & bit(scope) != 0;
         has("admin:all") || has(wanted) || (has("admin:organization") && !wanted.ends_with(":user") && wanted != "admin:all")
+    }
+
+    /// Those of them that run the organization.
+    pub fn administrative(self) -> Scopes {
+        Scopes(SCOPES.iter().filter(|scope| scope.starts_with("admin:")).fold(0, |set, scope| set | (self.0 & bit(scope))))
     }
 
     /// Whether a credential with these may be used for all that needs any of the others.

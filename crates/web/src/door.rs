@@ -16,6 +16,7 @@ use plane::credentials::{CredentialKind, Presented, authenticate};
 use plane::deletion::Details;
 use plane::fields::Check;
 use plane::ids::{self, OrganizationRef};
+use plane::policy::Action;
 use plane::{Cx, Error, FieldError, Result};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -290,6 +291,10 @@ impl Visit {
     /// The signed-in context, with what was typed to confirm; of a deletion bound to its plan if it names one.
     fn context(&self) -> Result<Cx> {
         let mut cx = self.signed.clone()?;
+        if self.operation.as_ref().is_none_or(|operation| operation.access != Access::May(Action::ReadOrganization)) {
+            // A publishable key is none: also where an operation asks for no more than that somebody is signed in.
+            cx.principal()?;
+        }
         let takes_confirmation = |operation: &Arc<Operation>| operation.parameters.iter().any(|one| one.name == CONFIRM[0].name);
         if let Some(typed) = self.query.get(CONFIRM[0].name).filter(|_| self.operation.as_ref().is_some_and(takes_confirmation)) {
             Check::new().text(CONFIRM[0].name, typed, 0..=100).finish()?;

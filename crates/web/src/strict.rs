@@ -48,9 +48,6 @@ pub(crate) fn check_head(parts: &Parts) -> Result<(), Failure> {
         return Err(malformed(format!("The header {name} must be there once, in visible ASCII characters.")));
     }
     check_host(parts)?;
-    if parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.headers.contains_key(header::CONTENT_LENGTH) {
-        return Err(malformed("Send Content-Length or Transfer-Encoding, not both (RFC 9112, section 6.1)."));
-    }
     let expected = parts.headers.get(header::EXPECT).and_then(|value| value.to_str().ok());
     if expected.is_some_and(|expected| !expected.eq_ignore_ascii_case("100-continue")) {
         return Err(Failure::Http(StatusCode::EXPECTATION_FAILED, "The header Expect can only be 100-continue."));

@@ -119,7 +119,8 @@ pub async fn deleted(request: RequestBuilder, status: StatusCode) -> String {
 pub async fn entries(server: &Server, path: &str, token: &str) -> Vec<Json> {
     let (mut entries, mut page) = (Vec::new(), 1);
     loop {
-        let request = server.request(Method::GET, &format!("{path}?page={page}&page_size=100"));
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let request = server.request(Method::GET, &format!("{path}{mark}page={page}&page_size=100"));
         let listed = expect(request.bearer_auth(token), StatusCode::OK).await;
         entries.extend(listed["data"].as_array().unwrap().iter().cloned());
         if !listed["pagination"]["hasNext"].as_bool().unwrap() {

@@ -164,6 +164,7 @@ const WITHOUT: &[(&str, Why)] = &[
     ("accountCreateApiKey", Why::Same("createApiKey")),
     ("accountReadApiKey", Why::Same("readApiKey")),
     ("accountUpdateApiKey", Why::Same("updateApiKey")),
+    ("accountRotateApiKey", Why::Same("rotateApiKey")),
     ("accountRevokeApiKey", Why::Same("revokeApiKey")),
     ("customerList", Why::Same("listCustomers")),
     ("customerCreate", Why::Same("createCustomer")),

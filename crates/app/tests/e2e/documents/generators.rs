@@ -179,7 +179,14 @@ on_both_engines! {
                             }
                         };
                         let kind = |schema: &Json| (schema["type"].clone(), schema["format"].clone());
-                        assert_eq!(kind(&wanted["schema"]), kind(given), "{path} {status}: {name} of {}", target["operationId"]);
+                        // What takes an organization's slug too has no format.
+                        let takes_any_text = wanted["schema"]["type"] == "string" && wanted["schema"]["format"].is_null();
+                        assert!(
+                            takes_any_text || kind(&wanted["schema"]) == kind(given),
+                            "{path} {status}: {name} of {}: {} and {given}",
+                            target["operationId"],
+                            wanted["schema"]
+                        );
                         followed += 1;
                     }
                 }

@@ -110,7 +110,10 @@ impl Operation {
             match segment.starts_with('{') {
                 false => path.push_str(segment),
                 true => {
-                    let id = tenant.id_after(before, self.path.starts_with("/customer/"));
+                    let id = match self.path.starts_with("/api/users/me/api-keys/") {
+                        true => Some(tenant.own_key.as_str()),
+                        false => tenant.id_after(before, self.path.starts_with("/customer/")),
+                    };
                     path.push_str(id.unwrap_or_else(|| panic!("the door test does not know what stands in {} after {before}", self.path)));
                 }
             }

@@ -110,8 +110,8 @@ on_both_engines! {
             ("read:user", Method::GET, "/api/users/me".into()),
             ("read:organization", Method::GET, "/api/organizations".into()),
             ("read:organization", Method::GET, one.clone()),
-            ("read:organization", Method::GET, format!("{one}/api-keys")),
-            ("read:organization", Method::GET, "/api/deletions".into()),
+            ("write:organization", Method::GET, format!("{one}/api-keys")),
+            ("admin:organization", Method::GET, "/api/deletions".into()),
             ("read:members", Method::GET, format!("{one}/members")),
             ("read:members", Method::GET, format!("{one}/invites")),
             ("write:members", Method::DELETE, format!("{one}/members/{UNKNOWN_ID}")),
@@ -181,11 +181,12 @@ on_both_engines! {
         let key = made["key"].as_str().unwrap();
         let one = format!("/api/organizations/{}", organization.id);
         let with_key = |method: Method, path: &str| -> RequestBuilder { server.request(method, path).header("X-API-Key", key) };
-        for path in [one.as_str(), "/api/organizations"] {
-            answered(with_key(Method::GET, path), StatusCode::OK).await;
-        }
+        answered(with_key(Method::GET, &one), StatusCode::OK).await;
         let secret = [
             "/api/users/me".to_owned(),
+            "/api/organizations".into(),
+            format!("{one}/api-keys"),
+            "/api/deletions".into(),
             "/account/api/v1/whoami".into(),
             format!("{one}/members"),
             format!("{one}/customers"),

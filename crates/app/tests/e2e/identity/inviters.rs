@@ -45,10 +45,10 @@ on_both_engines! {
             let change = server.request(Method::PUT, &format!("{}/role", path(member))).header("X-API-Key", &narrow);
             expect(change.json(&json!({"role": role})), StatusCode::FORBIDDEN).await;
         }
-        for member in [&member, &owner] {
-            expect(server.request(Method::DELETE, &path(member)).header("X-API-Key", &narrow), StatusCode::FORBIDDEN).await;
-            expect(server.request(Method::DELETE, &path(member)).header("X-API-Key", &wide), StatusCode::NO_CONTENT).await;
-        }
+        // Who runs the organization is out of its reach; to take another role gives nobody anything.
+        expect(server.request(Method::DELETE, &path(&owner)).header("X-API-Key", &narrow), StatusCode::FORBIDDEN).await;
+        expect(server.request(Method::DELETE, &path(&owner)).header("X-API-Key", &wide), StatusCode::NO_CONTENT).await;
+        expect(server.request(Method::DELETE, &path(&member)).header("X-API-Key", &narrow), StatusCode::NO_CONTENT).await;
     }
 
     async fn an_invitation_is_good_while_its_inviter_could_still_give_its_role(server: Server) {

@@ -49,7 +49,7 @@ on_both_engines! {
         let body = json!({"email": person.email, "role": "manager"});
         let invitation =
             expect(server.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body), StatusCode::CREATED).await;
-        assert_eq!((&invitation["role"], &invitation["status"]), (&json!("manager"), &json!("pending")));
+        assert_eq!((&invitation["role"], &invitation["status"]), (&json!("manager"), &json!("invited")));
         let accept = server.request(Method::POST, "/api/invites/accept").bearer_auth(&person.token);
         expect(accept.json(&json!({"token": invitation["token"]})), StatusCode::OK).await;
         let list = server.request(Method::GET, &format!("{path}?role=manager")).bearer_auth(&person.token);

@@ -40,7 +40,7 @@ on_both_engines! {
             refused(change(body), StatusCode::BAD_REQUEST).await;
         }
         let (_, reads) = server.new_api_key(&organization, token, &["read:user"]).await;
-        let (_, writes) = server.new_api_key(&organization, token, &["write:user"]).await;
+        let (_, writes) = server.new_api_key(&organization, token, &["read:user", "write:user"]).await;
         let by = |key: &str| server.request(Method::PATCH, "/api/users/me").header("X-API-Key", key).json(&json!({"name": "Key"}));
         refused(by(&reads), StatusCode::FORBIDDEN).await;
         expect(by(&writes), StatusCode::OK).await;

@@ -15,7 +15,9 @@ const FAREWELLS: [&str; 3] = ["signOut", "dashboardSignOut", "deleteMe"];
 /// What others need goes last, and the organization itself at the very end.
 fn rank(operation: &Operation) -> (bool, bool, std::cmp::Reverse<usize>) {
     let ends_all = operation.path.ends_with("/organizations/{id}") || operation.id == "archiveOrganization";
-    (operation.is_destructive() && ends_all, operation.is_destructive(), std::cmp::Reverse(operation.path.len()))
+    // After a transfer the caller is an admin.
+    let is_last = (operation.is_destructive() && ends_all) || operation.id == "transferOrganization";
+    (is_last, operation.is_destructive(), std::cmp::Reverse(operation.path.len()))
 }
 
 on_both_engines! {
