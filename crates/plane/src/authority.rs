@@ -51,6 +51,11 @@ pub(crate) struct Claim<'a> {
 /// The same actor with what their credential allows now, and the organization with what they may do in it now.
 pub(crate) type Confirmed = (Cx, Tenant);
 
+/// A credential, and the organization in which it acts.
+type Who = (Uuid, Uuid);
+/// What the database says of it now: the credential's rows, the membership, and whether the organization is there.
+type Answers = (Vec<Option<Row>>, Option<Membership>, bool);
+
 /// Confirms claims to act in organizations, each with an outcome of its own. Keys of subjects that are to be ended are taken along. To be
 /// called first of all in a transaction.
 ///
@@ -79,7 +84,7 @@ pub(crate) async fn confirm(tx: &mut Tx, claims: &[Claim<'_>], ends: &[Uuid]) ->
     let locks = tx.locks(keys);
     let first = locks.len();
     let mut answers = ask(tx, &[locks, questions].concat()).await?.into_iter().skip(first);
-    let mut known: Vec<((Uuid, Uuid), (Vec<Option<Row>>, Option<Membership>, bool))> = Vec::new();
+    let mut known: Vec<(Who, Answers)> = Vec::new();
     for (who, questions) in asked {
         let credential = answers.by_ref().take(questions).map(|mut rows| rows.pop()).collect();
         let membership = answers.next().unwrap_or_default().pop().map(membership_from).transpose()?;

@@ -291,7 +291,8 @@ pub(crate) fn read_again(cx: &Cx, principal: &Principal, answers: Vec<Option<Row
             let key = api_key_from(&mut row)?;
             let is_newest = key.principal.rotations == principal.rotations;
             let is_the_one_before = key.principal.rotations == principal.rotations.saturating_add(1);
-            if !is_newest && !(is_the_one_before && key.previous_until.is_some_and(|end| end > cx.now)) {
+            let is_good_still = is_the_one_before && key.previous_until.is_some_and(|end| end > cx.now);
+            if !is_newest && !is_good_still {
                 return Err(Error::Unauthenticated);
             }
             Principal { rotations: principal.rotations, ..key.principal }

@@ -105,7 +105,6 @@ fn member_operations() -> Vec<Operation> {
             .may(Action::Invite)
             .takes(&bodies::NEW_INVITATION)
             .answers(201, "The person who was invited, with the invitation's secret.", One(&records::INVITED_MEMBER))
-            .leads("cancelInvitation", &[("organizationId", "path.org_id"), ("inviteId", "body.id")])
             .refuses(409, "The person is a member already, or the organization is archived."),
         Operation::get("/organizations/{org_id}/members/{member_id}", "accountReadMember", members::read_out)
             .etag()

@@ -10,8 +10,10 @@ use crate::on_both_engines;
 use crate::support::{Engine, PASSWORD, Server, expect, header};
 
 /// The ways in which a secret can come.
-const WAYS: [(&str, fn(String) -> Credential); 3] =
-    [("bearer token", Credential::Bearer), ("key", Credential::Key), ("cookie", Credential::Cookie)];
+/// A name, and what makes a credential of a secret.
+type Way = (&'static str, fn(String) -> Credential);
+
+const WAYS: [Way; 3] = [("bearer token", Credential::Bearer), ("key", Credential::Key), ("cookie", Credential::Cookie)];
 
 on_both_engines! {
     async fn a_secret_is_good_only_in_the_way_for_which_it_was_given(server: Server) {

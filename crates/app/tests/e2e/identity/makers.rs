@@ -62,14 +62,14 @@ const ALL_IT_NEEDS: [&str; 3] = ["read:organization", "write:organization", "wri
 enum End {
     KeyRevoked,
     KeySwitchedOff,
-    KeyPastItsEnd,
+    KeyExpired,
     TokenRevoked,
     AppDeleted,
     AppInactive,
 }
 
 impl End {
-    const ALL: [End; 6] = [End::KeyRevoked, End::KeySwitchedOff, End::KeyPastItsEnd, End::TokenRevoked, End::AppDeleted, End::AppInactive];
+    const ALL: [End; 6] = [End::KeyRevoked, End::KeySwitchedOff, End::KeyExpired, End::TokenRevoked, End::AppDeleted, End::AppInactive];
 }
 
 on_both_engines! {
@@ -143,7 +143,7 @@ on_both_engines! {
             let app = server.new_oauth_app(&organization, &organization.owner.token, &ALL_IT_NEEDS).await;
             let tokens = server.new_oauth_token(&app).await;
             let token = Credential::Token(tokens.access.clone());
-            let maker = if matches!(end, End::KeyRevoked | End::KeySwitchedOff | End::KeyPastItsEnd) { key } else { token };
+            let maker = if matches!(end, End::KeyRevoked | End::KeySwitchedOff | End::KeyExpired) { key } else { token };
             let (_, child) = make(&server, &organization, &maker, &ALL_IT_NEEDS).await;
             let (_, grandchild) = make(&server, &organization, &child, &ALL_IT_NEEDS).await;
             let apps = [make_app(&server, &organization, &maker, &ALL_IT_NEEDS).await, make_app(&server, &organization, &child, &ALL_IT_NEEDS).await];
@@ -164,7 +164,7 @@ on_both_engines! {
                 End::KeySwitchedOff => {
                     answered(change(&server, &organization, &id, &owner, &json!({"isActive": false})), StatusCode::OK).await;
                 }
-                End::KeyPastItsEnd => {
+                End::KeyExpired => {
                     let soon = (Timestamp::now() + Duration::from_millis(300)).to_string();
                     answered(change(&server, &organization, &id, &owner, &json!({"expiresAt": soon})), StatusCode::OK).await;
                     while use_of(&server, &organization, &maker).send().await.unwrap().status() != StatusCode::UNAUTHORIZED {

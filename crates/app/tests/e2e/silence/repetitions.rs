@@ -52,7 +52,7 @@ on_both_engines! {
             }
         }
         assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), changes.len(), wrong.join("\n"));
-        assert!(done > 60, "only {done} were done");
+        assert!(done > 45, "only {done} were done");
         eprintln!("repetition test: {} cells, {done} done once, {} refused", changes.len(), changes.len() - done);
     }
 
