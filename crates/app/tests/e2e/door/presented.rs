@@ -9,10 +9,10 @@ use super::world::{Caller, Credential, Standing, Tenant, caller};
 use crate::on_both_engines;
 use crate::support::{Engine, PASSWORD, Server, expect, header};
 
-/// The ways in which a secret can come.
 /// A name, and what makes a credential of a secret.
 type Way = (&'static str, fn(String) -> Credential);
 
+/// The ways in which a secret can come.
 const WAYS: [Way; 3] = [("bearer token", Credential::Bearer), ("key", Credential::Key), ("cookie", Credential::Cookie)];
 
 on_both_engines! {
