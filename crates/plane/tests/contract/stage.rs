@@ -79,7 +79,16 @@ impl Stage {
     async fn set(url: &str, engine: Engine, folder: Option<TempDir>) -> Stage {
         let plane = Plane::open(Config::new(DatabaseOptions::new(url)), Clock::default()).await.unwrap();
         let (owner, schema) = (sign_in(&plane).await, plane.schema().await.unwrap());
-        Stage { plane, engine, owner, schema, _folder: folder }
+        let stage = Stage { plane, engine, owner, schema, _folder: folder };
+        stage.keep_signed_in().await;
+        stage
+    }
+
+    /// Lets the owner's session go on for a hundred years: a write asks whether it is there, and these tests move the clock.
+    pub(crate) async fn keep_signed_in(&self) {
+        let (on_sqlite, on_postgres) =
+            ("UPDATE sessions SET expires_at = 4102444800000000", "UPDATE sessions SET expires_at = timestamptz '2100-01-01T00:00:00Z'");
+        self.engine.run(on_sqlite, on_postgres).await.unwrap();
     }
 
     /// The owner at this moment: their own context is as old as the test.
