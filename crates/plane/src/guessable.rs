@@ -143,7 +143,7 @@ mod tests {
             "JaneDoeJaneDoe",
             "globexcorp",
             "globex-corp-99",
-            "umbrella-77",
+            "umbrella-sons",
             "UmbrellaSons1!",
             "initech123",
             "accounts-initech",

@@ -43,13 +43,19 @@ pub struct Filling {
 /// Makes the users that fillings have as members. Once for each database, before the first of them.
 pub async fn make_users(store: &Store) {
     let insert = format!(
-        "INSERT INTO users (id, email, name, password_hash, is_operator, created_at)
-         SELECT {}, 'bulk' || n || '@example.com', 'Bulk', 'none', {}, {} FROM series",
+        "INSERT INTO users (id, email, name, password_hash, is_operator, created_at, email_key, search_key)
+         SELECT {}, 'bulk' || n || '@example.com', 'Bulk', 'none', {}, {}, 'bulk' || n || '@example.com', {} FROM series",
         id(store, 0, Place::User, "n"),
         boolean(store, false),
         now(store),
+        searched(&["'bulk'", "'bulk' || n || '@example.com'"]),
     );
     store.run(&series(USERS, &insert)).await;
+}
+
+/// What is searched, as the server writes it: otherwise it would fill it in when it starts again.
+fn searched(texts: &[&str]) -> String {
+    texts.iter().map(|text| format!("{text} || '\u{1f}'")).collect::<Vec<_>>().join(" || ")
 }
 
 /// Fills an organization. About a tenth of the customers have a manager, and audit entries and past deletions have labels.
@@ -82,9 +88,9 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
         ),
         (
             few,
-            "invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at)",
+            "invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at, email_key)",
             format!(
-                "{}, 'invited' || n || '@example.com', 'member', {}, 'pending', {member}, {now}, {now}",
+                "{}, 'invited' || n || '@example.com', 'member', {}, 'pending', {member}, {now}, {now}, 'invited' || n || '@example.com'",
                 made(Place::Invitation, "n"),
                 hash(Place::Invitation, "n")
             ),
@@ -100,10 +106,13 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
         ),
         (
             customers,
-            "customers (organization_id, id, reference, name, email, address, metadata, managed_by, state, version, created_at, updated_at)",
+            "customers (organization_id, id, reference, name, email, address, metadata, managed_by, state, version, created_at, updated_at,
+                        email_key, search_key)",
             format!(
-                "{}, 'bulk-' || n, 'Bulk', 'bulk@example.com', {empty}, {empty}, CASE WHEN n % 10 = 0 THEN {member} END, 'live', 1, {now}, {now}",
-                made(Place::Customer, "n")
+                "{}, 'bulk-' || n, 'Bulk', 'bulk@example.com', {empty}, {empty}, CASE WHEN n % 10 = 0 THEN {member} END, 'live', 1, {now}, {now},
+                 'bulk@example.com', {}",
+                made(Place::Customer, "n"),
+                searched(&["'bulk'", "'bulk-' || n", "'bulk@example.com'"])
             ),
         ),
         (

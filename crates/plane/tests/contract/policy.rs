@@ -6,8 +6,8 @@ fn held(scopes: &[&str]) -> Vec<String> {
     scopes.iter().map(|scope| (*scope).to_owned()).collect()
 }
 
-/// No role is enough for it: an app's tokens act as the member who made it, and so only that member may give it more.
-const GIVEN_TO_THE_MAKER_ALONE: Action = Action::GiveToOauthApp;
+/// No role is enough for them: a key, and an app's tokens, act as the member who made them, and so only that member may give them more.
+const GIVEN_TO_THE_MAKER_ALONE: [Action; 2] = [Action::GiveToApiKey, Action::GiveToOauthApp];
 
 /// No, own, yes.
 fn strength(role: Role, action: Action) -> u8 {
@@ -21,7 +21,7 @@ fn strength(role: Role, action: Action) -> u8 {
 #[test]
 fn nobody_may_do_what_an_owner_may_not() {
     for action in Action::ALL {
-        if *action == GIVEN_TO_THE_MAKER_ALONE {
+        if GIVEN_TO_THE_MAKER_ALONE.contains(action) {
             assert!(Role::ALL.iter().all(|role| strength(*role, *action) == 0));
             continue;
         }
@@ -43,7 +43,8 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
             Action::RemoveOwner,
             Action::InviteOwner,
             Action::UpdateOwnerApiKey,
-            GIVEN_TO_THE_MAKER_ALONE,
+            Action::GiveToApiKey,
+            Action::GiveToOauthApp,
             Action::ExportOrganization,
             Action::ReleaseHold,
             Action::ChangeRequirements,
@@ -56,7 +57,7 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
 fn who_only_reads_changes_nothing_but_their_own() {
     for role in [Role::Billing, Role::Viewer] {
         for action in Action::ALL.iter().filter(|action| !action.scope().starts_with("read:")) {
-            let is_own = matches!(action, Action::Leave | Action::RevokeOwnApiKey);
+            let is_own = matches!(action, Action::Leave | Action::RevokeOwnApiKey | Action::RotateOwnApiKey);
             assert_eq!(strength(role, *action), if is_own { 2 } else { 0 }, "{role:?} {action:?}");
         }
     }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::on_both_engines;
 use crate::stage::Stage;
-use crate::world::{Engine, deliver, new_customer};
+use crate::world::{Engine, deliver, new_customer, sign_in};
 
 on_both_engines! {
     a_softly_deleted_customer_goes_after_its_time_and_not_a_day_before
@@ -337,8 +337,10 @@ async fn what_opens_nothing_any_more_goes_a_month_later(stage: Stage) {
     // A hold keeps neither: both are the end of access, and tell nobody anything.
     stage.put_hold(organization, Subject::Organization).await;
     oauth_tokens::issue(&stage.now(), &client, None, None).await.unwrap();
+    // One that ends after its thirty days, beside the owner's, which does not.
+    sign_in(&stage.plane).await;
     let count = async |table: &str| stage.engine.count(&format!("SELECT count(*) FROM {table}")).await;
-    for (days, left) in [(59, (1, 1)), (2, (0, 0))] {
+    for (days, left) in [(59, (2, 1)), (2, (1, 0))] {
         stage.pass(days).await;
         stage.round().await;
         assert_eq!((count("sessions").await, count("oauth_tokens").await), left);
