@@ -1,6 +1,6 @@
 //! Invitations.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use plane::deletion::Subject;
 use plane::invitations::{self, Invitation};
 use plane::policy::Role;
@@ -16,10 +16,14 @@ pub(crate) async fn create(door: Door, Segments(organization): Segments<String>,
     Ok(views::tagged(StatusCode::CREATED, &invitation.etag(), views::new_invitation(door.dialect, invitation, token)))
 }
 
-/// The same in the form of a member, as the account API answers it.
+/// The same in the form of a member, as the account API answers it. The account API has no address for an invitation, so the answer leads to
+/// that of the developers' API.
 pub(crate) async fn create_out(door: Door, Segments(organization): Segments<String>, form: Form) -> Answer {
     let (invitation, token) = invite(&door, &organization, form).await?;
-    Ok(views::tagged(StatusCode::CREATED, &invitation.etag(), views::invited_member(door.dialect, invitation, token)))
+    let location = format!("/api/organizations/{organization}/invites/{}", invitation.id);
+    let mut response = views::tagged(StatusCode::CREATED, &invitation.etag(), views::invited_member(door.dialect, invitation, token));
+    response.headers_mut().extend(HeaderValue::try_from(location).map(|location| (header::LOCATION, location)));
+    Ok(response)
 }
 
 async fn invite(door: &Door, organization: &str, mut form: Form) -> Result<(Invitation, String), Failure> {
