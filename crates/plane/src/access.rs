@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sql::{Row, Statement, Tx, params, sql};
 use uuid::Uuid;
 
+use crate::credentials::Principal;
 use crate::cx::{Actor, Cx};
 use crate::ids::OrganizationRef;
 use crate::liveness::Membership;
@@ -18,6 +19,8 @@ use crate::{Error, Result, quotas};
 pub struct Tenant {
     organization: Uuid,
     membership: Option<Membership>,
+    /// The membership is the role of a service account, and its id the account's.
+    is_service: bool,
     managed_only: bool,
     /// What was decided for this actor here, and is decided again by a transaction that writes.
     actions: Actions,
@@ -29,9 +32,14 @@ impl Tenant {
         self.organization
     }
 
-    /// The actor's own membership; none for operators.
+    /// The actor's own membership; none for operators and service accounts.
     pub fn membership(&self) -> Option<Membership> {
-        self.membership
+        self.membership.filter(|_| !self.is_service)
+    }
+
+    /// What the actor is here; none for operators.
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.membership.map(|own| own.role)
     }
 
     /// The member whose customers are the only ones the actor may see, if there is such a limit.
@@ -119,7 +127,7 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
     let found = match principal.organization {
         // A credential of one organization is a stranger everywhere else.
         Some(own) if own != id => None,
-        _ => membership(cx, principal.user, id).await?,
+        _ => membership(cx, principal, id).await?,
     };
     if found.is_none() && !(principal.is_operator && policy::operator_may(action)) {
         return Err(match exists(cx, id).await? {
@@ -137,7 +145,7 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
 pub(crate) async fn remains(cx: &Cx, organization: Uuid) -> Result<()> {
     let principal = cx.principal()?;
     let is_good_here = principal.organization.is_none_or(|own| own == organization);
-    if is_good_here && (principal.is_operator || membership(cx, principal.user, organization).await?.is_some()) {
+    if is_good_here && (principal.is_operator || membership(cx, principal, organization).await?.is_some()) {
         return Ok(());
     }
     Err(match exists(cx, organization).await? {
@@ -156,7 +164,7 @@ pub(crate) async fn is_stranger(cx: &Cx, organization: Uuid) -> Result<bool> {
     if principal.is_publishable() || principal.is_operator {
         return Ok(principal.is_publishable());
     }
-    Ok(principal.organization.is_some_and(|own| own != organization) || membership(cx, principal.user, organization).await?.is_none())
+    Ok(principal.organization.is_some_and(|own| own != organization) || membership(cx, principal, organization).await?.is_none())
 }
 
 /// Asks for what [`check_writable`] wants to know of an organization.
@@ -227,7 +235,7 @@ fn judge(cx: &Cx, organization: Uuid, membership: Option<Membership>, action: Ac
             let managed_only = verdict == Verdict::Managed;
             cx.note_demand(Demand::Action { organization, action, managed_only });
             let actions = Actions::default().with(action);
-            Ok(Tenant { organization, membership, managed_only, actions })
+            Ok(Tenant { organization, membership, is_service: cx.principal()?.service_role.is_some(), managed_only, actions })
         }
     }
 }
@@ -240,7 +248,12 @@ fn outsider_words(action: Action) -> &'static str {
     }
 }
 
-async fn membership(cx: &Cx, user: Uuid, organization: Uuid) -> Result<Option<Membership>> {
+/// What an actor is in an organization that their credential is good for.
+async fn membership(cx: &Cx, principal: &Principal, organization: Uuid) -> Result<Option<Membership>> {
+    if let Some(own) = principal.service_membership() {
+        return Ok(Some(own));
+    }
+    let user = principal.user;
     if let Some(known) = cx.plane.liveness.membership(user, organization) {
         return Ok(Some(known));
     }

@@ -205,7 +205,7 @@ async fn load(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<Approval> {
          LEFT JOIN customers ON customers.organization_id = deletion_approvals.organization_id AND customers.id = subject_id
          WHERE deletion_approvals.organization_id = $1 AND deletion_approvals.id = $2"
     );
-    read(tx.query_one(statement, params![organization, id]).await?)
+    read(tx.query_opt(statement, params![organization, id]).await?.ok_or(Error::NotFound("Approval"))?)
 }
 
 fn read(mut row: Row) -> Result<Approval> {

@@ -140,6 +140,9 @@ pub const ACTIONS: &[&str] = &[
 /// none; operators read it.
 pub const NO_ORGANIZATION: Uuid = Uuid::nil();
 
+/// Who acts with a key that is the organization's own.
+pub(crate) const SERVICE_ACCOUNT: &str = "service_account";
+
 /// Who acts, in the words of audit entries and deletions.
 pub(crate) fn actor_columns(cx: &Cx) -> (&str, Option<Uuid>, Option<Uuid>) {
     match &cx.actor {
@@ -148,6 +151,7 @@ pub(crate) fn actor_columns(cx: &Cx) -> (&str, Option<Uuid>, Option<Uuid>) {
         Actor::Orderer(orderer) => (&orderer.kind, orderer.user, orderer.credential),
         Actor::User(principal) => {
             let kind = match principal.kind {
+                CredentialKind::ApiKey if principal.service_role.is_some() => SERVICE_ACCOUNT,
                 CredentialKind::ApiKey => "api_key",
                 CredentialKind::OauthToken => "oauth_app",
                 CredentialKind::Session if principal.is_operator => "operator",

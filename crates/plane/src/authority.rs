@@ -104,7 +104,7 @@ pub(crate) async fn confirm(tx: &mut Tx, claims: &[Claim<'_>], ends: &[Uuid]) ->
         let membership = match (now.organization, now.member) {
             // What acts as one membership acts as no later one of the same person.
             (Some(_), Some(bound)) => membership.filter(|own| own.id == bound),
-            _ => *membership,
+            _ => now.service_membership().or(*membership),
         };
         if membership.is_none() && !now.is_operator {
             return Err(Error::Outsider("User is not a member of this organization.".into()));

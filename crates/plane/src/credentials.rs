@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use crate::audit::NO_ORGANIZATION;
 use crate::cx::{Actor, Cx};
-use crate::liveness::Fingerprint;
+use crate::liveness::{Fingerprint, Membership};
+use crate::policy::Role;
 use crate::usage::Used;
 use crate::{Error, Result, api_keys, makers, oauth_tokens, policy};
 
@@ -34,8 +35,10 @@ pub enum Presented<'a> {
 /// Who a good credential stands for.
 #[derive(Debug, Clone)]
 pub struct Principal {
-    /// The user.
+    /// The user; of a service account its own id.
     pub user: Uuid,
+    /// The role of a service account: a key that is the organization's own and acts as itself. None for what acts as a person.
+    pub service_role: Option<Role>,
     /// Whether the user is one of the people who run this server.
     pub is_operator: bool,
     /// The session, API key or OAuth token; the OAuth app itself where it asks for a token.
@@ -106,6 +109,11 @@ impl Principal {
         self.own.as_deref().map_or(&[][..], |own| &own.makers)
     }
 
+    /// What a service account is in its organization, in place of a membership.
+    pub(crate) fn service_membership(&self) -> Option<Membership> {
+        self.service_role.map(|role| Membership { id: self.credential, role })
+    }
+
     /// Fails unless it is no API key, or one that can be used now and from this address.
     ///
     /// # Errors
@@ -121,6 +129,9 @@ impl Principal {
 
     /// Fails when the credential is limited to scopes that do not cover this one.
     pub(crate) fn needs(&self, scope: &str) -> Result<()> {
+        if self.service_role.is_some() && scope.ends_with(":user") {
+            return Err(Error::Forbidden("Access denied. A service account is no person: use a key or a session of one.".into()));
+        }
         match self.scopes {
             Some(scopes) if !scopes.covers(scope) => Err(Error::LacksScope(scope.to_owned())),
             _ => Ok(()),
@@ -246,11 +257,11 @@ fn question(principal: &Principal) -> (Statement, Vec<Value>) {
         CredentialKind::ApiKey if principal.organization.is_none() => (api_keys::personal::BY_ID, vec![principal.credential.into()]),
         CredentialKind::ApiKey => {
             let statement = sql!(
-                "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at,
-                        api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute, api_keys.rate_limit_per_hour,
-                        api_keys.allowed_ips, api_keys.rotations, api_keys.made_by, api_keys.previous_until
+                "SELECT members.user_id, api_keys.role, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes,
+                        api_keys.expires_at, api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute,
+                        api_keys.rate_limit_per_hour, api_keys.allowed_ips, api_keys.rotations, api_keys.made_by, api_keys.previous_until
                  FROM api_keys
-                 JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
+                 LEFT JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
                       AND members.state = 'live'
                  JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
                       AND organizations.archived_at IS NULL
@@ -330,6 +341,7 @@ async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
 fn session_from(mut row: Row) -> Result<Principal> {
     Ok(Principal {
         user: row.next()?,
+        service_role: None,
         is_operator: row.next()?,
         credential: row.next()?,
         kind: CredentialKind::Session,
@@ -350,12 +362,12 @@ async fn load_api_key(cx: &Cx, tx: &mut Tx, hash: Fingerprint, is_users: bool) -
     }
     // Among them are users' keys from before they were the person's, each bound to the organization it was made in.
     let statement = sql!(
-        "SELECT members.user_id, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at,
+        "SELECT members.user_id, api_keys.role, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at,
                 api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute, api_keys.rate_limit_per_hour,
                 api_keys.allowed_ips, api_keys.rotations, api_keys.made_by, api_keys.previous_until,
                 CASE WHEN api_keys.hash = $1 THEN 0 ELSE 1 END
          FROM api_keys
-         JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id AND members.state = 'live'
+         LEFT JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
               AND organizations.archived_at IS NULL
          WHERE api_keys.hash = $1 OR (api_keys.previous_hash = $1 AND api_keys.previous_until > $2)"
@@ -375,6 +387,7 @@ fn personal_key_from(mut row: Row) -> Result<Principal> {
     let (terms, own) = api_keys::terms_from(&mut row)?;
     Ok(Principal {
         user,
+        service_role: None,
         // A key never has the powers of the people who run the server.
         is_operator: false,
         credential,
@@ -400,11 +413,19 @@ struct FoundKey {
 }
 
 fn api_key_from(row: &mut Row) -> Result<FoundKey> {
+    let (user, role, credential): (Option<Uuid>, Option<String>, Uuid) = (row.next()?, row.next()?, row.next()?);
+    let service_role = role.map(|role| api_keys::service_role_from(&role)).transpose()?;
+    let user = match service_role {
+        Some(_) => credential,
+        // Its member is gone, or going.
+        None => user.ok_or(Error::Unauthenticated)?,
+    };
     let mut principal = Principal {
-        user: row.next()?,
-        // A key acts as a member and never with the powers of the people who run the server.
+        user,
+        service_role,
+        // A key never has the powers of the people who run the server.
         is_operator: false,
-        credential: row.next()?,
+        credential,
         kind: CredentialKind::ApiKey,
         rotations: 0,
         app: None,
@@ -447,6 +468,7 @@ async fn load_oauth_token(cx: &Cx, tx: &mut Tx, hash: Fingerprint) -> Result<Pri
 fn oauth_token_from(mut row: Row) -> Result<(Principal, Option<Uuid>)> {
     let principal = Principal {
         user: row.next()?,
+        service_role: None,
         // An app acts as a member and never with the powers of the people who run the server.
         is_operator: false,
         credential: row.next()?,

@@ -34,9 +34,9 @@ pub enum Actor {
 /// Whoever ordered what a job is at, as the order's record says.
 #[derive(Debug, Clone)]
 pub struct Orderer {
-    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
+    /// `user`, `api_key`, `service_account`, `oauth_app`, `operator` or `system`.
     pub kind: String,
-    /// The user.
+    /// The user, or the service account.
     pub user: Option<Uuid>,
     /// The session, key or token they used.
     pub credential: Option<Uuid>,

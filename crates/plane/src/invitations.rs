@@ -143,12 +143,15 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
             let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
             let statement = sql!(
                 "SELECT invitations.id, invitations.email, invitations.role, invitations.status, invitations.created_at,
-                        invitations.expires_at, invitations.invited_with, members.role, coalesce(api_keys.scopes, oauth_apps.scopes)
+                        invitations.expires_at, invitations.invited_with, coalesce(members.role, api_keys.role),
+                        coalesce(api_keys.scopes, user_api_keys.scopes, oauth_apps.scopes)
                  FROM invitations
                  LEFT JOIN members ON members.organization_id = invitations.organization_id AND members.id = invitations.invited_by
                       AND members.state = 'live'
                  LEFT JOIN api_keys ON api_keys.organization_id = invitations.organization_id AND api_keys.id = invitations.credential_id
                       AND api_keys.is_active AND (api_keys.expires_at IS NULL OR api_keys.expires_at > $4)
+                 LEFT JOIN user_api_keys ON user_api_keys.id = invitations.credential_id AND user_api_keys.is_active
+                      AND (user_api_keys.expires_at IS NULL OR user_api_keys.expires_at > $4)
                  LEFT JOIN oauth_apps ON oauth_apps.organization_id = invitations.organization_id
                       AND oauth_apps.id = invitations.credential_id AND oauth_apps.state = 'live' AND oauth_apps.is_active
                  WHERE invitations.organization_id = $1 ORDER BY invitations.id DESC LIMIT $2 OFFSET $3"
@@ -287,7 +290,7 @@ fn parse_role(role: &str) -> Result<Role> {
 /// What the inviter could still do.
 struct Inviter {
     with: String,
-    /// None when they are a member no longer.
+    /// The member's, or the service account's. None when they are a member no longer.
     role: Option<Role>,
     /// Of the key or app they used; none when it has ended, or they had signed in.
     scopes: Option<Scopes>,
@@ -311,9 +314,11 @@ impl Inviter {
     async fn load(cx: &Cx, tx: &mut Tx, organization: Uuid, of: (String, Option<Uuid>, Option<Uuid>)) -> Result<Inviter> {
         let (with, member, credential) = of;
         let statement = sql!(
-            "SELECT CAST($4 AS text), (SELECT role FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'),
+            "SELECT CAST($4 AS text), coalesce((SELECT role FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'),
+                                              (SELECT role FROM api_keys WHERE organization_id = $1 AND id = $3)),
                     coalesce((SELECT scopes FROM api_keys WHERE organization_id = $1 AND id = $3 AND is_active
                                                               AND (expires_at IS NULL OR expires_at > $5)),
+                             (SELECT scopes FROM user_api_keys WHERE id = $3 AND is_active AND (expires_at IS NULL OR expires_at > $5)),
                              (SELECT scopes FROM oauth_apps WHERE organization_id = $1 AND id = $3 AND is_active AND state = 'live'))"
         );
         Inviter::read(&mut tx.query_one(statement, params![organization, member, credential, with, cx.now]).await?)

@@ -67,6 +67,15 @@ pub(crate) async fn are_good(cx: &Cx, tx: &mut Tx, organization: Uuid, made_by: 
     line(cx, tx, organization, made_by).await.map(drop)
 }
 
+/// What a key, a token or an app allows that is good, with its line; none when it is not.
+pub(crate) async fn allowed(cx: &Cx, tx: &mut Tx, organization: Uuid, credential: Uuid) -> Result<Option<Scopes>> {
+    match line(cx, tx, organization, Some(credential)).await {
+        Ok(line) => Ok(line.into_iter().map(|(_, maker)| maker.scopes).reduce(Scopes::common)),
+        Err(Error::Unauthenticated) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 async fn line(cx: &Cx, tx: &mut Tx, organization: Uuid, made_by: Option<Uuid>) -> Result<Vec<(Uuid, Maker)>> {
     let mut line = Vec::new();
     let mut next = made_by;

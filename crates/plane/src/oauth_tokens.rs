@@ -93,6 +93,7 @@ impl App {
     fn acting(&self, cx: &Cx) -> Cx {
         let principal = Principal {
             user: self.user,
+            service_role: None,
             is_operator: false,
             credential: self.id,
             kind: CredentialKind::OauthToken,

@@ -219,6 +219,7 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
     vec![
         ("id", dialect.id(key.id)),
         ("member_id", key.member.map_or(Json::Null, |id| dialect.id(id))),
+        ("role", key.role.map_or(Json::Null, |role| dialect.role(role).into())),
         ("kind", key.kind.into()),
         ("name", key.name.into()),
         ("description", key.description.into()),

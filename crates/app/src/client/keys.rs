@@ -14,6 +14,7 @@ const COLUMNS: &[Column] = &[
     ("NAME", "name"),
     ("KEY", "hint"),
     ("KIND", "kind"),
+    ("ROLE", "role"),
     ("CREATED", "createdAt"),
     ("EXPIRES", "expiresAt"),
     ("SCOPES", "scopes"),
@@ -36,11 +37,14 @@ pub(crate) struct KeysArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make an API key that acts as you, within its scopes. It is shown this once.
+    /// Make an API key that acts as you, or as a service account with a role of its own, within its scopes. It is shown this once.
     Create {
         /// What it is for.
         #[arg(long)]
         name: String,
+        /// Makes it a service account with this role: admin, master, member, billing or viewer. It is the organization's, and outlives your membership.
+        #[arg(long, conflicts_with = "mine")]
+        role: Option<String>,
         /// What it may do, such as read:customers,write:customers [default: reading].
         #[arg(long, value_delimiter = ',')]
         scopes: Option<Vec<String>>,
@@ -154,8 +158,8 @@ pub(super) async fn run(args: KeysArgs) -> Result {
     let [api, within, whose, keys] =
         if args.mine { ["api", "users", "me", "api-keys"] } else { ["api", "organizations", &organization, "api-keys"] };
     match &args.command {
-        Command::Create { name, scopes, expires_at, limits, metadata } => {
-            let body = json!({
+        Command::Create { name, role, scopes, expires_at, limits, metadata } => {
+            let mut body = json!({
                 "name": name,
                 "description": limits.description,
                 "scopes": scopes,
@@ -165,6 +169,9 @@ pub(super) async fn run(args: KeysArgs) -> Result {
                 "expiresAt": expires_at,
                 "metadata": pairs(metadata)?,
             });
+            if let Some(role) = role {
+                body["role"] = role.as_str().into();
+            }
             let key = connection.ask(&Call::post([api, within, whose, keys], body)).await?;
             note("The key is shown this once: keep it safe.");
             args.output.record(&key)

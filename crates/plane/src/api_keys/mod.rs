@@ -1,5 +1,5 @@
-//! API keys: shown once, kept as a hash. A key acts as the member who made it, within its scopes and its terms. One that a key or a token made
-//! ends with it.
+//! API keys: shown once, kept as a hash. A key acts as the member who made it, or as a service account: the organization's own, with a role of
+//! its own, which outlives the member who made it. Both act within their scopes and terms. What a key or a token made ends with it.
 
 mod bounds;
 pub(crate) mod expiring;
@@ -28,6 +28,7 @@ use crate::deletion::{self, Deletion, Order, Root};
 use crate::events::{self, Event};
 use crate::fields::{Check, merge_metadata, metadata_filter};
 use crate::ids::OrganizationRef;
+use crate::liveness::Membership;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, SCOPES, Scopes};
 use crate::quotas::{self, Quota};
@@ -35,6 +36,9 @@ use crate::usage::Used;
 use crate::{Cx, Error, Result, makers};
 use terms::{check_addresses, limit_from, networks_from, texts_from};
 
+/// What a service account can be. An owner is a person: who approves of what others delete, and hands the organization over. Resellers are
+/// persons too, with customers under their own management.
+pub const SERVICE_ROLES: [Role; 5] = [Role::Admin, Role::Master, Role::Member, Role::Billing, Role::Viewer];
 /// What a key may do whose maker did not say.
 const DEFAULT_SCOPES: [&str; 4] = ["read:user", "read:organization", "read:members", "read:customers"];
 
@@ -43,8 +47,10 @@ const DEFAULT_SCOPES: [&str; 4] = ["read:user", "read:organization", "read:membe
 pub struct ApiKey {
     /// Its id.
     pub id: Uuid,
-    /// The member it acts as; none of a person's own key, which acts as them in all their organizations.
+    /// The member it acts as; none of a service account, and none of a person's own key, which acts as them in all their organizations.
     pub member: Option<Uuid>,
+    /// What a service account is in its organization; none of a key that acts as a person.
+    pub role: Option<Role>,
     /// What it is for.
     pub kind: String,
     /// 3 to 50 characters.
@@ -82,6 +88,8 @@ pub struct ApiKey {
 pub struct NewApiKey {
     /// What it is for.
     pub kind: Kind,
+    /// Makes it a service account with this role: one of [`SERVICE_ROLES`], only of the kind [`Kind::Organization`].
+    pub role: Option<Role>,
     /// 3 to 50 characters.
     pub name: String,
     /// Up to 200 characters.
@@ -105,6 +113,7 @@ impl NewApiKey {
     pub fn new(kind: Kind, name: impl Into<String>) -> NewApiKey {
         NewApiKey {
             kind,
+            role: None,
             name: name.into(),
             description: None,
             scopes: None,
@@ -153,19 +162,27 @@ impl Change {
     }
 }
 
-/// Makes a key of the signed-in member, or one of the person if it is for a user: [`personal::create`]. The returned secret is not kept.
+/// Makes a key of the signed-in member; with a role a service account of the organization; or one of the person if it is for a user:
+/// [`personal::create`]. The returned secret is not kept.
 ///
 /// # Errors
-/// [`Error::Invalid`]; [`Error::Forbidden`].
+/// [`Error::Invalid`]; [`Error::Forbidden`], also for a role whose scopes the credential lacks.
 pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> Result<(ApiKey, String)> {
     let tenant = enter(cx, organization, Action::CreateApiKey).await?;
-    let member = tenant.membership().ok_or_else(|| Error::Forbidden("Only members can have keys.".into()))?.id;
+    check_role(&new)?;
+    let own = tenant.membership().map(|own| own.id);
+    let member = match new.role {
+        Some(_) => None,
+        None => Some(own.ok_or_else(|| {
+            Error::Forbidden("Only a member makes keys that act as them: give the new key a role of its own, as a service account.".into())
+        })?),
+    };
     if new.kind == Kind::User {
         // It is theirs and not the organization's.
         return personal::create(cx, new).await;
     }
     let kind = new.kind;
-    let mut key = described(cx, new, Some(member))?;
+    let mut key = described(cx, new, member)?;
     check(cx, &mut key, None)?;
     key.metadata = merged(&json!({}), &key.metadata)?;
     let secret = key.seal(cx, kind)?;
@@ -176,10 +193,14 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                 tenant.is_writable(tx).await?;
                 quotas::has_room(cx, tx, tenant, Quota::ApiKeys).await?;
                 check(cx, &mut key.clone(), None)?;
+                if let Some(role) = key.role {
+                    tenant.may_give(cx, role)?;
+                }
+                let created_by = tenant.membership().filter(|_| key.role.is_some()).map(|own| own.id);
                 let insert = sql!(
                 "INSERT INTO api_keys (organization_id, id, member_id, kind, name, description, hint, hash, scopes, rate_limit_per_minute,
-                                       rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at, metadata, made_by)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+                                       rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at, metadata, made_by, role, created_by)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
             );
                 let values = params![
                     tenant.organization(),
@@ -199,6 +220,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                     key.expires_at,
                     &key.metadata,
                     key.made_by,
+                    key.role.map(Role::name),
+                    created_by,
                 ];
                 tx.execute(insert, values).await.map_err(|error| match error {
                     sql::Error::ForeignKey(_) => Error::Unauthenticated,
@@ -214,6 +237,36 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
     Ok((key, secret))
 }
 
+fn check_role(new: &NewApiKey) -> Result<()> {
+    let mut check = Check::new();
+    match new.role {
+        Some(_) if new.kind != Kind::Organization => {
+            check.refuse("role", "not_a_service_account", "only a key of the kind organization can have a role of its own");
+        }
+        Some(role) if !SERVICE_ROLES.contains(&role) => {
+            check.refuse(
+                "role",
+                "not_for_service_accounts",
+                "must be admin, master, member, billing or viewer: owners and resellers are persons",
+            );
+        }
+        _ => {}
+    }
+    check.finish()
+}
+
+/// The role of a service account as the database holds it.
+pub(crate) fn service_role_from(role: &str) -> Result<Role> {
+    Role::parse(role).ok_or_else(|| Error::Internal(format!("a service account has the unknown role {role}")))
+}
+
+/// What a service account is in its organization, if it is one.
+pub(crate) async fn load_service(tx: &mut Tx, organization: Uuid, key: Uuid) -> Result<Option<Membership>> {
+    let statement = sql!("SELECT role FROM api_keys WHERE organization_id = $1 AND id = $2 AND role IS NOT NULL");
+    let Some(mut row) = tx.query_opt(statement, params![organization, key]).await? else { return Ok(None) };
+    Ok(Some(Membership { id: key, role: service_role_from(&row.next::<String>()?)? }))
+}
+
 /// A new key as it was described, with what was not said; its secret and hint are still missing.
 fn described(cx: &Cx, new: NewApiKey, member: Option<Uuid>) -> Result<ApiKey> {
     let scopes = new.scopes.unwrap_or_else(|| match new.kind {
@@ -223,6 +276,7 @@ fn described(cx: &Cx, new: NewApiKey, member: Option<Uuid>) -> Result<ApiKey> {
     let mut key = ApiKey {
         id: cx.new_id()?,
         member,
+        role: new.role,
         kind: new.kind.name().into(),
         name: new.name,
         description: new.description,
@@ -265,7 +319,8 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, id: Uuid, change: C
 }
 
 async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Change) -> Result<ApiKey> {
-    if change.only_switches_off() {
+    let is_taking = change.only_switches_off();
+    if is_taking {
         tenant.is_live(tx).await?;
     } else {
         tenant.is_writable(tx).await?;
@@ -275,11 +330,14 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Chan
     tx.execute(lock, params![tenant.organization(), id]).await?;
     let before = load(tx, tenant, id).await?;
     cx.expects_tag(&before.etag())?;
-    let role = sql!("SELECT role FROM members WHERE organization_id = $1 AND id = $2");
-    let role: String = tx.query_one(role, params![tenant.organization(), before.member]).await?.next()?;
-    if Role::parse(&role) == Some(Role::Owner) {
+    let acts_as_owner = sql!("SELECT 1 FROM members WHERE organization_id = $1 AND id = $2 AND role = $3");
+    if tx.query_opt(acts_as_owner, params![tenant.organization(), before.member, Role::Owner.name()]).await?.is_some() {
         // It can do what its owner can: who makes it wider would be an owner through it.
         tenant.also(cx, Action::UpdateOwnerApiKey)?;
+    }
+    if let Some(role) = before.role.filter(|_| !is_taking) {
+        // Who has its secret has its role.
+        tenant.may_give(cx, role)?;
     }
     let mut key = changed(before.clone(), change)?;
     check(cx, &mut key, Some(&before))?;
@@ -388,7 +446,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, metadata: &Map<String
             let total = tx.query_one(count, params![tenant.organization(), metadata.as_ref()]).await?.next()?;
             let statement = sql!(
                 "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips,
-                        metadata, is_active, created_at, expires_at, last_used_at, made_by, previous_until
+                        metadata, is_active, created_at, expires_at, last_used_at, made_by, previous_until, role
                  FROM api_keys WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
                  ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
@@ -423,8 +481,10 @@ pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: 
                     // Takes the row's lock: of two who revoke at once, one finds it gone.
                     let statement = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2 RETURNING member_id");
                     let row = tx.query_opt(statement, params![tenant.organization(), *key]).await?;
-                    let member: Uuid = row.ok_or(Error::NotFound("API key"))?.next()?;
-                    if tenant.membership().is_none_or(|own| own.id != member) {
+                    let member: Option<Uuid> = row.ok_or(Error::NotFound("API key"))?.next()?;
+                    let is_itself = cx.principal()?.credential == *key;
+                    let is_own = member.is_some() && tenant.membership().map(|own| own.id) == member;
+                    if !is_own && !is_itself {
                         tenant.also(cx, Action::RevokeApiKey)?;
                     }
                     cx.expects_tag(&load(tx, tenant, *key).await?.etag())?;
@@ -470,7 +530,7 @@ pub(crate) fn terms_from(row: &mut Row) -> Result<(Terms, Option<Arc<OwnTerms>>)
 async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {
     let statement = sql!(
         "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata,
-                is_active, created_at, expires_at, last_used_at, made_by, previous_until
+                is_active, created_at, expires_at, last_used_at, made_by, previous_until, role
          FROM api_keys WHERE organization_id = $1 AND id = $2"
     );
     read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(Error::NotFound("API key"))?)
@@ -479,7 +539,7 @@ async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {
 fn read(mut row: Row) -> Result<ApiKey> {
     Ok(ApiKey {
         id: row.next()?,
-        member: Some(row.next()?),
+        member: row.next()?,
         kind: row.next()?,
         name: row.next()?,
         description: row.next()?,
@@ -495,6 +555,7 @@ fn read(mut row: Row) -> Result<ApiKey> {
         last_used_at: row.next()?,
         made_by: row.next()?,
         previous_until: row.next()?,
+        role: row.next::<Option<String>>()?.map(|role| service_role_from(&role)).transpose()?,
     })
 }
 

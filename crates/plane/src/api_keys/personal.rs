@@ -227,6 +227,7 @@ async fn load(tx: &mut Tx, user: Uuid, id: Uuid) -> Result<ApiKey> {
 
 fn read(mut row: Row) -> Result<ApiKey> {
     Ok(ApiKey {
+        role: None,
         id: row.next()?,
         member: None,
         kind: Kind::User.name().into(),

@@ -26,7 +26,7 @@ const USUAL_OVERLAP: u32 = 86_400;
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] for everybody but the member whose key it is, the key itself and what made it: the
-/// secret acts as that member; [`Error::Conflict`] when the organization is archived.
+/// secret acts as that member. A service account's is given by those who may make one with its role; [`Error::Conflict`] when the organization is archived.
 pub async fn rotate(cx: &Cx, organization: &OrganizationRef, id: Uuid, overlap: Option<u32>) -> Result<(ApiKey, String)> {
     let tenant = enter(cx, organization, Action::RotateOwnApiKey).await?;
     Check::new().number("overlap_seconds", overlap, OVERLAP).finish()?;
@@ -61,12 +61,15 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, overlap: u32
 fn may_rotate(cx: &Cx, tenant: &Tenant, key: &ApiKey) -> Result<()> {
     let principal = cx.principal()?;
     let may = match principal.kind {
+        CredentialKind::Session if key.role.is_some() => true,
         CredentialKind::Session => tenant.membership().is_some_and(|own| Some(own.id) == key.member),
         // With the secret of another it would have what does not end with it.
         CredentialKind::ApiKey | CredentialKind::OauthToken => principal.credential == key.id || Some(principal.credential) == key.made_by,
     };
-    match may {
-        true => Ok(()),
-        false => tenant.also(cx, Action::GiveToApiKey).map(drop),
+    match (may, key.role) {
+        (false, _) => tenant.also(cx, Action::GiveToApiKey).map(drop),
+        // Who gives a service account a new secret could have made another.
+        (true, Some(role)) if principal.credential != key.id => tenant.also(cx, Action::CreateApiKey)?.may_give(cx, role),
+        (true, _) => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::guards::Blocker;
 use super::rules::Root;
 use crate::approvals::{self, Counting};
-use crate::audit::actor_columns;
+use crate::audit::{SERVICE_ACCOUNT, actor_columns};
 use crate::credentials::{CredentialKind, Principal};
 use crate::cx::{Actor, Orderer};
 use crate::requirements::{self, Kind, Requirements};
@@ -99,7 +99,7 @@ pub(super) async fn weigh(
         {
             miss("reauthentication_required", stale(principal, minutes), SIGN_IN);
         }
-        match given.iter().find(|given| given.subject_id == order.subject && given.by != who.user) {
+        match given.iter().find(|given| given.subject_id == order.subject && given.by != who.user && !who.is_service) {
             Some(approval) => drop(found.approvals.insert(order.subject, *approval)),
             None if needs_approval => miss("approval_required", UNAPPROVED.into(), APPROVE),
             None => {}
@@ -199,14 +199,18 @@ fn stale(principal: &Principal, minutes: u32) -> String {
 #[derive(Clone, Copy)]
 struct Who<'a> {
     user: Uuid,
+    /// A key of the organization. Who has its secret is not known: it may be the owner who approves.
+    is_service: bool,
     principal: Option<&'a Principal>,
 }
 
 impl Who<'_> {
     fn of(actor: &Actor) -> Option<Who<'_>> {
         match actor {
-            Actor::User(principal) => Some(Who { user: principal.user, principal: Some(principal) }),
-            Actor::Orderer(orderer) => Some(Who { user: orderer.user?, principal: None }),
+            Actor::User(principal) => {
+                Some(Who { user: principal.user, is_service: principal.service_role.is_some(), principal: Some(principal) })
+            }
+            Actor::Orderer(orderer) => Some(Who { user: orderer.user?, is_service: orderer.kind == SERVICE_ACCOUNT, principal: None }),
             Actor::Nobody | Actor::System => None,
         }
     }

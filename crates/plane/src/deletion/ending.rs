@@ -54,7 +54,7 @@ async fn replace_secrets(cx: &Cx, tx: &mut Tx, (root, organization, subject): (R
 }
 
 fn steps(root: Root, tables: &[&str]) -> Vec<&'static Step> {
-    Plan::of(root).steps.iter().filter(|step| tables.contains(&step.table)).collect()
+    Plan::of(root).steps_of(tables).collect()
 }
 
 /// Ends most of what opens the subject of a deletion that is about to be taken back, where there is much of it. Whatever comes of that: what is

@@ -169,6 +169,7 @@ pub const TABLES: &[TableColumns] = &[
         ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
         ("is_active", Plain), ("rate_limit_per_minute", Plain), ("rate_limit_per_hour", Plain), ("allowed_ips", Plain), ("last_used_at", Plain),
         ("metadata", Plain), ("made_by", Plain), ("rotations", Plain), ("previous_hash", Secret), ("previous_until", Plain), ("told_days", Plain),
+        ("role", Plain), ("created_by", MEMBER),
     ]),
     table("screens", &[
         ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("pass_id", Plain), ("created_at", Plain),
@@ -306,6 +307,7 @@ const ORGANIZATION_RULES: &[Rule] = &[
 #[rustfmt::skip]
 const MEMBER_RULES: &[Rule] = &[
     rule("api_keys", BY_MEMBER, &["id"], Erase, "a key acts as the member who made it"),
+    rule("api_keys", &["organization_id", "created_by"], &["id"], Redact(&[("created_by", "NULL")]), "a service account is the organization's and outlives who made it: give it a new secret if they know the one it has").kept(Kept::Alive),
     rule("oauth_tokens", BY_MEMBER, &["id"], Erase, "a token acts as the member who made its app"),
     rule("oauth_apps", BY_MEMBER, &["id"], Erase, "an app acts as the member who made it"),
     rule("sessions", BY_MEMBER, &["id"], Erase, "a session bound to the membership ends with it"),

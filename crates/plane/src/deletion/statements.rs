@@ -334,10 +334,15 @@ impl Plan {
         tables: &[&str],
     ) -> Result<Vec<(&'static str, i64)>> {
         let bound = about(organization, &[subject], self.keys);
-        let steps: Vec<&Step> = self.steps.iter().filter(|step| tables.contains(&step.table)).collect();
+        let steps: Vec<&Step> = self.steps_of(tables).collect();
         let asked: Vec<(Statement, &[Value])> = steps.iter().map(|step| (step.all, bound.as_slice())).collect();
         let answers = tx.query_all(&asked).await?;
         Ok(steps.iter().zip(answers).map(|(step, rows)| (step.table, rows.len() as i64)).collect())
+    }
+
+    /// The steps that erase rows of these tables. What only forgets the subject opens something for others.
+    pub(super) fn steps_of(&self, tables: &[&str]) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| tables.contains(&step.table) && !step.forgets_subject)
     }
 
     /// Whether no row of any of these subjects is left that should be gone or redacted: asked anew, whatever the drain believes to have done.

@@ -11,12 +11,13 @@ use uuid::Uuid;
 
 use super::criteria::{Criteria, Person};
 use super::{Outcome, REPEATED, UNKNOWN, WIDTH, is_others, read_all, scan};
-use crate::audit::{self, Note};
+use crate::audit::{self, Note, SERVICE_ACCOUNT};
 use crate::cx::{Actor, Cx, Orderer};
 use crate::deletion::{Blocker, Deletion, Order, Root, SMALL_FAMILY, delete_together, rows};
 use crate::inserts::Insert;
-use crate::policy::{Action, Scopes, Verdict, decide};
-use crate::{Error, Result, access, api_keys, authority};
+use crate::liveness::Membership;
+use crate::policy::{Action, Verdict, decide};
+use crate::{Error, Result, access, api_keys, authority, makers};
 
 /// A purge and its deletion.
 #[derive(Debug, Clone, Copy)]
@@ -137,10 +138,10 @@ impl Job {
     async fn lost_right(&self, tx: &mut Tx) -> Result<Option<Error>> {
         let Some(user) = self.orderer.user else { return Ok(None) };
         let organization = self.purge.organization;
-        let member = access::load_membership(tx, user, organization).await?.map(|own| own.id);
+        let member = self.membership(tx, user).await?.map(|own| own.id);
         // From here on nobody takes the right away before this batch is done.
         authority::share(tx, [Some(user), Some(organization), member, self.orderer.credential].into_iter().flatten()).await?;
-        let membership = access::load_membership(tx, user, organization).await?;
+        let membership = self.membership(tx, user).await?;
         let action = if self.state() == "live" { Action::DeleteCustomer } else { Action::EraseCustomer };
         let verdict = membership.map_or(Verdict::No, |own| decide(own.role, action));
         let is_able = match verdict {
@@ -148,15 +149,22 @@ impl Job {
             Verdict::Managed => membership.map(|own| own.id) == self.only_managed_by,
             Verdict::No => false,
         };
-        let has_key = self.orderer.kind != "api_key" || {
-            let key = sql!("SELECT scopes FROM api_keys WHERE organization_id = $1 AND id = $2 AND is_active");
-            match tx.query_opt(key, params![organization, self.orderer.credential]).await? {
-                Some(mut row) => Scopes::of(&api_keys::scopes_from(row.next()?)?).covers(action.scope()),
-                None => false,
+        let has_key = match self.orderer.credential {
+            Some(key) if ["api_key", SERVICE_ACCOUNT].contains(&self.orderer.kind.as_str()) => {
+                makers::allowed(&self.cx, tx, organization, key).await?.is_some_and(|scopes| scopes.covers(action.scope()))
             }
+            _ => true,
         };
         let words = "Access denied. The member who ordered this purge, or the key they used, may no longer delete customers.";
         Ok((!is_able || !has_key).then(|| Error::Forbidden(words.into())))
+    }
+
+    /// What the orderer is now: a member, or a service account.
+    async fn membership(&self, tx: &mut Tx, user: Uuid) -> Result<Option<Membership>> {
+        match self.orderer.kind == SERVICE_ACCOUNT {
+            true => api_keys::load_service(tx, self.purge.organization, user).await,
+            false => access::load_membership(tx, user, self.purge.organization).await,
+        }
     }
 
     fn means(&self, criteria: &Criteria, person: &Person) -> bool {

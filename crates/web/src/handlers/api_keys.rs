@@ -21,7 +21,8 @@ pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -
 
 pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
     let kind = form.optional("kind", "must be organization, user or publishable", Kind::parse);
-    let new = new_key(&door, form, kind.unwrap_or(Kind::Organization))?;
+    let role = form.role("role");
+    let new = NewApiKey { role, ..new_key(&door, form, kind.unwrap_or(Kind::Organization))? };
     let (key, secret) = api_keys::create(&door.cx, &door.organization(&organization)?, new).await?;
     Ok(views::tagged(StatusCode::CREATED, &key.etag(), views::new_api_key(door.dialect, key, secret)))
 }
@@ -29,6 +30,7 @@ pub(crate) async fn create(door: Door, Segments(organization): Segments<String>,
 fn new_key(door: &Door, mut form: Form, kind: Kind) -> Result<NewApiKey, Failure> {
     let new = NewApiKey {
         kind,
+        role: None,
         name: form.text("name"),
         description: form.optional_text("description"),
         scopes: form.optional_texts("scopes"),

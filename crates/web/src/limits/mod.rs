@@ -290,6 +290,7 @@ mod tests {
     fn user(number: u128) -> Principal {
         Principal {
             user: Uuid::from_u128(number),
+            service_role: None,
             is_operator: false,
             credential: Uuid::from_u128(number + 1_000),
             kind: CredentialKind::Session,

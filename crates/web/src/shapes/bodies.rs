@@ -3,7 +3,7 @@
 use super::Is::{
     Email, Events, Flag, Id, Map, Maybe, Named, Number, NumberOrText, Pairs, Password, Pattern, Scopes, Text, Texts, Time, Url, Word, Yes,
 };
-use super::words::{KEY_KIND, ROLE, SUBSCRIPTION_STATUS, TRANSACTION_STATUS};
+use super::words::{KEY_KIND, ROLE, SERVICE_ROLE, SUBSCRIPTION_STATUS, TRANSACTION_STATUS};
 use super::{Field, Shape, optional, required, sometimes};
 
 pub(crate) const METADATA: super::Is = Map(50, 40, 500);
@@ -191,13 +191,19 @@ pub(crate) static NEW_SCREEN: Shape = Shape::new(
 
 pub(crate) static NEW_API_KEY: Shape = Shape::new(
     "NewApiKey",
-    "A new API key. It acts as the member who makes it, within its scopes.",
+    "A new API key. It acts as the member who makes it, or with a role of its own as a service account, within its scopes.",
     &[
         required("name", Text(3, 50), "").like("Back end"),
         optional(
             "kind",
             Named(&KEY_KIND),
             "organization (`csb_…`) if missing; publishable `cpk_…`; user `csu_…`: your own, good in all your organizations and listed with you.",
+        ),
+        optional(
+            "role",
+            Named(&SERVICE_ROLE),
+            "Makes it a service account: the organization's own key, which acts as itself with this role and outlives the member who made it. \
+             Giving a role needs its scopes.",
         ),
         optional("description", Text(0, 200), "").like("Nightly import"),
         optional("scopes", Scopes, "Reading its maker, organization, members and customers if missing."),

@@ -267,7 +267,16 @@ pub(crate) static API_KEY: Shape = Shape::new(
     "An API key without its secret.",
     &[
         required("id", Id, ""),
-        optional("member_id", Id, "The member it acts as; null for a person's own key, which acts as them in all their organizations."),
+        optional(
+            "member_id",
+            Id,
+            "The member it acts as; null for a service account, and for a person's own key, which acts as them in all their organizations.",
+        ),
+        optional(
+            "role",
+            Named(&words::SERVICE_ROLE),
+            "What a service account is in the organization; null for a key that acts as a person.",
+        ),
         required("kind", Named(&words::KEY_KIND), ""),
         required("name", Text(3, 50), "").like("Back end"),
         optional("description", Text(0, 200), "").like("Nightly import"),

@@ -1,6 +1,7 @@
 //! Closed sets of words that more than one field holds. Each has a name of its own among the components, so that a generated client has one
 //! type for it.
 
+use plane::api_keys::SERVICE_ROLES;
 use plane::audit::ACTIONS;
 use plane::deletion::{BLOCKER_CODES, BLOCKER_KINDS, CONDITION_TYPES, DeletionFilter, Root};
 use plane::events::Event;
@@ -70,6 +71,14 @@ pub(crate) static ROLE: Words = Words {
     ..Words::new("Role", "What a member is in an organization.", |dialect| Role::ALL.map(|role| dialect.role(role)).to_vec()).like("member")
 };
 
+pub(crate) static SERVICE_ROLE: Words = Words {
+    differs: true,
+    ..Words::new("ServiceRole", "What a service account can be in its organization.", |dialect| {
+        SERVICE_ROLES.map(|role| dialect.role(role)).to_vec()
+    })
+    .like("member")
+};
+
 pub(crate) static EVENT: Words =
     Words::new("Event", "Something that webhooks are told.", |_| Event::ALL.iter().map(|event| event.name()).collect());
 
@@ -105,7 +114,7 @@ pub(crate) static AUDIT_OUTCOME: Words = Words::new("AuditOutcome", "What came o
 });
 
 pub(crate) static ACTOR: Words = Words::new("Actor", "What acted: the kind of credential, or the server itself.", |_| {
-    vec!["nobody", "user", "api_key", "oauth_app", "operator", "system"]
+    vec!["nobody", "user", "api_key", "service_account", "oauth_app", "operator", "system"]
 })
 .like("user");
 

@@ -5,8 +5,8 @@ use reqwest::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
-use crate::door::catalogue::operations;
-use crate::door::world::{Caller, furnish};
+use crate::door::catalogue::{Operation, operations};
+use crate::door::world::{Caller, Tenant, furnish};
 use crate::on_both_engines;
 use crate::support::{Engine, Organization, PASSWORD, Server, expect, header};
 
@@ -66,6 +66,27 @@ on_both_engines! {
         assert!(wrong.is_empty(), "{} of {cells} cells:\n{}", wrong.len(), wrong.join("\n"));
         assert!(cells > 150, "{cells}");
         eprintln!("precondition test: {cells} cells, 0 ignored");
+    }
+
+    async fn what_is_not_there_is_refused_as_such_under_any_condition(server: Server) {
+        let organization = server.new_organization().await;
+        let [nothing, nothing_else] = [(); 2].map(|()| Tenant { organization: organization.id.clone(), ..Tenant::unknown() });
+        let owner = Caller::with_token(&organization.owner.token);
+        let (mut cells, mut wrong) = (0, Vec::new());
+        let names_something = |operation: &&Operation| operation.address(&nothing) != operation.address(&nothing_else);
+        for operation in operations(&server).await.iter().filter(names_something) {
+            for (name, value) in [(IF_MATCH, "\"0-0\""), (IF_MATCH, "*"), (IF_NONE_MATCH, "*"), (IF_NONE_MATCH, "\"0-0\"")] {
+                let answer = operation.request(&server, &owner, &nothing).header(&name, value).send().await.unwrap();
+                cells += 1;
+                if !answer.status().is_client_error() {
+                    let (status, text) = (answer.status(), answer.text().await.unwrap());
+                    wrong.push(format!("{} {} with {name}: {value}: {status} {text}", operation.method, operation.path));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} of {cells} cells:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(cells > 250, "{cells}");
+        eprintln!("precondition test of what is not there: {cells} cells");
     }
 
     async fn what_is_changed_under_its_tag_is_changed_once(server: Server) {
