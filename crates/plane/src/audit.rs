@@ -4,6 +4,7 @@
 //! outlive what they speak of.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -237,27 +238,38 @@ const REQUEST_ID: usize = 13;
 /// When each stranger's attempt on an organization was last filed.
 #[derive(Default)]
 pub(crate) struct Strangers {
-    filed: Mutex<HashMap<(Uuid, Uuid), Timestamp>>,
+    filed: Mutex<Filed>,
+}
+
+/// When attempts were last filed, in two generations, of which the older is forgotten whole: no request pays for a look at all of them.
+#[derive(Default)]
+struct Filed {
+    /// When the younger began.
+    since: Timestamp,
+    young: HashMap<(Uuid, Uuid), Timestamp>,
+    old: HashMap<(Uuid, Uuid), Timestamp>,
 }
 
 impl Strangers {
-    /// Pairs that are remembered. While so many are not a minute old, the log alone has the attempts of others.
-    const MOST: usize = 65_536;
+    /// Pairs that are remembered in each generation. While there are so many, the log alone has the attempts of others.
+    const MOST: usize = 32_768;
     const PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
     /// Whether another attempt of this actor on this organization is filed now. It is noted that it was.
     fn may_file(&self, actor: Uuid, organization: Uuid, now: Timestamp) -> bool {
         let mut filed = self.filed.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |last: &Timestamp| now.duration_since(*last) >= Strangers::PAUSE;
-        if filed.get(&(actor, organization)).is_some_and(|last| !is_over(last)) {
+        if now.duration_since(filed.since) >= Strangers::PAUSE {
+            filed.old = mem::take(&mut filed.young);
+            filed.since = now;
+        }
+        let pair = (actor, organization);
+        let is_recent = |last: &Timestamp| now.duration_since(*last) < Strangers::PAUSE;
+        if filed.young.get(&pair).or_else(|| filed.old.get(&pair)).is_some_and(is_recent) {
             return false;
         }
-        if filed.len() >= Strangers::MOST {
-            filed.retain(|_, last| !is_over(last));
-        }
-        let has_room = filed.len() < Strangers::MOST;
+        let has_room = filed.young.len() < Strangers::MOST;
         if has_room {
-            filed.insert((actor, organization), now);
+            filed.young.insert(pair, now);
         }
         has_room
     }
@@ -389,7 +401,8 @@ mod tests {
         for actor in 10..200_000 {
             strangers.may_file(id(actor), id(2), at(70));
         }
-        assert!(strangers.filed.lock().unwrap().len() <= Strangers::MOST);
+        assert_eq!(strangers.filed.lock().unwrap().young.len(), Strangers::MOST);
+        assert!(!strangers.may_file(id(200_001), id(2), at(119)));
         assert!(strangers.may_file(id(200_001), id(2), at(130)));
     }
 }

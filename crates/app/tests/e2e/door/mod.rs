@@ -11,7 +11,7 @@ mod replays;
 pub mod world;
 
 use plane::policy::{Action, Role, Verdict, decide, operator_may};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::Value as Json;
 
 use crate::on_both_engines;
@@ -51,8 +51,10 @@ fn expected(operation: &Operation, caller: &Caller, target: Target) -> Expected 
             (true, Target::Own | Target::Foreign) => Expected::LetIn,
             (true, Target::Unknown | Target::Deleted) => Expected::Anything,
         },
-        (Access::Members(_), Standing::Member(_)) if target != caller.home => Expected::Refused,
-        (Access::Members(action), Standing::Member(role)) => match decide(role, *action) {
+        (Access::Members(_), Standing::Member(_) | Standing::Service(_)) if target != caller.home => Expected::Refused,
+        // An app acts as the member who makes it.
+        (Access::Members(Action::WriteOauthApps), Standing::Service(_)) if operation.method == Method::POST => Expected::Refused,
+        (Access::Members(action), Standing::Member(role) | Standing::Service(role)) => match decide(role, *action) {
             Verdict::Yes => Expected::LetIn,
             Verdict::Managed if operation.names_a_customer() => Expected::Refused,
             Verdict::Managed => Expected::LetIn,

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::catalogue::{Access, Operation, operations};
-use super::world::{Caller, Tenant, furnish};
+use super::world::{Caller, Tenant, furnish, new_service_account};
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect};
 
@@ -20,12 +20,14 @@ enum Loss {
     Removal,
     Demotion,
     Revocation,
+    /// Of the organization's own key.
+    ServiceRevocation,
     SignOut,
     Archiving,
 }
 
 impl Loss {
-    const ALL: [Loss; 5] = [Loss::Removal, Loss::Demotion, Loss::Revocation, Loss::SignOut, Loss::Archiving];
+    const ALL: [Loss; 6] = [Loss::Removal, Loss::Demotion, Loss::Revocation, Loss::ServiceRevocation, Loss::SignOut, Loss::Archiving];
 
     /// Whether it takes the right to an operation away.
     fn forbids(self, operation: &Operation) -> bool {
@@ -33,7 +35,7 @@ impl Loss {
             (Access::Members(_), Loss::Archiving) => !ALLOWED_IN_ARCHIVES.contains(&operation.id.as_str()) && !operation.is_destructive(),
             // Leaving and revoking one's own key are every member's right, also a viewer's.
             (Access::Members(_), Loss::Demotion) => true,
-            (Access::Members(_), Loss::Removal | Loss::Revocation | Loss::SignOut) => true,
+            (Access::Members(_), Loss::Removal | Loss::Revocation | Loss::ServiceRevocation | Loss::SignOut) => true,
             // What is about the person alone is not the organization's to take away.
             (Access::Person, Loss::SignOut) => !["signOut", "dashboardSignOut"].contains(&operation.id.as_str()),
             _ => false,
@@ -91,9 +93,12 @@ impl Scene {
     async fn set(server: &Server, loss: Loss) -> Scene {
         let organization = server.new_organization().await;
         let (person, member) = server.new_member(&organization, "owner").await;
-        let (key, secret) = server.new_api_key(&organization, &person.token, &["admin:all"]).await;
+        let (key, secret) = match loss {
+            Loss::ServiceRevocation => new_service_account(server, &organization, "admin").await,
+            _ => server.new_api_key(&organization, &person.token, &["admin:all"]).await,
+        };
         let actor = match loss {
-            Loss::Revocation => Caller::with_key(&secret),
+            Loss::Revocation | Loss::ServiceRevocation => Caller::with_key(&secret),
             _ => Caller::with_token(&server.sign_in(&person.email, Some(&organization.slug)).await),
         };
         let tenant = furnish(server, &organization).await;
@@ -104,7 +109,7 @@ impl Scene {
         let loss = match loss {
             Loss::Removal => ended(Method::DELETE, &format!("/members/{member}")),
             Loss::Demotion => ended(Method::PUT, &format!("/members/{member}/role")).json(&json!({"role": "viewer"})),
-            Loss::Revocation => ended(Method::DELETE, &format!("/api-keys/{key}")),
+            Loss::Revocation | Loss::ServiceRevocation => ended(Method::DELETE, &format!("/api-keys/{key}")),
             Loss::SignOut => actor.sign(server.request(Method::POST, "/api/auth/sign-out")),
             Loss::Archiving => ended(Method::POST, "/archive"),
         };

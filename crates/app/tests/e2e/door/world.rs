@@ -34,6 +34,8 @@ pub enum Standing {
     Stranger,
     /// A member of the organization that is their home, a stranger elsewhere.
     Member(Role),
+    /// A service account of the organization that is its home, with this role.
+    Service(Role),
     /// A key of the owner with a scope that no operation of an organization needs.
     WrongScope,
     Operator,
@@ -145,6 +147,11 @@ impl World {
         callers.push(caller("owner's key without the scope", Standing::WrongScope, Credential::Key(key)));
         let (_, key) = server.new_api_key(&foreign, &foreign.owner.token, &["admin:organization"]).await;
         callers.push(Caller { home: Target::Foreign, ..caller("other tenant's key", Standing::Member(Role::Owner), Credential::Key(key)) });
+        callers.push(caller(
+            "service account",
+            Standing::Service(Role::Admin),
+            Credential::Key(new_service_account(server, &own, "admin").await.1),
+        ));
         let owner = own.owner.clone();
         let tenants = [furnish(server, &own).await, furnish(server, &foreign).await, furnish(server, &doomed).await];
         let path = format!("/api/organizations/{}", doomed.id);
@@ -198,6 +205,14 @@ impl Tenant {
             marker: id(),
         }
     }
+}
+
+/// A key of the organization's own with this role and all scopes: its id and the key.
+pub async fn new_service_account(server: &Server, organization: &Organization, role: &str) -> (String, String) {
+    let path = format!("/api/organizations/{}/api-keys", organization.id);
+    let body = json!({"name": "Service account", "role": role, "scopes": ["admin:all"]});
+    let made = expect(server.request(Method::POST, &path).bearer_auth(&organization.owner.token).json(&body), StatusCode::CREATED).await;
+    (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned())
 }
 
 /// One of everything, each with the organization's marker in its name.

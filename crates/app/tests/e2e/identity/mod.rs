@@ -9,6 +9,7 @@ mod makers;
 mod passwords;
 mod personal_keys;
 mod rotation;
+mod service_accounts;
 mod sessions;
 mod spellings;
 mod tokens;
