@@ -15,6 +15,10 @@ CREATE TABLE user_api_keys (
     is_active boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL,
     expires_at timestamptz,
-    last_used_at timestamptz
+    last_used_at timestamptz,
+    rotations bigint NOT NULL DEFAULT 0,
+    previous_hash bytea,
+    previous_until timestamptz
 );
+CREATE UNIQUE INDEX user_api_keys_previous ON user_api_keys (previous_hash) WHERE previous_hash IS NOT NULL;
 CREATE INDEX user_api_keys_of_user ON user_api_keys (user_id, id);

@@ -297,7 +297,6 @@ pub(crate) fn read_again(cx: &Cx, principal: &Principal, answers: Vec<Option<Row
     let mut row = answers.next().flatten().ok_or(Error::Unauthenticated)?;
     let now = match principal.kind {
         CredentialKind::Session => session_from(row)?,
-        CredentialKind::ApiKey if principal.organization.is_none() => personal_key_from(row)?,
         CredentialKind::ApiKey => {
             let key = api_key_from(&mut row)?;
             let is_newest = key.principal.rotations == principal.rotations;
@@ -357,22 +356,27 @@ fn session_from(mut row: Row) -> Result<Principal> {
 }
 
 async fn load_api_key(cx: &Cx, tx: &mut Tx, hash: Fingerprint, is_users: bool) -> Result<Principal> {
-    if is_users && let Some(row) = tx.query_opt(api_keys::personal::BY_HASH, params![&hash[..]]).await? {
-        return personal_key_from(row);
+    let mut found = match is_users {
+        true => tx.query_opt(api_keys::personal::BY_HASH, params![&hash[..], cx.now]).await?,
+        false => None,
+    };
+    if found.is_none() {
+        // Among them are users' keys from before they were the person's, each bound to the organization it was made in.
+        let statement = sql!(
+            "SELECT members.user_id, api_keys.role, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes,
+                    api_keys.expires_at, api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute,
+                    api_keys.rate_limit_per_hour, api_keys.allowed_ips, api_keys.rotations, api_keys.made_by, api_keys.previous_until,
+                    CASE WHEN api_keys.hash = $1 THEN 0 ELSE 1 END
+             FROM api_keys
+             LEFT JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
+                  AND members.state = 'live'
+             JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
+                  AND organizations.archived_at IS NULL
+             WHERE api_keys.hash = $1 OR (api_keys.previous_hash = $1 AND api_keys.previous_until > $2)"
+        );
+        found = tx.query_opt(statement, params![&hash[..], cx.now]).await?;
     }
-    // Among them are users' keys from before they were the person's, each bound to the organization it was made in.
-    let statement = sql!(
-        "SELECT members.user_id, api_keys.role, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes, api_keys.expires_at,
-                api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute, api_keys.rate_limit_per_hour,
-                api_keys.allowed_ips, api_keys.rotations, api_keys.made_by, api_keys.previous_until,
-                CASE WHEN api_keys.hash = $1 THEN 0 ELSE 1 END
-         FROM api_keys
-         LEFT JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id AND members.state = 'live'
-         JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
-              AND organizations.archived_at IS NULL
-         WHERE api_keys.hash = $1 OR (api_keys.previous_hash = $1 AND api_keys.previous_until > $2)"
-    );
-    let mut row = tx.query_opt(statement, params![&hash[..], cx.now]).await?.ok_or(Error::Unauthenticated)?;
+    let mut row = found.ok_or(Error::Unauthenticated)?;
     let mut key = api_key_from(&mut row)?;
     if row.next::<i64>()? == 1 {
         // The secret before the newest has an end of its own.
@@ -382,28 +386,7 @@ async fn load_api_key(cx: &Cx, tx: &mut Tx, hash: Fingerprint, is_users: bool) -
     makers::join(cx, tx, key.principal, key.made_by).await
 }
 
-fn personal_key_from(mut row: Row) -> Result<Principal> {
-    let (user, credential, scopes, end) = (row.next()?, row.next()?, scopes(&mut row)?, row.next::<Option<Timestamp>>()?);
-    let (terms, own) = api_keys::terms_from(&mut row)?;
-    Ok(Principal {
-        user,
-        service_role: None,
-        // A key never has the powers of the people who run the server.
-        is_operator: false,
-        credential,
-        kind: CredentialKind::ApiKey,
-        rotations: 0,
-        app: None,
-        organization: None,
-        member: None,
-        scopes: Some(scopes),
-        expires_at: end.map(Expiry::from),
-        terms: Some(terms),
-        own,
-    })
-}
-
-/// An organization's key as it was read.
+/// A key of an organization or a person as it was read.
 struct FoundKey {
     /// As it comes with its newest secret.
     principal: Principal,

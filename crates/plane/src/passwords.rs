@@ -6,7 +6,7 @@ use std::time::Duration;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::attempts::Counted;
 use crate::{Error, Result, cx, normal_forms};
@@ -55,12 +55,16 @@ impl Hasher {
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         const BUSY: Error = Error::Overloaded("Too many sign-ins at once. Try again in a few seconds.");
         let turn = tokio::time::timeout(PATIENCE, self.turns.clone().acquire_owned()).await.map_err(|_| BUSY)?.map_err(|_| BUSY)?;
-        let task = tokio::task::spawn_blocking(move || {
+        let (sender, receiver) = oneshot::channel();
+        // A thread of its own: no other work is to stand behind the others with it, and next to a hash it costs nothing.
+        let hasher = std::thread::Builder::new().name("hasher".into()).spawn(move || {
+            sql::step_behind();
             // The turn ends with the work, even if the caller is gone by then.
             let _turn = turn;
-            work()
+            let _ = sender.send(work());
         });
-        task.await.map_err(|error| Error::Internal(format!("password hashing: {error}")))?
+        hasher.map_err(|error| Error::Internal(format!("a thread for a password's hash: {error}")))?;
+        receiver.await.map_err(|_| Error::Internal("password hashing ended without a result".into()))?
     }
 }
 

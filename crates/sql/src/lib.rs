@@ -9,6 +9,7 @@ mod health;
 mod log;
 mod migrate;
 mod postgres;
+mod readers;
 mod schema;
 mod sqlite;
 mod value;
@@ -17,6 +18,7 @@ pub use database::{AsRetry, Database, Hold, Options, Statement, Tx, Work};
 pub use error::Error;
 pub use health::{Difference, Orphans};
 pub use migrate::Migration;
+pub use readers::step_behind;
 pub use schema::{Column, ForeignKey, Index, Schema, Table};
 pub use value::{FromValue, Row, Value};
 

@@ -1,4 +1,4 @@
-//! The embedded engine: one writer thread with group commit, and a pool of reader threads.
+//! The embedded engine: one writer thread with group commit, and a pool of reader threads (`readers.rs`).
 //!
 //! The writer takes what is waiting in its queue, runs each request as a savepoint of one transaction, commits once for all of them and
 //! only then lets each caller have its answer: one wait for the disk (`log.rs`) for up to [`Options::group`](crate::Options) requests.
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::database::{Hook, Kind, panic_words, run_hooks};
 use crate::log::{self, Committed, Log, answer_all};
+use crate::readers::{self, ReadJob};
 use crate::value::Bound;
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
@@ -57,7 +58,6 @@ pub(crate) struct WriteJob {
 /// What the writer does for one request, or why it cannot; returns whether to keep its savepoint, and how to answer once the commit's
 /// fate is known.
 type WriteWork = Box<dyn FnOnce(Result<&mut Tx>) -> Outcome + Send>;
-type ReadJob = Box<dyn FnOnce(&mut Tx) + Send>;
 
 struct Outcome {
     keep: bool,
@@ -101,12 +101,8 @@ impl Sqlite {
         })?;
 
         let (readers, queue) = mpsc::channel(QUEUE);
-        let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..options.connections.max(1) {
-            let connection = connect(&path, true)?;
-            let queue = queue.clone();
-            spawn("sqlite-reader", move || read_loop(Tx::Sqlite(SqliteTx::new(connection)), &queue))?;
-        }
+        let connections = (0..options.connections.max(1)).map(|_| connect(&path, true)).collect::<Result<_>>()?;
+        readers::start(connections, queue)?;
         Ok(Sqlite { writer, readers, log, _open: open, _lock: Arc::new(lock) })
     }
 
@@ -187,7 +183,7 @@ fn run<I, T, E: From<Error>>(tx: &mut Tx, input: &I, work: &impl for<'a> Fn(&'a 
 }
 
 /// The thread belongs to the caller's runtime, so that a transaction that waits for a timer or a socket comes to the error that says so.
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     let runtime = Handle::try_current().ok();
     let body = move || {
         let _entered = runtime.as_ref().map(Handle::enter);
@@ -361,16 +357,6 @@ fn run_savepoint(tx: &mut Tx, work: WriteWork, answers: &mut Vec<Answer>) -> Res
     Ok(())
 }
 
-fn read_loop(mut tx: Tx, queue: &Mutex<mpsc::Receiver<ReadJob>>) {
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        match job {
-            Some(job) => job(&mut tx),
-            None => return,
-        }
-    }
-}
-
 fn sqlite(tx: &mut Tx) -> &mut SqliteTx {
     match tx {
         Tx::Sqlite(tx) => tx,
@@ -413,7 +399,7 @@ pub struct SqliteTx {
 }
 
 impl SqliteTx {
-    fn new(connection: Connection) -> SqliteTx {
+    pub(crate) fn new(connection: Connection) -> SqliteTx {
         SqliteTx { connection, hooks: Vec::new(), failure: None, spelled: HashMap::new() }
     }
 

@@ -110,6 +110,8 @@ pub(crate) struct Operation {
     pub plan: &'static Shape,
     /// The answer says in `Location` where the record is that was made. One with status 201 always does.
     pub has_location: bool,
+    /// When it sends the browser elsewhere in place of its answer (303), if it ever does.
+    pub redirects: Option<&'static str>,
     /// The answer sets or clears the cookie `sessionid`.
     pub sets_cookie: bool,
     /// Its address names no organization: it is the credential's, or the one in `X-Organization`.
@@ -147,6 +149,7 @@ impl Operation {
             deletes: false,
             plan: &crate::shapes::plans::DELETION_PLAN,
             has_location: false,
+            redirects: None,
             sets_cookie: false,
             is_of_current: false,
             is_unlimited: false,
@@ -263,6 +266,11 @@ impl Operation {
 
     pub fn located(mut self) -> Operation {
         self.has_location = true;
+        self
+    }
+
+    pub fn redirects(mut self, when: &'static str) -> Operation {
+        self.redirects = Some(when);
         self
     }
 

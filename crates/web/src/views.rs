@@ -331,7 +331,7 @@ pub(crate) fn audit_entry(dialect: &Dialect, entry: Entry) -> Json {
         ("reason", entry.reason.into()),
         ("detail", entry.detail.into()),
         ("deletion_id", id(entry.deletion_id)),
-        ("request_id", entry.request_id.into()),
+        ("request_id", Some(entry.request_id).filter(|id| !id.is_empty()).into()),
         ("created_at", time(entry.created_at)),
     ])
 }

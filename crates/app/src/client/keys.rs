@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::changes::{changes, clearable, given, pairs};
 use super::connection::{Call, ConnectionArgs, OrganizationArgs};
 use super::deleting::{DeleteArgs, Subject};
-use super::failure::{Failure, Result};
+use super::failure::Result;
 use super::output::{Column, OutputArgs, note};
 
 const COLUMNS: &[Column] = &[
@@ -187,9 +187,6 @@ pub(super) async fn run(args: KeysArgs) -> Result {
         }
         // Answered above: a key names its organization itself.
         Command::Validate => Ok(()),
-        Command::Rotate { .. } if args.mine => {
-            Err(Failure::usage("A key of your own has no second secret: make another with `keys create --mine`, then delete this one."))
-        }
         Command::Rotate { key, overlap } => {
             let body = json!({"overlapSeconds": overlap});
             let key = connection.ask(&Call::post([api, within, whose, keys, key, "rotate"], body)).await?;

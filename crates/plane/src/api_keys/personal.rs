@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use sql::{Row, Statement, Tx, params, sql};
 use uuid::Uuid;
 
+use super::rotation::{checked_overlap, overlap_end};
 use super::terms::{limit_from, texts_from};
 use super::{ApiKey, Change, Kind, NewApiKey, changed, check, described, merged, scopes_from};
 use crate::audit::{self, NO_ORGANIZATION, Note};
@@ -19,18 +20,22 @@ const MOST: i64 = 100;
 
 /// Reads a key by its id, for [`crate::credentials`]: its columns are those of an organization's key.
 pub(crate) const BY_ID: Statement = sql!(
-    "SELECT user_api_keys.user_id, user_api_keys.id, user_api_keys.scopes, user_api_keys.expires_at, user_api_keys.name, 'user', user_api_keys.is_active,
-            user_api_keys.rate_limit_per_minute, user_api_keys.rate_limit_per_hour, user_api_keys.allowed_ips
+    "SELECT user_api_keys.user_id, CAST(NULL AS text), user_api_keys.id, CAST(NULL AS uuid), CAST(NULL AS uuid), user_api_keys.scopes,
+            user_api_keys.expires_at, user_api_keys.name, 'user', user_api_keys.is_active, user_api_keys.rate_limit_per_minute,
+            user_api_keys.rate_limit_per_hour, user_api_keys.allowed_ips, user_api_keys.rotations, CAST(NULL AS uuid),
+            user_api_keys.previous_until
      FROM user_api_keys JOIN users ON users.id = user_api_keys.user_id AND users.state = 'live'
      WHERE user_api_keys.id = $1"
 );
 
-/// The same by the hash of its secret.
+/// The same by the hash of a secret that is good, and whether it is the one before the newest.
 pub(crate) const BY_HASH: Statement = sql!(
-    "SELECT user_api_keys.user_id, user_api_keys.id, user_api_keys.scopes, user_api_keys.expires_at, user_api_keys.name, 'user', user_api_keys.is_active,
-            user_api_keys.rate_limit_per_minute, user_api_keys.rate_limit_per_hour, user_api_keys.allowed_ips
+    "SELECT user_api_keys.user_id, CAST(NULL AS text), user_api_keys.id, CAST(NULL AS uuid), CAST(NULL AS uuid), user_api_keys.scopes,
+            user_api_keys.expires_at, user_api_keys.name, 'user', user_api_keys.is_active, user_api_keys.rate_limit_per_minute,
+            user_api_keys.rate_limit_per_hour, user_api_keys.allowed_ips, user_api_keys.rotations, CAST(NULL AS uuid),
+            user_api_keys.previous_until, CASE WHEN user_api_keys.hash = $1 THEN 0 ELSE 1 END
      FROM user_api_keys JOIN users ON users.id = user_api_keys.user_id AND users.state = 'live'
-     WHERE user_api_keys.hash = $1"
+     WHERE user_api_keys.hash = $1 OR (user_api_keys.previous_hash = $1 AND user_api_keys.previous_until > $2)"
 );
 
 /// The person, for what they alone do with their keys: signed in, and by no key or token, since none of them is to outlive itself.
@@ -118,7 +123,7 @@ pub async fn list(cx: &Cx, request: PageRequest) -> Result<Page<ApiKey>> {
             let total = tx.query_one(sql!("SELECT count(*) FROM user_api_keys WHERE user_id = $1"), params![*user]).await?.next()?;
             let statement = sql!(
                 "SELECT id, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata, is_active,
-                        created_at, expires_at, last_used_at
+                        created_at, expires_at, last_used_at, previous_until
                  FROM user_api_keys WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let rows = tx.query(statement, params![*user, request.size, request.offset()]).await?;
@@ -194,6 +199,40 @@ pub async fn is_own(cx: &Cx, id: Uuid) -> Result<bool> {
     .await
 }
 
+/// Gives one of the person's keys a new secret, as [`super::rotate`] does. A key can rotate itself.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] for another key or token.
+pub async fn rotate(cx: &Cx, id: Uuid, overlap: Option<u32>) -> Result<(ApiKey, String)> {
+    if cx.principal()?.credential != id {
+        person(cx)?;
+    }
+    let overlap = checked_overlap(overlap)?;
+    cx.write_own_ending(Some(id), (id, overlap), |cx, tx, (id, overlap)| {
+        Box::pin(async move {
+            let user = cx.principal()?.user;
+            // Takes the row's lock: of two who rotate it at once, the second gets the newest secret and the first the one before it.
+            tx.execute(sql!("UPDATE user_api_keys SET name = name WHERE id = $1 AND user_id = $2"), params![*id, user]).await?;
+            let mut key = load(tx, user, *id).await?;
+            cx.expects_tag(&key.etag())?;
+            let secret = key.seal(cx, Kind::User)?;
+            key.previous_until = overlap_end(cx, *overlap);
+            let update = sql!(
+                "UPDATE user_api_keys SET previous_hash = CASE WHEN $4 THEN hash END, previous_until = $5, hash = $2, hint = $3,
+                                          rotations = rotations + 1
+                 WHERE id = $1"
+            );
+            let values = params![*id, &fingerprint(&secret)[..], &key.hint, key.previous_until.is_some(), key.previous_until];
+            tx.execute(update, values).await?;
+            audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.rotate", *id)).await?;
+            // What memory knows of the old secret has another end now.
+            end(cx, tx, *id).await?;
+            Ok((with_use(cx, key), secret))
+        })
+    })
+    .await
+}
+
 /// Revokes one of the person's keys: it and what it made stop working at once. A key can revoke itself.
 ///
 /// # Errors
@@ -219,7 +258,7 @@ pub async fn revoke(cx: &Cx, id: Uuid) -> Result<()> {
 async fn load(tx: &mut Tx, user: Uuid, id: Uuid) -> Result<ApiKey> {
     let statement = sql!(
         "SELECT id, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata, is_active,
-                created_at, expires_at, last_used_at
+                created_at, expires_at, last_used_at, previous_until
          FROM user_api_keys WHERE user_id = $1 AND id = $2"
     );
     read(tx.query_opt(statement, params![user, id]).await?.ok_or(Error::NotFound("API key"))?)
@@ -244,7 +283,7 @@ fn read(mut row: Row) -> Result<ApiKey> {
         expires_at: row.next()?,
         last_used_at: row.next()?,
         made_by: None,
-        previous_until: None,
+        previous_until: row.next()?,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
@@ -29,9 +30,19 @@ const USUAL_OVERLAP: u32 = 86_400;
 /// secret acts as that member. A service account's is given by those who may make one with its role; [`Error::Conflict`] when the organization is archived.
 pub async fn rotate(cx: &Cx, organization: &OrganizationRef, id: Uuid, overlap: Option<u32>) -> Result<(ApiKey, String)> {
     let tenant = enter(cx, organization, Action::RotateOwnApiKey).await?;
-    Check::new().number("overlap_seconds", overlap, OVERLAP).finish()?;
-    let overlap = overlap.unwrap_or(USUAL_OVERLAP);
+    let overlap = checked_overlap(overlap)?;
     tenant.write_ending(cx, [id], (id, overlap), |cx, tx, tenant, (id, overlap)| Box::pin(rotate_in(cx, tx, tenant, *id, *overlap))).await
+}
+
+/// The seconds of an overlap that was asked for, or the usual ones.
+pub(super) fn checked_overlap(asked: Option<u32>) -> Result<u32> {
+    Check::new().number("overlap_seconds", asked, OVERLAP).finish()?;
+    Ok(asked.unwrap_or(USUAL_OVERLAP))
+}
+
+/// Until when the secret before the new one is good; none when it is not.
+pub(super) fn overlap_end(cx: &Cx, overlap: u32) -> Option<Timestamp> {
+    (overlap > 0).then(|| after(cx.now, Duration::from_secs(overlap.into())))
 }
 
 async fn rotate_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, overlap: u32) -> Result<(ApiKey, String)> {
@@ -44,7 +55,7 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, overlap: u32
     may_rotate(cx, tenant, &key)?;
     let kind = Kind::parse(&key.kind).ok_or_else(|| Error::Internal(format!("a key has the unknown kind {}", key.kind)))?;
     let secret = key.seal(cx, kind)?;
-    key.previous_until = (overlap > 0).then(|| after(cx.now, Duration::from_secs(overlap.into())));
+    key.previous_until = overlap_end(cx, overlap);
     let update = sql!(
         "UPDATE api_keys SET previous_hash = CASE WHEN $5 THEN hash END, previous_until = $6, hash = $3, hint = $4, rotations = rotations + 1
          WHERE organization_id = $1 AND id = $2"

@@ -197,7 +197,8 @@ pub const TABLES: &[TableColumns] = &[
     table("user_api_keys", &[
         ("id", Plain), ("user_id", USER), ("name", Plain), ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain),
         ("rate_limit_per_minute", Plain), ("rate_limit_per_hour", Plain), ("allowed_ips", Plain), ("is_active", Plain), ("created_at", Plain),
-        ("expires_at", Plain), ("last_used_at", Plain), ("metadata", Plain),
+        ("expires_at", Plain), ("last_used_at", Plain), ("metadata", Plain), ("rotations", Plain), ("previous_hash", Secret),
+        ("previous_until", Plain),
     ]),
     table("preferences", &[("user_id", USER), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
     table("idempotent_answers", &[

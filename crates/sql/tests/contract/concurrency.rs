@@ -232,3 +232,36 @@ async fn a_deadlock_is_run_again_and_both_succeed() -> Result<()> {
     place.remove().await;
     Ok(())
 }
+
+/// How far behind others the calling thread stands: the 19th field of its line, of which the second is a name in parentheses.
+#[cfg(target_os = "linux")]
+fn place_of_this_thread() -> i32 {
+    let line = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    line.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_reads_for_long_on_sqlite_stands_behind_others_and_what_comes_after_it_does_not() -> Result<()> {
+    let place = Place::sqlite();
+    let database = place.open().await?;
+    let own = place_of_this_thread();
+    let read = async |steps: i64| {
+        database
+            .read(steps, |tx, steps| {
+                Box::pin(async move {
+                    let count = sql!(
+                        "WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < $1) SELECT count(*) FROM counted"
+                    );
+                    tx.query_one(count, params![*steps]).await?;
+                    Ok::<_, Error>(place_of_this_thread())
+                })
+            })
+            .await
+    };
+    for _ in 0..40 {
+        assert_eq!(read(10).await?, own);
+        assert!(read(100_000).await? > own);
+    }
+    Ok(())
+}

@@ -91,7 +91,8 @@ pub(crate) async fn rotate(door: Door, Segments((organization, key)): Segments<(
     let overlap = form.optional_number("overlap_seconds");
     form.finish()?;
     let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
-    let (key, secret) = api_keys::rotate(&door.cx, &organization, key, overlap).await?;
+    let rotated = api_keys::rotate(&door.cx, &organization, key, overlap).await;
+    let (key, secret) = or_own(rotated, personal::rotate(&door.cx, key, overlap)).await?;
     Ok(views::tagged(StatusCode::OK, &key.etag(), views::new_api_key(door.dialect, key, secret)))
 }
 
@@ -115,6 +116,13 @@ pub(crate) async fn update_own(door: Door, Segments(key): Segments<String>, form
     let (key, change) = (door.id("key_id", &key)?, change(&door, form)?);
     let changed = personal::update(&door.cx, key, change).await?;
     Ok(views::tagged(StatusCode::OK, &changed.etag(), views::api_key(door.dialect, changed)))
+}
+
+pub(crate) async fn rotate_own(door: Door, Segments(key): Segments<String>, mut form: Form) -> Answer {
+    let overlap = form.optional_number("overlap_seconds");
+    form.finish()?;
+    let (key, secret) = personal::rotate(&door.cx, door.id("key_id", &key)?, overlap).await?;
+    Ok(views::tagged(StatusCode::OK, &key.etag(), views::new_api_key(door.dialect, key, secret)))
 }
 
 pub(crate) async fn revoke_own(door: Door, Segments(key): Segments<String>) -> Answer {

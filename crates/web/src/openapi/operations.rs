@@ -48,6 +48,8 @@ pub(super) fn describe(place: Place, components: &mut Components) -> Json {
             // One parameter a member: `metadata[key]=text`.
             described["style"] = "deepObject".into();
             described["explode"] = true.into();
+            // Nothing has an empty text among its metadata.
+            described["schema"]["additionalProperties"]["minLength"] = 1.into();
         }
         parameters.push(described);
     }

@@ -46,6 +46,9 @@ pub(super) fn responses(Place { surface, operation, .. }: Place, components: &mu
         responses
             .insert("304".into(), json!({"description": "It is the one that `If-None-Match` names.", "headers": headers::and(&["ETag"])}));
     }
+    if let Some(when) = operation.redirects {
+        responses.insert("303".into(), json!({"description": when, "headers": headers::and(&["Location"])}));
+    }
     for (status, words) in &operation.refusals {
         let refusal = Refusal { status: *status, words };
         responses.entry(status.to_string()).or_insert_with(|| components.refusal(dialect, refusal));

@@ -197,7 +197,7 @@ pub(crate) const CONFIRM: [Parameter; 1] = [Parameter {
 pub(crate) const PURGE: [Parameter; 4] = [
     Parameter {
         name: "count",
-        is: Is::Number(0, 1_000_000_000),
+        is: Is::Number(0, i64::MAX),
         about: "How many customers you were told would be deleted: the order is refused with 412 if there are more or fewer by now.",
     },
     Parameter {

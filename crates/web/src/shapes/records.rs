@@ -408,7 +408,8 @@ pub(crate) static AUDIT_ENTRY: Shape = Shape::new(
         )
         .like("Customer not found"),
         optional("deletion_id", Id, "The deletion it began."),
-        required("request_id", Text(1, 64), "").like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
+        optional("request_id", Text(1, 64), "Null for an attempt of a stranger, whose text it may be.")
+            .like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
         required("created_at", Time, ""),
     ],
 );

@@ -160,7 +160,7 @@ fn api_key_operations() -> Vec<Operation> {
             .etag()
             .says("Give an API key a new secret")
             .explains("The secret it had is good for `overlap_seconds` more, one before that no longer. For the member whose key it is, the key itself, and the key or \
-                       token that made it.")
+                       token that made it; of a service account for those who could make another with its role.")
             .may_or_own(Action::GiveToApiKey, Action::RotateOwnApiKey)
             .takes(&bodies::ROTATION)
             .answers(200, "The key with its new secret, shown once.", One(&records::NEW_API_KEY)),

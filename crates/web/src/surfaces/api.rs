@@ -149,6 +149,14 @@ fn user_operations() -> Vec<Operation> {
             .answers(200, "The key as it is now.", One(&records::API_KEY))
             .refuses(403, "A key or token changes no keys of a person.")
             .refuses(404, "The person has no such key."),
+        Operation::post("/users/me/api-keys/{keyId}/rotate", "rotateMyApiKey", api_keys::rotate_own)
+            .etag()
+            .says("Give an API key of one's own a new secret")
+            .explains("The secret it had is good for `overlapSeconds` more, one before that no longer. A key can rotate itself.")
+            .takes(&bodies::ROTATION)
+            .answers(200, "The key with its new secret, shown once.", One(&records::NEW_API_KEY))
+            .refuses(403, "A key or token rotates no other.")
+            .refuses(404, "The person has no such key."),
         Operation::new(Method::DELETE, "/users/me/api-keys/{keyId}", "revokeMyApiKey", api_keys::revoke_own)
             .etag()
             .says("Revoke an API key of one's own")
@@ -332,7 +340,7 @@ fn api_key_operations() -> Vec<Operation> {
             .etag()
             .says("Give an API key a new secret")
             .explains("The secret it had is good for `overlapSeconds` more, one before that no longer. For the member whose key it is, the key itself, and the key or \
-                       token that made it.")
+                       token that made it; of a service account for those who could make another with its role.")
             .may_or_own(Action::GiveToApiKey, Action::RotateOwnApiKey)
             .takes(&bodies::ROTATION)
             .answers(200, "The key with its new secret, shown once.", One(&records::NEW_API_KEY)),

@@ -21,11 +21,10 @@ use crate::views;
 /// Every operation of this surface. Whoever has not signed in is sent to the page where one does, and not refused.
 pub(crate) fn surface() -> Surface {
     let operations = vec![
-        Operation::get("/sign-in", "dashboardSignIn", show_sign_in).says("The page where people sign in").answers(
-            200,
-            "A page for people.",
-            Pages,
-        ),
+        Operation::get("/sign-in", "dashboardSignIn", show_sign_in)
+            .says("The page where people sign in")
+            .answers(200, "A page for people.", Pages)
+            .redirects("Who has signed in already is led to their preferences."),
         Operation::post("/sign-in", "dashboardSignInSubmit", sign_in)
             .sets_cookie()
             .says("Sign in with the page's form")
@@ -43,15 +42,15 @@ pub(crate) fn surface() -> Surface {
         Operation::get("/preferences", "dashboardPreferences", show_preferences)
             .says("The page of one's own preferences")
             .parameters(&SAVED)
-            .answers(200, "A page for people; without a session the way to the page where people sign in.", Pages)
+            .answers(200, "A page for people.", Pages)
+            .redirects("Without a session the browser is led to the page where people sign in.")
             .refuses(403, "The credential lacks a scope."),
         Operation::post("/preferences", "dashboardPreferencesSubmit", save_preferences)
             .says("Take stances with the page's form")
             .takes_fields()
-            .explains(
-                "Takes a stance for each trait as `application/x-www-form-urlencoded`. Without scripts it leads back to the page (303).",
-            )
+            .explains("Takes a stance for each trait as `application/x-www-form-urlencoded`.")
             .answers(200, "The part of the page that says so.", Pages)
+            .redirects("Without scripts the browser is led back to the page; without a session to the one where people sign in.")
             .refuses(403, "The form was sent by another site, or the credential lacks a scope."),
         Operation::get("/assets/{name}", "dashboardAsset", asset).says("What the pages load").answers(
             200,

@@ -78,6 +78,7 @@ const LINES: &[&str] = &[
     "keys list --mine",
     "keys show x --mine",
     "keys update x --mine --name Import",
+    "keys rotate x --mine",
     "keys delete x --mine --yes x",
     "keys rotate x",
     "keys delete x --yes x",

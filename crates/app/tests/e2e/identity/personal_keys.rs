@@ -60,6 +60,38 @@ on_both_engines! {
         refused(with(server.request(Method::POST, "/api/organizations"), &reading).json(&body), StatusCode::FORBIDDEN).await;
     }
 
+    async fn a_persons_key_is_rotated_by_them_and_by_itself_alone(server: Server) {
+        let person = server.new_person().await;
+        let other = server.new_person().await;
+        let key = make(&server, &person, &["read:user"]).await;
+        let sibling = make(&server, &person, &["read:user"]).await;
+        let path = format!("{MINE}/{}/rotate", key["id"].as_str().unwrap());
+        let rotate = |seconds: u32| server.request(Method::POST, &path).json(&json!({"overlapSeconds": seconds}));
+        refused(with(rotate(60), &sibling), StatusCode::FORBIDDEN).await;
+        refused(rotate(60).bearer_auth(&other.token), StatusCode::NOT_FOUND).await;
+        refused(rotate(604_801).bearer_auth(&person.token), StatusCode::BAD_REQUEST).await;
+        let second = expect(rotate(60).bearer_auth(&person.token), StatusCode::OK).await;
+        assert_eq!((&second["id"], second["previousUntil"].is_string()), (&key["id"], true), "{second}");
+        for secret in [&key, &second] {
+            answered(get(&server, secret, "/api/users/me"), StatusCode::OK).await;
+        }
+        // The one before the one before is good no longer.
+        let third = expect(with(rotate(60), &second), StatusCode::OK).await;
+        refused(get(&server, &key, "/api/users/me"), StatusCode::UNAUTHORIZED).await;
+        let last = expect(rotate(0).bearer_auth(&person.token), StatusCode::OK).await;
+        assert_eq!(last["previousUntil"], Json::Null, "{last}");
+        for secret in [&second, &third] {
+            refused(get(&server, secret, "/api/users/me"), StatusCode::UNAUTHORIZED).await;
+        }
+        answered(get(&server, &last, "/api/users/me"), StatusCode::OK).await;
+        // What was under way with it ends with it, too.
+        let until = "UPDATE user_api_keys SET previous_until = created_at";
+        let newest = expect(rotate(60).bearer_auth(&person.token), StatusCode::OK).await;
+        change_database(&server, until).await;
+        refused(get(&server, &last, "/api/users/me"), StatusCode::UNAUTHORIZED).await;
+        answered(get(&server, &newest, "/api/users/me"), StatusCode::OK).await;
+    }
+
     async fn a_persons_key_ends_where_they_leave_and_everywhere_with_their_account(server: Server) {
         let person = server.new_person().await;
         let left = server.new_organization().await;
