@@ -57,7 +57,8 @@ impl<'a> Components<'a> {
         let name = format!("{}Page", shape.component(dialect));
         let pagination = match is_sliced {
             false => pagination,
-            true => json!({"oneOf": [pagination, self.of(&records::SLICE, dialect, Way::Out)]}),
+            // Not `oneOf`: to generators that take a missing field for a null one, a page is a slice, too, and they refuse what is both.
+            true => json!({"anyOf": [pagination, self.of(&records::SLICE, dialect, Way::Out)]}),
         };
         self.schemas.entry(name.clone()).or_insert_with(|| {
             json!({

@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::catalogue::Operation;
 use crate::conditional::is_comparable;
 
-/// What every answer has.
-const EVERYWHERE: [&str; 8] = [
+/// What every answer may have.
+const EVERYWHERE: [&str; 9] = [
     "RateLimit-Policy",
     "RateLimit-Limit",
     "RateLimit-Remaining",
@@ -16,6 +16,7 @@ const EVERYWHERE: [&str; 8] = [
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
     "X-Request-Id",
+    "Access-Control-Allow-Origin",
 ];
 
 /// The headers of an answer: those of every answer, and these.
@@ -61,6 +62,11 @@ pub(super) fn all() -> Json {
             "X-Request-Id",
             "The request's id, for the server's operators. One of yours is kept if it is 8 to 64 letters, digits, `-`, `_`.",
             json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$", "maxLength": 64}),
+        ),
+        (
+            "Access-Control-Allow-Origin",
+            "The `Origin` of the request, or `*`: only where scripts of that origin may read the answer.",
+            text(),
         ),
         ("ETag", "The state of what was read, for `If-None-Match`; of a record its revision, for `If-Match`, too.", text()),
         (

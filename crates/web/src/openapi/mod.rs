@@ -76,5 +76,8 @@ fn tags(part: &Part, catalogue: &Catalogue) -> Vec<Json> {
             tags.push(json!({"name": name, "description": about}));
         }
     }
+    if part.has_webhooks {
+        tags.push(json!({"name": webhooks::TAG, "description": "What is sent to your webhooks."}));
+    }
     tags
 }

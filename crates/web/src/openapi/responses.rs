@@ -64,18 +64,23 @@ pub(super) fn responses(Place { surface, operation, .. }: Place, components: &mu
 
 /// The statuses that follow from what an operation takes and whom it is for.
 fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u16> {
-    // What an operation does not know is refused by each, and so is what cannot be read.
-    let mut statuses = vec![400];
+    // What an operation does not know is refused by each, and so is what cannot be read: a body where it takes none, too.
+    let mut statuses = vec![400, 408, 413, 415, 417];
     if operation.access != Access::Anybody {
         statuses.push(401);
     }
     if matches!(operation.access, Access::Operators | Access::May(_) | Access::MayOrOwn(..)) {
         statuses.push(403);
     }
-    if !operation.path_parameters().is_empty() {
+    if !operation.path_parameters().is_empty() || operation.is_of_current {
         statuses.push(404);
     }
-    if operation.is_conditional() || (operation.deletes && operation.method == Method::DELETE) {
+    // The first request with the same `Idempotency-Key` is still under way, or was another one.
+    if operation.is_repeatable() {
+        statuses.extend([409, 422]);
+    }
+    // A change of what has no tag meets no condition but the star; a read has one where its answer is comparable.
+    if operation.method != Method::GET || (operation.status == 200 && is_comparable(operation.content)) {
         statuses.push(412);
     }
     if dialect.invalid.as_u16() == 422 {
@@ -100,9 +105,13 @@ pub(super) fn refusal_words(status: u16) -> &'static str {
         401 => problem::UNAUTHORIZED,
         403 => "The credential is good, and does not allow this.",
         404 => "There is no such thing, or none that you may know of.",
+        408 => "The body took too long to arrive.",
         409 => "The state of things does not allow this now.",
         412 => "What the request was based on has changed.",
-        422 => "Some fields are not acceptable.",
+        413 => "The body is too large.",
+        415 => "The body is of a type, charset or coding that is not read.",
+        417 => "The header `Expect` can only be `100-continue`.",
+        422 => "Some fields are not acceptable, or the `Idempotency-Key` was used for another request.",
         429 => "Too many requests.",
         _ => "Something went wrong on the server's side.",
     }

@@ -7,6 +7,9 @@ use super::components::Components;
 use crate::dialect::API;
 use crate::shapes::{Shape, Way, events};
 
+/// The tag of these operations: not the one of those that manage webhooks, or some generators write the two into one file.
+pub(super) const TAG: &str = "webhook-events";
+
 /// Every event, under its name.
 pub(super) fn webhooks(components: &mut Components) -> Json {
     let told = Event::ALL.iter().map(|event| {
@@ -36,7 +39,7 @@ fn webhook(name: &str, about: &str, shape: &'static Shape, components: &mut Comp
     let payload = components.payload(name, schema);
     json!({"post": {
         "operationId": format!("on{}", pascal(name)),
-        "tags": ["webhooks"],
+        "tags": [TAG],
         "summary": about,
         "description": "Sent to each webhook that wants it; with ids and plain facts, and no personal data. Verify the signature before \
                         you believe it. Any 2xx within 10 seconds takes it.",

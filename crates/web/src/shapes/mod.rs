@@ -421,6 +421,8 @@ const SHORT_ID: &str = "^[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvw
 pub(crate) const MOST_WORDS: usize = 100;
 /// Entries of a list of records inside another record.
 const MOST_RECORDS: usize = 10_000;
+/// The largest whole number that JavaScript has exactly, 2^53 - 1: no count comes near it.
+const MOST_COUNTED: i64 = 9_007_199_254_740_991;
 /// Characters of an entry of a list of texts.
 const MOST_CHARACTERS: usize = 2_000;
 
@@ -463,10 +465,11 @@ impl Is {
             Is::Time => json!({"type": "string", "format": "date-time", "maxLength": 64}),
             Is::Number(least, most) => json!({"type": "integer", "format": "int64", "minimum": least, "maximum": most}),
             Is::NumberOrText(most) => {
-                json!({"oneOf": [{"type": "integer", "format": "int64"}, {"type": "string", "minLength": 1, "maxLength": most}]})
+                let number = json!({"type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX});
+                json!({"oneOf": [number, {"type": "string", "minLength": 1, "maxLength": most}]})
             }
             Is::Flag => json!({"type": "boolean"}),
-            Is::Yes => json!({"type": "boolean", "enum": [true]}),
+            Is::Yes => json!({"type": "boolean", "const": true}),
             Is::Texts(most) => json!({"type": "array", "items": {"type": "string", "maxLength": MOST_CHARACTERS}, "maxItems": most}),
             Is::Scopes => json!({"type": "array", "items": words::SCOPE.reference(dialect), "maxItems": MOST_WORDS}),
             Is::SomeScopes => json!({"type": "array", "minItems": 1, "items": words::SCOPE.reference(dialect), "maxItems": MOST_WORDS}),
@@ -481,7 +484,7 @@ impl Is {
                 schema
             }
             Is::Counts => json!({"type": "object", "maxProperties": 100,
-                "additionalProperties": {"type": "integer", "format": "int64", "minimum": 0, "maximum": i64::MAX}}),
+                "additionalProperties": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MOST_COUNTED}}),
             Is::Anything => json!({"type": "object", "additionalProperties": true}),
             Is::Maybe(shape) => reference(shape, dialect),
             Is::Objects(shape) => json!({"type": "array", "items": reference(shape, dialect), "maxItems": MOST_RECORDS}),

@@ -113,7 +113,7 @@ pub(crate) static TOKENS: Shape = Shape::new(
     &[
         required("access_token", Text(1, 200), "For `Authorization: Bearer`.").like("fho_c0ffee"),
         required("token_type", Named(&TOKEN_TYPE), ""),
-        required("expires_in", Number(0, i64::MAX), "Seconds for which the access token is good.").like("3600"),
+        required("expires_in", Number(0, super::MOST_COUNTED), "Seconds for which the access token is good.").like("3600"),
         required("refresh_token", Text(1, 200), "Good for one new pair.").like("fhr_c0ffee"),
         required("scope", Text(1, 1_000), "What the access token may be used for.").like(SCOPE_LIKE),
         required("token_id", Id, "What revokes it; it stays the same over refreshes."),
@@ -144,7 +144,7 @@ pub(crate) static INTROSPECTION: Shape = Shape::new(
         sometimes("client_id", CLIENT_ID, "The app it was given to; missing for a session.").like(CLIENT_ID_LIKE),
         sometimes("token_type", Named(&TOKEN_TYPE), "Of access tokens."),
         sometimes("scope", Text(0, 1_000), "Missing where there is no limit but the user's role.").like(SCOPE_LIKE),
-        sometimes("exp", Number(0, i64::MAX), "When it ends by itself, in seconds since 1970.").like("1767225600"),
+        sometimes("exp", Number(0, super::MOST_COUNTED), "When it ends by itself, in seconds since 1970.").like("1767225600"),
     ],
 )
 .verbatim();

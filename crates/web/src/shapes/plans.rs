@@ -4,7 +4,7 @@ use super::Is::{Counts, Flag, Id, Maybe, Named, Number, Objects, Text, Texts, Ti
 use super::words::{BLOCKER_CODE, BLOCKER_KIND, DELETION_ROOT, EVENT, FATE, METHOD, PURGE_OUTCOME};
 use super::{Shape, optional, required};
 
-const COUNT: super::Is = Number(0, i64::MAX);
+const COUNT: super::Is = Number(0, super::MOST_COUNTED);
 
 static TABLE_PLAN: Shape = Shape::new(
     "TablePlan",
@@ -89,8 +89,12 @@ pub(crate) static PURGE_ITEM: Shape = Shape::new(
     "PurgeItem",
     "What became of one customer of a purge.",
     &[
-        required("number", Number(1, i64::MAX), "The place in the list that was sent, or in the order in which customers were found.")
-            .like("1"),
+        required(
+            "number",
+            Number(1, super::MOST_COUNTED),
+            "The place in the list that was sent, or in the order in which customers were found.",
+        )
+        .like("1"),
         required("outcome", Named(&PURGE_OUTCOME), "`stopped`: the purge was, before it was the customer’s turn.").like("deleted"),
         optional("customer_id", Text(1, 100), "The customer's id; null once the customer is gone.").like("user123"),
         optional("subject_id", Id, "The `subjectId` of the customer's deletion; null for an id that nobody had."),

@@ -4,7 +4,7 @@ use super::Is::{Anything, Counts, Events, Flag, Id, Named, Number, OrganizationI
 use super::bodies::{ADDRESS, METADATA};
 use super::{Shape, optional, plans, required, sometimes, words};
 
-const COUNT: super::Is = Number(0, i64::MAX);
+const COUNT: super::Is = Number(0, super::MOST_COUNTED);
 
 pub(crate) static PAGINATION: Shape = Shape::new(
     "Pagination",
