@@ -60,7 +60,7 @@ async fn run(step: Step, long: bool) -> Result {
         Step::Format => cargo(&["fmt", "--all", "--check"], &[]).await,
         Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[]).await,
         Step::Dependencies => outside::check_dependencies().await,
-        Step::Test => on_postgres(&["test", "--workspace", "--locked"], &[]).await,
+        Step::Test => on_postgres(&["test", "--workspace", "--locked"], &[("RUST_TEST_THREADS", &threads())]).await,
         Step::Outside => outside::run(long).await,
     };
     match outcome {
@@ -70,6 +70,11 @@ async fn run(step: Step, long: bool) -> Result {
         }
         Err(words) => Err(format!("the step `{name}` failed after {}: {words}", seconds(began))),
     }
+}
+
+/// Tests at a time: twice as many as there are processors, since most of them wait for a server half of their time.
+fn threads() -> String {
+    std::thread::available_parallelism().map_or(2, |processors| processors.get() * 2).to_string()
 }
 
 pub(crate) fn seconds(began: Instant) -> String {
