@@ -150,21 +150,26 @@ async fn public_profile(cx: &Cx, own: Uuid, wanted: &OrganizationRef) -> Result<
 pub async fn list_mine(cx: &Cx, metadata: &Map<String, Json>, request: PageRequest) -> Result<Page<Organization>> {
     let principal = cx.needs(Action::ReadOrganization.scope())?;
     let metadata = metadata_filter(metadata)?;
-    // A service account is no member anywhere.
-    let service = principal.service_role.and(principal.organization);
-    cx.read((principal.user, principal.organization, service, metadata, request), |_, tx, (user, bound, service, metadata, request)| {
+    cx.read((principal.user, principal.organization, metadata, request), |cx, tx, (user, bound, metadata, request)| {
         Box::pin(async move {
-            let statement = sql!(
-                "SELECT organizations.id
-                 FROM organizations
-                 WHERE (organizations.id = $3
-                        OR organizations.id IN (SELECT organization_id FROM members WHERE user_id = $1 AND members.state = 'live'))
-                   AND organizations.state = 'live'
+            let of_members = sql!(
+                "SELECT members.organization_id
+                 FROM members JOIN organizations ON organizations.id = members.organization_id
+                 WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'
                    AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(organizations.metadata, $2))
-                 ORDER BY organizations.id"
+                 ORDER BY members.organization_id"
             );
+            // A service account is no member anywhere.
+            let of_service = sql!(
+                "SELECT id FROM organizations
+                 WHERE id = $1 AND state = 'live' AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"
+            );
+            let (statement, of) = match bound {
+                Some(own) if cx.principal()?.service_role.is_some() => (of_service, own),
+                _ => (of_members, user),
+            };
             let mut ids = Vec::new();
-            for mut row in tx.query(statement, params![*user, metadata.as_ref(), *service]).await? {
+            for mut row in tx.query(statement, params![*of, metadata.as_ref()]).await? {
                 ids.push(row.next::<Uuid>()?);
             }
             ids.retain(|id| bound.is_none_or(|bound| bound == *id));

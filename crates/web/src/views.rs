@@ -220,6 +220,7 @@ fn api_key_fields(dialect: &Dialect, key: ApiKey) -> Fields {
         ("id", dialect.id(key.id)),
         ("member_id", key.member.map_or(Json::Null, |id| dialect.id(id))),
         ("role", key.role.map_or(Json::Null, |role| dialect.role(role).into())),
+        ("created_by", key.created_by.map_or(Json::Null, |id| dialect.id(id))),
         ("kind", key.kind.into()),
         ("name", key.name.into()),
         ("description", key.description.into()),

@@ -51,6 +51,8 @@ pub struct ApiKey {
     pub member: Option<Uuid>,
     /// What a service account is in its organization; none of a key that acts as a person.
     pub role: Option<Role>,
+    /// The member who made a service account, while they are one; none of other keys.
+    pub created_by: Option<Uuid>,
     /// What it is for.
     pub kind: String,
     /// 3 to 50 characters.
@@ -183,6 +185,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
     }
     let kind = new.kind;
     let mut key = described(cx, new, member)?;
+    key.created_by = own.filter(|_| key.role.is_some());
     check(cx, &mut key, None)?;
     key.metadata = merged(&json!({}), &key.metadata)?;
     let secret = key.seal(cx, kind)?;
@@ -196,7 +199,6 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                 if let Some(role) = key.role {
                     tenant.may_give(cx, role)?;
                 }
-                let created_by = tenant.membership().filter(|_| key.role.is_some()).map(|own| own.id);
                 let insert = sql!(
                 "INSERT INTO api_keys (organization_id, id, member_id, kind, name, description, hint, hash, scopes, rate_limit_per_minute,
                                        rate_limit_per_hour, allowed_ips, is_active, created_at, expires_at, metadata, made_by, role, created_by)
@@ -221,7 +223,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                     &key.metadata,
                     key.made_by,
                     key.role.map(Role::name),
-                    created_by,
+                    key.created_by,
                 ];
                 tx.execute(insert, values).await.map_err(|error| match error {
                     sql::Error::ForeignKey(_) => Error::Unauthenticated,
@@ -277,6 +279,7 @@ fn described(cx: &Cx, new: NewApiKey, member: Option<Uuid>) -> Result<ApiKey> {
         id: cx.new_id()?,
         member,
         role: new.role,
+        created_by: None,
         kind: new.kind.name().into(),
         name: new.name,
         description: new.description,
@@ -336,7 +339,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Chan
         tenant.also(cx, Action::UpdateOwnerApiKey)?;
     }
     if let Some(role) = before.role.filter(|_| !is_taking) {
-        // Who has its secret has its role.
+        // Who changes what it may do answers for its role, as who makes it does.
         tenant.may_give(cx, role)?;
     }
     let mut key = changed(before.clone(), change)?;
@@ -446,7 +449,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, metadata: &Map<String
             let total = tx.query_one(count, params![tenant.organization(), metadata.as_ref()]).await?.next()?;
             let statement = sql!(
                 "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips,
-                        metadata, is_active, created_at, expires_at, last_used_at, made_by, previous_until, role
+                        metadata, is_active, created_at, expires_at, last_used_at, made_by, previous_until, role, created_by
                  FROM api_keys WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
                  ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
@@ -530,7 +533,7 @@ pub(crate) fn terms_from(row: &mut Row) -> Result<(Terms, Option<Arc<OwnTerms>>)
 async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {
     let statement = sql!(
         "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata,
-                is_active, created_at, expires_at, last_used_at, made_by, previous_until, role
+                is_active, created_at, expires_at, last_used_at, made_by, previous_until, role, created_by
          FROM api_keys WHERE organization_id = $1 AND id = $2"
     );
     read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(Error::NotFound("API key"))?)
@@ -556,6 +559,7 @@ fn read(mut row: Row) -> Result<ApiKey> {
         made_by: row.next()?,
         previous_until: row.next()?,
         role: row.next::<Option<String>>()?.map(|role| service_role_from(&role)).transpose()?,
+        created_by: row.next()?,
     })
 }
 

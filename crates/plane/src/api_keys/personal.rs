@@ -267,6 +267,7 @@ async fn load(tx: &mut Tx, user: Uuid, id: Uuid) -> Result<ApiKey> {
 fn read(mut row: Row) -> Result<ApiKey> {
     Ok(ApiKey {
         role: None,
+        created_by: None,
         id: row.next()?,
         member: None,
         kind: Kind::User.name().into(),

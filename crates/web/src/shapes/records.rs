@@ -277,6 +277,7 @@ pub(crate) static API_KEY: Shape = Shape::new(
             Named(&words::SERVICE_ROLE),
             "What a service account is in the organization; null for a key that acts as a person.",
         ),
+        optional("created_by", Id, "The member who made a service account, who may know its secret; null when they have left."),
         required("kind", Named(&words::KEY_KIND), ""),
         required("name", Text(3, 50), "").like("Back end"),
         optional("description", Text(0, 200), "").like("Nightly import"),

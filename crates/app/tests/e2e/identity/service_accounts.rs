@@ -56,6 +56,7 @@ on_both_engines! {
         for key in [&service, &own] {
             answered(listing(&server, &organization, key), StatusCode::OK).await;
         }
+        assert_eq!((service["createdBy"].as_str(), &own["createdBy"]), (Some(member.as_str()), &Json::Null));
         let removal = at(&organization, &format!("/members/{member}"));
         let plan = expect(ask(&server, Method::GET, &format!("{removal}/deletion-plan"), owner), StatusCode::OK).await;
         let of_keys = |fate: &str| {
@@ -69,6 +70,8 @@ on_both_engines! {
         answered(listing(&server, &organization, &service), StatusCode::OK).await;
         let record = server.wait_for_seal(&deletion, &organization.owner.token).await;
         assert!(record.to_string().contains("api_keys"), "{record}");
+        let kept = ask(&server, Method::GET, &at(&organization, &format!("/api-keys/{}", id(&service))), owner);
+        assert_eq!(expect(kept, StatusCode::OK).await["createdBy"], Json::Null);
         answered(listing(&server, &organization, &service), StatusCode::OK).await;
         // What it does is told as its own.
         let customer = ask(&server, Method::POST, &at(&organization, "/customers"), With::Key(&service));
