@@ -110,7 +110,9 @@ impl Server {
         all.retain(|default| !arguments.iter().any(|given| given.split('=').next() == default.split('=').next()));
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, "127.0.0.1:0").await;
-        let client = Client::builder().pool_max_idle_per_host(256).build().unwrap();
+        // The server closes an idle connection after ten seconds; one that is used again at that moment is reset.
+        let idle = std::time::Duration::from_secs(5);
+        let client = Client::builder().pool_max_idle_per_host(256).pool_idle_timeout(idle).build().unwrap();
         Server { engine, url, client, greeting, database_url, folder, child, arguments: all, people: AtomicU32::new(0) }
     }
 
