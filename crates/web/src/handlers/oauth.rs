@@ -8,12 +8,13 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use plane::access::find;
 use plane::deletion::Subject;
 use plane::ids::{self, OrganizationRef};
 use plane::oauth_apps::{self, NewOauthApp, OauthAppChanges};
 use plane::oauth_tokens::{self, Client, Introspection, Issued};
 use plane::policy::SCOPES;
-use plane::{Cx, Error, OauthRefusal};
+use plane::{Cx, Error, FieldError, OauthRefusal};
 use serde_json::{Map, Value as Json, json};
 
 use super::delete_or_plan;
@@ -35,9 +36,15 @@ pub(crate) async fn create_app(door: Door, mut form: Form) -> Answer {
         scopes: form.optional_texts("scopes").unwrap_or_default(),
     };
     form.finish()?;
-    let organization = match organization {
-        Some(organization) => organization,
-        None => door.current_organization()?,
+    let organization = match (organization, door.current_organization()?) {
+        (Some(named), OrganizationRef::Current) => named,
+        // Both are read: of two that differ neither is guessed.
+        (Some(named), other) if find(&door.cx, &named).await? != find(&door.cx, &other).await? => {
+            let differs =
+                FieldError::new("organization_id", "differs", "must be the organization that X-Organization names, or be left out");
+            return Err(plane::Error::from(differs).into());
+        }
+        (_, by_header) => by_header,
     };
     let (app, secret) = oauth_apps::create(&door.cx, &organization, new).await?;
     Ok(views::tagged(StatusCode::CREATED, &app.etag(), views::new_oauth_app(door.dialect, app, secret)))

@@ -91,6 +91,12 @@ on_both_engines! {
         assert_eq!(made["organizationId"], json!(elsewhere.id));
         let made = expect(make(&server, &organization, &body).header("X-Organization", &organization.slug), StatusCode::CREATED).await;
         assert_eq!(made["organizationId"], json!(organization.id));
+        // Of two names that differ neither is guessed; two spellings of one are one.
+        let both = |header: &str| make(&server, &organization, &named).header("X-Organization", header);
+        expect(both(&elsewhere.id), StatusCode::CREATED).await;
+        for other in [organization.slug.as_str(), &"a".repeat(51), "no such"] {
+            refused(both(other), StatusCode::BAD_REQUEST).await;
+        }
         let bound = server.sign_in(&organization.owner.email, Some(&elsewhere.id)).await;
         let made = expect(server.request(Method::POST, "/api/oauth/apps").bearer_auth(&bound).json(&body), StatusCode::CREATED).await;
         assert_eq!(made["organizationId"], json!(elsewhere.id));
