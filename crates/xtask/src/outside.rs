@@ -17,7 +17,7 @@ use crate::machine::{in_path, install};
 use crate::steps::{cargo, seconds, workspace};
 
 /// A command that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1_500);
 /// The same for those that take long.
 const LONG_PATIENCE: Duration = Duration::from_secs(7_200);
 /// Requests a minute that the limited server allows.
