@@ -18,7 +18,7 @@ use crate::policy::{Action, Role, Scopes, Verdict, decide};
 use crate::quotas::{self, Quota};
 use crate::sessions::after;
 use crate::tokens::secret;
-use crate::{Cx, Error, Result, api_keys, authority, users};
+use crate::{Cx, Error, Result, api_keys, authority, makers, users};
 
 /// An invitation.
 #[derive(Debug, Clone)]
@@ -314,14 +314,16 @@ impl Inviter {
     async fn load(cx: &Cx, tx: &mut Tx, organization: Uuid, of: (String, Option<Uuid>, Option<Uuid>)) -> Result<Inviter> {
         let (with, member, credential) = of;
         let statement = sql!(
-            "SELECT CAST($4 AS text), coalesce((SELECT role FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'),
-                                              (SELECT role FROM api_keys WHERE organization_id = $1 AND id = $3)),
-                    coalesce((SELECT scopes FROM api_keys WHERE organization_id = $1 AND id = $3 AND is_active
-                                                              AND (expires_at IS NULL OR expires_at > $5)),
-                             (SELECT scopes FROM user_api_keys WHERE id = $3 AND is_active AND (expires_at IS NULL OR expires_at > $5)),
-                             (SELECT scopes FROM oauth_apps WHERE organization_id = $1 AND id = $3 AND is_active AND state = 'live'))"
+            "SELECT coalesce((SELECT role FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'),
+                             (SELECT role FROM api_keys WHERE organization_id = $1 AND id = $3))"
         );
-        Inviter::read(&mut tx.query_one(statement, params![organization, member, credential, with, cx.now]).await?)
+        let role: Option<String> = tx.query_one(statement, params![organization, member, credential]).await?.next()?;
+        let role = role.map(|role| parse_role(&role)).transpose()?;
+        let scopes = match credential {
+            Some(credential) => makers::allowed(cx, tx, organization, credential).await?,
+            None => None,
+        };
+        Ok(Inviter { with, role, scopes })
     }
 }
 

@@ -1,5 +1,5 @@
 //! The embedded engine's readers. What one of them reads for long goes on behind everything else that this process does: a search of one
-//! tenant takes the processors that are free, and none that somebody else's short read has use for.
+//! tenant takes the processors that are free, and none that another's short read has use for.
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,7 +39,7 @@ struct Reader {
     successors: std::sync::mpsc::Sender<Reader>,
 }
 
-/// Starts a reader on each connection. They end when nobody can send them anything any more.
+/// Starts a reader on each connection. They end when the last sender of jobs is gone.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`] when the system has no more threads.

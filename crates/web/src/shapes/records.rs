@@ -272,11 +272,7 @@ pub(crate) static API_KEY: Shape = Shape::new(
             Id,
             "The member it acts as; null for a service account, and for a person's own key, which acts as them in all their organizations.",
         ),
-        optional(
-            "role",
-            Named(&words::SERVICE_ROLE),
-            "What a service account is in the organization; null for a key that acts as a person.",
-        ),
+        optional("role", Named(&words::SERVICE_ROLE), "What a service account is in the organization; null for other keys."),
         optional("created_by", Id, "The member who made a service account, who may know its secret; null when they have left."),
         required("kind", Named(&words::KEY_KIND), ""),
         required("name", Text(3, 50), "").like("Back end"),

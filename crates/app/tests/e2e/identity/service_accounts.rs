@@ -196,6 +196,20 @@ on_both_engines! {
         answered(ask(&server, Method::GET, &at(&organization, &place), owner), StatusCode::OK).await;
     }
 
+    async fn an_invitation_ends_with_the_key_that_made_its_inviters_key(server: Server) {
+        let organization = server.new_organization().await;
+        let owner = With::Token(&organization.owner.token);
+        let maker = make(&server, &organization, owner, "admin", &["admin:organization"]).await;
+        let made = make(&server, &organization, With::Key(&maker), "admin", &["admin:organization"]).await;
+        let guest = server.new_person().await;
+        let body = json!({"email": guest.email, "role": "viewer"});
+        let invited = ask(&server, Method::POST, &at(&organization, "/members/invite"), With::Key(&made)).json(&body);
+        let invited = expect(invited, StatusCode::CREATED).await;
+        deleted(ask(&server, Method::DELETE, &at(&organization, &format!("/api-keys/{}", id(&maker))), owner), StatusCode::NO_CONTENT).await;
+        let accept = ask(&server, Method::POST, "/api/invites/accept", With::Token(&guest.token)).json(&json!({"token": invited["token"]}));
+        refused(accept, StatusCode::CONFLICT).await;
+    }
+
     async fn an_invitation_and_a_purge_are_good_that_a_persons_own_key_or_a_service_account_ordered(server: Server) {
         let organization = server.new_organization().await;
         let owner = With::Token(&organization.owner.token);
