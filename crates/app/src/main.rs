@@ -4,7 +4,9 @@ mod client;
 mod connections;
 mod demo;
 mod doctor;
+mod log;
 mod operator;
+mod patience;
 mod serve;
 
 use std::path::PathBuf;
@@ -72,8 +74,21 @@ enum LogFormat {
     Json,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How a server ends one of whose background jobs has ended too often: an internal error (`sysexits.h`).
+const GAVE_UP: u8 = 70;
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}"), ExitCode::FAILURE),
+    };
+    let code = runtime.block_on(run());
+    // What still hangs now keeps nobody waiting.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         // Help is no failure; a command line that is wrong is told in the form that was asked for.
@@ -93,12 +108,17 @@ async fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "freehold: {error}");
-            ExitCode::FAILURE
-        }
+        // The log says it already.
+        Err(error) if error.is::<plane::jobs::GaveUp>() => GAVE_UP.into(),
+        Err(error) => fail(&error.to_string(), ExitCode::FAILURE),
     }
+}
+
+/// Tells why the program ends. A reader that went away is not an error.
+fn fail(words: &str, code: ExitCode) -> ExitCode {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "freehold: {words}");
+    code
 }
 
 /// An error of the command line: its words are for the person who typed the command.

@@ -1,8 +1,8 @@
 //! `freehold serve`: opens the plane, listens, drains, tells webhooks, and stops without dropping what is under way.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,22 +18,27 @@ use plane::api_keys::Prefixes;
 use plane::deletion::drain;
 use plane::destinations::{Destinations, Network, Ports, parse_network, parse_ports};
 use plane::quotas::Quotas;
+use plane::jobs::GaveUp;
 use plane::{Clock, Config, Plane, exports, retention, upkeep};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tower_service::Service;
-use tracing_subscriber::EnvFilter;
 use web::{CorsOrigin, Courier, RateLimits, Room, Settings, TrustedProxies};
 
 use crate::connections::{Connections, Place};
-use crate::{DatabaseArgs, LogFormat, Outcome, RetentionArgs, demo, say};
+use crate::patience::{Noting, Patience};
+use crate::{DatabaseArgs, LogFormat, Outcome, RetentionArgs, demo, log, say};
 
-/// How long a client may take to send a request's head.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a request's head at the most.
 const HEAD_BYTES: usize = 32 * 1024;
-/// How long requests under way may go on after a signal to stop.
-const FAREWELL: Duration = Duration::from_secs(15);
+/// How long a connection may be idle between two requests: longer than the 60 s for which proxies and load balancers keep theirs.
+const MOST_IDLE: u16 = 75;
+/// How long a stop takes at the most, whatever hangs: requests under way, then background jobs, then the database. What is left of the ten
+/// seconds is for the log.
+const FAREWELL: Duration = Duration::from_secs(5);
+const JOBS_FAREWELL: Duration = Duration::from_millis(1_500);
+const DATABASE_FAREWELL: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
@@ -125,13 +130,25 @@ pub(crate) struct ServeArgs {
     /// What opens /metrics as a bearer token; without it only operators may look.
     #[arg(long, env = "FREEHOLD_METRICS_TOKEN", hide_env_values = true)]
     metrics_token: Option<String>,
-    /// How to write the log, on standard error. Its level is set with RUST_LOG.
+    /// Begin with an empty database where one is missing that was there before.
+    #[arg(long)]
+    new: bool,
+    /// Seconds that a connection may be idle between two requests (1 to 3600). Longer than a proxy before this server keeps its own.
+    #[arg(long, env = "FREEHOLD_KEEP_ALIVE", value_name = "SECONDS", default_value_t = MOST_IDLE, value_parser = clap::value_parser!(u16).range(1..=3_600))]
+    keep_alive: u16,
+    /// A file for the log, to which lines are added [default: standard error]. SIGHUP opens it anew, as after it was moved.
+    #[arg(long, env = "FREEHOLD_LOG_FILE", value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug or trace, or the like of `info,web=debug`.
+    #[arg(long, env = "RUST_LOG", value_name = "LEVEL", default_value = "info", value_parser = parse_log_level)]
+    log_level: String,
+    /// How to write the log. Lines that cannot be written are lost and counted.
     #[arg(long, env = "FREEHOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 }
 
 pub(crate) async fn run(args: ServeArgs) -> Outcome {
-    start_log(args.log_format);
+    let _log = log::start(args.log_format, &args.log_level, args.log_file.as_deref())?;
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}. Stop what listens there, or choose another with --listen", args.listen))?;
@@ -140,6 +157,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let mut config = Config::new(args.database.options());
     config.database.connections = usize::from(args.connections);
     config.database.group = usize::from(args.commit_group);
+    config.database.may_begin_anew = args.new;
     config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
     config.exports_folder = args.exports.unwrap_or_else(|| args.database.data.join("exports"));
     config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);
@@ -163,11 +181,13 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let lines = if args.demo { demo::fill(&plane).await? } else { Vec::new() };
 
     let (stop, stopped) = watch::channel(false);
-    let drain = tokio::spawn(drain::run(plane.clone(), stopped.clone()));
-    let courier = tokio::spawn(Courier::new(&plane)?.run(stopped.clone()));
-    let exports = tokio::spawn(exports::run(plane.clone(), stopped.clone()));
-    let retention = tokio::spawn(retention::run(plane.clone(), stopped.clone()));
-    let upkeep = tokio::spawn(upkeep::run(plane.clone(), stopped));
+    let courier = Courier::new(&plane)?;
+    let mut jobs = BackgroundJobs { plane: plane.clone(), stopped, watched: JoinSet::new() };
+    jobs.start("drain", drain::run);
+    jobs.start("courier", move |_, stopped| courier.clone().run(stopped));
+    jobs.start("exports", exports::run);
+    jobs.start("retention", retention::run);
+    jobs.start("upkeep", upkeep::run);
     let limits = RateLimits {
         per_minute: args.rate_limit_per_minute,
         per_day: args.rate_limit_per_day,
@@ -182,6 +202,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         trusted_proxies: args.trusted_proxies,
         cors_origins: args.cors_origins,
         metrics_token: args.metrics_token.filter(|token| !token.is_empty()),
+        lost_log_lines: Some(log::lost_lines),
         stopping: stopping.clone(),
     };
     let router = web::router(plane.clone(), settings);
@@ -191,21 +212,62 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     lines.iter().for_each(|line| say(line));
 
     let signal = signal()?;
-    let signal = async move {
-        signal.await;
+    let end = async {
+        let outcome = tokio::select! {
+            () = signal => Ok(()),
+            gave_up = jobs.gave_up() => Err(gave_up),
+        };
         // What streams has no end of its own, and would hold the rest up.
         stopping.send_replace(true);
+        outcome
     };
-    accept(listener, router, Connections::new(args.max_connections), signal).await;
+    let idle = Duration::from_secs(args.keep_alive.into());
+    let outcome = accept(listener, router, Connections::new(args.max_connections), idle, end).await;
     let _ = stop.send(true);
-    if tokio::time::timeout(FAREWELL, async { tokio::join!(drain, courier, exports, retention) }).await.is_err() {
-        tracing::warn!("the drain, the courier or an export did not stop in time; they go on at the next start");
+    if tokio::time::timeout(JOBS_FAREWELL, jobs.end()).await.is_err() {
+        tracing::warn!("some background jobs did not stop in time; what they were at goes on at the next start, and the latest uses of API keys may be lost");
     }
-    if tokio::time::timeout(FAREWELL, upkeep).await.is_err() {
-        tracing::warn!("the upkeep did not stop in time; the latest uses of API keys may be lost");
+    if tokio::time::timeout(DATABASE_FAREWELL, plane.close()).await.is_err() {
+        tracing::warn!("the database did not close in time; the next start goes on with its log");
     }
     tracing::info!("stopped");
-    Ok(())
+    Ok(outcome?)
+}
+
+/// What goes on beside the requests.
+struct BackgroundJobs {
+    plane: Arc<Plane>,
+    stopped: watch::Receiver<bool>,
+    watched: JoinSet<Result<(), GaveUp>>,
+}
+
+impl BackgroundJobs {
+    fn start<F>(&mut self, name: &'static str, job: impl Fn(Arc<Plane>, watch::Receiver<bool>) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (plane, stopped) = (self.plane.clone(), self.stopped.clone());
+        self.watched.spawn(async move { plane.jobs.watch(name, stopped, |stopped| job(plane.clone(), stopped)).await });
+    }
+
+    /// Waits until one of them is given up.
+    async fn gave_up(&mut self) -> GaveUp {
+        loop {
+            match self.watched.join_next().await {
+                Some(Ok(Err(gave_up))) => return gave_up,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn end(&mut self) {
+        while self.watched.join_next().await.is_some() {}
+    }
+}
+
+fn parse_log_level(text: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Reads the address under which clients know the server, without a slash at its end.
@@ -225,36 +287,38 @@ fn parse_public_url(text: &str) -> Result<String, String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-}
-
-/// Completes at the first signal to stop.
+/// Completes at the first signal to stop. SIGHUP opens the log anew.
 fn signal() -> Outcome<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
+    // With a handler a file that may not grow (`ulimit -f`) is an error of the write, and not the end of the process.
+    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hang_up.recv() => log::reopen(),
+            }
         }
     })
 }
 
-async fn accept(listener: TcpListener, router: Router, connections: Connections, stop: impl Future<Output = ()>) {
+async fn accept<T>(
+    listener: TcpListener,
+    router: Router,
+    connections: Connections,
+    idle: Duration,
+    stop: impl Future<Output = T>,
+) -> T {
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
-    loop {
+    let outcome = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => match connections.admit() {
-                    Some(place) => serve_connection(stream, address, router.clone(), &graceful, place),
+                    Some(place) => serve_connection(stream, address, router.clone(), idle, &graceful, place),
                     None => connections.refuse(stream),
                 },
                 Err(error) => {
@@ -263,32 +327,49 @@ async fn accept(listener: TcpListener, router: Router, connections: Connections,
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
-            () = &mut stop => break,
+            outcome = &mut stop => break outcome,
         }
-    }
+    };
     drop(listener);
     tracing::info!("stopping: no new connections, requests under way go on");
     if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
+    outcome
 }
 
-fn serve_connection(stream: TcpStream, address: SocketAddr, router: Router, graceful: &GracefulShutdown, place: Place) {
+fn serve_connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    router: Router,
+    idle: Duration,
+    graceful: &GracefulShutdown,
+    place: Place,
+) {
     let _ = stream.set_nodelay(true);
+    let patience = Patience::new();
+    let noting = patience.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        noting.note_request();
         request.extensions_mut().insert(ConnectInfo(address));
-        router.clone().call(request.map(Body::new))
+        let answer = router.clone().call(request.map(Body::new));
+        let noting = noting.clone();
+        async move { answer.await.inspect(|_| noting.note_answer()) }
     });
+    let stream = Noting::new(stream, patience.clone());
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         let _place = place;
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
+        tokio::select! {
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            },
+            () = patience.end(idle) => {}
         }
     });
 }

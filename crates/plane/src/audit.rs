@@ -226,7 +226,7 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
         })
         .await;
     if let Err(error) = written {
-        tracing::error!(request_id = %cx.request_id, %error, "the audit entry of a refused attempt could not be written");
+        error.log("the audit entry of a refused attempt could not be written", Some(&cx.request_id));
     }
     Err(refused)
 }

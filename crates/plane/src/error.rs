@@ -68,11 +68,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// Writes it to the log, for a request if it is of one. While the database is not available, what fails for that is told only with the level
+    /// DEBUG: the database itself tells of it, once and then every minute.
+    pub fn log(&self, what: &'static str, request_id: Option<&str>) {
+        match self {
+            Error::Storage(storage) if storage.is_of_the_database() => tracing::debug!(request_id, error = %self, "{what}"),
+            _ => tracing::error!(request_id, error = %self, "{what}"),
+        }
+    }
+
     /// Whether a transaction that ended with this has surely changed nothing: it was refused before its commit, or by the engine. Of any
     /// other failure of the database nobody knows.
     pub(crate) fn is_rolled_back(&self) -> bool {
         match self {
-            Error::Storage(storage) => matches!(storage, sql::Error::Unique(_) | sql::Error::ForeignKey(_) | sql::Error::Retry(_)),
+            Error::Storage(storage) => storage.is_refusal(),
             _ => true,
         }
     }
@@ -221,8 +230,11 @@ impl Error {
     }
 }
 
-impl sql::AsRetry for Error {
-    fn is_retry(&self) -> bool {
-        matches!(self, Error::Storage(error) if error.is_retry())
+impl sql::Carries for Error {
+    fn carried(&self) -> Option<&sql::Error> {
+        match self {
+            Error::Storage(error) => Some(error),
+            _ => None,
+        }
     }
 }

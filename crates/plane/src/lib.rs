@@ -30,6 +30,7 @@ pub mod idempotency;
 pub mod ids;
 mod inserts;
 pub mod invitations;
+pub mod jobs;
 mod liveness;
 mod makers;
 pub mod members;

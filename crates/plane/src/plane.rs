@@ -15,9 +15,10 @@ use uuid::Uuid;
 use crate::api_keys::Prefixes;
 use crate::audit::Strangers;
 use crate::customers::Gathering;
-use crate::cx::{self, Clock, Cx};
+use crate::cx::{self, Clock};
 use crate::destinations::Destinations;
 use crate::fairness::FairReaders;
+use crate::jobs::Jobs;
 use crate::liveness::Liveness;
 use crate::passwords::Hasher;
 use crate::quotas::Quotas;
@@ -151,6 +152,8 @@ pub struct Plane {
     pub(crate) credential_lookups: AtomicU64,
     /// When the latest refreshes of sessions were answered; the end of time for those that are under way.
     pub(crate) refreshed: Cache<Uuid, Timestamp>,
+    /// The background jobs.
+    pub jobs: Jobs,
     /// What time it is here.
     pub clock: Clock,
     /// Its settings.
@@ -174,6 +177,17 @@ impl Plane {
     /// # Errors
     /// The database's, or [`crate::Error::Internal`] naming every table and column that no rule of deletion covers.
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Plane>> {
+        if let Some(missing) = config.database.missing_file()
+            && !config.database.may_begin_anew
+            && std::fs::read_dir(&config.exports_folder).is_ok_and(|mut files| files.next().is_some())
+        {
+            return Err(sql::Error::Migration(format!(
+                "{} is missing or empty, though {} has exports of it: put the file back, or begin with an empty database with `freehold serve --new`",
+                missing.display(),
+                config.exports_folder.display()
+            ))
+            .into());
+        }
         let db = Database::open(&config.database).await?;
         for name in db.migrate(MIGRATIONS).await? {
             tracing::info!(migration = name, "migrated");
@@ -200,6 +214,7 @@ impl Plane {
             usage: Usage::default(),
             run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()?, under_way: Mutex::default() },
             credential_lookups: AtomicU64::new(0),
+            jobs: Jobs::default(),
             refreshed: Cache::new(REFRESHED),
             db,
             keys,
@@ -212,16 +227,13 @@ impl Plane {
     ///
     /// # Errors
     /// The database's.
-    pub async fn ping(self: &Arc<Plane>) -> Result<()> {
-        self.db.check()?;
-        Cx::new(self, "ping")
-            .read((), |_, tx, ()| {
-                Box::pin(async move {
-                    tx.query_one(sql::sql!("SELECT 1"), &[]).await?;
-                    Ok(())
-                })
-            })
-            .await
+    pub async fn ping(&self) -> Result<()> {
+        Ok(self.db.check().await?)
+    }
+
+    /// Ends it: what is under way is waited for, and all connections to the database are closed.
+    pub async fn close(&self) {
+        self.db.close().await;
     }
 
     /// Waits until somebody puts something into the queues of webhooks.

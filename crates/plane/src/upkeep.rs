@@ -17,7 +17,7 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     loop {
         let is_last = *stop.borrow();
         if let Err(error) = once(&plane).await {
-            tracing::error!(%error, "the upkeep could not be done and is tried again");
+            error.log("the upkeep could not be done and is tried again", None);
         }
         if is_last {
             return;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::postgres::{Postgres, PostgresTx};
 use crate::sqlite::{Sqlite, SqliteTx};
+use crate::trouble::Trouble;
 use crate::{Error, Migration, Result, Row, Schema, Value};
 
 /// A statement's text, parameters written `$1`, `$2`, … Made by [`sql!`](crate::sql), so that a test can find every one of them in the
@@ -64,12 +65,20 @@ pub struct Options {
     pub connections: usize,
     /// Requests that SQLite commits together at the most; 1 is one transaction a request. Ignored on PostgreSQL.
     pub group: usize,
+    /// Whether an embedded database is made where one is missing that was there before.
+    pub may_begin_anew: bool,
 }
 
 impl Options {
     /// The defaults for an address: 16 connections, groups of 64.
     pub fn new(url: impl Into<String>) -> Options {
-        Options { url: url.into(), connections: 16, group: 64 }
+        Options { url: url.into(), connections: 16, group: 64, may_begin_anew: false }
+    }
+
+    /// The file of an embedded database, if it is missing or empty: opening it begins with nothing.
+    pub fn missing_file(&self) -> Option<PathBuf> {
+        let path = PathBuf::from(self.url.strip_prefix("sqlite:")?);
+        std::fs::metadata(&path).map_or(true, |found| found.len() == 0).then_some(path)
     }
 }
 
@@ -81,6 +90,7 @@ pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Database {
     engine: Engine,
     prompt: Arc<AtomicU64>,
+    trouble: Arc<Trouble>,
 }
 
 #[derive(Clone)]
@@ -116,7 +126,7 @@ impl Database {
         } else {
             return Err(Error::Migration("the database address must start with postgres:// or sqlite:".into()));
         };
-        Ok(Database { engine, prompt: Arc::default() })
+        Ok(Database { engine, prompt: Arc::default(), trouble: Arc::default() })
     }
 
     /// `"sqlite"` or `"postgresql"`.
@@ -150,14 +160,37 @@ impl Database {
         self.prompt.load(Ordering::Relaxed)
     }
 
-    /// Whether it takes writes, as far as that is known without one.
+    /// Whether it answers, and takes writes: tried with one that changes nothing when the last has failed.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] with the reason why the embedded engine writes nothing until the next start.
-    pub fn check(&self) -> Result<()> {
+    /// [`Error::Unavailable`] with the reason.
+    pub async fn check(&self) -> Result<()> {
+        if let Engine::Sqlite(sqlite) = &self.engine {
+            sqlite.log.check()?;
+        }
+        self.read((), |tx, ()| Box::pin(async move { tx.query_one(sql!("SELECT 1"), &[]).await.map(drop) })).await?;
+        self.look_into_trouble().await;
+        self.trouble.words().map_or(Ok(()), |words| Err(Error::Unavailable(format!("it takes no writes: {words}"))))
+    }
+
+    /// Finds out whether what writes have met is over, with one that changes nothing but must be written down: others may succeed because they
+    /// find nothing to change. Once a second at the most.
+    async fn look_into_trouble(&self) {
+        if self.trouble.is_due() {
+            let tried = self.write_on_engine(Kind::Durable, (), |tx, ()| Box::pin(crate::migrate::touch(tx))).await;
+            match tried {
+                Ok(()) => self.trouble.end(),
+                Err::<(), Error>(error) => self.trouble.meet(&error.to_string()),
+            }
+        }
+    }
+
+    /// Ends it: waits for what was asked for, copies the embedded engine's log into its file, and closes all connections. What is asked for
+    /// afterwards is refused.
+    pub async fn close(&self) {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.log.check(),
-            Engine::Postgres(_) => Ok(()),
+            Engine::Sqlite(sqlite) => sqlite.close().await,
+            Engine::Postgres(postgres) => postgres.close(),
         }
     }
 
@@ -175,7 +208,7 @@ impl Database {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        E: From<Error> + AsRetry + Send + 'static,
+        E: From<Error> + Carries + Send + 'static,
     {
         self.prompt.fetch_add(1, Ordering::Relaxed);
         self.write_as(Kind::Durable, input, work).await
@@ -195,7 +228,7 @@ impl Database {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        E: From<Error> + AsRetry + Send + 'static,
+        E: From<Error> + Carries + Send + 'static,
     {
         self.write_as(if may_be_lost { Kind::Lazy } else { Kind::Durable }, input, work).await
     }
@@ -209,7 +242,27 @@ impl Database {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        E: From<Error> + AsRetry + Send + 'static,
+        E: From<Error> + Carries + Send + 'static,
+    {
+        let outcome = self.write_on_engine(kind, input, work).await;
+        match outcome.as_ref().map_err(Carries::carried) {
+            Err(Some(error)) if error.is_of_the_database() => self.trouble.meet(&error.to_string()),
+            Err(_) => {}
+            Ok(_) => self.look_into_trouble().await,
+        }
+        outcome
+    }
+
+    async fn write_on_engine<I, T, E>(
+        &self,
+        kind: Kind,
+        input: I,
+        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<Error> + Carries + Send + 'static,
     {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.write(kind, input, work).await,
@@ -219,7 +272,7 @@ impl Database {
                     let mut attempt = 0;
                     loop {
                         match postgres.transaction(&input, &work, kind).await {
-                            Err(error) if error.is_retry() && attempt < RETRIES => attempt += 1,
+                            Err(error) if matches!(error.carried(), Some(Error::Retry(_))) && attempt < RETRIES => attempt += 1,
                             outcome => return outcome,
                         }
                     }
@@ -241,14 +294,18 @@ impl Database {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        E: From<Error> + AsRetry + Send + 'static,
+        E: From<Error> + Carries + Send + 'static,
     {
-        match &self.engine {
+        let outcome = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(input, work).await,
             Engine::Postgres(postgres) => AssertUnwindSafe(postgres.transaction(&input, &work, Kind::Read))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|panic| Err(Error::Statement(panic_words(Some(panic))).into())),
+        };
+        match outcome.as_ref().map_err(Carries::carried) {
+            Err(Some(Error::ReadOnly(words))) => Err(Error::Statement(words.clone()).into()),
+            _ => outcome,
         }
     }
 
@@ -261,6 +318,9 @@ impl Database {
         // After the migrations, whose locks are long gone by now.
         if let Err::<(), Error>(error) = self.write((), |tx, ()| Box::pin(crate::migrate::assume_few_organizations(tx))).await {
             tracing::warn!(%error, "PostgreSQL could not be told how large organizations are, and may choose slow plans until the next start");
+        }
+        if let Engine::Sqlite(sqlite) = &self.engine {
+            sqlite.mark()?;
         }
         Ok(ran)
     }
@@ -282,15 +342,15 @@ impl Database {
     }
 }
 
-/// Tells whether an error means "run the transaction again".
-pub trait AsRetry {
-    /// True for serialization failures and deadlocks only.
-    fn is_retry(&self) -> bool;
+/// An error of a transaction, which may be the engine's.
+pub trait Carries {
+    /// The engine's error, if that is what it is.
+    fn carried(&self) -> Option<&Error>;
 }
 
-impl AsRetry for Error {
-    fn is_retry(&self) -> bool {
-        matches!(self, Error::Retry(_))
+impl Carries for Error {
+    fn carried(&self) -> Option<&Error> {
+        Some(self)
     }
 }
 

@@ -16,6 +16,9 @@ pub enum Error {
     /// whether it was.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The engine takes no writes at the moment: its file or disk is read-only, or it is a replica. From a transaction that reads, a defect.
+    #[error("the database is read-only: {0}")]
+    ReadOnly(String),
     /// The statement, a parameter or a column is not what the schema says: a defect of this program.
     #[error("the database refused a statement: {0}")]
     Statement(String),
@@ -25,10 +28,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same may well succeed once the database is well again: nothing is wrong with what was asked.
+    pub fn is_of_the_database(&self) -> bool {
+        matches!(self, Error::Unavailable(_) | Error::ReadOnly(_))
+    }
+
     /// Whether a commit that failed with this has surely changed nothing: the engine itself has said no. After any other error of a
     /// commit it may have come true all the same.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Error::Unique(_) | Error::ForeignKey(_) | Error::Retry(_))
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Error::Unique(_) | Error::ForeignKey(_) | Error::Retry(_) | Error::ReadOnly(_))
     }
 }
 
@@ -47,9 +55,13 @@ impl From<rusqlite::Error> for Error {
         }
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Retry(words),
+            ErrorCode::ReadOnly => Error::ReadOnly(words),
             ErrorCode::DiskFull
             | ErrorCode::SystemIoFailure
             | ErrorCode::CannotOpen
+            | ErrorCode::OutOfMemory
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::NoLargeFileSupport
             | ErrorCode::DatabaseCorrupt
             | ErrorCode::NotADatabase
             | ErrorCode::PermissionDenied => Error::Unavailable(words),
@@ -72,16 +84,22 @@ impl From<tokio_postgres::Error> for Error {
             SqlState::UNIQUE_VIOLATION => Error::Unique(words),
             SqlState::FOREIGN_KEY_VIOLATION | SqlState::RESTRICT_VIOLATION => Error::ForeignKey(words),
             SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => Error::Retry(words),
-            SqlState::ADMIN_SHUTDOWN
-            | SqlState::CRASH_SHUTDOWN
-            | SqlState::CANNOT_CONNECT_NOW
-            | SqlState::TOO_MANY_CONNECTIONS
-            | SqlState::DISK_FULL
-            | SqlState::LOCK_NOT_AVAILABLE
-            | SqlState::QUERY_CANCELED => Error::Unavailable(words),
+            SqlState::READ_ONLY_SQL_TRANSACTION => Error::ReadOnly(words),
+            ref other if is_passing(other.code()) => Error::Unavailable(words),
             _ => Error::Statement(words),
         }
     }
+}
+
+/// Classes of SQLSTATE that tell of the server and of what it runs on, never of the statement: connections, resources (disk, memory, number of
+/// connections), operators (shut-down, cancelled, session ended), the system's own errors, and damaged files (PostgreSQL, appendix A).
+const OF_THE_SERVER: [&str; 6] = ["08", "53", "57", "58", "F0", "XX001"];
+/// States of other classes that pass: a transaction or session that was idle for too long, a lock that was not to be had in time.
+const PASSING: [&str; 3] = ["25P03", "25P04", "55P03"];
+
+/// Whether the same statement may well succeed once the server is well again.
+fn is_passing(state: &str) -> bool {
+    OF_THE_SERVER.iter().any(|class| state.starts_with(class)) || PASSING.contains(&state)
 }
 
 impl From<deadpool_postgres::PoolError> for Error {
@@ -106,4 +124,49 @@ fn describe(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn what_ails_the_server_is_told_apart_from_what_is_wrong_with_a_statement() {
+        // disk full, out of memory, too many connections, shut down, crashed, not up yet, cancelled, idle session ended, idle in transaction,
+        // transaction too long, lock not available, connection lost, I/O error, damaged page
+        for state in [
+            "53100", "53200", "53300", "57P01", "57P02", "57P03", "57014", "57P05", "25P03", "25P04", "55P03", "08006", "58030", "XX001",
+        ] {
+            assert!(is_passing(state), "{state}");
+        }
+        // syntax, no such column, not null, wrong type, division, internal error, failed transaction
+        for state in ["42601", "42703", "23502", "22P02", "22012", "XX000", "25P02"] {
+            assert!(!is_passing(state), "{state}");
+        }
+    }
+
+    #[test]
+    fn the_embedded_engine_is_not_available_when_its_file_is_not() {
+        let told = |code| Error::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR,
+            ffi::SQLITE_NOMEM,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_CORRUPT,
+            ffi::SQLITE_NOTADB,
+            ffi::SQLITE_PERM,
+            ffi::SQLITE_PROTOCOL,
+        ] {
+            assert!(matches!(told(code), Error::Unavailable(_)), "{code}");
+        }
+        for code in [ffi::SQLITE_READONLY, ffi::SQLITE_READONLY_DBMOVED] {
+            assert!(matches!(told(code), Error::ReadOnly(_)), "{code}");
+        }
+        for code in [ffi::SQLITE_ERROR, ffi::SQLITE_MISUSE, ffi::SQLITE_MISMATCH, ffi::SQLITE_TOOBIG] {
+            assert!(matches!(told(code), Error::Statement(_)), "{code}");
+        }
+    }
 }

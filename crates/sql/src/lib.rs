@@ -12,9 +12,10 @@ mod postgres;
 mod readers;
 mod schema;
 mod sqlite;
+mod trouble;
 mod value;
 
-pub use database::{AsRetry, Database, Hold, Options, Statement, Tx, Work};
+pub use database::{Carries, Database, Hold, Options, Statement, Tx, Work};
 pub use error::Error;
 pub use health::{Difference, Orphans};
 pub use migrate::Migration;

@@ -6,7 +6,8 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -21,11 +22,18 @@ use crate::{Error, Result};
 
 /// Copies what of the log nobody reads from any more; waits for nobody.
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// Copies all of it and cuts it off, unless somebody reads from it or writes: what was erased is not in it any more.
+const CUT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Copies nothing.
 const STATE: &str = "PRAGMA wal_checkpoint(NOOP)";
 /// How often the log is looked at, and how many of its frames (4 KiB) are worth copying.
 const CHECKPOINT_ROUND: Duration = Duration::from_millis(100);
 const CHECKPOINT_AT: i64 = 1_000;
+/// Rounds in which the log has not grown after which it is cut off, and rounds after which it is though it has.
+const QUIET_ROUNDS: u32 = 20;
+const MOST_ROUNDS: u32 = 600;
+/// How often, in rounds, the files are looked at.
+const LOOK_ROUNDS: u32 = 10;
 /// Frames at which the log (64 MiB) must begin anew: while it is written to without a pause, only the writer can let it.
 const OVERGROWN: i64 = 16_384;
 
@@ -55,6 +63,12 @@ impl Log {
         self.failure.get().cloned().map_or(Ok(()), Err)
     }
 
+    /// Ends all writing until the next start.
+    fn fail(&self, words: String) -> Error {
+        tracing::error!("{words}");
+        self.failure.get_or_init(|| Error::Unavailable(words)).clone()
+    }
+
     /// Notes a commit of the writer, and lets the log begin anew if it has to.
     pub(crate) fn note_commit(&self, connection: &Connection) {
         self.commits.fetch_add(1, Ordering::Relaxed);
@@ -76,12 +90,10 @@ pub(crate) fn begin(connection: &Connection, database: &Path) -> Result<File> {
     state(connection, CHECKPOINT)?;
     let unavailable = |error| Error::Unavailable(format!("cannot open the write-ahead log of {}: {error}", database.display()));
     // Where the database is a link, the log lies beside what that leads to.
-    let mut name = database.canonicalize().map_err(unavailable)?.into_os_string();
-    name.push("-wal");
-    File::open(name).map_err(unavailable)
+    File::open(log_of(&database.canonicalize().map_err(unavailable)?)).map_err(unavailable)
 }
 
-/// Ends a connection that may copy the log, as the last one does that is closed: not what the disk may have dropped.
+/// Ends a connection that may copy the log, as the last one does that is closed, which removes it: not what the disk may have dropped.
 pub(crate) fn end(connection: &Connection, log: &Log) {
     if log.check().is_err()
         && let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
@@ -109,32 +121,102 @@ pub(crate) fn sync_loop(
 }
 
 fn refused(log: &Log, error: &io::Error) -> Error {
-    let words = format!(
+    log.fail(format!(
         "the disk did not confirm what was written ({error}): it is not known whether the last changes are kept, and nothing more is written. \
          Mend the disk, then start the server again"
-    );
-    tracing::error!("{words}");
-    log.failure.get_or_init(|| Error::Unavailable(words)).clone()
+    ))
+}
+
+/// The files of a database by their identity: under the same name there may be others later.
+pub(crate) struct Files(Vec<(PathBuf, Identity)>);
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+impl Files {
+    /// Those of a database that is open.
+    ///
+    /// # Errors
+    /// When they cannot be looked at.
+    pub(crate) fn of(database: &Path) -> Result<Files> {
+        let unavailable = |error| Error::Unavailable(format!("cannot look at {}: {error}", database.display()));
+        // Where the database is a link, the log lies beside what that leads to.
+        let database = database.canonicalize().map_err(unavailable)?;
+        let files = [database.clone(), log_of(&database)].map(|path| identity(&path).map(|identity| (path, identity)));
+        Ok(Files(files.into_iter().collect::<io::Result<_>>().map_err(unavailable)?))
+    }
+
+    /// One that is gone or replaced, in words.
+    fn lost(&self) -> Option<String> {
+        let lost = self.0.iter().find_map(|(path, known)| match identity(path) {
+            Ok(found) if found == *known => None,
+            Ok(_) => Some(format!("{} was replaced", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(format!("{} was removed", path.display())),
+            // It may be there all the same.
+            Err(_) => None,
+        });
+        lost.map(|what| {
+            format!(
+                "{what} while the server was running: what is written now would be lost, and nothing more is written. Put the files back that \
+                 belong together, then start the server again"
+            )
+        })
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    std::fs::metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// The log of a database lies beside it.
+pub(crate) fn log_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 /// Copies the log into the database file while the writer goes on: a commit that had to do so would keep everybody waiting for tens of
-/// milliseconds.
-pub(crate) fn checkpoint_loop(connection: &Connection, closed: &Receiver<()>, log: &Log) {
-    let mut seen = 0;
+/// milliseconds. Cuts the log off when there is a pause, so that what was erased does not stay in it.
+pub(crate) fn checkpoint_loop(connection: &Connection, closed: &Receiver<()>, log: &Log, files: &Files) {
+    // To cut the log off is to keep the writer waiting: it is tried, and waits for nobody itself.
+    if let Err(error) = connection.busy_timeout(Duration::ZERO) {
+        tracing::warn!(%error, "the write-ahead log is not cut off and keeps what was erased for longer");
+        return;
+    }
+    let (mut seen, mut length, mut quiet, mut since_cut, mut rounds) = (0, 0, 0, 0, 0_u32);
     while closed.recv_timeout(CHECKPOINT_ROUND) == Err(RecvTimeoutError::Timeout) && log.check().is_ok() {
+        rounds = rounds.wrapping_add(1);
+        if rounds.is_multiple_of(LOOK_ROUNDS)
+            && let Some(words) = files.lost()
+        {
+            log.fail(words);
+            return;
+        }
         let commits = log.commits.load(Ordering::Relaxed);
-        if commits == seen {
+        if commits == seen && length == 0 {
             continue;
         }
         seen = commits;
-        match state(connection, STATE) {
-            Ok((frames, copied)) if frames - copied < CHECKPOINT_AT => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the state of the write-ahead log cannot be read"),
+        let (frames, copied) = state(connection, STATE).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the state of the write-ahead log cannot be read");
+            (CHECKPOINT_AT, 0)
+        });
+        // Many a commit has written nothing.
+        (quiet, since_cut) = (if frames == length { quiet + 1 } else { 0 }, since_cut + 1);
+        length = frames;
+        if frames - copied >= CHECKPOINT_AT {
+            match state(connection, CHECKPOINT) {
+                Ok((frames, _)) => log.is_overgrown.store(frames > OVERGROWN, Ordering::Relaxed),
+                Err(error) => tracing::warn!(%error, "the write-ahead log could not be copied into the database and grows"),
+            }
         }
-        match state(connection, CHECKPOINT) {
-            Ok((frames, _)) => log.is_overgrown.store(frames > OVERGROWN, Ordering::Relaxed),
-            Err(error) => tracing::warn!(%error, "the write-ahead log could not be copied into the database and grows"),
+        if frames > 0 && (quiet >= QUIET_ROUNDS || since_cut >= MOST_ROUNDS) {
+            // While others read from it or write, it stays until another time.
+            match state(connection, CUT) {
+                Ok((left, _)) => length = left,
+                Err(error) => tracing::warn!(%error, "the write-ahead log could not be cut off"),
+            }
+            (quiet, since_cut) = (0, 0);
         }
     }
 }
@@ -146,8 +228,6 @@ fn state(connection: &Connection, pragma: &str) -> rusqlite::Result<(i64, i64)> 
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-    use std::path::PathBuf;
     use std::sync::mpsc as std_mpsc;
 
     use super::*;

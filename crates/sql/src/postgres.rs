@@ -60,6 +60,11 @@ impl Postgres {
         self.pool.status().max_size
     }
 
+    /// Ends connections that are free, and each other one when it comes back.
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+
     pub(crate) async fn transaction<I, T, E>(
         &self,
         input: &I,

@@ -4,6 +4,7 @@
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -39,15 +40,15 @@ struct Reader {
     successors: std::sync::mpsc::Sender<Reader>,
 }
 
-/// Starts a reader on each connection. They end when the last sender of jobs is gone.
+/// Starts a reader on each connection. They end when the last sender of jobs is gone; the thread that is returned ends after them.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`] when the system has no more threads.
-pub(crate) fn start(connections: Vec<Connection>, queue: mpsc::Receiver<ReadJob>) -> Result<()> {
+pub(crate) fn start(connections: Vec<Connection>, queue: mpsc::Receiver<ReadJob>) -> Result<JoinHandle<()>> {
     let queue = Arc::new(Mutex::new(queue));
     let (successors, waiting) = std::sync::mpsc::channel::<Reader>();
     // A new thread stands where the one stands that starts it.
-    spawn("sqlite-readers", move || {
+    let last = spawn("sqlite-readers", move || {
         for reader in waiting {
             if let Err(error) = spawn("sqlite-reader", move || reader.run()) {
                 tracing::error!(%error, "a reader of the database was lost");
@@ -67,7 +68,7 @@ pub(crate) fn start(connections: Vec<Connection>, queue: mpsc::Receiver<ReadJob>
         let reader = Reader { tx: Tx::Sqlite(SqliteTx::new(connection)), queue: queue.clone(), looks, successors: successors.clone() };
         spawn("sqlite-reader", move || reader.run())?;
     }
-    Ok(())
+    Ok(last)
 }
 
 impl Reader {

@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -27,18 +29,35 @@ use crate::{Error, Options, Result, Row, Tx, Value, Work};
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// Requests that may wait for the writer or for a reader before callers themselves wait.
 const QUEUE: usize = 4096;
+/// What the lock file says once there is a database.
+const MARK: &[u8] = b"A Freehold database lies beside this file.\n";
 /// How long a connection waits for another process that holds the file.
 const BUSY: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(crate) struct Sqlite {
+    /// None once it is closed.
+    queues: Arc<RwLock<Option<Queues>>>,
+    pub(crate) log: Arc<Log>,
+    threads: Arc<Mutex<Option<Threads>>>,
+    /// Held for the life of the database: a second server on the same file would not see this one's revocations.
+    lock: Arc<File>,
+}
+
+/// Where requests wait. When nobody can put one in any more, the threads that take them out end.
+#[derive(Clone)]
+struct Queues {
     writer: mpsc::Sender<Job>,
     readers: mpsc::Sender<ReadJob>,
-    pub(crate) log: Arc<Log>,
+}
+
+/// The threads of a database, and what keeps the last of them.
+struct Threads {
+    /// Those that answer requests.
+    workers: Vec<JoinHandle<()>>,
     /// Its end is the end of the checkpointer.
-    _open: std::sync::mpsc::Sender<()>,
-    /// Held for the life of the database: a second server on the same file would not see this one's revocations.
-    _lock: Arc<File>,
+    open: std::sync::mpsc::Sender<()>,
+    checkpointer: JoinHandle<()>,
 }
 
 /// What comes to the writer.
@@ -76,34 +95,73 @@ impl Sqlite {
             std::fs::create_dir_all(folder).map_err(|error| Error::Unavailable(format!("cannot create {}: {error}", folder.display())))?;
         }
         let lock = lock(&path)?;
+        if options.missing_file().is_some() && !options.may_begin_anew && was_there(&path, &lock)? {
+            return Err(Error::Migration(format!(
+                "{} is missing or empty, though there was a database here: put the file back, or begin with an empty one with `freehold serve --new`",
+                path.display()
+            )));
+        }
         let connection = connect(&path, false)?;
         let (writer, jobs) = mpsc::channel(QUEUE);
         let group = options.group.max(1);
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         let (log, file) = (Arc::new(Log::default()), log::begin(&connection, &path)?);
         let (syncer, committed) = std::sync::mpsc::channel();
-        spawn("sqlite-syncer", {
+        let syncing = spawn("sqlite-syncer", {
             let (log, writer) = (log.clone(), writer.downgrade());
             move || log::sync_loop(|| file.sync_data(), &committed, &log, &writer)
         })?;
-        spawn("sqlite-writer", {
+        let writing = spawn("sqlite-writer", {
             let (queue, log) = (Queue { jobs, next: None, unsynced: 0 }, log.clone());
             move || write_loop(Tx::Sqlite(SqliteTx::new(connection)), queue, group, &log, &syncer)
         })?;
         let (open, closed) = std::sync::mpsc::channel();
-        let checkpointer = connect(&path, false)?;
-        spawn("sqlite-checkpointer", {
-            let log = log.clone();
+        let connection = connect(&path, false)?;
+        let checkpointer = spawn("sqlite-checkpointer", {
+            let (log, files) = (log.clone(), log::Files::of(&path)?);
             move || {
-                log::checkpoint_loop(&checkpointer, &closed, &log);
-                log::end(&checkpointer, &log);
+                log::checkpoint_loop(&connection, &closed, &log, &files);
+                log::end(&connection, &log);
             }
         })?;
 
         let (readers, queue) = mpsc::channel(QUEUE);
         let connections = (0..options.connections.max(1)).map(|_| connect(&path, true)).collect::<Result<_>>()?;
-        readers::start(connections, queue)?;
-        Ok(Sqlite { writer, readers, log, _open: open, _lock: Arc::new(lock) })
+        let reading = readers::start(connections, queue)?;
+        let threads = Threads { workers: vec![writing, syncing, reading], open, checkpointer };
+        Ok(Sqlite {
+            queues: Arc::new(RwLock::new(Some(Queues { writer, readers }))),
+            log,
+            threads: Arc::new(Mutex::new(Some(threads))),
+            lock: Arc::new(lock),
+        })
+    }
+
+    /// Notes beside the file that there is a database.
+    pub(crate) fn mark(&self) -> Result<()> {
+        let marked = self.lock.metadata().and_then(|found| if found.len() == 0 { (&*self.lock).write_all(MARK) } else { Ok(()) });
+        marked.map_err(|error| Error::Unavailable(format!("cannot write the lock file of the database: {error}")))
+    }
+
+    fn queues(&self) -> Result<Queues> {
+        self.queues.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(stopped)
+    }
+
+    /// Answers what is in the queues, and closes all connections: the one that copies the log last, so that the file alone is the database.
+    pub(crate) async fn close(&self) {
+        drop(self.queues.write().unwrap_or_else(PoisonError::into_inner).take());
+        let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let closing = tokio::task::spawn_blocking(|| {
+            let Threads { workers, open, checkpointer } = threads;
+            for worker in workers {
+                let _ = worker.join();
+            }
+            drop(open);
+            let _ = checkpointer.join();
+        });
+        if let Err(error) = closing.await {
+            tracing::error!(%error, "the embedded database was not closed as it should");
+        }
     }
 
     pub(crate) async fn write<I, T, E>(
@@ -133,7 +191,7 @@ impl Sqlite {
                 }),
             }
         });
-        self.writer.send(Job::Write(WriteJob { work, is_lazy: kind == Kind::Lazy })).await.map_err(|_| stopped())?;
+        self.queues()?.writer.send(Job::Write(WriteJob { work, is_lazy: kind == Kind::Lazy })).await.map_err(|_| stopped())?;
         receiver.await.unwrap_or_else(|_| Err(stopped().into()))
     }
 
@@ -161,7 +219,7 @@ impl Sqlite {
             tx.hooks.clear();
             let _ = sender.send(result);
         });
-        self.readers.send(job).await.map_err(|_| stopped())?;
+        self.queues()?.readers.send(job).await.map_err(|_| stopped())?;
         receiver.await.unwrap_or_else(|_| Err(stopped().into()))
     }
 }
@@ -183,16 +241,20 @@ fn run<I, T, E: From<Error>>(tx: &mut Tx, input: &I, work: &impl for<'a> Fn(&'a 
 }
 
 /// The thread belongs to the caller's runtime, so that a transaction that waits for a timer or a socket comes to the error that says so.
-pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     let runtime = Handle::try_current().ok();
     let body = move || {
         let _entered = runtime.as_ref().map(Handle::enter);
         body();
     };
-    match std::thread::Builder::new().name(name.into()).spawn(body) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Error::Unavailable(format!("cannot start a database thread: {error}"))),
-    }
+    let thread = std::thread::Builder::new().name(name.into()).spawn(body);
+    thread.map_err(|error| Error::Unavailable(format!("cannot start a database thread: {error}")))
+}
+
+/// Whether the lock file, or a log, says that there was a database before.
+fn was_there(path: &Path, lock: &File) -> Result<bool> {
+    let found = lock.metadata().map_err(|error| Error::Unavailable(format!("cannot look at the lock file of the database: {error}")))?;
+    Ok(found.len() > 0 || std::fs::metadata(log::log_of(path)).is_ok_and(|log| log.len() > 0))
 }
 
 fn lock(path: &Path) -> Result<File> {

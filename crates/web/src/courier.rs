@@ -22,13 +22,10 @@ const AT_ONCE: usize = 16;
 const ROUND: Duration = Duration::from_secs(1);
 
 /// Delivers to webhooks. Run one of these for each server.
+#[derive(Clone)]
 pub struct Courier {
     plane: Arc<Plane>,
     outbound: Arc<Outbound>,
-    /// Every delivery that is being carried.
-    tasks: JoinSet<()>,
-    /// Whose each of them is.
-    organizations: HashMap<Id, Uuid>,
 }
 
 impl Courier {
@@ -38,23 +35,35 @@ impl Courier {
     /// Words about what the system lacks.
     pub fn new(plane: &Arc<Plane>) -> Result<Courier, String> {
         let outbound = Outbound::new(plane.config.destinations.clone())?;
-        Ok(Courier { plane: plane.clone(), outbound: Arc::new(outbound), tasks: JoinSet::new(), organizations: HashMap::new() })
+        Ok(Courier { plane: plane.clone(), outbound: Arc::new(outbound) })
     }
 
     /// Carries until told to stop, and then only to the end what is under way.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut round = Round { courier: self, tasks: JoinSet::new(), organizations: HashMap::new() };
         while !*stop.borrow() {
-            let pause = self.look().await;
+            let pause = round.look().await;
             tokio::select! {
-                Some(ended) = self.tasks.join_next_with_id() => self.note_end(ended.map(|(id, ())| id)),
-                () = self.plane.courier_bell() => {}
+                Some(ended) = round.tasks.join_next_with_id() => round.note_end(ended.map(|(id, ())| id)),
+                () = round.courier.plane.courier_bell() => {}
                 () = tokio::time::sleep(pause) => {}
                 _ = stop.changed() => {}
             }
         }
-        while self.tasks.join_next().await.is_some() {}
+        while round.tasks.join_next().await.is_some() {}
     }
+}
 
+/// What is under way.
+struct Round {
+    courier: Courier,
+    /// Every delivery that is being carried.
+    tasks: JoinSet<()>,
+    /// Whose each of them is.
+    organizations: HashMap<Id, Uuid>,
+}
+
+impl Round {
     /// Starts what is due and has room. Returns how long to wait for what will be due.
     async fn look(&mut self) -> Duration {
         let room = AT_ONCE - self.tasks.len();
@@ -63,19 +72,19 @@ impl Courier {
         }
         let mut under_way: HashMap<Uuid, usize> = HashMap::new();
         self.organizations.values().for_each(|organization| *under_way.entry(*organization).or_default() += 1);
-        let Taken { due, next } = match deliveries::take(&self.plane, room, &under_way).await {
+        let Taken { due, next } = match deliveries::take(&self.courier.plane, room, &under_way).await {
             Ok(taken) => taken,
             Err(error) => {
-                tracing::error!(%error, "the queues of webhooks could not be read; they are tried again");
+                error.log("the queues of webhooks could not be read; they are tried again", None);
                 return ROUND;
             }
         };
         for due in due {
             let organization = due.organization;
-            let task = self.tasks.spawn(carry(self.plane.clone(), self.outbound.clone(), due));
+            let task = self.tasks.spawn(carry(self.courier.clone(), due));
             self.organizations.insert(task.id(), organization);
         }
-        let until = next.map_or(ROUND, |next| Duration::try_from(next.duration_since(self.plane.clock.now())).unwrap_or(Duration::ZERO));
+        let until = next.map_or(ROUND, |next| Duration::try_from(next.duration_since(self.courier.plane.clock.now())).unwrap_or(Duration::ZERO));
         until.min(ROUND)
     }
 
@@ -91,14 +100,15 @@ impl Courier {
     }
 }
 
-async fn carry(plane: Arc<Plane>, outbound: Arc<Outbound>, due: Due) {
+async fn carry(courier: Courier, due: Due) {
+    let Courier { plane, outbound } = courier;
     let attempt = match due.undeliverable {
         Some(words) => Attempt { status: None, error: Some(words) },
         None => call(&plane, &outbound, &due).await,
     };
     tracing::info!(event = %due.id, organization = %due.organization, status = attempt.status, error = attempt.error, "delivery");
     if let Err(error) = deliveries::finish(&plane, due, attempt).await {
-        tracing::error!(%error, "how a delivery went could not be written down; it is due again when its lease is over");
+        error.log("how a delivery went could not be written down; it is due again when its lease is over", None);
     }
 }
 

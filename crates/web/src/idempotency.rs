@@ -78,7 +78,7 @@ async fn carry_out(cx: &Cx, ticket: Ticket, tells: bool, work: impl Future<Outpu
         _ => Ending::Undone,
     };
     if let Err(error) = idempotency::finish(cx, ticket, ending).await {
-        tracing::error!(request_id = %cx.request_id, %error, "the answer to a request that may be repeated was not kept");
+        error.log("the answer to a request that may be repeated was not kept", Some(&cx.request_id));
     }
     Response::from_parts(parts, Body::from(body))
 }

@@ -80,6 +80,8 @@ pub struct Settings {
     pub cors_origins: Vec<CorsOrigin>,
     /// What opens `/metrics` as a bearer token, beside an operator's own.
     pub metrics_token: Option<String>,
+    /// Tells how many lines of the log were lost.
+    pub lost_log_lines: Option<fn() -> u64>,
     /// Told when the server is about to stop: answers that have no end of their own end then.
     pub stopping: watch::Sender<bool>,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use plane::jobs::Job;
 use plane::vitals::Vitals;
 
 /// Upper ends of the buckets of request durations, in seconds.
@@ -23,6 +24,10 @@ const PENDING: &str = "freehold_webhook_deliveries_pending";
 const LOOKUPS: &str = "freehold_credential_lookups_total";
 const WRITES: &str = "freehold_database_writes_total";
 const QUOTAS: &str = "freehold_quota_refusals_total";
+const UP: &str = "freehold_database_up";
+const JOB_UP: &str = "freehold_job_up";
+const JOB_ENDS: &str = "freehold_job_ends_total";
+const LOST_LINES: &str = "freehold_log_lines_lost_total";
 
 /// Durations that are held one by one before they are put into their buckets. Otherwise a server at whose metrics nobody looks would hold
 /// that of every request it ever had.
@@ -59,6 +64,10 @@ impl Metrics {
             describe_counter!(LOOKUPS, "Credentials that were looked for in the database.");
             describe_counter!(WRITES, "Writes to the database that a request asked for and waited for.");
             describe_counter!(QUOTAS, "What was refused because an organization has as much as it may have, by quota.");
+            describe_gauge!(UP, "Whether the database answered at this look: 0 or 1. What only it knows is missing or old while it does not.");
+            describe_gauge!(JOB_UP, "Whether a background job runs: 0 or 1.");
+            describe_counter!(JOB_ENDS, "How often a background job has ended before it was told to, by job.");
+            describe_counter!(LOST_LINES, "Lines of the log that could not be written.");
             gauge!("freehold_build_info", "version" => env!("CARGO_PKG_VERSION"), "engine" => engine).set(1.0);
         });
         metrics
@@ -84,9 +93,16 @@ impl Metrics {
         self.requests.write().unwrap_or_else(PoisonError::into_inner).entry((operation, status)).or_insert(made).clone()
     }
 
-    /// Everything, in Prometheus' text format.
-    pub fn render(&self, vitals: Vitals) -> String {
+    /// Everything, in Prometheus' text format; without the vitals when there are none to be had.
+    pub fn render(&self, vitals: Option<Vitals>, jobs: &[Job], lost_log_lines: u64) -> String {
         with_local_recorder(&self.recorder, || {
+            gauge!(UP).set(f64::from(u8::from(vitals.is_some())));
+            counter!(LOST_LINES).absolute(lost_log_lines);
+            for job in jobs {
+                gauge!(JOB_UP, "job" => job.name).set(f64::from(u8::from(job.is_running)));
+                counter!(JOB_ENDS, "job" => job.name).absolute(job.ends);
+            }
+            let Some(vitals) = vitals else { return };
             gauge!(OPEN, "state" => "reversible").set(vitals.reversible as f64);
             gauge!(OPEN, "state" => "closed").set(vitals.closed as f64);
             gauge!(OPEN, "state" => "draining").set(vitals.draining as f64);
@@ -116,7 +132,7 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let text = metrics.render(Vitals::default());
+        let text = metrics.render(Some(Vitals::default()), &[], 0);
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");
     }

@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     RateLimited(i64),
     /// There is no room for the request, or for its body.
     Full(Full),
+    /// The server cannot work at the moment, for this reason.
+    Unready(String),
     /// The first request with this Idempotency-Key is under way.
     UnderWay,
 }
@@ -196,6 +198,7 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
             let detail = "You have as many requests under way as one caller may have: wait for the answers to some.".to_owned();
             return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", 1.into())] };
         }
+        Failure::Unready(words) => return told(StatusCode::SERVICE_UNAVAILABLE, words),
         Failure::As(status, error) => return Told { status: *status, ..tell(cx, dialect, &Failure::Plane(error.clone())) },
         Failure::OfCustomer(customer, Error::Blocked(blockers)) => return blocked(cx, dialect, blockers, Some(customer)),
         Failure::OfCustomer(_, error) => return tell(cx, dialect, &Failure::Plane(error.clone())),
@@ -240,12 +243,10 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         }
         Error::Overloaded(words) => told(StatusCode::SERVICE_UNAVAILABLE, words),
         Error::Storage(storage) => {
-            tracing::error!(request_id = %cx.request_id, error = %storage, "the database failed");
-            match error {
-                Error::Storage(defect) if !is_passing(defect) => {
-                    told(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
-                }
-                _ => told(StatusCode::SERVICE_UNAVAILABLE, "The database is not available. Try again."),
+            error.log("the database failed", Some(&cx.request_id));
+            match is_passing(storage) {
+                true => told(StatusCode::SERVICE_UNAVAILABLE, "The database is not available. Try again."),
+                false => told(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side."),
             }
         }
         Error::Internal(words) => {
@@ -263,7 +264,7 @@ fn blocked(cx: &Cx, dialect: &Dialect, blockers: &[Blocker], customer: Option<&s
 
 /// Whether the same request may well succeed a moment later.
 fn is_passing(error: &plane::StorageError) -> bool {
-    matches!(error, plane::StorageError::Unavailable(_) | plane::StorageError::Retry(_))
+    error.is_of_the_database() || matches!(error, plane::StorageError::Retry(_))
 }
 
 /// The first error, and how many more there are: `errors` has the others, up to 20 in all.

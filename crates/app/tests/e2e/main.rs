@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "these tests need a part of what the drills share")]
 mod support;
 
 #[path = "../drills/bulk.rs"]
@@ -21,6 +20,7 @@ mod doctor;
 mod documents;
 mod door;
 mod exports;
+mod faults;
 mod holds;
 mod identity;
 mod limits;

@@ -15,6 +15,19 @@ use tokio::process::{Child, Command};
 /// Everybody's password in these tests.
 pub const PASSWORD: &str = "correct horse battery staple";
 
+/// What becomes of what the server writes to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandardError {
+    /// It is kept in a file, for a test that fails.
+    Kept,
+    /// It leads to a device that is full.
+    Full,
+    /// It leads to a pipe that nobody reads.
+    Unread,
+    /// It leads to a pipe whose reader is gone.
+    Closed,
+}
+
 /// What the server logs, in its folder.
 const LOG: &str = "log";
 
@@ -75,17 +88,23 @@ pub struct Server {
     folder: TempDir,
     child: Child,
     arguments: Vec<String>,
+    standard_error: StandardError,
     people: AtomicU32,
 }
 
 impl Server {
     /// Starts a server, without rate limits unless the arguments set some.
     pub async fn start(engine: Engine, arguments: &[&str]) -> Server {
+        Server::start_with(engine, arguments, StandardError::Kept).await
+    }
+
+    /// The same, with this for its standard error.
+    pub async fn start_with(engine: Engine, arguments: &[&str], standard_error: StandardError) -> Server {
         let database_url = match engine {
             Engine::Sqlite => None,
             Engine::Postgresql => Some(make_database().await),
         };
-        Server::start_on(engine, arguments, database_url).await
+        Server::start_on(engine, arguments, database_url, standard_error).await
     }
 
     /// The same, with the database behind this host and port.
@@ -93,10 +112,10 @@ impl Server {
         let url = make_database().await;
         let (before, rest) = url.split_once('@').unwrap();
         let (_, name) = rest.split_once('/').unwrap();
-        Server::start_on(engine, arguments, Some(format!("{before}@{proxy}/{name}"))).await
+        Server::start_on(engine, arguments, Some(format!("{before}@{proxy}/{name}")), StandardError::Kept).await
     }
 
-    async fn start_on(engine: Engine, arguments: &[&str], database_url: Option<String>) -> Server {
+    async fn start_on(engine: Engine, arguments: &[&str], database_url: Option<String>, standard_error: StandardError) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let mut all = [
             "--rate-limit-per-minute=0",
@@ -109,11 +128,11 @@ impl Server {
         .to_vec();
         all.retain(|default| !arguments.iter().any(|given| given.split('=').next() == default.split('=').next()));
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, "127.0.0.1:0").await;
-        // The server closes an idle connection after ten seconds; one that is used again at that moment is reset.
-        let idle = std::time::Duration::from_secs(5);
+        let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, standard_error).await;
+        // Shorter than the server's: a connection that is used again while it is being closed is reset.
+        let idle = std::time::Duration::from_secs(60);
         let client = Client::builder().pool_max_idle_per_host(256).pool_idle_timeout(idle).build().unwrap();
-        Server { engine, url, client, greeting, database_url, folder, child, arguments: all, people: AtomicU32::new(0) }
+        Server { engine, url, client, greeting, database_url, folder, child, arguments: all, standard_error, people: AtomicU32::new(0) }
     }
 
     /// Kills the process the hard way, as a power cut would, and waits until it is gone.
@@ -130,7 +149,13 @@ impl Server {
 
     /// Starts the server again on the same data. The port, and so the address, may change.
     pub async fn start_again(&mut self) {
-        let (child, url, greeting) = launch(&self.folder, self.database_url.as_deref(), &self.arguments, "127.0.0.1:0").await;
+        self.start_again_with(&[]).await;
+    }
+
+    /// The same, with these arguments besides for this time.
+    pub async fn start_again_with(&mut self, arguments: &[&str]) {
+        let all: Vec<String> = self.arguments.iter().cloned().chain(arguments.iter().map(|argument| (*argument).to_owned())).collect();
+        let (child, url, greeting) = launch(&self.folder, self.database_url.as_deref(), &all, self.standard_error).await;
         (self.child, self.url, self.greeting) = (child, url, greeting);
     }
 
@@ -179,6 +204,11 @@ impl Server {
     /// The SQLite file.
     pub fn database_file(&self) -> std::path::PathBuf {
         self.folder.path().join("data/freehold.db")
+    }
+
+    /// Everything that this server keeps in files.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Where the archives of exports lie.
@@ -392,15 +422,27 @@ impl Drop for Server {
     }
 }
 
-async fn launch(folder: &TempDir, database_url: Option<&str>, arguments: &[String], listen: &str) -> (Child, String, Vec<String>) {
+async fn launch(
+    folder: &TempDir,
+    database_url: Option<&str>,
+    arguments: &[String],
+    standard_error: StandardError,
+) -> (Child, String, Vec<String>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
-    command.arg("serve").args(arguments).arg("--listen").arg(listen).arg("--data").arg(folder.path().join("data"));
+    command.arg("serve").args(arguments).arg("--listen=127.0.0.1:0").arg("--data").arg(folder.path().join("data"));
     command.env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn").stdout(Stdio::piped()).kill_on_drop(true);
-    command.stderr(OpenOptions::new().create(true).append(true).open(folder.path().join(LOG)).unwrap());
+    match standard_error {
+        StandardError::Kept => command.stderr(OpenOptions::new().create(true).append(true).open(folder.path().join(LOG)).unwrap()),
+        StandardError::Full => command.stderr(OpenOptions::new().append(true).open("/dev/full").unwrap()),
+        StandardError::Unread | StandardError::Closed => command.stderr(Stdio::piped()),
+    };
     if let Some(url) = database_url {
         command.env("FREEHOLD_DATABASE_URL", url);
     }
     let mut child = command.spawn().unwrap();
+    if standard_error == StandardError::Closed {
+        drop(child.stderr.take());
+    }
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next_line().await.unwrap().expect("the server stopped before it listened");
     let url = first.split_whitespace().nth(3).unwrap().replace("localhost", "127.0.0.1");

@@ -16,7 +16,7 @@ use crate::authority::{self, Claim};
 use crate::deletion::{Deletion, Details, Order, Root, count_ahead, delete_together};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
-use crate::{Cx, Error, Plane, Result, StorageError, holds};
+use crate::{Cx, Error, Plane, Result, holds};
 
 /// The documented ways to delete a customer, and who may go them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,7 +160,7 @@ async fn answer_all(batch: Vec<Waiting>) {
     let (wishes, answers): (Vec<Wish>, Vec<_>) = batch.into_iter().unzip();
     let wishes = Arc::new(wishes);
     let mut outcomes = go(&wishes, 0..wishes.len()).await;
-    let may_be_one_alone = matches!(&outcomes, Err(error) if !matches!(error, Error::Storage(StorageError::Unavailable(_))));
+    let may_be_one_alone = matches!(&outcomes, Err(error) if !matches!(error, Error::Storage(storage) if storage.is_of_the_database()));
     if wishes.len() > 1 && may_be_one_alone {
         // What one of them met is not the answer of the others. A database that is not there is.
         let mut each = Vec::new();

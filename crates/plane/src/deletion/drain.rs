@@ -156,13 +156,13 @@ async fn work(plane: &Arc<Plane>, kind: Work, mut stop: watch::Receiver<bool>) {
         if kind == Work::GoOn && round.as_ref().is_none_or(|round: &Stopwatch| round.elapsed() >= ROUND) {
             round = Some(plane.clock.stopwatch());
             if let Err(error) = grace::end_grace(plane).await {
-                tracing::error!(%error, "deletions whose grace period is over could not be begun and are tried again");
+                error.log("deletions whose grace period is over could not be begun and are tried again", None);
             }
         }
         let found = match work_a_turn(plane, kind, &mut pace).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::error!(%error, "the drain could not go on and tries again");
+                error.log("the drain could not go on and tries again", None);
                 false
             }
         };

@@ -26,7 +26,7 @@ pub(super) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let watch = plane.clock.stopwatch();
         if let Err(error) = once(&plane).await {
-            tracing::error!(%error, "exports that have had their time could not be removed; it is tried again");
+            error.log("exports that have had their time could not be removed; it is tried again", None);
         }
         tokio::select! {
             () = tokio::time::sleep(ROUND.max(watch.elapsed() * SHARE)) => {}

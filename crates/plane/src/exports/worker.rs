@@ -44,7 +44,7 @@ async fn work(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
         let found = match work_once(&plane, &stop).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::error!(%error, "exports could not be made and are tried again");
+                error.log("exports could not be made and are tried again", None);
                 false
             }
         };

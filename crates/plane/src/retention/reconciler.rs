@@ -50,7 +50,7 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
             outcome = once(&plane) => match outcome {
                 Ok(round) if round.batches > 0 => tracing::info!(erased = ?round.erased, expired = round.expired, blocked = round.blocked, "retention"),
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "what has had its time could not all be erased; it is tried again"),
+                Err(error) => error.log("what has had its time could not all be erased; it is tried again", None),
             },
             _ = stop.changed() => return,
         }

@@ -204,7 +204,7 @@ async fn a_transaction_that_cannot_begin_says_why() -> Result<()> {
     counter(&database).await?;
     run(&database, sql!("PRAGMA query_only = 1"), &[]).await?;
     for refused in join_all((0..3).map(|_| increment(&database))).await {
-        assert!(matches!(&refused, Err(Error::Statement(words)) if words.contains("readonly")), "{refused:?}");
+        assert!(matches!(&refused, Err(Error::ReadOnly(words)) if words.contains("readonly")), "{refused:?}");
     }
     assert_eq!(count(&database).await?, 0);
     Ok(())

@@ -8,12 +8,12 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use plane::access::find;
+use plane::access::{enter, find};
 use plane::deletion::Subject;
 use plane::ids::{self, OrganizationRef};
 use plane::oauth_apps::{self, NewOauthApp, OauthAppChanges};
 use plane::oauth_tokens::{self, Client, Introspection, Issued};
-use plane::policy::SCOPES;
+use plane::policy::{Action, SCOPES};
 use plane::{Cx, Error, FieldError, OauthRefusal};
 use serde_json::{Map, Value as Json, json};
 
@@ -38,8 +38,8 @@ pub(crate) async fn create_app(door: Door, mut form: Form) -> Answer {
     form.finish()?;
     let organization = match (organization, door.current_organization()?) {
         (Some(named), OrganizationRef::Current) => named,
-        // Both are read: of two that differ neither is guessed.
-        (Some(named), other) if find(&door.cx, &named).await? != find(&door.cx, &other).await? => {
+        // Both are read: of two that differ neither is guessed. A stranger to the one in the header is told no more than that.
+        (Some(named), other) if enter(&door.cx, &other, Action::WriteOauthApps).await?.organization() != find(&door.cx, &named).await? => {
             let differs =
                 FieldError::new("organization_id", "differs", "must be the organization that X-Organization names, or be left out");
             return Err(plane::Error::from(differs).into());

@@ -47,8 +47,9 @@ pub(crate) fn surface() -> Surface {
         Operation::get("/health/ready", "ready", ready)
             .unlimited()
             .says("Can the server work?")
-            .answers(200, "The database answers.", One(&records::READINESS))
-            .refuses(503, "The database does not answer."),
+            .explains("Whoever sends requests here should send none while it cannot.")
+            .answers(200, "The database answers and takes writes, and all background jobs run.", One(&records::READINESS))
+            .refuses(503, "The database does not answer or takes no writes, or a background job has ended; `detail` says which and why."),
         Operation::get("/.well-known/jwks.json", "jwks", jwks)
             .unlimited()
             .says("The keys that verify access tokens")
@@ -73,7 +74,10 @@ pub(crate) fn surface() -> Surface {
     ];
     let figures = Operation::get("/metrics", "metrics", metrics)
         .says("Figures for Prometheus")
-        .explains("Also for the token that the server was started with (`--metrics-token`), as a bearer.")
+        .explains(
+            "Also for the token that the server was started with (`--metrics-token`), as a bearer: with that they are there while the database is not, \
+             without what only it knows.",
+        )
         .operators()
         .answers(200, "Prometheus' text format.", Text("text/plain"));
     let operations = tagged("server", documents.chain(open).map(Operation::anybody).chain([figures])).collect();
@@ -90,12 +94,12 @@ async fn live() -> Answer {
 }
 
 async fn ready(State(doors): State<Arc<Doors>>) -> Answer {
+    if let Some(job) = doors.plane.jobs.report().iter().find(|job| !job.is_running) {
+        return Err(Failure::Unready(format!("The background job `{}` has ended and will be started again.", job.name)));
+    }
     match doors.plane.ping().await {
         Ok(()) => Ok(views::answer(StatusCode::OK, json!({"status": "ready", "engine": doors.plane.engine_name()}))),
-        Err(error) => {
-            tracing::error!(%error, "not ready");
-            Err(Failure::Http(StatusCode::SERVICE_UNAVAILABLE, "The database does not answer."))
-        }
+        Err(error) => Err(Failure::Unready(error.to_string())),
     }
 }
 
@@ -137,7 +141,9 @@ async fn metrics(State(doors): State<Arc<Doors>>, headers: HeaderMap, door: Resu
     if !has_token && !door?.cx.principal()?.is_operator {
         return Err(Error::Forbidden("The figures are for the operators of this server.".into()).into());
     }
-    let text = doors.metrics.render(vitals::look(&doors.plane).await?);
+    let vitals = vitals::look(&doors.plane).await.inspect_err(|error| tracing::debug!(%error, "the vitals cannot be read")).ok();
+    let lost_log_lines = doors.settings.lost_log_lines.map_or(0, |count| count());
+    let text = doors.metrics.render(vitals, &doors.plane.jobs.report(), lost_log_lines);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

@@ -97,6 +97,8 @@ on_both_engines! {
         for other in [organization.slug.as_str(), &"a".repeat(51), "no such"] {
             refused(both(other), StatusCode::BAD_REQUEST).await;
         }
+        refused(both("00000000-0000-0000-0000-000000000000"), StatusCode::NOT_FOUND).await;
+        refused(both(&server.new_organization().await.id), StatusCode::FORBIDDEN).await;
         let bound = server.sign_in(&organization.owner.email, Some(&elsewhere.id)).await;
         let made = expect(server.request(Method::POST, "/api/oauth/apps").bearer_auth(&bound).json(&body), StatusCode::CREATED).await;
         assert_eq!(made["organizationId"], json!(elsewhere.id));

@@ -1,0 +1,5 @@
+//! What fails beside the server, and what it does then: its log, its disk, its database, its stop.
+
+mod databases;
+mod logging;
+mod stopping;
