@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -48,7 +49,8 @@ impl Drop for Log {
 /// # Errors
 /// When the file cannot be opened, or the level makes no sense.
 pub(crate) fn start(format: LogFormat, level: &str, file: Option<&Path>) -> Outcome<Log> {
-    let filter = EnvFilter::try_new(level)?;
+    // Each cut connection is a warning of the pool; that the database is away is told by ourselves, once and then every minute.
+    let filter = EnvFilter::try_new(level)?.add_directive("deadpool.postgres=error".parse()?);
     let sink = match file {
         None => Sink::StandardError,
         Some(path) => Sink::File(path.to_owned(), open(path).map_err(|error| format!("cannot open the log {}: {error}", path.display()))?),
@@ -71,7 +73,7 @@ pub(crate) fn start(format: LogFormat, level: &str, file: Option<&Path>) -> Outc
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options().create(true).append(true).open(path)
+    File::options().create(true).append(true).mode(0o600).open(path)
 }
 
 /// Where the lines go. It takes all of them: what it cannot write is lost.

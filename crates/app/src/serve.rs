@@ -158,6 +158,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.database.connections = usize::from(args.connections);
     config.database.group = usize::from(args.commit_group);
     config.database.may_begin_anew = args.new;
+    config.database.is_server = true;
     config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
     config.exports_folder = args.exports.unwrap_or_else(|| args.database.data.join("exports"));
     config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);
@@ -213,9 +214,10 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
 
     let signal = signal()?;
     let end = async {
-        let outcome = tokio::select! {
+        let outcome: Outcome = tokio::select! {
             () = signal => Ok(()),
-            gave_up = jobs.gave_up() => Err(gave_up),
+            gave_up = jobs.gave_up() => Err(gave_up.into()),
+            error = plane.taken_over() => Err(error.into()),
         };
         // What streams has no end of its own, and would hold the rest up.
         stopping.send_replace(true);
@@ -231,7 +233,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         tracing::warn!("the database did not close in time; the next start goes on with its log");
     }
     tracing::info!("stopped");
-    Ok(outcome?)
+    outcome
 }
 
 /// What goes on beside the requests.

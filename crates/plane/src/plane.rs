@@ -231,6 +231,11 @@ impl Plane {
         Ok(self.db.check().await?)
     }
 
+    /// Waits until another server has taken the database over. This one must end then: it does not learn what that one deletes.
+    pub async fn taken_over(&self) -> crate::Error {
+        self.db.taken_over().await.into()
+    }
+
     /// Ends it: what is under way is waited for, and all connections to the database are closed.
     pub async fn close(&self) {
         self.db.close().await;

@@ -148,7 +148,8 @@ impl Usage {
     fn count(&self, organization: Uuid, most: u32, now: Timestamp) -> Option<i64> {
         let (number, second) = (now.as_second().div_euclid(60), now.as_second().rem_euclid(60));
         let mut minute = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if number > minute.number {
+        // Two requests around the end of a minute may come in the wrong order. Further ahead was only a clock that was wrong.
+        if number > minute.number || number + 1 < minute.number {
             *minute = Minute { number, requests: HashMap::new() };
         }
         let requests = minute.requests.entry(organization).or_default();
@@ -191,6 +192,15 @@ pub(crate) fn count_request(cx: &Cx, organization: Uuid) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_counted_by_a_clock_that_was_ahead_keeps_nobody_out() {
+        let (usage, organization) = (Usage::default(), Uuid::from_u128(1));
+        let time = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(usage.count(organization, 1, time(1_700_086_400)), None);
+        assert!(usage.count(organization, 1, time(1_700_086_400)).is_some());
+        assert_eq!(usage.count(organization, 1, time(1_700_000_000)), None);
+    }
 
     #[test]
     fn all_requests_of_an_organization_count_together_and_a_new_minute_begins_anew() {

@@ -67,12 +67,15 @@ pub struct Options {
     pub group: usize,
     /// Whether an embedded database is made where one is missing that was there before.
     pub may_begin_anew: bool,
+    /// Whether no other server may use a PostgreSQL database for as long: it would go on letting in what is deleted here. The file of an embedded
+    /// one has one process in any case.
+    pub is_server: bool,
 }
 
 impl Options {
     /// The defaults for an address: 16 connections, groups of 64.
     pub fn new(url: impl Into<String>) -> Options {
-        Options { url: url.into(), connections: 16, group: 64, may_begin_anew: false }
+        Options { url: url.into(), connections: 16, group: 64, may_begin_anew: false, is_server: false }
     }
 
     /// The file of an embedded database, if it is missing or empty: opening it begins with nothing.
@@ -165,8 +168,9 @@ impl Database {
     /// # Errors
     /// [`Error::Unavailable`] with the reason.
     pub async fn check(&self) -> Result<()> {
-        if let Engine::Sqlite(sqlite) = &self.engine {
-            sqlite.log.check()?;
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.log.check()?,
+            Engine::Postgres(postgres) => postgres.is_alone()?,
         }
         self.read((), |tx, ()| Box::pin(async move { tx.query_one(sql!("SELECT 1"), &[]).await.map(drop) })).await?;
         self.look_into_trouble().await;
@@ -182,6 +186,14 @@ impl Database {
                 Ok(()) => self.trouble.end(),
                 Err::<(), Error>(error) => self.trouble.meet(&error.to_string()),
             }
+        }
+    }
+
+    /// Waits until another server has taken a PostgreSQL database over from this one, which must end then.
+    pub async fn taken_over(&self) -> Error {
+        match &self.engine {
+            Engine::Sqlite(_) => std::future::pending().await,
+            Engine::Postgres(postgres) => postgres.taken_over().await,
         }
     }
 

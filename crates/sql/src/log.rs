@@ -90,7 +90,7 @@ pub(crate) fn begin(connection: &Connection, database: &Path) -> Result<File> {
     state(connection, CHECKPOINT)?;
     let unavailable = |error| Error::Unavailable(format!("cannot open the write-ahead log of {}: {error}", database.display()));
     // Where the database is a link, the log lies beside what that leads to.
-    File::open(log_of(&database.canonicalize().map_err(unavailable)?)).map_err(unavailable)
+    File::open(beside(&database.canonicalize().map_err(unavailable)?, "-wal")).map_err(unavailable)
 }
 
 /// Ends a connection that may copy the log, as the last one does that is closed, which removes it: not what the disk may have dropped.
@@ -142,7 +142,7 @@ impl Files {
         let unavailable = |error| Error::Unavailable(format!("cannot look at {}: {error}", database.display()));
         // Where the database is a link, the log lies beside what that leads to.
         let database = database.canonicalize().map_err(unavailable)?;
-        let files = [database.clone(), log_of(&database)].map(|path| identity(&path).map(|identity| (path, identity)));
+        let files = [database.clone(), beside(&database, "-wal")].map(|path| identity(&path).map(|identity| (path, identity)));
         Ok(Files(files.into_iter().collect::<io::Result<_>>().map_err(unavailable)?))
     }
 
@@ -168,10 +168,10 @@ fn identity(path: &Path) -> io::Result<Identity> {
     std::fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
-/// The log of a database lies beside it.
-pub(crate) fn log_of(database: &Path) -> PathBuf {
+/// A file that the engine makes beside a database: its log (`-wal`) or the log's index (`-shm`).
+pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(suffix);
     name.into()
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime};
 use futures_util::future::{join, try_join_all};
-use tokio_postgres::NoTls;
+use tokio_postgres::{Config, NoTls};
 
+use crate::claim::Claim;
 use crate::database::{Hook, Kind, run_hooks};
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
@@ -23,11 +24,13 @@ const OLDEST_SERVER: i64 = 150_000;
 #[derive(Clone)]
 pub(crate) struct Postgres {
     pool: Pool,
+    /// What keeps other servers from the database, if this is one.
+    claim: Option<Claim>,
 }
 
 impl Postgres {
     pub(crate) async fn open(options: &Options) -> Result<Postgres> {
-        let mut config = tokio_postgres::Config::from_str(&options.url)
+        let mut config = Config::from_str(&options.url)
             .map_err(|error| Error::Migration(format!("the database address is not one PostgreSQL understands: {error}")))?;
         if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
             return Err(Error::Migration(
@@ -37,7 +40,7 @@ impl Postgres {
         let extra = config.get_options().map_or_else(|| SETTINGS.to_owned(), |given| format!("{SETTINGS} {given}"));
         config.options(&extra).application_name("freehold").connect_timeout(PATIENCE);
         config.keepalives_idle(config.get_keepalives_idle().min(MOST_SILENCE));
-        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager = Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(options.connections.max(1))
             // The one used last has its tables, plans and pages at hand.
@@ -53,7 +56,24 @@ impl Postgres {
             return Err(Error::Migration(format!("PostgreSQL {} is too old: 15 is the oldest supported", version / 10_000)));
         }
         drop(client);
-        Ok(Postgres { pool })
+        let claim = if options.is_server { Some(Claim::stake(config).await?) } else { None };
+        Ok(Postgres { pool, claim })
+    }
+
+    /// Whether no other server uses the database, if this is one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when that is not known, or another does.
+    pub(crate) fn is_alone(&self) -> Result<()> {
+        self.claim.as_ref().map_or(Ok(()), Claim::check)
+    }
+
+    /// Waits until another server has taken the database over from this one.
+    pub(crate) async fn taken_over(&self) -> Error {
+        match &self.claim {
+            Some(claim) => claim.jumped().await,
+            None => std::future::pending().await,
+        }
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -63,6 +83,9 @@ impl Postgres {
     /// Ends connections that are free, and each other one when it comes back.
     pub(crate) fn close(&self) {
         self.pool.close();
+        if let Some(claim) = &self.claim {
+            claim.give_up();
+        }
     }
 
     pub(crate) async fn transaction<I, T, E>(
@@ -75,8 +98,11 @@ impl Postgres {
         I: Sync,
         E: From<Error>,
     {
-        let client = self.pool.get().await.map_err(Error::from)?;
         let commit = kind != Kind::Read;
+        if let Some(claim) = self.claim.as_ref().filter(|_| commit) {
+            claim.is_not_jumped()?;
+        }
+        let client = self.pool.get().await.map_err(Error::from)?;
         let client = PostgresTx { client: Some(client), begin: Some(kind), open: false, hooks: Vec::new(), failure: None };
         let mut tx = Tx::Postgres(client);
         let result = work(&mut tx, input).await;

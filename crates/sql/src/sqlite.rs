@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -102,6 +103,7 @@ impl Sqlite {
             )));
         }
         let connection = connect(&path, false)?;
+        keep_private(&path)?;
         let (writer, jobs) = mpsc::channel(QUEUE);
         let group = options.group.max(1);
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -251,10 +253,34 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
     thread.map_err(|error| Error::Unavailable(format!("cannot start a database thread: {error}")))
 }
 
+/// Keeps other users of the machine out of the database and its folder, whatever let them in: a mask, an older program, a careless copy. What the
+/// engine makes beside the database has the database's mode.
+///
+/// # Errors
+/// [`Error::Unavailable`] when it belongs to somebody else.
+fn keep_private(database: &Path) -> Result<()> {
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let files = [database.to_owned(), log::beside(database, "-wal"), log::beside(database, "-shm"), database.with_extension("lock")];
+    for (path, mode) in folder.map(|folder| (folder.to_owned(), 0o700)).into_iter().chain(files.map(|file| (file, 0o600))) {
+        let Ok(found) = std::fs::metadata(&path) else { continue };
+        let is_shared_by_all = found.permissions().mode() & 0o1000 != 0;
+        if found.permissions().mode() & 0o077 == 0 || is_shared_by_all {
+            continue;
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(|error| {
+            Error::Unavailable(format!(
+                "other users of this machine can open {0}, and that cannot be changed ({error}): run chmod {mode:o} {0} as its owner",
+                path.display()
+            ))
+        })?;
+    }
+    Ok(())
+}
+
 /// Whether the lock file, or a log, says that there was a database before.
 fn was_there(path: &Path, lock: &File) -> Result<bool> {
     let found = lock.metadata().map_err(|error| Error::Unavailable(format!("cannot look at the lock file of the database: {error}")))?;
-    Ok(found.len() > 0 || std::fs::metadata(log::log_of(path)).is_ok_and(|log| log.len() > 0))
+    Ok(found.len() > 0 || std::fs::metadata(log::beside(path, "-wal")).is_ok_and(|log| log.len() > 0))
 }
 
 fn lock(path: &Path) -> Result<File> {

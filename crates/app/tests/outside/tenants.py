@@ -40,6 +40,9 @@ def configuration() -> list[str]:
 
 def start(run: str, seed: int, role: str) -> subprocess.Popen:
     words = ["st", *configuration(), "run", "openapi.json", "--url", os.environ["FREEHOLD_URL"], "--seed", str(seed)]
+    if role == "stranger" and not IS_LONG:
+        # Bodies at the edges of their schemas come to nothing where the door is closed.
+        words += ["--phases", "examples,fuzzing"]
     words += ["--max-examples", EXAMPLES, "--continue-on-failure", "--no-color", "--suppress-health-check", "all"]
     variables = os.environ | {"TENANTS_ROLE": role, "TENANTS_RUN": run, "TENANTS_SEED": str(seed), "SCHEMATHESIS_HOOKS": "tenants_hooks"}
     return subprocess.Popen(words, env=variables, stdout=open(f"generated/{run}.log", "w"), stderr=subprocess.STDOUT)

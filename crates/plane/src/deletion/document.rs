@@ -187,7 +187,7 @@ const LIMITATIONS: &str = "
 - Parties that verify access tokens on their own, by signature alone, accept them until they expire (15 minutes by default).
 - PostgreSQL keeps the bytes of deleted rows in its heap until VACUUM and reuse, in its write-ahead log until that is recycled, and in
   every backup taken before. SQLite is run with `secure_delete`: deleted bytes are overwritten in the file; the write-ahead log holds them
-  until the next checkpoint, and backups for as long as they are kept.
+  until it is cut off (two seconds after the last write, about every minute while writes go on, and at a stop), and backups for as long as they are kept.
 - A backup that is put back is the state of its time: what was deleted since is there again, and the receipts of those deletions are not. Webhooks
   that were told of them (`deletion.completed`) and the server's log know which ones to order again.
 - A plan does not see one row of a table with more than 500 in the place of another, nor what is added to a large table, or on PostgreSQL to

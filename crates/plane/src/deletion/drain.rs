@@ -48,7 +48,7 @@ pub(super) const CUSTOMERS: &str = "the deletions of its customers";
 /// What it says while a legal hold keeps it from going on.
 pub(super) const HOLD: &str = "a legal hold";
 /// How long it is left alone then, unless the hold is released.
-const LONG_NAP: Duration = Duration::from_secs(30);
+pub(crate) const LONG_NAP: Duration = Duration::from_secs(30);
 /// How often closed deletions are looked for when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
 

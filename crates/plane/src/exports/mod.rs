@@ -18,6 +18,7 @@ use sql::{Row, Tx, Work, params, sql};
 use uuid::Uuid;
 
 pub use plan::statements;
+pub(crate) use worker::LONGEST_PAUSE;
 pub use worker::run;
 
 use crate::access::{Tenant, enter, enter_unseen};

@@ -32,7 +32,7 @@ const TELLING: Duration = Duration::from_millis(500);
 const MOST_ATTEMPTS: i64 = 5;
 /// How long to wait before the second attempt; before each other twice as long as before the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Makes exports and removes those that have had their time until told to stop. Run one of these for each server.
 pub async fn run(plane: Arc<Plane>, stop: watch::Receiver<bool>) {

@@ -1,5 +1,6 @@
 //! The schema is the same on both engines and in the shape that deletion needs: tenants first, cascades everywhere, an index under each.
 
+use plane::clocks::TIMERS;
 use sql::{Column, ForeignKey, Index, Schema, Table};
 
 use crate::engines::Engines;
@@ -23,6 +24,17 @@ async fn every_foreign_key_cascades_and_has_an_index() {
     let engines = Engines::open().await;
     for database in &engines.all {
         assert_eq!(faults(&database.schema().await.unwrap()), Vec::<String>::new(), "{}", database.engine_name());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_waits_for_is_over_when_a_clock_was_wrong() {
+    let engines = Engines::open().await;
+    for database in &engines.all {
+        let schema = database.schema().await.unwrap();
+        let columns = schema.tables.iter().flat_map(|(name, table)| table.columns.iter().map(move |column| (name.as_str(), column.name.as_str())));
+        let waited: Vec<_> = columns.filter(|(_, column)| column.starts_with("lease_") || column.starts_with("next_")).collect();
+        assert_eq!(waited, TIMERS.map(|timer| (timer.table, timer.column)), "{}", database.engine_name());
     }
 }
 

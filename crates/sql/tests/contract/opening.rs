@@ -90,3 +90,57 @@ async fn an_encrypted_connection_that_this_build_cannot_make_is_refused() {
     let refused = refusal("postgres://nobody@127.0.0.1:1/freehold?sslmode=require").await;
     assert!(refused.to_string().contains("does not speak TLS"), "{refused}");
 }
+
+#[tokio::test]
+async fn other_users_of_the_machine_cannot_open_an_embedded_database() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let url = format!("sqlite:{}", data.join("freehold.db").display());
+    let modes = || {
+        let files = std::fs::read_dir(&data).unwrap().map(|file| file.unwrap().path());
+        let paths = [data.clone()].into_iter().chain(files);
+        paths.map(|path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777).collect::<Vec<_>>()
+    };
+    let database = Database::open(&Options::new(&url)).await?;
+    run(&database, sql!("CREATE TABLE things (name TEXT)"), &[]).await?;
+    assert_eq!(modes(), [0o700, 0o600, 0o600, 0o600, 0o600]);
+    database.close().await;
+    drop(database);
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for file in std::fs::read_dir(&data).unwrap() {
+        std::fs::set_permissions(file.unwrap().path(), std::fs::Permissions::from_mode(0o664)).unwrap();
+    }
+    let database = Database::open(&Options::new(&url)).await?;
+    assert_eq!(modes(), [0o700, 0o600, 0o600, 0o600, 0o600]);
+    database.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_server_at_a_time_uses_a_postgresql_database_and_one_that_lost_its_claim_says_so() -> Result<()> {
+    let place = Place::postgres().await;
+    let options = || Options { is_server: true, ..place.options.clone() };
+    let first = Database::open(&options()).await?;
+    let second = Database::open(&options()).await.err().unwrap();
+    assert!(matches!(&second, Error::Unavailable(words) if words.contains("another freehold server")), "{second:?}");
+    // Others, such as the doctor, come in.
+    let doctor = place.open().await?;
+    first.check().await?;
+    // Its session is cut, and it takes the lock again.
+    let cut = sql!("SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
+    run(&doctor, cut, &[]).await?;
+    while first.check().await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    while first.check().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    first.close().await;
+    let third = Database::open(&options()).await?;
+    third.check().await?;
+    third.close().await;
+    drop((first, third, doctor));
+    place.remove().await;
+    Ok(())
+}

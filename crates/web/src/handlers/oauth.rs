@@ -14,7 +14,7 @@ use plane::ids::{self, OrganizationRef};
 use plane::oauth_apps::{self, NewOauthApp, OauthAppChanges};
 use plane::oauth_tokens::{self, Client, Introspection, Issued};
 use plane::policy::{Action, SCOPES};
-use plane::{Cx, Error, FieldError, OauthRefusal};
+use plane::{Cx, Error, OauthRefusal};
 use serde_json::{Map, Value as Json, json};
 
 use super::delete_or_plan;
@@ -40,9 +40,8 @@ pub(crate) async fn create_app(door: Door, mut form: Form) -> Answer {
         (Some(named), OrganizationRef::Current) => named,
         // Both are read: of two that differ neither is guessed. A stranger to the one in the header is told no more than that.
         (Some(named), other) if enter(&door.cx, &other, Action::WriteOauthApps).await?.organization() != find(&door.cx, &named).await? => {
-            let differs =
-                FieldError::new("organization_id", "differs", "must be the organization that X-Organization names, or be left out");
-            return Err(plane::Error::from(differs).into());
+            let words = "organizationId and X-Organization name two organizations: send one of them.";
+            return Err(Error::Conflict(words.into()).into());
         }
         (_, by_header) => by_header,
     };

@@ -22,6 +22,8 @@ pub(super) struct Used {
     pub reset: i64,
 }
 
+/// Seconds within which requests may be counted in the wrong order.
+const DISORDER: i64 = 5;
 /// Callers are spread over so many locks.
 const SHARDS: usize = 32;
 /// No entry.
@@ -70,8 +72,9 @@ impl Ledger {
         let counts = &mut shard.entries[place as usize].counts;
         for (count, seconds) in counts.iter_mut().zip(WINDOWS) {
             let window = number(second, seconds);
-            // Of two requests around the end of a window the later one may be counted first: then both belong to the new window.
-            if window > count.window {
+            // Of two requests around the end of a window the later one may be counted first: then both belong to the new window. One that
+            // begins later than that was counted by a clock that was ahead, and is over.
+            if window > count.window || i64::from(count.window) * seconds - second > DISORDER {
                 *count = Count { window, used: 0 };
             }
         }
@@ -255,6 +258,19 @@ mod tests {
         assert!(ledger.count(caller(1), [2, 0, 0], 60).0);
         assert!(ledger.count(caller(1), [2, 0, 0], 59).0);
         assert!(!ledger.count(caller(1), [2, 0, 0], 60).0);
+    }
+
+    #[test]
+    fn what_was_counted_by_a_clock_that_was_ahead_keeps_nobody_out() {
+        let now = 1_700_000_000;
+        for ahead in [61, 3_601, 86_400, 400 * 86_400] {
+            let ledger = Ledger::new(SHARDS);
+            assert!(ledger.count(caller(1), [1, 1, 1], now + ahead).0);
+            assert!(!ledger.count(caller(1), [1, 1, 1], now + ahead).0);
+            let (is_within, standing) = ledger.count(caller(1), [1, 0, 0], now);
+            assert!(is_within, "{ahead}");
+            assert!(standing.iter().zip(WINDOWS).all(|(used, seconds)| (1..=seconds).contains(&used.reset)), "{ahead}: {standing:?}");
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ fn app_operations() -> Vec<Operation> {
             .may(Action::WriteOauthApps)
             .takes(&shapes::NEW_APP)
             .answers(201, "The app with its secret, shown once.", One(&shapes::CREATED_APP))
+            .refuses(409, "organizationId and X-Organization name two organizations, the organization has as many apps as it may have, or is archived.")
             .leads("readOauthApp", CLIENT)
             .leads("updateOauthApp", CLIENT)
             .leads("deleteOauthApp", CLIENT),

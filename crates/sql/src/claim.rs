@@ -1,0 +1,141 @@
+//! A server's claim on a PostgreSQL database: a lock of a session of its own, so that no other server uses the database at the same time.
+//!
+//! PostgreSQL lets go of it when the session ends, however that comes. The server then takes it again as soon as it can, and is not ready until it
+//! has; if another server was quicker, this one must end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::{Error, Result};
+
+/// Two numbers, whose locks meet none that are taken with one.
+const LOCK: &str = "SELECT pg_try_advisory_lock(1181901416, 1)";
+/// How long a start waits for a server that has just ended: PostgreSQL may not have noticed yet.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is tried.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Held,
+    /// Its session has ended, and it is being taken again.
+    Lost,
+    /// Another server has it.
+    Jumped,
+}
+
+/// The claim of a server that runs.
+#[derive(Clone)]
+pub(crate) struct Claim {
+    state: watch::Receiver<State>,
+    keeper: Arc<Keeper>,
+}
+
+/// The task that holds the session. It ends with the last of the claim.
+struct Keeper(AbortHandle);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Claim {
+    /// # Errors
+    /// [`Error::Unavailable`] when another server has it, or PostgreSQL cannot be reached.
+    pub(crate) async fn stake(config: Config) -> Result<Claim> {
+        let began = tokio::time::Instant::now();
+        let session = loop {
+            match try_once(&config).await? {
+                Some(session) => break session,
+                None if began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+                None => {
+                    return Err(Error::Unavailable(
+                        "another freehold server uses this database: stop it first, or give this one a database of its own".into(),
+                    ));
+                }
+            }
+        };
+        let (told, state) = watch::channel(State::Held);
+        let keeper = tokio::spawn(keep(config, session, told));
+        Ok(Claim { state, keeper: Arc::new(Keeper(keeper.abort_handle())) })
+    }
+
+    /// # Errors
+    /// [`Error::Unavailable`] while it is not held.
+    pub(crate) fn check(&self) -> Result<()> {
+        match *self.state.borrow() {
+            State::Held => Ok(()),
+            State::Lost => {
+                Err(Error::Unavailable("the session that keeps other servers from the database has ended and is being renewed".into()))
+            }
+            State::Jumped => Err(jumped()),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Unavailable`] when another server has taken it.
+    pub(crate) fn is_not_jumped(&self) -> Result<()> {
+        if *self.state.borrow() == State::Jumped { Err(jumped()) } else { Ok(()) }
+    }
+
+    /// Waits until another server has taken it.
+    pub(crate) async fn jumped(&self) -> Error {
+        match self.state.clone().wait_for(|state| *state == State::Jumped).await {
+            Ok(_) => jumped(),
+            // It was given up.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends it, so that another server can start.
+    pub(crate) fn give_up(&self) {
+        self.keeper.0.abort();
+    }
+}
+
+fn jumped() -> Error {
+    Error::Unavailable("another freehold server has taken over this database: stop one of them".into())
+}
+
+/// A session with the lock, and its connection.
+type Session = (Client, tokio::task::JoinHandle<()>);
+
+/// Takes the lock, unless another session has it.
+async fn try_once(config: &Config) -> Result<Option<Session>> {
+    let (client, connection) = config.connect(NoTls).await?;
+    let connection = tokio::spawn(async move { drop(connection.await) });
+    // It rests for as long as the server runs.
+    client.batch_execute("SET idle_session_timeout = 0").await?;
+    let is_taken: bool = client.query_one(LOCK, &[]).await?.get(0);
+    Ok(is_taken.then_some((client, connection)))
+}
+
+/// Ends when another server has it: what that one has deleted, this one may still remember.
+async fn keep(config: Config, mut session: Session, told: watch::Sender<State>) {
+    loop {
+        let (client, connection) = session;
+        let _ = connection.await;
+        drop(client);
+        told.send_replace(State::Lost);
+        tracing::warn!("the session that keeps other servers from the database has ended; it is taken again");
+        session = loop {
+            match try_once(&config).await {
+                Ok(Some(session)) => break session,
+                Ok(None) => {
+                    told.send_replace(State::Jumped);
+                    return told.closed().await;
+                }
+                Err(error) => tracing::debug!(%error, "the session that keeps other servers from the database cannot be renewed yet"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        told.send_replace(State::Held);
+        tracing::info!("no other server uses the database");
+    }
+}
