@@ -18,7 +18,7 @@ use crate::audit::NO_ORGANIZATION;
 use crate::credentials::CredentialKind;
 use crate::cx::{Actor, Cx};
 use crate::retention::Retention;
-use crate::{Error, Plane, Result, access, cx, standing};
+use crate::{Error, Plane, Result, access, authority, cx, standing};
 
 /// The form in which answers are sealed: another one is not opened.
 const FORM: &[u8] = b"2";
@@ -194,8 +194,9 @@ async fn take(cx: &Cx, tx: &mut Tx, place: &Place, request_hash: [u8; 32]) -> Re
 
 async fn keep(cx: &Cx, tx: &mut Tx, id: Uuid, organization: Option<Uuid>, sealed: &[u8]) -> Result<()> {
     if let Some(organization) = organization {
-        let statement = sql!("SELECT 1 FROM organizations WHERE id = $1 AND state = 'live'");
-        if tx.query_opt(statement, params![organization]).await?.is_none() {
+        // Whoever closes it meanwhile waits, and erases this; or has closed it already.
+        authority::share(tx, [organization].into_iter()).await?;
+        if tx.query_opt(access::LIVE, params![organization]).await?.is_none() {
             // It was deleted meanwhile, and with it goes what was answered about it.
             return erase(cx, tx, id).await;
         }

@@ -19,6 +19,7 @@ use plane::ids::{self, OrganizationRef};
 use plane::policy::Action;
 use plane::{Cx, Error, FieldError, Result};
 use serde::de::DeserializeOwned;
+use tracing::field;
 use uuid::Uuid;
 
 use crate::Doors;
@@ -109,8 +110,8 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     let attempts = Arc::new(Attempter { doors: doors.clone(), client, tally: Mutex::default() });
     let condition = || conditional::on_record(&parts.method, &parts.headers);
     let new_guest = || Cx::new(&doors.plane, id.clone()).with_client(client).counting(attempts.clone()).under(condition());
-    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-    let dialect = Dialect::of(&path);
+    let method = parts.method.clone();
+    let dialect = Dialect::of(parts.uri.path());
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let operation = route.and_then(|route| doors.catalogue.find(&method, route)).cloned();
     let head = strict::check_head(&parts);
@@ -197,10 +198,7 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    let (status, took) = (response.status().as_u16(), watch.elapsed());
-    visit.doors.metrics.count(visit.operation.as_ref().map(|operation| operation.id), status, took);
-    // The path holds ids and never a secret; the query might.
-    tracing::info!(request_id = %guest.request_id, %method, path, status, micros = took.as_micros() as u64, "request");
+    visit.tell(response.status(), watch.elapsed());
     response
 }
 
@@ -251,6 +249,34 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
 }
 
 impl Visit {
+    /// Counts a request that was answered, and writes it to the log: who asked for what, by ids. An address may hold what a product calls its
+    /// customers, and a query anything: neither is written.
+    fn tell(&self, status: StatusCode, took: Duration) {
+        let (guest, number) = (&self.guest, status.as_u16());
+        let operation = self.operation.as_ref().map(|operation| operation.id);
+        self.doors.metrics.count(operation, number, took);
+        let (request_id, client) = (&*guest.request_id, self.attempts.client);
+        let error_code = (number >= 400).then(|| problem::describe(status).0);
+        let cx = self.signed.as_ref().ok();
+        let principal = cx.and_then(Cx::presented);
+        tracing::info!(
+            request_id,
+            operation,
+            status = number,
+            error_code,
+            micros = took.as_micros() as u64,
+            %client,
+            user = principal.map(|principal| field::display(principal.user)),
+            credential = principal.map(|principal| field::display(principal.credential)),
+            organization = cx.and_then(Cx::noted_organization).map(field::display),
+            "request"
+        );
+        let proves = self.operation.as_ref().is_some_and(|operation| operation.access == Access::Anybody);
+        if proves && status == StatusCode::UNAUTHORIZED {
+            tracing::warn!(request_id, operation, %client, "a sign-in was refused");
+        }
+    }
+
     /// Refuses what is not clear, and returns the body as it was before it was compressed.
     async fn admit(&self, parts: &Parts, body: Bytes, most: usize) -> Result<Bytes, Failure> {
         let Some(operation) = &self.operation else {
@@ -442,7 +468,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Door {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Door, Failure> {
         let visit = visit(parts)?;
         if let (Err(Error::Unauthenticated), &Method::DELETE) = (&visit.signed, &parts.method) {
-            tracing::warn!(request_id = %visit.guest.request_id, path = parts.uri.path(), "a deletion was tried without a good credential");
+            let operation = visit.operation.as_ref().map(|operation| operation.id);
+            tracing::warn!(request_id = %visit.guest.request_id, operation, "a deletion was tried without a good credential");
         }
         Ok(Door { cx: visit.context()?, dialect: visit.dialect, query: visit.query.clone(), visit })
     }

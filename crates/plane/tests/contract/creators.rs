@@ -1,5 +1,5 @@
-//! Children that are being made while their parent is deleted, for every foreign key of the live schema: none survives, and none is lost
-//! silently. Whoever makes one is told clearly that there is nothing any more to put it into, or it is in the deletion's receipt.
+//! Children that are being made while their parent is deleted, for every foreign key of the live schema and every table that an organization's
+//! deletion erases: none survives, and none is lost silently. Whoever makes one is told clearly that there is nothing any more to put it into, or it is in the deletion's receipt.
 //!
 //! On PostgreSQL each creation is stopped in the middle of its transaction, before and after its row is checked against the parent, and goes
 //! on when the deletion has come as far as it can. SQLite has one writer and no such middle: there many create at once.
@@ -11,15 +11,17 @@ use std::time::Duration;
 
 use plane::customers::{self, Deleting, NewCustomer};
 use plane::cx::Actor;
+use plane::deletion::rules::Fate;
 use plane::deletion::{Deletion, Details, Root};
 use plane::holds::{self, NewHold};
+use plane::idempotency::{self, Begun, Ending, Repeatable};
 use plane::ids::OrganizationRef;
 use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::policy::Role;
 use plane::preferences::{self, Stance, TRAITS};
 use plane::users;
-use plane::{Cx, Error, Plane, Result, api_keys, dependants, invitations, members, organizations, sessions, webhooks};
+use plane::{Cx, Error, Plane, Result, api_keys, dependants, exports, invitations, members, organizations, sessions, webhooks};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -47,6 +49,9 @@ enum Way {
     Token,
     Preference,
     Hold,
+    /// Kept for a request that may be repeated.
+    Answer,
+    Export,
 }
 
 /// Every table that hangs on another, and who makes its rows.
@@ -70,6 +75,8 @@ const WAYS: &[(&str, Way)] = &[
     ("oauth_tokens", Way::Token),
     ("preferences", Way::Preference),
     ("holds", Way::Hold),
+    ("idempotent_answers", Way::Answer),
+    ("exports", Way::Export),
 ];
 
 /// Tables whose rows are made under the lock of their organization, as every order of a deletion is: nobody can be overtaken. Of a purge,
@@ -150,6 +157,12 @@ fn pairs(stage: &Stage) -> Vec<(&'static str, Way, Root)> {
             if table.columns.iter().any(|column| column.name == "organization_id") {
                 pairs.insert((child.as_str(), Root::Organization.name()));
             }
+        }
+    }
+    for rule in Root::Organization.rules().iter().filter(|rule| rule.fate == Fate::Erase && !rule.walk.is_empty()) {
+        if !NOT_RACED.contains(&rule.table) {
+            assert!(WAYS.iter().any(|(known, _)| *known == rule.table), "nobody makes rows of {} here: add how they come to be to WAYS", rule.table);
+            pairs.insert((rule.table, Root::Organization.name()));
         }
     }
     let ways = WAYS.iter().flat_map(|(child, way)| {
@@ -323,6 +336,16 @@ impl Ground {
                 let other = TRAITS[TAKEN.fetch_add(1, Ordering::Relaxed) % TRAITS.len()].name;
                 preferences::set(&person, vec![(other.into(), Stance::Avoid)]).await.map(drop)
             }
+            Way::Answer => {
+                let cx = self.owner();
+                // What is answered is about the organization that was entered.
+                plane::organizations::get(&cx, organization).await?;
+                let key = Uuid::from_bytes(plane::cx::random()?).to_string();
+                let request = Repeatable { key, secret: None, parts: Vec::new() };
+                let Begun::Go(ticket) = idempotency::begin(&cx, &request).await? else { panic!("it was asked before") };
+                idempotency::finish(&cx, ticket, Ending::Answered { answer: b"about it".to_vec(), tells: true }).await
+            }
+            Way::Export => exports::of_organization(&self.owner(), organization).await.map(drop),
             Way::Hold => {
                 let hold = NewHold { reason: "Case".into(), until: None };
                 holds::place(&self.owner(), organization, holds::Subject::Customer("customer".into()), hold).await.map(drop)
@@ -352,7 +375,7 @@ struct Race<'a> {
     before: i64,
     outcomes: Vec<Result<()>>,
     deletion: Option<Result<Deletion>>,
-    /// Whether what was made may do without the row: it is told to a webhook while there is one.
+    /// Whether what was made may do without the row: it is told to a webhook while there is one, and answered again while there is what it tells of.
     may_do_without: bool,
     faults: Vec<String>,
 }
@@ -369,7 +392,9 @@ impl<'a> Race<'a> {
     /// The creation is stopped, the deletion comes as far as it can, and the creation goes on.
     async fn run_stopped(&mut self, way: Way, moment: Moment) {
         let child = self.child;
-        self.may_do_without = way == Way::Event && self.ground.root == Root::Webhook && moment == Moment::Before;
+        self.may_do_without = way == Way::Answer || way == Way::Event && self.ground.root == Root::Webhook && moment == Moment::Before;
+        // A row is there while a request is carried out; what it says of an organization comes at the end.
+        let event = if way == Way::Answer { "UPDATE OF organization_id" } else { "INSERT" };
         let which = match way {
             Way::Event => "WHEN (NEW.event = 'customer.created')",
             Way::TestEvent => "WHEN (NEW.event = 'webhook.test')",
@@ -377,7 +402,7 @@ impl<'a> Race<'a> {
         };
         let when = if moment == Moment::Before { "BEFORE" } else { "AFTER" };
         // It comes after the foreign key's own trigger, which begins with a capital letter.
-        let trigger = format!("CREATE TRIGGER stand_still {when} INSERT ON {child} FOR EACH ROW {which} EXECUTE FUNCTION stand_still()");
+        let trigger = format!("CREATE TRIGGER stand_still {when} {event} ON {child} FOR EACH ROW {which} EXECUTE FUNCTION stand_still()");
         self.run("SELECT pg_advisory_lock(1)").await;
         self.run(&trigger).await;
         let ground = self.ground.clone();
@@ -410,7 +435,7 @@ impl<'a> Race<'a> {
     }
 
     async fn run_freely(&mut self, way: Way) {
-        self.may_do_without = way == Way::Event && self.ground.root == Root::Webhook;
+        self.may_do_without = way == Way::Answer || way == Way::Event && self.ground.root == Root::Webhook;
         let makers: Vec<_> = (0..6)
             .map(|_| {
                 let ground = self.ground.clone();

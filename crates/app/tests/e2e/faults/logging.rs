@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use serde_json::{Value as Json, json};
 
 use crate::on_both_engines;
 use crate::support::{Engine, Server, StandardError, expect, header};
+use crate::tools::refused;
 
 const METRICS_TOKEN: &str = "metrics-token-of-this-test";
 
@@ -57,6 +59,39 @@ async fn a_log_file_that_was_moved_is_opened_anew_at_a_signal() {
     server.stop().await;
     wait_for(&log, "stopped").await;
     assert!(!std::fs::read_to_string(&moved).unwrap().contains("stopped"));
+}
+
+#[tokio::test]
+async fn the_log_says_who_asked_for_what_and_nothing_about_customers() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("freehold.log");
+    let arguments = [&format!("--log-file={}", log.display()), "--log-level=info", "--log-format=json"];
+    let mut server = Server::start(Engine::Sqlite, &arguments).await;
+    let organization = server.new_organization().await;
+    let token = &organization.owner.token;
+    let customers = format!("/api/organizations/{}/customers", organization.id);
+    let body = json!({"id": "reference-4711", "name": "Ada Lovelace", "email": "ada@example.com"});
+    expect(server.request(Method::POST, &customers).bearer_auth(token).json(&body), StatusCode::CREATED).await;
+    let (id, key) = server.new_api_key(&organization, token, &["read:customers"]).await;
+    let found = server.request(Method::GET, &format!("{customers}?email=ada@example.com")).header("X-API-Key", &key);
+    expect(found, StatusCode::OK).await;
+    refused(server.request(Method::DELETE, "/customer/reference-4711").bearer_auth("nothing"), StatusCode::UNAUTHORIZED).await;
+    let wrong = json!({"email": organization.owner.email, "password": "another horse battery staple"});
+    refused(server.request(Method::POST, "/api/auth/sign-in").json(&wrong), StatusCode::UNAUTHORIZED).await;
+    server.stop().await;
+    let text = std::fs::read_to_string(&log).unwrap();
+    for secret in ["reference-4711", "ada", "Ada", &organization.owner.email, &key, token, "horse"] {
+        assert!(!text.contains(secret), "{secret} is in the log: {text}");
+    }
+    let lines: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let read = lines.iter().find(|line| line["operation"] == "listCustomers").unwrap();
+    let told = ["level", "message", "status", "client", "credential", "organization"].map(|name| read[name].clone());
+    let wanted = [json!("INFO"), json!("request"), json!(200), json!("127.0.0.1"), json!(id), json!(organization.id)];
+    assert_eq!(told, wanted, "{read}");
+    let warned = lines.iter().find(|line| line["message"] == "a sign-in was refused").unwrap();
+    assert_eq!((&warned["level"], &warned["operation"]), (&json!("WARN"), &json!("signIn")), "{warned}");
+    let answered = lines.iter().find(|line| line["message"] == "request" && line["operation"] == "signIn" && line["status"] == 401).unwrap();
+    assert_eq!(answered["error_code"], "unauthorized", "{answered}");
 }
 
 async fn wait_for(log: &Path, words: &str) {
