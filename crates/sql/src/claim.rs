@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 
+use crate::address::Address;
 use crate::{Error, Result};
 
 /// Two numbers, whose locks meet none that are taken with one.
@@ -48,10 +49,10 @@ impl Drop for Keeper {
 impl Claim {
     /// # Errors
     /// [`Error::Unavailable`] when another server has it, or PostgreSQL cannot be reached.
-    pub(crate) async fn stake(config: Config) -> Result<Claim> {
+    pub(crate) async fn stake(address: Address) -> Result<Claim> {
         let began = tokio::time::Instant::now();
         let session = loop {
-            match try_once(&config).await? {
+            match try_once(&address).await? {
                 Some(session) => break session,
                 None if began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
                 None => {
@@ -62,7 +63,7 @@ impl Claim {
             }
         };
         let (told, state) = watch::channel(State::Held);
-        let keeper = tokio::spawn(keep(config, session, told));
+        let keeper = tokio::spawn(keep(address, session, told));
         Ok(Claim { state, keeper: Arc::new(Keeper(keeper.abort_handle())) })
     }
 
@@ -107,8 +108,8 @@ fn jumped() -> Error {
 type Session = (Client, tokio::task::JoinHandle<()>);
 
 /// Takes the lock, unless another session has it.
-async fn try_once(config: &Config) -> Result<Option<Session>> {
-    let (client, connection) = config.connect(NoTls).await?;
+async fn try_once(address: &Address) -> Result<Option<Session>> {
+    let (client, connection) = address.config.connect(address.tls.clone()).await?;
     let connection = tokio::spawn(async move { drop(connection.await) });
     // It rests for as long as the server runs.
     client.batch_execute("SET idle_session_timeout = 0").await?;
@@ -117,7 +118,7 @@ async fn try_once(config: &Config) -> Result<Option<Session>> {
 }
 
 /// Ends when another server has it: what that one has deleted, this one may still remember.
-async fn keep(config: Config, mut session: Session, told: watch::Sender<State>) {
+async fn keep(address: Address, mut session: Session, told: watch::Sender<State>) {
     loop {
         let (client, connection) = session;
         let _ = connection.await;
@@ -125,7 +126,7 @@ async fn keep(config: Config, mut session: Session, told: watch::Sender<State>) 
         told.send_replace(State::Lost);
         tracing::warn!("the session that keeps other servers from the database has ended; it is taken again");
         session = loop {
-            match try_once(&config).await {
+            match try_once(&address).await {
                 Ok(Some(session)) => break session,
                 Ok(None) => {
                     told.send_replace(State::Jumped);

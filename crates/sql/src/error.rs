@@ -115,7 +115,7 @@ impl From<deadpool_postgres::PoolError> for Error {
 }
 
 /// An error with its causes: tokio-postgres keeps the useful half in the source.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

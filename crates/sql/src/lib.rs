@@ -3,6 +3,7 @@
 //! This crate knows how to run statements and transactions, how to migrate a schema and how to read it back. It knows nothing of
 //! organizations, customers or any other noun: those live in `plane`.
 
+mod address;
 mod claim;
 mod database;
 mod error;

@@ -1,12 +1,11 @@
 //! PostgreSQL: a pool of connections and one transaction on one of them.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime};
 use futures_util::future::{join, try_join_all};
-use tokio_postgres::{Config, NoTls};
 
+use crate::address::{Address, advise};
 use crate::claim::Claim;
 use crate::database::{Hook, Kind, run_hooks};
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
@@ -18,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c enable_seqscan=off";
 /// A connection on which nothing has come for so long is asked whether it is still there: the pool's spare ones may rest for hours.
 const MOST_SILENCE: Duration = Duration::from_secs(60);
+/// How long what was sent may go unconfirmed by the other machine until the connection counts as lost: of one without power nothing else tells.
+const MOST_UNCONFIRMED: Duration = Duration::from_secs(5);
 /// The oldest release whose behaviour the tests have seen.
 const OLDEST_SERVER: i64 = 150_000;
 
@@ -30,17 +31,14 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) async fn open(options: &Options) -> Result<Postgres> {
-        let mut config = Config::from_str(&options.url)
-            .map_err(|error| Error::Migration(format!("the database address is not one PostgreSQL understands: {error}")))?;
-        if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
-            return Err(Error::Migration(
-                "this build does not speak TLS to PostgreSQL: use a local socket, a tunnel or a sidecar, and drop sslmode=require".into(),
-            ));
-        }
+        let Address { mut config, tls } = Address::parse(&options.url)?;
         let extra = config.get_options().map_or_else(|| SETTINGS.to_owned(), |given| format!("{SETTINGS} {given}"));
         config.options(&extra).application_name("freehold").connect_timeout(PATIENCE);
         config.keepalives_idle(config.get_keepalives_idle().min(MOST_SILENCE));
-        let manager = Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(MOST_UNCONFIRMED);
+        }
+        let manager = Manager::from_config(config.clone(), tls.clone(), ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(options.connections.max(1))
             // The one used last has its tables, plans and pages at hand.
@@ -50,13 +48,13 @@ impl Postgres {
             .create_timeout(Some(PATIENCE))
             .build()
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        let client = pool.get().await?;
+        let client = pool.get().await.map_err(|error| advise(error.into()))?;
         let version: i64 = client.query_one("SELECT current_setting('server_version_num')::bigint", &[]).await?.get(0);
         if version < OLDEST_SERVER {
             return Err(Error::Migration(format!("PostgreSQL {} is too old: 15 is the oldest supported", version / 10_000)));
         }
         drop(client);
-        let claim = if options.is_server { Some(Claim::stake(config).await?) } else { None };
+        let claim = if options.is_server { Some(Claim::stake(Address { config, tls }).await?) } else { None };
         Ok(Postgres { pool, claim })
     }
 

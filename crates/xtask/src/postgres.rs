@@ -100,14 +100,45 @@ impl Cluster {
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--pgdata"]);
         run(initdb.arg(self.data())).map_err(|words| {
             format!("{words}\n(its user must be able to enter {}: if it is not, set TMPDIR to another place)", self.folder.display())
-        })
+        })?;
+        self.certify()
+    }
+
+    /// An authority of its own, a certificate of the server for `localhost` and 127.0.0.1, and one of the client `postgres`.
+    fn certify(&self) -> Result {
+        use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+        let words = |error: rcgen::Error| format!("cannot make certificates: {error}");
+        let key = KeyPair::generate().map_err(words)?;
+        let mut authority = CertificateParams::new(Vec::new()).map_err(words)?;
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.distinguished_name.push(DnType::CommonName, "Tests of Freehold");
+        let certificate = authority.self_signed(&key).map_err(words)?;
+        self.keep("ca.pem", &certificate.pem())?;
+        let issuer = Issuer::new(authority, key);
+        for (name, subject, alternatives) in [("server", "localhost", &["localhost", "127.0.0.1"][..]), ("client", "postgres", &[])] {
+            let key = KeyPair::generate().map_err(words)?;
+            let mut params = CertificateParams::new(alternatives.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).map_err(words)?;
+            params.distinguished_name.push(DnType::CommonName, subject);
+            self.keep(&format!("{name}.pem"), &params.signed_by(&key, &issuer).map_err(words)?.pem())?;
+            self.keep(&format!("{name}.key"), &key.serialize_pem())?;
+        }
+        Ok(())
+    }
+
+    /// Puts a file into the data folder, for its owner's eyes only.
+    fn keep(&self, name: &str, content: &str) -> Result {
+        let file = self.data().join(name);
+        let kept = fs::write(&file, content).and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o600)));
+        let kept = kept.and_then(|()| self.owner.map_or(Ok(()), |(user, group)| chown(&file, Some(user), Some(group))));
+        kept.map_err(|error| format!("cannot write {}: {error}", file.display()))
     }
 
     fn launch(&mut self) -> Result {
         self.port = free_port()?;
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
-             max_connections = 300\nshared_buffers = 256MB\nfsync = on\n",
+             max_connections = 300\nshared_buffers = 256MB\nfsync = on\n\
+             ssl = on\nssl_ca_file = 'ca.pem'\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\n",
             self.port,
             self.folder.display()
         );

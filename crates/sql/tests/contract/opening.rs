@@ -1,6 +1,6 @@
 //! Opening a database: what is created, what is refused, and in which words.
 
-use sql::{Database, Error, Options, Result, params, sql};
+use sql::{Database, Error, Options, Result, Statement, params, sql};
 
 use crate::engines::{Place, on_both_engines, one, run};
 
@@ -85,10 +85,63 @@ async fn a_database_that_is_not_there_is_named() {
     place.remove().await;
 }
 
+/// How a server says who it is, and where its test keeps the proofs.
+struct Proofs {
+    server: String,
+    database: String,
+    folder: String,
+}
+
+impl Proofs {
+    async fn find(place: &Place) -> Result<Proofs> {
+        let folder: String = one(&place.open().await?, sql!("SELECT current_setting('data_directory')")).await?;
+        let (before, database) = place.options.url.rsplit_once('/').unwrap();
+        Ok(Proofs { server: before.to_owned(), database: database.to_owned(), folder })
+    }
+
+    fn url(&self, parameters: &str) -> String {
+        // Another name at the same address.
+        let server = if parameters.starts_with("hostaddr=") { self.server.replace("127.0.0.1", "elsewhere.example") } else { self.server.clone() };
+        format!("{server}/{}?{}", self.database, parameters.replace("FOLDER", &self.folder))
+    }
+}
+
 #[tokio::test]
-async fn an_encrypted_connection_that_this_build_cannot_make_is_refused() {
-    let refused = refusal("postgres://nobody@127.0.0.1:1/freehold?sslmode=require").await;
-    assert!(refused.to_string().contains("does not speak TLS"), "{refused}");
+async fn a_connection_is_encrypted_and_its_server_verified_as_the_address_asks() -> Result<()> {
+    let place = Place::postgres().await;
+    let proofs = Proofs::find(&place).await?;
+    let is_encrypted = sql!("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
+    let client = "SELECT coalesce(client_dn, '') FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    for (parameters, wanted) in [
+        ("", false),
+        ("sslmode=disable", false),
+        ("sslmode=prefer", true),
+        ("sslmode=require", true),
+        ("sslmode=require&channel_binding=prefer", true),
+        ("sslmode=verify-ca&sslrootcert=FOLDER/ca.pem", true),
+        ("sslmode=verify-full&sslrootcert=FOLDER/ca.pem", true),
+        ("sslmode=verify-full&sslrootcert=FOLDER%2Fca.pem&target_session_attrs=read-write", true),
+        ("hostaddr=127.0.0.1&sslmode=verify-ca&sslrootcert=FOLDER/ca.pem", true),
+    ] {
+        let database = Database::open(&Options::new(proofs.url(parameters))).await?;
+        assert_eq!(one::<bool>(&database, is_encrypted).await?, wanted, "{parameters}");
+    }
+    let parameters = "sslmode=verify-full&sslrootcert=FOLDER/ca.pem&sslcert=FOLDER/client.pem&sslkey=FOLDER/client.key";
+    let database = Database::open(&Options::new(proofs.url(parameters))).await?;
+    assert_eq!(one::<String>(&database, Statement::generated(client.into())).await?, "/CN=postgres");
+    drop(database);
+    for (parameters, named) in [
+        ("sslmode=verify-full", "UnknownIssuer"),
+        ("sslmode=verify-full&sslrootcert=FOLDER/client.pem", "sslrootcert=FILE"),
+        ("hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert=FOLDER/ca.pem", "not valid for name"),
+        // What is not on this machine is verified unless the address says otherwise.
+        ("hostaddr=127.0.0.1&sslrootcert=FOLDER/nothing.pem", "sslrootcert="),
+    ] {
+        let refused = refusal(&proofs.url(parameters)).await.to_string();
+        assert!(refused.contains(named), "{parameters}: {refused}");
+    }
+    place.remove().await;
+    Ok(())
 }
 
 #[tokio::test]
