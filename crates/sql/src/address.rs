@@ -57,9 +57,24 @@ enum Mode {
     VerifyFull,
 }
 
+impl Mode {
+    const ALL: [(&'static str, Mode); 5] = [
+        ("disable", Mode::Disable),
+        ("prefer", Mode::Prefer),
+        ("require", Mode::Require),
+        ("verify-ca", Mode::VerifyCa),
+        ("verify-full", Mode::VerifyFull),
+    ];
+
+    fn name(self) -> &'static str {
+        Mode::ALL.into_iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// How to reach a database.
 #[derive(Clone)]
 pub(crate) struct Address {
+    mode: Mode,
     pub(crate) config: Config,
     pub(crate) tls: MakeRustlsConnect,
 }
@@ -89,13 +104,12 @@ impl Address {
         let mode = match mode.as_deref() {
             None if is_local(&config) => Mode::Disable,
             None => Mode::VerifyFull,
-            Some("disable") => Mode::Disable,
-            Some("prefer") => Mode::Prefer,
-            Some("require") => Mode::Require,
-            Some("verify-ca") => Mode::VerifyCa,
-            Some("verify-full") => Mode::VerifyFull,
-            Some(other) => {
-                return Err(refused(format!("sslmode={other} is not known here: use disable, prefer, require, verify-ca or verify-full")));
+            Some(wanted) => {
+                let known = Mode::ALL.into_iter().find(|(name, _)| *name == wanted).map(|(_, mode)| mode);
+                known.ok_or_else(|| {
+                    let names = Mode::ALL.map(|(name, _)| name).join(", ");
+                    refused(format!("sslmode={wanted} is not known here: use one of {names}"))
+                })?
             }
         };
         config.ssl_mode(match mode {
@@ -107,23 +121,26 @@ impl Address {
             tracing::warn!("sslmode=prefer: whoever is between this server and PostgreSQL can switch encryption off");
         }
         let tls = client(mode, roots.as_deref(), certificate.as_deref().zip(key.as_deref()), certificate.is_some() != key.is_some())?;
-        Ok(Address { config, tls: MakeRustlsConnect::new(tls) })
+        Ok(Address { mode, config, tls: MakeRustlsConnect::new(tls) })
+    }
+
+    /// What went wrong with the first connection: with how much TLS it was tried, and where it is about that, the ways out.
+    pub(crate) fn advise(&self, error: Error) -> Error {
+        let Error::Unavailable(words) = error else { return error };
+        let is_about_tls = words.contains("TLS") || words.contains("certificate");
+        let remedy = match is_about_tls {
+            true => {
+                ". In the address of the database: sslrootcert=FILE names an authority of your own; sslmode=require encrypts without asking who \
+                 answers, and sslmode=disable does not encrypt"
+            }
+            false => "",
+        };
+        Error::Unavailable(format!("{words} (with sslmode={}){remedy}", self.mode.name()))
     }
 }
 
 fn refused(words: impl std::fmt::Display) -> Error {
     Error::Migration(format!("the address of the database cannot be used: {words}"))
-}
-
-/// What goes wrong with TLS, with the ways out of it.
-pub(crate) fn advise(error: Error) -> Error {
-    match error {
-        Error::Unavailable(words) if words.contains("TLS") || words.contains("certificate") => Error::Unavailable(format!(
-            "{words}. In the address of the database: sslrootcert=FILE names an authority of your own; sslmode=require encrypts without asking who \
-             answers, and sslmode=disable does not encrypt"
-        )),
-        other => other,
-    }
 }
 
 /// Signs that belong to an address and were meant as a part of a user's name or password.

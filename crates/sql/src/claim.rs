@@ -15,10 +15,10 @@ use crate::{Error, Result};
 
 /// Two numbers, whose locks meet none that are taken with one.
 const LOCK: &str = "SELECT pg_try_advisory_lock(1181901416, 1)";
-/// How long a start waits for a server that has just ended: PostgreSQL may not have noticed yet.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a start waits for a server that has just ended: PostgreSQL may not have noticed yet that its session, which does nothing, is gone.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How often it is tried.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime};
 use futures_util::future::{join, try_join_all};
 
-use crate::address::{Address, advise};
+use crate::address::Address;
 use crate::claim::Claim;
 use crate::database::{Hook, Kind, run_hooks};
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
@@ -31,14 +31,15 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) async fn open(options: &Options) -> Result<Postgres> {
-        let Address { mut config, tls } = Address::parse(&options.url)?;
+        let mut address = Address::parse(&options.url)?;
+        let config = &mut address.config;
         let extra = config.get_options().map_or_else(|| SETTINGS.to_owned(), |given| format!("{SETTINGS} {given}"));
         config.options(&extra).application_name("freehold").connect_timeout(PATIENCE);
         config.keepalives_idle(config.get_keepalives_idle().min(MOST_SILENCE));
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(MOST_UNCONFIRMED);
         }
-        let manager = Manager::from_config(config.clone(), tls.clone(), ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager = Manager::from_config(config.clone(), address.tls.clone(), ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(options.connections.max(1))
             // The one used last has its tables, plans and pages at hand.
@@ -48,13 +49,13 @@ impl Postgres {
             .create_timeout(Some(PATIENCE))
             .build()
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        let client = pool.get().await.map_err(|error| advise(error.into()))?;
+        let client = pool.get().await.map_err(|error| address.advise(error.into()))?;
         let version: i64 = client.query_one("SELECT current_setting('server_version_num')::bigint", &[]).await?.get(0);
         if version < OLDEST_SERVER {
             return Err(Error::Migration(format!("PostgreSQL {} is too old: 15 is the oldest supported", version / 10_000)));
         }
         drop(client);
-        let claim = if options.is_server { Some(Claim::stake(Address { config, tls }).await?) } else { None };
+        let claim = if options.is_server { Some(Claim::stake(address).await?) } else { None };
         Ok(Postgres { pool, claim })
     }
 
