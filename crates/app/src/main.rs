@@ -1,11 +1,11 @@
-//! The binary: `freehold serve`, `freehold add-operator`, `freehold doctor`, and the client commands for what is done by hand.
+//! The binary: `freehold serve`, `freehold operators`, `freehold doctor`, and the client commands for what is done by hand.
 
 mod client;
 mod connections;
 mod demo;
 mod doctor;
 mod log;
-mod operator;
+mod operators;
 mod patience;
 mod serve;
 
@@ -26,8 +26,9 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(serve::ServeArgs),
-    /// Make an operator: one of the people who run the server. The password is read from standard input.
-    AddOperator(operator::AddOperatorArgs),
+    /// The people who run this server: list, add, remove. While no server uses the database.
+    #[command(subcommand)]
+    Operators(operators::Operators),
     /// Look a database over: schema, integrity, what deletions left, what is stuck or overdue. Every finding names its remedy.
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::DoctorArgs),
@@ -97,7 +98,7 @@ async fn run() -> ExitCode {
     };
     let outcome = match command {
         Command::Serve(args) => serve::run(args).await,
-        Command::AddOperator(args) => operator::add(args).await,
+        Command::Operators(command) => operators::run(command).await,
         Command::Doctor(args) => return doctor::run(args).await,
         Command::Client(command) => {
             return match client::run(command).await {

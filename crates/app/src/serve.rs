@@ -17,8 +17,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use plane::api_keys::Prefixes;
 use plane::deletion::drain;
 use plane::destinations::{Destinations, Network, Ports, parse_network, parse_ports};
-use plane::quotas::Quotas;
 use plane::jobs::GaveUp;
+use plane::quotas::Quotas;
 use plane::{Clock, Config, Plane, exports, retention, upkeep};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -227,7 +227,9 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let outcome = accept(listener, router, Connections::new(args.max_connections), idle, end).await;
     let _ = stop.send(true);
     if tokio::time::timeout(JOBS_FAREWELL, jobs.end()).await.is_err() {
-        tracing::warn!("some background jobs did not stop in time; what they were at goes on at the next start, and the latest uses of API keys may be lost");
+        tracing::warn!(
+            "some background jobs did not stop in time; what they were at goes on at the next start, and the latest uses of API keys may be lost"
+        );
     }
     if tokio::time::timeout(DATABASE_FAREWELL, plane.close()).await.is_err() {
         tracing::warn!("the database did not close in time; the next start goes on with its log");
@@ -307,13 +309,7 @@ fn signal() -> Outcome<impl Future<Output = ()>> {
     })
 }
 
-async fn accept<T>(
-    listener: TcpListener,
-    router: Router,
-    connections: Connections,
-    idle: Duration,
-    stop: impl Future<Output = T>,
-) -> T {
+async fn accept<T>(listener: TcpListener, router: Router, connections: Connections, idle: Duration, stop: impl Future<Output = T>) -> T {
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     let outcome = loop {
@@ -340,14 +336,7 @@ async fn accept<T>(
     outcome
 }
 
-fn serve_connection(
-    stream: TcpStream,
-    address: SocketAddr,
-    router: Router,
-    idle: Duration,
-    graceful: &GracefulShutdown,
-    place: Place,
-) {
+fn serve_connection(stream: TcpStream, address: SocketAddr, router: Router, idle: Duration, graceful: &GracefulShutdown, place: Place) {
     let _ = stream.set_nodelay(true);
     let patience = Patience::new();
     let noting = patience.clone();

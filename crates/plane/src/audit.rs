@@ -114,6 +114,8 @@ pub const ACTIONS: &[&str] = &[
     "oauth_token.create",
     "oauth_token.refresh",
     "oauth_token.revoke",
+    "operator.add",
+    "operator.remove",
     "organization.archive",
     "organization.create",
     "organization.delete",
@@ -133,6 +135,7 @@ pub const ACTIONS: &[&str] = &[
     "webhook.delete",
     "webhook.end_old_secret",
     "webhook.rotate_secret",
+    "webhook.switch_off",
     "webhook.test",
     "webhook.update",
 ];

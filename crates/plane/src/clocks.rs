@@ -4,8 +4,8 @@
 use sql::{Statement, params, sql};
 
 use crate::cx::Cx;
-use crate::deliveries::{PATIENCE, RETRIES};
 use crate::deletion::drain::LONG_NAP;
+use crate::deliveries::{PATIENCE, RETRIES};
 use crate::exports::LONGEST_PAUSE;
 use crate::sessions::after;
 use crate::{Config, Result};

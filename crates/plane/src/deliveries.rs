@@ -12,6 +12,7 @@ use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
 use crate::access::enter;
+use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
@@ -21,6 +22,8 @@ use crate::{Plane, Result, holds, webhooks};
 
 /// The longest that a call of a webhook takes, from the look-up of its name to the end of the answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// The status with which a receiver says that it wants nothing more (Standard Webhooks, "HTTP status codes").
+pub const GONE: u16 = 410;
 /// How long after a failed attempt the next one is made. After the last of these there is one more attempt, then none.
 pub const RETRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
 /// Deliveries of one organization under way at once, so that an endpoint that does not answer holds up its own organization only.
@@ -259,7 +262,8 @@ pub async fn finish(plane: &Arc<Plane>, due: Due, attempt: Attempt) -> Result<()
 }
 
 async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
-    let retry = usize::try_from(due.attempts).ok().and_then(|made| RETRIES.get(made)).filter(|_| due.undeliverable.is_none());
+    let is_gone = attempt.status == Some(GONE);
+    let retry = usize::try_from(due.attempts).ok().and_then(|made| RETRIES.get(made)).filter(|_| due.undeliverable.is_none() && !is_gone);
     let (state, next) = match (attempt.error, retry) {
         (None, _) => ("delivered", cx.now),
         (Some(_), Some(pause)) => ("pending", after(cx.now, *pause)),
@@ -287,11 +291,27 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result
     if tx.execute(update, values).await? == 0 || !is_finished {
         return Ok(());
     }
+    if is_gone {
+        switch_off(cx, tx, due).await?;
+    }
     forget(cx, tx, due).await?;
     match due.deletion {
         Some(deletion) => wake(cx, tx, due.organization, deletion).await,
         None => Ok(()),
     }
+}
+
+/// Ends what a receiver wants no more of. What is still in the queue comes to its end with the next look.
+async fn switch_off(cx: &Cx, tx: &mut Tx, due: &Due) -> Result<()> {
+    let off = sql!(
+        "UPDATE webhooks SET is_active = false, updated_at = $3 WHERE organization_id = $1 AND id = $2 AND is_active AND state = 'live'"
+    );
+    if tx.execute(off, params![due.organization, due.webhook, cx.now]).await? > 0 {
+        let detail = Some("its receiver answered 410 Gone".to_owned());
+        let note = Note { action: "webhook.switch_off", subject: "webhook", subject_id: Some(due.webhook), detail, ..Note::default() };
+        audit::record(cx, tx, due.organization, &note).await?;
+    }
+    Ok(())
 }
 
 /// Cuts the history to its length. What a deletion is still to count stays until it is sealed, which takes the payload away, and what a legal

@@ -95,11 +95,13 @@ impl Address {
                 tls[place] = Some(value.into_owned());
             } else {
                 let known: Vec<&str> = KNOWN.iter().chain(&OF_TLS).copied().collect();
-                return Err(refused(format!("it has the parameter {name}, which is not known here: leave it out. Known are {}", known.join(", "))));
+                return Err(refused(format!(
+                    "it has the parameter {name}, which is not known here: leave it out. Known are {}",
+                    known.join(", ")
+                )));
             }
         }
-        let mut config =
-            Config::from_str(&format!("{base}?{}", kept.join("&"))).map_err(|error| refused(describe(&error)))?;
+        let mut config = Config::from_str(&format!("{base}?{}", kept.join("&"))).map_err(|error| refused(describe(&error)))?;
         let [certificate, key, mode, roots] = tls;
         let mode = match mode.as_deref() {
             None if is_local(&config) => Mode::Disable,
@@ -183,7 +185,9 @@ fn client(mode: Mode, roots: Option<&str>, own: Option<(&str, &str)>, is_half: b
     let builder = match (mode, roots) {
         (Mode::VerifyFull, Some(roots)) => builder.with_root_certificates(roots),
         (Mode::VerifyFull, None) => builder.with_platform_verifier().map_err(refused)?,
-        (Mode::VerifyCa, None) => return Err(refused("sslmode=verify-ca needs sslrootcert=FILE: any server that any authority knows would do")),
+        (Mode::VerifyCa, None) => {
+            return Err(refused("sslmode=verify-ca needs sslrootcert=FILE: any server that any authority knows would do"));
+        }
         // As libpq does: with an authority that was named, nobody else's word is taken.
         (Mode::VerifyCa | Mode::Require, Some(roots)) => {
             let chain = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build().map_err(refused)?;
@@ -308,7 +312,13 @@ mod tests {
     #[test]
     fn what_goes_over_a_network_is_encrypted_unless_the_address_says_otherwise() {
         let mode = |url: &str| Address::parse(url).unwrap().config.get_ssl_mode();
-        for local in ["postgres://u@localhost/db", "postgres://u@127.0.0.1/db", "postgres://u@[::1]/db", "postgres://u@%2Frun%2Fpostgresql/db", "postgres:///db?host=/run"] {
+        for local in [
+            "postgres://u@localhost/db",
+            "postgres://u@127.0.0.1/db",
+            "postgres://u@[::1]/db",
+            "postgres://u@%2Frun%2Fpostgresql/db",
+            "postgres:///db?host=/run",
+        ] {
             assert_eq!(mode(local), SslMode::Disable, "{local}");
         }
         for remote in [

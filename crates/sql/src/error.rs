@@ -136,9 +136,9 @@ mod tests {
     fn what_ails_the_server_is_told_apart_from_what_is_wrong_with_a_statement() {
         // disk full, out of memory, too many connections, shut down, crashed, not up yet, cancelled, idle session ended, idle in transaction,
         // transaction too long, lock not available, connection lost, I/O error, damaged page
-        for state in [
-            "53100", "53200", "53300", "57P01", "57P02", "57P03", "57014", "57P05", "25P03", "25P04", "55P03", "08006", "58030", "XX001",
-        ] {
+        for state in
+            ["53100", "53200", "53300", "57P01", "57P02", "57P03", "57014", "57P05", "25P03", "25P04", "55P03", "08006", "58030", "XX001"]
+        {
             assert!(is_passing(state), "{state}");
         }
         // syntax, no such column, not null, wrong type, division, internal error, failed transaction

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plane::deliveries::{self, Attempt, Due, Taken};
+use plane::deliveries::{self, Attempt, Due, GONE, Taken};
 use plane::{Plane, Result};
 use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
@@ -84,7 +84,8 @@ impl Round {
             let task = self.tasks.spawn(carry(self.courier.clone(), due));
             self.organizations.insert(task.id(), organization);
         }
-        let until = next.map_or(ROUND, |next| Duration::try_from(next.duration_since(self.courier.plane.clock.now())).unwrap_or(Duration::ZERO));
+        let until =
+            next.map_or(ROUND, |next| Duration::try_from(next.duration_since(self.courier.plane.clock.now())).unwrap_or(Duration::ZERO));
         until.min(ROUND)
     }
 
@@ -135,6 +136,7 @@ async fn call(plane: &Plane, outbound: &Outbound, due: &Due) -> Attempt {
         Ok(status @ 300..=399) => {
             Attempt { status: Some(status), error: Some("a redirect, which is not followed: register the address it leads to") }
         }
+        Ok(GONE) => Attempt { status: Some(GONE), error: Some("the receiver wants nothing more (410 Gone): the webhook is switched off") },
         Ok(status) => Attempt { status: Some(status), error: Some("the answer was not a success (2xx)") },
         Err(unanswered) => Attempt { status: None, error: Some(unanswered.words()) },
     }

@@ -24,6 +24,7 @@ const PENDING: &str = "freehold_webhook_deliveries_pending";
 const LOOKUPS: &str = "freehold_credential_lookups_total";
 const WRITES: &str = "freehold_database_writes_total";
 const QUOTAS: &str = "freehold_quota_refusals_total";
+const BUILD: &str = "freehold_build_info";
 const UP: &str = "freehold_database_up";
 const JOB_UP: &str = "freehold_job_up";
 const JOB_ENDS: &str = "freehold_job_ends_total";
@@ -64,11 +65,15 @@ impl Metrics {
             describe_counter!(LOOKUPS, "Credentials that were looked for in the database.");
             describe_counter!(WRITES, "Writes to the database that a request asked for and waited for.");
             describe_counter!(QUOTAS, "What was refused because an organization has as much as it may have, by quota.");
-            describe_gauge!(UP, "Whether the database answered at this look: 0 or 1. What only it knows is missing or old while it does not.");
+            describe_gauge!(
+                UP,
+                "Whether the database answered at this look: 0 or 1. What only it knows is missing or old while it does not."
+            );
             describe_gauge!(JOB_UP, "Whether a background job runs: 0 or 1.");
             describe_counter!(JOB_ENDS, "How often a background job has ended before it was told to, by job.");
             describe_counter!(LOST_LINES, "Lines of the log that could not be written.");
-            gauge!("freehold_build_info", "version" => env!("CARGO_PKG_VERSION"), "engine" => engine).set(1.0);
+            describe_gauge!(BUILD, "The program: always 1.");
+            gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "engine" => engine).set(1.0);
         });
         metrics
     }

@@ -117,7 +117,8 @@ impl Cluster {
         let issuer = Issuer::new(authority, key);
         for (name, subject, alternatives) in [("server", "localhost", &["localhost", "127.0.0.1"][..]), ("client", "postgres", &[])] {
             let key = KeyPair::generate().map_err(words)?;
-            let mut params = CertificateParams::new(alternatives.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).map_err(words)?;
+            let mut params =
+                CertificateParams::new(alternatives.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).map_err(words)?;
             params.distinguished_name.push(DnType::CommonName, subject);
             self.keep(&format!("{name}.pem"), &params.signed_by(&key, &issuer).map_err(words)?.pem())?;
             self.keep(&format!("{name}.key"), &key.serialize_pem())?;

@@ -23,7 +23,7 @@ Exit codes of the client commands:
 With --json a failure is one JSON document on standard error and nothing else is written there: the problem as the server sent it (RFC 9457),
 or one of the command's own with `title`, `detail`, `error_code` and `retryable`. Standard output then stays empty.";
 
-pub(super) type Result<T = ()> = std::result::Result<T, Failure>;
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 
 /// The exit codes; see [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl Failure {
     }
 
     /// The problem in lines: what was wrong, the fields, what stands in the way and what to do about it.
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let problem = &self.problem;
         // The words of a command's own failure were written for the terminal, lines and all.
         let detail = match self.status {

@@ -18,7 +18,7 @@ mod keys;
 mod members;
 mod organizations;
 mod output;
-mod prompt;
+pub(crate) mod prompt;
 mod purging;
 mod records;
 mod requirements;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use super::failure::{Failure, Result};
 
 /// A password: typed without echo at a terminal, else the first line of standard input.
-pub(super) fn password(is_new: bool) -> Result<String> {
+pub(crate) fn password(is_new: bool) -> Result<String> {
     if !io::stdin().is_terminal() {
         return first_line();
     }

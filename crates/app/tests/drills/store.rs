@@ -28,6 +28,7 @@ pub type Rows = BTreeMap<String, Vec<String>>;
 
 impl Store {
     pub async fn open(server: &Server) -> Store {
+        server.note_altered();
         match server.engine {
             Engine::Sqlite => {
                 let connection = rusqlite::Connection::open(server.database_file()).unwrap();

@@ -81,6 +81,32 @@ async fn start(engine: Engine) -> Server {
 }
 
 on_both_engines! {
+    async fn what_waits_or_is_kept_rightly_is_not_found(engine: Engine) {
+        let mut server = start(engine).await;
+        let organization = server.new_organization().await;
+        let token = organization.owner.token.clone();
+        let base = format!("/api/organizations/{}", organization.id);
+        // An account in a grace period.
+        let asked = json!({"member": {"reasonRequired": false, "confirmationRequired": false, "approvalRequired": false, "graceDays": 3}});
+        expect(server.request(Method::PUT, &format!("{base}/deletion-requirements")).bearer_auth(&token).json(&asked), StatusCode::OK).await;
+        let (person, _) = server.new_member(&organization, "member").await;
+        deleted(server.request(Method::DELETE, "/api/users/me").bearer_auth(&person.token), StatusCode::NO_CONTENT).await;
+        // What was ordered with a deletion, of a customer and of a softly deleted one.
+        for (customer, parameters) in [("gone", "?hard=true&export=true"), ("retired", "?export=true")] {
+            new_customer(&server, &organization, customer, None).await;
+            server.new_dependant(&organization, customer, "devices", json!({"name": "Laptop"})).await;
+            let path = format!("/customer/{customer}{parameters}");
+            let sealed = deleted(server.request(Method::DELETE, &path).bearer_auth(&token), StatusCode::OK).await;
+            server.wait_for_seal(&sealed, &token).await;
+        }
+        // An approval of the deletion for good that is to follow.
+        let (second, _) = server.new_member(&organization, "owner").await;
+        let approvals = server.request(Method::POST, &format!("{base}/customers/retired/deletion-approvals"));
+        expect(approvals.bearer_auth(&second.token).json(&json!({})), StatusCode::CREATED).await;
+        server.stop().await;
+        is_sound(&server).await;
+    }
+
     async fn a_well_used_database_is_sound_and_what_is_left_of_the_deleted_is_found_and_repaired(engine: Engine) {
         let mut server = start(engine).await;
         let organization = well_used(&mut server).await;
@@ -264,6 +290,7 @@ on_both_engines! {
 async fn a_damaged_file_is_found() {
     let mut server = start(Engine::Sqlite).await;
     well_used(&mut server).await;
+    server.note_altered();
     let connection = rusqlite::Connection::open(server.database_file()).unwrap();
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     let page: i64 =

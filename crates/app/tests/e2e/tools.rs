@@ -243,6 +243,7 @@ pub async fn new_customer(server: &Server, organization: &Organization, id: &str
 
 /// Runs statements behind the server's back, for what cannot be brought about through its doors. They must suit both engines.
 pub async fn change_database(server: &Server, statements: &str) {
+    server.note_altered();
     match server.engine {
         Engine::Sqlite => {
             let connection = rusqlite::Connection::open(server.database_file()).unwrap();

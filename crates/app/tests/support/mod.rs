@@ -4,7 +4,7 @@ pub mod archive;
 
 use std::fs::{OpenOptions, read_to_string};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value as Json, json};
@@ -89,6 +89,8 @@ pub struct Server {
     child: Child,
     arguments: Vec<String>,
     standard_error: StandardError,
+    /// Whether the test has changed the database behind the server's back.
+    is_altered: AtomicBool,
     people: AtomicU32,
 }
 
@@ -132,7 +134,19 @@ impl Server {
         // Shorter than the server's: a connection that is used again while it is being closed is reset.
         let idle = std::time::Duration::from_secs(60);
         let client = Client::builder().pool_max_idle_per_host(256).pool_idle_timeout(idle).build().unwrap();
-        Server { engine, url, client, greeting, database_url, folder, child, arguments: all, standard_error, people: AtomicU32::new(0) }
+        Server {
+            engine,
+            url,
+            client,
+            greeting,
+            database_url,
+            folder,
+            child,
+            arguments: all,
+            standard_error,
+            is_altered: AtomicBool::new(false),
+            people: AtomicU32::new(0),
+        }
     }
 
     /// Kills the process the hard way, as a power cut would, and waits until it is gone.
@@ -165,7 +179,7 @@ impl Server {
         self.kill().await;
         let email = format!("operator{}@example.com", self.people.fetch_add(1, Ordering::Relaxed));
         let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
-        command.args(["add-operator", "--email", &email, "--data"]).arg(self.folder.path().join("data"));
+        command.args(["operators", "add", "--email", &email, "--data"]).arg(self.folder.path().join("data"));
         command.env_remove("FREEHOLD_DATABASE_URL").stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
         if let Some(url) = &self.database_url {
             command.env("FREEHOLD_DATABASE_URL", url);
@@ -180,8 +194,13 @@ impl Server {
 
     /// What the binary's doctor says about this server's database: its exit code, and what it printed on either side.
     pub async fn doctor(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.command(&[&["doctor"], arguments].concat()).await
+    }
+
+    /// What one of the binary's commands does with this server's database.
+    pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
-        command.arg("doctor").args(arguments).arg("--data").arg(self.folder.path().join("data"));
+        command.args(arguments).arg("--data").arg(self.folder.path().join("data"));
         command.env_remove("FREEHOLD_DATABASE_URL").stdin(Stdio::null());
         if let Some(url) = &self.database_url {
             command.env("FREEHOLD_DATABASE_URL", url);
@@ -189,6 +208,11 @@ impl Server {
         let output = command.output().await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Says that the database was changed behind the server's back: the doctor may find something in it.
+    pub fn note_altered(&self) {
+        self.is_altered.store(true, Ordering::Relaxed);
     }
 
     /// The process, for signals.
@@ -415,9 +439,26 @@ pub fn short(id: &str) -> String {
 
 /// A test that fails shows what its server logged; the logs of all the others would only hide it.
 impl Drop for Server {
+    /// The doctor finds nothing in what any test leaves, unless it says that it has changed the database itself.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the server's log:\n{}", read_to_string(self.folder.path().join(LOG)).unwrap_or_default());
+        } else if !self.is_altered.load(Ordering::Relaxed) {
+            let _ = self.child.start_kill();
+            while matches!(self.child.try_wait(), Ok(None)) {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_freehold"));
+            command.arg("doctor").arg("--data").arg(self.folder.path().join("data")).env_remove("FREEHOLD_DATABASE_URL");
+            command.args(self.arguments.iter().filter(|argument| argument.starts_with("--retention=")));
+            let database_url = self.database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url));
+            let output = command.envs(database_url).output().unwrap();
+            assert!(
+                output.status.success(),
+                "the doctor: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
     }
 }

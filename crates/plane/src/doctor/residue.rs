@@ -137,10 +137,15 @@ impl Look {
             }
             Fate::Erase | Fate::Keep => String::new(),
         };
+        let rows = match rule.only {
+            "" => rule.table.to_owned(),
+            only => format!("(SELECT * FROM {} WHERE {only})", rule.table),
+        };
+        // Who is softly deleted is still there, and what was made for them later is rightly so.
+        let in_its_time = if root == Root::RetiredCustomer { " AND found.created_at <= sealed.sealed_at" } else { "" };
         let left = format!(
-            "FROM deletions AS sealed JOIN {} AS found ON {tie}
-             WHERE sealed.state = 'sealed' AND sealed.root = $1 AND sealed.id > $2 AND sealed.id <= $3{undone}",
-            rule.table
+            "FROM deletions AS sealed JOIN {rows} AS found ON {tie}
+             WHERE sealed.state = 'sealed' AND sealed.root = $1 AND sealed.id > $2 AND sealed.id <= $3{in_its_time}{undone}"
         );
         Look {
             root,

@@ -179,7 +179,7 @@ async fn last_operator(tx: &mut Tx, user: Uuid) -> Result<Vec<Blocker>> {
             kind: "user",
             id: user,
             detail: "You are the last of the people who run this server.".into(),
-            remedy: "Make another operator first: freehold add-operator.",
+            remedy: "Make another operator first: freehold operators add.",
         }],
     })
 }

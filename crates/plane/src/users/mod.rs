@@ -1,6 +1,7 @@
 //! Users: people with an e-mail address and a password, members of any number of organizations.
 
 mod delete;
+pub mod operators;
 
 use std::sync::Arc;
 

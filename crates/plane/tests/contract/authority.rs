@@ -4,7 +4,7 @@
 use std::path::Path;
 
 /// Files that write as the server, with the number of places and why no actor's right is asked for.
-const AS_SERVER: [(&str, usize, &str); 13] = [
+const AS_SERVER: [(&str, usize, &str); 14] = [
     ("api_keys/expiring.rs", 1, "the job that tells of keys that are about to end"),
     ("audit.rs", 1, "an attempt that was refused is written down"),
     ("authority.rs", 2, "the confirmation itself"),
@@ -17,6 +17,7 @@ const AS_SERVER: [(&str, usize, &str); 13] = [
     ("sessions.rs", 2, "a person proves themselves by a password, or by a refresh token"),
     ("usage.rs", 1, "the job that writes down when keys were used"),
     ("users/mod.rs", 2, "anybody may sign up; the operator at the command line resets passwords"),
+    ("users/operators.rs", 2, "the operator at the command line"),
     ("webhooks.rs", 1, "the job that erases secrets whose time is over"),
 ];
 

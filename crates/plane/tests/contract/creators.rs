@@ -161,7 +161,11 @@ fn pairs(stage: &Stage) -> Vec<(&'static str, Way, Root)> {
     }
     for rule in Root::Organization.rules().iter().filter(|rule| rule.fate == Fate::Erase && !rule.walk.is_empty()) {
         if !NOT_RACED.contains(&rule.table) {
-            assert!(WAYS.iter().any(|(known, _)| *known == rule.table), "nobody makes rows of {} here: add how they come to be to WAYS", rule.table);
+            assert!(
+                WAYS.iter().any(|(known, _)| *known == rule.table),
+                "nobody makes rows of {} here: add how they come to be to WAYS",
+                rule.table
+            );
             pairs.insert((rule.table, Root::Organization.name()));
         }
     }

@@ -32,7 +32,8 @@ async fn what_a_server_waits_for_is_over_when_a_clock_was_wrong() {
     let engines = Engines::open().await;
     for database in &engines.all {
         let schema = database.schema().await.unwrap();
-        let columns = schema.tables.iter().flat_map(|(name, table)| table.columns.iter().map(move |column| (name.as_str(), column.name.as_str())));
+        let columns =
+            schema.tables.iter().flat_map(|(name, table)| table.columns.iter().map(move |column| (name.as_str(), column.name.as_str())));
         let waited: Vec<_> = columns.filter(|(_, column)| column.starts_with("lease_") || column.starts_with("next_")).collect();
         assert_eq!(waited, TIMERS.map(|timer| (timer.table, timer.column)), "{}", database.engine_name());
     }

@@ -101,7 +101,8 @@ impl Proofs {
 
     fn url(&self, parameters: &str) -> String {
         // Another name at the same address.
-        let server = if parameters.starts_with("hostaddr=") { self.server.replace("127.0.0.1", "elsewhere.example") } else { self.server.clone() };
+        let server =
+            if parameters.starts_with("hostaddr=") { self.server.replace("127.0.0.1", "elsewhere.example") } else { self.server.clone() };
         format!("{server}/{}?{}", self.database, parameters.replace("FOLDER", &self.folder))
     }
 }
@@ -181,7 +182,9 @@ async fn one_server_at_a_time_uses_a_postgresql_database_and_one_that_lost_its_c
     let doctor = place.open().await?;
     first.check().await?;
     // Its session is cut, and it takes the lock again.
-    let cut = sql!("SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
+    let cut = sql!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    );
     run(&doctor, cut, &[]).await?;
     while first.check().await.is_ok() {
         tokio::task::yield_now().await;

@@ -21,7 +21,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .explains(
                 "Deliveries are signed as [Standard Webhooks](https://www.standardwebhooks.com) says: verify `webhook-signature` over \
                  `webhook-id`, `webhook-timestamp` and the body with the secret. They carry ids and plain facts, no personal data. Any 2xx \
-                 within 10 seconds takes a delivery; otherwise it is tried again after 1, 5 and 30 seconds. Each event arrives at least once, \
+                 within 10 seconds takes a delivery; otherwise it is tried again after 1, 5 and 30 seconds; 410 switches the webhook off. Each event arrives at least once, \
                  seldom twice (the id stays the same), and in no promised order.",
             )
             .may(Action::WriteWebhooks)

@@ -98,6 +98,7 @@ async fn a_database_file_that_was_removed_or_replaced_is_written_no_more() {
         let server = Server::start(Engine::Sqlite, &[]).await;
         let organization = server.new_organization().await;
         let (file, kept) = (server.database_file(), server.folder().join("kept.db"));
+        server.note_altered();
         std::fs::rename(&file, &kept).unwrap();
         if is_replaced {
             std::fs::copy(&kept, &file).unwrap();

@@ -90,7 +90,8 @@ async fn the_log_says_who_asked_for_what_and_nothing_about_customers() {
     assert_eq!(told, wanted, "{read}");
     let warned = lines.iter().find(|line| line["message"] == "a sign-in was refused").unwrap();
     assert_eq!((&warned["level"], &warned["operation"]), (&json!("WARN"), &json!("signIn")), "{warned}");
-    let answered = lines.iter().find(|line| line["message"] == "request" && line["operation"] == "signIn" && line["status"] == 401).unwrap();
+    let answered =
+        lines.iter().find(|line| line["message"] == "request" && line["operation"] == "signIn" && line["status"] == 401).unwrap();
     assert_eq!(answered["error_code"], "unauthorized", "{answered}");
 }
 

@@ -6,6 +6,7 @@ mod invitations;
 mod inviters;
 mod key_terms;
 mod makers;
+mod operators;
 mod passwords;
 mod personal_keys;
 mod rotation;

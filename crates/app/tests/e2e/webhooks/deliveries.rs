@@ -104,6 +104,34 @@ on_both_engines! {
         assert_eq!((&last["state"], &last["responseStatus"], &last["error"]), (&json!("delivered"), &json!(204), &json!(null)));
     }
 
+    async fn a_receiver_that_is_gone_is_called_no_more(engine: Engine) {
+        let server = Server::start(engine, &[ALLOW]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let receiver = Receiver::open(&[Answer::Status(410)]).await;
+        let made = make(&server, &organization, json!({"url": receiver.url, "events": ["customer.created"]})).await;
+        let (webhook, etag) = (made["id"].as_str().unwrap(), made["updatedAt"].clone());
+        server.new_customer(&organization, token).await;
+        let told = attempted(&server, &organization, webhook, "customer.created", 1).await;
+        assert_eq!((&told["state"], &told["responseStatus"]), (&json!("failed"), &json!(410)));
+        assert!(told["error"].as_str().unwrap().contains("410 Gone"), "{told}");
+        let path = format!("/api/organizations/{}/webhooks/{webhook}", organization.id);
+        let off = expect(server.request(Method::GET, &path).bearer_auth(token), StatusCode::OK).await;
+        assert_eq!(off["isActive"], json!(false));
+        assert_ne!(off["updatedAt"], etag);
+        server.new_customer(&organization, token).await;
+        let trail = format!("/api/organizations/{}/audit", organization.id);
+        let trail = expect(server.request(Method::GET, &trail).bearer_auth(token), StatusCode::OK).await;
+        let entry = trail["data"].as_array().unwrap().iter().find(|entry| entry["action"] == "webhook.switch_off").unwrap();
+        assert_eq!((&entry["subjectId"], &entry["actor"]), (&json!(webhook), &json!("system")), "{entry}");
+        // Switched on again it is called again.
+        let on = server.request(Method::PUT, &path).bearer_auth(token).json(&json!({"isActive": true}));
+        expect(on, StatusCode::OK).await;
+        server.new_customer(&organization, token).await;
+        receiver.events("customer.created", 2).await;
+        assert_eq!(receiver.all().len(), 2);
+    }
+
     async fn a_redirect_is_not_followed(engine: Engine) {
         let server = Server::start(engine, &[ALLOW]).await;
         let organization = server.new_organization().await;

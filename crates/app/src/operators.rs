@@ -1,0 +1,87 @@
+//! `freehold operators`: who runs this server. The first of them has to come from somewhere, so these commands open the database themselves, while
+//! no server uses it: a server that runs would go on as it remembers.
+
+use clap::{Args, Subcommand};
+use plane::users::{self, NewUser, operators};
+use plane::{Clock, Config, Cx, Error, Plane};
+
+use crate::client::prompt;
+use crate::{DatabaseArgs, Outcome, say};
+
+#[derive(Subcommand)]
+pub(crate) enum Operators {
+    /// List the operators of this server.
+    List(DatabaseArgs),
+    /// Make an operator. The password is asked for at a terminal, else read from standard input.
+    Add {
+        #[command(flatten)]
+        person: PersonArgs,
+        /// Make an account that is there an operator, with the password that it has.
+        #[arg(long)]
+        existing: bool,
+    },
+    /// Make an operator an account like any other, and end their sessions. The last one stays.
+    Remove(PersonArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct PersonArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// The person's address.
+    #[arg(long)]
+    email: String,
+}
+
+pub(crate) async fn run(command: Operators) -> Outcome {
+    match command {
+        Operators::List(database) => {
+            let plane = Plane::open(Config::new(database.options()), Clock::default()).await?;
+            for operator in operators::list(&Cx::new(&plane, "operators")).await? {
+                say(&format!("{}  {}  {}  since {}", operator.id, operator.email, operator.name, operator.created_at));
+            }
+            Ok(())
+        }
+        Operators::Add { person, existing: false } => add(person).await,
+        Operators::Add { person, existing: true } => {
+            let id = operators::appoint(&alone(&person).await?, &person.email).await?;
+            say(&format!("{} is an operator now, with the id {id}. Their sessions have ended.", person.email));
+            Ok(())
+        }
+        Operators::Remove(person) => {
+            operators::dismiss(&alone(&person).await?, &person.email).await?;
+            say(&format!("{} is no operator any more. Their sessions have ended.", person.email));
+            Ok(())
+        }
+    }
+}
+
+/// A context in the database, which no server uses meanwhile.
+async fn alone(person: &PersonArgs) -> Outcome<Cx> {
+    let mut config = Config::new(person.database.options());
+    config.database.is_server = true;
+    Ok(Cx::new(&Plane::open(config, Clock::default()).await?, "operators"))
+}
+
+async fn add(person: PersonArgs) -> Outcome {
+    let password = prompt::password(true).map_err(|failure| failure.words())?;
+    let new = NewUser { email: person.email.clone(), password, name: None, is_operator: true };
+    let plane = Plane::open(Config::new(person.database.options()), Clock::default()).await?;
+    let made = users::sign_up(&Cx::new(&plane, "operators"), new).await.map_err(|error| match error {
+        Error::Invalid(errors) => {
+            let words: Vec<String> = errors.first().iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+            words.join("; ")
+        }
+        other => other.to_string(),
+    })?;
+    match made {
+        Some(id) => {
+            say(&format!("{} is an operator now, with the id {id}.", person.email));
+            Ok(())
+        }
+        None => {
+            Err(format!("{} has an account already: use another address, or --existing to make that account an operator", person.email)
+                .into())
+        }
+    }
+}
