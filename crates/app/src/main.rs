@@ -1,5 +1,6 @@
 //! The binary: `freehold serve`, `freehold operators`, `freehold doctor`, and the client commands for what is done by hand.
 
+mod backups;
 mod client;
 mod connections;
 mod demo;
@@ -29,6 +30,12 @@ enum Command {
     /// The people who run this server: list, add, remove. While no server uses the database.
     #[command(subcommand)]
     Operators(operators::Operators),
+    /// Write everything into a file, also while a server uses the database.
+    Backup(backups::FileArgs),
+    /// Put everything that a backup holds into a database that is empty or not there yet.
+    Restore(backups::FileArgs),
+    /// Put everything of one database into another one of either engine, which is empty or not there yet, while no server uses them.
+    Move(backups::MoveArgs),
     /// Look a database over: schema, integrity, what deletions left, what is stuck or overdue. Every finding names its remedy.
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::DoctorArgs),
@@ -98,6 +105,9 @@ async fn run() -> ExitCode {
     };
     let outcome = match command {
         Command::Serve(args) => serve::run(args).await,
+        Command::Backup(args) => backups::back_up(args).await,
+        Command::Restore(args) => backups::restore(args).await,
+        Command::Move(args) => backups::move_between(args).await,
         Command::Operators(command) => operators::run(command).await,
         Command::Doctor(args) => return doctor::run(args).await,
         Command::Client(command) => {

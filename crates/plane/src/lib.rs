@@ -11,6 +11,7 @@ pub mod attempts;
 pub mod audit;
 mod authority;
 mod backfill;
+pub mod backups;
 pub mod clocks;
 pub mod credentials;
 pub mod customers;

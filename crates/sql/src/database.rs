@@ -67,8 +67,8 @@ pub struct Options {
     pub group: usize,
     /// Whether an embedded database is made where one is missing that was there before.
     pub may_begin_anew: bool,
-    /// Whether no other server may use a PostgreSQL database for as long: it would go on letting in what is deleted here. The file of an embedded
-    /// one has one process in any case.
+    /// Whether it is a server that opens it. Then no other may use a PostgreSQL database for as long: it would go on letting in what is deleted
+    /// here. The file of an embedded one has one process in any case, and of a server's the folder is closed to other users of the machine.
     pub is_server: bool,
 }
 

@@ -5,6 +5,7 @@
 
 mod address;
 mod claim;
+mod copying;
 mod database;
 mod error;
 mod health;
@@ -17,6 +18,7 @@ mod sqlite;
 mod trouble;
 mod value;
 
+pub use copying::{Content, Contents, copy_file};
 pub use database::{Carries, Database, Hold, Options, Statement, Tx, Work};
 pub use error::Error;
 pub use health::{Difference, Orphans};

@@ -103,7 +103,7 @@ impl Sqlite {
             )));
         }
         let connection = connect(&path, false)?;
-        keep_private(&path)?;
+        keep_private(&path, options.is_server)?;
         let (writer, jobs) = mpsc::channel(QUEUE);
         let group = options.group.max(1);
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -253,13 +253,13 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
     thread.map_err(|error| Error::Unavailable(format!("cannot start a database thread: {error}")))
 }
 
-/// Keeps other users of the machine out of the database and its folder, whatever let them in: a mask, an older program, a careless copy. What the
+/// Keeps other users of the machine out of the database and, where that is a server's, its folder, whatever let them in: a mask, an older program, a careless copy. What the
 /// engine makes beside the database has the database's mode.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when it belongs to somebody else.
-fn keep_private(database: &Path) -> Result<()> {
-    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+fn keep_private(database: &Path, with_folder: bool) -> Result<()> {
+    let folder = database.parent().filter(|folder| with_folder && !folder.as_os_str().is_empty());
     let files = [database.to_owned(), log::beside(database, "-wal"), log::beside(database, "-shm"), database.with_extension("lock")];
     for (path, mode) in folder.map(|folder| (folder.to_owned(), 0o700)).into_iter().chain(files.map(|file| (file, 0o600))) {
         let Ok(found) = std::fs::metadata(&path) else { continue };

@@ -34,7 +34,7 @@ enum Command {
         /// Runs one step alone.
         #[arg(long, value_name = "NAME")]
         only: Option<Step>,
-        /// Also runs what takes long, as a build server does at night: schemathesis with several seeds and credentials.
+        /// Also runs what takes long, as a build server does at night: schemathesis with several seeds and credentials, 200 backups under load.
         #[arg(long)]
         long: bool,
     },

@@ -60,7 +60,11 @@ async fn run(step: Step, long: bool) -> Result {
         Step::Format => cargo(&["fmt", "--all", "--check"], &[]).await,
         Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[]).await,
         Step::Dependencies => outside::check_dependencies().await,
-        Step::Test => on_postgres(&["test", "--workspace", "--locked"], &[("RUST_TEST_THREADS", &threads())]).await,
+        Step::Test => {
+            let backups = if long { "200" } else { "5" };
+            on_postgres(&["test", "--workspace", "--locked"], &[("RUST_TEST_THREADS", &threads()), ("FREEHOLD_TEST_BACKUPS", backups)])
+                .await
+        }
         Step::Outside => outside::run(long).await,
     };
     match outcome {

@@ -117,8 +117,32 @@ impl Server {
         Server::start_on(engine, arguments, Some(format!("{before}@{proxy}/{name}")), StandardError::Kept).await
     }
 
-    async fn start_on(engine: Engine, arguments: &[&str], database_url: Option<String>, standard_error: StandardError) -> Server {
+    /// A server on what a backup holds.
+    pub async fn start_restored(engine: Engine, backup: &std::path::Path) -> Server {
         let folder = tempfile::tempdir().unwrap();
+        let database_url = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgresql => Some(make_database().await),
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
+        command.arg("restore").arg(backup).arg("--data").arg(folder.path().join("data")).env_remove("FREEHOLD_DATABASE_URL");
+        command.envs(database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url)));
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Server::start_in(folder, engine, &[], database_url, StandardError::Kept).await
+    }
+
+    async fn start_on(engine: Engine, arguments: &[&str], database_url: Option<String>, standard_error: StandardError) -> Server {
+        Server::start_in(tempfile::tempdir().unwrap(), engine, arguments, database_url, standard_error).await
+    }
+
+    async fn start_in(
+        folder: TempDir,
+        engine: Engine,
+        arguments: &[&str],
+        database_url: Option<String>,
+        standard_error: StandardError,
+    ) -> Server {
         let mut all = [
             "--rate-limit-per-minute=0",
             "--rate-limit-per-day=0",
@@ -496,7 +520,7 @@ async fn launch(
     (child, url, greeting)
 }
 
-async fn make_database() -> String {
+pub async fn make_database() -> String {
     let admin = std::env::var("FREEHOLD_TEST_POSTGRES")
         .expect("FREEHOLD_TEST_POSTGRES is not set: run `cargo xtask test`, or `cargo xtask postgres` and export the line it prints");
     let (client, connection) = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await.unwrap();

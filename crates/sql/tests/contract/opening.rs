@@ -156,7 +156,8 @@ async fn other_users_of_the_machine_cannot_open_an_embedded_database() -> Result
         let paths = [data.clone()].into_iter().chain(files);
         paths.map(|path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777).collect::<Vec<_>>()
     };
-    let database = Database::open(&Options::new(&url)).await?;
+    let options = Options { is_server: true, ..Options::new(&url) };
+    let database = Database::open(&options).await?;
     run(&database, sql!("CREATE TABLE things (name TEXT)"), &[]).await?;
     assert_eq!(modes(), [0o700, 0o600, 0o600, 0o600, 0o600]);
     database.close().await;
@@ -165,7 +166,7 @@ async fn other_users_of_the_machine_cannot_open_an_embedded_database() -> Result
     for file in std::fs::read_dir(&data).unwrap() {
         std::fs::set_permissions(file.unwrap().path(), std::fs::Permissions::from_mode(0o664)).unwrap();
     }
-    let database = Database::open(&Options::new(&url)).await?;
+    let database = Database::open(&options).await?;
     assert_eq!(modes(), [0o700, 0o600, 0o600, 0o600, 0o600]);
     database.close().await;
     Ok(())

@@ -1,5 +1,6 @@
 //! What fails beside the server, and what it does then: its log, its disk, its database, its stop.
 
+mod backups;
 mod clocks;
 mod databases;
 mod logging;

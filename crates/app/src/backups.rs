@@ -1,0 +1,61 @@
+//! `freehold backup`, `restore` and `move`: everything into a file, back out of it, and from one engine to the other.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use plane::{DatabaseOptions, backups};
+
+use crate::{DatabaseArgs, Outcome, say};
+
+#[derive(Args)]
+pub(crate) struct FileArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// The backup: a file that is an embedded database itself.
+    file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct MoveArgs {
+    /// Where everything is: postgres://…, or sqlite: and the path of the file. No server may use it meanwhile.
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    from: String,
+    /// Where it goes: a database that is empty or, if embedded, not there yet.
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    to: String,
+}
+
+pub(crate) async fn back_up(args: FileArgs) -> Outcome {
+    let bar = ProgressBar::new_spinner();
+    let contents = backups::back_up(&args.database.options(), &args.file, &|table, rows| bar.set_message(format!("{table} {rows}"))).await;
+    bar.finish_and_clear();
+    say(&format!("Wrote {} rows into {}.", rows(&contents?), args.file.display()));
+    Ok(())
+}
+
+pub(crate) async fn restore(args: FileArgs) -> Outcome {
+    let bar = ProgressBar::new_spinner();
+    let mut options = args.database.options();
+    options.may_begin_anew = true;
+    let contents = backups::restore(&args.file, &options, &|table, rows| bar.set_message(format!("{table} {rows}"))).await;
+    bar.finish_and_clear();
+    say(&format!(
+        "Restored {} rows, and read them back. What was deleted since the backup is there again: delete it anew.",
+        rows(&contents?)
+    ));
+    Ok(())
+}
+
+pub(crate) async fn move_between(args: MoveArgs) -> Outcome {
+    let bar = ProgressBar::new_spinner();
+    let (from, to) = (DatabaseOptions::new(args.from), DatabaseOptions::new(args.to));
+    let contents = backups::move_between(&from, &to, &|table, rows| bar.set_message(format!("{table} {rows}"))).await;
+    bar.finish_and_clear();
+    say(&format!("Moved {} rows, and read them back. The first database is as it was: start the server on the second.", rows(&contents?)));
+    Ok(())
+}
+
+fn rows(contents: &backups::Contents) -> u64 {
+    contents.values().map(|content| content.rows).sum()
+}
