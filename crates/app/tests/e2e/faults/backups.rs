@@ -127,7 +127,7 @@ on_both_engines! {
                 }
                 // All that was answered before it began is in it.
                 let restored = rusqlite::Connection::open(data.join("freehold.db")).unwrap();
-                let count = |query| restored.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
+                let count = |query| restored.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap().cast_unsigned();
                 let gone = count("SELECT count(*) FROM deletions WHERE root = 'customer'");
                 assert!(gone >= erased && count("SELECT count(*) FROM customers") + gone >= made, "{number}: {made} {erased} {gone}");
             }
