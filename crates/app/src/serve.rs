@@ -118,6 +118,10 @@ pub(crate) struct ServeArgs {
     export_hours: u16,
     #[command(flatten)]
     retention: RetentionArgs,
+    /// The share of a table, in percent, of which retention erases no more at once without an operator's word (1 to 100). More than that is rather a
+    /// wrong clock: the word is to start once with 100.
+    #[arg(long, env = "FREEHOLD_RETENTION_BRAKE", value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    retention_brake: u8,
     /// Milliseconds that a drain may be silent before another worker takes its deletion over (100 to 600000).
     #[arg(long, env = "FREEHOLD_DRAIN_LEASE_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     drain_lease_ms: u32,
@@ -163,6 +167,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.exports_folder = args.exports.unwrap_or_else(|| args.database.data.join("exports"));
     config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);
     config.retention = args.retention.periods();
+    config.retention_brake = args.retention_brake;
     config.quotas = Quotas {
         api_keys: args.organization_api_keys,
         webhooks: args.organization_webhooks,
@@ -178,7 +183,11 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         // Long enough for somebody to come back to the printed lines after lunch.
         config.access_token_life = Duration::from_secs(86_400);
     }
-    let plane = Plane::open(config, Clock::default()).await?;
+    let clock = Clock::default();
+    if clock.now().as_second() < 0 {
+        return Err(format!("the clock of this machine says {}, which is before 1970: set it first", clock.now()).into());
+    }
+    let plane = Plane::open(config, clock).await?;
     let lines = if args.demo { demo::fill(&plane).await? } else { Vec::new() };
 
     let (stop, stopped) = watch::channel(false);

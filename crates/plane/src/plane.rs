@@ -22,7 +22,7 @@ use crate::jobs::Jobs;
 use crate::liveness::Liveness;
 use crate::passwords::Hasher;
 use crate::quotas::Quotas;
-use crate::retention::Periods;
+use crate::retention::{Brakes, Periods};
 use crate::tokens::TokenKeys;
 use crate::usage::Usage;
 use crate::{Result, backfill, deletion, quotas};
@@ -84,6 +84,8 @@ pub struct Config {
     pub quotas: Quotas,
     /// How long what nobody deletes is kept, and what deletions keep.
     pub retention: Periods,
+    /// The share of a table, in percent, of which a round of retention erases no more without an operator's word; 100 for any.
+    pub retention_brake: u8,
 }
 
 impl Config {
@@ -105,6 +107,7 @@ impl Config {
             export_life: Duration::from_secs(3 * 86_400),
             quotas: Quotas::default(),
             retention: Periods::default(),
+            retention_brake: 100,
         }
     }
 }
@@ -152,6 +155,8 @@ pub struct Plane {
     pub(crate) credential_lookups: AtomicU64,
     /// When the latest refreshes of sessions were answered; the end of time for those that are under way.
     pub(crate) refreshed: Cache<Uuid, Timestamp>,
+    /// What retention has left to wait for an operator's word.
+    pub(crate) retention_brakes: Brakes,
     /// The background jobs.
     pub jobs: Jobs,
     /// What time it is here.
@@ -214,6 +219,7 @@ impl Plane {
             usage: Usage::default(),
             run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()?, under_way: Mutex::default() },
             credential_lookups: AtomicU64::new(0),
+            retention_brakes: Brakes::default(),
             jobs: Jobs::default(),
             refreshed: Cache::new(REFRESHED),
             db,
@@ -234,6 +240,11 @@ impl Plane {
     /// Waits until another server has taken the database over. This one must end then: it does not learn what that one deletes.
     pub async fn taken_over(&self) -> crate::Error {
         self.db.taken_over().await.into()
+    }
+
+    /// Rows that retention would erase at once and that wait for an operator's word, by table: they are so much of it.
+    pub fn braked(&self) -> std::collections::BTreeMap<&'static str, i64> {
+        self.retention_brakes.report()
     }
 
     /// Ends it: what is under way is waited for, and all connections to the database are closed.

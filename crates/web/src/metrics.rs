@@ -1,6 +1,6 @@
 //! What the server counts, for Prometheus: requests by operation and status, how long they took, and at each look how the plane is doing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -28,6 +28,7 @@ const BUILD: &str = "freehold_build_info";
 const UP: &str = "freehold_database_up";
 const JOB_UP: &str = "freehold_job_up";
 const JOB_ENDS: &str = "freehold_job_ends_total";
+const BRAKED: &str = "freehold_retention_braked";
 const LOST_LINES: &str = "freehold_log_lines_lost_total";
 
 /// Durations that are held one by one before they are put into their buckets. Otherwise a server at whose metrics nobody looks would hold
@@ -69,6 +70,7 @@ impl Metrics {
                 UP,
                 "Whether the database answered at this look: 0 or 1. What only it knows is missing or old while it does not."
             );
+            describe_gauge!(BRAKED, "Rows that retention would erase at once and that wait for an operator's word.");
             describe_gauge!(JOB_UP, "Whether a background job runs: 0 or 1.");
             describe_counter!(JOB_ENDS, "How often a background job has ended before it was told to, by job.");
             describe_counter!(LOST_LINES, "Lines of the log that could not be written.");
@@ -99,10 +101,11 @@ impl Metrics {
     }
 
     /// Everything, in Prometheus' text format; without the vitals when there are none to be had.
-    pub fn render(&self, vitals: Option<Vitals>, jobs: &[Job], lost_log_lines: u64) -> String {
+    pub fn render(&self, vitals: Option<Vitals>, jobs: &[Job], braked: &BTreeMap<&'static str, i64>, lost_log_lines: u64) -> String {
         with_local_recorder(&self.recorder, || {
             gauge!(UP).set(f64::from(u8::from(vitals.is_some())));
             counter!(LOST_LINES).absolute(lost_log_lines);
+            gauge!(BRAKED).set(braked.values().sum::<i64>() as f64);
             for job in jobs {
                 gauge!(JOB_UP, "job" => job.name).set(f64::from(u8::from(job.is_running)));
                 counter!(JOB_ENDS, "job" => job.name).absolute(job.ends);
@@ -137,7 +140,7 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let text = metrics.render(Some(Vitals::default()), &[], 0);
+        let text = metrics.render(Some(Vitals::default()), &[], &BTreeMap::new(), 0);
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");
     }

@@ -149,6 +149,7 @@ impl Server {
             "--attempt-limit-per-minute=0",
             "--requests-at-once=0",
             "--drain-lease-ms=200",
+            "--retention-brake=100",
         ]
         .map(str::to_owned)
         .to_vec();
@@ -190,9 +191,11 @@ impl Server {
         self.start_again_with(&[]).await;
     }
 
-    /// The same, with these arguments besides for this time.
+    /// The same, with these arguments besides, or in the place of those of the same name, for this time.
     pub async fn start_again_with(&mut self, arguments: &[&str]) {
-        let all: Vec<String> = self.arguments.iter().cloned().chain(arguments.iter().map(|argument| (*argument).to_owned())).collect();
+        let is_given = |default: &String| arguments.iter().any(|given| given.split('=').next() == default.split('=').next());
+        let mut all: Vec<String> = self.arguments.iter().filter(|default| !is_given(default)).cloned().collect();
+        all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let (child, url, greeting) = launch(&self.folder, self.database_url.as_deref(), &all, self.standard_error).await;
         (self.child, self.url, self.greeting) = (child, url, greeting);
     }

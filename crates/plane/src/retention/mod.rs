@@ -4,6 +4,7 @@
 //! What goes row by row stands in `sweeps.rs`; softly deleted customers end by an ordinary deletion, in `customers.rs`; when and how fast, and
 //! what the audit trail says of it, in `reconciler.rs`.
 
+mod brake;
 mod customers;
 mod reconciler;
 mod sweeps;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub(crate) use brake::Brakes;
 pub(crate) use customers::OVERDUE as OVERDUE_CUSTOMERS;
 pub use reconciler::{Round, once, run};
 pub(crate) use sweeps::sweeps;

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sql::Tx;
+use sql::{Tx, params, sql};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Retention;
+use super::brake::{self, Waiting};
 use super::customers::{self, Due, Expired};
 use super::sweeps::{BEGINNING, Place, Stretch, Sweep, sweeps};
 use crate::audit::{self, Note};
@@ -66,11 +67,12 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
 /// # Errors
 /// The first of those met; the next round goes on.
 pub async fn once(plane: &Arc<Plane>) -> Result<Round> {
-    let mut round = Round::default();
-    let mut outcome = expire(plane, &mut round).await;
+    let (mut round, mut waiting) = (Round::default(), Waiting::new());
+    let mut outcome = expire(plane, &mut round, &mut waiting).await;
     for sweep in sweeps() {
-        outcome = outcome.and(erase(plane, sweep, &mut round).await);
+        outcome = outcome.and(erase(plane, sweep, &mut round, &mut waiting).await);
     }
+    plane.retention_brakes.set(waiting);
     outcome.map(|()| round)
 }
 
@@ -105,8 +107,12 @@ impl Pace {
 }
 
 /// Ends the customers whose time is over. What one of them meets keeps none of the others.
-async fn expire(plane: &Arc<Plane>, round: &mut Round) -> Result<()> {
+async fn expire(plane: &Arc<Plane>, round: &mut Round, waiting: &mut Waiting) -> Result<()> {
     let Some(limit) = plane.config.retention.limit(Retention::Customers, job(plane).now) else { return Ok(()) };
+    let due = (customers::OVERDUE.counts, params![limit, job(plane).now].to_vec());
+    if brake::holds(plane, waiting, "customers", due, sql!("SELECT 1 FROM customers LIMIT 1 OFFSET $1")).await? {
+        return Ok(());
+    }
     let kept: Arc<str> = plane.config.retention.words(Retention::Customers).into();
     let (mut pace, mut from) = (Pace::new(plane, CUSTOMERS), BEGINNING);
     let mut outcome = Ok(());
@@ -153,8 +159,15 @@ struct Batch {
 
 /// Erases the rows of one sweep that have had their time. What is under legal holds is looked at where nobody waits for it, and looked at again
 /// when the rest is erased.
-async fn erase(plane: &Arc<Plane>, sweep: &'static Sweep, round: &mut Round) -> Result<()> {
+async fn erase(plane: &Arc<Plane>, sweep: &'static Sweep, round: &mut Round, waiting: &mut Waiting) -> Result<()> {
     let Some(limit) = plane.config.retention.limit(sweep.retention, job(plane).now) else { return Ok(()) };
+    // What opens nothing any more and tells nobody anything may go at any rate.
+    if sweep.is_evidence {
+        let due = (sweep.count, sweep.overdue(limit, job(plane).now, None));
+        if brake::holds(plane, waiting, sweep.table, due, sweep.reaches).await? {
+            return Ok(());
+        }
+    }
     let (mut pace, mut from, mut rows) = (Pace::new(plane, ROWS), BEGINNING, 0);
     let entry = job(plane).new_id()?;
     loop {

@@ -61,6 +61,8 @@ pub(crate) struct Sweep {
     /// How many are overdue, and which.
     pub(crate) count: Statement,
     pub(crate) list: Statement,
+    /// The row of the table at an offset.
+    pub(super) reaches: Statement,
 }
 
 /// A place in a walk along the age of rows: the last row's age and id.
@@ -140,6 +142,7 @@ impl Sweep {
             )),
             erase: Statement::generated(format!("DELETE FROM {table} AS aged WHERE {within}{}", unless_held(5, 6))),
             count: Statement::generated(format!("SELECT count(*) {overdue}{}", unless_held(2, 3))),
+            reaches: Statement::generated(format!("SELECT 1 FROM {table} LIMIT 1 OFFSET $1")),
             list: Statement::generated(format!("SELECT id {overdue}{} ORDER BY {since}, id LIMIT ${limit}", unless_held(2, 3))),
         }
     }
@@ -197,5 +200,5 @@ fn between(from: Place, to: Place) -> Vec<Value> {
 
 /// Every statement that is generated here.
 pub(super) fn statements() -> Vec<Statement> {
-    sweeps().iter().flat_map(|sweep| [sweep.find, sweep.erase, sweep.count, sweep.list]).collect()
+    sweeps().iter().flat_map(|sweep| [sweep.find, sweep.erase, sweep.count, sweep.list, sweep.reaches]).collect()
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
+use tokio::sync::watch;
 
 use crate::on_both_engines;
 use crate::support::{Engine, Organization, Server, expect, make_database};
@@ -85,6 +86,9 @@ on_both_engines! {
     }
 }
 
+/// What each worker makes, and half of it deletes, during each backup.
+const DURING_EACH: usize = 10;
+
 /// How many backups are taken under load; more with the variable, as `cargo xtask test --long` sets it.
 fn many() -> usize {
     std::env::var("FREEHOLD_TEST_BACKUPS").map_or(5, |number| number.parse().unwrap())
@@ -94,11 +98,13 @@ on_both_engines! {
     async fn of_many_backups_under_load_each_is_sound(server: Server) {
         let organization = server.new_organization().await;
         let (token, base) = (&organization.owner.token, format!("/api/organizations/{}/customers", organization.id));
-        let is_over = AtomicBool::new(false);
+        // Each worker makes so many during each backup: the database does not grow beyond what a test can restore so often.
+        let (begun, under_way) = watch::channel(0_usize);
         let (made, erased) = (AtomicU64::new(0), AtomicU64::new(0));
         let load = async |worker: u32| {
-            let mut number = 0_u64;
-            while !is_over.load(Ordering::Relaxed) {
+            let mut under_way = under_way.clone();
+            for number in 0..many() * DURING_EACH {
+                under_way.wait_for(|backup| *backup * DURING_EACH > number).await.unwrap();
                 let id = format!("c-{worker}-{number}");
                 let body = json!({"id": id, "name": "Ada", "email": "ada@example.com"});
                 expect(server.request(Method::POST, &base).bearer_auth(token).json(&body), StatusCode::CREATED).await;
@@ -108,13 +114,13 @@ on_both_engines! {
                     expect(server.request(Method::DELETE, &format!("{base}/{id}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
                     erased.fetch_add(1, Ordering::Relaxed);
                 }
-                number += 1;
             }
         };
         let backups = async {
             for number in 1..=many() {
                 let folder = tempfile::tempdir().unwrap();
                 let file = folder.path().join("backup.db");
+                begun.send_replace(number);
                 let (made, erased) = (made.load(Ordering::Relaxed), erased.load(Ordering::Relaxed));
                 let (code, _, words) = server.command(&["backup", text(&file)]).await;
                 assert_eq!(code, 0, "{number}: {words}");
@@ -131,7 +137,6 @@ on_both_engines! {
                 let gone = count("SELECT count(*) FROM deletions WHERE root = 'customer'");
                 assert!(gone >= erased && count("SELECT count(*) FROM customers") + gone >= made, "{number}: {made} {erased} {gone}");
             }
-            is_over.store(true, Ordering::Relaxed);
         };
         tokio::join!(load(1), load(2), load(3), backups);
     }
