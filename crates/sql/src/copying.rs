@@ -80,7 +80,7 @@ impl Database {
             let mut contents = Contents::new();
             while let Some((place, rows)) = pages.recv().await {
                 let plan = &plans[place];
-                let content = contents.entry(plan.name.clone()).or_insert_with(Content::default);
+                let content: &mut Content = contents.entry(plan.name.clone()).or_default();
                 rows.iter().for_each(|row| content.add(row));
                 tell(&plan.name, content.rows);
                 self.write((plans.clone(), place, rows), |tx, (plans, place, rows)| Box::pin(write_page(tx, &plans[*place], rows))).await?;
