@@ -13,19 +13,27 @@ use plane::members::MemberFilter;
 use plane::organizations::{self, NewOrganization};
 use plane::page::PageRequest;
 use plane::policy::Role;
-use plane::users::{self, NewUser};
-use plane::{Cx, Plane, Result, dependants, invitations, members, sessions};
+use plane::users::{self, NewUser, operators};
+use plane::{Cx, Error, Plane, Result, dependants, invitations, members, sessions};
 use serde_json::{Map, Value as Json, json};
 
 /// Makes the organizations and returns what to print. May be called on a database that has some already. The password of the demo's people
 /// is a new one at every start: on a database that is served without `--demo` one day nobody comes in with one that was published.
+///
+/// # Errors
+/// [`Error::Malformed`] for a database that others than the demo's people use.
 pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     let nobody = Cx::new(plane, "demo").counting(Arc::new(Uncounted));
+    let is_of_the_demo = operators::list(&nobody).await?.iter().any(|operator| operator.email == OPERATOR);
+    if !is_of_the_demo && users::are_there(&nobody).await? {
+        let words = "there are people in this database already: --demo is for one that is empty, or was filled by it. Give it a --data folder of its own";
+        return Err(Error::Malformed(words.into()));
+    }
     let password = new_password()?;
     for role in Role::ALL {
         welcome(&nobody, &address(role), &password, false).await?;
     }
-    welcome(&nobody, "operator@demo.example", &password, true).await?;
+    welcome(&nobody, OPERATOR, &password, true).await?;
     let (owner, owner_token) = sign_in(&nobody, Role::Owner, &password, None).await?;
 
     // A new pair at every start: what was deleted from the last one stays deleted.
@@ -68,6 +76,9 @@ pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
         format!("curl -i -X DELETE {url}/api/organizations/{doomed_id} -H \"Authorization: Bearer {owner_token}\""),
     ])
 }
+
+/// Who runs the demo.
+const OPERATOR: &str = "operator@demo.example";
 
 fn address(role: Role) -> String {
     format!("{}@demo.example", role.name())

@@ -50,7 +50,7 @@ pub(crate) struct ServeArgs {
     /// The server's address as clients see it; http://localhost and the port if missing. With https the cookie is marked Secure.
     #[arg(long, env = "FREEHOLD_PUBLIC_URL", value_parser = parse_public_url)]
     public_url: Option<String>,
-    /// Fill the database with an organization to try things on, and print a request for each documented deletion.
+    /// Fill an empty database with an organization to try things on, and print a request for each documented deletion. On this machine only.
     #[arg(long)]
     demo: bool,
     /// Requests that a caller may make in a minute; 0 is no limit.
@@ -153,6 +153,9 @@ pub(crate) struct ServeArgs {
 
 pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let _log = log::start(args.log_format, &args.log_level, args.log_file.as_deref())?;
+    if args.demo && !args.listen.ip().is_loopback() {
+        return Err("the password of the demo's people is printed, so it is for this machine alone: leave --listen at a loopback address, or leave --demo out".into());
+    }
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}. Stop what listens there, or choose another with --listen", args.listen))?;

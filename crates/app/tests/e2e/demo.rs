@@ -66,3 +66,14 @@ on_both_engines! {
         expect(sign_in(&server, "operator", &password(&server)), reqwest::StatusCode::OK).await;
     }
 }
+
+#[tokio::test]
+async fn the_demo_is_for_this_machine_and_for_a_database_of_its_own() {
+    let mut server = Server::start(Engine::Sqlite, &[]).await;
+    server.new_person().await;
+    server.stop().await;
+    let (code, _, words) = server.command(&["serve", "--demo", "--listen=127.0.0.1:0"]).await;
+    assert!(code == 1 && words.contains("people in this database already"), "{words}");
+    let (code, _, words) = server.command(&["serve", "--demo", "--listen=0.0.0.0:0"]).await;
+    assert!(code == 1 && words.contains("loopback"), "{words}");
+}

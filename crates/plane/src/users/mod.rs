@@ -92,6 +92,14 @@ pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
     .await
 }
 
+/// Whether there is anybody.
+///
+/// # Errors
+/// The database's.
+pub async fn are_there(cx: &Cx) -> Result<bool> {
+    cx.read((), |_, tx, ()| Box::pin(async move { Ok(tx.query_opt(sql!("SELECT 1 FROM users LIMIT 1"), &[]).await?.is_some()) })).await
+}
+
 /// The signed-in user.
 ///
 /// # Errors
