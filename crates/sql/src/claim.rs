@@ -14,7 +14,15 @@ use crate::address::Address;
 use crate::{Error, Result};
 
 /// Two numbers, whose locks meet none that are taken with one.
-const LOCK: &str = "SELECT pg_try_advisory_lock(1181901416, 1)";
+const LOCK: &str = "SELECT pg_try_advisory_lock(1181901416, 1), pg_backend_pid()";
+/// Ends a session that has the lock.
+const END_HOLDER: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks
+     WHERE locktype = 'advisory' AND classid = 1181901416 AND objid = 1 AND objsubid = 2 AND granted AND pid = $1
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+/// It rests for as long as the server runs. PostgreSQL finds out within 20 seconds when the other machine is gone without a word, and lets go of
+/// the lock: by itself it would keep it for two hours.
+const SETTINGS: &str =
+    "SET idle_session_timeout = 0; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 /// How long a start waits for a server that has just ended: PostgreSQL may not have noticed yet that its session, which does nothing, is gone.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often it is tried.
@@ -52,7 +60,7 @@ impl Claim {
     pub(crate) async fn stake(address: Address) -> Result<Claim> {
         let began = tokio::time::Instant::now();
         let session = loop {
-            match try_once(&address).await? {
+            match try_once(&address, None).await? {
                 Some(session) => break session,
                 None if began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
                 None => {
@@ -104,29 +112,41 @@ fn jumped() -> Error {
     Error::Unavailable("another freehold server has taken over this database: stop one of them".into())
 }
 
-/// A session with the lock, and its connection.
-type Session = (Client, tokio::task::JoinHandle<()>);
+/// A session with the lock.
+struct Session {
+    client: Client,
+    connection: tokio::task::JoinHandle<()>,
+    /// PostgreSQL's process for it.
+    process: i32,
+}
 
-/// Takes the lock, unless another session has it.
-async fn try_once(address: &Address) -> Result<Option<Session>> {
+/// Takes the lock, unless another session has it. If that is a session of our own whose end PostgreSQL has not noticed, it is ended.
+async fn try_once(address: &Address, former: Option<i32>) -> Result<Option<Session>> {
     let (client, connection) = address.config.connect(address.tls.clone()).await?;
     let connection = tokio::spawn(async move { drop(connection.await) });
-    // It rests for as long as the server runs.
-    client.batch_execute("SET idle_session_timeout = 0").await?;
-    let is_taken: bool = client.query_one(LOCK, &[]).await?.get(0);
-    Ok(is_taken.then_some((client, connection)))
+    client.batch_execute(SETTINGS).await?;
+    let row = client.query_one(LOCK, &[]).await?;
+    if row.get(0) {
+        return Ok(Some(Session { client, connection, process: row.get(1) }));
+    }
+    match former {
+        Some(former) if !client.query(END_HOLDER, &[&former]).await?.is_empty() => {
+            Err(Error::Unavailable("the session of before had the lock, and is being ended".into()))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Ends when another server has it: what that one has deleted, this one may still remember.
 async fn keep(address: Address, mut session: Session, told: watch::Sender<State>) {
     loop {
-        let (client, connection) = session;
+        let Session { client, connection, process } = session;
         let _ = connection.await;
         drop(client);
         told.send_replace(State::Lost);
         tracing::warn!("the session that keeps other servers from the database has ended; it is taken again");
         session = loop {
-            match try_once(&address).await {
+            match try_once(&address, Some(process)).await {
                 Ok(Some(session)) => break session,
                 Ok(None) => {
                     told.send_replace(State::Jumped);

@@ -201,3 +201,57 @@ async fn one_server_at_a_time_uses_a_postgresql_database_and_one_that_lost_its_c
     place.remove().await;
     Ok(())
 }
+
+/// A way to PostgreSQL that can be cut on this side alone: PostgreSQL notices nothing.
+async fn half_open_way(to: String) -> (u16, tokio::sync::watch::Sender<u32>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (cut, cuts) = tokio::sync::watch::channel(0);
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = tokio::net::TcpStream::connect(&to).await.unwrap();
+            let mut cuts = cuts.clone();
+            kept.push(tokio::spawn(async move {
+                cuts.mark_unchanged();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    _ = cuts.changed() => {
+                        drop(client);
+                        // The other side stays as it is for as long as the test lasts.
+                        std::future::pending::<()>().await;
+                    }
+                }
+            }));
+        }
+    });
+    (port, cut)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_whose_end_postgresql_has_not_noticed_is_taken_from_its_own_dead_session() -> Result<()> {
+    let place = Place::postgres().await;
+    let (before, database) = place.options.url.rsplit_once('/').unwrap();
+    let (user, address) = before.rsplit_once('@').unwrap();
+    let (port, cut) = half_open_way(address.to_owned()).await;
+    let url = format!("{user}@127.0.0.1:{port}/{database}");
+    let server = Database::open(&Options { is_server: true, ..Options::new(url) }).await?;
+    let observer = place.open().await?;
+    let holder = sql!(
+        "SELECT CAST(coalesce(min(pid), 0) AS bigint) FROM pg_locks
+         WHERE locktype = 'advisory' AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    );
+    let first = one::<i64>(&observer, holder).await?;
+    cut.send_modify(|cuts| *cuts += 1);
+    while [0, first].contains(&one::<i64>(&observer, holder).await?) {
+        tokio::task::yield_now().await;
+    }
+    // Nobody else is thought to have it.
+    while server.check().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    server.close().await;
+    drop((server, observer));
+    place.remove().await;
+    Ok(())
+}
