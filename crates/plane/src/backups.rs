@@ -2,6 +2,7 @@
 //!
 //! The archives of exports lie beside the database and are not in it; they have their time anyway.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 pub use sql::Contents;
@@ -67,7 +68,7 @@ pub async fn restore(file: &Path, to: &Options, tell: &Teller<'_>) -> Result<Con
     }
     // A copy: the backup stays as it is, whatever the schema of this program is by now.
     let folder = std::env::temp_dir().join(format!("freehold-restore-{}", std::process::id()));
-    let made = std::fs::create_dir(&folder);
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
     made.map_err(|error| Error::Malformed(format!("cannot make the folder {}: {error}", folder.display())))?;
     let restored = restore_copy(file, &folder.join("freehold.db"), to, tell).await;
     let _ = std::fs::remove_dir_all(&folder);

@@ -1,6 +1,8 @@
 //! Copies a whole database into an empty one of the same schema, of either engine: the one way in which data is backed up, restored and moved.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,6 +126,9 @@ impl Database {
 /// [`Error::Unavailable`] when one of them cannot be read or written.
 pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // For nobody else's eyes, from its first byte on.
+    let made = File::options().write(true).create_new(true).mode(0o600).open(to);
+    made.map_err(|error| Error::Unavailable(format!("cannot make {}: {error}", to.display())))?;
     let mut target = Connection::open(to)?;
     // All at once: a copy in steps begins anew whenever the server writes.
     Backup::new(&source, &mut target)?.run_to_completion(i32::MAX, Duration::ZERO, None)?;

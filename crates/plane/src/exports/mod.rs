@@ -34,6 +34,7 @@ use crate::{Error, Plane, Result};
 
 const NOUN: &str = "Export";
 const NOT_FOUND: Error = Error::NotFound(NOUN);
+const LOST: Error = Error::Gone("The archive of this export is not there any more, or not whole: order another.");
 const EXPIRED: Error = Error::Gone("The export has expired and its archive was removed: order another.");
 
 /// An export.
@@ -260,12 +261,14 @@ pub async fn download(cx: &Cx, id: Uuid) -> Result<Download> {
             _ => return Err(Error::Conflict("The export is not done yet: its record says how far it is.".into())),
         }
         let path = archive_path(&cx.plane, export.id);
-        let (file, bytes) = on_disk(move || {
-            let file = File::open(path)?;
-            let bytes = file.metadata()?.len();
-            Ok((file, bytes))
-        })
-        .await?;
+        let opened = on_disk(move || match File::open(path) {
+            Ok(file) => Ok(Some((file.metadata()?.len(), file))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        });
+        // Somebody has put the database back, and not the archives; or a disk has lost a part of one.
+        let is_whole = |bytes: u64| export.bytes.is_none_or(|written| u64::try_from(written) == Ok(bytes));
+        let (bytes, file) = opened.await?.filter(|(bytes, _)| is_whole(*bytes)).ok_or(LOST)?;
         let organization = export.organization;
         standing
             .write(cx, (organization, note), |cx, tx, (organization, note)| Box::pin(audit::record(cx, tx, *organization, note)))

@@ -56,6 +56,21 @@ on_both_engines! {
         refused(download(), StatusCode::CONFLICT).await;
     }
 
+    async fn an_archive_that_is_lost_or_cut_short_is_gone_and_says_so(server: Server) {
+        let organization = server.new_organization().await;
+        for is_cut in [false, true] {
+            let export = made(&server, &organization).await;
+            let archive = archive_of(&server, &export);
+            match is_cut {
+                true => fs::OpenOptions::new().write(true).open(&archive).unwrap().set_len(10).unwrap(),
+                false => fs::remove_file(&archive).unwrap(),
+            }
+            let path = format!("/api/exports/{export}/download");
+            let gone = refused(server.request(Method::GET, &path).bearer_auth(&organization.owner.token), StatusCode::GONE).await;
+            assert!(gone["detail"].as_str().unwrap().contains("order another"), "{gone}");
+        }
+    }
+
     async fn an_archive_that_has_expired_is_gone_and_its_record_says_so(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;

@@ -1,5 +1,6 @@
 //! Backups: taken beside a running server, put back on either engine, and moved from one to the other.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,6 +71,7 @@ on_both_engines! {
         assert!(out.contains(" rows into "), "{out}");
         let before = seen(&server, &organization).await;
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the file alone is the backup");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(refusal(&server, &["backup", text(&file)]).await.contains("is there already"));
 
         for other in [Engine::Sqlite, Engine::Postgresql] {
