@@ -12,12 +12,18 @@ use crate::support::{Engine, Organization, Server, expect};
 
 const MARKER: &str = "Zebedee Quillfeather";
 
-/// Makes a customer with a name of its own, and deletes it.
+/// Makes a customer with a name of its own.
+async fn make_somebody(server: &Server, organization: &Organization) {
+    let customers = format!("/api/organizations/{}/customers", organization.id);
+    let body = json!({"id": "erased", "name": MARKER, "email": "zebedee@example.com"});
+    expect(server.request(Method::POST, &customers).bearer_auth(&organization.owner.token).json(&body), StatusCode::CREATED).await;
+}
+
+/// Makes one, and deletes them.
 async fn erase_somebody(server: &Server, organization: &Organization) {
+    make_somebody(server, organization).await;
     let customers = format!("/api/organizations/{}/customers", organization.id);
     let token = &organization.owner.token;
-    let body = json!({"id": "erased", "name": MARKER, "email": "zebedee@example.com"});
-    expect(server.request(Method::POST, &customers).bearer_auth(token).json(&body), StatusCode::CREATED).await;
     expect(server.request(Method::DELETE, &format!("{customers}/erased")).bearer_auth(token), StatusCode::NO_CONTENT).await;
 }
 
@@ -65,7 +71,7 @@ async fn what_was_erased_leaves_the_log_of_a_server_that_goes_on() {
     while !files(&server).0.is_empty() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    erase_somebody(&server, &organization).await;
+    make_somebody(&server, &organization).await;
     assert!(!files(&server).0.is_empty(), "the marker is found where it is");
 }
 
