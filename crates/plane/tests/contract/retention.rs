@@ -319,7 +319,9 @@ async fn no_sweep_reads_a_whole_table_on_sqlite() {
     for statement in retention::statements() {
         let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.text())).unwrap();
         let steps: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).map(Result::unwrap).collect();
-        assert!(steps.iter().all(|step| !step.starts_with("SCAN")), "{steps:?}\n{}", statement.text());
+        // The brake walks along an index to the row that must be there for what is due to be a small share: no further.
+        let is_brake = statement.text().ends_with(" LIMIT 1 OFFSET $1") && steps.iter().all(|step| step.contains(" USING COVERING INDEX "));
+        assert!(is_brake || steps.iter().all(|step| !step.starts_with("SCAN")), "{steps:?}\n{}", statement.text());
         searched += steps.iter().filter(|step| step.starts_with("SEARCH aged")).count();
     }
     assert!(searched > 30, "{searched}");
