@@ -1,4 +1,4 @@
-//! The log: lines go to a thread of their own, so that nothing waits for whoever reads them. What cannot be written is counted and lost.
+//! The log: lines go to a thread of their own, so that a reader who is slow, or gone, keeps nothing waiting. What cannot be written is counted and lost.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -39,7 +39,7 @@ pub(crate) struct Log(Option<WorkerGuard>);
 impl Drop for Log {
     fn drop(&mut self) {
         let guard = self.0.take();
-        // It tells of a line that hangs on standard output, and panics where nobody reads that.
+        // It tells of a line that hangs on standard output, and panics when that is closed.
         let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(guard)));
     }
 }

@@ -7,8 +7,8 @@ mod demo;
 mod doctor;
 mod log;
 mod operators;
-mod patience;
 mod serve;
+mod timeouts;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&format!("cannot start: {error}"), ExitCode::FAILURE),
     };
     let code = runtime.block_on(run());
-    // What still hangs now keeps nobody waiting.
+    // What still hangs now does not keep the process.
     runtime.shutdown_background();
     code
 }

@@ -44,12 +44,12 @@ pub(crate) async fn run(command: Operators) -> Outcome {
         }
         Operators::Add { person, existing: false } => add(person).await,
         Operators::Add { person, existing: true } => {
-            let id = operators::appoint(&alone(&person).await?, &person.email).await?;
+            let id = operators::add(&alone(&person).await?, &person.email).await?;
             say(&format!("{} is an operator now, with the id {id}. Their sessions have ended.", person.email));
             Ok(())
         }
         Operators::Remove(person) => {
-            operators::dismiss(&alone(&person).await?, &person.email).await?;
+            operators::remove(&alone(&person).await?, &person.email).await?;
             say(&format!("{} is no operator any more. Their sessions have ended.", person.email));
             Ok(())
         }

@@ -27,7 +27,7 @@ use tower_service::Service;
 use web::{CorsOrigin, Courier, RateLimits, Room, Settings, TrustedProxies};
 
 use crate::connections::{Connections, Place};
-use crate::patience::{Noting, Patience};
+use crate::timeouts::{TimedStream, Timeouts};
 use crate::{DatabaseArgs, LogFormat, Outcome, RetentionArgs, demo, log, say};
 
 /// Bytes of a request's head at the most.
@@ -350,16 +350,16 @@ async fn accept<T>(listener: TcpListener, router: Router, connections: Connectio
 
 fn serve_connection(stream: TcpStream, address: SocketAddr, router: Router, idle: Duration, graceful: &GracefulShutdown, place: Place) {
     let _ = stream.set_nodelay(true);
-    let patience = Patience::new();
-    let noting = patience.clone();
+    let timeouts = Timeouts::new();
+    let noted_by = timeouts.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        noting.note_request();
+        noted_by.note_request();
         request.extensions_mut().insert(ConnectInfo(address));
         let answer = router.clone().call(request.map(Body::new));
-        let noting = noting.clone();
-        async move { answer.await.inspect(|_| noting.note_answer()) }
+        let noted_by = noted_by.clone();
+        async move { answer.await.inspect(|_| noted_by.note_answer()) }
     });
-    let stream = Noting::new(stream, patience.clone());
+    let stream = TimedStream::new(stream, timeouts.clone());
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -372,7 +372,7 @@ fn serve_connection(stream: TcpStream, address: SocketAddr, router: Router, idle
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             },
-            () = patience.end(idle) => {}
+            () = timeouts.end(idle) => {}
         }
     });
 }

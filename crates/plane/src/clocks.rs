@@ -1,6 +1,8 @@
 //! What a clock that was ahead has left. A lease or a next attempt that lies further ahead than it can while clocks are right counts as over:
 //! otherwise nothing would be done about it until the time comes that the clock showed.
 
+use std::time::Duration;
+
 use sql::{Statement, params, sql};
 
 use crate::cx::Cx;
@@ -9,7 +11,6 @@ use crate::deliveries::{PATIENCE, RETRIES};
 use crate::exports::LONGEST_PAUSE;
 use crate::sessions::after;
 use crate::{Config, Result};
-use std::time::Duration;
 
 /// A column with times that a server sets ahead of itself, and waits for.
 pub struct Timer {

@@ -230,8 +230,8 @@ impl Error {
     }
 }
 
-impl sql::Carries for Error {
-    fn carried(&self) -> Option<&sql::Error> {
+impl sql::HasDatabaseError for Error {
+    fn database_error(&self) -> Option<&sql::Error> {
         match self {
             Error::Storage(error) => Some(error),
             _ => None,

@@ -194,7 +194,7 @@ async fn take(cx: &Cx, tx: &mut Tx, place: &Place, request_hash: [u8; 32]) -> Re
 
 async fn keep(cx: &Cx, tx: &mut Tx, id: Uuid, organization: Option<Uuid>, sealed: &[u8]) -> Result<()> {
     if let Some(organization) = organization {
-        // Whoever closes it meanwhile waits, and erases this; or has closed it already.
+        // A deletion of it that comes now waits for this and erases it. One that came before is seen below.
         authority::share(tx, [organization].into_iter()).await?;
         if tx.query_opt(access::LIVE, params![organization]).await?.is_none() {
             // It was deleted meanwhile, and with it goes what was answered about it.

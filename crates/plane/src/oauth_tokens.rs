@@ -158,10 +158,7 @@ async fn identify(cx: &Cx, client: &Client) -> Result<App> {
     };
     let known = found.as_ref().map_or_else(|| Fingerprint::default().to_vec(), |app| app.secret_hash.clone());
     let fits = verify_slices_are_equal(&fingerprint(&client.secret), &known).is_ok();
-    let app = found.filter(|_| fits).ok_or_else(|| {
-        tracing::warn!(request_id = %cx.request_id, "a client could not prove who it is");
-        unknown_client()
-    })?;
+    let app = found.filter(|_| fits).ok_or_else(unknown_client)?;
     cx.note_demand(Demand::Client { app: app.id, secret: fingerprint(&client.secret) });
     Ok(app)
 }

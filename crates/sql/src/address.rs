@@ -47,9 +47,9 @@ const OF_TLS: [&str; 4] = ["sslcert", "sslkey", "sslmode", "sslrootcert"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Disable,
-    /// If the server has it. Whoever is between can say that it has not.
+    /// If the server has it. An attacker on the way can say that it has not.
     Prefer,
-    /// With whoever answers.
+    /// With any server that answers.
     Require,
     /// With a server that an authority knows.
     VerifyCa,
@@ -120,7 +120,7 @@ impl Address {
             Mode::Require | Mode::VerifyCa | Mode::VerifyFull => SslMode::Require,
         });
         if mode == Mode::Prefer && !is_local(&config) {
-            tracing::warn!("sslmode=prefer: whoever is between this server and PostgreSQL can switch encryption off");
+            tracing::warn!("sslmode=prefer: an attacker on the way to PostgreSQL can switch encryption off");
         }
         let tls = client(mode, roots.as_deref(), certificate.as_deref().zip(key.as_deref()), certificate.is_some() != key.is_some())?;
         Ok(Address { mode, config, tls: MakeRustlsConnect::new(tls) })
@@ -132,8 +132,8 @@ impl Address {
         let is_about_tls = words.contains("TLS") || words.contains("certificate");
         let remedy = match is_about_tls {
             true => {
-                ". In the address of the database: sslrootcert=FILE names an authority of your own; sslmode=require encrypts without asking who \
-                 answers, and sslmode=disable does not encrypt"
+                ". In the address of the database: sslrootcert=FILE names an authority of your own; sslmode=require encrypts without verifying the \
+                 server, and sslmode=disable does not encrypt"
             }
             false => "",
         };
@@ -188,7 +188,7 @@ fn client(mode: Mode, roots: Option<&str>, own: Option<(&str, &str)>, is_half: b
         (Mode::VerifyCa, None) => {
             return Err(refused("sslmode=verify-ca needs sslrootcert=FILE: any server that any authority knows would do"));
         }
-        // As libpq does: with an authority that was named, nobody else's word is taken.
+        // As libpq does: an authority that was named is the only one.
         (Mode::VerifyCa | Mode::Require, Some(roots)) => {
             let chain = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build().map_err(refused)?;
             builder.dangerous().with_custom_certificate_verifier(AnyName::new(&provider, Some(chain)))

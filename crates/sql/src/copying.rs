@@ -90,7 +90,7 @@ impl Database {
             Ok::<_, Error>(contents)
         };
         let (read, contents) = tokio::join!(reading, writing);
-        // What could not be written is the news: the reader only noticed that nobody listens any more.
+        // The error of the writer comes first: it is the cause, and the error of the reader its result.
         let contents = contents?;
         read?;
         match self.contents().await? == contents {
@@ -126,7 +126,7 @@ impl Database {
 /// [`Error::Unavailable`] when one of them cannot be read or written.
 pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    // For nobody else's eyes, from its first byte on.
+    // Closed to other users from its first byte on.
     let made = File::options().write(true).create_new(true).mode(0o600).open(to);
     made.map_err(|error| Error::Unavailable(format!("cannot make {}: {error}", to.display())))?;
     let mut target = Connection::open(to)?;

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
+use crate::outage::Outage;
 use crate::postgres::{Postgres, PostgresTx};
 use crate::sqlite::{Sqlite, SqliteTx};
-use crate::trouble::Trouble;
 use crate::{Error, Migration, Result, Row, Schema, Value};
 
 /// A statement's text, parameters written `$1`, `$2`, … Made by [`sql!`](crate::sql), so that a test can find every one of them in the
@@ -93,7 +93,7 @@ pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Database {
     engine: Engine,
     prompt: Arc<AtomicU64>,
-    trouble: Arc<Trouble>,
+    outage: Arc<Outage>,
 }
 
 #[derive(Clone)]
@@ -129,7 +129,7 @@ impl Database {
         } else {
             return Err(Error::Migration("the database address must start with postgres:// or sqlite:".into()));
         };
-        Ok(Database { engine, prompt: Arc::default(), trouble: Arc::default() })
+        Ok(Database { engine, prompt: Arc::default(), outage: Arc::default() })
     }
 
     /// `"sqlite"` or `"postgresql"`.
@@ -173,18 +173,18 @@ impl Database {
             Engine::Postgres(postgres) => postgres.is_alone()?,
         }
         self.read((), |tx, ()| Box::pin(async move { tx.query_one(sql!("SELECT 1"), &[]).await.map(drop) })).await?;
-        self.look_into_trouble().await;
-        self.trouble.words().map_or(Ok(()), |words| Err(Error::Unavailable(format!("it takes no writes: {words}"))))
+        self.probe_outage().await;
+        self.outage.words().map_or(Ok(()), |words| Err(Error::Unavailable(format!("it takes no writes: {words}"))))
     }
 
     /// Finds out whether what writes have met is over, with one that changes nothing but must be written down: others may succeed because they
     /// find nothing to change. Once a second at the most.
-    async fn look_into_trouble(&self) {
-        if self.trouble.is_due() {
-            let tried = self.write_on_engine(Kind::Durable, (), |tx, ()| Box::pin(crate::migrate::touch(tx))).await;
+    async fn probe_outage(&self) {
+        if self.outage.is_due() {
+            let tried = self.write_as(Kind::Durable, (), |tx, ()| Box::pin(crate::migrate::touch(tx))).await;
             match tried {
-                Ok(()) => self.trouble.end(),
-                Err::<(), Error>(error) => self.trouble.meet(&error.to_string()),
+                Ok(()) => self.outage.end(),
+                Err::<(), Error>(error) => self.outage.note(&error.to_string()),
             }
         }
     }
@@ -220,10 +220,10 @@ impl Database {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        E: From<Error> + Carries + Send + 'static,
+        E: From<Error> + HasDatabaseError + Send + 'static,
     {
         self.prompt.fetch_add(1, Ordering::Relaxed);
-        self.write_as(Kind::Durable, input, work).await
+        self.noted(self.write_as(Kind::Durable, input, work).await).await
     }
 
     /// Like [`Database::write`], for a step of long work that nobody waits for. One that `may_be_lost` returns before it is durable: a crash
@@ -240,9 +240,19 @@ impl Database {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        E: From<Error> + Carries + Send + 'static,
+        E: From<Error> + HasDatabaseError + Send + 'static,
     {
-        self.write_as(if may_be_lost { Kind::Lazy } else { Kind::Durable }, input, work).await
+        self.noted(self.write_as(if may_be_lost { Kind::Lazy } else { Kind::Durable }, input, work).await).await
+    }
+
+    /// Keeps what the outcome of a write says about the database.
+    async fn noted<T, E: HasDatabaseError>(&self, outcome: Result<T, E>) -> Result<T, E> {
+        match outcome.as_ref().map_err(HasDatabaseError::database_error) {
+            Err(Some(error)) if error.is_of_the_database() => self.outage.note(&error.to_string()),
+            Err(_) => {}
+            Ok(_) => self.probe_outage().await,
+        }
+        outcome
     }
 
     async fn write_as<I, T, E>(
@@ -254,27 +264,7 @@ impl Database {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        E: From<Error> + Carries + Send + 'static,
-    {
-        let outcome = self.write_on_engine(kind, input, work).await;
-        match outcome.as_ref().map_err(Carries::carried) {
-            Err(Some(error)) if error.is_of_the_database() => self.trouble.meet(&error.to_string()),
-            Err(_) => {}
-            Ok(_) => self.look_into_trouble().await,
-        }
-        outcome
-    }
-
-    async fn write_on_engine<I, T, E>(
-        &self,
-        kind: Kind,
-        input: I,
-        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
-    ) -> Result<T, E>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-        E: From<Error> + Carries + Send + 'static,
+        E: From<Error> + HasDatabaseError + Send + 'static,
     {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.write(kind, input, work).await,
@@ -284,7 +274,7 @@ impl Database {
                     let mut attempt = 0;
                     loop {
                         match postgres.transaction(&input, &work, kind).await {
-                            Err(error) if matches!(error.carried(), Some(Error::Retry(_))) && attempt < RETRIES => attempt += 1,
+                            Err(error) if matches!(error.database_error(), Some(Error::Retry(_))) && attempt < RETRIES => attempt += 1,
                             outcome => return outcome,
                         }
                     }
@@ -306,7 +296,7 @@ impl Database {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        E: From<Error> + Carries + Send + 'static,
+        E: From<Error> + HasDatabaseError + Send + 'static,
     {
         let outcome = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(input, work).await,
@@ -315,7 +305,7 @@ impl Database {
                 .await
                 .unwrap_or_else(|panic| Err(Error::Statement(panic_words(Some(panic))).into())),
         };
-        match outcome.as_ref().map_err(Carries::carried) {
+        match outcome.as_ref().map_err(HasDatabaseError::database_error) {
             Err(Some(Error::ReadOnly(words))) => Err(Error::Statement(words.clone()).into()),
             _ => outcome,
         }
@@ -355,13 +345,13 @@ impl Database {
 }
 
 /// An error of a transaction, which may be the engine's.
-pub trait Carries {
+pub trait HasDatabaseError {
     /// The engine's error, if that is what it is.
-    fn carried(&self) -> Option<&Error>;
+    fn database_error(&self) -> Option<&Error>;
 }
 
-impl Carries for Error {
-    fn carried(&self) -> Option<&Error> {
+impl HasDatabaseError for Error {
+    fn database_error(&self) -> Option<&Error> {
         Some(self)
     }
 }

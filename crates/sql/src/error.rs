@@ -3,7 +3,7 @@
 /// Why a statement or a transaction failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// A unique constraint refused the row. Carries the engine's words, which name the index or its columns.
+    /// A unique constraint refused the row. HasDatabaseError the engine's words, which name the index or its columns.
     #[error("a row with this key exists already ({0})")]
     Unique(String),
     /// A foreign key refused the row: its parent is not there (any more).

@@ -4,22 +4,22 @@
 //! organizations, customers or any other noun: those live in `plane`.
 
 mod address;
-mod claim;
 mod copying;
 mod database;
 mod error;
 mod health;
 mod log;
 mod migrate;
+mod outage;
 mod postgres;
 mod readers;
 mod schema;
+mod server_lock;
 mod sqlite;
-mod trouble;
 mod value;
 
 pub use copying::{Content, Contents, copy_file};
-pub use database::{Carries, Database, Hold, Options, Statement, Tx, Work};
+pub use database::{Database, HasDatabaseError, Hold, Options, Statement, Tx, Work};
 pub use error::Error;
 pub use health::{Difference, Orphans};
 pub use migrate::Migration;

@@ -22,8 +22,8 @@ use crate::{Error, Result};
 
 /// Copies what of the log nobody reads from any more; waits for nobody.
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-/// Copies all of it and cuts it off, unless somebody reads from it or writes: what was erased is not in it any more.
-const CUT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+/// Copies all of it and truncates it, unless another connection reads from it or writes: what was erased is not in it any more.
+const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Copies nothing.
 const STATE: &str = "PRAGMA wal_checkpoint(NOOP)";
 /// How often the log is looked at, and how many of its frames (4 KiB) are worth copying.
@@ -178,7 +178,7 @@ pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
 /// Copies the log into the database file while the writer goes on: a commit that had to do so would keep everybody waiting for tens of
 /// milliseconds. Cuts the log off when there is a pause, so that what was erased does not stay in it.
 pub(crate) fn checkpoint_loop(connection: &Connection, closed: &Receiver<()>, log: &Log, files: &Files) {
-    // To cut the log off is to keep the writer waiting: it is tried, and waits for nobody itself.
+    // Truncating keeps the writer waiting, so it must not wait itself: it fails when another connection is in the way.
     if let Err(error) = connection.busy_timeout(Duration::ZERO) {
         tracing::warn!(%error, "the write-ahead log is not cut off and keeps what was erased for longer");
         return;
@@ -212,7 +212,7 @@ pub(crate) fn checkpoint_loop(connection: &Connection, closed: &Receiver<()>, lo
         }
         if frames > 0 && (quiet >= QUIET_ROUNDS || since_cut >= MOST_ROUNDS) {
             // While others read from it or write, it stays until another time.
-            match state(connection, CUT) {
+            match state(connection, TRUNCATE) {
                 Ok((left, _)) => length = left,
                 Err(error) => tracing::warn!(%error, "the write-ahead log could not be cut off"),
             }

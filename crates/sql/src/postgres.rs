@@ -6,8 +6,8 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, Recycli
 use futures_util::future::{join, try_join_all};
 
 use crate::address::Address;
-use crate::claim::Claim;
 use crate::database::{Hook, Kind, run_hooks};
+use crate::server_lock::ServerLock;
 use crate::{Error, Options, Result, Row, Tx, Value, Work};
 
 /// How long a caller waits for a free connection, and a connection attempt may take.
@@ -26,7 +26,7 @@ const OLDEST_SERVER: i64 = 150_000;
 pub(crate) struct Postgres {
     pool: Pool,
     /// What keeps other servers from the database, if this is one.
-    claim: Option<Claim>,
+    server_lock: Option<ServerLock>,
 }
 
 impl Postgres {
@@ -55,8 +55,8 @@ impl Postgres {
             return Err(Error::Migration(format!("PostgreSQL {} is too old: 15 is the oldest supported", version / 10_000)));
         }
         drop(client);
-        let claim = if options.is_server { Some(Claim::stake(address).await?) } else { None };
-        Ok(Postgres { pool, claim })
+        let server_lock = if options.is_server { Some(ServerLock::acquire(address).await?) } else { None };
+        Ok(Postgres { pool, server_lock })
     }
 
     /// Whether no other server uses the database, if this is one.
@@ -64,13 +64,13 @@ impl Postgres {
     /// # Errors
     /// [`Error::Unavailable`] when that is not known, or another does.
     pub(crate) fn is_alone(&self) -> Result<()> {
-        self.claim.as_ref().map_or(Ok(()), Claim::check)
+        self.server_lock.as_ref().map_or(Ok(()), ServerLock::check)
     }
 
     /// Waits until another server has taken the database over from this one.
     pub(crate) async fn taken_over(&self) -> Error {
-        match &self.claim {
-            Some(claim) => claim.jumped().await,
+        match &self.server_lock {
+            Some(server_lock) => server_lock.taken_over().await,
             None => std::future::pending().await,
         }
     }
@@ -82,8 +82,8 @@ impl Postgres {
     /// Ends connections that are free, and each other one when it comes back.
     pub(crate) fn close(&self) {
         self.pool.close();
-        if let Some(claim) = &self.claim {
-            claim.give_up();
+        if let Some(server_lock) = &self.server_lock {
+            server_lock.release();
         }
     }
 
@@ -98,8 +98,8 @@ impl Postgres {
         E: From<Error>,
     {
         let commit = kind != Kind::Read;
-        if let Some(claim) = self.claim.as_ref().filter(|_| commit) {
-            claim.is_not_jumped()?;
+        if let Some(server_lock) = self.server_lock.as_ref().filter(|_| commit) {
+            server_lock.is_not_taken_over()?;
         }
         let client = self.pool.get().await.map_err(Error::from)?;
         let client = PostgresTx { client: Some(client), begin: Some(kind), open: false, hooks: Vec::new(), failure: None };

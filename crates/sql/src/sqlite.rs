@@ -45,7 +45,7 @@ pub(crate) struct Sqlite {
     lock: Arc<File>,
 }
 
-/// Where requests wait. When nobody can put one in any more, the threads that take them out end.
+/// Where requests wait. When the last sender is gone, the threads that take them out end.
 #[derive(Clone)]
 struct Queues {
     writer: mpsc::Sender<Job>,
@@ -257,7 +257,7 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
 /// engine makes beside the database has the database's mode.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when it belongs to somebody else.
+/// [`Error::Unavailable`] when they belong to another user.
 fn keep_private(database: &Path, with_folder: bool) -> Result<()> {
     let folder = database.parent().filter(|folder| with_folder && !folder.as_os_str().is_empty());
     let files = [database.to_owned(), log::beside(database, "-wal"), log::beside(database, "-shm"), database.with_extension("lock")];

@@ -266,7 +266,7 @@ pub async fn download(cx: &Cx, id: Uuid) -> Result<Download> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         });
-        // Somebody has put the database back, and not the archives; or a disk has lost a part of one.
+        // The database was restored without its archives, or a disk has lost a part of one.
         let is_whole = |bytes: u64| export.bytes.is_none_or(|written| u64::try_from(written).is_ok_and(|written| bytes >= written));
         let (bytes, file) = opened.await?.filter(|(bytes, _)| is_whole(*bytes)).ok_or(LOST)?;
         let organization = export.organization;

@@ -161,7 +161,7 @@ struct Batch {
 /// when the rest is erased.
 async fn erase(plane: &Arc<Plane>, sweep: &'static Sweep, round: &mut Round, waiting: &mut Waiting) -> Result<()> {
     let Some(limit) = plane.config.retention.limit(sweep.retention, job(plane).now) else { return Ok(()) };
-    // What opens nothing any more and tells nobody anything may go at any rate.
+    // These rows open nothing any more and are no evidence: they have no brake.
     if sweep.is_evidence {
         let due = (sweep.count, sweep.overdue(limit, job(plane).now, None));
         if brake::holds(plane, waiting, sweep.table, due, sweep.reaches).await? {

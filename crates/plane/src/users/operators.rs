@@ -39,11 +39,11 @@ pub async fn list(cx: &Cx) -> Result<Vec<Operator>> {
     .await
 }
 
-/// Makes an account that is there one of them. Their sessions end: what they are signed in to was another account's. Returns its id.
+/// Makes an account that is there one of them. Their sessions end: they were begun with fewer rights. Returns its id.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Conflict`] when they are one already.
-pub async fn appoint(cx: &Cx, email: &str) -> Result<Uuid> {
+pub async fn add(cx: &Cx, email: &str) -> Result<Uuid> {
     cx.write_as_server(email.to_owned(), |cx, tx, email| {
         Box::pin(async move {
             let (id, is_operator) = find(tx, email).await?;
@@ -61,7 +61,7 @@ pub async fn appoint(cx: &Cx, email: &str) -> Result<Uuid> {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Conflict`] when they are none, or the last.
-pub async fn dismiss(cx: &Cx, email: &str) -> Result<Uuid> {
+pub async fn remove(cx: &Cx, email: &str) -> Result<Uuid> {
     cx.write_as_server(email.to_owned(), |cx, tx, email| {
         Box::pin(async move {
             let (id, is_operator) = find(tx, email).await?;

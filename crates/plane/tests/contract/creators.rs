@@ -1,5 +1,5 @@
 //! Children that are being made while their parent is deleted, for every foreign key of the live schema and every table that an organization's
-//! deletion erases: none survives, and none is lost silently. Whoever makes one is told clearly that there is nothing any more to put it into, or it is in the deletion's receipt.
+//! deletion erases: none survives, and none is lost silently. The maker is told clearly that there is nothing any more to put it into, or it is in the deletion's receipt.
 //!
 //! On PostgreSQL each creation is stopped in the middle of its transaction, before and after its row is checked against the parent, and goes
 //! on when the deletion has come as far as it can. SQLite has one writer and no such middle: there many create at once.
@@ -163,7 +163,7 @@ fn pairs(stage: &Stage) -> Vec<(&'static str, Way, Root)> {
         if !NOT_RACED.contains(&rule.table) {
             assert!(
                 WAYS.iter().any(|(known, _)| *known == rule.table),
-                "nobody makes rows of {} here: add how they come to be to WAYS",
+                "no way makes rows of {}: add how they come to be to WAYS",
                 rule.table
             );
             pairs.insert((rule.table, Root::Organization.name()));

@@ -47,7 +47,7 @@ pub(crate) fn surface() -> Surface {
         Operation::get("/health/ready", "ready", ready)
             .unlimited()
             .says("Can the server work?")
-            .explains("Whoever sends requests here should send none while it cannot.")
+            .explains("A load balancer should send no requests here while it cannot.")
             .answers(200, "The database answers and takes writes, and all background jobs run.", One(&records::READINESS))
             .refuses(503, "The database does not answer or takes no writes, or a background job has ended; `detail` says which and why."),
         Operation::get("/.well-known/jwks.json", "jwks", jwks)

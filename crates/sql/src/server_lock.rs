@@ -1,4 +1,4 @@
-//! A server's claim on a PostgreSQL database: a lock of a session of its own, so that no other server uses the database at the same time.
+//! A server's lock on a PostgreSQL database: an advisory lock of a session of its own, so that no other server uses the database at the same time.
 //!
 //! PostgreSQL lets go of it when the session ends, however that comes. The server then takes it again as soon as it can, and is not ready until it
 //! has; if another server was quicker, this one must end.
@@ -35,17 +35,17 @@ enum State {
     /// Its session has ended, and it is being taken again.
     Lost,
     /// Another server has it.
-    Jumped,
+    TakenOver,
 }
 
-/// The claim of a server that runs.
+/// The lock of a server that runs.
 #[derive(Clone)]
-pub(crate) struct Claim {
+pub(crate) struct ServerLock {
     state: watch::Receiver<State>,
     keeper: Arc<Keeper>,
 }
 
-/// The task that holds the session. It ends with the last of the claim.
+/// The task that holds the session. It ends with the last copy of the lock.
 struct Keeper(AbortHandle);
 
 impl Drop for Keeper {
@@ -54,10 +54,10 @@ impl Drop for Keeper {
     }
 }
 
-impl Claim {
+impl ServerLock {
     /// # Errors
     /// [`Error::Unavailable`] when another server has it, or PostgreSQL cannot be reached.
-    pub(crate) async fn stake(address: Address) -> Result<Claim> {
+    pub(crate) async fn acquire(address: Address) -> Result<ServerLock> {
         let began = tokio::time::Instant::now();
         let session = loop {
             match try_once(&address, None).await? {
@@ -72,7 +72,7 @@ impl Claim {
         };
         let (told, state) = watch::channel(State::Held);
         let keeper = tokio::spawn(keep(address, session, told));
-        Ok(Claim { state, keeper: Arc::new(Keeper(keeper.abort_handle())) })
+        Ok(ServerLock { state, keeper: Arc::new(Keeper(keeper.abort_handle())) })
     }
 
     /// # Errors
@@ -83,32 +83,32 @@ impl Claim {
             State::Lost => {
                 Err(Error::Unavailable("the session that keeps other servers from the database has ended and is being renewed".into()))
             }
-            State::Jumped => Err(jumped()),
+            State::TakenOver => Err(taken_over_words()),
         }
     }
 
     /// # Errors
     /// [`Error::Unavailable`] when another server has taken it.
-    pub(crate) fn is_not_jumped(&self) -> Result<()> {
-        if *self.state.borrow() == State::Jumped { Err(jumped()) } else { Ok(()) }
+    pub(crate) fn is_not_taken_over(&self) -> Result<()> {
+        if *self.state.borrow() == State::TakenOver { Err(taken_over_words()) } else { Ok(()) }
     }
 
     /// Waits until another server has taken it.
-    pub(crate) async fn jumped(&self) -> Error {
-        match self.state.clone().wait_for(|state| *state == State::Jumped).await {
-            Ok(_) => jumped(),
-            // It was given up.
+    pub(crate) async fn taken_over(&self) -> Error {
+        match self.state.clone().wait_for(|state| *state == State::TakenOver).await {
+            Ok(_) => taken_over_words(),
+            // It was released.
             Err(_) => std::future::pending().await,
         }
     }
 
     /// Ends it, so that another server can start.
-    pub(crate) fn give_up(&self) {
+    pub(crate) fn release(&self) {
         self.keeper.0.abort();
     }
 }
 
-fn jumped() -> Error {
+fn taken_over_words() -> Error {
     Error::Unavailable("another freehold server has taken over this database: stop one of them".into())
 }
 
@@ -149,7 +149,7 @@ async fn keep(address: Address, mut session: Session, told: watch::Sender<State>
             match try_once(&address, Some(process)).await {
                 Ok(Some(session)) => break session,
                 Ok(None) => {
-                    told.send_replace(State::Jumped);
+                    told.send_replace(State::TakenOver);
                     return told.closed().await;
                 }
                 Err(error) => tracing::debug!(%error, "the session that keeps other servers from the database cannot be renewed yet"),

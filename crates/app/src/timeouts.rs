@@ -29,16 +29,16 @@ enum Wait {
 
 /// What a connection waits for, and since when.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     opened: Instant,
     /// Milliseconds since it was opened, and in the two lowest bits what it waits for.
     state: AtomicU64,
 }
 
-impl Patience {
+impl Timeouts {
     /// Of a connection that was just opened: it waits for the first head.
-    pub(crate) fn new() -> Arc<Patience> {
-        Arc::new(Patience { opened: Instant::now(), state: AtomicU64::new(Wait::Head as u64) })
+    pub(crate) fn new() -> Arc<Timeouts> {
+        Arc::new(Timeouts { opened: Instant::now(), state: AtomicU64::new(Wait::Head as u64) })
     }
 
     fn is(&self) -> (Wait, u64) {
@@ -83,7 +83,7 @@ impl Patience {
         }
     }
 
-    /// Completes when it has lasted too long.
+    /// Completes when one of the two times has passed.
     pub(crate) async fn end(&self, idle: Duration) {
         loop {
             let (wait, since) = self.is();
@@ -101,36 +101,36 @@ impl Patience {
 }
 
 /// A connection that notes what goes over it.
-pub(crate) struct Noting {
+pub(crate) struct TimedStream {
     stream: TcpStream,
-    patience: Arc<Patience>,
+    timeouts: Arc<Timeouts>,
 }
 
-impl Noting {
-    pub(crate) fn new(stream: TcpStream, patience: Arc<Patience>) -> Noting {
-        Noting { stream, patience }
+impl TimedStream {
+    pub(crate) fn new(stream: TcpStream, timeouts: Arc<Timeouts>) -> TimedStream {
+        TimedStream { stream, timeouts }
     }
 
     fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(_))) {
-            self.patience.note_write();
+            self.timeouts.note_write();
         }
         written
     }
 }
 
-impl AsyncRead for Noting {
+impl AsyncRead for TimedStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.patience.note_read();
+            self.timeouts.note_read();
         }
         read
     }
 }
 
-impl AsyncWrite for Noting {
+impl AsyncWrite for TimedStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.noted(written)
@@ -159,31 +159,31 @@ mod tests {
     use super::*;
 
     /// Seconds until the connection is ended, within the time between two looks; none when it is not within an hour.
-    async fn ended(patience: &Patience) -> Option<u64> {
+    async fn ended(timeouts: &Timeouts) -> Option<u64> {
         let began = Instant::now();
-        let end = tokio::time::timeout(Duration::from_secs(3_600), patience.end(Duration::from_secs(75))).await;
+        let end = tokio::time::timeout(Duration::from_secs(3_600), timeouts.end(Duration::from_secs(75))).await;
         end.ok().map(|()| began.elapsed().as_secs())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_may_rest_between_requests_for_longer_than_a_head_may_take() {
-        let patience = Patience::new();
-        assert_eq!(ended(&patience).await, Some(10));
-        let patience = Patience::new();
-        patience.note_read();
-        patience.note_request();
-        assert_eq!(ended(&patience).await, None);
+        let timeouts = Timeouts::new();
+        assert_eq!(ended(&timeouts).await, Some(10));
+        let timeouts = Timeouts::new();
+        timeouts.note_read();
+        timeouts.note_request();
+        assert_eq!(ended(&timeouts).await, None);
         // The rest of its body comes.
-        patience.note_read();
-        assert_eq!(ended(&patience).await, None);
-        patience.note_answer();
-        assert_eq!(ended(&patience).await, Some(75));
-        patience.note_write();
-        assert_eq!(ended(&patience).await, Some(75));
-        patience.note_read();
+        timeouts.note_read();
+        assert_eq!(ended(&timeouts).await, None);
+        timeouts.note_answer();
+        assert_eq!(ended(&timeouts).await, Some(75));
+        timeouts.note_write();
+        assert_eq!(ended(&timeouts).await, Some(75));
+        timeouts.note_read();
         tokio::time::advance(Duration::from_secs(6)).await;
         // More of the same head does not begin it anew.
-        patience.note_read();
-        assert_eq!(ended(&patience).await, Some(4));
+        timeouts.note_read();
+        assert_eq!(ended(&timeouts).await, Some(4));
     }
 }
