@@ -41,7 +41,7 @@ pub(crate) async fn restore(args: FileArgs) -> Outcome {
     let contents = backups::restore(&args.file, &options, &|table, rows| bar.set_message(format!("{table} {rows}"))).await;
     bar.finish_and_clear();
     say(&format!(
-        "Restored {} rows, and read them back. What was deleted since the backup is there again: delete it anew.",
+        "Restored {} rows, and read them back. When the server starts with its ledger, what was deleted since the backup is deleted again.",
         rows(&contents?)
     ));
     Ok(())

@@ -10,10 +10,11 @@ mod operators;
 mod serve;
 mod timeouts;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plane::ledger::LedgerPlace;
 use plane::retention::{self, Periods, Retention};
 
 #[derive(Parser)]
@@ -52,12 +53,27 @@ struct DatabaseArgs {
     /// The data folder of the embedded database. It is created.
     #[arg(long, env = "FREEHOLD_DATA", default_value = "data")]
     data: PathBuf,
+    /// The folder of the ledger, which tells a database that was restored what was deleted since; `none` for none [default: ledger in the data
+    /// folder of an embedded database, none for PostgreSQL]. Best on another disk than the database.
+    #[arg(long, env = "FREEHOLD_LEDGER", value_name = "FOLDER")]
+    ledger: Option<PathBuf>,
 }
 
 impl DatabaseArgs {
     fn options(&self) -> plane::DatabaseOptions {
         let url = self.database_url.clone().filter(|url| !url.is_empty());
         plane::DatabaseOptions::new(url.unwrap_or_else(|| format!("sqlite:{}", self.data.join("freehold.db").display())))
+    }
+
+    /// Where what has the database to itself keeps the ledger.
+    fn ledger(&self) -> LedgerPlace {
+        let is_embedded = self.options().url.starts_with("sqlite:");
+        match &self.ledger {
+            Some(folder) if folder == Path::new("none") => LedgerPlace::Nowhere,
+            Some(folder) => LedgerPlace::Folder(folder.clone()),
+            None if is_embedded => LedgerPlace::Folder(self.data.join("ledger")),
+            None => LedgerPlace::Unsaid,
+        }
     }
 }
 

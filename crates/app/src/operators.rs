@@ -44,12 +44,16 @@ pub(crate) async fn run(command: Operators) -> Outcome {
         }
         Operators::Add { person, existing: false } => add(person).await,
         Operators::Add { person, existing: true } => {
-            let id = operators::add(&alone(&person).await?, &person.email).await?;
+            let cx = alone(&person).await?;
+            let id = operators::add(&cx, &person.email).await?;
+            cx.plane.close().await;
             say(&format!("{} is an operator now, with the id {id}. Their sessions have ended.", person.email));
             Ok(())
         }
         Operators::Remove(person) => {
-            operators::remove(&alone(&person).await?, &person.email).await?;
+            let cx = alone(&person).await?;
+            operators::remove(&cx, &person.email).await?;
+            cx.plane.close().await;
             say(&format!("{} is no operator any more. Their sessions have ended.", person.email));
             Ok(())
         }
@@ -60,6 +64,7 @@ pub(crate) async fn run(command: Operators) -> Outcome {
 async fn alone(person: &PersonArgs) -> Outcome<Cx> {
     let mut config = Config::new(person.database.options());
     config.database.is_server = true;
+    config.ledger = Some(person.database.ledger());
     Ok(Cx::new(&Plane::open(config, Clock::default()).await?, "operators"))
 }
 

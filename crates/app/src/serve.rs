@@ -122,6 +122,9 @@ pub(crate) struct ServeArgs {
     /// wrong clock: the word is to start once with 100.
     #[arg(long, env = "FREEHOLD_RETENTION_BRAKE", value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     retention_brake: u8,
+    /// Days for which lines of the ledger are kept (30 to 36500): as long as the oldest backup that may be restored.
+    #[arg(long, env = "FREEHOLD_LEDGER_DAYS", value_name = "DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(30..=36_500))]
+    ledger_days: u16,
     /// Milliseconds that a drain may be silent before another worker takes its deletion over (100 to 600000).
     #[arg(long, env = "FREEHOLD_DRAIN_LEASE_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     drain_lease_ms: u32,
@@ -171,6 +174,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);
     config.retention = args.retention.periods();
     config.retention_brake = args.retention_brake;
+    config.ledger = Some(args.database.ledger());
+    config.ledger_life = Duration::from_hours(u64::from(args.ledger_days) * 24);
     config.quotas = Quotas {
         api_keys: args.organization_api_keys,
         webhooks: args.organization_webhooks,
@@ -191,6 +196,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         return Err(format!("the clock of this machine says {}, which is before 1970: set it first", clock.now()).into());
     }
     let plane = Plane::open(config, clock).await?;
+    // Before anybody can know that it runs, and send one.
+    let signal = signal()?;
     let lines = if args.demo { demo::fill(&plane).await? } else { Vec::new() };
 
     let (stop, stopped) = watch::channel(false);
@@ -224,7 +231,6 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     say(&format!("Freehold listens on http://localhost:{} with {}{as_told}.", address.port(), plane.engine_name()));
     lines.iter().for_each(|line| say(line));
 
-    let signal = signal()?;
     let end = async {
         let outcome: Outcome = tokio::select! {
             () = signal => Ok(()),

@@ -95,6 +95,7 @@ pub const ACTIONS: &[&str] = &[
     "deletion.approve",
     "deletion.order",
     "deletion.reopen",
+    "deletion.repeat",
     "deletion.withdraw_approval",
     "export.create",
     "export.delete",

@@ -8,7 +8,7 @@ use std::path::Path;
 pub use sql::Contents;
 use sql::{Database, Options};
 
-use crate::{Error, MIGRATIONS, Result};
+use crate::{Error, MIGRATIONS, Result, ledger};
 
 /// Says which table a copy is at, and how many of its rows are there.
 pub type Teller<'a> = dyn Fn(&str, u64) + 'a;
@@ -80,6 +80,8 @@ async fn restore_copy(file: &Path, copy: &Path, to: &Options, tell: &Teller<'_>)
     let source = Database::open(&at(copy)).await?;
     is_known(&source).await?;
     source.migrate(MIGRATIONS).await?;
+    // The copy has to catch up with the ledger before it is served.
+    ledger::mark_restored(&source).await?;
     let copied = move_all(&source, to, tell).await;
     source.close().await;
     copied

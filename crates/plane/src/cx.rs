@@ -2,7 +2,7 @@
 //! and tests. Time and randomness come from here and from nowhere else (`clippy.toml` forbids the rest).
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub struct Cx {
     found_out: Arc<Mutex<FoundOut>>,
     /// Transactions that were begun and are not known to have changed nothing, the same for all clones of this context.
     effects: Arc<AtomicUsize>,
+    /// The last line of the ledger that tells of this work, the same for all clones of this context; 0 for none.
+    ledger_line: Arc<AtomicU64>,
 }
 
 /// What a piece of work turned out to be about.
@@ -91,6 +93,7 @@ impl Cx {
             planned: None,
             found_out: Arc::default(),
             effects: Arc::default(),
+            ledger_line: Arc::default(),
         }
     }
 
@@ -157,9 +160,22 @@ impl Cx {
         self.effects.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn ledger_line(&self) -> &AtomicU64 {
+        &self.ledger_line
+    }
+
+    /// Waits until the disk has what the ledger is to say of this work, which is when it may be answered.
+    pub async fn told_ledger(&self) {
+        let line = self.ledger_line.load(Ordering::Relaxed);
+        if line > 0 {
+            self.plane.ledger.written(line).await;
+        }
+    }
+
     /// Counts a transaction for [`Cx::effects`]. One whose caller stops waiting for it stays counted: it goes on to its end.
     async fn counted<T>(&self, transaction: impl Future<Output = Result<T>>) -> Result<T> {
         self.effects.fetch_add(1, Ordering::Relaxed);
+        self.plane.ledger.count_write();
         let result = transaction.await;
         if result.as_ref().is_err_and(Error::is_rolled_back) {
             self.effects.fetch_sub(1, Ordering::Relaxed);

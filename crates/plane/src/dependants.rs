@@ -14,7 +14,7 @@ use crate::fields::{Check, parse_time};
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
-use crate::{Cx, Error, Result, holds};
+use crate::{Cx, Error, Result, holds, ledger};
 
 /// What a column of a dependant holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -399,12 +399,22 @@ pub async fn remove(
                     return Err(Error::Blocked(held));
                 }
                 tx.execute(kind.statements().remove, params![organization, customer, *id]).await?;
+                ledger::note(cx, tx, ledger::Entry::Removed { organization, customer, kind: kind.path.into(), id: *id });
                 audit::record(cx, tx, organization, &Note { subject_id: Some(customer), ..note.clone() }).await
             })
         });
         write.await
     })
     .await
+}
+
+/// Removes an entry again in a database that was restored from before that. Returns whether it was there.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn remove_again(tx: &mut Tx, kind: &str, (organization, customer, id): (Uuid, Uuid, Uuid)) -> Result<bool> {
+    let Some(kind) = KINDS.into_iter().find(|known| known.path == kind && known.is_removable) else { return Ok(false) };
+    Ok(tx.execute(kind.statements().remove, params![organization, customer, id]).await? > 0)
 }
 
 /// A value for each field that is given, in the kind's order.

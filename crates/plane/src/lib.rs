@@ -33,6 +33,7 @@ pub mod ids;
 mod inserts;
 pub mod invitations;
 pub mod jobs;
+pub mod ledger;
 mod liveness;
 mod makers;
 pub mod members;

@@ -14,7 +14,7 @@ use crate::fields::containing;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role};
-use crate::{Cx, Error, Result, organizations};
+use crate::{Cx, Error, Result, ledger, organizations};
 
 /// A membership with its user.
 #[derive(Debug, Clone)]
@@ -149,6 +149,7 @@ pub(crate) async fn set_role(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid
     tx.execute(statement, params![tenant.organization(), member, role.name()]).await?;
     let data = json!({"organizationId": tenant.organization(), "id": member, "role": role.name()});
     events::emit(cx, tx, tenant.organization(), Event::MemberRoleUpdated, None, data).await?;
+    ledger::role_changed(cx, tx, tenant.organization(), member, role).await?;
     // The old role must not live on in memory.
     revoke(cx, tx, member).await
 }

@@ -22,7 +22,7 @@ use crate::page::{Page, PageRequest};
 use crate::policy::{Action, SCOPES, Scopes};
 use crate::quotas::{self, Quota};
 use crate::tokens::alphanumeric;
-use crate::{Cx, Error, Result, makers};
+use crate::{Cx, Error, Result, ledger, makers};
 
 const CLIENT_ID_PREFIX: &str = "app_";
 const CLIENT_ID_LENGTH: usize = 24;
@@ -264,6 +264,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &Oa
     ];
     tx.execute(statement, values).await?;
     record(cx, tx, tenant, "oauth_app.update", id).await?;
+    ledger::changed(cx, tx, ledger::Credential::OauthApp, Some(tenant.organization()), id).await?;
     // Tokens in memory hold what they could do before.
     revoke(cx, tx, id).await?;
     Ok(after)
@@ -289,6 +290,7 @@ pub async fn rotate_secret(cx: &Cx, client_id: &str) -> Result<(OauthApp, String
                 makes_it(cx, tx, tenant, *id).await?;
                 let statement = sql!("UPDATE oauth_apps SET secret_hash = $3, updated_at = $4 WHERE organization_id = $1 AND id = $2");
                 tx.execute(statement, params![tenant.organization(), *id, &hash[..], cx.now]).await?;
+                ledger::changed(cx, tx, ledger::Credential::OauthApp, Some(tenant.organization()), *id).await?;
                 record(cx, tx, tenant, "oauth_app.rotate_secret", *id).await?;
                 Ok(OauthApp { updated_at: cx.now, ..app })
             })

@@ -13,7 +13,7 @@ use crate::fields::{Check, merge_metadata, metadata_filter};
 use crate::ids::{OrganizationRef, is_slug};
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role};
-use crate::{Cx, Error, FieldError, Result, members, users};
+use crate::{Cx, Error, FieldError, Result, ledger, members, users};
 
 /// An organization.
 #[derive(Debug, Clone)]
@@ -273,6 +273,8 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
                     false => deletion::end_archive(cx, tx, id).await.map(|()| false)?,
                 };
                 audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
+                let archived = ledger::Entry::Archived { organization: id, is_archived: *shall_be, revision: old.revision + 1 };
+                ledger::note(cx, tx, archived);
                 tell(cx, tx, tenant.organization(), if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored })
                     .await?;
                 Ok((load(tx, id).await?, goes_on))

@@ -19,6 +19,7 @@ use crate::cx::{self, Clock};
 use crate::destinations::Destinations;
 use crate::fairness::FairReaders;
 use crate::jobs::Jobs;
+use crate::ledger::{self, Ledger, LedgerPlace};
 use crate::liveness::Liveness;
 use crate::passwords::Hasher;
 use crate::quotas::Quotas;
@@ -49,6 +50,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0019_makers", text: include_str!("../migrations/0019_makers.sql") },
     Migration { name: "0019_user_keys", text: include_str!("../migrations/0019_user_keys.sql") },
     Migration { name: "0020_service_accounts", text: include_str!("../migrations/0020_service_accounts.sql") },
+    Migration { name: "0021_ledger", text: include_str!("../migrations/0021_ledger.sql") },
 ];
 
 /// Settings of a plane.
@@ -86,6 +88,10 @@ pub struct Config {
     pub retention: Periods,
     /// The share of a table, in percent, of which a round of retention erases no more without an operator's word; 100 for any.
     pub retention_brake: u8,
+    /// Where the ledger is kept, by a server or whatever else has the database to itself. None, the default, leaves it alone.
+    pub ledger: Option<LedgerPlace>,
+    /// How long lines of the ledger are kept: as long as the oldest backup that may be restored. Default 400 days.
+    pub ledger_life: Duration,
 }
 
 impl Config {
@@ -108,6 +114,8 @@ impl Config {
             quotas: Quotas::default(),
             retention: Periods::default(),
             retention_brake: 100,
+            ledger: None,
+            ledger_life: Duration::from_hours(400 * 24),
         }
     }
 }
@@ -157,6 +165,8 @@ pub struct Plane {
     pub(crate) refreshed: Cache<Uuid, Timestamp>,
     /// What retention has left to wait for an operator's word.
     pub(crate) retention_brakes: Brakes,
+    /// What is told of deletions outside of the database.
+    pub(crate) ledger: Ledger,
     /// The background jobs.
     pub jobs: Jobs,
     /// What time it is here.
@@ -177,7 +187,8 @@ pub(crate) struct Run {
 
 impl Plane {
     /// Opens the database, brings its schema up to date, holds it against the rules of deletion, fills in normal forms that older rows lack,
-    /// and loads or makes the signing key.
+    /// loads or makes the signing key,
+    /// and has the database catch up with its ledger.
     ///
     /// # Errors
     /// The database's, or [`crate::Error::Internal`] naming every table and column that no rule of deletion covers.
@@ -200,7 +211,7 @@ impl Plane {
         deletion::rules::check(&db.schema().await?)?;
         backfill::run(&db).await?;
         let keys = TokenKeys::load(&db, &clock).await?;
-        Ok(Arc::new(Plane {
+        let plane = Arc::new(Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
             drain_bell: Notify::new(),
@@ -220,13 +231,18 @@ impl Plane {
             run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()?, under_way: Mutex::default() },
             credential_lookups: AtomicU64::new(0),
             retention_brakes: Brakes::default(),
+            ledger: Ledger::default(),
             jobs: Jobs::default(),
             refreshed: Cache::new(REFRESHED),
             db,
             keys,
             clock,
             config,
-        }))
+        });
+        if let Some(place) = &plane.config.ledger {
+            ledger::open(&plane, place).await?;
+        }
+        Ok(plane)
     }
 
     /// Whether the database answers, and writes as far as is known.
@@ -249,6 +265,7 @@ impl Plane {
 
     /// Ends it: what is under way is waited for, and all connections to the database are closed.
     pub async fn close(&self) {
+        self.ledger.close().await;
         self.db.close().await;
     }
 

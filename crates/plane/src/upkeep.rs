@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cx::{Actor, Cx};
-use crate::{Plane, Result, api_keys, clocks, deletion, makers, usage, webhooks};
+use crate::{Plane, Result, api_keys, clocks, deletion, ledger, makers, usage, webhooks};
 
 /// How often.
 const ROUND: Duration = Duration::from_secs(30);
@@ -42,5 +42,6 @@ pub async fn once(plane: &Arc<Plane>) -> Result<()> {
     let erased = webhooks::erase_old_secrets(&cx).await;
     let ended = makers::end_orphans(&cx).await;
     let told = api_keys::expiring::tell(&cx).await;
-    deletion::go_on_with_archives(plane).await.and(pulled_back).and(flushed).and(erased).and(ended).and(told)
+    let beaten = ledger::beat(&cx).await;
+    deletion::go_on_with_archives(plane).await.and(pulled_back).and(flushed).and(erased).and(ended).and(told).and(beaten)
 }

@@ -236,6 +236,7 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
             }
             None => response,
         };
+        inside.signed.as_ref().unwrap_or(&inside.guest).told_ledger().await;
         inside.settle(response)
     };
     match repeatable {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use plane::jobs::Job;
+use plane::ledger::LedgerState;
 use plane::vitals::Vitals;
 
 /// Upper ends of the buckets of request durations, in seconds.
@@ -30,6 +31,10 @@ const JOB_UP: &str = "freehold_job_up";
 const JOB_ENDS: &str = "freehold_job_ends_total";
 const BRAKED: &str = "freehold_retention_braked";
 const LOST_LINES: &str = "freehold_log_lines_lost_total";
+const LEDGER_LINES: &str = "freehold_ledger_lines_total";
+const LEDGER_WAITING: &str = "freehold_ledger_lines_waiting";
+const LEDGER_LEFT_OUT: &str = "freehold_ledger_lines_left_out_total";
+const LEDGER_UP: &str = "freehold_ledger_up";
 
 /// Durations that are held one by one before they are put into their buckets. Otherwise a server at whose metrics nobody looks would hold
 /// that of every request it ever had.
@@ -74,6 +79,10 @@ impl Metrics {
             describe_gauge!(JOB_UP, "Whether a background job runs: 0 or 1.");
             describe_counter!(JOB_ENDS, "How often a background job has ended before it was told to, by job.");
             describe_counter!(LOST_LINES, "Lines of the log that could not be written.");
+            describe_counter!(LEDGER_LINES, "Lines of the ledger that the disk has confirmed.");
+            describe_gauge!(LEDGER_WAITING, "Lines of the ledger that wait for the disk.");
+            describe_counter!(LEDGER_LEFT_OUT, "Lines of the ledger that were left out, since too many were waiting.");
+            describe_gauge!(LEDGER_UP, "Whether the ledger can be written: 0 or 1. Missing where none is kept.");
             describe_gauge!(BUILD, "The program: always 1.");
             gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "engine" => engine).set(1.0);
         });
@@ -101,8 +110,21 @@ impl Metrics {
     }
 
     /// Everything, in Prometheus' text format; without the vitals when there are none to be had.
-    pub fn render(&self, vitals: Option<Vitals>, jobs: &[Job], braked: &BTreeMap<&'static str, i64>, lost_log_lines: u64) -> String {
+    pub fn render(
+        &self,
+        vitals: Option<Vitals>,
+        jobs: &[Job],
+        braked: &BTreeMap<&'static str, i64>,
+        lost_log_lines: u64,
+        ledger: Option<LedgerState>,
+    ) -> String {
         with_local_recorder(&self.recorder, || {
+            if let Some(ledger) = ledger {
+                counter!(LEDGER_LINES).absolute(ledger.written);
+                gauge!(LEDGER_WAITING).set(ledger.waiting as f64);
+                counter!(LEDGER_LEFT_OUT).absolute(ledger.left_out);
+                gauge!(LEDGER_UP).set(f64::from(u8::from(!ledger.is_failing)));
+            }
             gauge!(UP).set(f64::from(u8::from(vitals.is_some())));
             counter!(LOST_LINES).absolute(lost_log_lines);
             gauge!(BRAKED).set(braked.values().sum::<i64>() as f64);
@@ -140,7 +162,7 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let text = metrics.render(Some(Vitals::default()), &[], &BTreeMap::new(), 0);
+        let text = metrics.render(Some(Vitals::default()), &[], &BTreeMap::new(), 0, None);
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");
     }

@@ -117,9 +117,15 @@ impl Server {
         Server::start_on(engine, arguments, Some(format!("{before}@{proxy}/{name}")), StandardError::Kept).await
     }
 
-    /// A server on what a backup holds.
-    pub async fn start_restored(engine: Engine, backup: &std::path::Path) -> Server {
+    /// A server on what a backup holds, with the ledger of this one.
+    pub async fn start_restored(&self, engine: Engine, backup: &std::path::Path) -> Server {
         let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("data/ledger");
+        std::fs::create_dir_all(&ledger).unwrap();
+        for file in std::fs::read_dir(self.ledger_folder()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), ledger.join(file.file_name())).unwrap();
+        }
         let database_url = match engine {
             Engine::Sqlite => None,
             Engine::Postgresql => Some(make_database().await),
@@ -129,7 +135,8 @@ impl Server {
         command.envs(database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url)));
         let output = command.output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Server::start_in(folder, engine, &[], database_url, StandardError::Kept).await
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        Server::start_in(folder, engine, &arguments, database_url, StandardError::Kept).await
     }
 
     async fn start_on(engine: Engine, arguments: &[&str], database_url: Option<String>, standard_error: StandardError) -> Server {
@@ -228,7 +235,7 @@ impl Server {
     pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
         command.args(arguments).arg("--data").arg(self.folder.path().join("data"));
-        command.env_remove("FREEHOLD_DATABASE_URL").stdin(Stdio::null());
+        command.env_remove("FREEHOLD_DATABASE_URL").env("FREEHOLD_LEDGER", self.ledger_folder()).stdin(Stdio::null());
         if let Some(url) = &self.database_url {
             command.env("FREEHOLD_DATABASE_URL", url);
         }
@@ -260,6 +267,11 @@ impl Server {
     /// Everything that this server keeps in files.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
+    }
+
+    /// Where the ledger lies, on both engines.
+    pub fn ledger_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("data/ledger")
     }
 
     /// Where the archives of exports lie.
@@ -499,6 +511,7 @@ async fn launch(
     let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
     command.arg("serve").args(arguments).arg("--listen=127.0.0.1:0").arg("--data").arg(folder.path().join("data"));
     command.env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn").stdout(Stdio::piped()).kill_on_drop(true);
+    command.env("FREEHOLD_LEDGER", folder.path().join("data/ledger"));
     match standard_error {
         StandardError::Kept => command.stderr(OpenOptions::new().create(true).append(true).open(folder.path().join(LOG)).unwrap()),
         StandardError::Full => command.stderr(OpenOptions::new().append(true).open("/dev/full").unwrap()),

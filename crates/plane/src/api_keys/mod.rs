@@ -33,7 +33,7 @@ use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, SCOPES, Scopes};
 use crate::quotas::{self, Quota};
 use crate::usage::Used;
-use crate::{Cx, Error, Result, makers};
+use crate::{Cx, Error, Result, ledger, makers};
 use terms::{check_addresses, limit_from, networks_from, texts_from};
 
 /// What a service account can be. An owner is a person: who approves of what others delete, and hands the organization over. Resellers are
@@ -366,6 +366,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Chan
     tx.execute(update, values).await?;
     let note = Note { action: "api_key.update", subject: "api_key", subject_id: Some(id), ..Note::default() };
     audit::record(cx, tx, tenant.organization(), &note).await?;
+    ledger::changed(cx, tx, ledger::Credential::ApiKey, Some(tenant.organization()), id).await?;
     end(cx, tx, id).await?;
     Ok(with_use(cx, tenant, key))
 }

@@ -13,7 +13,7 @@ use crate::authority::revoke as end;
 use crate::credentials::{CredentialKind, Principal, fingerprint};
 use crate::page::{Page, PageRequest};
 use crate::usage::Used;
-use crate::{Cx, Error, Result, users};
+use crate::{Cx, Error, Result, ledger, users};
 
 /// Keys that one person can have.
 const MOST: i64 = 100;
@@ -225,6 +225,7 @@ pub async fn rotate(cx: &Cx, id: Uuid, overlap: Option<u32>) -> Result<(ApiKey, 
             let values = params![*id, &fingerprint(&secret)[..], &key.hint, key.previous_until.is_some(), key.previous_until];
             tx.execute(update, values).await?;
             audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.rotate", *id)).await?;
+            ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, *id).await?;
             // What memory knows of the old secret has another end now.
             end(cx, tx, *id).await?;
             Ok((with_use(cx, key), secret))
@@ -249,6 +250,7 @@ pub async fn revoke(cx: &Cx, id: Uuid) -> Result<()> {
             cx.expects_tag(&load(tx, user, *id).await?.etag())?;
             tx.execute(sql!("DELETE FROM user_api_keys WHERE id = $1 AND user_id = $2"), params![*id, user]).await?;
             audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.revoke", *id)).await?;
+            ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, *id).await?;
             end(cx, tx, *id).await
         })
     })

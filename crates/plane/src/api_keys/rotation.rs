@@ -16,7 +16,7 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
 use crate::sessions::after;
-use crate::{Cx, Error, Result};
+use crate::{Cx, Error, Result, ledger};
 
 /// How long the secret before the new one can be good, in seconds: up to 7 days.
 pub const OVERLAP: RangeInclusive<u32> = 0..=7 * 86_400;
@@ -64,6 +64,7 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, overlap: u32
     tx.execute(update, values).await?;
     let note = Note { action: "api_key.rotate", subject: "api_key", subject_id: Some(id), ..Note::default() };
     audit::record(cx, tx, tenant.organization(), &note).await?;
+    ledger::changed(cx, tx, ledger::Credential::ApiKey, Some(tenant.organization()), id).await?;
     // What memory knows of the old secret has another end now.
     end(cx, tx, id).await?;
     Ok((with_use(cx, tenant, key), secret))

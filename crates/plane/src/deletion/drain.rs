@@ -25,7 +25,7 @@ use super::{SMALL, effects, grace, guards, rows};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::purges::{self, Purge, Step};
 use crate::sessions::after;
-use crate::{Plane, Result, exports, holds};
+use crate::{Plane, Result, exports, holds, ledger};
 
 /// Workers that begin: most of a small deletion is waiting for commits, which they share.
 const BEGINNERS: usize = 4;
@@ -500,9 +500,11 @@ async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
     held.plan.erase_root(tx, held.organization, &[held.subject]).await?;
     let seal = sql!(
         "UPDATE deletions SET state = 'sealed', sealed_at = $3, lease_until = NULL, cursor = NULL, waiting_for = NULL, waiting_since = NULL
-         WHERE organization_id = $1 AND id = $2"
+         WHERE organization_id = $1 AND id = $2 RETURNING counts"
     );
-    tx.execute(seal, params![held.organization, held.id, cx.now]).await?;
+    if let Some(mut row) = tx.query_opt(seal, params![held.organization, held.id, cx.now]).await? {
+        ledger::note(cx, tx, ledger::Entry::Completed { deletion: held.id, counts: row.next()? });
+    }
     effects::complete(cx, tx, held.organization, held.id, held.root, held.subject).await?;
     tracing::info!(deletion = %held.id, subject = %held.subject, "sealed");
     Ok(Outcome::Sealed)

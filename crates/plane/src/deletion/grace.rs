@@ -23,7 +23,7 @@ use crate::events::{self, Event};
 use crate::ids::OrganizationRef;
 use crate::policy::{Action, Role, operator_may};
 use crate::sessions::after;
-use crate::{Error, Plane, Result, holds, users};
+use crate::{Error, Plane, Result, holds, ledger, users};
 
 /// How many deletions go from their grace period into the hands of the drain in one transaction.
 const BATCH: i64 = 500;
@@ -200,6 +200,7 @@ async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note:
     let write_down = sql!("UPDATE deletions SET counts = $3 WHERE organization_id = $1 AND id = $2");
     tx.execute(write_down, params![organization, id, counts]).await?;
     audit::record(cx, tx, organization, note).await?;
+    ledger::note(cx, tx, ledger::Entry::Restored(ledger::TakenBack { deletion: id, organization, root: root.name().into(), subject }));
     tell(cx, tx, root, deletion).await
 }
 

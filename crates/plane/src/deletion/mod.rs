@@ -5,7 +5,8 @@
 //! waits until they were. How one or several are done at once stands in `together.rs`, what is done to which table in `rules.rs`, the drain
 //! and the seal in `drain.rs`, how it is taken back in `grace.rs`, how what
 //! opens something ends with it in `ending.rs`, whom it tells in `effects.rs`, what the organization asks of whoever orders
-//! it in `asked.rs`, what it would do in `preview.rs`, and what binds it to that in `binding.rs`.
+//! it in `asked.rs`, what it would do in `preview.rs`, what binds it to that in `binding.rs`, and how it is done once more in a database that
+//! was restored from before it in `repeating.rs`.
 
 pub mod abreast;
 mod asked;
@@ -23,6 +24,7 @@ mod pace;
 mod preview;
 mod progress;
 mod records;
+mod repeating;
 pub mod rules;
 mod statements;
 mod subject;
@@ -47,6 +49,7 @@ pub use preview::{Effect, Preview, TablePreview, preview};
 pub(crate) use progress::Estimates;
 pub use progress::{CONDITION_TYPES, Condition, LATE_AFTER, Progress, Pulse, STUCK_AFTER, Watched};
 pub use records::{Deletion, DeletionFilter, Wanted, get, list, watch};
+pub(crate) use repeating::{Repeated, repeat, restore_again, stop_again};
 pub use rules::Root;
 pub use statements::all as all_statements;
 pub use subject::Subject;

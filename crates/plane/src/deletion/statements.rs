@@ -308,15 +308,14 @@ impl Plan {
         self.targets.iter().filter(|target| target.is_bound)
     }
 
-    /// Marks the root's row.
-    pub(super) async fn close(&self, cx: &Cx, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<()> {
-        let Some(statement) = self.close else { return Ok(()) };
+    /// Marks the root's row. Returns whether there is one.
+    pub(super) async fn close(&self, cx: &Cx, tx: &mut Tx, organization: Uuid, subject: Uuid) -> Result<bool> {
+        let Some(statement) = self.close else { return Ok(false) };
         let mut bound = keys(organization, subject, self.keys);
         if statement.text().contains(&format!("${}", self.keys + 1)) {
             bound.push(Value::from(cx.now));
         }
-        tx.execute(statement, &bound).await?;
-        Ok(())
+        Ok(tx.execute(statement, &bound).await? > 0)
     }
 
     /// Takes the mark off the root's row again. Returns whether it was there.

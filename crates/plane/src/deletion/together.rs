@@ -20,7 +20,7 @@ use crate::approvals::{self, Counting};
 use crate::audit::{self, Note, actor_columns};
 use crate::authority::revoke;
 use crate::inserts::Insert;
-use crate::{Cx, Error, Result, events, exports};
+use crate::{Cx, Error, Result, events, exports, ledger};
 
 /// One order that nothing stands in the way of.
 struct Ready {
@@ -153,8 +153,9 @@ type Outcomes = [Option<Result<Deletion>>];
 async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Ready>, done: &[Uuid], outcomes: &mut Outcomes) -> Result<()> {
     let (mut entries, mut records) = (Vec::new(), Vec::new());
     for ready in part {
-        let place = ready.place;
+        let (place, cx) = (ready.place, ready.cx.clone());
         let (entry, deletion) = end_access(tx, plan, organization, ready).await?;
+        ledger::ordered(&cx, tx, &deletion);
         entries.extend(entry);
         records.extend(columns(&deletion));
         outcomes[place] = Some(Ok(deletion));
@@ -279,6 +280,11 @@ pub(super) static RECORD: LazyLock<Insert> = LazyLock::new(|| {
         14,
     )
 });
+
+/// Puts the record of a deletion back that the database had forgotten.
+pub(super) async fn record_again(tx: &mut Tx, deletion: &Deletion) -> Result<()> {
+    tx.query_all(&RECORD.of(&columns(deletion))).await.map(drop).map_err(Into::into)
+}
 
 fn columns(deletion: &Deletion) -> [Value; 14] {
     [

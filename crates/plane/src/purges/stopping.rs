@@ -11,7 +11,7 @@ use crate::cx::Cx;
 use crate::deletion::{Deletion, Root, Watched, watch};
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
-use crate::{Error, Result};
+use crate::{Error, Result, ledger};
 
 /// Stops a purge. One that was stopped already stays as it is.
 ///
@@ -68,6 +68,7 @@ async fn stop_in(cx: &Cx, tx: &mut Tx, deletion: &Deletion, note: &Note) -> Resu
     };
     let note = Note { detail: Some(format!("after {} customers", sum(&row.next::<Json>()?))), ..note.clone() };
     audit::record(cx, tx, deletion.organization, &note).await?;
+    ledger::note(cx, tx, ledger::Entry::Stopped { deletion: deletion.id });
     let plane = cx.plane.clone();
     tx.on_commit(move || plane.going_on_bell.notify_one());
     Ok(())

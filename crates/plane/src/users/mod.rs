@@ -22,7 +22,7 @@ use crate::guessable::{self, Context};
 use crate::normal_forms::{self, email_key, search_key};
 use crate::passwords::Fit;
 use crate::policy::{Action, Role, Verdict, decide};
-use crate::{Cx, Error, FieldError, Result, sessions};
+use crate::{Cx, Error, FieldError, Result, ledger, sessions};
 
 /// Bytes of metadata up to which a user is held in memory: what everybody may fill must not fill it.
 const LIGHT: usize = 1_024;
@@ -231,6 +231,7 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
                 }
                 cx.expects_tag(&load(tx, principal.user).await?.etag())?;
                 sessions::end_others(cx, tx, principal.user, principal.credential).await?;
+                ledger::changed(cx, tx, ledger::Credential::Password, None, principal.user).await?;
                 audit::record(cx, tx, NO_ORGANIZATION, &about("user.change_password", principal.user)).await?;
                 Ok(true)
             })
@@ -259,6 +260,7 @@ pub async fn reset_password(cx: &Cx, email: &str, new: String) -> Result<()> {
             let statement = sql!("UPDATE users SET password_hash = $2 WHERE email_key = $1 AND state = 'live' RETURNING id");
             let id: Uuid = tx.query_opt(statement, params![email, hash]).await?.ok_or(Error::NotFound("User"))?.next()?;
             sessions::end_others(cx, tx, id, Uuid::nil()).await?;
+            ledger::changed(cx, tx, ledger::Credential::Password, None, id).await?;
             audit::record(cx, tx, NO_ORGANIZATION, &about("user.reset_password", id)).await
         })
     })

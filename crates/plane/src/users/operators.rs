@@ -8,7 +8,7 @@ use super::about;
 use crate::audit::{self, NO_ORGANIZATION};
 use crate::authority::revoke;
 use crate::normal_forms::email_key;
-use crate::{Cx, Error, Result};
+use crate::{Cx, Error, Result, ledger};
 
 /// One of the people who run the server.
 #[derive(Debug, Clone)]
@@ -89,6 +89,7 @@ async fn set(cx: &Cx, tx: &mut Tx, user: Uuid, is_operator: bool) -> Result<()> 
     revoke(cx, tx, user).await?;
     tx.execute(sql!("UPDATE users SET is_operator = $2 WHERE id = $1"), params![user, is_operator]).await?;
     tx.execute(sql!("DELETE FROM sessions WHERE user_id = $1"), params![user]).await?;
+    ledger::note(cx, tx, ledger::Entry::Operator { user, is_operator });
     let action = if is_operator { "operator.add" } else { "operator.remove" };
     audit::record(cx, tx, NO_ORGANIZATION, &about(action, user)).await
 }

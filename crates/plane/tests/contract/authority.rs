@@ -53,3 +53,33 @@ fn only_what_needs_no_right_of_an_actor_is_written_as_the_server() {
 fn access_ends_through_one_door() {
     assert_eq!(occurrences(".liveness.kill("), [("authority.rs".to_owned(), 1)], "end access with authority::revoke");
 }
+
+/// Files in which access ends or becomes less, with the number of places, and how the ledger hears of each.
+const ENDINGS: [(&str, usize, &str); 12] = [
+    ("api_keys/mod.rs", 1, "the key's digest"),
+    ("api_keys/personal.rs", 3, "the key's digest"),
+    ("api_keys/rotation.rs", 1, "the key's digest"),
+    ("deletion/ending.rs", 1, "a deletion that is taken back, or an archive"),
+    ("deletion/together.rs", 1, "the deletion"),
+    ("makers.rs", 1, "the deletion"),
+    ("members.rs", 1, "the role"),
+    ("oauth_apps.rs", 1, "the app's digest"),
+    ("oauth_tokens.rs", 4, "nothing: every token ends in an older state"),
+    ("sessions.rs", 4, "nothing: every session ends in an older state"),
+    ("users/mod.rs", 1, "nothing: the name was changed"),
+    ("users/operators.rs", 1, "whether they are an operator"),
+];
+
+#[test]
+fn the_ledger_hears_of_all_that_ends_access() {
+    let mut found = occurrences("revoke(cx, tx, ");
+    for (file, places) in occurrences("revoke(&cx, tx, ").into_iter().chain(occurrences("end(cx, tx, ")) {
+        match found.iter_mut().find(|(known, _)| *known == file) {
+            Some((_, all)) => *all += places,
+            None => found.push((file, places)),
+        }
+    }
+    found.sort();
+    let known: Vec<(String, usize)> = ENDINGS.iter().map(|(file, places, _)| ((*file).to_owned(), *places)).collect();
+    assert_eq!(found, known, "tell the ledger what is to stay so in a restored database, and say here how");
+}

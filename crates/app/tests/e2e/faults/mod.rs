@@ -3,5 +3,6 @@
 mod backups;
 mod clocks;
 mod databases;
+mod ledger;
 mod logging;
 mod stopping;

@@ -1,0 +1,152 @@
+//! Deletions once more, in a database that was restored from before them: as the ledger tells of them, with the ids that they had. Nobody is
+//! asked again whether they may be done, and nobody is told again.
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::ending::end_credentials;
+use super::records::Deletion;
+use super::rules::Root;
+use super::statements::Plan;
+use super::together::record_again;
+use super::{SMALL, grace};
+use crate::audit::{self, Note};
+use crate::cx::Cx;
+use crate::{Result, exports, ledger};
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// The database knows of it.
+    Known,
+    /// What it deleted is not there: its record is.
+    Recorded,
+    /// What it deleted was there, and has lost all access; the drain erases it.
+    Closed,
+    /// A purge that was not over: those whom it had not deleted yet are there.
+    Unfinished,
+}
+
+/// Closes again what a deletion had closed, and puts its record back. `completed` is what it erased, and when it was over.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn repeat(
+    cx: &Cx,
+    tx: &mut Tx,
+    order: &ledger::Order,
+    ordered_at: Timestamp,
+    completed: Option<(Json, Timestamp)>,
+) -> Result<Repeated> {
+    let (organization, subject, id) = (order.organization, order.subject, order.deletion);
+    let known = sql!("SELECT 1 FROM deletions WHERE organization_id = $1 AND id = $2");
+    if tx.query_opt(known, params![organization, id]).await?.is_some() {
+        return Ok(Repeated::Known);
+    }
+    let root = Root::of_record(&order.root)?;
+    let plan = Plan::of(root);
+    let was_there = match root.mark() {
+        Some(_) => plan.close(cx, tx, organization, subject).await?,
+        None if root.orders_others() => false,
+        // What has no mark opens something, and nothing hangs on it.
+        None => {
+            let counted = plan.look(tx, organization, &[subject], SMALL + 1).await?;
+            plan.run(tx, organization, &[subject], &counted).await?;
+            plan.erase_root(tx, organization, &[subject]).await?;
+            false
+        }
+    };
+    if root.orders_others() && completed.is_none() {
+        return Ok(Repeated::Unfinished);
+    }
+    let is_reversible = was_there && order.reversible_until.is_some();
+    let (counts, sealed_at) = match completed {
+        Some((counts, at)) if !was_there => (counts, Some(at)),
+        _ if !was_there => (json!({}), Some(cx.now)),
+        _ => (json!({}), None),
+    };
+    let deletion = Deletion {
+        id,
+        organization,
+        root: order.root.clone(),
+        subject,
+        subject_label: None,
+        state: match (sealed_at, is_reversible) {
+            (Some(_), _) => "sealed",
+            (None, true) => "reversible",
+            (None, false) => "closed",
+        }
+        .into(),
+        actor: order.actor.clone(),
+        actor_id: order.actor_id,
+        reason: None,
+        request_id: order.request_id.clone(),
+        counts,
+        effects: json!({}),
+        export: None,
+        batches: 0,
+        longest_batch_micros: 0,
+        waiting_for: None,
+        created_at: ordered_at,
+        updated_at: ordered_at,
+        sealed_at,
+        reversible_until: order.reversible_until,
+        restored_at: None,
+        stopped_at: None,
+    };
+    record_again(tx, &deletion).await?;
+    if was_there && order.export {
+        exports::record(cx, tx, organization, root, subject, Some(id)).await?;
+    }
+    if was_there {
+        let reason = Some("The database was restored from before this deletion.".into());
+        let (action, subject) = ("deletion.repeat", Some(subject));
+        let note = Note { action, subject: root.noun(), subject_id: subject, reason, deletion_id: Some(id), ..Note::default() };
+        audit::record(cx, tx, organization, &note).await?;
+    }
+    Ok(if was_there { Repeated::Closed } else { Repeated::Recorded })
+}
+
+/// Takes a deletion back again that had been taken back. The credentials of its subject end, as they did then: also where the database is from
+/// before the deletion. Returns whether there was anything to do.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn restore_again(cx: &Cx, tx: &mut Tx, taken_back: &ledger::TakenBack) -> Result<bool> {
+    let (organization, subject, id) = (taken_back.organization, taken_back.subject, taken_back.deletion);
+    let look = sql!("SELECT state FROM deletions WHERE organization_id = $1 AND id = $2");
+    let state: Option<String> = match tx.query_opt(look, params![organization, id]).await? {
+        Some(mut row) => Some(row.next()?),
+        None => None,
+    };
+    let root = Root::of_record(&taken_back.root)?;
+    let is_closed = match state.as_deref() {
+        None => false,
+        Some("reversible") => true,
+        // Taken back already, or being erased.
+        Some(_) => return Ok(false),
+    };
+    if is_closed {
+        let take = sql!(
+            "UPDATE deletions SET state = 'restored', restored_at = $3, updated_at = $3, fence = fence + 1
+             WHERE organization_id = $1 AND id = $2"
+        );
+        tx.execute(take, params![organization, id, cx.now]).await?;
+        Plan::of(root).reopen(tx, organization, subject).await?;
+    }
+    if !grace::is_kept(cx, tx, root, organization, subject).await? {
+        end_credentials(cx, tx, (root, organization, subject), root.credentials()).await?;
+    }
+    Ok(true)
+}
+
+/// Stops a purge again that had been stopped.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn stop_again(cx: &Cx, tx: &mut Tx, deletion: Uuid) -> Result<bool> {
+    let stop = sql!("UPDATE deletions SET stopped_at = $2 WHERE id = $1 AND state IN ('closed', 'draining') AND stopped_at IS NULL");
+    Ok(tx.execute(stop, params![deletion, cx.now]).await? > 0)
+}

@@ -1,0 +1,226 @@
+//! The files of the ledger: JSON lines with numbers that go up by one, in one file after another. The first line of each file says whose ledger
+//! it is. Nothing that is written is changed; the oldest files go when they have had their time.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Entry;
+use crate::sessions::before;
+use crate::{Error, Result};
+
+/// Bytes after which a new file is begun.
+const FULL: u64 = 64 * 1024 * 1024;
+/// How long lines go into one file.
+const MONTH: Duration = Duration::from_hours(30 * 24);
+const ENDING: &str = ".ndjson";
+
+/// The first line of a file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Heading {
+    /// The ledger's id, which its database knows.
+    ledger: Uuid,
+    /// The number of the file's first line.
+    from: u64,
+    /// When it was begun.
+    begun_at: Timestamp,
+}
+
+/// A line.
+#[derive(Debug, Deserialize)]
+pub(super) struct Line {
+    /// Its number, from 1.
+    pub(super) n: u64,
+    /// When what it tells of began.
+    pub(super) at: Timestamp,
+    /// What it tells of.
+    pub(super) entry: Entry,
+}
+
+/// A folder with the files of one ledger, which no other process uses meanwhile.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Its files, the oldest first.
+    files: Vec<(PathBuf, Heading)>,
+    /// Lets go of the folder when it is closed.
+    _lock: File,
+}
+
+/// The file that lines are added to.
+#[derive(Debug)]
+pub(super) struct Page {
+    folder: Folder,
+    ledger: Uuid,
+    keep: Duration,
+    file: File,
+    length: u64,
+    begun_at: Timestamp,
+}
+
+impl Folder {
+    /// Opens a folder, which is made if it is missing. A last line that was being written when the power failed is cut off: it was not answered.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when another process uses it, or a file in it is none of a ledger.
+    pub(super) fn open(path: &Path) -> Result<Folder> {
+        let refused = |error: io::Error| Error::Malformed(format!("cannot open the ledger in {}: {error}", path.display()));
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(refused)?;
+        let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock")).map_err(refused)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(refused(error)),
+            Err(TryLockError::WouldBlock) => {
+                let words = "is in use by another freehold process: give each database a ledger of its own with --ledger";
+                return Err(Error::Malformed(format!("the ledger in {} {words}", path.display())));
+            }
+        }
+        let mut files = Vec::new();
+        for found in fs::read_dir(path).map_err(refused)? {
+            let found = found.map_err(refused)?.path();
+            if found.to_string_lossy().ends_with(ENDING) {
+                files.push(found);
+            }
+        }
+        files.sort();
+        if let Some(last) = files.last()
+            && !cut(last).map_err(refused)?
+        {
+            files.pop();
+        }
+        let files = files.into_iter().map(|file| heading(&file).map(|heading| (file, heading))).collect::<Result<Vec<_>>>()?;
+        if let Some(other) = files.windows(2).find(|pair| pair[0].1.ledger != pair[1].1.ledger) {
+            return Err(Error::Malformed(format!("{} is of another ledger than the file before it", other[1].0.display())));
+        }
+        Ok(Folder { path: path.to_owned(), files, _lock: lock })
+    }
+
+    /// Whose ledger it is; none for a new one.
+    pub(super) fn id(&self) -> Option<Uuid> {
+        self.files.first().map(|(_, heading)| heading.ledger)
+    }
+
+    /// The number of the first line that is still there, and of the last before the newest file.
+    pub(super) fn bounds(&self) -> (u64, u64) {
+        let first = self.files.first().map_or(1, |(_, heading)| heading.from);
+        (first, self.files.last().map_or(0, |(_, heading)| heading.from - 1))
+    }
+
+    /// The lines from the file on that holds line `number`, and what was written since `since`.
+    pub(super) fn lines(&self, number: u64, since: Timestamp) -> impl Iterator<Item = Result<Line>> + use<> {
+        let holds = |heading: &Heading| heading.from <= number && heading.begun_at <= since;
+        let first = self.files.iter().rposition(|(_, heading)| holds(heading)).unwrap_or(0);
+        let files: Vec<PathBuf> = self.files[first..].iter().map(|(path, _)| path.clone()).collect();
+        files.into_iter().flat_map(|path| match File::open(&path) {
+            Ok(file) => Box::new(lines_of(path, file)) as Box<dyn Iterator<Item = Result<Line>> + Send>,
+            Err(error) => Box::new(std::iter::once(Err(Error::Malformed(format!("cannot read {}: {error}", path.display()))))),
+        })
+    }
+
+    /// Goes on writing after line `last`.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn into_page(self, ledger: Uuid, last: u64, now: Timestamp, keep: Duration) -> Result<Page> {
+        let refused = |error: io::Error| Error::Malformed(format!("cannot write the ledger: {error}"));
+        let newest = self.files.last().map(|(path, heading)| (path.clone(), heading.begun_at));
+        match newest {
+            Some((path, begun_at)) => {
+                let file = File::options().read(true).write(true).open(path).map_err(refused)?;
+                let length = file.metadata().map_err(refused)?.len();
+                Ok(Page { folder: self, ledger, keep, file, length, begun_at })
+            }
+            None => {
+                let mut folder = self;
+                let (file, length) = folder.begin(ledger, last + 1, now).map_err(refused)?;
+                Ok(Page { folder, ledger, keep, file, length, begun_at: now })
+            }
+        }
+    }
+
+    fn begin(&mut self, ledger: Uuid, from: u64, now: Timestamp) -> io::Result<(File, u64)> {
+        let path = self.path.join(format!("{from:012}{ENDING}"));
+        let heading = Heading { ledger, from, begun_at: now };
+        let mut text = serde_json::to_vec(&heading)?;
+        text.push(b'\n');
+        let mut file = File::options().create(true).truncate(true).read(true).write(true).mode(0o600).open(&path)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        // The name is on the disk when the folder is.
+        File::open(&self.path)?.sync_all()?;
+        self.files.push((path, heading));
+        Ok((file, text.len() as u64))
+    }
+}
+
+impl Page {
+    /// Adds lines, the first of which has the number `first`, and returns when the disk has them. What was written of them before an error is
+    /// overwritten by the next call.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn add(&mut self, first: u64, lines: &[u8], now: Timestamp) -> io::Result<()> {
+        if self.length >= FULL || self.begun_at < before(now, MONTH) {
+            (self.file, self.length) = self.folder.begin(self.ledger, first, now)?;
+            self.begun_at = now;
+            self.remove_old(now);
+        }
+        self.file.write_all_at(lines, self.length)?;
+        self.file.sync_data()?;
+        self.length += lines.len() as u64;
+        Ok(())
+    }
+
+    /// Removes files whose newest line is older than anything that is to be restored.
+    fn remove_old(&mut self, now: Timestamp) {
+        let oldest = before(now, self.keep);
+        while self.folder.files.get(1).is_some_and(|(_, next)| next.begun_at < oldest) {
+            let (path, _) = self.folder.files.remove(0);
+            match fs::remove_file(&path) {
+                Ok(()) => tracing::info!(file = %path.display(), "a file of the ledger has had its time"),
+                Err(error) => {
+                    tracing::warn!(file = %path.display(), %error, "a file of the ledger that has had its time cannot be removed")
+                }
+            }
+        }
+    }
+}
+
+/// Cuts off a last line that is not whole. Returns whether anything is left.
+fn cut(path: &Path) -> io::Result<bool> {
+    let text = fs::read(path)?;
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    if whole < text.len() {
+        tracing::warn!(file = %path.display(), bytes = text.len() - whole, "the last line of the ledger was not whole and is cut off");
+        let file = File::options().write(true).open(path)?;
+        file.set_len(whole as u64)?;
+        file.sync_all()?;
+    }
+    if whole == 0 {
+        fs::remove_file(path)?;
+    }
+    Ok(whole > 0)
+}
+
+fn heading(path: &Path) -> Result<Heading> {
+    let mut first = String::new();
+    let read = File::open(path).and_then(|file| BufReader::new(file).read_line(&mut first));
+    read.map_err(|error| Error::Malformed(format!("cannot read {}: {error}", path.display())))?;
+    serde_json::from_str(&first).map_err(|error| Error::Malformed(format!("{} is no file of a ledger: {error}", path.display())))
+}
+
+fn lines_of(path: PathBuf, file: File) -> impl Iterator<Item = Result<Line>> + Send {
+    BufReader::new(file).lines().enumerate().skip(1).map(move |(number, line)| {
+        let broken = |error: &dyn std::fmt::Display| {
+            Error::Malformed(format!("line {} of {} cannot be read: {error}; put back the file as it was", number + 1, path.display()))
+        };
+        let line = line.map_err(|error| broken(&error))?;
+        serde_json::from_str(&line).map_err(|error| broken(&error))
+    })
+}

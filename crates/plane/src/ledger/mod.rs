@@ -1,0 +1,278 @@
+//! The erasure ledger: what was deleted and what lost access, in files outside of the database, so that a restored older state of it forgets
+//! neither. It holds ids, times and numbers, and nothing about a person.
+//!
+//! What is answered stands in it: an answer waits until the disk has the lines of its request. The files are `folder.rs`, the thread that writes
+//! them `writer.rs`; `replay.rs` holds the database against them when the server starts. A database that is older than its ledger is not served
+//! before it has caught up.
+
+mod folder;
+mod replay;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+pub(crate) use replay::{mark_restored, open};
+pub use writer::LedgerState;
+
+use crate::cx::{Actor, Cx};
+use crate::deletion::Deletion;
+use crate::passwords::hex;
+use crate::policy::Role;
+use crate::{Plane, Result};
+
+/// How long an answer waits for the ledger. While its disk takes nothing, what was deleted is deleted all the same.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where a server keeps its ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerPlace {
+    /// In this folder.
+    Folder(PathBuf),
+    /// Nowhere; a database that had one goes on without.
+    Nowhere,
+    /// Nobody has said: nowhere, unless the database had one.
+    Unsaid,
+}
+
+/// What a line tells of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub(crate) enum Entry {
+    /// A deletion was ordered.
+    Ordered(Order),
+    /// A deletion was completed.
+    Completed { deletion: Uuid, counts: Json },
+    /// A deletion was taken back within its grace period.
+    Restored(TakenBack),
+    /// A purge was stopped.
+    Stopped { deletion: Uuid },
+    /// A customer's device or session was removed.
+    Removed { organization: Uuid, customer: Uuid, kind: String, id: Uuid },
+    /// A credential was changed: what it was before is good no longer.
+    Changed { credential: Credential, organization: Option<Uuid>, id: Uuid, digest: String },
+    /// A member has this role now.
+    Role { organization: Uuid, member: Uuid, role: String, revision: i64 },
+    /// A user is an operator, or none any more.
+    Operator { user: Uuid, is_operator: bool },
+    /// An organization was archived, or is none any more.
+    Archived { organization: Uuid, is_archived: bool, revision: i64 },
+    /// The database is as new as this.
+    Beat { beat: i64 },
+}
+
+/// What of a deletion can be told without telling of a person.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) deletion: Uuid,
+    pub(crate) organization: Uuid,
+    pub(crate) root: String,
+    pub(crate) subject: Uuid,
+    pub(crate) actor: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) actor_id: Option<Uuid>,
+    pub(crate) request_id: String,
+    /// Until when it could be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reversible_until: Option<Timestamp>,
+    /// Whether it waits for an export.
+    pub(crate) export: bool,
+    /// Whether a job ordered it, which does so again after a crash.
+    pub(crate) by_job: bool,
+    /// What it erased, if that was done at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counts: Option<Json>,
+}
+
+/// A deletion that was taken back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TakenBack {
+    pub(crate) deletion: Uuid,
+    pub(crate) organization: Uuid,
+    pub(crate) root: String,
+    pub(crate) subject: Uuid,
+}
+
+/// What opens something and can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Credential {
+    /// A user's password.
+    Password,
+    /// The secret and the scopes of an OAuth app.
+    OauthApp,
+    /// An organization's key.
+    ApiKey,
+    /// A person's own key.
+    UserApiKey,
+}
+
+/// The ledger of one server.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// What writes it, and the last line that was there before. Nothing without a ledger.
+    opened: OnceLock<(writer::Writer, u64)>,
+    /// Transactions since the last beat.
+    writes: AtomicU64,
+}
+
+impl Plane {
+    /// How the ledger is; none where none is kept.
+    pub fn ledger_state(&self) -> Option<LedgerState> {
+        self.ledger.opened.get().map(|(writer, first)| writer.state(*first))
+    }
+}
+
+impl Ledger {
+    pub(crate) fn count_write(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until everything is written, and ends it.
+    pub(crate) async fn close(&self) {
+        if let Some((writer, _)) = self.opened.get() {
+            writer.close().await;
+        }
+    }
+
+    fn writer(&self) -> Option<&writer::Writer> {
+        self.opened.get().map(|(writer, _)| writer)
+    }
+
+    /// Adds a line, for the piece of work whose last line is remembered there.
+    fn add(&self, at: Timestamp, entry: &Entry, last: &AtomicU64) {
+        if let Some(number) = self.writer().and_then(|writer| writer.push(at, entry)) {
+            last.fetch_max(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until the disk has this line. Not for long: what is deleted is deleted, whatever becomes of the ledger.
+    pub(crate) async fn written(&self, line: u64) {
+        if let Some(writer) = self.writer().filter(|writer| line > writer.last_written()) {
+            let _ = tokio::time::timeout(PATIENCE, writer.written(line)).await;
+        }
+    }
+}
+
+/// Adds a line when the transaction is committed.
+pub(crate) fn note(cx: &Cx, tx: &mut Tx, entry: Entry) {
+    if cx.plane.ledger.writer().is_none() {
+        return;
+    }
+    let cx = cx.clone();
+    tx.on_commit(move || cx.plane.ledger.add(cx.now, &entry, cx.ledger_line()));
+}
+
+/// Adds the line of a deletion that was ordered.
+pub(crate) fn ordered(cx: &Cx, tx: &mut Tx, deletion: &Deletion) {
+    let by_job = matches!(cx.actor, Actor::System | Actor::Orderer(_));
+    note(cx, tx, Entry::Ordered(Order::of(deletion, by_job)));
+}
+
+impl Order {
+    fn of(deletion: &Deletion, by_job: bool) -> Order {
+        Order {
+            deletion: deletion.id,
+            organization: deletion.organization,
+            root: deletion.root.clone(),
+            subject: deletion.subject,
+            actor: deletion.actor.clone(),
+            actor_id: deletion.actor_id,
+            request_id: deletion.request_id.clone(),
+            reversible_until: deletion.reversible_until,
+            export: deletion.export.is_some(),
+            by_job,
+            counts: deletion.sealed_at.is_some().then(|| deletion.counts.clone()),
+        }
+    }
+}
+
+/// Adds the line of a credential that was changed, as it is in the transaction.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn changed(cx: &Cx, tx: &mut Tx, credential: Credential, organization: Option<Uuid>, id: Uuid) -> Result<()> {
+    if cx.plane.ledger.writer().is_some() {
+        let digest = credential.digest(tx, organization, id).await?.unwrap_or_default();
+        note(cx, tx, Entry::Changed { credential, organization, id, digest });
+    }
+    Ok(())
+}
+
+/// Adds the line of a role that was changed, as it is in the transaction.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn role_changed(cx: &Cx, tx: &mut Tx, organization: Uuid, member: Uuid, role: Role) -> Result<()> {
+    let statement = sql!("SELECT revision FROM members WHERE organization_id = $1 AND id = $2");
+    if cx.plane.ledger.writer().is_some()
+        && let Some(mut row) = tx.query_opt(statement, params![organization, member]).await?
+    {
+        note(cx, tx, Entry::Role { organization, member, role: role.name().into(), revision: row.next()? });
+    }
+    Ok(())
+}
+
+impl Credential {
+    /// Says what the credential is and may do without telling either; none when it is not there. A digest of digests: it leads back to no secret.
+    async fn digest(self, tx: &mut Tx, organization: Option<Uuid>, id: Uuid) -> Result<Option<String>> {
+        let text = |bytes: Vec<u8>| Json::from(hex(&bytes));
+        let told = match self {
+            Credential::Password => {
+                let statement = sql!("SELECT password_hash FROM users WHERE id = $1 AND state = 'live'");
+                let Some(mut row) = tx.query_opt(statement, params![id]).await? else { return Ok(None) };
+                json!([row.next::<String>()?])
+            }
+            Credential::OauthApp => {
+                let statement = sql!("SELECT secret_hash, scopes, is_active FROM oauth_apps WHERE organization_id = $1 AND id = $2");
+                let Some(mut row) = tx.query_opt(statement, params![organization, id]).await? else { return Ok(None) };
+                json!([text(row.next()?), row.next::<Json>()?, row.next::<bool>()?])
+            }
+            Credential::ApiKey | Credential::UserApiKey => {
+                let of_organization =
+                    sql!("SELECT hash, scopes, allowed_ips, is_active, expires_at FROM api_keys WHERE organization_id = $1 AND id = $2");
+                let own = sql!("SELECT hash, scopes, allowed_ips, is_active, expires_at FROM user_api_keys WHERE id = $1");
+                let found = match self {
+                    Credential::ApiKey => tx.query_opt(of_organization, params![organization, id]).await?,
+                    _ => tx.query_opt(own, params![id]).await?,
+                };
+                let Some(mut row) = found else { return Ok(None) };
+                let (hash, scopes, addresses, is_active) = (row.next()?, row.next::<Json>()?, row.next::<Json>()?, row.next::<bool>()?);
+                let end = row.next::<Option<Timestamp>>()?.map(|end| end.to_string());
+                json!([text(hash), scopes, addresses, is_active, end])
+            }
+        };
+        Ok(Some(hex(&digest::digest(&digest::SHA256, told.to_string().as_bytes()).as_ref()[..16])))
+    }
+}
+
+/// Says in both, the database and the ledger, that they belong together, if anything was written since the last time. A database that knows of an
+/// older beat than its ledger is an older state.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn beat(cx: &Cx) -> Result<()> {
+    let ledger = &cx.plane.ledger;
+    let Some(writer) = ledger.writer().filter(|_| ledger.writes.swap(0, Ordering::Relaxed) > 0) else { return Ok(()) };
+    let beaten = cx.write_behind(false, writer.last_written(), |cx, tx, position| {
+        Box::pin(async move {
+            let statement = sql!("UPDATE ledger SET position = $1, position_at = $2, beat = beat + 1 RETURNING beat");
+            let beat = tx.query_opt(statement, params![i64::try_from(*position).unwrap_or(i64::MAX), cx.now]).await?;
+            beat.map(|mut row| Ok(row.next()?)).transpose()
+        })
+    });
+    // Only what the database is sure to have.
+    if let Some(beat) = beaten.await? {
+        ledger.add(cx.now, &Entry::Beat { beat }, cx.ledger_line());
+    }
+    Ok(())
+}
