@@ -15,11 +15,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use plane::api_keys::Prefixes;
+use plane::backups::BackupSchedule;
 use plane::deletion::drain;
 use plane::destinations::{Destinations, Network, Ports, parse_network, parse_ports};
 use plane::jobs::GaveUp;
 use plane::quotas::Quotas;
-use plane::{Clock, Config, Plane, exports, retention, upkeep};
+use plane::{Clock, Config, Plane, backups, exports, retention, upkeep};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -125,6 +126,15 @@ pub(crate) struct ServeArgs {
     /// Days for which lines of the ledger are kept (30 to 36500): as long as the oldest backup that may be restored.
     #[arg(long, env = "FREEHOLD_LEDGER_DAYS", value_name = "DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(30..=36_500))]
     ledger_days: u16,
+    /// A folder for backups that the server takes by itself, the first at its start. It is made. Best on another disk than the database.
+    #[arg(long, env = "FREEHOLD_BACKUPS", value_name = "FOLDER")]
+    backups: Option<PathBuf>,
+    /// Hours from one of these backups to the next (1 to 720).
+    #[arg(long, env = "FREEHOLD_BACKUP_HOURS", value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=720))]
+    backup_hours: u16,
+    /// How many of these backups are kept (1 to 10000); the oldest go.
+    #[arg(long, env = "FREEHOLD_BACKUPS_KEPT", value_name = "NUMBER", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    backups_kept: u16,
     /// Milliseconds that a drain may be silent before another worker takes its deletion over (100 to 600000).
     #[arg(long, env = "FREEHOLD_DRAIN_LEASE_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     drain_lease_ms: u32,
@@ -174,6 +184,11 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);
     config.retention = args.retention.periods();
     config.retention_brake = args.retention_brake;
+    config.backups = args.backups.map(|folder| BackupSchedule {
+        folder,
+        every: Duration::from_hours(args.backup_hours.into()),
+        kept: args.backups_kept.into(),
+    });
     config.ledger = Some(args.database.ledger());
     config.ledger_life = Duration::from_hours(u64::from(args.ledger_days) * 24);
     config.quotas = Quotas {
@@ -208,6 +223,9 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     jobs.start("exports", exports::run);
     jobs.start("retention", retention::run);
     jobs.start("upkeep", upkeep::run);
+    if plane.config.backups.is_some() {
+        jobs.start("backups", backups::run);
+    }
     let limits = RateLimits {
         per_minute: args.rate_limit_per_minute,
         per_day: args.rate_limit_per_day,

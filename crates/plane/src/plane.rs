@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::api_keys::Prefixes;
 use crate::audit::Strangers;
+use crate::backups::{BackupSchedule, LatestBackup};
 use crate::customers::Gathering;
 use crate::cx::{self, Clock};
 use crate::destinations::Destinations;
@@ -92,6 +93,8 @@ pub struct Config {
     pub ledger: Option<LedgerPlace>,
     /// How long lines of the ledger are kept: as long as the oldest backup that may be restored. Default 400 days.
     pub ledger_life: Duration,
+    /// Which backups the server takes by itself. Default none.
+    pub backups: Option<BackupSchedule>,
 }
 
 impl Config {
@@ -116,6 +119,7 @@ impl Config {
             retention_brake: 100,
             ledger: None,
             ledger_life: Duration::from_hours(400 * 24),
+            backups: None,
         }
     }
 }
@@ -167,6 +171,8 @@ pub struct Plane {
     pub(crate) retention_brakes: Brakes,
     /// What is told of deletions outside of the database.
     pub(crate) ledger: Ledger,
+    /// What became of the backups that it takes by itself.
+    pub(crate) latest_backup: LatestBackup,
     /// The background jobs.
     pub jobs: Jobs,
     /// What time it is here.
@@ -232,6 +238,7 @@ impl Plane {
             credential_lookups: AtomicU64::new(0),
             retention_brakes: Brakes::default(),
             ledger: Ledger::default(),
+            latest_backup: LatestBackup::default(),
             jobs: Jobs::default(),
             refreshed: Cache::new(REFRESHED),
             db,

@@ -191,3 +191,79 @@ async fn what_is_no_backup_is_not_restored() {
     let words = refusal(&server, &["restore", text(&file)]).await;
     assert!(words.contains("copy into an empty database"), "{words}");
 }
+
+/// The files in a folder, by name.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Waits until there is another file than these, and returns its name.
+async fn next(folder: &Path, known: &[String]) -> String {
+    loop {
+        let new = names(folder).into_iter().find(|name| !known.contains(name) && name.ends_with("Z.db"));
+        if let Some(new) = new {
+            return new;
+        }
+        // The file is the event: there is nothing else to wait on from outside.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+on_both_engines! {
+    async fn a_server_takes_backups_when_they_are_due_and_keeps_so_many(engine: Engine) {
+        let folder = tempfile::tempdir().unwrap();
+        let backups = folder.path().join("backups");
+        let arguments = [format!("--backups={}", text(&backups)), "--backup-hours=2".into(), "--backups-kept=2".into()];
+        let arguments: Vec<&str> = [&["--public-url=http://localhost:3001", "--metrics-token=secret"][..], &arguments.each_ref().map(String::as_str)].concat();
+        std::fs::create_dir(&backups).unwrap();
+        // Of somebody else, long ago, and of a clock that was ahead.
+        let there = ["freehold-2020-01-01T00-00-00Z.db", "freehold-2020-01-02T00-00-00Z.db", "freehold-9000-01-01T00-00-00Z.db", "notes.db"];
+        for name in there {
+            std::fs::write(backups.join(name), "").unwrap();
+        }
+        let known: Vec<String> = there.map(str::to_owned).to_vec();
+        let mut server = Server::start(engine, &arguments).await;
+        let first = next(&backups, &known).await;
+        let organization = server.new_organization().await;
+        let customer = server.new_customer(&organization, &organization.owner.token).await;
+        // It is none of those that are due, so a start takes none.
+        server.stop().await;
+        server.start_again().await;
+        expect(server.request(Method::GET, "/health/ready"), StatusCode::OK).await;
+        let metrics = server.request(Method::GET, "/metrics").bearer_auth("secret").send().await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("freehold_backup_last_success_timestamp_seconds 1"), "{metrics}");
+        server.stop().await;
+        assert_eq!(names(&backups), [&*first, "freehold-9000-01-01T00-00-00Z.db", "notes.db"]);
+        // Two hours later.
+        let long_ago = "freehold-2021-01-01T00-00-00Z.db";
+        std::fs::rename(backups.join(&first), backups.join(long_ago)).unwrap();
+        std::fs::remove_file(backups.join("freehold-9000-01-01T00-00-00Z.db")).unwrap();
+        server.start_again().await;
+        let second = next(&backups, &[long_ago.to_owned()]).await;
+        let restored = server.start_restored(engine, &backups.join(second)).await;
+        let token = restored.sign_in(&organization.owner.email, None).await;
+        let path = format!("/api/organizations/{}/customers/{customer}", organization.id);
+        expect(restored.request(Method::GET, &path).bearer_auth(&token), StatusCode::OK).await;
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_taken_is_told_and_disturbs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let backups = format!("--backups={}", text(&file));
+    let server = Server::start(Engine::Sqlite, &[&backups, "--metrics-token=secret"]).await;
+    let log = server.folder().join("log");
+    while !std::fs::read_to_string(&log).unwrap().contains("a backup could not be taken") {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    server.new_organization().await;
+    let metrics = server.request(Method::GET, "/metrics").bearer_auth("secret").send().await.unwrap().text().await.unwrap();
+    assert!(
+        metrics.contains("freehold_backup_last_success_timestamp_seconds 0") && metrics.contains("freehold_job_up{job=\"backups\"} 1"),
+        "{metrics}"
+    );
+}

@@ -1,17 +1,22 @@
 //! Backups: everything that a database holds, in a file that is itself an embedded database, whichever engine it comes from and goes back to.
 //!
-//! The archives of exports lie beside the database and are not in it; they have their time anyway.
+//! The archives of exports lie beside the database and are not in it; they have their time anyway. What the server takes by itself, and when, is
+//! `schedule.rs`.
+
+mod schedule;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+pub(crate) use schedule::LatestBackup;
+pub use schedule::{BackupSchedule, run};
 pub use sql::Contents;
 use sql::{Database, Options};
 
 use crate::{Error, MIGRATIONS, Result, ledger};
 
 /// Says which table a copy is at, and how many of its rows are there.
-pub type Teller<'a> = dyn Fn(&str, u64) + 'a;
+pub type Teller<'a> = dyn Fn(&str, u64) + Sync + 'a;
 
 /// Writes everything into a new file, as it is at one moment, also while a server uses the database.
 ///
@@ -42,7 +47,9 @@ async fn write(from: &Options, file: &Path, tell: &Teller<'_>) -> Result<Content
         if from.missing_file().is_some() {
             return Err(Error::Malformed(format!("there is no database at {}: name its folder with --data", path.display())));
         }
-        sql::copy_file(path, file)?;
+        let (path, copy) = (path.to_owned(), file.to_owned());
+        let copied = tokio::task::spawn_blocking(move || sql::copy_file(&path, &copy)).await;
+        copied.map_err(|error| Error::Internal(format!("copying the database: {error}")))??;
         let copy = Database::open(&at(file)).await?;
         let contents = copy.contents().await;
         copy.close().await;
