@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plane::encryption::{KeySource, SecretKeys};
 use plane::retention::{self, Periods, Retention};
 
 #[derive(Parser)]
@@ -58,6 +59,30 @@ impl DatabaseArgs {
     fn options(&self) -> plane::DatabaseOptions {
         let url = self.database_url.clone().filter(|url| !url.is_empty());
         plane::DatabaseOptions::new(url.unwrap_or_else(|| format!("sqlite:{}", self.data.join("freehold.db").display())))
+    }
+}
+
+/// The keys that secrets in the database are encrypted with.
+#[derive(Args)]
+struct SecretKeyArgs {
+    /// A file with the key that secrets in the database are encrypted with, 32 bytes in base64; of several the first encrypts [default: secret.key in
+    /// the data folder, which is made for an embedded database].
+    #[arg(long, env = "FREEHOLD_SECRET_KEY_FILE", value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
+    /// The key itself, in the place of a file. Better in the environment: others see the command line.
+    #[arg(long, env = "FREEHOLD_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
+    secret_key: Option<String>,
+}
+
+impl SecretKeyArgs {
+    fn source(&self, database: &DatabaseArgs) -> Outcome<KeySource> {
+        let text = self.secret_key.as_deref().filter(|text| !text.is_empty());
+        Ok(match (&self.secret_key_file, text) {
+            (Some(_), Some(_)) => return Err("name the secret key in one way: with --secret-key-file or with FREEHOLD_SECRET_KEY".into()),
+            (Some(file), None) => KeySource::Keys(SecretKeys::read(file)?),
+            (None, Some(text)) => KeySource::Keys(SecretKeys::parse(text).map_err(|error| format!("FREEHOLD_SECRET_KEY: {error}"))?),
+            (None, None) => KeySource::in_folder(&database.data),
+        })
     }
 }
 

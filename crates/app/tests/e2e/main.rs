@@ -19,6 +19,7 @@ mod demo;
 mod doctor;
 mod documents;
 mod door;
+mod encrypted;
 mod exports;
 mod faults;
 mod holds;

@@ -31,6 +31,9 @@ pub enum StandardError {
 /// What the server logs, in its folder.
 const LOG: &str = "log";
 
+/// The key of its secrets, in its data folder.
+const KEY: &str = "secret.key";
+
 /// The two engines that every test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -117,9 +120,11 @@ impl Server {
         Server::start_on(engine, arguments, Some(format!("{before}@{proxy}/{name}")), StandardError::Kept).await
     }
 
-    /// A server on what a backup holds.
-    pub async fn start_restored(engine: Engine, backup: &std::path::Path) -> Server {
+    /// A server on what a backup of this one holds, and with the key of its secrets, which no backup holds.
+    pub async fn start_restored(&self, engine: Engine, backup: &std::path::Path) -> Server {
         let folder = tempfile::tempdir().unwrap();
+        make_folder(&folder.path().join("data"));
+        std::fs::copy(self.key_file(), folder.path().join("data").join(KEY)).unwrap();
         let database_url = match engine {
             Engine::Sqlite => None,
             Engine::Postgresql => Some(make_database().await),
@@ -155,6 +160,13 @@ impl Server {
         .to_vec();
         all.retain(|default| !arguments.iter().any(|given| given.split('=').next() == default.split('=').next()));
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        // For an embedded database the server makes one itself.
+        let key = folder.path().join("data").join(KEY);
+        if engine == Engine::Postgresql && !key.exists() {
+            make_folder(&folder.path().join("data"));
+            std::fs::write(&key, "bm90IG11Y2ggb2YgYSBzZWNyZXQsIGJ1dCAzMiBieXQ=\n").unwrap();
+            std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
         let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, standard_error).await;
         // Shorter than the server's: a connection that is used again while it is being closed is reset.
         let idle = std::time::Duration::from_secs(60);
@@ -260,6 +272,16 @@ impl Server {
     /// Everything that this server keeps in files.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
+    }
+
+    /// The key that its secrets are encrypted with.
+    pub fn key_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("data").join(KEY)
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        read_to_string(self.folder.path().join(LOG)).unwrap()
     }
 
     /// Where the archives of exports lie.
@@ -488,6 +510,10 @@ impl Drop for Server {
             );
         }
     }
+}
+
+fn make_folder(path: &std::path::Path) {
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(path).unwrap();
 }
 
 async fn launch(

@@ -75,7 +75,7 @@ on_both_engines! {
         assert!(refusal(&server, &["backup", text(&file)]).await.contains("is there already"));
 
         for other in [Engine::Sqlite, Engine::Postgresql] {
-            let restored = Server::start_restored(other, &file).await;
+            let restored = server.start_restored(other, &file).await;
             assert_eq!(seen(&restored, &organization).await, before, "from {engine:?} to {other:?}");
             let path = format!("/api/organizations/{}/customers", organization.id);
             let with = |key: &str| restored.request(Method::GET, &path).header("X-API-Key", key);

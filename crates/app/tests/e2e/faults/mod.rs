@@ -4,4 +4,5 @@ mod backups;
 mod clocks;
 mod databases;
 mod logging;
+mod secrets;
 mod stopping;
