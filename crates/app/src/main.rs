@@ -8,6 +8,7 @@ mod doctor;
 mod log;
 mod operators;
 mod serve;
+mod settings;
 mod timeouts;
 
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(serve::ServeArgs),
+    /// Say what is wrong with the settings of `serve`, or what each is and where it comes from: flag, environment, configuration file, default.
+    CheckConfig(serve::ServeArgs),
     /// The people who run this server: list, add, remove. While no server uses the database.
     #[command(subcommand)]
     Operators(operators::Operators),
@@ -53,6 +56,10 @@ struct DatabaseArgs {
     /// The data folder of the embedded database. It is created.
     #[arg(long, env = "FREEHOLD_DATA", default_value = "data")]
     data: PathBuf,
+    // Read by settings.rs, before there are arguments.
+    /// A file with settings in TOML, under the long names of the flags. Flags and environment variables go before it.
+    #[arg(long, env = "FREEHOLD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 impl DatabaseArgs {
@@ -122,14 +129,16 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> ExitCode {
-    let command = match Cli::try_parse() {
-        Ok(cli) => cli.command,
+    let command = match settings::parse() {
+        Ok(settings::Parsed::Command(cli)) => cli.command,
+        Ok(settings::Parsed::Checked(code)) => return code,
         // Help is no failure; a command line that is wrong is told in the form that was asked for.
         Err(error) if error.use_stderr() && client::is_for_programs() => return client::Failure::of_command_line(&error).tell(),
         Err(error) => error.exit(),
     };
     let outcome = match command {
-        Command::Serve(args) => serve::run(args).await,
+        // The second never comes here.
+        Command::Serve(args) | Command::CheckConfig(args) => serve::run(args).await,
         Command::Backup(args) => backups::back_up(args).await,
         Command::Restore(args) => backups::restore(args).await,
         Command::Move(args) => backups::move_between(args).await,

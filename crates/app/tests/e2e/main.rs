@@ -13,6 +13,7 @@ mod store;
 mod bad_input;
 mod browsers;
 mod client;
+mod configuration;
 mod crowds;
 mod deletions;
 mod demo;
