@@ -18,7 +18,7 @@ pub(super) fn secrets<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> 
                  it encrypts them"
             ),
             _ => format!(
-                "{START_THE_SERVER}: it encrypts them. A webhook that is still found then has lost its key: freehold webhooks rotate ID"
+                "{START_THE_SERVER}: it encrypts them. A webhook that is still found then has lost its key: freehold webhooks rotate ID --overlap 0"
             ),
         };
         tell(WEBHOOKS);

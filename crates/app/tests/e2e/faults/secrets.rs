@@ -36,7 +36,7 @@ impl Hook {
         Hook { organization, path, secrets: [first, second], receiver }
     }
 
-    /// Tells it something, for the so-manieth time, and finds it signed with both secrets. Needs a good token for that.
+    /// Tells it something, which is the delivery of this number, and finds it signed with both secrets.
     async fn still_signs(&self, server: &Server, times: usize) {
         let token = server.sign_in(&self.organization.owner.email, None).await;
         expect(server.request(Method::POST, &format!("{}/test", self.path)).bearer_auth(token), StatusCode::ACCEPTED).await;
@@ -210,6 +210,43 @@ on_both_engines! {
         assert!(!secrets.iter().any(|secret| holds(&all, secret)));
         let (code, found, _) = server.doctor(&[]).await;
         assert_eq!(code, 0, "{found}");
+    }
+}
+
+on_both_engines! {
+    async fn a_key_that_is_lost_costs_what_it_encrypted_and_nothing_else(engine: Engine) {
+        let mut server = Server::start(engine, &[ALLOW]).await;
+        let mut hook = Hook::hang(&server).await;
+        server.stop().await;
+        std::fs::write(server.key_file(), new_key(6)).unwrap();
+        // As the operating guide says.
+        Store::open(&server).await.run("DELETE FROM signing_keys; DELETE FROM secret_keys").await;
+        server.start_again().await;
+        let token = server.sign_in(&hook.organization.owner.email, None).await;
+        let test = server.request(Method::POST, &format!("{}/test", hook.path)).bearer_auth(&token);
+        expect(test, StatusCode::ACCEPTED).await;
+        let path = format!("{}/deliveries", hook.path);
+        let told = loop {
+            let page = expect(server.request(Method::GET, &path).bearer_auth(&token), StatusCode::OK).await;
+            let newest = page["data"][0].clone();
+            if newest["state"] == "failed" {
+                break newest;
+            }
+            // The record is the event.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        assert_eq!(told["error"], "the webhook's secret cannot be read: rotate it");
+        server.stop().await;
+        let (code, found, _) = server.doctor(&[]).await;
+        assert!(code == 1 && found.contains("1 in webhooks") && found.contains("webhooks rotate ID --overlap 0"), "{found}");
+        server.start_again().await;
+        let token = server.sign_in(&hook.organization.owner.email, None).await;
+        let rotate = server.request(Method::POST, &format!("{}/rotate?overlap_hours=0", hook.path)).bearer_auth(&token);
+        let secret = expect(rotate, StatusCode::OK).await["secret"].as_str().unwrap().to_owned();
+        hook.secrets = [secret.clone(), secret];
+        hook.still_signs(&server, 1).await;
+        server.stop().await;
+        assert_eq!(server.doctor(&[]).await.0, 0);
     }
 }
 
