@@ -10,7 +10,7 @@ use plane::doctor::{self, Examined, Finding, Patient, Repaired};
 use plane::{Clock, Config, Plane};
 use serde_json::{Value as Json, json};
 
-use crate::{DatabaseArgs, Outcome, RetentionArgs, say};
+use crate::{DatabaseArgs, Outcome, RetentionArgs, SecretKeyArgs, say};
 
 /// What the doctor looks at and what its exit codes mean, for `--help`.
 pub(crate) const HELP: &str = "\
@@ -28,6 +28,8 @@ const PACE: Duration = Duration::from_secs(5);
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    secret_key: SecretKeyArgs,
     #[command(flatten)]
     retention: RetentionArgs,
     /// Print one JSON document instead of lines for people.
@@ -56,7 +58,9 @@ async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
     drop(open().await?);
     let repaired = match args.repair {
         true => {
-            let plane = Plane::open(Config::new(options.clone()), clock.clone()).await?;
+            let mut config = Config::new(options.clone());
+            config.secret_keys = args.secret_key.source(&args.database)?;
+            let plane = Plane::open(config, clock.clone()).await?;
             Some(doctor::repair(&plane).await?)
         }
         false => None,

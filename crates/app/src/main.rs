@@ -8,6 +8,7 @@ mod doctor;
 mod log;
 mod operators;
 mod serve;
+mod settings;
 mod timeouts;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plane::ledger::LedgerPlace;
+use plane::encryption::{KeySource, SecretKeys};
 use plane::retention::{self, Periods, Retention};
 
 #[derive(Parser)]
@@ -28,6 +30,8 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(serve::ServeArgs),
+    /// Say what is wrong with the settings of `serve`, or what each is and where it comes from: flag, environment, configuration file, default.
+    CheckConfig(serve::ServeArgs),
     /// The people who run this server: list, add, remove. While no server uses the database.
     #[command(subcommand)]
     Operators(operators::Operators),
@@ -57,6 +61,10 @@ struct DatabaseArgs {
     /// folder of an embedded database, none for PostgreSQL]. Best on another disk than the database.
     #[arg(long, env = "FREEHOLD_LEDGER", value_name = "FOLDER")]
     ledger: Option<PathBuf>,
+    // Read by settings.rs, before there are arguments.
+    /// A file with settings in TOML, under the long names of the flags. Flags and environment variables go before it.
+    #[arg(long, env = "FREEHOLD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 impl DatabaseArgs {
@@ -74,6 +82,30 @@ impl DatabaseArgs {
             None if is_embedded => LedgerPlace::Folder(self.data.join("ledger")),
             None => LedgerPlace::Unsaid,
         }
+    }
+}
+
+/// The keys that secrets in the database are encrypted with.
+#[derive(Args)]
+struct SecretKeyArgs {
+    /// A file with the key that secrets in the database are encrypted with, 32 bytes in base64; of several the first encrypts [default: secret.key in
+    /// the data folder, which is made for an embedded database].
+    #[arg(long, env = "FREEHOLD_SECRET_KEY_FILE", value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
+    /// The key itself, in the place of a file. Better in the environment: others see the command line.
+    #[arg(long, env = "FREEHOLD_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
+    secret_key: Option<String>,
+}
+
+impl SecretKeyArgs {
+    fn source(&self, database: &DatabaseArgs) -> Outcome<KeySource> {
+        let text = self.secret_key.as_deref().filter(|text| !text.is_empty());
+        Ok(match (&self.secret_key_file, text) {
+            (Some(_), Some(_)) => return Err("name the secret key in one way: with --secret-key-file or with FREEHOLD_SECRET_KEY".into()),
+            (Some(file), None) => KeySource::Keys(SecretKeys::read(file)?),
+            (None, Some(text)) => KeySource::Keys(SecretKeys::parse(text).map_err(|error| format!("FREEHOLD_SECRET_KEY: {error}"))?),
+            (None, None) => KeySource::in_folder(&database.data),
+        })
     }
 }
 
@@ -113,14 +145,16 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> ExitCode {
-    let command = match Cli::try_parse() {
-        Ok(cli) => cli.command,
+    let command = match settings::parse() {
+        Ok(settings::Parsed::Command(cli)) => cli.command,
+        Ok(settings::Parsed::Checked(code)) => return code,
         // Help is no failure; a command line that is wrong is told in the form that was asked for.
         Err(error) if error.use_stderr() && client::is_for_programs() => return client::Failure::of_command_line(&error).tell(),
         Err(error) => error.exit(),
     };
     let outcome = match command {
-        Command::Serve(args) => serve::run(args).await,
+        // The second never comes here.
+        Command::Serve(args) | Command::CheckConfig(args) => serve::run(args).await,
         Command::Backup(args) => backups::back_up(args).await,
         Command::Restore(args) => backups::restore(args).await,
         Command::Move(args) => backups::move_between(args).await,

@@ -6,12 +6,12 @@ use plane::users::{self, NewUser, operators};
 use plane::{Clock, Config, Cx, Error, Plane};
 
 use crate::client::prompt;
-use crate::{DatabaseArgs, Outcome, say};
+use crate::{DatabaseArgs, Outcome, SecretKeyArgs, say};
 
 #[derive(Subcommand)]
 pub(crate) enum Operators {
     /// List the operators of this server.
-    List(DatabaseArgs),
+    List(PlaceArgs),
     /// Make an operator. The password is asked for at a terminal, else read from standard input.
     Add {
         #[command(flatten)]
@@ -24,10 +24,27 @@ pub(crate) enum Operators {
     Remove(PersonArgs),
 }
 
+/// The database, and the key of its secrets.
+#[derive(Args)]
+pub(crate) struct PlaceArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    secret_key: SecretKeyArgs,
+}
+
+impl PlaceArgs {
+    fn config(&self) -> Outcome<Config> {
+        let mut config = Config::new(self.database.options());
+        config.secret_keys = self.secret_key.source(&self.database)?;
+        Ok(config)
+    }
+}
+
 #[derive(Args)]
 pub(crate) struct PersonArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    place: PlaceArgs,
     /// The person's address.
     #[arg(long)]
     email: String,
@@ -35,8 +52,8 @@ pub(crate) struct PersonArgs {
 
 pub(crate) async fn run(command: Operators) -> Outcome {
     match command {
-        Operators::List(database) => {
-            let plane = Plane::open(Config::new(database.options()), Clock::default()).await?;
+        Operators::List(place) => {
+            let plane = Plane::open(place.config()?, Clock::default()).await?;
             for operator in operators::list(&Cx::new(&plane, "operators")).await? {
                 say(&format!("{}  {}  {}  since {}", operator.id, operator.email, operator.name, operator.created_at));
             }
@@ -62,7 +79,7 @@ pub(crate) async fn run(command: Operators) -> Outcome {
 
 /// A context in the database, which no server uses meanwhile.
 async fn alone(person: &PersonArgs) -> Outcome<Cx> {
-    let mut config = Config::new(person.database.options());
+    let mut config = person.place.config()?;
     config.database.is_server = true;
     config.ledger = Some(person.database.ledger());
     Ok(Cx::new(&Plane::open(config, Clock::default()).await?, "operators"))
@@ -71,7 +88,7 @@ async fn alone(person: &PersonArgs) -> Outcome<Cx> {
 async fn add(person: PersonArgs) -> Outcome {
     let password = prompt::password(true).map_err(|failure| failure.words())?;
     let new = NewUser { email: person.email.clone(), password, name: None, is_operator: true };
-    let plane = Plane::open(Config::new(person.database.options()), Clock::default()).await?;
+    let plane = Plane::open(person.place.config()?, Clock::default()).await?;
     let made = users::sign_up(&Cx::new(&plane, "operators"), new).await.map_err(|error| match error {
         Error::Invalid(errors) => {
             let words: Vec<String> = errors.first().iter().map(|error| format!("{} {}", error.field, error.message)).collect();

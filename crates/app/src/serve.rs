@@ -29,7 +29,7 @@ use web::{CorsOrigin, Courier, RateLimits, Room, Settings, TrustedProxies};
 
 use crate::connections::{Connections, Place};
 use crate::timeouts::{TimedStream, Timeouts};
-use crate::{DatabaseArgs, LogFormat, Outcome, RetentionArgs, demo, log, say};
+use crate::{DatabaseArgs, LogFormat, Outcome, RetentionArgs, SecretKeyArgs, demo, log, say};
 
 /// Bytes of a request's head at the most.
 const HEAD_BYTES: usize = 32 * 1024;
@@ -45,6 +45,8 @@ const DATABASE_FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    secret_key: SecretKeyArgs,
     /// Address and port to listen on.
     #[arg(long, env = "FREEHOLD_LISTEN", default_value = "127.0.0.1:3001")]
     listen: SocketAddr,
@@ -179,6 +181,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.database.group = usize::from(args.commit_group);
     config.database.may_begin_anew = args.new;
     config.database.is_server = true;
+    config.secret_keys = args.secret_key.source(&args.database)?;
     config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
     config.exports_folder = args.exports.unwrap_or_else(|| args.database.data.join("exports"));
     config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);

@@ -128,6 +128,7 @@ pub const ACTIONS: &[&str] = &[
     "requirements.update",
     "retention.erase",
     "session.end",
+    "signing_key.rotate",
     "user.change_password",
     "user.delete",
     "user.reset_password",

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::access::enter;
 use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx};
+use crate::encryption::WEBHOOKS;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
@@ -227,12 +228,18 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due
             let (url, secret, old_secret): (String, Vec<u8>, Option<Vec<u8>>) = (row.next()?, row.next()?, row.next()?);
             let is_active: bool = row.next()?;
             let (state, organization_state): (String, String) = (row.next()?, row.next()?);
+            let decrypt = |kept: &[u8]| {
+                let secret = cx.plane.encryption.decrypt(WEBHOOKS, webhook.as_bytes(), kept);
+                secret.inspect_err(|error| tracing::error!(%webhook, %error, "a delivery cannot be signed")).ok()
+            };
+            let secret = decrypt(&secret);
             let undeliverable = match () {
                 () if state != "live" => Some("the webhook is being deleted"),
                 // The last that an organization's webhooks are told is what became of it.
                 () if organization_state != "live" && deletion.is_none() => Some("the organization is being deleted"),
                 () if !is_active => Some("the webhook is switched off"),
                 () if payload.is_none() => Some("what it said is deleted"),
+                () if secret.is_none() => Some("the webhook's secret cannot be read: rotate it"),
                 () => None,
             };
             let payload = payload.unwrap_or_default();
@@ -244,8 +251,8 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due
                 attempts,
                 url,
                 payload,
-                secret,
-                old_secret,
+                secret: secret.unwrap_or_default(),
+                old_secret: old_secret.and_then(|old| decrypt(&old)),
                 undeliverable,
             });
         }

@@ -107,6 +107,12 @@ impl Liveness {
         self.age(subject).fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Forgets every credential: each is looked up and verified again. To be called where [`Liveness::kill`] is, for what no subject stands for.
+    pub(crate) fn forget_credentials(&self) {
+        self.killings.fetch_add(1, Ordering::SeqCst);
+        self.credentials.clear();
+    }
+
     /// The age of a subject, found by the last bits of its id, which are random in every one that is made here.
     fn age(&self, subject: Uuid) -> &AtomicU32 {
         &self.ages[subject.as_u128() as usize % AGES]

@@ -18,6 +18,7 @@ use crate::backups::{BackupSchedule, LatestBackup};
 use crate::customers::Gathering;
 use crate::cx::{self, Clock};
 use crate::destinations::Destinations;
+use crate::encryption::{Encryption, KeySource, SecretKeys};
 use crate::fairness::FairReaders;
 use crate::jobs::Jobs;
 use crate::ledger::{self, Ledger, LedgerPlace};
@@ -25,7 +26,7 @@ use crate::liveness::Liveness;
 use crate::passwords::Hasher;
 use crate::quotas::Quotas;
 use crate::retention::{Brakes, Periods};
-use crate::tokens::TokenKeys;
+use crate::signing_keys::SigningKeys;
 use crate::usage::Usage;
 use crate::{Result, backfill, deletion, quotas};
 
@@ -52,6 +53,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0019_user_keys", text: include_str!("../migrations/0019_user_keys.sql") },
     Migration { name: "0020_service_accounts", text: include_str!("../migrations/0020_service_accounts.sql") },
     Migration { name: "0021_ledger", text: include_str!("../migrations/0021_ledger.sql") },
+    Migration { name: "0022_secret_keys", text: include_str!("../migrations/0022_secret_keys.sql") },
 ];
 
 /// Settings of a plane.
@@ -59,6 +61,8 @@ pub const MIGRATIONS: &[Migration] = &[
 pub struct Config {
     /// Where the data is.
     pub database: Options,
+    /// The keys that secrets in the database are encrypted with. Default: `secret.key` in the folder of the embedded database.
+    pub secret_keys: KeySource,
     /// The server's address as its clients see it, without a slash at the end: issuer of tokens, base of links.
     pub public_url: String,
     /// How long an access token is good. Default 15 minutes.
@@ -100,8 +104,14 @@ pub struct Config {
 impl Config {
     /// The defaults on a database.
     pub fn new(database: Options) -> Config {
+        let file = database.url.strip_prefix("sqlite:").map(std::path::Path::new);
+        let secret_keys = match file.and_then(std::path::Path::parent) {
+            Some(folder) => KeySource::in_folder(folder),
+            None => KeySource::Keys(SecretKeys::default()),
+        };
         Config {
             database,
+            secret_keys,
             public_url: "http://localhost:3001".into(),
             access_token_life: Duration::from_secs(15 * 60),
             session_life: Duration::from_secs(30 * 86_400),
@@ -131,7 +141,8 @@ const REFRESHED: usize = 10_000;
 pub struct Plane {
     pub(crate) db: Database,
     pub(crate) liveness: Liveness,
-    pub(crate) keys: TokenKeys,
+    pub(crate) encryption: Encryption,
+    pub(crate) keys: SigningKeys,
     pub(crate) hasher: Hasher,
     /// Rung when a deletion was closed and waits for its drain.
     pub(crate) drain_bell: Notify,
@@ -193,11 +204,10 @@ pub(crate) struct Run {
 
 impl Plane {
     /// Opens the database, brings its schema up to date, holds it against the rules of deletion, fills in normal forms that older rows lack,
-    /// loads or makes the signing key,
-    /// and has the database catch up with its ledger.
+    /// encrypts secrets that are not, loads or makes the signing key, and has the database catch up with its ledger.
     ///
     /// # Errors
-    /// The database's, or [`crate::Error::Internal`] naming every table and column that no rule of deletion covers.
+    /// The database's; [`crate::Error::Malformed`] naming the secret key that is missing; [`crate::Error::Internal`] naming every table and column that no rule of deletion covers.
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Plane>> {
         if let Some(missing) = config.database.missing_file()
             && !config.database.may_begin_anew
@@ -216,7 +226,9 @@ impl Plane {
         }
         deletion::rules::check(&db.schema().await?)?;
         backfill::run(&db).await?;
-        let keys = TokenKeys::load(&db, &clock).await?;
+        let is_alone = config.database.is_server || db.engine_name() == "sqlite";
+        let encryption = Encryption::open(&db, &config.secret_keys, is_alone, clock.now()).await?;
+        let keys = SigningKeys::load(&db, &encryption, clock.now()).await?;
         let plane = Arc::new(Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
@@ -242,6 +254,7 @@ impl Plane {
             jobs: Jobs::default(),
             refreshed: Cache::new(REFRESHED),
             db,
+            encryption,
             keys,
             clock,
             config,
@@ -301,6 +314,6 @@ impl Plane {
 
     /// The public keys that verify this plane's tokens, as a JSON Web Key Set (RFC 7517).
     pub fn jwks(&self) -> serde_json::Value {
-        self.keys.jwks()
+        self.keys.jwks(self.clock.now())
     }
 }

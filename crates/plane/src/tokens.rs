@@ -8,10 +8,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
-use sql::{Database, Tx, params, sql};
 use uuid::Uuid;
 
-use crate::cx::Clock;
 use crate::passwords::hex;
 use crate::{Error, Result, cx};
 
@@ -53,25 +51,30 @@ impl Claims {
     }
 }
 
-/// The key that signs, and how to verify with it.
-pub(crate) struct TokenKeys {
-    id: String,
+/// A key that signs, and how to verify with it.
+pub(crate) struct TokenKey {
+    /// The header `kid` of what it signs.
+    pub(crate) id: String,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+    /// Until when it verifies. None for the one that signs.
+    pub(crate) retires_at: Option<Timestamp>,
     signing: EncodingKey,
     verifying: DecodingKey,
     x: String,
     y: String,
 }
 
-impl TokenKeys {
-    /// Loads the newest key, or makes the first.
-    pub(crate) async fn load(db: &Database, clock: &Clock) -> Result<TokenKeys> {
-        let now = clock.now();
-        let document: Vec<u8> = db.write(now, |tx, now| Box::pin(load_or_make(tx, *now))).await?;
-        TokenKeys::of(&document)
+impl TokenKey {
+    /// A new key, as a document of PKCS #8.
+    pub(crate) fn generate() -> Result<Vec<u8>> {
+        #[expect(clippy::disallowed_methods, reason = "the library makes its keys from the system's randomness only")]
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        Ok(document.map_err(|_| Error::Internal("no signing key could be made".into()))?.as_ref().to_vec())
     }
 
     /// The key in a document of PKCS #8.
-    fn of(document: &[u8]) -> Result<TokenKeys> {
+    pub(crate) fn of(document: &[u8], created_at: Timestamp, retires_at: Option<Timestamp>) -> Result<TokenKey> {
         // jsonwebtoken wants its crypto library named once a process; a second time is refused and changes nothing.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document)
@@ -80,7 +83,11 @@ impl TokenKeys {
         let point = pair.public_key().as_ref();
         let (x, y) = (base64url(&point[1..33]), base64url(&point[33..65]));
         let verifying = DecodingKey::from_ec_components(&x, &y).map_err(|error| Error::Internal(format!("the signing key: {error}")))?;
-        Ok(TokenKeys { id: key_id(point), signing: EncodingKey::from_ec_der(document), verifying, x, y })
+        Ok(TokenKey { id: key_id(point), created_at, retires_at, signing: EncodingKey::from_ec_der(document), verifying, x, y })
+    }
+
+    pub(crate) fn is_good(&self, now: Timestamp) -> bool {
+        self.retires_at.is_none_or(|until| until > now)
     }
 
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String> {
@@ -90,45 +97,28 @@ impl TokenKeys {
         jsonwebtoken::encode(&header, claims, &self.signing).map_err(|error| Error::Internal(format!("signing a token: {error}")))
     }
 
-    pub(crate) fn verify(&self, token: &str, issuer: &str, now: Timestamp) -> Result<Claims> {
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.set_issuer(&[issuer]);
-        // The library would ask the system's clock; expiry is checked against this request's instead.
-        validation.validate_exp = false;
-        // Below, since tokens of before have none.
-        validation.validate_aud = false;
-        let header = jsonwebtoken::decode_header(token).map_err(|_| Error::Unauthenticated)?;
-        if header.kid.as_deref() != Some(self.id.as_str()) {
-            return Err(Error::Unauthenticated);
-        }
-        let claims: Claims = jsonwebtoken::decode(token, &self.verifying, &validation).map_err(|_| Error::Unauthenticated)?.claims;
-        let is_typed = header.typ.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(ACCESS_TOKEN));
-        if is_typed != claims.aud.is_some() || claims.aud.as_deref().is_some_and(|audience| audience != issuer) {
-            return Err(Error::Unauthenticated);
-        }
-        if claims.exp <= now.as_second() { Err(Error::Unauthenticated) } else { Ok(claims) }
-    }
-
-    pub(crate) fn jwks(&self) -> serde_json::Value {
-        serde_json::json!({"keys": [
-            {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.id, "x": self.x, "y": self.y}
-        ]})
+    pub(crate) fn jwk(&self) -> serde_json::Value {
+        serde_json::json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.id, "x": self.x, "y": self.y})
     }
 }
 
-async fn load_or_make(tx: &mut Tx, now: Timestamp) -> Result<Vec<u8>> {
-    let newest = sql!("SELECT private_key FROM signing_keys ORDER BY created_at DESC, id LIMIT 1");
-    if let Some(mut row) = tx.query_opt(newest, &[]).await? {
-        return Ok(row.next()?);
+/// What a token says that one of these keys has signed.
+pub(crate) fn verify(keys: &[TokenKey], token: &str, issuer: &str, now: Timestamp) -> Result<Claims> {
+    let mut validation = Validation::new(Algorithm::ES256);
+    validation.set_issuer(&[issuer]);
+    // The library would ask the system's clock; expiry is checked against this request's instead.
+    validation.validate_exp = false;
+    // Below, since tokens of before have none.
+    validation.validate_aud = false;
+    let header = jsonwebtoken::decode_header(token).map_err(|_| Error::Unauthenticated)?;
+    let is_named = |key: &&TokenKey| header.kid.as_deref() == Some(key.id.as_str()) && key.is_good(now);
+    let key = keys.iter().find(is_named).ok_or(Error::Unauthenticated)?;
+    let claims: Claims = jsonwebtoken::decode(token, &key.verifying, &validation).map_err(|_| Error::Unauthenticated)?.claims;
+    let is_typed = header.typ.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(ACCESS_TOKEN));
+    if is_typed != claims.aud.is_some() || claims.aud.as_deref().is_some_and(|audience| audience != issuer) {
+        return Err(Error::Unauthenticated);
     }
-    #[expect(clippy::disallowed_methods, reason = "the library makes its keys from the system's randomness only")]
-    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-        .map_err(|_| Error::Internal("no signing key could be made".into()))?;
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref())
-        .map_err(|error| Error::Internal(format!("a new signing key: {error}")))?;
-    let insert = sql!("INSERT INTO signing_keys (id, private_key, created_at) VALUES ($1, $2, $3)");
-    tx.execute(insert, params![key_id(pair.public_key().as_ref()), document.as_ref(), now]).await?;
-    Ok(document.as_ref().to_vec())
+    if claims.exp <= now.as_second() { Err(Error::Unauthenticated) } else { Ok(claims) }
 }
 
 fn key_id(point: &[u8]) -> String {
@@ -172,30 +162,24 @@ mod tests {
 
     const ISSUER: &str = "https://freehold.example";
 
-    fn keys() -> TokenKeys {
-        #[expect(clippy::disallowed_methods, reason = "the library makes its keys from the system's randomness only")]
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
-        TokenKeys::of(document.as_ref()).unwrap()
-    }
-
-    fn signed(keys: &TokenKeys, header: &Json, claims: &Json) -> String {
+    fn signed(key: &TokenKey, header: &Json, claims: &Json) -> String {
         let message = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
-        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &keys.signing, Algorithm::ES256).unwrap();
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.signing, Algorithm::ES256).unwrap();
         format!("{message}.{signature}")
     }
 
     #[test]
     fn a_well_signed_token_is_refused_when_a_claim_is_of_another_type_or_an_extension_is_unknown() {
-        let keys = keys();
+        let keys = [TokenKey::of(&TokenKey::generate().unwrap(), Timestamp::UNIX_EPOCH, None).unwrap()];
         let now = Timestamp::from_second(1_000).unwrap();
-        let header = json!({"alg": "ES256", "typ": "JWT", "kid": keys.id});
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": keys[0].id});
         let claims = json!({"iss": ISSUER, "sub": uuid::Uuid::nil(), "sid": uuid::Uuid::nil(), "org": null, "iat": 0, "exp": 2_000});
         let with = |object: &Json, name: &str, value: Json| {
             let mut changed = object.clone();
             changed[name] = value;
             changed
         };
-        let is_good = |header: &Json, claims: &Json| keys.verify(&signed(&keys, header, claims), ISSUER, now).is_ok();
+        let is_good = |header: &Json, claims: &Json| verify(&keys, &signed(&keys[0], header, claims), ISSUER, now).is_ok();
         assert!(is_good(&header, &claims));
         for (name, value) in [
             ("iss", json!([ISSUER])),

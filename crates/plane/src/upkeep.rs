@@ -1,6 +1,6 @@
 //! Upkeep: what is done now and then beside the requests. Writes down when API keys were used, ends those that an archive has left, and what
-//! has lost the key or token that made it; tells of keys that are about to end; erases secrets of webhooks that no longer sign; ends leases that a
-//! wrong clock has left.
+//! has lost the key or token that made it; tells of keys that are about to end; erases secrets of webhooks and keys for tokens that no longer
+//! sign; ends leases that a wrong clock has left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cx::{Actor, Cx};
-use crate::{Plane, Result, api_keys, clocks, deletion, ledger, makers, usage, webhooks};
+use crate::{Plane, Result, api_keys, clocks, deletion, ledger, makers, signing_keys, usage, webhooks};
 
 /// How often.
 const ROUND: Duration = Duration::from_secs(30);
@@ -40,8 +40,10 @@ pub async fn once(plane: &Arc<Plane>) -> Result<()> {
     let pulled_back = clocks::pull_back(&cx).await;
     let flushed = usage::flush(&cx).await;
     let erased = webhooks::erase_old_secrets(&cx).await;
+    let retired = signing_keys::erase_retired(&cx).await;
     let ended = makers::end_orphans(&cx).await;
     let told = api_keys::expiring::tell(&cx).await;
     let beaten = ledger::beat(&cx).await;
-    deletion::go_on_with_archives(plane).await.and(pulled_back).and(flushed).and(erased).and(ended).and(told).and(beaten)
+    let outcome = deletion::go_on_with_archives(plane).await.and(pulled_back).and(flushed).and(erased).and(retired);
+    outcome.and(ended).and(told).and(beaten)
 }

@@ -1,6 +1,6 @@
 //! Webhooks: addresses of an organization's own services that are told what happens in it.
 //!
-//! The secret that signs what is sent is shown once. It is the one secret that is kept as it is and not as a hash, since it must sign. When it
+//! The secret that signs what is sent is shown once. It is kept encrypted and not as a hash, since it must sign. When it
 //! is rotated, the one before goes on signing beside it for a while, so that receivers can be given the new one in between.
 
 use aws_lc_rs::hmac;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{self, Deletion, Order, Root};
+use crate::encryption::WEBHOOKS;
 use crate::events::{self, Event};
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
@@ -98,9 +99,9 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewWebhook) ->
         created_at: cx.now,
         updated_at: cx.now,
     };
-    let webhook = tenant
-        .write(cx, (webhook, secret), |cx, tx, tenant, (webhook, secret)| Box::pin(create_in(cx, tx, tenant, webhook, secret)))
-        .await?;
+    let kept = cx.plane.encryption.encrypt(WEBHOOKS, webhook.id.as_bytes(), &secret)?;
+    let webhook =
+        tenant.write(cx, (webhook, kept), |cx, tx, tenant, (webhook, kept)| Box::pin(create_in(cx, tx, tenant, webhook, kept))).await?;
     Ok((webhook, format!("whsec_{}", BASE64.encode(secret))))
 }
 
@@ -223,8 +224,9 @@ pub async fn rotate(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, over
     }
     let secret: [u8; SECRET_BYTES] = cx::random()?;
     let until = cx.now.checked_add(SignedDuration::from_hours(overlap_hours)).ok().filter(|_| overlap_hours > 0);
+    let kept = cx.plane.encryption.encrypt(WEBHOOKS, webhook.as_bytes(), &secret)?;
     let rotated = tenant
-        .write(cx, (webhook, secret, until), |cx, tx, tenant, (webhook, secret, until)| {
+        .write(cx, (webhook, kept, until), |cx, tx, tenant, (webhook, secret, until)| {
             Box::pin(async move {
                 tenant.is_writable(tx).await?;
                 touch(tx, tenant, *webhook).await?;

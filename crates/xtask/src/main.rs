@@ -8,6 +8,7 @@ mod freehold;
 mod machine;
 mod outside;
 mod postgres;
+mod release;
 mod steps;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     /// What the bench holds the server against.
     #[command(hide = true)]
     Bare(bench::BareArgs),
+    /// Builds a binary for any Linux of this architecture, whatever its C library, into target/dist.
+    Release,
     /// Starts a throw-away PostgreSQL for single runs of `cargo test`; ends with Ctrl-C or the end of its input.
     Postgres,
 }
@@ -78,7 +81,7 @@ async fn until_stopped(command: Command, mut interrupt: Signal, mut terminate: S
 fn stopped(command: &Command) -> Result {
     match command {
         Command::Postgres | Command::Bare(_) => Ok(()),
-        Command::Test { .. } | Command::Bless | Command::Bench(_) => Err("stopped by a signal before the end".into()),
+        Command::Test { .. } | Command::Bless | Command::Bench(_) | Command::Release => Err("stopped by a signal before the end".into()),
     }
 }
 
@@ -88,6 +91,7 @@ async fn run(command: Command) -> Result {
         Command::Bless => steps::bless().await,
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Bare(arguments) => bench::bare(arguments).await,
+        Command::Release => release::release().await,
         Command::Postgres => postgres::serve().await,
     }
 }

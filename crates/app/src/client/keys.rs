@@ -1,4 +1,4 @@
-//! `freehold keys`.
+//! `freehold keys`: API keys, and the one that signs access tokens.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -83,6 +83,12 @@ enum Command {
         #[arg(long, value_name = "SECONDS")]
         overlap: Option<u32>,
     },
+    /// Make the server sign access tokens with a new key, as one of its operators. The one before it verifies until its tokens have ended.
+    RotateSigning {
+        /// End the one before it at once, with all access tokens, as when it is known to others. Sessions get new ones by themselves.
+        #[arg(long)]
+        at_once: bool,
+    },
     /// Delete a key: it stops working at once.
     Delete {
         /// The key's id, as `list` shows it.
@@ -151,8 +157,16 @@ impl UpdateArgs {
 
 pub(super) async fn run(args: KeysArgs) -> Result {
     let mut connection = args.connection.open()?;
-    if matches!(args.command, Command::Validate) {
-        return args.output.record(&connection.ask(&Call::post_nothing(["api", "api-keys", "validate"])).await?);
+    // What belongs to no organization, or to that of the key itself.
+    let call = match args.command {
+        Command::Validate => Some(Call::post_nothing(["api", "api-keys", "validate"])),
+        Command::RotateSigning { at_once } => {
+            Some(Call::post_nothing(["api", "auth", "signing-keys", "rotate"]).with("at_once", at_once.then_some("true")))
+        }
+        _ => None,
+    };
+    if let Some(call) = call {
+        return args.output.record(&connection.ask(&call).await?);
     }
     let organization = if args.mine { String::new() } else { args.organization.find(&mut connection).await? };
     let [api, within, whose, keys] =
@@ -185,8 +199,8 @@ pub(super) async fn run(args: KeysArgs) -> Result {
             let call = Call::patch([api, within, whose, keys, &update.key], update.body()?);
             args.output.record(&connection.ask(&call).await?)
         }
-        // Answered above: a key names its organization itself.
-        Command::Validate => Ok(()),
+        // Answered above.
+        Command::Validate | Command::RotateSigning { .. } => Ok(()),
         Command::Rotate { key, overlap } => {
             let body = json!({"overlapSeconds": overlap});
             let key = connection.ask(&Call::post([api, within, whose, keys, key, "rotate"], body)).await?;

@@ -34,7 +34,7 @@ pub(crate) use output::is_for_programs;
 
 /// How the client commands find server and credential, for `--help`.
 pub(crate) const BEGINNING: &str = "\
-All commands but the first three talk to a running server. Begin with `freehold sign-in --email …`, or set FREEHOLD_API_KEY;
+The commands from `sign-in` on talk to a running server. Begin with `freehold sign-in --email …`, or set FREEHOLD_API_KEY;
 name the server with --server or FREEHOLD_SERVER, and the organization with --organization or FREEHOLD_ORGANIZATION.";
 
 /// The client commands.
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// What a customer owns (subscriptions, transactions, devices, sessions, activity): add, list, show, change, delete.
     #[command(after_help = EXIT_CODES)]
     Records(records::RecordsArgs),
-    /// API keys: make, list, show, change, try, delete.
+    /// API keys: make, list, show, change, try, delete. And a new key to sign access tokens.
     #[command(after_help = EXIT_CODES)]
     Keys(keys::KeysArgs),
     /// Webhooks: make, list, show, change, try, delete, and what they were told.

@@ -31,6 +31,9 @@ pub enum StandardError {
 /// What the server logs, in its folder.
 const LOG: &str = "log";
 
+/// The key of its secrets, in its data folder.
+const KEY: &str = "secret.key";
+
 /// The two engines that every test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -117,11 +120,13 @@ impl Server {
         Server::start_on(engine, arguments, Some(format!("{before}@{proxy}/{name}")), StandardError::Kept).await
     }
 
-    /// A server on what a backup holds, with the ledger of this one.
+    /// A server on what a backup of this one holds, with its ledger, and with the key of its secrets, which no backup holds.
     pub async fn start_restored(&self, engine: Engine, backup: &std::path::Path) -> Server {
         let folder = tempfile::tempdir().unwrap();
+        make_folder(&folder.path().join("data"));
+        std::fs::copy(self.key_file(), folder.path().join("data").join(KEY)).unwrap();
         let ledger = folder.path().join("data/ledger");
-        std::fs::create_dir_all(&ledger).unwrap();
+        make_folder(&ledger);
         for file in std::fs::read_dir(self.ledger_folder()).unwrap() {
             let file = file.unwrap();
             std::fs::copy(file.path(), ledger.join(file.file_name())).unwrap();
@@ -162,6 +167,13 @@ impl Server {
         .to_vec();
         all.retain(|default| !arguments.iter().any(|given| given.split('=').next() == default.split('=').next()));
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        // For an embedded database the server makes one itself.
+        let key = folder.path().join("data").join(KEY);
+        if engine == Engine::Postgresql && !key.exists() {
+            make_folder(&folder.path().join("data"));
+            std::fs::write(&key, "bm90IG11Y2ggb2YgYSBzZWNyZXQsIGJ1dCAzMiBieXQ=\n").unwrap();
+            std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
         let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, standard_error).await;
         // Shorter than the server's: a connection that is used again while it is being closed is reset.
         let idle = std::time::Duration::from_secs(60);
@@ -272,6 +284,16 @@ impl Server {
     /// Where the ledger lies, on both engines.
     pub fn ledger_folder(&self) -> std::path::PathBuf {
         self.folder.path().join("data/ledger")
+    }
+
+    /// The key that its secrets are encrypted with.
+    pub fn key_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("data").join(KEY)
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        read_to_string(self.folder.path().join(LOG)).unwrap()
     }
 
     /// Where the archives of exports lie.
@@ -500,6 +522,10 @@ impl Drop for Server {
             );
         }
     }
+}
+
+fn make_folder(path: &std::path::Path) {
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(path).unwrap();
 }
 
 async fn launch(

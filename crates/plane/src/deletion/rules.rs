@@ -123,7 +123,8 @@ const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) ->
 pub const TABLES: &[TableColumns] = &[
     table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain), ("email_key", Personal), ("search_key", Personal)]),
     table("ledger", &[("id", Plain), ("position", Plain), ("position_at", Plain), ("beat", Plain), ("is_restored", Plain)]),
-    table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain)]),
+    table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain), ("retires_at", Plain)]),
+    table("secret_keys", &[("id", Plain), ("created_at", Plain)]),
     table("sessions", &[
         ("id", Plain), ("user_id", USER), ("organization_id", ORGANIZATION), ("member_id", MEMBER), ("cookie_hash", Secret),
         ("refresh_hash", Secret), ("created_at", Plain), ("expires_at", Plain), ("refresh_family_hash", Secret),

@@ -8,6 +8,7 @@ mod checks;
 mod overdue;
 mod repair;
 mod residue;
+mod secrets;
 
 use std::path::Path;
 use std::pin::Pin;
@@ -90,6 +91,7 @@ const CHECKS: &[Check] = &[
     Check { name: "stuck", about: "every open deletion makes progress", needs_schema: true, run: checks::stuck },
     Check { name: "overdue", about: "what is kept for a time is gone after it", needs_schema: true, run: overdue::overdue },
     Check { name: "deliveries", about: "webhooks are told in time", needs_schema: true, run: checks::deliveries },
+    Check { name: "secrets", about: "secrets are encrypted with a key that is not here", needs_schema: true, run: secrets::secrets },
 ];
 
 impl Patient {

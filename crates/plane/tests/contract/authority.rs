@@ -4,7 +4,7 @@
 use std::path::Path;
 
 /// Files that write as the server, with the number of places and why no actor's right is asked for.
-const AS_SERVER: [(&str, usize, &str); 14] = [
+const AS_SERVER: [(&str, usize, &str); 15] = [
     ("api_keys/expiring.rs", 1, "the job that tells of keys that are about to end"),
     ("audit.rs", 1, "an attempt that was refused is written down"),
     ("authority.rs", 2, "the confirmation itself"),
@@ -15,6 +15,7 @@ const AS_SERVER: [(&str, usize, &str); 14] = [
     ("makers.rs", 1, "the job that ends what has lost its maker"),
     ("oauth_tokens.rs", 3, "an app proves itself by its secret, or by a token"),
     ("sessions.rs", 2, "a person proves themselves by a password, or by a refresh token"),
+    ("signing_keys.rs", 1, "the job that erases keys whose tokens have ended"),
     ("usage.rs", 1, "the job that writes down when keys were used"),
     ("users/mod.rs", 2, "anybody may sign up; the operator at the command line resets passwords"),
     ("users/operators.rs", 2, "the operator at the command line"),

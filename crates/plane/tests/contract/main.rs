@@ -25,6 +25,7 @@ mod residue;
 mod retention;
 mod rules;
 mod schema;
+mod signing_keys;
 mod snapshot;
 mod stage;
 mod statements;

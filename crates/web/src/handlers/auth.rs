@@ -3,11 +3,12 @@
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use plane::ids::OrganizationRef;
-use plane::sessions;
 use plane::users::{self, NewUser};
-use serde_json::json;
+use plane::{sessions, signing_keys};
+use serde_json::{Value as Json, json};
 
 use crate::body::Form;
+use crate::dialect::time;
 use crate::door::{Door, Guest};
 use crate::limits::{Attempts, Desk};
 use crate::problem::Answer;
@@ -46,6 +47,13 @@ pub(crate) async fn sign_out(door: Door) -> Answer {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(views::with_cookie(response, "", 0, is_https(&door.cx)))
+}
+
+pub(crate) async fn rotate_signing_key(door: Door) -> Answer {
+    let key = signing_keys::rotate(&door.cx, door.query.flag("at_once")?).await?;
+    let fields =
+        vec![("kid", key.id.into()), ("created_at", time(key.created_at)), ("previous_until", key.previous_until.map_or(Json::Null, time))];
+    Ok(views::answer(StatusCode::OK, door.dialect.object(fields)))
 }
 
 /// Whether clients see this server behind TLS, so that its cookie may say so.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bodies;
 pub(crate) mod events;
+pub(crate) mod keys;
 pub(crate) mod oauth;
 pub(crate) mod plans;
 pub(crate) mod records;
@@ -246,6 +247,13 @@ pub(crate) const OVERLAP: [Parameter; 1] = [Parameter {
     name: "overlap_hours",
     is: Is::Number(0, plane::webhooks::OVERLAP_HOURS),
     about: "Hours for which the secret before signs, too; 24 if missing, 0 ends it at once.",
+}];
+
+/// What becomes of the key before.
+pub(crate) const AT_ONCE: [Parameter; 1] = [Parameter {
+    name: "at_once",
+    is: Is::Flag,
+    about: "The key before ends at once, and all access tokens with it, as when it is known to others.",
 }];
 
 /// What a deletion is bound to, and whether it is only looked at.

@@ -543,23 +543,6 @@ pub(crate) static READINESS: Shape = Shape::new(
     &[required("status", Word(&["ready"]), ""), required("engine", Word(&["sqlite", "postgresql"]), "")],
 );
 
-pub(crate) static JWK: Shape = Shape::new(
-    "JsonWebKey",
-    "A public key (RFC 7517).",
-    &[
-        required("kty", Text(1, 10), "").like("EC"),
-        required("crv", Text(1, 10), "").like("P-256"),
-        required("alg", Text(1, 10), "").like("ES256"),
-        required("use", Text(1, 10), "").like("sig"),
-        required("kid", Text(1, 64), "").like("2f6d5c4b3a291807"),
-        required("x", Text(1, 64), "").like("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
-        required("y", Text(1, 64), "").like("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
-    ],
-);
-
-pub(crate) static JWKS: Shape =
-    Shape::new("JsonWebKeySet", "The keys that verify this server's access tokens.", &[required("keys", super::Is::Objects(&JWK), "")]);
-
 pub(crate) static FIELD_ERROR: Shape = Shape::new(
     "FieldError",
     "One field that is not acceptable.",

@@ -12,7 +12,8 @@ use crate::catalogue::Content::{List, Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, users};
-use crate::shapes::{CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, METADATA_FILTER, SAID, bodies, plans, records};
+use crate::shapes::keys::SIGNING_KEY;
+use crate::shapes::{AT_ONCE, CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, METADATA_FILTER, SAID, bodies, plans, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -80,6 +81,16 @@ fn auth_operations() -> Vec<Operation> {
             .explains("Cookie, access tokens and refresh token of the session are no longer good.")
             .answers(204, "The session has ended.", Nothing)
             .refuses(403, "A key or token has no session to end."),
+        Operation::post("/auth/signing-keys/rotate", "rotateSigningKey", auth::rotate_signing_key)
+            .says("Sign access tokens with a new key")
+            .explains(
+                "From now on. The key before it verifies until the last token that it signed has ended, stands in `/.well-known/jwks.json` as long, and \
+                 is erased then. With `at_once` it ends now: holders of tokens get new ones for their refresh tokens.",
+            )
+            .operators()
+            .parameters(&AT_ONCE)
+            .answers(200, "The key that signs.", One(&SIGNING_KEY))
+            .refuses(409, "Ten keys verify already."),
     ]
 }
 

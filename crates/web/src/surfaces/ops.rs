@@ -16,7 +16,7 @@ use crate::dialect::API;
 use crate::door::{Door, Segments};
 use crate::openapi::PARTS;
 use crate::problem::{Answer, Failure, not_found};
-use crate::shapes::records;
+use crate::shapes::{keys, records};
 use crate::{docs, error_pages, openapi, views};
 
 /// The operations of the documents, in their order.
@@ -53,8 +53,11 @@ pub(crate) fn surface() -> Surface {
         Operation::get("/.well-known/jwks.json", "jwks", jwks)
             .unlimited()
             .says("The keys that verify access tokens")
-            .explains("A JSON Web Key Set (RFC 7517).")
-            .answers(200, "The keys.", One(&records::JWKS)),
+            .explains(
+                "A JSON Web Key Set (RFC 7517). Of several keys the first signs, and the others verify tokens from before it. It may be kept for five \
+                 minutes: a token whose `kid` is not in it is signed with a newer key, so read it again then.",
+            )
+            .answers(200, "The keys.", One(&keys::JWKS)),
         Operation::get("/docs", "docs", docs_index).says("The documentation").answers(200, "A page for people.", Pages),
         Operation::get("/docs/operations/{page}", "operationPage", operation_page).says("One operation as Markdown").answers(
             200,

@@ -82,6 +82,7 @@ const LINES: &[&str] = &[
     "keys delete x --mine --yes x",
     "keys rotate x",
     "keys delete x --yes x",
+    "keys rotate-signing",
     "webhooks create --url https://example.com --events customer.created",
     "webhooks list",
     "webhooks show x",

@@ -5,4 +5,5 @@ mod clocks;
 mod databases;
 mod ledger;
 mod logging;
+mod secrets;
 mod stopping;

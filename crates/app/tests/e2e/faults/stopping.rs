@@ -52,7 +52,7 @@ async fn a_stop_leaves_one_file_that_is_the_database_and_holds_nothing_that_was_
     let kept = server.new_customer(&organization, &organization.owner.token).await;
     erase_somebody(&server, &organization).await;
     server.stop().await;
-    assert_eq!(files(&server), (vec![], vec!["freehold.db".to_owned(), "freehold.lock".into()]));
+    assert_eq!(files(&server), (vec![], vec!["freehold.db".to_owned(), "freehold.lock".into(), "secret.key".into()]));
     let database = rusqlite::Connection::open(server.database_file()).unwrap();
     let customers: i64 = database.query_row("SELECT count(*) FROM customers", [], |row| row.get(0)).unwrap();
     assert_eq!(customers, 1);

@@ -12,5 +12,6 @@ mod personal_keys;
 mod rotation;
 mod service_accounts;
 mod sessions;
+mod signing_keys;
 mod spellings;
 mod tokens;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
+use crate::encrypted::signing_keys;
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect};
 use crate::tools::{Session, answered, refused};
@@ -56,15 +57,7 @@ fn sign(key: &EcdsaKeyPair, header: &Json, claims: &Json) -> String {
 
 /// The server's own key, out of its database.
 async fn signing_key(server: &Server) -> EcdsaKeyPair {
-    let query = "SELECT private_key FROM signing_keys";
-    let document: Vec<u8> = match server.engine {
-        Engine::Sqlite => rusqlite::Connection::open(server.database_file()).unwrap().query_row(query, [], |row| row.get(0)).unwrap(),
-        Engine::Postgresql => {
-            let (client, connection) = tokio_postgres::connect(server.database_url().unwrap(), tokio_postgres::NoTls).await.unwrap();
-            tokio::spawn(connection);
-            client.query_one(query, &[]).await.unwrap().get(0)
-        }
-    };
+    let document = signing_keys(server).await.pop().unwrap();
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document).unwrap()
 }
 

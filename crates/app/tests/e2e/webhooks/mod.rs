@@ -13,10 +13,10 @@ use serde_json::{Value as Json, json};
 use crate::support::{Organization, Server, expect};
 
 /// What lets a server call receivers on this machine.
-const ALLOW: &str = "--webhook-allow=127.0.0.0/8";
+pub const ALLOW: &str = "--webhook-allow=127.0.0.0/8";
 
 /// Makes a webhook that wants every event. Returns its id and its secret.
-async fn listen(server: &Server, organization: &Organization, url: &str) -> (String, String) {
+pub async fn listen(server: &Server, organization: &Organization, url: &str) -> (String, String) {
     let events: Vec<&str> = Event::ALL.iter().map(|event| event.name()).collect();
     let made = make(server, organization, json!({"url": url, "events": events})).await;
     (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())

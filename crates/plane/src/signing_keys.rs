@@ -1,0 +1,175 @@
+//! The keys that sign access tokens: one signs, and those that it has replaced verify until the last token that they signed has ended. An
+//! operator replaces it; upkeep erases what has had its time.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sql::{Database, Tx, params, sql};
+use uuid::Uuid;
+
+use crate::audit::{self, NO_ORGANIZATION, Note};
+use crate::cx::Cx;
+use crate::encryption::{Encryption, SIGNING_KEYS};
+use crate::sessions::after;
+use crate::tokens::{Claims, TokenKey, verify};
+use crate::{Error, Result};
+
+/// The lock of those who replace the key that signs.
+const ROTATION: Uuid = Uuid::from_u128(0x7369_676e_696e_676b_6579_7369_676e_696e);
+
+/// How much longer than its tokens a replaced key verifies: time for requests under way that sign with it still.
+const MARGIN: Duration = Duration::from_secs(60);
+/// Keys that verify at a time. Those who verify tokens read all of them.
+const MOST: i64 = 10;
+
+/// A key that was made to sign.
+#[derive(Debug, Clone)]
+pub struct SigningKey {
+    /// What tokens call it: `kid`.
+    pub id: String,
+    /// When it began to sign.
+    pub created_at: Timestamp,
+    /// Until when the one before it verifies; none if that has ended at once.
+    pub previous_until: Option<Timestamp>,
+}
+
+/// The keys of a server. The first signs.
+pub(crate) struct SigningKeys(RwLock<Arc<Vec<TokenKey>>>);
+
+impl SigningKeys {
+    /// Loads them, or makes the first.
+    pub(crate) async fn load(db: &Database, encryption: &Encryption, now: Timestamp) -> Result<SigningKeys> {
+        let keys = db.write((encryption.clone(), now), |tx, (encryption, now)| {
+            Box::pin(async move {
+                let keys = load(tx, encryption).await?;
+                if keys.first().is_some_and(|first| first.retires_at.is_none()) {
+                    return Ok(keys);
+                }
+                make(tx, encryption, *now).await?;
+                load(tx, encryption).await
+            })
+        });
+        Ok(SigningKeys(RwLock::new(Arc::new(keys.await?))))
+    }
+
+    fn all(&self) -> Arc<Vec<TokenKey>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes up what a transaction has left, unless a later one came first.
+    fn take_up(&self, keys: Vec<TokenKey>) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let age = |keys: &[TokenKey]| keys.first().map(|first| first.created_at);
+        if age(&keys) >= age(&all) {
+            *all = Arc::new(keys);
+        }
+    }
+
+    pub(crate) fn sign(&self, claims: &Claims) -> Result<String> {
+        self.all().first().ok_or_else(|| Error::Internal("there is no signing key".into()))?.sign(claims)
+    }
+
+    pub(crate) fn verify(&self, token: &str, issuer: &str, now: Timestamp) -> Result<Claims> {
+        verify(&self.all(), token, issuer, now)
+    }
+
+    pub(crate) fn jwks(&self, now: Timestamp) -> serde_json::Value {
+        let keys: Vec<_> = self.all().iter().filter(|key| key.is_good(now)).map(TokenKey::jwk).collect();
+        serde_json::json!({"keys": keys})
+    }
+}
+
+/// Makes another key sign from now on. The one before it verifies until its last token has ended, or ends at once with all of its tokens, whose
+/// holders refresh them.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anybody but an operator in a session; [`Error::Conflict`] while ten keys verify.
+pub async fn rotate(cx: &Cx, at_once: bool) -> Result<SigningKey> {
+    cx.write_own(at_once, |cx, tx, at_once| {
+        Box::pin(async move {
+            if !cx.principal()?.is_operator {
+                return Err(Error::Forbidden("Signing keys are for the operators of this server, in a session of their own.".into()));
+            }
+            // Of two who rotate at once the second replaces the key of the first.
+            tx.seize(ROTATION).await?;
+            let until = if *at_once { cx.now } else { after(cx.now, cx.plane.config.access_token_life + MARGIN) };
+            let retire =
+                sql!("UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL OR (retires_at > $1 AND CAST($2 AS boolean))");
+            tx.execute(retire, params![until, *at_once]).await?;
+            let count: i64 =
+                tx.query_one(sql!("SELECT count(*) FROM signing_keys WHERE retires_at > $1"), params![cx.now]).await?.next()?;
+            if count >= MOST {
+                return Err(Error::Conflict(format!("{MOST} signing keys verify already: wait until tokens of the first have ended.")));
+            }
+            let id = make(tx, &cx.plane.encryption, cx.now).await?;
+            let detail = match at_once {
+                true => format!("{id} signs; the one before it ended at once"),
+                false => format!("{id} signs; the one before it verifies until {until}"),
+            };
+            let note = Note { action: "signing_key.rotate", subject: "signing_key", detail: Some(detail), ..Note::default() };
+            audit::record(cx, tx, NO_ORGANIZATION, &note).await?;
+            let keys = load(tx, &cx.plane.encryption).await?;
+            let (plane, at_once) = (cx.plane.clone(), *at_once);
+            tx.on_commit(move || {
+                plane.keys.take_up(keys);
+                if at_once {
+                    // Tokens that were verified before are known without their signature.
+                    plane.liveness.forget_credentials();
+                }
+            });
+            Ok(SigningKey { id, created_at: cx.now, previous_until: (!at_once).then_some(until) })
+        })
+    })
+    .await
+}
+
+/// Erases the keys whose last token has ended, and takes up what a rotation has left whose outcome the database did not tell.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn erase_retired(cx: &Cx) -> Result<()> {
+    let known: Vec<_> = cx.plane.keys.all().iter().map(|key| (key.id.clone(), key.retires_at)).collect();
+    let kept = cx.read((), |_, tx, ()| {
+        Box::pin(async move {
+            let rows = tx.query(sql!("SELECT id, retires_at FROM signing_keys"), &[]).await?;
+            rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<(String, Option<Timestamp>)>>>()
+        })
+    });
+    let kept = kept.await?;
+    let is_over = kept.iter().any(|(_, until)| until.is_some_and(|until| until <= cx.now));
+    if !is_over && kept.len() == known.len() && kept.iter().all(|key| known.contains(key)) {
+        return Ok(());
+    }
+    cx.write_as_server((), |cx, tx, ()| {
+        Box::pin(async move {
+            tx.execute(sql!("DELETE FROM signing_keys WHERE retires_at <= $1"), params![cx.now]).await?;
+            let keys = load(tx, &cx.plane.encryption).await?;
+            let plane = cx.plane.clone();
+            tx.on_commit(move || plane.keys.take_up(keys));
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// All of them, the one that signs first.
+async fn load(tx: &mut Tx, encryption: &Encryption) -> Result<Vec<TokenKey>> {
+    let statement =
+        sql!("SELECT id, private_key, created_at, retires_at FROM signing_keys ORDER BY retires_at IS NOT NULL, created_at DESC, id");
+    let rows = tx.query(statement, &[]).await?.into_iter();
+    rows.map(|mut row| {
+        let (id, kept): (String, Vec<u8>) = (row.next()?, row.next()?);
+        TokenKey::of(&encryption.decrypt(SIGNING_KEYS, id.as_bytes(), &kept)?, row.next()?, row.next()?)
+    })
+    .collect()
+}
+
+/// Makes a key that signs. Returns its id.
+async fn make(tx: &mut Tx, encryption: &Encryption, now: Timestamp) -> Result<String> {
+    let document = TokenKey::generate()?;
+    let id = TokenKey::of(&document, now, None)?.id;
+    let insert = sql!("INSERT INTO signing_keys (id, private_key, created_at) VALUES ($1, $2, $3)");
+    tx.execute(insert, params![&id, encryption.encrypt(SIGNING_KEYS, id.as_bytes(), &document)?, now]).await?;
+    Ok(id)
+}

@@ -1,0 +1,57 @@
+//! Keys that sign access tokens, as time goes by.
+
+use std::time::Duration;
+
+use plane::credentials::{Presented, authenticate};
+use plane::users::operators;
+use plane::{Cx, sessions, signing_keys, upkeep};
+
+use crate::on_both_engines;
+use crate::people::uncounted;
+use crate::stage::Stage;
+
+on_both_engines! {
+    a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_erased_then
+}
+
+fn kids(stage: &Stage) -> Vec<String> {
+    stage.plane.jwks()["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_erased_then(stage: Stage) {
+    let plane = &stage.plane;
+    let sign_in = async || {
+        let nobody = Cx::new(plane, "test");
+        let signed_in = sessions::sign_in(&uncounted(&nobody), "owner@example.com", "correct horse".into(), None).await.unwrap();
+        signed_in.access_token
+    };
+    let is_good = async |token: &str| authenticate(Cx::new(plane, "test"), Presented::Bearer(token)).await.is_ok();
+    let operator = async || authenticate(Cx::new(plane, "test"), Presented::Bearer(&sign_in().await)).await.unwrap();
+    signing_keys::rotate(&operator().await, false).await.unwrap_err();
+    operators::add(&Cx::new(plane, "test"), "owner@example.com").await.unwrap();
+
+    let life = plane.config.access_token_life;
+    let [first] = kids(&stage).try_into().unwrap();
+    let second = signing_keys::rotate(&operator().await, false).await.unwrap().id;
+    assert_eq!(kids(&stage), [second.clone(), first.clone()]);
+    plane.clock.advance(life / 2);
+    let third = signing_keys::rotate(&operator().await, false).await.unwrap().id;
+    let token = sign_in().await;
+    plane.clock.advance(life / 2 + Duration::from_secs(30));
+    upkeep::once(plane).await.unwrap();
+    // A token that was signed in the moment of the rotation is good until now.
+    assert_eq!(kids(&stage), [third.clone(), second.clone(), first]);
+    assert!(is_good(&token).await);
+
+    plane.clock.advance(Duration::from_secs(31));
+    // Whether or not it is erased.
+    assert_eq!(kids(&stage), [third.clone(), second]);
+    upkeep::once(plane).await.unwrap();
+    assert_eq!(stage.engine.count("SELECT count(*) FROM signing_keys").await, 2);
+    plane.clock.advance(life);
+    upkeep::once(plane).await.unwrap();
+    assert_eq!(kids(&stage), [third]);
+    assert_eq!(stage.engine.count("SELECT count(*) FROM signing_keys").await, 1);
+    assert!(!is_good(&token).await);
+    assert!(is_good(&sign_in().await).await);
+}
