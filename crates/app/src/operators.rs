@@ -1,7 +1,8 @@
-//! `freehold operators`: who runs this server. The first of them has to come from somewhere, so these commands open the database themselves, while
-//! no server uses it: a server that runs would go on as it remembers.
+//! `freehold operators`: who runs this server, and a new password for a person who forgot theirs. The first operator has to come from somewhere,
+//! so these commands open the database themselves, while no server uses it: a server that runs would go on as it remembers.
 
 use clap::{Args, Subcommand};
+use plane::cx::Actor;
 use plane::users::{self, NewUser, operators};
 use plane::{Clock, Config, Cx, Error, Plane};
 
@@ -22,6 +23,8 @@ pub(crate) enum Operators {
     },
     /// Make an operator an account like any other, and end their sessions. The last one stays.
     Remove(PersonArgs),
+    /// Give a person who forgot theirs a new password, and end their sessions. It is asked for at a terminal, else read from standard input.
+    SetPassword(PersonArgs),
 }
 
 #[derive(Args)]
@@ -44,37 +47,48 @@ pub(crate) async fn run(command: Operators) -> Outcome {
         }
         Operators::Add { person, existing: false } => add(person).await,
         Operators::Add { person, existing: true } => {
-            let id = operators::add(&alone(&person).await?, &person.email).await?;
+            let id = operators::add(&alone(&person.database).await?, &person.email).await?;
             say(&format!("{} is an operator now, with the id {id}. Their sessions have ended.", person.email));
             Ok(())
         }
         Operators::Remove(person) => {
-            operators::remove(&alone(&person).await?, &person.email).await?;
+            operators::remove(&alone(&person.database).await?, &person.email, false).await?;
             say(&format!("{} is no operator any more. Their sessions have ended.", person.email));
+            Ok(())
+        }
+        Operators::SetPassword(person) => {
+            let cx = alone(&person.database).await?.with_actor(Actor::System);
+            let password = prompt::password(true).map_err(|failure| failure.words())?;
+            users::reset_password(&cx, &person.email, password).await.map_err(words)?;
+            say(&format!("{} has a new password. Their sessions have ended; their API keys go on.", person.email));
             Ok(())
         }
     }
 }
 
 /// A context in the database, which no server uses meanwhile.
-async fn alone(person: &PersonArgs) -> Outcome<Cx> {
-    let mut config = Config::new(person.database.options());
+pub(crate) async fn alone(database: &DatabaseArgs) -> Outcome<Cx> {
+    let mut config = Config::new(database.options());
     config.database.is_server = true;
     Ok(Cx::new(&Plane::open(config, Clock::default()).await?, "operators"))
+}
+
+/// What is wrong with what was typed, field by field.
+fn words(error: Error) -> String {
+    match error {
+        Error::Invalid(errors) => {
+            let words: Vec<String> = errors.first().iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+            words.join("; ")
+        }
+        other => other.to_string(),
+    }
 }
 
 async fn add(person: PersonArgs) -> Outcome {
     let password = prompt::password(true).map_err(|failure| failure.words())?;
     let new = NewUser { email: person.email.clone(), password, name: None, is_operator: true };
     let plane = Plane::open(Config::new(person.database.options()), Clock::default()).await?;
-    let made = users::sign_up(&Cx::new(&plane, "operators"), new).await.map_err(|error| match error {
-        Error::Invalid(errors) => {
-            let words: Vec<String> = errors.first().iter().map(|error| format!("{} {}", error.field, error.message)).collect();
-            words.join("; ")
-        }
-        other => other.to_string(),
-    })?;
-    match made {
+    match users::sign_up(&Cx::new(&plane, "operators"), new).await.map_err(words)? {
         Some(id) => {
             say(&format!("{} is an operator now, with the id {id}.", person.email));
             Ok(())

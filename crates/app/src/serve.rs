@@ -191,7 +191,10 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         return Err(format!("the clock of this machine says {}, which is before 1970: set it first", clock.now()).into());
     }
     let plane = Plane::open(config, clock).await?;
-    let lines = if args.demo { demo::fill(&plane).await? } else { Vec::new() };
+    let lines = match args.demo {
+        true => demo::fill(&plane).await?,
+        false => demo::refuse(&plane).await.map(|()| Vec::new())?,
+    };
 
     let (stop, stopped) = watch::channel(false);
     let courier = Courier::new(&plane)?;
@@ -219,12 +222,13 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         stopping: stopping.clone(),
     };
     let router = web::router(plane.clone(), settings);
+    // Before anybody is told that the server runs: a stop that comes at once is one.
+    let signal = signal()?;
     tracing::info!(%address, engine = plane.engine_name(), "listening");
     let as_told = args.public_url.map_or_else(String::new, |url| format!(", as {url}"));
     say(&format!("Freehold listens on http://localhost:{} with {}{as_told}.", address.port(), plane.engine_name()));
     lines.iter().for_each(|line| say(line));
 
-    let signal = signal()?;
     let end = async {
         let outcome: Outcome = tokio::select! {
             () = signal => Ok(()),

@@ -119,6 +119,7 @@ pub const ACTIONS: &[&str] = &[
     "organization.archive",
     "organization.create",
     "organization.delete",
+    "organization.recover",
     "organization.restore",
     "organization.transfer",
     "organization.unarchive",

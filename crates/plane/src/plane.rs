@@ -49,6 +49,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0019_makers", text: include_str!("../migrations/0019_makers.sql") },
     Migration { name: "0019_user_keys", text: include_str!("../migrations/0019_user_keys.sql") },
     Migration { name: "0020_service_accounts", text: include_str!("../migrations/0020_service_accounts.sql") },
+    Migration { name: "0023_operators", text: include_str!("../migrations/0023_operators.sql") },
 ];
 
 /// Settings of a plane.

@@ -29,6 +29,9 @@ const SECRET_LENGTH: usize = 43;
 /// another window of the same browser and not for a thief.
 const TOGETHER: Duration = Duration::from_millis(100);
 
+/// For how many minutes after a sign-in its session serves for what a session that was left open somewhere must not do.
+const FRESH_MINUTES: u32 = 10;
+
 /// What a sign-in hands out. Only hashes of the secrets are kept.
 #[derive(Debug, Clone)]
 pub struct SignedIn {
@@ -197,6 +200,17 @@ pub(crate) async fn begun_within(tx: &mut Tx, sessions: &[Uuid], now: Timestamp,
     let since = before(now, Duration::from_secs(60 * u64::from(minutes)));
     let statement = sql!("SELECT id FROM sessions WHERE id = ANY($1) AND created_at >= $2");
     tx.query(statement, params![sessions, since]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect()
+}
+
+/// Fails when a session is older than ten minutes: one that was left open somewhere does not suffice for `what`.
+///
+/// # Errors
+/// [`Error::Forbidden`].
+pub(crate) async fn is_fresh(cx: &Cx, tx: &mut Tx, session: Uuid, what: &str) -> Result<()> {
+    match begun_within(tx, &[session], cx.now, FRESH_MINUTES).await?.is_empty() {
+        true => Err(Error::Forbidden(format!("Sign in again: {what} for {FRESH_MINUTES} minutes after signing in."))),
+        false => Ok(()),
+    }
 }
 
 /// Ends the session the caller came with: cookie, tokens and refresh token are no longer good.

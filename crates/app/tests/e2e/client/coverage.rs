@@ -29,6 +29,7 @@ const LINES: &[&str] = &[
     "organizations archive x",
     "organizations unarchive x",
     "organizations transfer x --to x",
+    "organizations recover x --owner ada@example.com --reason Gone",
     "organizations delete x --yes x",
     "members list",
     "members show x",
@@ -124,6 +125,7 @@ const LINES: &[&str] = &[
     "approvals list",
     "approvals withdraw x",
     "retention",
+    "find acme",
     "audit tail",
 ];
 
