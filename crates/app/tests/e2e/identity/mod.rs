@@ -14,5 +14,6 @@ mod rotation;
 mod searching;
 mod service_accounts;
 mod sessions;
+mod sign_ins;
 mod spellings;
 mod tokens;
