@@ -1,13 +1,15 @@
 //! `--demo`: two organizations with people of every role, customers and keys, all made through the operations that requests use, and a
-//! request to paste for each of the four documented deletions.
+//! request to paste for each of the four documented deletions. `freehold demo end` removes all of it.
 
 use std::sync::Arc;
 
+use clap::Subcommand;
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::attempts::Uncounted;
 use plane::credentials::{Presented, authenticate};
-use plane::customers::{self, NewCustomer};
+use plane::customers::{self, Deleting, NewCustomer};
 use plane::cx::Actor;
+use plane::deletion::Details;
 use plane::ids::{OrganizationRef, to_short};
 use plane::members::MemberFilter;
 use plane::organizations::{self, NewOrganization};
@@ -17,33 +19,79 @@ use plane::users::{self, NewUser, operators};
 use plane::{Cx, Error, Plane, Result, dependants, invitations, members, sessions};
 use serde_json::{Map, Value as Json, json};
 
-/// Makes the organizations and returns what to print. May be called on a database that has some already. The password of the demo's people
-/// is a new one at every start: on a database that is served without `--demo` one day nobody comes in with one that was published.
+use crate::operators::PlaceArgs;
+use crate::{Outcome, say};
+
+#[derive(Subcommand)]
+pub(crate) enum Demo {
+    /// Remove the demo's people and organizations. The database can be used without `--demo` afterwards.
+    End(PlaceArgs),
+}
+
+pub(crate) async fn run(command: Demo) -> Outcome {
+    let Demo::End(place) = command;
+    let nobody = crate::operators::alone(&place).await?.counting(Arc::new(Uncounted));
+    end(&nobody).await?;
+    nobody.plane.close().await;
+    say("The demo's people and organizations are removed. What is large is erased once a server runs.");
+    Ok(())
+}
+
+/// Makes what the demo has, and again what was deleted of it since, and returns what to print. The password of the demo's people is a new one
+/// at every start: on a database that is used by others one day nobody comes in with one that was published.
 ///
 /// # Errors
-/// [`Error::Malformed`] for a database that others than the demo's people use.
+/// [`Error::Malformed`] for a database that others than the demo's people use, and when the demo is no longer one.
 pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     let nobody = Cx::new(plane, "demo").counting(Arc::new(Uncounted));
-    let is_of_the_demo = operators::list(&nobody).await?.iter().any(|operator| operator.email == OPERATOR);
-    if !is_of_the_demo && users::are_there(&nobody).await? {
+    if !is_there(&nobody).await? && users::are_there(&nobody).await? {
         let words = "there are people in this database already: --demo is for one that is empty, or was filled by it. Give it a --data folder of its own";
         return Err(Error::Malformed(words.into()));
     }
+    complete(&nobody).await.map_err(|error| {
+        Error::Malformed(format!(
+            "what is left of the demo cannot be made whole: {error} Remove it with freehold demo end, and start again"
+        ))
+    })
+}
+
+/// Refuses a database with the demo's people, one of whom is an operator with a password that was printed.
+///
+/// # Errors
+/// [`Error::Malformed`].
+pub(crate) async fn refuse(plane: &Arc<Plane>) -> Result<()> {
+    match is_there(&Cx::new(plane, "demo")).await? {
+        true => Err(Error::Malformed(
+            "this database was filled by --demo: start with --demo, or remove the demo's people and organizations first with freehold demo end".into(),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Whether a database was filled by `--demo` and the demo has not been ended.
+async fn is_there(nobody: &Cx) -> Result<bool> {
+    Ok(operators::list(nobody).await?.iter().any(|operator| operator.email == OPERATOR))
+}
+
+async fn complete(nobody: &Cx) -> Result<Vec<String>> {
     let password = new_password()?;
     for role in Role::ALL {
-        welcome(&nobody, &address(role), &password, false).await?;
+        welcome(nobody, &address(role), &password, false).await?;
     }
-    welcome(&nobody, OPERATOR, &password, true).await?;
-    let (owner, owner_token) = sign_in(&nobody, Role::Owner, &password, None).await?;
-
-    // A new pair at every start: what was deleted from the last one stays deleted.
-    let mark = owner.new_id()?.simple().to_string().split_off(24);
-    let acme = make_organization(&owner, "Acme", &format!("acme-{mark}")).await?;
-    let doomed = make_organization(&owner, "Globex", &format!("globex-{mark}")).await?;
+    welcome(nobody, OPERATOR, &password, true).await?;
+    let (owner, owner_token) = sign_in(nobody, Role::Owner, &password, None).await?;
+    let acme = make_organization(&owner, "Acme", "acme").await?;
+    let doomed = make_organization(&owner, "Globex", "globex").await?;
     for role in Role::ALL.into_iter().filter(|role| *role != Role::Owner) {
-        let (_, token) = invitations::create(&owner, &acme, &address(role), role).await?;
-        let (invited, _) = sign_in(&nobody, role, &password, None).await?;
-        invitations::accept(&invited, &token).await?;
+        match invitations::create(&owner, &acme, &address(role), role).await {
+            Ok((_, token)) => {
+                let (invited, _) = sign_in(nobody, role, &password, None).await?;
+                invitations::accept(&invited, &token).await?;
+            }
+            // A member since an earlier start.
+            Err(Error::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     make_customers(&owner, &acme).await?;
     make_customers(&owner, &doomed).await?;
@@ -52,12 +100,15 @@ pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     let people = members::list(&owner, &acme, &MemberFilter::default(), all).await?.entries;
     let leaving = people.iter().find(|member| member.role == Role::Viewer).map_or_else(String::new, |member| to_short(member.id));
     let scopes = ["read:organization", "read:members", "write:members", "read:customers", "write:customers"].map(str::to_owned);
-    let new_key = NewApiKey { scopes: Some(scopes.into()), ..NewApiKey::new(Kind::Organization, "Demo key") };
+    for earlier in api_keys::list(&owner, &acme, &Map::new(), all).await?.entries.iter().filter(|key| key.name == DEMO_KEY) {
+        api_keys::revoke(&owner, &acme, earlier.id, None).await?;
+    }
+    let new_key = NewApiKey { scopes: Some(scopes.into()), ..NewApiKey::new(Kind::Organization, DEMO_KEY) };
     let (_, key) = api_keys::create(&owner, &acme, new_key).await?;
     let acme_id = organizations::get(&owner, &acme).await?.id;
     let doomed_id = organizations::get(&owner, &doomed).await?.id;
-    let (_, acme_token) = sign_in(&nobody, Role::Owner, &password, Some(acme)).await?;
-    let url = &plane.config.public_url;
+    let (_, acme_token) = sign_in(nobody, Role::Owner, &password, Some(acme)).await?;
+    let url = &nobody.plane.config.public_url;
     Ok(vec![
         format!(
             "Everybody's password is {password} until the next start: owner@demo.example, admin@demo.example, …, operator@demo.example."
@@ -77,8 +128,63 @@ pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     ])
 }
 
+/// Removes the organizations of the demo, then its people with whatever would be left without an owner.
+async fn end(nobody: &Cx) -> Result<()> {
+    let password = new_password()?;
+    let system = nobody.clone().with_actor(Actor::System);
+    let mut is_empty = true;
+    for role in Role::ALL {
+        let email = address(role);
+        match users::reset_password(&system, &email, password.clone()).await {
+            Ok(()) => is_empty = false,
+            Err(Error::NotFound(_)) => continue,
+            Err(error) => return Err(error),
+        }
+        let (person, _) = sign_in(nobody, role, &password, None).await?;
+        if role == Role::Owner {
+            for slug in ["acme", "globex"] {
+                end_organization(&person, OrganizationRef::Slug(slug.into())).await?;
+            }
+        }
+        end_person(&person).await?;
+    }
+    if is_there(nobody).await? {
+        operators::remove(&system, OPERATOR, true).await?;
+        users::reset_password(&system, OPERATOR, password.clone()).await?;
+        let signed_in = sessions::sign_in(nobody, OPERATOR, password, None).await?;
+        return end_person(&authenticate(nobody.clone(), Presented::Bearer(&signed_in.access_token)).await?).await;
+    }
+    match is_empty {
+        true => Err(Error::Malformed("this database was not filled by --demo: there is nothing to end".into())),
+        false => Ok(()),
+    }
+}
+
+/// Deletes somebody's account, and first what nobody else owns.
+async fn end_person(person: &Cx) -> Result<()> {
+    if let Err(Error::Blocked(blockers)) = users::delete(person, Some(OVER.into())).await {
+        for blocker in blockers.iter().filter(|blocker| blocker.code == "last_owner") {
+            end_organization(person, OrganizationRef::Id(blocker.id)).await?;
+        }
+    } else {
+        return Ok(());
+    }
+    users::delete(person, Some(OVER.into())).await.map(drop)
+}
+
+/// Deletes an organization, if it is there and this person's.
+async fn end_organization(owner: &Cx, organization: OrganizationRef) -> Result<()> {
+    match organizations::delete(owner, &organization, Details { reason: Some(OVER.into()), export: false }).await {
+        Ok(_) | Err(Error::NotFound(_) | Error::Outsider(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Who runs the demo.
 const OPERATOR: &str = "operator@demo.example";
+const DEMO_KEY: &str = "Demo key";
+/// Why everything of the demo is deleted at its end.
+const OVER: &str = "The demo is over.";
 
 fn address(role: Role) -> String {
     format!("{}@demo.example", role.name())
@@ -105,9 +211,17 @@ async fn sign_in(nobody: &Cx, role: Role, password: &str, organization: Option<O
     Ok((cx, signed_in.access_token))
 }
 
+/// The owner's organization of this slug, which may be there since an earlier start.
 async fn make_organization(owner: &Cx, name: &str, slug: &str) -> Result<OrganizationRef> {
-    let new = NewOrganization { name: name.into(), slug: slug.into(), logo: None, metadata: json!({}) };
-    Ok(OrganizationRef::Id(organizations::create(owner, new).await?.id))
+    let known = OrganizationRef::Slug(slug.into());
+    match organizations::get(owner, &known).await {
+        Ok(organization) => Ok(OrganizationRef::Id(organization.id)),
+        Err(Error::NotFound(_)) => {
+            let new = NewOrganization { name: name.into(), slug: slug.into(), logo: None, metadata: json!({}) };
+            Ok(OrganizationRef::Id(organizations::create(owner, new).await?.id))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn make_customers(owner: &Cx, organization: &OrganizationRef) -> Result<()> {
@@ -117,6 +231,14 @@ async fn make_customers(owner: &Cx, organization: &OrganizationRef) -> Result<()
         ("user456", "Grace Hopper", "grace@example.com"),
     ];
     for (reference, name, email) in people {
+        if customers::get(owner, organization, reference).await.is_ok() {
+            continue;
+        }
+        // One that was deleted softly keeps its id.
+        match customers::delete(owner, organization, reference, Deleting::Hard, Details::default()).await {
+            Ok(_) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
         let new = NewCustomer {
             reference: Some(reference.into()),
             name: name.into(),

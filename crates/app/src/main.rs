@@ -32,9 +32,12 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Say what is wrong with the settings of `serve`, or what each is and where it comes from: flag, environment, configuration file, default.
     CheckConfig(serve::ServeArgs),
-    /// The people who run this server: list, add, remove. While no server uses the database.
+    /// The people who run this server: list, add, remove; and a new password for anybody. While no server uses the database.
     #[command(subcommand)]
     Operators(operators::Operators),
+    /// What `serve --demo` made.
+    #[command(subcommand)]
+    Demo(demo::Demo),
     /// Write everything into a file, also while a server uses the database.
     Backup(backups::FileArgs),
     /// Put everything that a backup holds into a database that is empty or not there yet.
@@ -159,6 +162,7 @@ async fn run() -> ExitCode {
         Command::Restore(args) => backups::restore(args).await,
         Command::Move(args) => backups::move_between(args).await,
         Command::Operators(command) => operators::run(command).await,
+        Command::Demo(command) => demo::run(command).await,
         Command::Doctor(args) => return doctor::run(args).await,
         Command::Client(command) => {
             return match client::run(command).await {

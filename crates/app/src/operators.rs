@@ -1,7 +1,8 @@
-//! `freehold operators`: who runs this server. The first of them has to come from somewhere, so these commands open the database themselves, while
-//! no server uses it: a server that runs would go on as it remembers.
+//! `freehold operators`: who runs this server, and a new password for a person who forgot theirs. The first operator has to come from somewhere,
+//! so these commands open the database themselves, while no server uses it: a server that runs would go on as it remembers.
 
 use clap::{Args, Subcommand};
+use plane::cx::Actor;
 use plane::users::{self, NewUser, operators};
 use plane::{Clock, Config, Cx, Error, Plane};
 
@@ -22,6 +23,8 @@ pub(crate) enum Operators {
     },
     /// Make an operator an account like any other, and end their sessions. The last one stays.
     Remove(PersonArgs),
+    /// Give a person who forgot theirs a new password, and end their sessions. It is asked for at a terminal, else read from standard input.
+    SetPassword(PersonArgs),
 }
 
 /// The database, and the key of its secrets.
@@ -61,42 +64,54 @@ pub(crate) async fn run(command: Operators) -> Outcome {
         }
         Operators::Add { person, existing: false } => add(person).await,
         Operators::Add { person, existing: true } => {
-            let cx = alone(&person).await?;
+            let cx = alone(&person.place).await?;
             let id = operators::add(&cx, &person.email).await?;
             cx.plane.close().await;
             say(&format!("{} is an operator now, with the id {id}. Their sessions have ended.", person.email));
             Ok(())
         }
         Operators::Remove(person) => {
-            let cx = alone(&person).await?;
-            operators::remove(&cx, &person.email).await?;
+            let cx = alone(&person.place).await?;
+            operators::remove(&cx, &person.email, false).await?;
             cx.plane.close().await;
             say(&format!("{} is no operator any more. Their sessions have ended.", person.email));
+            Ok(())
+        }
+        Operators::SetPassword(person) => {
+            let cx = alone(&person.place).await?.with_actor(Actor::System);
+            let password = prompt::password(true).map_err(|failure| failure.words())?;
+            users::reset_password(&cx, &person.email, password).await.map_err(words)?;
+            cx.plane.close().await;
+            say(&format!("{} has a new password. Their sessions have ended; their API keys go on.", person.email));
             Ok(())
         }
     }
 }
 
 /// A context in the database, which no server uses meanwhile.
-async fn alone(person: &PersonArgs) -> Outcome<Cx> {
-    let mut config = person.place.config()?;
+pub(crate) async fn alone(place: &PlaceArgs) -> Outcome<Cx> {
+    let mut config = place.config()?;
     config.database.is_server = true;
-    config.ledger = Some(person.database.ledger());
+    config.ledger = Some(place.database.ledger());
     Ok(Cx::new(&Plane::open(config, Clock::default()).await?, "operators"))
+}
+
+/// What is wrong with what was typed, field by field.
+fn words(error: Error) -> String {
+    match error {
+        Error::Invalid(errors) => {
+            let words: Vec<String> = errors.first().iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+            words.join("; ")
+        }
+        other => other.to_string(),
+    }
 }
 
 async fn add(person: PersonArgs) -> Outcome {
     let password = prompt::password(true).map_err(|failure| failure.words())?;
     let new = NewUser { email: person.email.clone(), password, name: None, is_operator: true };
     let plane = Plane::open(person.place.config()?, Clock::default()).await?;
-    let made = users::sign_up(&Cx::new(&plane, "operators"), new).await.map_err(|error| match error {
-        Error::Invalid(errors) => {
-            let words: Vec<String> = errors.first().iter().map(|error| format!("{} {}", error.field, error.message)).collect();
-            words.join("; ")
-        }
-        other => other.to_string(),
-    })?;
-    match made {
+    match users::sign_up(&Cx::new(&plane, "operators"), new).await.map_err(words)? {
         Some(id) => {
             say(&format!("{} is an operator now, with the id {id}.", person.email));
             Ok(())

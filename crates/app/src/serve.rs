@@ -216,7 +216,10 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let plane = Plane::open(config, clock).await?;
     // Before anybody can know that it runs, and send one.
     let signal = signal()?;
-    let lines = if args.demo { demo::fill(&plane).await? } else { Vec::new() };
+    let lines = match args.demo {
+        true => demo::fill(&plane).await?,
+        false => demo::refuse(&plane).await.map(|()| Vec::new())?,
+    };
 
     let (stop, stopped) = watch::channel(false);
     let courier = Courier::new(&plane)?;
@@ -247,6 +250,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         stopping: stopping.clone(),
     };
     let router = web::router(plane.clone(), settings);
+    // Before anybody is told that the server runs: a stop that comes at once is one.
+    let signal = signal()?;
     tracing::info!(%address, engine = plane.engine_name(), "listening");
     let as_told = args.public_url.map_or_else(String::new, |url| format!(", as {url}"));
     say(&format!("Freehold listens on http://localhost:{} with {}{as_told}.", address.port(), plane.engine_name()));

@@ -224,10 +224,9 @@ pub async fn find(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
 
 fn judge(cx: &Cx, organization: Uuid, membership: Option<Membership>, action: Action) -> Result<Tenant> {
     cx.principal()?.needs(action.scope())?;
-    let verdict = match membership {
-        Some(membership) => policy::decide(membership.role, action),
-        None if cx.principal()?.is_operator && policy::operator_may(action) => Verdict::Yes,
-        None => Verdict::No,
+    let verdict = match membership.map_or(Verdict::No, |own| policy::decide(own.role, action)) {
+        Verdict::No if cx.principal()?.is_operator && policy::operator_may(action) => Verdict::Yes,
+        verdict => verdict,
     };
     match verdict {
         Verdict::No => Err(Error::Forbidden(policy::refusal(action).into())),

@@ -1,7 +1,7 @@
 //! The audit trail: who did, or tried to do, what, when, to which subject, and why.
 //!
 //! Entries hold ids and no personal data but the subject's label, which the subject's deletion removes. They have no foreign key: they
-//! outlive what they speak of.
+//! outlive what they speak of. The addresses from which people sign in lie beside them.
 
 use std::collections::HashMap;
 use std::mem;
@@ -14,11 +14,12 @@ use uuid::Uuid;
 use crate::access::enter;
 use crate::credentials::CredentialKind;
 use crate::cx::{Actor, Cx};
+use crate::holds::OPERATOR;
 use crate::ids::OrganizationRef;
 use crate::inserts::Insert;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
-use crate::{Error, Result, access, customers, deletion};
+use crate::{Error, Result, access, customers, deletion, users};
 
 /// What an entry says beside actor, time and request, which come from the context.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +69,9 @@ pub struct Entry {
     pub deletion_id: Option<Uuid>,
     /// The request.
     pub request_id: String,
+    /// The address of who signed in to an account or tried to, as long as it is kept; none of anything else. What a session did later names it
+    /// as its credential.
+    pub client: Option<String>,
     /// When.
     pub created_at: Timestamp,
 }
@@ -120,6 +124,7 @@ pub const ACTIONS: &[&str] = &[
     "organization.archive",
     "organization.create",
     "organization.delete",
+    "organization.recover",
     "organization.restore",
     "organization.transfer",
     "organization.unarchive",
@@ -127,7 +132,9 @@ pub const ACTIONS: &[&str] = &[
     "preferences.update",
     "requirements.update",
     "retention.erase",
+    "session.create",
     "session.end",
+    "session.refuse",
     "signing_key.rotate",
     "user.change_password",
     "user.delete",
@@ -181,7 +188,7 @@ pub(crate) async fn keep_up(cx: &Cx, tx: &mut Tx, id: Uuid, note: &Note) -> Resu
         return Ok(());
     }
     let mut entry = done(cx, NO_ORGANIZATION, note)?;
-    entry[1] = id.into();
+    entry[ID] = id.into();
     tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into)
 }
 
@@ -236,8 +243,61 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
     Err(refused)
 }
 
+/// Writes the entry of a sign-in, in its transaction: who signed in, from where, and which session they have.
+pub(crate) async fn signed_in(cx: &Cx, tx: &mut Tx, user: Uuid, is_operator: bool, session: Uuid) -> Result<()> {
+    let mut entry = columns(cx, NO_ORGANIZATION, &users::about("session.create", user), "done", None)?;
+    entry[ACTOR] = if is_operator { OPERATOR } else { "user" }.into();
+    (entry[ACTOR_ID], entry[CREDENTIAL_ID]) = (user.into(), session.into());
+    write_with_address(cx, tx, entry, user).await
+}
+
+/// Files that a password was refused: of each account once a minute, and of all addresses without one together. The answer does not wait for it,
+/// so that it takes as long for the one as for the other.
+pub(crate) fn refused_sign_in(cx: &Cx, user: Option<Uuid>) {
+    if !cx.plane.strangers.may_file(user.unwrap_or_default(), SIGN_INS, cx.now) {
+        return;
+    }
+    // What it writes is none of the request's effects. And the request's id may be its sender's text.
+    let mut own = Cx::new(&cx.plane, "");
+    own.client = cx.client;
+    tokio::spawn(async move {
+        let written = own.write_as_server(user, |cx, tx, user| {
+            Box::pin(async move {
+                let note = Note { action: "session.refuse", subject: "user", subject_id: *user, ..Note::default() };
+                let entry = columns(cx, NO_ORGANIZATION, &note, "refused", Some(WRONG_PASSWORD.into()))?;
+                match user {
+                    // An account that is gone by now has taken its addresses along.
+                    Some(user) if users::hold(tx, *user).await.is_ok() => write_with_address(cx, tx, entry, *user).await,
+                    _ => tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into),
+                }
+            })
+        });
+        if let Err(error) = written.await {
+            error.log("the audit entry of a refused sign-in could not be written", None);
+        }
+    });
+}
+
+/// Writes an entry, and beside it the address it came from, which is personal: it goes before the entry does, and with the account.
+async fn write_with_address(cx: &Cx, tx: &mut Tx, mut entry: [Value; 15], user: Uuid) -> Result<()> {
+    let id = cx.new_id()?;
+    entry[ID] = id.into();
+    tx.query_all(&ENTRY.of(&entry)).await?;
+    let Some(client) = cx.client else { return Ok(()) };
+    let statement = sql!("INSERT INTO client_addresses (id, user_id, address, created_at) VALUES ($1, $2, $3, $4)");
+    tx.execute(statement, params![id, user, client.to_canonical().to_string(), cx.now]).await?;
+    Ok(())
+}
+
+/// Stands for the way in among the organizations that strangers try.
+const SIGN_INS: Uuid = Uuid::max();
+const WRONG_PASSWORD: &str = "The password was not this account's, or there is none of this address. One such attempt a minute is filed.";
 const NOTHING_TO_DO_WITH_IT: &str = "The actor is not a member of this organization. One such attempt a minute is filed.";
-/// The place of the request's id among the [`columns`].
+/// The places of some of the [`columns`].
+const ID: usize = 1;
+const ACTOR: usize = 7;
+const ACTOR_ID: usize = 8;
+const CREDENTIAL_ID: usize = 9;
 const REQUEST_ID: usize = 13;
 
 /// When each stranger's attempt on an organization was last filed.
@@ -360,9 +420,10 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
                 None => tx.query_one(count, params![*organization]).await?.next()?,
             };
             let statement = sql!(
-                "SELECT id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id, reason, detail,
-                        deletion_id, request_id, created_at
-                 FROM audit_entries WHERE organization_id = $1 AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
+                "SELECT audit_entries.id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id, reason, detail,
+                        deletion_id, request_id, audit_entries.created_at, client_addresses.address
+                 FROM audit_entries LEFT JOIN client_addresses ON client_addresses.id = audit_entries.id
+                 WHERE organization_id = $1 AND audit_entries.id < $4 ORDER BY audit_entries.id DESC LIMIT $2 OFFSET $3"
             );
             let rows = tx.query(statement, params![*organization, request.limit(), request.offset(), request.below()]).await?;
             let entries = rows.into_iter().map(read).collect::<Result<_>>()?;
@@ -388,6 +449,7 @@ fn read(mut row: Row) -> Result<Entry> {
         deletion_id: row.next()?,
         request_id: row.next()?,
         created_at: row.next()?,
+        client: row.next()?,
     })
 }
 

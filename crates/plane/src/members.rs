@@ -243,6 +243,6 @@ fn read(mut row: Row) -> Result<Member> {
     })
 }
 
-fn parse_role(name: &str) -> Result<Role> {
+pub(crate) fn parse_role(name: &str) -> Result<Role> {
     Role::parse(name).ok_or_else(|| Error::Internal(format!("a member has the unknown role {name}")))
 }

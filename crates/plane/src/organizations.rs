@@ -13,7 +13,7 @@ use crate::fields::{Check, merge_metadata, metadata_filter};
 use crate::ids::{OrganizationRef, is_slug};
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role};
-use crate::{Cx, Error, FieldError, Result, ledger, members, users};
+use crate::{Cx, Error, FieldError, Result, ledger, members, recovery, users};
 
 /// An organization.
 #[derive(Debug, Clone)]
@@ -340,11 +340,12 @@ async fn tell(cx: &Cx, tx: &mut sql::Tx, organization: Uuid, event: Event) -> Re
 /// Deletes an organization and everything in it. Access ends with the answer; what is large goes in the background.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for anyone but an owner, [`Error::NotFound`]; [`Error::Blocked`] while a legal hold is in force on something in it.
+/// [`Error::Forbidden`] for anyone but an owner, and where there is none an operator; [`Error::Invalid`] for an operator without a reason;
+/// [`Error::NotFound`]; [`Error::Blocked`] while a legal hold is in force on something in it.
 pub async fn delete(cx: &Cx, organization: &OrganizationRef, details: Details) -> Result<Deletion> {
     let note = Note { action: "organization.delete", subject: "organization", reason: details.reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
-        let tenant = enter(cx, organization, Action::DeleteOrganization).await?;
+        let tenant = recovery::enter_to_delete(cx, organization).await?;
         let tenant = if details.export { tenant.also(cx, Action::ExportOrganization)? } else { tenant };
         deletion::count_ahead(cx, &tenant).await?;
         let ends = [tenant.organization()];
@@ -355,6 +356,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, details: Details) -
 
 async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, details: &Details) -> Result<Deletion> {
     tenant.lock(tx).await?;
+    recovery::check_deletion(tx, tenant, details.reason.as_deref()).await?;
     expects(cx, tx, tenant.organization()).await?;
     let order = Order {
         root: Root::Organization,
@@ -369,7 +371,7 @@ async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, details: &Details
 }
 
 /// Holds a locked organization against what the caller had read, if they said so.
-async fn expects(cx: &Cx, tx: &mut sql::Tx, id: Uuid) -> Result<()> {
+pub(crate) async fn expects(cx: &Cx, tx: &mut sql::Tx, id: Uuid) -> Result<()> {
     if cx.precondition.is_none() {
         return Ok(());
     }
@@ -377,7 +379,7 @@ async fn expects(cx: &Cx, tx: &mut sql::Tx, id: Uuid) -> Result<()> {
     cx.expects(id, revision)
 }
 
-async fn load(tx: &mut sql::Tx, id: Uuid) -> Result<Organization> {
+pub(crate) async fn load(tx: &mut sql::Tx, id: Uuid) -> Result<Organization> {
     let statement = sql!(
         "SELECT id, slug, name, logo, plan, subscription_status, stripe_customer_id,
                 (SELECT user_id FROM members WHERE organization_id = organizations.id AND role = 'owner' AND state = 'live' ORDER BY id LIMIT 1),

@@ -54,6 +54,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0020_service_accounts", text: include_str!("../migrations/0020_service_accounts.sql") },
     Migration { name: "0021_ledger", text: include_str!("../migrations/0021_ledger.sql") },
     Migration { name: "0022_secret_keys", text: include_str!("../migrations/0022_secret_keys.sql") },
+    Migration { name: "0023_operators", text: include_str!("../migrations/0023_operators.sql") },
 ];
 
 /// Settings of a plane.

@@ -97,6 +97,10 @@ actions! {
     TransferOrganization = "admin:organization",
     /// Delete the organization and everything in it.
     DeleteOrganization = "admin:organization",
+    /// Delete an organization that has no owner.
+    DeleteOwnerless = "admin:organization",
+    /// Make a person an owner of an organization whose owners are gone or cannot sign in.
+    RecoverOrganization = "admin:organization",
     /// List the members.
     ListMembers = "read:members",
     /// Change the role of a member, to and from any but owner.
@@ -230,6 +234,8 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::ArchiveOrganization => only(role, &[Owner]),
         Action::TransferOrganization => only(role, &[Owner]),
         Action::DeleteOrganization => only(role, &[Owner]),
+        Action::DeleteOwnerless => only(role, &[]),
+        Action::RecoverOrganization => only(role, &[]),
         Action::ListMembers => only(role, &[Owner, Admin, Master, Member, Billing, Viewer]),
         Action::ChangeRole => only(role, &[Owner, Admin]),
         Action::ChangeOwnerRole => only(role, &[Owner]),
@@ -281,13 +287,16 @@ pub fn decide(role: Role, action: Action) -> Verdict {
     }
 }
 
-/// Whether a platform operator who is not a member may do something. Operators look, they do not touch: what they want changed they do as
-/// members or with the server's own command line. A legal hold touches nothing: it keeps others from it. And they take back what was deleted
-/// by mistake, and stop what is being purged by mistake: it is who can no longer do it themselves, or not soon enough, that calls them.
+/// Whether a platform operator may do something, also one who as a member may not. Operators look, they do not touch: what they want changed
+/// they do as members or with the server's own command line. A legal hold touches nothing: it keeps others from it. And they take back what was
+/// deleted by mistake, and stop what is being purged by mistake: it is who can no longer do it themselves, or not soon enough, that calls them.
+/// So do people whose organization has no owner who could act: operators give it one, or delete it.
 pub fn operator_may(action: Action) -> bool {
     match action {
         Action::ReadOrganization
         | Action::ReadAudit
+        | Action::DeleteOwnerless
+        | Action::RecoverOrganization
         | Action::ReadDeletions
         | Action::RestoreDeletion
         | Action::StopPurge
@@ -345,7 +354,8 @@ pub fn operator_may(action: Action) -> bool {
 /// The words of a refusal. Those of the organization's deletion and of customers are part of the documented interface.
 pub fn refusal(action: Action) -> &'static str {
     match action {
-        Action::DeleteOrganization => "Access denied. Only the organization owner can delete the organization",
+        Action::DeleteOrganization | Action::DeleteOwnerless => "Access denied. Only the organization owner can delete the organization",
+        Action::RecoverOrganization => "Access denied. Only an operator of the server can recover an organization.",
         Action::ExportOrganization => "Access denied. Only the organization owner can export the organization.",
         Action::ExportCustomer => "Access denied. Exporting a customer needs the role OWNER or ADMIN.",
         Action::ReleaseHold => "Access denied. Only the organization owner can release a hold.",

@@ -29,6 +29,9 @@ const SECRET_LENGTH: usize = 43;
 /// another window of the same browser and not for a thief.
 const TOGETHER: Duration = Duration::from_millis(100);
 
+/// For how many minutes after a sign-in its session serves for what a session that was left open somewhere must not do.
+const FRESH_MINUTES: u32 = 10;
+
 /// What a sign-in hands out. Only hashes of the secrets are kept.
 #[derive(Debug, Clone)]
 pub struct SignedIn {
@@ -71,7 +74,10 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
         .await?;
     let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
     let fit = cx.plane.hasher.verify(counted, password.clone(), hash.clone()).await?;
-    let user = user.filter(|_| fit != Fit::None).ok_or(Error::Unauthenticated)?;
+    let Some(user) = user.filter(|_| fit != Fit::None) else {
+        audit::refused_sign_in(cx, user);
+        return Err(Error::Unauthenticated);
+    };
     let renewed = match fit {
         Fit::Typed => Some(cx.plane.hasher.hash(password).await?),
         Fit::Normal | Fit::None => None,
@@ -87,11 +93,12 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
         .write_as_server((user, (hash, renewed), organization, hashes), |cx, tx, (user, (hash, renewed), organization, (cookie, refresh, family))| {
             Box::pin(async move {
                 // A password that was changed meanwhile opens nothing any more. Takes the user's lock: whoever changes it ends this session too.
-                let unchanged =
-                    sql!("UPDATE users SET password_hash = coalesce($3, $2) WHERE id = $1 AND password_hash = $2 AND state = 'live'");
-                if tx.execute(unchanged, params![*user, hash.as_deref(), renewed.as_deref()]).await? == 0 {
-                    return Err(Error::Unauthenticated);
-                }
+                let unchanged = sql!(
+                    "UPDATE users SET password_hash = coalesce($3, $2) WHERE id = $1 AND password_hash = $2 AND state = 'live'
+                     RETURNING is_operator"
+                );
+                let found = tx.query_opt(unchanged, params![*user, hash.as_deref(), renewed.as_deref()]).await?;
+                let is_operator = found.ok_or(Error::Unauthenticated)?.next()?;
                 let outsider = || Error::Outsider("User is not a member of this organization.".into());
                 let member = match organization {
                     Some(organization) => Some(load_membership(tx, *user, *organization).await?.ok_or_else(outsider)?.id),
@@ -109,6 +116,7 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
                     sql::Error::ForeignKey(_) => outsider(),
                     other => other.into(),
                 })?;
+                audit::signed_in(cx, tx, *user, is_operator, id).await?;
                 Ok(id)
             })
         })
@@ -197,6 +205,17 @@ pub(crate) async fn begun_within(tx: &mut Tx, sessions: &[Uuid], now: Timestamp,
     let since = before(now, Duration::from_secs(60 * u64::from(minutes)));
     let statement = sql!("SELECT id FROM sessions WHERE id = ANY($1) AND created_at >= $2");
     tx.query(statement, params![sessions, since]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect()
+}
+
+/// Fails when a session is older than ten minutes: one that was left open somewhere does not suffice for `what`.
+///
+/// # Errors
+/// [`Error::Forbidden`].
+pub(crate) async fn is_fresh(cx: &Cx, tx: &mut Tx, session: Uuid, what: &str) -> Result<()> {
+    match begun_within(tx, &[session], cx.now, FRESH_MINUTES).await?.is_empty() {
+        true => Err(Error::Forbidden(format!("Sign in again: {what} for {FRESH_MINUTES} minutes after signing in."))),
+        false => Ok(()),
+    }
 }
 
 /// Ends the session the caller came with: cookie, tokens and refresh token are no longer good.

@@ -333,6 +333,7 @@ pub(crate) fn audit_entry(dialect: &Dialect, entry: Entry) -> Json {
         ("detail", entry.detail.into()),
         ("deletion_id", id(entry.deletion_id)),
         ("request_id", Some(entry.request_id).filter(|id| !id.is_empty()).into()),
+        ("client_address", entry.client.into()),
         ("created_at", time(entry.created_at)),
     ])
 }

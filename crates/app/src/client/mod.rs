@@ -12,6 +12,7 @@ mod deleting;
 mod deletions;
 mod exports;
 mod failure;
+mod find;
 mod holds;
 mod invites;
 mod keys;
@@ -49,7 +50,7 @@ pub(crate) enum Command {
     /// Users: make one, show one, change or delete oneself.
     #[command(after_help = EXIT_CODES)]
     Users(users::UsersArgs),
-    /// Organizations: make, list, show, change, archive, hand over, delete.
+    /// Organizations: make, list, show, change, archive, hand over, recover, delete.
     #[command(after_help = EXIT_CODES)]
     Organizations(organizations::OrganizationsArgs),
     /// Members of an organization: list, show, invite, give another role, remove.
@@ -91,6 +92,9 @@ pub(crate) enum Command {
     /// How long things are kept before the server erases them by itself.
     #[command(after_help = EXIT_CODES)]
     Retention(retention::RetentionArgs),
+    /// Organizations, people and keys of the whole server, by what somebody names. For operators.
+    #[command(after_help = EXIT_CODES)]
+    Find(find::FindArgs),
     /// The audit trail: its newest entries, and those that come.
     #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
@@ -118,6 +122,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Requirements(args) => requirements::run(args).await,
         Command::Approvals(args) => approvals::run(args).await,
         Command::Retention(args) => retention::run(args).await,
+        Command::Find(args) => find::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

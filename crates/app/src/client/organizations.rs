@@ -85,6 +85,17 @@ enum Command {
         #[arg(long, value_name = "MEMBER")]
         to: String,
     },
+    /// Make a person an owner of an organization whose owners are gone or cannot sign in. For operators who have just signed in.
+    Recover {
+        /// Its slug or id.
+        organization: String,
+        /// The address of the person's account.
+        #[arg(long, value_name = "EMAIL")]
+        owner: String,
+        /// Why, for the audit trails of the organization and the server.
+        #[arg(long)]
+        reason: String,
+    },
     /// Delete an organization and everything in it, for good.
     Delete {
         /// Its slug or id.
@@ -117,6 +128,10 @@ pub(super) async fn run(args: OrganizationsArgs) -> Result {
         }
         Command::Transfer { organization, to } => {
             let call = Call::post(["api", "organizations", organization, "transfer"], json!({"memberId": to}));
+            args.output.record(&connection.ask(&call).await?)
+        }
+        Command::Recover { organization, owner, reason } => {
+            let call = Call::post(["api", "organizations", organization, "recover"], json!({"email": owner, "reason": reason}));
             args.output.record(&connection.ask(&call).await?)
         }
         Command::List { metadata, limit } => {

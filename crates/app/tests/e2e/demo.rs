@@ -1,10 +1,12 @@
 //! `serve --demo`: the printed requests, pasted into a shell, do what the documents say, in any order and after every start.
 
-use serde_json::json;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect};
+use crate::tools::refused;
 
 /// The statuses of the four printed requests, in the order they are printed.
 const STATUSES: [&str; 4] = ["HTTP/1.1 204 No Content", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK", "HTTP/1.1 204 No Content"];
@@ -54,16 +56,61 @@ on_both_engines! {
         };
         let sign_in = |server: &Server, name: &str, password: &str| {
             let body = json!({"email": format!("{name}@demo.example"), "password": password});
-            server.request(reqwest::Method::POST, "/api/auth/sign-in").json(&body)
+            server.request(Method::POST, "/api/auth/sign-in").json(&body)
         };
         let first = password(&server);
         for name in ["owner", "admin", "master", "reseller", "member", "billing", "viewer", "operator"] {
-            expect(sign_in(&server, name, &first), reqwest::StatusCode::OK).await;
+            expect(sign_in(&server, name, &first), StatusCode::OK).await;
         }
+        // All are members of the one organization that was filled once.
+        let token = expect(sign_in(&server, "owner", &first), StatusCode::OK).await["access_token"].clone();
+        let listed = server.request(Method::GET, "/api/organizations").bearer_auth(token.as_str().unwrap());
+        let mut slugs: Vec<Json> = expect(listed, StatusCode::OK).await["data"].as_array().unwrap().iter().map(|one| one["slug"].clone()).collect();
+        slugs.sort_by_key(Json::to_string);
+        assert_eq!(slugs, [json!("acme"), json!("globex")]);
         server.kill().await;
         server.start_again().await;
-        expect(sign_in(&server, "operator", &first), reqwest::StatusCode::UNAUTHORIZED).await;
-        expect(sign_in(&server, "operator", &password(&server)), reqwest::StatusCode::OK).await;
+        expect(sign_in(&server, "operator", &first), StatusCode::UNAUTHORIZED).await;
+        expect(sign_in(&server, "operator", &password(&server)), StatusCode::OK).await;
+    }
+
+    async fn a_database_of_the_demo_is_served_to_others_only_after_the_demo_was_ended(engine: Engine) {
+        let mut server = Server::start(engine, &["--demo"]).await;
+        let somebody = server.new_organization().await;
+        let line = server.greeting.iter().find_map(|line| line.strip_prefix("Everybody's password is ")).unwrap();
+        let password = line.split(' ').next().unwrap().to_owned();
+        let (code, _, words) = server.command(&["demo", "end"]).await;
+        assert!(code == 1 && words.contains("another freehold"), "{words}");
+        // The demo's people can have organizations of their own.
+        let body = json!({"email": "admin@demo.example", "password": &password});
+        let token = expect(server.request(Method::POST, "/api/auth/sign-in").json(&body), StatusCode::OK).await["access_token"].clone();
+        let new = server.request(Method::POST, "/api/organizations").bearer_auth(token.as_str().unwrap());
+        expect(new.json(&json!({"name": "Another", "slug": "another"})), StatusCode::CREATED).await;
+        server.stop().await;
+        let (code, _, words) = server.command(&["serve", "--listen=127.0.0.1:0"]).await;
+        assert!(code == 1 && words.contains("freehold demo end"), "{words}");
+        let (code, out, words) = server.command(&["demo", "end"]).await;
+        assert!(code == 0 && out.contains("are removed"), "{out}{words}");
+        let (code, _, words) = server.command(&["demo", "end"]).await;
+        assert!(code == 1 && words.contains("not filled by --demo"), "{words}");
+        let (code, _, words) = server.command(&["serve", "--demo", "--listen=127.0.0.1:0"]).await;
+        assert!(code == 1 && words.contains("people in this database already"), "{words}");
+
+        server.forget_argument("--demo");
+        let operator = server.new_operator().await;
+        for name in ["owner", "admin", "viewer", "operator"] {
+            let body = json!({"email": format!("{name}@demo.example"), "password": password});
+            refused(server.request(Method::POST, "/api/auth/sign-in").json(&body), StatusCode::UNAUTHORIZED).await;
+        }
+        for slug in ["acme", "globex", "another"] {
+            let read = server.request(Method::GET, &format!("/api/organizations/{slug}")).bearer_auth(&operator.token);
+            refused(read, StatusCode::NOT_FOUND).await;
+        }
+        // What is not the demo's stays.
+        let token = server.sign_in(&somebody.owner.email, None).await;
+        expect(server.request(Method::GET, &format!("/api/organizations/{}", somebody.id)).bearer_auth(&token), StatusCode::OK).await;
+        let open = server.request(Method::GET, "/api/deletions?state=open").bearer_auth(&operator.token);
+        assert_eq!(expect(open, StatusCode::OK).await["data"], json!([]));
     }
 }
 

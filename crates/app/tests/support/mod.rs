@@ -219,6 +219,11 @@ impl Server {
         (self.child, self.url, self.greeting) = (child, url, greeting);
     }
 
+    /// Starts without this argument from now on.
+    pub fn forget_argument(&mut self, argument: &str) {
+        self.arguments.retain(|known| known != argument);
+    }
+
     /// Makes an operator with the binary's own command and signs them in. The embedded database has one process at a time, so the server is
     /// stopped for it and started again: tokens from before are of another address and no longer good.
     pub async fn new_operator(&mut self) -> Person {
@@ -245,13 +250,22 @@ impl Server {
 
     /// What one of the binary's commands does with this server's database.
     pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.command_with(arguments, "").await
+    }
+
+    /// The same, with this on its standard input.
+    pub async fn command_with(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
         command.args(arguments).arg("--data").arg(self.folder.path().join("data"));
-        command.env_remove("FREEHOLD_DATABASE_URL").env("FREEHOLD_LEDGER", self.ledger_folder()).stdin(Stdio::null());
+        command.env_remove("FREEHOLD_DATABASE_URL").env("FREEHOLD_LEDGER", self.ledger_folder());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(url) = &self.database_url {
             command.env("FREEHOLD_DATABASE_URL", url);
         }
-        let output = command.output().await.unwrap();
+        let mut child = command.spawn().unwrap();
+        // Most commands read nothing and may have ended by now.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+        let output = child.wait_with_output().await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }

@@ -16,7 +16,7 @@ use crate::audit::{SERVICE_ACCOUNT, actor_columns};
 use crate::credentials::{CredentialKind, Principal};
 use crate::cx::{Actor, Orderer};
 use crate::requirements::{self, Kind, Requirements};
-use crate::{Cx, Result, sessions};
+use crate::{Cx, Result, recovery, sessions};
 
 /// One deletion that somebody orders or considers.
 pub(super) struct Asking<'a> {
@@ -71,8 +71,10 @@ pub(super) async fn weigh(
     };
     let subjects: Vec<Uuid> = asked.iter().map(|(order, _)| order.subject).collect();
     let mut given = Vec::new();
-    // Of many customers, each is approved on its own.
-    let needs_approval = wanted.approval_required && root != Root::CustomerPurge;
+    // Of many customers, each is approved on its own. And where there is no owner there is nobody who could approve of the organization's end.
+    let needs_approval = wanted.approval_required
+        && root != Root::CustomerPurge
+        && (root != Root::Organization || recovery::has_owner(tx, organization).await?);
     if needs_approval {
         if lock {
             approvals::lock(tx, organization, kind.name(), &subjects, now).await?;

@@ -26,8 +26,16 @@ const CHECK: usize = 4;
 
 /// Tables in which rows come by themselves: what the server writes down about requests, refused ones among them, and the sessions of people
 /// who sign in, the one who deletes among them. Approvals come after the plan that they are given to. No deletion is refused for these.
-const COMES_BY_ITSELF: [&str; 7] =
-    ["audit_entries", "deletions", "webhook_deliveries", "idempotent_answers", "sessions", "deletion_approvals", "purge_items"];
+const COMES_BY_ITSELF: [&str; 8] = [
+    "audit_entries",
+    "client_addresses",
+    "deletions",
+    "webhook_deliveries",
+    "idempotent_answers",
+    "sessions",
+    "deletion_approvals",
+    "purge_items",
+];
 
 /// Whether a plan is bound to the rows of this rule.
 pub(super) fn is_bound(rule: &Rule) -> bool {

@@ -211,6 +211,7 @@ pub const TABLES: &[TableColumns] = &[
         ("subject_id", CUSTOMER), ("subject_label", Personal), ("actor", Plain), ("actor_id", Plain), ("credential_id", Plain),
         ("reason", Plain), ("detail", Plain), ("deletion_id", Plain), ("request_id", Plain), ("created_at", Plain),
     ]),
+    table("client_addresses", &[("id", Plain), ("user_id", USER), ("address", Personal), ("created_at", Plain)]),
     table("deletions", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal), ("state", Plain),
         ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
@@ -387,6 +388,7 @@ const USER_RULES: &[Rule] = &[
     rule("sessions", BY_USER, &["id"], Erase, "the person is signed out everywhere"),
     rule("user_api_keys", BY_USER, &["id"], Erase, "opens nothing any more"),
     rule("preferences", BY_USER, BY_USER, Erase, "belongs to the person"),
+    rule("client_addresses", BY_USER, &["id"], Erase, "from where the person signed in; that they did stays in the audit trail"),
     rule("users", &["id"], &[], Erase, "the account; its address is free again"),
 ];
 

@@ -11,7 +11,7 @@ use crate::customers::{self, Deleting};
 use crate::cx::Cx;
 use crate::ids::OrganizationRef;
 use crate::policy::{Action, Role};
-use crate::{Error, Result, members, oauth_apps, oauth_tokens, users};
+use crate::{Error, Result, members, oauth_apps, oauth_tokens, recovery, users};
 
 /// What somebody considers deleting.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ impl Subject {
     pub(super) async fn find(self, cx: &Cx, export: bool) -> Result<(Uuid, Root, Uuid)> {
         let (tenant, root, id) = match self {
             Subject::Organization(organization) => {
-                let tenant = enter(cx, &organization, Action::DeleteOrganization).await?;
+                let tenant = recovery::enter_to_delete(cx, &organization).await?;
                 if export {
                     tenant.also(cx, Action::ExportOrganization)?;
                 }

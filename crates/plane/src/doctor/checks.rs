@@ -156,6 +156,41 @@ pub(super) fn closed<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     })
 }
 
+/// Nobody can remove the last owner. Without one nobody archives, hands over or deletes the organization.
+pub(super) fn owners<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let count = sql!(
+            "SELECT count(*) FROM organizations
+             WHERE state = 'live' AND NOT EXISTS (
+                   SELECT 1 FROM members JOIN users ON users.id = members.user_id
+                   WHERE members.organization_id = organizations.id AND members.role = 'owner' AND members.state = 'live'
+                     AND users.state = 'live')"
+        );
+        let list = sql!(
+            "SELECT id, slug FROM organizations
+             WHERE state = 'live' AND NOT EXISTS (
+                   SELECT 1 FROM members JOIN users ON users.id = members.user_id
+                   WHERE members.organization_id = organizations.id AND members.role = 'owner' AND members.state = 'live'
+                     AND users.state = 'live')
+             ORDER BY id LIMIT $1"
+        );
+        let told = |mut row: Row| {
+            let (id, slug): (Uuid, String) = (row.next()?, row.next()?);
+            Ok(format!("{id} ({slug})"))
+        };
+        let (rows, sample) = rows_and_sample(patient, (count, Vec::new()), (list, told), params![MOST_SAMPLES].to_vec()).await?;
+        let finding = Finding {
+            what: "organizations have no owner: nobody can delete them or hand them over".into(),
+            table: Some("organizations".into()),
+            rows,
+            of: "organizations",
+            sample,
+            remedy: "signed in as an operator: freehold organizations recover ID --owner ADDRESS --reason … makes a person the owner, and freehold organizations delete ID --reason … deletes it".into(),
+        };
+        Ok((rows > 0).then_some(finding).into_iter().collect())
+    })
+}
+
 /// No deletion of the server goes past a hold: what is gone all the same went some other way.
 pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {

@@ -87,6 +87,7 @@ const CHECKS: &[Check] = &[
     Check { name: "integrity", about: "the file is undamaged, and every row hangs on one that exists", needs_schema: false, run: checks::integrity },
     Check { name: "residue", about: "nothing is left that a sealed deletion should have erased or redacted", needs_schema: true, run: residue::residue },
     Check { name: "closed", about: "whatever is closed is being deleted", needs_schema: true, run: checks::closed },
+    Check { name: "owners", about: "every organization has an owner", needs_schema: true, run: checks::owners },
     Check { name: "holds", about: "whatever is under a legal hold is there", needs_schema: true, run: checks::holds },
     Check { name: "stuck", about: "every open deletion makes progress", needs_schema: true, run: checks::stuck },
     Check { name: "overdue", about: "what is kept for a time is gone after it", needs_schema: true, run: overdue::overdue },

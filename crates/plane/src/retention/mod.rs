@@ -53,6 +53,8 @@ pub enum Retention {
     Tokens,
     /// Approvals that were not used.
     Approvals,
+    /// From where people signed in.
+    Addresses,
 }
 
 /// The line of a period.
@@ -68,7 +70,7 @@ struct Line {
 
 impl Retention {
     /// Every period.
-    pub const ALL: [Retention; 11] = [
+    pub const ALL: [Retention; 12] = [
         Retention::Customers,
         Retention::Receipts,
         Retention::Audit,
@@ -80,6 +82,7 @@ impl Retention {
         Retention::Sessions,
         Retention::Tokens,
         Retention::Approvals,
+        Retention::Addresses,
     ];
 
     #[rustfmt::skip]
@@ -98,6 +101,7 @@ impl Retention {
             Retention::Sessions => Line { name: "sessions", days: 30, what: "sessions that have ended", since: "their end" },
             Retention::Tokens => Line { name: "tokens", days: 30, what: "OAuth tokens that have ended", since: "the end of their refresh token" },
             Retention::Approvals => Line { name: "approvals", days: 90, what: "approvals of deletions that were not used", since: "the time until which they could be" },
+            Retention::Addresses => Line { name: "addresses", days: 90, what: "the addresses from which people signed in or tried to", since: "they were written" },
         }
     }
 

@@ -43,6 +43,7 @@ const LINES: &[Line] = &[
     // These open nothing any more and tell nobody anything: no hold keeps them, and the audit trail does not say that they went.
     Line { retention: Retention::Answers, table: "idempotent_answers", since: "created_at", only: "", about: &[] },
     Line { retention: Retention::Sessions, table: "sessions", since: "expires_at", only: "", about: &[] },
+    Line { retention: Retention::Addresses, table: "client_addresses", since: "created_at", only: "", about: &[] },
     Line { retention: Retention::Approvals, table: "deletion_approvals", since: "expires_at", only: "", about: &["organization_id", "subject_id"] },
     Line { retention: Retention::Tokens, table: "oauth_tokens", since: "refresh_expires_at", only: "", about: &[] },
 ];

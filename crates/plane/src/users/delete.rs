@@ -13,8 +13,6 @@ use crate::ids::OrganizationRef;
 use crate::policy::Role;
 use crate::{Cx, Error, Result, organizations, sessions};
 
-/// How many minutes ago whoever deletes their account may have signed in: a session that was left open somewhere does not suffice.
-const SIGNED_IN_WITHIN: u32 = 10;
 /// Memberships that end in one transaction at the most.
 pub const MOST_MEMBERSHIPS: usize = 500;
 
@@ -57,7 +55,7 @@ pub(crate) fn may_delete(cx: &Cx) -> Result<Uuid> {
 async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Option<String>) -> Result<Deletion> {
     // From here on nobody signs this user in or makes them a member of anything.
     hold(tx, user).await?;
-    is_fresh(cx, tx, session).await?;
+    sessions::is_fresh(cx, tx, session, "an account can be deleted").await?;
     lock_all(tx, user).await?;
     cx.expects_tag(&super::load(tx, user).await?.etag())?;
     let blockers = blockers(cx, tx, user).await?;
@@ -93,15 +91,6 @@ pub(crate) async fn hold(tx: &mut Tx, user: Uuid) -> Result<()> {
     match tx.execute(statement, params![user]).await? {
         0 => Err(Error::Unauthenticated),
         _ => Ok(()),
-    }
-}
-
-async fn is_fresh(cx: &Cx, tx: &mut Tx, session: Uuid) -> Result<()> {
-    match sessions::begun_within(tx, &[session], cx.now, SIGNED_IN_WITHIN).await?.is_empty() {
-        true => Err(Error::Forbidden(format!(
-            "Sign in again: an account can be deleted for {SIGNED_IN_WITHIN} minutes after its person has signed in."
-        ))),
-        false => Ok(()),
     }
 }
 

@@ -57,19 +57,19 @@ pub async fn add(cx: &Cx, email: &str) -> Result<Uuid> {
     .await
 }
 
-/// Makes one of them an account like any other. Their sessions end.
+/// Makes one of them an account like any other. Their sessions end. The last one stays, unless `also_the_last`.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Conflict`] when they are none, or the last.
-pub async fn remove(cx: &Cx, email: &str) -> Result<Uuid> {
-    cx.write_as_server(email.to_owned(), |cx, tx, email| {
+pub async fn remove(cx: &Cx, email: &str, also_the_last: bool) -> Result<Uuid> {
+    cx.write_as_server((email.to_owned(), also_the_last), |cx, tx, (email, also_the_last)| {
         Box::pin(async move {
             let (id, is_operator) = find(tx, email).await?;
             if !is_operator {
                 return Err(Error::Conflict(format!("{email} is no operator.")));
             }
             let others = sql!("SELECT 1 FROM users WHERE is_operator AND state = 'live' AND id <> $1 LIMIT 1");
-            if tx.query_opt(others, params![id]).await?.is_none() {
+            if !also_the_last && tx.query_opt(others, params![id]).await?.is_none() {
                 return Err(Error::Conflict(format!("{email} is the last operator: add another one first.")));
             }
             set(cx, tx, id, false).await?;

@@ -6,7 +6,7 @@ use std::path::Path;
 /// Files that write as the server, with the number of places and why no actor's right is asked for.
 const AS_SERVER: [(&str, usize, &str); 15] = [
     ("api_keys/expiring.rs", 1, "the job that tells of keys that are about to end"),
-    ("audit.rs", 1, "an attempt that was refused is written down"),
+    ("audit.rs", 2, "an attempt that was refused is written down, and a password that was"),
     ("authority.rs", 2, "the confirmation itself"),
     ("customers/delete.rs", 1, "several actors' deletions in one transaction, each confirmed there"),
     ("deliveries.rs", 2, "the job that delivers to webhooks"),

@@ -58,6 +58,7 @@ enum Way {
 const WAYS: &[(&str, Way)] = &[
     ("members", Way::Accept),
     ("sessions", Way::SignIn),
+    ("client_addresses", Way::SignIn),
     ("invitations", Way::Invite),
     ("customers", Way::NewCustomer),
     ("subscriptions", Way::Dependant("subscriptions")),
@@ -278,7 +279,8 @@ impl Ground {
             Way::Accept => invitations::accept(&self.guest.cx(&self.plane), &self.invitation).await.map(drop),
             Way::SignIn => {
                 let bound = Some(organization.clone()).filter(|_| self.root != Root::User);
-                sessions::sign_in(&uncounted(&Cx::new(&self.plane, "test")), &self.person.email, PASSWORD.into(), bound).await.map(drop)
+                let nobody = uncounted(&Cx::new(&self.plane, "test").with_client([192, 0, 2, 7].into()));
+                sessions::sign_in(&nobody, &self.person.email, PASSWORD.into(), bound).await.map(drop)
             }
             Way::Invite => {
                 let email = format!("{}@example.org", Uuid::from_bytes(plane::cx::random()?).simple());

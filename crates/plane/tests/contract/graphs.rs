@@ -33,8 +33,16 @@ const DELETIONS: usize = 30;
 const GROWS: [&str; 3] = ["audit_entries", "deletions", "webhook_deliveries"];
 const GROWS_WITH_A_PURGE: &str = "purge_items";
 /// Tables of which no plan is bound to the rows: they come by themselves.
-const COMES_BY_ITSELF: [&str; 7] =
-    ["audit_entries", "deletions", "webhook_deliveries", "idempotent_answers", "sessions", "deletion_approvals", "purge_items"];
+const COMES_BY_ITSELF: [&str; 8] = [
+    "audit_entries",
+    "client_addresses",
+    "deletions",
+    "webhook_deliveries",
+    "idempotent_answers",
+    "sessions",
+    "deletion_approvals",
+    "purge_items",
+];
 /// Columns that count locks and changes.
 const COUNTERS: [&str; 3] = ["version", "revision", "updated_at"];
 /// Kinds that can have a grace period: organizations, members, and customers in two ways.

@@ -8,6 +8,8 @@ fn held(scopes: &[&str]) -> Vec<String> {
 
 /// No role is enough for them: a key, and an app's tokens, act as the member who made them, and so only that member may give them more.
 const GIVEN_TO_THE_MAKER_ALONE: [Action; 2] = [Action::GiveToApiKey, Action::GiveToOauthApp];
+/// Whose organization has no owner, or none who can sign in, asks an operator.
+const FOR_OPERATORS_ALONE: [Action; 2] = [Action::DeleteOwnerless, Action::RecoverOrganization];
 
 /// No, own, yes.
 fn strength(role: Role, action: Action) -> u8 {
@@ -21,7 +23,7 @@ fn strength(role: Role, action: Action) -> u8 {
 #[test]
 fn nobody_may_do_what_an_owner_may_not() {
     for action in Action::ALL {
-        if GIVEN_TO_THE_MAKER_ALONE.contains(action) {
+        if GIVEN_TO_THE_MAKER_ALONE.contains(action) || FOR_OPERATORS_ALONE.contains(action) {
             assert!(Role::ALL.iter().all(|role| strength(*role, *action) == 0));
             continue;
         }
@@ -39,6 +41,8 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
             Action::ArchiveOrganization,
             Action::TransferOrganization,
             Action::DeleteOrganization,
+            Action::DeleteOwnerless,
+            Action::RecoverOrganization,
             Action::ChangeOwnerRole,
             Action::RemoveOwner,
             Action::InviteOwner,
@@ -74,11 +78,12 @@ fn a_reseller_comes_near_no_customer_of_another() {
 }
 
 #[test]
-fn operators_look_and_hold_and_take_back_and_stop_and_touch_nothing_else() {
+fn operators_look_and_hold_and_take_back_and_stop_and_mend_what_has_no_owner_and_touch_nothing_else() {
     let allowed: Vec<Action> = Action::ALL.iter().copied().filter(|action| operator_may(*action)).collect();
-    let looking = [Action::ReadOrganization, Action::ReadAudit, Action::ReadDeletions];
+    let looking = [Action::ReadAudit, Action::ReadDeletions];
     let holding = [Action::ReadHolds, Action::PlaceHold, Action::ReleaseHold];
-    assert_eq!(allowed, [&looking[..], &[Action::RestoreDeletion, Action::StopPurge], &holding].concat());
+    let all = [&[Action::ReadOrganization], &FOR_OPERATORS_ALONE[..], &looking, &[Action::RestoreDeletion, Action::StopPurge], &holding];
+    assert_eq!(allowed, all.concat());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::page::PageRequest;
 use plane::retention::{self, Round};
-use plane::{dependants, organizations, vitals};
+use plane::{dependants, organizations, search, vitals};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -311,7 +311,7 @@ async fn several_servers_erase_the_same_once(stage: Stage) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_sweep_reads_a_whole_table_on_sqlite() {
+async fn no_sweep_and_no_search_reads_a_whole_table_on_sqlite() {
     let stage = Stage::on_sqlite().await;
     let Engine::Sqlite(file) = &stage.engine else { panic!("another engine") };
     let connection = rusqlite::Connection::open(file).unwrap();
@@ -325,6 +325,13 @@ async fn no_sweep_reads_a_whole_table_on_sqlite() {
         searched += steps.iter().filter(|step| step.starts_with("SEARCH aged")).count();
     }
     assert!(searched > 30, "{searched}");
+    for statement in search::statements() {
+        let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.text())).unwrap();
+        let steps: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).map(Result::unwrap).collect();
+        // What is counted is counted to a limit, and is no table but the rows that were searched for.
+        let is_read_whole = |step: &String| step.starts_with("SCAN") && !["SCAN CONSTANT ROW", "SCAN counted"].contains(&step.as_str());
+        assert!(!steps.iter().any(is_read_whole) && steps.iter().any(|step| step.starts_with("SEARCH")), "{steps:?}\n{}", statement.text());
+    }
     let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", deletion::OVER.text())).unwrap();
     let steps: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).map(Result::unwrap).collect();
     assert!(steps.len() == 1 && steps[0].contains("INDEX deletions_by_grace (state=? AND reversible_until<?)"), "{steps:?}");

@@ -15,6 +15,7 @@ pub(crate) mod organizations;
 pub(crate) mod purges;
 pub(crate) mod requirements;
 pub(crate) mod retention;
+pub(crate) mod search;
 pub(crate) mod users;
 pub(crate) mod webhooks;
 

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use plane::deletion::Subject;
 use plane::organizations::{self, NewOrganization, OrganizationChange};
+use plane::recovery;
 
 use super::delete_or_plan;
 use crate::body::Form;
@@ -56,6 +57,13 @@ pub(crate) async fn transfer(door: Door, Segments(organization): Segments<String
     form.finish()?;
     let (organization, member) = (door.organization(&organization)?, door.id("member_id", &member)?);
     let organization = organizations::transfer(&door.cx, &organization, member).await?;
+    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
+}
+
+pub(crate) async fn recover(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
+    let (email, reason) = (form.text("email"), form.text("reason"));
+    form.finish()?;
+    let organization = recovery::recover(&door.cx, &door.organization(&organization)?, &email, reason).await?;
     Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
 }
 

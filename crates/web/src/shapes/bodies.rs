@@ -58,6 +58,20 @@ pub(crate) static ORGANIZATION_CHANGE: Shape = Shape::new(
 pub(crate) static NEW_OWNER: Shape =
     Shape::new("NewOwner", "Who shall own the organization.", &[required("member_id", Id, "The membership's id, not the user's.")]);
 
+pub(crate) static RECOVERY: Shape = Shape::new(
+    "Recovery",
+    "Who shall own an organization whose owners cannot act.",
+    &[
+        required("email", Email, "Of an account, whether or not it is a member's."),
+        required(
+            "reason",
+            Text(1, 500),
+            "Why, in your words: kept in the audit trails of the organization and the server. No personal data, please.",
+        )
+        .like("Its only owner has left the company"),
+    ],
+);
+
 pub(crate) static NEW_ROLE: Shape = Shape::new("NewRole", "What a member shall be.", &[required("role", Named(&ROLE), "")]);
 
 pub(crate) static USER_CHANGE: Shape = Shape::new(

@@ -2,6 +2,7 @@
 
 pub(crate) mod bodies;
 pub(crate) mod events;
+pub(crate) mod found;
 pub(crate) mod keys;
 pub(crate) mod oauth;
 pub(crate) mod plans;

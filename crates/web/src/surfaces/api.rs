@@ -11,7 +11,8 @@ use crate::Doors;
 use crate::catalogue::Content::{List, Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, users};
+use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, search, users};
+use crate::shapes::found::{FOUND, SEARCH};
 use crate::shapes::keys::SIGNING_KEY;
 use crate::shapes::{AT_ONCE, CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, METADATA_FILTER, SAID, bodies, plans, records};
 
@@ -30,6 +31,7 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("exports", api_exports::operations()))
         .chain(tagged("holds", api_holds::operations()))
         .chain(tagged("requirements", api_requirements::operations()))
+        .chain(tagged("operators", operator_operations()))
         .collect();
     Surface { name: "", tags: TAGS, dialect: &API, prefix: "/api", operations }
 }
@@ -48,6 +50,7 @@ const TAGS: &[(&str, &str)] = &[
     ("exports", "Take out all that an organization or a customer owns."),
     ("holds", "Legal holds, which keep things from being deleted."),
     ("requirements", "What an organization asks of those who delete, and approvals."),
+    ("operators", "For the people who run the server."),
 ];
 
 fn auth_operations() -> Vec<Operation> {
@@ -235,10 +238,18 @@ fn organization_operations() -> Vec<Operation> {
             .takes(&bodies::NEW_OWNER)
             .answers(200, "The organization.", One(&records::ORGANIZATION))
             .refuses(409, "The organization is archived."),
+        Operation::post("/organizations/{id}/recover", "recoverOrganization", organizations::recover).etag()
+            .says("Give an organization an owner")
+            .explains("For those whose owners are gone or cannot sign in. The person becomes an owner, whatever they were there; those who are owners stay \
+                       it. In the organization's audit trail and in the server's, with the reason. Sign in again first: a session serves for 10 minutes.")
+            .may(Action::RecoverOrganization)
+            .takes(&bodies::RECOVERY)
+            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .refuses(409, "The person owns it already, or their removal from it is not over."),
         Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
             .says("Delete organization (owner only)")
             .explains(
-                "**For owners only. This cannot be undone.** Permanently deletes the organization with its members, invitations, customers, \
+                "**For owners only. This cannot be undone.** (Of an organization without an owner: for operators of the server, with a `reason`.) Permanently deletes the organization with its members, invitations, customers, \
                  apps, webhooks and keys. Access ends with the answer, everywhere; what is large is erased in the background: follow \
                  `Location`.",
             )
@@ -442,6 +453,17 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::ReadDeletions)
             .answers(200, "The events, until the deletion is sealed or taken back.", Text("text/event-stream"))
             .refuses(503, "As many streams are open as the server, or one user, may have."),
+    ]
+}
+
+fn operator_operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/operator/search", "search", search::search)
+            .says("Find organizations, people and keys")
+            .explains("With their ids, states and sizes, and the audit entries of a request. Of customers nothing but how many there are. Up to 20 of a kind.")
+            .operators()
+            .parameters(&SEARCH)
+            .answers(200, "What was found, which may be nothing.", List(&FOUND)),
     ]
 }
 

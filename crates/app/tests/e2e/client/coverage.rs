@@ -29,6 +29,7 @@ const LINES: &[&str] = &[
     "organizations archive x",
     "organizations unarchive x",
     "organizations transfer x --to x",
+    "organizations recover x --owner ada@example.com --reason Gone",
     "organizations delete x --yes x",
     "members list",
     "members show x",
@@ -125,6 +126,7 @@ const LINES: &[&str] = &[
     "approvals list",
     "approvals withdraw x",
     "retention",
+    "find acme",
     "audit tail",
 ];
 

@@ -59,7 +59,9 @@ fn expected(operation: &Operation, caller: &Caller, target: Target) -> Expected 
             Verdict::Managed if operation.names_a_customer() => Expected::Refused,
             Verdict::Managed => Expected::LetIn,
             // What nobody may with what is somebody else's is for those who made it, and one of the callers did.
-            Verdict::No if Role::ALL.iter().all(|role| decide(*role, *action) == Verdict::No) => Expected::Anything,
+            Verdict::No if !operator_may(*action) && Role::ALL.iter().all(|role| decide(*role, *action) == Verdict::No) => {
+                Expected::Anything
+            }
             Verdict::No => Expected::Refused,
         },
     }

@@ -9,9 +9,13 @@ mod makers;
 mod operators;
 mod passwords;
 mod personal_keys;
+mod recovery;
 mod rotation;
+mod searching;
 mod service_accounts;
 mod sessions;
+mod sign_ins;
 mod signing_keys;
+
 mod spellings;
 mod tokens;

@@ -1,0 +1,266 @@
+//! What operators find: organizations, people, keys, and what a request did, by what somebody names who asks them for help. Each is looked up
+//! along an index, so many of each kind are told, and nothing of an organization's customers but their number.
+
+use jiff::Timestamp;
+use sql::{Row, Statement, Tx, Value, params, sql};
+use uuid::Uuid;
+
+use crate::api_keys::Kind;
+use crate::normal_forms::email_key;
+use crate::{Cx, Error, FieldError, Result, ids};
+
+/// Entries of one kind that are told at the most.
+pub const MOST: i64 = 20;
+/// What there is of a thing is counted to here.
+pub const COUNTED_TO: i64 = 1_000;
+
+/// How much there is of something, counted to [`COUNTED_TO`]: its name and number.
+pub type Sizes = Vec<(&'static str, i64)>;
+
+/// Something that was found.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// An organization.
+    Organization {
+        /// Its id.
+        id: Uuid,
+        /// Its name in addresses.
+        slug: String,
+        /// What people call it.
+        name: String,
+        /// `live`, `archived`, or `closed` while it is deleted.
+        state: String,
+        /// Its members, customers and keys, also those that are closed, and its deletions that are not sealed.
+        sizes: Sizes,
+        /// When it was made.
+        created_at: Timestamp,
+    },
+    /// A person.
+    User {
+        /// Their id.
+        id: Uuid,
+        /// Their address.
+        email: String,
+        /// Their name.
+        name: String,
+        /// `live`, or `closed` while the account is deleted.
+        state: String,
+        /// Whether they run the server.
+        is_operator: bool,
+        /// Where they are members, up to [`MOST`].
+        memberships: Vec<Membership>,
+        /// Their memberships and the keys of their own.
+        sizes: Sizes,
+        /// When the account was made.
+        created_at: Timestamp,
+    },
+    /// An API key.
+    Key {
+        /// Its id.
+        id: Uuid,
+        /// The organization it is of; none of a person's own.
+        organization: Option<Uuid>,
+        /// The person it acts as; none of a service account.
+        user: Option<Uuid>,
+        /// What its people call it.
+        name: String,
+        /// Its prefix and last characters.
+        hint: String,
+        /// `active`, `off` or `expired`.
+        state: String,
+        /// When it was made.
+        created_at: Timestamp,
+    },
+    /// An entry of the audit trail that a request wrote.
+    Entry {
+        /// Its id.
+        id: Uuid,
+        /// The organization in whose trail it is; the nil one for the server's.
+        organization: Uuid,
+        /// What was done or tried.
+        action: String,
+        /// What came of it.
+        outcome: String,
+        /// When.
+        created_at: Timestamp,
+    },
+}
+
+/// A membership of somebody who was found.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// The organization.
+    pub organization: Uuid,
+    /// Its slug.
+    pub slug: String,
+    /// What they are there.
+    pub role: String,
+}
+
+const ORGANIZATION: Statement = sql!(
+    "SELECT id, slug, name, CASE WHEN state = 'live' AND archived_at IS NOT NULL THEN 'archived' ELSE state END, created_at
+     FROM organizations WHERE id = $1"
+);
+const ORGANIZATION_BY_SLUG: Statement = sql!(
+    "SELECT id, slug, name, CASE WHEN state = 'live' AND archived_at IS NOT NULL THEN 'archived' ELSE state END, created_at
+     FROM organizations WHERE slug = $1"
+);
+const SIZES_OF_ORGANIZATION: Statement = sql!(
+    "SELECT (SELECT count(*) FROM (SELECT 1 FROM members WHERE organization_id = $1 LIMIT $2) AS counted),
+            (SELECT count(*) FROM (SELECT 1 FROM customers WHERE organization_id = $1 LIMIT $2) AS counted),
+            (SELECT count(*) FROM (SELECT 1 FROM api_keys WHERE organization_id = $1 LIMIT $2) AS counted),
+            (SELECT count(*) FROM (SELECT 1 FROM deletions
+                                   WHERE organization_id = $1 AND state IN ('reversible', 'closed', 'draining') LIMIT $2) AS counted)"
+);
+const USER: Statement = sql!("SELECT id, email, name, state, is_operator, created_at FROM users WHERE id = $1");
+const USER_BY_ADDRESS: Statement = sql!("SELECT id, email, name, state, is_operator, created_at FROM users WHERE email_key = $1");
+const SIZES_OF_USER: Statement = sql!(
+    "SELECT (SELECT count(*) FROM (SELECT 1 FROM members WHERE user_id = $1 LIMIT $2) AS counted),
+            (SELECT count(*) FROM (SELECT 1 FROM user_api_keys WHERE user_id = $1 LIMIT $2) AS counted)"
+);
+const MEMBERSHIPS: Statement = sql!(
+    "SELECT members.organization_id, organizations.slug, members.role
+     FROM members JOIN organizations ON organizations.id = members.organization_id
+     WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'
+     ORDER BY members.organization_id LIMIT $2"
+);
+const KEY: Statement = sql!(
+    "SELECT api_keys.id, api_keys.organization_id, members.user_id, api_keys.name, api_keys.hint,
+            CASE WHEN NOT api_keys.is_active THEN 'off' WHEN api_keys.expires_at <= $2 THEN 'expired' ELSE 'active' END, api_keys.created_at
+     FROM api_keys LEFT JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
+     WHERE api_keys.id = $1"
+);
+const KEY_BY_HINT: Statement = sql!(
+    "SELECT api_keys.id, api_keys.organization_id, members.user_id, api_keys.name, api_keys.hint,
+            CASE WHEN NOT api_keys.is_active THEN 'off' WHEN api_keys.expires_at <= $2 THEN 'expired' ELSE 'active' END, api_keys.created_at
+     FROM api_keys LEFT JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
+     WHERE api_keys.hint = $1 ORDER BY api_keys.id LIMIT $3"
+);
+const OWN_KEY: Statement = sql!(
+    "SELECT id, NULL, user_id, name, hint,
+            CASE WHEN NOT is_active THEN 'off' WHEN expires_at <= $2 THEN 'expired' ELSE 'active' END, created_at
+     FROM user_api_keys WHERE id = $1"
+);
+const OWN_KEY_BY_HINT: Statement = sql!(
+    "SELECT id, NULL, user_id, name, hint,
+            CASE WHEN NOT is_active THEN 'off' WHEN expires_at <= $2 THEN 'expired' ELSE 'active' END, created_at
+     FROM user_api_keys WHERE hint = $1 ORDER BY id LIMIT $3"
+);
+/// The condition on the length keeps the names of jobs out of the index, and is what makes it serve here.
+const ENTRIES: Statement = sql!(
+    "SELECT id, organization_id, action, outcome, created_at FROM audit_entries
+     WHERE request_id = $1 AND length(request_id) >= 8 ORDER BY id LIMIT $2"
+);
+
+/// Every statement of a search, for the test that looks how each finds its rows.
+pub fn statements() -> [Statement; 12] {
+    [
+        ORGANIZATION,
+        ORGANIZATION_BY_SLUG,
+        SIZES_OF_ORGANIZATION,
+        USER,
+        USER_BY_ADDRESS,
+        SIZES_OF_USER,
+        MEMBERSHIPS,
+        KEY,
+        KEY_BY_HINT,
+        OWN_KEY,
+        OWN_KEY_BY_HINT,
+        ENTRIES,
+    ]
+}
+
+/// Finds what an id, a slug, an address, the visible part of a key or the id of a request names.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anybody but an operator; [`Error::Invalid`] for what can be none of these, and for a whole key.
+pub async fn search(cx: &Cx, text: &str) -> Result<Vec<Found>> {
+    if !cx.principal()?.is_operator {
+        return Err(Error::Forbidden("Access denied. Searching the server is for its operators.".into()));
+    }
+    let text = text.trim();
+    let prefixes = &cx.plane.config.key_prefixes;
+    if prefixes.has_checksum(text) {
+        return Err(FieldError::new("q", "secret", "must not be a whole key, which is a secret: its last four characters suffice").into());
+    }
+    if !(3..=254).contains(&text.chars().count()) || text.chars().any(char::is_control) {
+        return Err(FieldError::new(
+            "q",
+            "invalid",
+            "must be an id, a slug, an address, the last four characters of a key or a request's id",
+        )
+        .into());
+    }
+    let hints = match text.contains('…') {
+        true => vec![text.to_owned()],
+        // What a key ends with is eight hexadecimal digits, of which the hint shows four.
+        false if matches!(text.len(), 4 | 8) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Kind::ALL.iter().map(|kind| format!("{}_…{}", prefixes.of(*kind), &text[text.len() - 4..])).collect()
+        }
+        false => Vec::new(),
+    };
+    cx.read((text.to_owned(), hints), |cx, tx, (text, hints)| Box::pin(search_in(cx, tx, text, hints))).await
+}
+
+async fn search_in(cx: &Cx, tx: &mut Tx, text: &str, hints: &[String]) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    if let Some(id) = ids::parse(text) {
+        organizations(tx, ORGANIZATION, id.into(), &mut found).await?;
+        users(tx, USER, id.into(), &mut found).await?;
+        for statement in [KEY, OWN_KEY] {
+            keys(tx.query(statement, params![id, cx.now]).await?, &mut found)?;
+        }
+    }
+    if ids::is_slug(text) {
+        organizations(tx, ORGANIZATION_BY_SLUG, text.into(), &mut found).await?;
+    }
+    if text.contains('@') {
+        users(tx, USER_BY_ADDRESS, email_key(text).into(), &mut found).await?;
+    }
+    for hint in hints {
+        for statement in [KEY_BY_HINT, OWN_KEY_BY_HINT] {
+            keys(tx.query(statement, params![hint, cx.now, MOST]).await?, &mut found)?;
+        }
+    }
+    for mut row in tx.query(ENTRIES, params![text, MOST]).await? {
+        let (id, organization, action) = (row.next()?, row.next()?, row.next()?);
+        found.push(Found::Entry { id, organization, action, outcome: row.next()?, created_at: row.next()? });
+    }
+    Ok(found)
+}
+
+async fn organizations(tx: &mut Tx, statement: Statement, by: Value, found: &mut Vec<Found>) -> Result<()> {
+    for mut row in tx.query(statement, &[by]).await? {
+        let id: Uuid = row.next()?;
+        let mut counted = tx.query_one(SIZES_OF_ORGANIZATION, params![id, COUNTED_TO]).await?;
+        let mut sizes = Sizes::new();
+        for name in ["members", "customers", "keys", "open_deletions"] {
+            sizes.push((name, counted.next()?));
+        }
+        let (slug, name, state) = (row.next()?, row.next()?, row.next()?);
+        found.push(Found::Organization { id, slug, name, state, sizes, created_at: row.next()? });
+    }
+    Ok(())
+}
+
+async fn users(tx: &mut Tx, statement: Statement, by: Value, found: &mut Vec<Found>) -> Result<()> {
+    for mut row in tx.query(statement, &[by]).await? {
+        let id: Uuid = row.next()?;
+        let mut counted = tx.query_one(SIZES_OF_USER, params![id, COUNTED_TO]).await?;
+        let sizes = vec![("memberships", counted.next()?), ("keys", counted.next()?)];
+        let read = |mut row: Row| Ok(Membership { organization: row.next()?, slug: row.next()?, role: row.next()? });
+        let memberships = tx.query(MEMBERSHIPS, params![id, MOST]).await?.into_iter().map(read).collect::<Result<_>>()?;
+        let (email, name, state, is_operator) = (row.next()?, row.next()?, row.next()?, row.next()?);
+        found.push(Found::User { id, email, name, state, is_operator, memberships, sizes, created_at: row.next()? });
+    }
+    Ok(())
+}
+
+fn keys(rows: Vec<Row>, found: &mut Vec<Found>) -> Result<()> {
+    for mut row in rows {
+        let (id, organization, user) = (row.next()?, row.next()?, row.next()?);
+        let (name, hint, state) = (row.next()?, row.next()?, row.next()?);
+        found.push(Found::Key { id, organization, user, name, hint, state, created_at: row.next()? });
+    }
+    Ok(())
+}
