@@ -52,12 +52,17 @@ struct DatabaseArgs {
     /// The data folder of the embedded database. It is created.
     #[arg(long, env = "FREEHOLD_DATA", default_value = "data")]
     data: PathBuf,
+    /// The schema of a PostgreSQL database that has the tables. It is created [default: the one that has them; for a new database public, or
+    /// freehold where others have put something there].
+    #[arg(long, env = "FREEHOLD_SCHEMA", value_name = "NAME")]
+    schema: Option<String>,
 }
 
 impl DatabaseArgs {
     fn options(&self) -> plane::DatabaseOptions {
         let url = self.database_url.clone().filter(|url| !url.is_empty());
-        plane::DatabaseOptions::new(url.unwrap_or_else(|| format!("sqlite:{}", self.data.join("freehold.db").display())))
+        let url = url.unwrap_or_else(|| format!("sqlite:{}", self.data.join("freehold.db").display()));
+        plane::DatabaseOptions { schema: self.schema.clone(), ..plane::DatabaseOptions::new(url) }
     }
 }
 

@@ -143,7 +143,7 @@ async fn metrics(State(doors): State<Arc<Doors>>, headers: HeaderMap, door: Resu
     }
     let vitals = vitals::look(&doors.plane).await.inspect_err(|error| tracing::debug!(%error, "the vitals cannot be read")).ok();
     let lost_log_lines = doors.settings.lost_log_lines.map_or(0, |count| count());
-    let text = doors.metrics.render(vitals, &doors.plane.jobs.report(), &doors.plane.braked(), lost_log_lines);
+    let text = doors.metrics.render(vitals, doors.plane.load(), &doors.plane.jobs.report(), &doors.plane.braked(), lost_log_lines);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

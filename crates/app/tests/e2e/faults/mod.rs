@@ -2,6 +2,12 @@
 
 mod backups;
 mod clocks;
+mod cluster;
 mod databases;
+mod frozen;
 mod logging;
+mod schemas;
 mod stopping;
+
+pub use cluster::connect;
+pub use databases::wait_until_ready;
