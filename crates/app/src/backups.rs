@@ -24,6 +24,12 @@ pub(crate) struct MoveArgs {
     /// Where it goes: a database that is empty or, if embedded, not there yet.
     #[arg(long, value_name = "URL", hide_env_values = true)]
     to: String,
+    /// The schema of a PostgreSQL database that has the tables now.
+    #[arg(long, value_name = "NAME")]
+    from_schema: Option<String>,
+    /// The schema of a PostgreSQL database that they go to. It is created.
+    #[arg(long, value_name = "NAME")]
+    to_schema: Option<String>,
 }
 
 pub(crate) async fn back_up(args: FileArgs) -> Outcome {
@@ -49,7 +55,8 @@ pub(crate) async fn restore(args: FileArgs) -> Outcome {
 
 pub(crate) async fn move_between(args: MoveArgs) -> Outcome {
     let bar = ProgressBar::new_spinner();
-    let (from, to) = (DatabaseOptions::new(args.from), DatabaseOptions::new(args.to));
+    let from = DatabaseOptions { schema: args.from_schema, ..DatabaseOptions::new(args.from) };
+    let to = DatabaseOptions { schema: args.to_schema, ..DatabaseOptions::new(args.to) };
     let contents = backups::move_between(&from, &to, &|table, rows| bar.set_message(format!("{table} {rows}"))).await;
     bar.finish_and_clear();
     say(&format!("Moved {} rows, and read them back. The first database is as it was: start the server on the second.", rows(&contents?)));

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plane::ledger::LedgerPlace;
 use plane::encryption::{KeySource, SecretKeys};
+use plane::ledger::LedgerPlace;
 use plane::retention::{self, Periods, Retention};
 
 #[derive(Parser)]
@@ -68,12 +68,17 @@ struct DatabaseArgs {
     /// A file with settings in TOML, under the long names of the flags. Flags and environment variables go before it.
     #[arg(long, env = "FREEHOLD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The schema of a PostgreSQL database that has the tables. It is created [default: the one that has them; for a new database public, or
+    /// freehold where others have put something there].
+    #[arg(long, env = "FREEHOLD_SCHEMA", value_name = "NAME")]
+    schema: Option<String>,
 }
 
 impl DatabaseArgs {
     fn options(&self) -> plane::DatabaseOptions {
         let url = self.database_url.clone().filter(|url| !url.is_empty());
-        plane::DatabaseOptions::new(url.unwrap_or_else(|| format!("sqlite:{}", self.data.join("freehold.db").display())))
+        let url = url.unwrap_or_else(|| format!("sqlite:{}", self.data.join("freehold.db").display()));
+        plane::DatabaseOptions { schema: self.schema.clone(), ..plane::DatabaseOptions::new(url) }
     }
 
     /// Where what has the database to itself keeps the ledger.

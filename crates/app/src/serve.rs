@@ -214,8 +214,6 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         return Err(format!("the clock of this machine says {}, which is before 1970: set it first", clock.now()).into());
     }
     let plane = Plane::open(config, clock).await?;
-    // Before anybody can know that it runs, and send one.
-    let signal = signal()?;
     let lines = match args.demo {
         true => demo::fill(&plane).await?,
         false => demo::refuse(&plane).await.map(|()| Vec::new())?,

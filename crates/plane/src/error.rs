@@ -77,13 +77,9 @@ impl Error {
         }
     }
 
-    /// Whether a transaction that ended with this has surely changed nothing: it was refused before its commit, or by the engine. Of any
-    /// other failure of the database nobody knows.
+    /// Whether a transaction that ended with this has surely changed nothing: it failed before its commit, or the engine has refused that.
     pub(crate) fn is_rolled_back(&self) -> bool {
-        match self {
-            Error::Storage(storage) => storage.is_refusal(),
-            _ => true,
-        }
+        !matches!(self, Error::Storage(sql::Error::Uncertain(_)))
     }
 }
 

@@ -5,7 +5,8 @@
 //! itself, of which nothing but a hash is kept, and the secret of the API key it came with. Before a request is carried out its
 //! row is taken; if the server stops in between, the row says that nobody knows what came of it.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -58,6 +59,9 @@ pub struct Ticket {
     place: Option<Arc<Place>>,
 }
 
+/// Rows of requests that have changed nothing, of which the database could not be told, at the most. Of more of them nobody knows what came.
+const MOST_UNDONE: usize = 10_000;
+
 /// A request's place among those that are under way, given back when it has ended.
 struct Place {
     plane: Arc<Plane>,
@@ -68,6 +72,15 @@ struct Place {
 impl Place {
     fn take(&self) {
         self.plane.run.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(self.row, self.holder);
+    }
+
+    /// Remembers that the request has changed nothing, if it is the one with the row.
+    fn note_undone(&self) {
+        let under_way = self.plane.run.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut undone = self.plane.run.undone.lock().unwrap_or_else(PoisonError::into_inner);
+        if under_way.get(&self.row) == Some(&self.holder) && undone.len() < MOST_UNDONE {
+            undone.insert(self.row);
+        }
     }
 }
 
@@ -110,12 +123,20 @@ pub enum Ending {
 /// organization that the credential is good for; the database's.
 pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
     let mut ticket = Ticket::derive(cx, request)?;
-    let Some(mut found) = ticket.take(cx).await? else { return Ok(Begun::Go(ticket)) };
-    let is_under_way = || cx.plane.run.under_way.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&ticket.id);
+    let Some(mut found) = ticket.take(cx, false).await? else { return Ok(Begun::Go(ticket)) };
+    let id = ticket.id;
+    let is_under_way = || cx.plane.run.under_way.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id);
     let is_alone = found.answer.is_none() && found.worker == cx.plane.run.id && !is_under_way();
+    let is_the_same = verify_slices_are_equal(&found.request_hash, &ticket.request_hash).is_ok();
     if is_alone {
+        let was_undone = is_the_same && undone(cx).remove(&id);
         // It may have ended since the row was read.
-        match ticket.take(cx).await? {
+        let taken = ticket.take(cx, was_undone).await.inspect_err(|_| {
+            if was_undone {
+                undone(cx).insert(id);
+            }
+        });
+        match taken? {
             None => return Ok(Begun::Go(ticket)),
             Some(again) => found = again,
         }
@@ -124,7 +145,7 @@ pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
         return Ok(Begun::OtherRequest);
     }
     let Some(answer) = found.answer else {
-        return Ok(if found.worker == cx.plane.run.id && !is_alone { Begun::UnderWay } else { Begun::Unknown });
+        return Ok(if found.worker == cx.plane.run.id && (!is_alone || is_under_way()) { Begun::UnderWay } else { Begun::Unknown });
     };
     // One that a version of before has kept does not say what was asked.
     let Some((asked, answer)) = ticket.open(answer).as_deref().and_then(standing::unpack) else { return Ok(Begun::Unknown) };
@@ -141,7 +162,13 @@ pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
 /// The database's: repetitions then hear that nobody knows what came of it.
 pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
     match ending {
-        Ending::Undone => cx.write_as_server(ticket.id, |cx, tx, id| Box::pin(erase(cx, tx, *id))).await,
+        Ending::Undone => {
+            let erased = cx.write_as_server(ticket.id, |cx, tx, id| Box::pin(erase(cx, tx, *id))).await;
+            if let (Err(_), Some(place)) = (&erased, &ticket.place) {
+                place.note_undone();
+            }
+            erased
+        }
         Ending::Unknown => {
             cx.write_as_server(ticket.id, |cx, tx, id| {
                 Box::pin(async move {
@@ -170,6 +197,11 @@ struct Found {
     worker: Uuid,
     answer: Option<Vec<u8>>,
     organization: Option<Uuid>,
+}
+
+/// Rows of requests that have changed nothing, of which the database could not be told.
+fn undone(cx: &Cx) -> MutexGuard<'_, HashSet<Uuid>> {
+    cx.plane.run.undone.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes a row, or returns the one that is there. One that has had its time is as good as none.
@@ -219,15 +251,26 @@ fn last_birth(cx: &Cx) -> Timestamp {
 }
 
 impl Ticket {
-    /// Takes the row of this request, or returns the one that is there.
-    async fn take(&mut self, cx: &Cx) -> Result<Option<Found>> {
+    /// Takes the row of this request, or returns the one that is there. One of a request that has changed nothing is as good as none.
+    async fn take(&mut self, cx: &Cx, was_undone: bool) -> Result<Option<Found>> {
         let place = Arc::new(Place { plane: cx.plane.clone(), row: self.id, holder: Uuid::from_bytes(cx::random()?) });
-        let found =
-            cx.write_as_server((place.clone(), self.request_hash), |cx, tx, (place, hash)| Box::pin(take(cx, tx, place, *hash))).await?;
-        if found.is_none() {
-            self.place = Some(place);
+        let input = (place.clone(), self.request_hash, was_undone);
+        let found = cx.write_as_server(input, |cx, tx, (place, hash, was_undone)| {
+            Box::pin(async move {
+                if *was_undone {
+                    erase(cx, tx, place.row).await?;
+                }
+                take(cx, tx, place, *hash).await
+            })
+        });
+        let found = found.await;
+        match &found {
+            Ok(None) => self.place = Some(place),
+            Ok(Some(_)) => {}
+            // The row may be there, and is nobody's.
+            Err(_) => place.note_undone(),
         }
-        Ok(found)
+        found
     }
 
     /// Everything that is needed of a request, from what its sender has and the database has not.

@@ -71,3 +71,4 @@ pub use plane::{Config, MIGRATIONS, Plane};
 pub use sql::Error as StorageError;
 /// Where the data is.
 pub use sql::Options as DatabaseOptions;
+pub use sql::{Connections, Files, Load};

@@ -1,6 +1,6 @@
 //! The plane itself: the open database, the keys, the caches and the settings that every context shares.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -201,6 +201,8 @@ pub(crate) struct Run {
     pub(crate) secret: [u8; 32],
     /// Requests with an Idempotency-Key that are being carried out: the ids of their rows, and who carries them out.
     pub(crate) under_way: Mutex<HashMap<Uuid, Uuid>>,
+    /// Those that have surely changed nothing, which the database could not be told.
+    pub(crate) undone: Mutex<HashSet<Uuid>>,
 }
 
 impl Plane {
@@ -225,7 +227,7 @@ impl Plane {
         for name in db.migrate(MIGRATIONS).await? {
             tracing::info!(migration = name, "migrated");
         }
-        deletion::rules::check(&db.schema().await?)?;
+        deletion::rules::check(&db.schema(MIGRATIONS).await?)?;
         backfill::run(&db).await?;
         let is_alone = config.database.is_server || db.engine_name() == "sqlite";
         let encryption = Encryption::open(&db, &config.secret_keys, is_alone, clock.now()).await?;
@@ -247,7 +249,7 @@ impl Plane {
             export_bell: Notify::new(),
             courier_bell: Notify::new(),
             usage: Usage::default(),
-            run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()?, under_way: Mutex::default() },
+            run: Run { id: Uuid::from_bytes(cx::random()?), secret: cx::random()?, under_way: Mutex::default(), undone: Mutex::default() },
             credential_lookups: AtomicU64::new(0),
             retention_brakes: Brakes::default(),
             ledger: Ledger::default(),
@@ -264,6 +266,11 @@ impl Plane {
             ledger::open(&plane, place).await?;
         }
         Ok(plane)
+    }
+
+    /// How much of the database is in use.
+    pub fn load(&self) -> sql::Load {
+        self.db.load()
     }
 
     /// Whether the database answers, and writes as far as is known.
@@ -305,7 +312,7 @@ impl Plane {
     /// # Errors
     /// The database's.
     pub async fn schema(&self) -> Result<sql::Schema> {
-        Ok(self.db.schema().await?)
+        Ok(self.db.schema(MIGRATIONS).await?)
     }
 
     /// `"sqlite"` or `"postgresql"`.

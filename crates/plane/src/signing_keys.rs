@@ -91,37 +91,47 @@ pub async fn rotate(cx: &Cx, at_once: bool) -> Result<SigningKey> {
             if !cx.principal()?.is_operator {
                 return Err(Error::Forbidden("Signing keys are for the operators of this server, in a session of their own.".into()));
             }
-            // Of two who rotate at once the second replaces the key of the first.
-            tx.seize(ROTATION).await?;
-            let until = if *at_once { cx.now } else { after(cx.now, cx.plane.config.access_token_life + MARGIN) };
-            let retire =
-                sql!("UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL OR (retires_at > $1 AND CAST($2 AS boolean))");
-            tx.execute(retire, params![until, *at_once]).await?;
-            let count: i64 =
-                tx.query_one(sql!("SELECT count(*) FROM signing_keys WHERE retires_at > $1"), params![cx.now]).await?.next()?;
-            if count >= MOST {
-                return Err(Error::Conflict(format!("{MOST} signing keys verify already: wait until tokens of the first have ended.")));
-            }
-            let id = make(tx, &cx.plane.encryption, cx.now).await?;
-            let detail = match at_once {
-                true => format!("{id} signs; the one before it ended at once"),
-                false => format!("{id} signs; the one before it verifies until {until}"),
-            };
-            let note = Note { action: "signing_key.rotate", subject: "signing_key", detail: Some(detail), ..Note::default() };
-            audit::record(cx, tx, NO_ORGANIZATION, &note).await?;
-            let keys = load(tx, &cx.plane.encryption).await?;
-            let (plane, at_once) = (cx.plane.clone(), *at_once);
-            tx.on_commit(move || {
-                plane.keys.take_up(keys);
-                if at_once {
-                    // Tokens that were verified before are known without their signature.
-                    plane.liveness.forget_credentials();
-                }
-            });
-            Ok(SigningKey { id, created_at: cx.now, previous_until: (!at_once).then_some(until) })
+            rotate_in(cx, tx, *at_once).await
         })
     })
     .await
+}
+
+/// Has a new key sign, and the others verify nothing any more: in a database that was restored they may be keys that were replaced since.
+///
+/// # Errors
+/// Those of [`rotate`].
+pub(crate) async fn replace(cx: &Cx) -> Result<()> {
+    cx.write_behind(false, (), |cx, tx, ()| Box::pin(async move { rotate_in(cx, tx, true).await.map(drop) })).await
+}
+
+async fn rotate_in(cx: &Cx, tx: &mut Tx, at_once: bool) -> Result<SigningKey> {
+    // Of two who rotate at once the second replaces the key of the first.
+    tx.seize(ROTATION).await?;
+    let until = if at_once { cx.now } else { after(cx.now, cx.plane.config.access_token_life + MARGIN) };
+    let retire = sql!("UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL OR (retires_at > $1 AND CAST($2 AS boolean))");
+    tx.execute(retire, params![until, at_once]).await?;
+    let count: i64 = tx.query_one(sql!("SELECT count(*) FROM signing_keys WHERE retires_at > $1"), params![cx.now]).await?.next()?;
+    if count >= MOST {
+        return Err(Error::Conflict(format!("{MOST} signing keys verify already: wait until tokens of the first have ended.")));
+    }
+    let id = make(tx, &cx.plane.encryption, cx.now).await?;
+    let detail = match at_once {
+        true => format!("{id} signs; the one before it ended at once"),
+        false => format!("{id} signs; the one before it verifies until {until}"),
+    };
+    let note = Note { action: "signing_key.rotate", subject: "signing_key", detail: Some(detail), ..Note::default() };
+    audit::record(cx, tx, NO_ORGANIZATION, &note).await?;
+    let keys = load(tx, &cx.plane.encryption).await?;
+    let plane = cx.plane.clone();
+    tx.on_commit(move || {
+        plane.keys.take_up(keys);
+        if at_once {
+            // Tokens that were verified before are known without their signature.
+            plane.liveness.forget_credentials();
+        }
+    });
+    Ok(SigningKey { id, created_at: cx.now, previous_until: (!at_once).then_some(until) })
 }
 
 /// Erases the keys whose last token has ended, and takes up what a rotation has left whose outcome the database did not tell.

@@ -23,7 +23,7 @@ use crate::error::describe;
 use crate::{Error, Result};
 
 /// What the driver knows, as parameters of a URL.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 14] = [
     "application_name",
     "channel_binding",
     "connect_timeout",
@@ -34,7 +34,6 @@ const KNOWN: [&str; 15] = [
     "keepalives_idle",
     "keepalives_interval",
     "keepalives_retries",
-    "load_balance_hosts",
     "options",
     "port",
     "target_session_attrs",
@@ -129,13 +128,15 @@ impl Address {
     /// What went wrong with the first connection: with how much TLS it was tried, and where it is about that, the ways out.
     pub(crate) fn advise(&self, error: Error) -> Error {
         let Error::Unavailable(words) = error else { return error };
-        let is_about_tls = words.contains("TLS") || words.contains("certificate");
-        let remedy = match is_about_tls {
-            true => {
-                ". In the address of the database: sslrootcert=FILE names an authority of your own; sslmode=require encrypts without verifying the \
-                 server, and sslmode=disable does not encrypt"
-            }
-            false => "",
+        let says = |part| words.contains(part);
+        let remedy = if says("TLS") || says("certificate") {
+            ". In the address of the database: sslrootcert=FILE names an authority of your own; sslmode=require encrypts without verifying the \
+             server, and sslmode=disable does not encrypt"
+        } else if says("unsupported startup parameter") {
+            ". PgBouncer, or another pooler, stands before PostgreSQL: put PostgreSQL's own address into the address of the database, or leave out \
+             its `options`"
+        } else {
+            ""
         };
         Error::Unavailable(format!("{words} (with sslmode={}){remedy}", self.mode.name()))
     }

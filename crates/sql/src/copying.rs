@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{Database, Error, FromValue, Result, Row, Schema, Statement, Table, Tx, Value};
+use crate::{Database, Error, FromValue, Migration, Result, Row, Schema, Statement, Table, Tx, Value};
 
 /// Rows that are read at once.
 const PAGE: usize = 1_000;
@@ -56,15 +56,15 @@ struct Plan {
 }
 
 impl Database {
-    /// Copies everything from another database, as it is at one moment, and reads it back. Tells which table it is at, and how many rows of it
+    /// Copies the tables that these migrations have made from another database, as it is at one moment, and reads it back. Tells which table it is at, and how many rows of it
     /// are there.
     ///
     /// # Errors
     /// [`Error::Migration`] when the schemas differ or this one is not empty, [`Error::Statement`] when what was written is not what was read;
     /// either engine's. What was written until then stays.
-    pub async fn copy_from(&self, source: &Database, tell: impl Fn(&str, u64)) -> Result<Contents> {
-        let schema = source.schema().await?;
-        if schema != self.schema().await? {
+    pub async fn copy_from(&self, source: &Database, migrations: &[Migration], tell: impl Fn(&str, u64)) -> Result<Contents> {
+        let schema = source.schema(migrations).await?;
+        if schema != self.schema(migrations).await? {
             return Err(Error::Migration("the two databases differ in their schema: bring both up to date with this program first".into()));
         }
         let plans: Arc<[Plan]> = plans(&schema)?.into();
@@ -93,18 +93,18 @@ impl Database {
         // The error of the writer comes first: it is the cause, and the error of the reader its result.
         let contents = contents?;
         read?;
-        match self.contents().await? == contents {
+        match self.contents(migrations).await? == contents {
             true => Ok(contents),
             false => Err(Error::Statement("what was written is not what was read: do not use the copy".into())),
         }
     }
 
-    /// What each table that has rows holds, at one moment.
+    /// What each table of these migrations that has rows holds, at one moment.
     ///
     /// # Errors
     /// The engine's error.
-    pub async fn contents(&self) -> Result<Contents> {
-        let plans: Arc<[Plan]> = plans(&self.schema().await?)?.into();
+    pub async fn contents(&self, migrations: &[Migration]) -> Result<Contents> {
+        let plans: Arc<[Plan]> = plans(&self.schema(migrations).await?)?.into();
         let (sender, mut pages) = mpsc::channel(AHEAD);
         let reading = read_all(self, plans.clone(), sender);
         let adding = async {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::outage::Outage;
 use crate::postgres::{Postgres, PostgresTx};
 use crate::sqlite::{Sqlite, SqliteTx};
-use crate::{Error, Migration, Result, Row, Schema, Value};
+use crate::{Error, Load, Migration, Options, Result, Row, Schema, Value};
 
 /// A statement's text, parameters written `$1`, `$2`, … Made by [`sql!`](crate::sql), so that a test can find every one of them in the
 /// source and prepare it on both engines, or generated once from a table of rules.
@@ -56,35 +56,6 @@ macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::Value::from($value)),*] };
 }
 
-/// Where the data is, and how many connections to hold.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// `postgres://…`, or `sqlite:PATH` for the embedded engine. The file and its folder are created.
-    pub url: String,
-    /// Reader connections on SQLite, pooled connections on PostgreSQL. 1 to 1,000.
-    pub connections: usize,
-    /// Requests that SQLite commits together at the most; 1 is one transaction a request. Ignored on PostgreSQL.
-    pub group: usize,
-    /// Whether an embedded database is made where one is missing that was there before.
-    pub may_begin_anew: bool,
-    /// Whether it is a server that opens it. Then no other may use a PostgreSQL database for as long: it would go on letting in what is deleted
-    /// here. The file of an embedded one has one process in any case, and of a server's the folder is closed to other users of the machine.
-    pub is_server: bool,
-}
-
-impl Options {
-    /// The defaults for an address: 16 connections, groups of 64.
-    pub fn new(url: impl Into<String>) -> Options {
-        Options { url: url.into(), connections: 16, group: 64, may_begin_anew: false, is_server: false }
-    }
-
-    /// The file of an embedded database, if it is missing or empty: opening it begins with nothing.
-    pub fn missing_file(&self) -> Option<PathBuf> {
-        let path = PathBuf::from(self.url.strip_prefix("sqlite:")?);
-        std::fs::metadata(&path).map_or(true, |found| found.len() == 0).then_some(path)
-    }
-}
-
 /// A future that a transaction runs. On SQLite it must never wait for anything but its own transaction.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -107,10 +78,25 @@ enum Engine {
 pub(crate) enum Kind {
     /// It reads a snapshot.
     Read,
+    /// The same for work that nobody waits for.
+    LongRead,
     /// It is durable when its caller has the answer.
     Durable,
-    /// It is durable some time later.
+    /// The same for work that nobody waits for.
+    LongDurable,
+    /// It is durable some time later, and nobody waits for it.
     Lazy,
+}
+
+impl Kind {
+    pub(crate) fn is_read(self) -> bool {
+        matches!(self, Kind::Read | Kind::LongRead)
+    }
+
+    /// Whether its statements may take longer than those that somebody waits for.
+    pub(crate) fn is_long(self) -> bool {
+        matches!(self, Kind::LongRead | Kind::LongDurable | Kind::Lazy)
+    }
 }
 
 /// How often a transaction that met a concurrent one is run again before its error is passed on.
@@ -124,6 +110,8 @@ impl Database {
     pub async fn open(options: &Options) -> Result<Database> {
         let engine = if options.url.starts_with("postgres://") || options.url.starts_with("postgresql://") {
             Engine::Postgres(Postgres::open(options).await?)
+        } else if options.schema.is_some() {
+            return Err(Error::Migration("--schema is for PostgreSQL: the embedded database has none".into()));
         } else if let Some(path) = options.url.strip_prefix("sqlite:") {
             Engine::Sqlite(Sqlite::open(PathBuf::from(path), options)?)
         } else {
@@ -242,7 +230,7 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + HasDatabaseError + Send + 'static,
     {
-        self.noted(self.write_as(if may_be_lost { Kind::Lazy } else { Kind::Durable }, input, work).await).await
+        self.noted(self.write_as(if may_be_lost { Kind::Lazy } else { Kind::LongDurable }, input, work).await).await
     }
 
     /// Keeps what the outcome of a write says about the database.
@@ -298,9 +286,40 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + HasDatabaseError + Send + 'static,
     {
+        self.read_as(Kind::Read, input, work).await
+    }
+
+    /// Like [`Database::read`], for long work that nobody waits for: its statements may take 20 seconds on PostgreSQL, not 5.
+    ///
+    /// # Errors
+    /// Those of [`Database::read`].
+    pub async fn read_behind<I, T, E>(
+        &self,
+        input: I,
+        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<Error> + HasDatabaseError + Send + 'static,
+    {
+        self.read_as(Kind::LongRead, input, work).await
+    }
+
+    async fn read_as<I, T, E>(
+        &self,
+        kind: Kind,
+        input: I,
+        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<Error> + HasDatabaseError + Send + 'static,
+    {
         let outcome = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(input, work).await,
-            Engine::Postgres(postgres) => AssertUnwindSafe(postgres.transaction(&input, &work, Kind::Read))
+            Engine::Postgres(postgres) => AssertUnwindSafe(postgres.transaction(&input, &work, kind))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|panic| Err(Error::Statement(panic_words(Some(panic))).into())),
@@ -318,7 +337,9 @@ impl Database {
     pub async fn migrate(&self, migrations: &'static [Migration]) -> Result<Vec<&'static str>> {
         let ran = self.write(migrations, |tx, migrations| Box::pin(crate::migrate::run(tx, migrations))).await?;
         // After the migrations, whose locks are long gone by now.
-        if let Err::<(), Error>(error) = self.write((), |tx, ()| Box::pin(crate::migrate::assume_few_organizations(tx))).await {
+        if let Err::<(), Error>(error) =
+            self.write(migrations, |tx, migrations| Box::pin(crate::migrate::assume_few_organizations(tx, migrations))).await
+        {
             tracing::warn!(%error, "PostgreSQL could not be told how large organizations are, and may choose slow plans until the next start");
         }
         if let Engine::Sqlite(sqlite) = &self.engine {
@@ -327,12 +348,23 @@ impl Database {
         Ok(ran)
     }
 
-    /// Reads the live schema back from the engine.
+    /// Reads the live schema back from the engine: the tables that these migrations have made. Others may have put theirs beside them.
     ///
     /// # Errors
     /// The engine's error.
-    pub async fn schema(&self) -> Result<Schema> {
-        self.read((), |tx, ()| Box::pin(crate::schema::read(tx))).await
+    pub async fn schema(&self, migrations: &[Migration]) -> Result<Schema> {
+        let own = crate::migrate::tables(migrations);
+        let mut schema = self.read((), |tx, ()| Box::pin(crate::schema::read(tx))).await?;
+        schema.tables.retain(|name, _| own.contains(name.as_str()));
+        Ok(schema)
+    }
+
+    /// How much of the database is in use at the moment.
+    pub fn load(&self) -> Load {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => Load { connections: None, files: sqlite.files() },
+            Engine::Postgres(postgres) => Load { connections: Some(postgres.in_use()), files: None },
+        }
     }
 
     /// Prepares a statement without running it.

@@ -3,7 +3,7 @@
 /// Why a statement or a transaction failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// A unique constraint refused the row. HasDatabaseError the engine's words, which name the index or its columns.
+    /// A unique constraint refused the row. Has the engine's words, which name the index or its columns.
     #[error("a row with this key exists already ({0})")]
     Unique(String),
     /// A foreign key refused the row: its parent is not there (any more).
@@ -12,10 +12,12 @@ pub enum Error {
     /// A serialization failure or a deadlock (SQLSTATE 40001, 40P01): the transaction may be run again as it was.
     #[error("the transaction met a concurrent one and may be run again ({0})")]
     Retry(String),
-    /// The engine cannot be reached, has no connection free, or its disk refused the write. Nothing was committed, or it is not known
-    /// whether it was.
+    /// The engine cannot be reached, has no connection free, or its disk refused the write. Nothing was committed.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The engine was to commit, and did not say whether it has: the connection broke, or the disk did not confirm it.
+    #[error("the database is not available, and has not said whether it has kept what was written: {0}")]
+    Uncertain(String),
     /// The engine takes no writes at the moment: its file or disk is read-only, or it is a replica. From a transaction that reads, a defect.
     #[error("the database is read-only: {0}")]
     ReadOnly(String),
@@ -30,13 +32,21 @@ pub enum Error {
 impl Error {
     /// Whether the same may well succeed once the database is well again: nothing is wrong with what was asked.
     pub fn is_of_the_database(&self) -> bool {
-        matches!(self, Error::Unavailable(_) | Error::ReadOnly(_))
+        matches!(self, Error::Unavailable(_) | Error::Uncertain(_) | Error::ReadOnly(_))
     }
 
     /// Whether a commit that failed with this has surely changed nothing: the engine itself has said no. After any other error of a
     /// commit it may have come true all the same.
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Error::Unique(_) | Error::ForeignKey(_) | Error::Retry(_) | Error::ReadOnly(_))
+    }
+
+    /// The error of a commit that was on its way.
+    pub(crate) fn of_a_commit(self) -> Error {
+        match self {
+            Error::Unavailable(words) | Error::Statement(words) => Error::Uncertain(words),
+            other => other,
+        }
     }
 }
 
@@ -102,13 +112,11 @@ fn is_passing(state: &str) -> bool {
     OF_THE_SERVER.iter().any(|class| state.starts_with(class)) || PASSING.contains(&state)
 }
 
-impl From<deadpool_postgres::PoolError> for Error {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
+impl From<deadpool::managed::PoolError<Error>> for Error {
+    fn from(error: deadpool::managed::PoolError<Error>) -> Self {
         match error {
-            deadpool_postgres::PoolError::Backend(error) => match Error::from(error) {
-                Error::Statement(words) => Error::Unavailable(words),
-                other => other,
-            },
+            deadpool::managed::PoolError::Backend(error) => error,
+            deadpool::managed::PoolError::Timeout(_) => Error::Unavailable("no connection to PostgreSQL was free in time".into()),
             other => Error::Unavailable(other.to_string()),
         }
     }

@@ -69,14 +69,14 @@ impl Database {
         .await
     }
 
-    /// Rows that hang on nothing, along every foreign key of the live schema, with up to `most` of them by name.
+    /// Rows that hang on nothing, along every foreign key of the tables that these migrations have made, with up to `most` of them by name.
     ///
     /// # Errors
     /// The engine's error.
-    pub async fn orphans(&self, most: i64) -> Result<Vec<Orphans>> {
+    pub async fn orphans(&self, migrations: &'static [Migration], most: i64) -> Result<Vec<Orphans>> {
         let ties = self.read((), |tx, ()| Box::pin(ties(tx))).await?;
-        let mut found = Vec::new();
-        for tie in ties {
+        let (own, mut found) = (migrate::tables(migrations), Vec::new());
+        for tie in ties.into_iter().filter(|tie| own.contains(tie.table.as_str())) {
             // One at a time: a snapshot that is held for long keeps PostgreSQL from cleaning up.
             found.extend(self.read((tie, most), |tx, (tie, most)| Box::pin(along(tx, tie, *most))).await?);
         }
@@ -92,7 +92,8 @@ impl Tx {
     pub async fn take_time(&mut self) -> Result<()> {
         match self {
             Tx::Sqlite(_) => Ok(()),
-            Tx::Postgres(_) => {
+            Tx::Postgres(tx) => {
+                tx.take_time();
                 self.script(
                     "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_seqscan = on;",
                 )
@@ -122,7 +123,7 @@ async fn ties(tx: &mut Tx) -> Result<Vec<Tie>> {
              FROM pg_catalog.pg_constraint AS held
              JOIN pg_catalog.pg_class AS child ON child.oid = conrelid
              JOIN pg_catalog.pg_class AS parent ON parent.oid = confrelid
-             WHERE contype = 'f' AND child.relnamespace = current_schema()::regnamespace
+             WHERE contype = 'f' AND child.relnamespace = quote_ident(current_schema())::regnamespace
              ORDER BY 1, 3"
         ),
     };

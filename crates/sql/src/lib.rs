@@ -4,25 +4,31 @@
 //! organizations, customers or any other noun: those live in `plane`.
 
 mod address;
+mod connecting;
 mod copying;
 mod database;
 mod error;
 mod health;
+mod load;
 mod log;
 mod migrate;
+mod options;
 mod outage;
 mod postgres;
 mod readers;
 mod schema;
 mod server_lock;
 mod sqlite;
+mod survey;
 mod value;
 
 pub use copying::{Content, Contents, copy_file};
-pub use database::{Database, HasDatabaseError, Hold, Options, Statement, Tx, Work};
+pub use database::{Database, HasDatabaseError, Hold, Statement, Tx, Work};
 pub use error::Error;
 pub use health::{Difference, Orphans};
+pub use load::{Connections, Files, Load};
 pub use migrate::Migration;
+pub use options::Options;
 pub use readers::step_behind;
 pub use schema::{Column, ForeignKey, Index, Schema, Table};
 pub use value::{FromValue, Row, Value};

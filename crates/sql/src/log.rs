@@ -111,7 +111,7 @@ pub(crate) fn sync_loop(
 ) {
     while let Ok(first) = committed.recv() {
         let groups: Vec<Committed> = std::iter::once(first).chain(committed.try_iter()).collect();
-        let fate = log.check().and_then(|()| sync().map_err(|error| refused(log, &error)));
+        let fate = log.check().and_then(|()| sync().map_err(|error| refused(log, &error))).map_err(Error::of_a_commit);
         if let Some(writer) = writer.upgrade() {
             // It may have ended meanwhile.
             let _ = writer.blocking_send(Job::Synced(groups.len()));
@@ -276,7 +276,7 @@ mod tests {
                 Err(io::Error::other("the test's disk"))
             };
             sync_loop(sync, &committed, &log, &writer.downgrade());
-            assert!(matches!(answer.try_recv(), Ok(Err(Error::Unavailable(words))) if words.contains("the test's disk")));
+            assert!(matches!(answer.try_recv(), Ok(Err(Error::Uncertain(words))) if words.contains("the test's disk")));
         }
         assert_eq!(syncs, 1);
         log

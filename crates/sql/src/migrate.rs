@@ -1,5 +1,7 @@
 //! Migrations: numbered texts inside the binary, each run once, one runner at a time, refused when their text has changed since.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::digest;
 
 use crate::{Difference, Error, Result, Tx};
@@ -19,6 +21,25 @@ impl Migration {
     }
 }
 
+/// The tables that migrations leave, but for their own.
+pub(crate) fn tables(migrations: &[Migration]) -> BTreeSet<&str> {
+    let mut tables = BTreeSet::new();
+    for line in migrations.iter().flat_map(|migration| migration.text.lines()) {
+        let words: Vec<&str> =
+            line.split(|letter: char| letter.is_whitespace() || "(;".contains(letter)).filter(|word| !word.is_empty()).collect();
+        match words[..] {
+            ["CREATE", "TABLE", name, ..] => drop(tables.insert(name)),
+            ["DROP", "TABLE", name, ..] => drop(tables.remove(name)),
+            ["ALTER", "TABLE", former, "RENAME", "TO", name] => {
+                tables.remove(former);
+                tables.insert(name);
+            }
+            _ => {}
+        }
+    }
+    tables
+}
+
 /// Writes a row as it is. What cannot be written says so.
 ///
 /// # Errors
@@ -29,9 +50,19 @@ pub(crate) async fn touch(tx: &mut Tx) -> Result<()> {
 }
 
 pub(crate) async fn run(tx: &mut Tx, migrations: &[Migration]) -> Result<Vec<&'static str>> {
-    if let Tx::Postgres(_) = tx {
-        // To rebuild a large table takes longer than any statement of a request may.
-        tx.script("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;").await?;
+    // To rebuild a large table takes longer than any statement of a request may.
+    tx.take_time().await?;
+    if let Tx::Postgres(postgres) = tx {
+        let schema = format!("CREATE SCHEMA IF NOT EXISTS {}", postgres.schema());
+        // Who may not make schemas may well use one that is there.
+        if tx.query_opt(crate::sql!("SELECT 1 WHERE current_schema() IS NULL"), &[]).await?.is_some() {
+            tx.script(&schema).await.map_err(|error| match retry_first_meeting(error) {
+                Error::Statement(words) => Error::Migration(format!(
+                    "the tables' schema is not there and cannot be made ({words}): let an administrator run `{schema}`, and give it to this user"
+                )),
+                other => other,
+            })?;
+        }
     }
     // The lock makes every other runner wait here; on SQLite the write transaction itself does.
     let table = "CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, checksum text NOT NULL);";
@@ -83,7 +114,7 @@ pub(crate) async fn compare(tx: &mut Tx, migrations: &[Migration]) -> Result<Vec
     let table = match tx {
         Tx::Sqlite(_) => crate::sql!("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'"),
         Tx::Postgres(_) => crate::sql!(
-            "SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'schema_migrations' AND relnamespace = current_schema()::regnamespace"
+            "SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'schema_migrations' AND relnamespace = quote_ident(current_schema())::regnamespace"
         ),
     };
     let mut applied = Vec::new();
@@ -141,20 +172,22 @@ async fn assume_statistics(tx: &mut Tx) -> Result<()> {
 
 /// Tells PostgreSQL's planner what SQLite's believes: that an organization has a hundredth of a table. Left alone it counts organizations and
 /// divides; among thousands of small ones it reads the whole audit trail of a large one for each deletion there, which it takes for short.
-pub(crate) async fn assume_few_organizations(tx: &mut Tx) -> Result<()> {
+pub(crate) async fn assume_few_organizations(tx: &mut Tx, migrations: &[Migration]) -> Result<()> {
     if let Tx::Sqlite(_) = tx {
         return Ok(());
     }
     let untold = crate::sql!(
         "SELECT attrelid::regclass::text, pg_relation_size(attrelid) > 0
          FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
-         WHERE attname = 'organization_id' AND relkind = 'r' AND relnamespace = current_schema()::regnamespace
-           AND pg_has_role(relowner, 'USAGE') AND NOT 'n_distinct=100' = ANY(coalesce(attoptions, '{}'))
+         WHERE attname = 'organization_id' AND relkind = 'r' AND relnamespace = quote_ident(current_schema())::regnamespace
+           AND relname::text = ANY($1) AND pg_has_role(relowner, 'USAGE') AND NOT 'n_distinct=100' = ANY(coalesce(attoptions, '{}'))
          ORDER BY 1"
     );
     // Whoever cleans a table up is not waited for: the next start tells it again.
-    let mut script = String::from("SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = 0;");
-    for mut row in tx.query(untold, &[]).await? {
+    tx.take_time().await?;
+    let mut script = String::from("SET LOCAL lock_timeout = '2s';");
+    let own: Vec<String> = tables(migrations).into_iter().map(str::to_owned).collect();
+    for mut row in tx.query(untold, crate::params![own]).await? {
         let (table, has_rows): (String, bool) = (row.next()?, row.next()?);
         script += &format!("ALTER TABLE {table} ALTER COLUMN organization_id SET (n_distinct = 100);");
         if has_rows {

@@ -1,62 +1,62 @@
 //! PostgreSQL: a pool of connections and one transaction on one of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime};
+use deadpool::Runtime;
+use deadpool::managed::{Object, Pool, PoolError, QueueMode, Timeouts};
 use futures_util::future::{join, try_join_all};
+use tokio_postgres::error::Severity;
 
 use crate::address::Address;
+use crate::connecting::{Connector, PooledConnector};
 use crate::database::{Hook, Kind, run_hooks};
 use crate::server_lock::ServerLock;
-use crate::{Error, Options, Result, Row, Tx, Value, Work};
+use crate::survey;
+use crate::{Connections, Error, Options, Result, Row, Tx, Value, Work};
 
-/// How long a caller waits for a free connection, and a connection attempt may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// No statement of this program needs longer than 30 s; one that does is a defect and must not hold its locks. Every statement has its index:
-/// a plan that reads a whole table comes from statistics of a time when the table was empty, and stays when it no longer is.
-const SETTINGS: &str = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c enable_seqscan=off";
-/// A connection on which nothing has come for so long is asked whether it is still there: the pool's spare ones may rest for hours.
-const MOST_SILENCE: Duration = Duration::from_secs(60);
-/// How long what was sent may go unconfirmed by the other machine until the connection counts as lost: of one without power nothing else tells.
-const MOST_UNCONFIRMED: Duration = Duration::from_secs(5);
-/// The oldest release whose behaviour the tests have seen.
-const OLDEST_SERVER: i64 = 150_000;
+/// How long a caller waits for a free connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a statement may take while somebody waits for it, and a transaction may rest between two. One that needs longer must not hold its
+/// locks.
+const STATEMENT: Duration = Duration::from_secs(5);
+/// The same for what nobody waits for, and at a command line. The text is PostgreSQL's.
+const LONG_STATEMENT: Duration = Duration::from_secs(20);
+const LONG: &str = "; SET LOCAL statement_timeout = '20s'; SET LOCAL idle_in_transaction_session_timeout = '20s'";
+/// How much longer than a statement's time its answer may take, which is PostgreSQL's refusal then. Where nothing comes PostgreSQL is frozen.
+const ON_THE_WAY: Duration = Duration::from_secs(2);
+
+type Connection = Object<PooledConnector>;
 
 #[derive(Clone)]
 pub(crate) struct Postgres {
-    pool: Pool,
+    pool: Pool<PooledConnector>,
+    connector: Arc<Connector>,
+    /// How long an answer may take; without one when the address's `options` say that a statement may take any time.
+    limit: Option<Duration>,
+    /// How often somebody has waited for a free connection.
+    waits: Arc<AtomicU64>,
     /// What keeps other servers from the database, if this is one.
     server_lock: Option<ServerLock>,
 }
 
 impl Postgres {
     pub(crate) async fn open(options: &Options) -> Result<Postgres> {
-        let mut address = Address::parse(&options.url)?;
-        let config = &mut address.config;
-        let extra = config.get_options().map_or_else(|| SETTINGS.to_owned(), |given| format!("{SETTINGS} {given}"));
-        config.options(&extra).application_name("freehold").connect_timeout(PATIENCE);
-        config.keepalives_idle(config.get_keepalives_idle().min(MOST_SILENCE));
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(MOST_UNCONFIRMED);
-        }
-        let manager = Manager::from_config(config.clone(), address.tls.clone(), ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager)
+        let patience = if options.is_server { STATEMENT } else { LONG_STATEMENT };
+        let mut connector = Connector::new(Address::parse(&options.url)?, patience)?;
+        let limit = survey::look(&mut connector, options.schema.as_deref()).await?.statement_timeout.map(|limit| limit + ON_THE_WAY);
+        let connector = Arc::new(connector);
+        let pool: Pool<PooledConnector> = Pool::builder(PooledConnector(connector.clone()))
             .max_size(options.connections.max(1))
             // The one used last has its tables, plans and pages at hand.
             .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(PATIENCE))
-            .create_timeout(Some(PATIENCE))
             .build()
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        let client = pool.get().await.map_err(|error| address.advise(error.into()))?;
-        let version: i64 = client.query_one("SELECT current_setting('server_version_num')::bigint", &[]).await?.get(0);
-        if version < OLDEST_SERVER {
-            return Err(Error::Migration(format!("PostgreSQL {} is too old: 15 is the oldest supported", version / 10_000)));
-        }
-        drop(client);
-        let server_lock = if options.is_server { Some(ServerLock::acquire(address).await?) } else { None };
-        Ok(Postgres { pool, server_lock })
+        let server_lock = if options.is_server { Some(ServerLock::acquire(connector.clone()).await?) } else { None };
+        Ok(Postgres { pool, connector, limit, waits: Arc::default(), server_lock })
     }
 
     /// Whether no other server uses the database, if this is one.
@@ -79,11 +79,33 @@ impl Postgres {
         self.pool.status().max_size
     }
 
+    pub(crate) fn in_use(&self) -> Connections {
+        let status = self.pool.status();
+        Connections {
+            used: status.size.saturating_sub(status.available) as u64,
+            idle: status.available as u64,
+            most: status.max_size as u64,
+            waits: self.waits.load(Ordering::Relaxed),
+        }
+    }
+
     /// Ends connections that are free, and each other one when it comes back.
     pub(crate) fn close(&self) {
         self.pool.close();
         if let Some(server_lock) = &self.server_lock {
             server_lock.release();
+        }
+    }
+
+    /// A connection that is free, when there is one.
+    async fn connection(&self) -> Result<Connection> {
+        let at_once = Timeouts { wait: Some(Duration::ZERO), ..self.pool.timeouts() };
+        match self.pool.timeout_get(&at_once).await {
+            Err(PoolError::Timeout(_)) => {
+                self.waits.fetch_add(1, Ordering::Relaxed);
+                Ok(self.pool.get().await?)
+            }
+            outcome => Ok(outcome?),
         }
     }
 
@@ -97,12 +119,23 @@ impl Postgres {
         I: Sync,
         E: From<Error>,
     {
-        let commit = kind != Kind::Read;
+        let commit = !kind.is_read();
         if let Some(server_lock) = self.server_lock.as_ref().filter(|_| commit) {
             server_lock.is_not_taken_over()?;
         }
-        let client = self.pool.get().await.map_err(Error::from)?;
-        let client = PostgresTx { client: Some(client), begin: Some(kind), open: false, hooks: Vec::new(), failure: None };
+        let client = self.connection().await?;
+        let limit = if kind.is_long() { self.limit.map(|limit| limit.max(LONG_STATEMENT + ON_THE_WAY)) } else { self.limit };
+        let client = PostgresTx {
+            client: Some(client),
+            connector: self.connector.clone(),
+            server_lock: self.server_lock.clone(),
+            limit,
+            begin: Some(kind),
+            open: false,
+            is_lost: false,
+            hooks: Vec::new(),
+            failure: None,
+        };
         let mut tx = Tx::Postgres(client);
         let result = work(&mut tx, input).await;
         let Tx::Postgres(client) = &mut tx else { unreachable!("the variant does not change") };
@@ -113,8 +146,8 @@ impl Postgres {
         };
         match result {
             Ok(value) if commit => {
-                let fate = client.end("COMMIT").await;
-                if !fate.as_ref().is_err_and(Error::is_refusal) {
+                let fate = client.commit().await;
+                if matches!(fate, Ok(()) | Err(Error::Uncertain(_))) {
                     run_hooks(std::mem::take(&mut client.hooks));
                 }
                 fate?;
@@ -130,16 +163,22 @@ impl Postgres {
 }
 
 pub struct PostgresTx {
-    client: Option<Object>,
+    client: Option<Connection>,
+    connector: Arc<Connector>,
+    server_lock: Option<ServerLock>,
+    /// How long an answer may take.
+    limit: Option<Duration>,
     /// Not begun yet: that goes with the first statement, in one way there and back.
     begin: Option<Kind>,
     open: bool,
+    /// Whether an answer has not come in time: on this connection none is waited for any more.
+    is_lost: bool,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) failure: Option<Error>,
 }
 
 impl PostgresTx {
-    fn client(&self) -> &Object {
+    fn client(&self) -> &Connection {
         match &self.client {
             Some(client) => client,
             None => unreachable!("the connection is only taken when the transaction is dropped"),
@@ -147,61 +186,130 @@ impl PostgresTx {
     }
 
     /// Begins the transaction, if that has not been done, on the way of the first thing that is done in it.
-    async fn within<T>(&mut self, first: impl AsyncFnOnce(&Object) -> Result<T>) -> Result<T> {
+    async fn within<T>(&mut self, first: impl AsyncFnOnce(&Connection) -> Result<T>) -> Result<T> {
         let Some(kind) = self.begin.take() else { return first(self.client()).await };
         self.open = true;
         let text = match kind {
-            Kind::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Kind::Read | Kind::LongRead => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             // Whatever the server's default is: who has waited for a lock sees what was done under it.
-            Kind::Durable => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Kind::Durable | Kind::LongDurable => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Kind::Lazy => "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO off",
         };
+        let text = if kind.is_long() { format!("{text}{LONG}") } else { text.to_owned() };
         let client = self.client();
         // In this order: the server runs what comes first before what comes next.
-        let (begun, done) = join(client.batch_execute(text), first(client)).await;
+        let (begun, done) = join(client.batch_execute(&text), first(client)).await;
         begun?;
         done
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        if self.client().is_closed() {
+            self.is_lost = true;
+            return Err(Error::Unavailable("the connection was closed before the commit".into()));
+        }
+        if !self.open {
+            return Ok(());
+        }
+        let told = self.answered(async |tx| Ok(tx.client().batch_execute("COMMIT").await)).await.map_err(Error::of_a_commit)?;
+        match told {
+            // PostgreSQL itself has said no. An error that ends the session may come after the commit.
+            Err(error) if error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error)) => {
+                self.open = false;
+                Err(error.into())
+            }
+            Err(error) => Err(Error::from(error).of_a_commit()),
+            Ok(()) => {
+                self.open = false;
+                Ok(())
+            }
+        }
     }
 
     async fn end(&mut self, text: &str) -> Result<()> {
         // One that was never begun has nothing to end.
         if self.open {
-            self.client().batch_execute(text).await?;
+            self.answered(async |tx| Ok(tx.client().batch_execute(text).await?)).await?;
             self.open = false;
         }
         Ok(())
     }
 
     pub(crate) async fn execute(&mut self, text: &str, params: &[Value]) -> Result<u64> {
-        let statement = self.client().prepare_cached(text).await?;
-        self.within(async |client| Ok(client.execute_raw(&statement, params).await?)).await
+        self.answered(async |tx| {
+            let statement = tx.client().prepare_cached(text).await?;
+            tx.within(async |client| Ok(client.execute_raw(&statement, params).await?)).await
+        })
+        .await
     }
 
     pub(crate) async fn query(&mut self, text: &str, params: &[Value]) -> Result<Vec<Row>> {
-        self.client().prepare_cached(text).await?;
-        self.within(async |client| rows_of(client, text, params).await).await
+        self.answered(async |tx| {
+            tx.client().prepare_cached(text).await?;
+            tx.within(async |client| rows_of(client, text, params).await).await
+        })
+        .await
     }
 
     /// All of them are on their way before the first is answered. They run in their order.
     pub(crate) async fn query_all(&mut self, statements: &[(&str, &[Value])]) -> Result<Vec<Vec<Row>>> {
-        // Prepared one after the other, and only once a connection.
-        for (text, _) in statements {
-            self.client().prepare_cached(text).await?;
-        }
-        self.within(async |client| try_join_all(statements.iter().map(|(text, params)| rows_of(client, text, params))).await).await
+        self.answered(async |tx| {
+            // Prepared one after the other, and only once a connection.
+            for (text, _) in statements {
+                tx.client().prepare_cached(text).await?;
+            }
+            tx.within(async |client| try_join_all(statements.iter().map(|(text, params)| rows_of(client, text, params))).await).await
+        })
+        .await
     }
 
     pub(crate) async fn script(&mut self, text: &str) -> Result<()> {
-        self.within(async |client| Ok(client.batch_execute(text).await?)).await
+        self.answered(async |tx| tx.within(async |client| Ok(client.batch_execute(text).await?)).await).await
     }
 
     pub(crate) async fn prepare(&mut self, text: &str) -> Result<()> {
-        self.client().prepare(text).await?;
-        Ok(())
+        self.answered(async |tx| Ok(tx.client().prepare(text).await.map(drop)?)).await
+    }
+
+    /// The schema that the tables are in, in quotes.
+    pub(crate) fn schema(&self) -> &str {
+        self.connector.schema()
+    }
+
+    /// Takes the end off what follows in this transaction. A server still ends it with its lock.
+    pub(crate) fn take_time(&mut self) {
+        self.limit = None;
+    }
+
+    /// Waits for an answer, for as long as one may take. A connection without one is lost: PostgreSQL is frozen, or out of reach.
+    async fn answered<T>(&mut self, work: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.is_lost {
+            return Err(Error::Unavailable("the connection is lost".into()));
+        }
+        let outcome = if let Some(limit) = self.limit {
+            tokio::time::timeout(limit, work(self)).await.map_err(|_| {
+                Error::Unavailable(format!(
+                    "PostgreSQL has not answered for {} seconds: it is frozen, or out of reach",
+                    limit.as_secs_f32()
+                ))
+            })
+        } else if let Some(server_lock) = self.server_lock.clone() {
+            tokio::select! {
+                outcome = work(self) => Ok(outcome),
+                () = server_lock.lost() => Err(Error::Unavailable("the server's lock on the database was lost meanwhile".into())),
+            }
+        } else {
+            Ok(work(self).await)
+        };
+        if outcome.is_err() || self.client().is_closed() {
+            self.is_lost = true;
+            self.connector.abandon(Object::metrics(self.client()).created);
+        }
+        outcome.and_then(|outcome| outcome)
     }
 }
 
-async fn rows_of(client: &Object, text: &str, params: &[Value]) -> Result<Vec<Row>> {
+async fn rows_of(client: &Connection, text: &str, params: &[Value]) -> Result<Vec<Row>> {
     let statement = client.prepare_cached(text).await?;
     let params: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> = params.iter().map(|value| value as _).collect();
     let found = client.query(&statement, &params).await?;
@@ -216,7 +324,7 @@ async fn rows_of(client: &Object, text: &str, params: &[Value]) -> Result<Vec<Ro
 impl Drop for PostgresTx {
     /// A connection whose transaction did not end (a panic, a broken socket) must not go back to the pool.
     fn drop(&mut self) {
-        if let Some(client) = self.client.take().filter(|_| self.open) {
+        if let Some(client) = self.client.take().filter(|_| self.open || self.is_lost) {
             drop(Object::take(client));
         }
     }

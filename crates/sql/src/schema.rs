@@ -135,7 +135,7 @@ async fn read_postgres(tx: &mut Tx) -> Result<BTreeMap<String, Table>> {
          FROM pg_catalog.pg_class AS relation
          JOIN pg_catalog.pg_attribute AS attribute ON attrelid = relation.oid AND attnum > 0 AND NOT attisdropped
          JOIN pg_catalog.pg_type AS kind ON kind.oid = atttypid
-         WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+         WHERE relkind = 'r' AND relnamespace = quote_ident(current_schema())::regnamespace
          ORDER BY relname, attnum"
     );
     for mut row in tx.query(columns, &[]).await? {
@@ -156,7 +156,7 @@ async fn read_postgres(tx: &mut Tx) -> Result<BTreeMap<String, Table>> {
          FROM pg_catalog.pg_constraint AS held
          JOIN pg_catalog.pg_class AS child ON child.oid = conrelid
          LEFT JOIN pg_catalog.pg_class AS parent ON parent.oid = confrelid
-         WHERE contype IN ('p', 'f') AND child.relnamespace = current_schema()::regnamespace"
+         WHERE contype IN ('p', 'f') AND child.relnamespace = quote_ident(current_schema())::regnamespace"
     );
     for mut row in tx.query(constraints, &[]).await? {
         let table = tables.entry(row.next()?).or_default();
@@ -174,7 +174,7 @@ async fn read_postgres(tx: &mut Tx) -> Result<BTreeMap<String, Table>> {
                  JOIN pg_catalog.pg_attribute ON attrelid = indrelid AND attnum = number),
                 indisunique
          FROM pg_catalog.pg_index JOIN pg_catalog.pg_class AS relation ON relation.oid = indrelid
-         WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'"
+         WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind = 'r'"
     );
     for mut row in tx.query(indexes, &[]).await? {
         let name: String = row.next()?;

@@ -1,7 +1,7 @@
 //! A server's lock on a PostgreSQL database: an advisory lock of a session of its own, so that no other server uses the database at the same time.
 //!
 //! PostgreSQL lets go of it when the session ends, however that comes. The server then takes it again as soon as it can, and is not ready until it
-//! has; if another server was quicker, this one must end.
+//! has; if another server was quicker, this one must end. A session that does not answer counts as ended: the machine is frozen, or out of reach.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,20 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_postgres::Client;
 
-use crate::address::Address;
+use crate::connecting::{Connector, within};
 use crate::{Error, Result};
 
-/// Two numbers, whose locks meet none that are taken with one.
-const LOCK: &str = "SELECT pg_try_advisory_lock(1181901416, 1), pg_backend_pid()";
+/// Two numbers, whose locks meet none that are taken with one. With it, what no other session is called, of whatever server: when it began as well.
+const LOCK: &str = "SELECT pg_try_advisory_lock(1181901416, 1),
+            (SELECT pid || ' ' || extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid())";
 /// Ends a session that has the lock.
-const END_HOLDER: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks
-     WHERE locktype = 'advisory' AND classid = 1181901416 AND objid = 1 AND objsubid = 2 AND granted AND pid = $1
-       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+const END_HOLDER: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+     WHERE locktype = 'advisory' AND classid = 1181901416 AND objid = 1 AND objsubid = 2 AND granted
+       AND pid || ' ' || extract(epoch FROM backend_start) = $1
+       AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+/// Whether the session is still the one with the lock.
+const LOOK: &str = "SELECT count(*) FROM pg_locks
+     WHERE locktype = 'advisory' AND classid = 1181901416 AND objid = 1 AND objsubid = 2 AND granted AND pid = pg_backend_pid()";
 /// It rests for as long as the server runs. PostgreSQL finds out within 20 seconds when the other machine is gone without a word, and lets go of
 /// the lock: by itself it would keep it for two hours.
 const SETTINGS: &str =
@@ -27,6 +32,8 @@ const SETTINGS: &str =
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often it is tried.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often the session is asked whether it is there, and how long it may take to answer.
+const EVERY: Duration = Duration::from_secs(5);
 
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +64,10 @@ impl Drop for Keeper {
 impl ServerLock {
     /// # Errors
     /// [`Error::Unavailable`] when another server has it, or PostgreSQL cannot be reached.
-    pub(crate) async fn acquire(address: Address) -> Result<ServerLock> {
+    pub(crate) async fn acquire(connector: Arc<Connector>) -> Result<ServerLock> {
         let began = tokio::time::Instant::now();
         let session = loop {
-            match try_once(&address, None).await? {
+            match try_once(&connector, None).await? {
                 Some(session) => break session,
                 None if began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
                 None => {
@@ -71,7 +78,7 @@ impl ServerLock {
             }
         };
         let (told, state) = watch::channel(State::Held);
-        let keeper = tokio::spawn(keep(address, session, told));
+        let keeper = tokio::spawn(keep(connector, session, told));
         Ok(ServerLock { state, keeper: Arc::new(Keeper(keeper.abort_handle())) })
     }
 
@@ -102,6 +109,12 @@ impl ServerLock {
         }
     }
 
+    /// Waits until it is not held.
+    pub(crate) async fn lost(&self) {
+        // It is lost with its keeper, too.
+        let _ = self.state.clone().wait_for(|state| *state != State::Held).await;
+    }
+
     /// Ends it, so that another server can start.
     pub(crate) fn release(&self) {
         self.keeper.0.abort();
@@ -116,37 +129,68 @@ fn taken_over_words() -> Error {
 struct Session {
     client: Client,
     connection: tokio::task::JoinHandle<()>,
-    /// PostgreSQL's process for it.
-    process: i32,
+    /// What no other session is called.
+    name: String,
+    made: std::time::Instant,
 }
 
 /// Takes the lock, unless another session has it. If that is a session of our own whose end PostgreSQL has not noticed, it is ended.
-async fn try_once(address: &Address, former: Option<i32>) -> Result<Option<Session>> {
-    let (client, connection) = address.config.connect(address.tls.clone()).await?;
-    let connection = tokio::spawn(async move { drop(connection.await) });
-    client.batch_execute(SETTINGS).await?;
-    let row = client.query_one(LOCK, &[]).await?;
-    if row.get(0) {
-        return Ok(Some(Session { client, connection, process: row.get(1) }));
-    }
-    match former {
-        Some(former) if !client.query(END_HOLDER, &[&former]).await?.is_empty() => {
-            Err(Error::Unavailable("the session of before had the lock, and is being ended".into()))
+async fn try_once(connector: &Connector, former: Option<&str>) -> Result<Option<Session>> {
+    let made = std::time::Instant::now();
+    let (client, connection) = connector.connect().await?;
+    let taken = within(EVERY, "taking the server's lock", async {
+        client.batch_execute(SETTINGS).await?;
+        let row = client.query_one(LOCK, &[]).await?;
+        if row.get(0) {
+            return Ok(Some(row.get(1)));
         }
-        _ => Ok(None),
+        match former {
+            Some(former) if !client.query(END_HOLDER, &[&former]).await?.is_empty() => {
+                Err(Error::Unavailable("the session of before had the lock, and is being ended".into()))
+            }
+            _ => Ok(None),
+        }
+    });
+    match taken.await {
+        Ok(Some(name)) => Ok(Some(Session { client, connection, name, made })),
+        Ok(None) => Ok(None),
+        Err(error) => {
+            connection.abort();
+            Err(error)
+        }
+    }
+}
+
+/// Waits until a session ends, or does not answer.
+async fn end_of(connector: &Connector, Session { client, mut connection, made, .. }: Session) -> String {
+    loop {
+        tokio::select! {
+            _ = &mut connection => return "it was closed".into(),
+            () = tokio::time::sleep(EVERY) => {}
+            // Others have found PostgreSQL silent.
+            () = connector.bell.notified() => {}
+        }
+        let looked = within(EVERY, "looking at the server's lock", async { Ok(client.query_one(LOOK, &[]).await?.get::<_, i64>(0)) }).await;
+        let words = match looked {
+            Ok(0) => "it has lost the lock".into(),
+            Ok(_) => continue,
+            Err(error) => error.to_string(),
+        };
+        connection.abort();
+        connector.abandon(made);
+        return words;
     }
 }
 
 /// Ends when another server has it: what that one has deleted, this one may still remember.
-async fn keep(address: Address, mut session: Session, told: watch::Sender<State>) {
+async fn keep(connector: Arc<Connector>, mut session: Session, told: watch::Sender<State>) {
     loop {
-        let Session { client, connection, process } = session;
-        let _ = connection.await;
-        drop(client);
+        let name = session.name.clone();
+        let reason = end_of(&connector, session).await;
         told.send_replace(State::Lost);
-        tracing::warn!("the session that keeps other servers from the database has ended; it is taken again");
+        tracing::warn!(reason, "the session that keeps other servers from the database has ended; it is taken again");
         session = loop {
-            match try_once(&address, Some(process)).await {
+            match try_once(&connector, Some(&name)).await {
                 Ok(Some(session)) => break session,
                 Ok(None) => {
                     told.send_replace(State::TakenOver);

@@ -24,7 +24,7 @@ use crate::database::{Hook, Kind, panic_words, run_hooks};
 use crate::log::{self, Committed, Log, answer_all};
 use crate::readers::{self, ReadJob};
 use crate::value::Bound;
-use crate::{Error, Options, Result, Row, Tx, Value, Work};
+use crate::{Error, Files, Options, Result, Row, Tx, Value, Work};
 
 /// The first release without the write-ahead-log defect that can corrupt a database under concurrent checkpoints.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -37,6 +37,7 @@ const BUSY: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(crate) struct Sqlite {
+    file: Arc<Path>,
     /// None once it is closed.
     queues: Arc<RwLock<Option<Queues>>>,
     pub(crate) log: Arc<Log>,
@@ -132,6 +133,7 @@ impl Sqlite {
         let reading = readers::start(connections, queue)?;
         let threads = Threads { workers: vec![writing, syncing, reading], open, checkpointer };
         Ok(Sqlite {
+            file: path.into(),
             queues: Arc::new(RwLock::new(Some(Queues { writer, readers }))),
             log,
             threads: Arc::new(Mutex::new(Some(threads))),
@@ -143,6 +145,10 @@ impl Sqlite {
     pub(crate) fn mark(&self) -> Result<()> {
         let marked = self.lock.metadata().and_then(|found| if found.len() == 0 { (&*self.lock).write_all(MARK) } else { Ok(()) });
         marked.map_err(|error| Error::Unavailable(format!("cannot write the lock file of the database: {error}")))
+    }
+
+    pub(crate) fn files(&self) -> Option<Files> {
+        Files::of(&self.file)
     }
 
     fn queues(&self) -> Result<Queues> {
@@ -194,7 +200,8 @@ impl Sqlite {
             }
         });
         self.queues()?.writer.send(Job::Write(WriteJob { work, is_lazy: kind == Kind::Lazy })).await.map_err(|_| stopped())?;
-        receiver.await.unwrap_or_else(|_| Err(stopped().into()))
+        // Nobody says what came of it.
+        receiver.await.unwrap_or_else(|_| Err(stopped().of_a_commit().into()))
     }
 
     pub(crate) async fn read<I, T, E>(
@@ -386,7 +393,7 @@ fn write_loop(mut tx: Tx, mut queue: Queue, group: usize, log: &Log, syncer: &st
         match fate {
             Ok(()) if !is_lazy => match syncer.send(answers) {
                 Ok(()) => queue.unsynced += 1,
-                Err(unsent) => answer_all(unsent.0, &Err(stopped())),
+                Err(unsent) => answer_all(unsent.0, &Err(stopped().of_a_commit())),
             },
             fate => answer_all(answers, &fate),
         }

@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use plane::jobs::Job;
 use plane::ledger::LedgerState;
 use plane::vitals::Vitals;
+use plane::{Connections, Files, Load};
 
 /// Upper ends of the buckets of request durations, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -30,6 +31,11 @@ const UP: &str = "freehold_database_up";
 const JOB_UP: &str = "freehold_job_up";
 const JOB_ENDS: &str = "freehold_job_ends_total";
 const BRAKED: &str = "freehold_retention_braked";
+const CONNECTIONS: &str = "freehold_database_connections";
+const MOST_CONNECTIONS: &str = "freehold_database_connections_max";
+const WAITS: &str = "freehold_database_connection_waits_total";
+const FILE_BYTES: &str = "freehold_database_file_bytes";
+const FREE_BYTES: &str = "freehold_database_disk_free_bytes";
 const LOST_LINES: &str = "freehold_log_lines_lost_total";
 const BACKUP: &str = "freehold_backup_last_success_timestamp_seconds";
 const LEDGER_LINES: &str = "freehold_ledger_lines_total";
@@ -76,6 +82,11 @@ impl Metrics {
                 UP,
                 "Whether the database answered at this look: 0 or 1. What only it knows is missing or old while it does not."
             );
+            describe_gauge!(CONNECTIONS, "Connections of the pool to PostgreSQL, by state: used or idle.");
+            describe_gauge!(MOST_CONNECTIONS, "Connections that the pool may have.");
+            describe_counter!(WAITS, "How often somebody had to wait for a connection of the pool.");
+            describe_gauge!(FILE_BYTES, "Bytes of the embedded database's files, by file: database or log.");
+            describe_gauge!(FREE_BYTES, "Bytes that are free on the disk of the embedded database.");
             describe_gauge!(BRAKED, "Rows that retention would erase at once and that wait for an operator's word.");
             describe_gauge!(JOB_UP, "Whether a background job runs: 0 or 1.");
             describe_counter!(JOB_ENDS, "How often a background job has ended before it was told to, by job.");
@@ -115,6 +126,7 @@ impl Metrics {
     pub fn render(
         &self,
         vitals: Option<Vitals>,
+        load: Load,
         jobs: &[Job],
         braked: &BTreeMap<&'static str, i64>,
         lost_log_lines: u64,
@@ -132,6 +144,17 @@ impl Metrics {
             }
             gauge!(UP).set(f64::from(u8::from(vitals.is_some())));
             counter!(LOST_LINES).absolute(lost_log_lines);
+            if let Some(Connections { used, idle, most, waits }) = load.connections {
+                gauge!(CONNECTIONS, "state" => "used").set(used as f64);
+                gauge!(CONNECTIONS, "state" => "idle").set(idle as f64);
+                gauge!(MOST_CONNECTIONS).set(most as f64);
+                counter!(WAITS).absolute(waits);
+            }
+            if let Some(Files { database, log, free }) = load.files {
+                gauge!(FILE_BYTES, "file" => "database").set(database as f64);
+                gauge!(FILE_BYTES, "file" => "log").set(log as f64);
+                gauge!(FREE_BYTES).set(free as f64);
+            }
             gauge!(BRAKED).set(braked.values().sum::<i64>() as f64);
             for job in jobs {
                 gauge!(JOB_UP, "job" => job.name).set(f64::from(u8::from(job.is_running)));
@@ -167,7 +190,7 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let text = metrics.render(Some(Vitals::default()), &[], &BTreeMap::new(), 0, (None, None));
+        let text = metrics.render(Some(Vitals::default()), Load::default(), &[], &BTreeMap::new(), 0, (None, None));
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");
     }

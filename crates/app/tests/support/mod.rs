@@ -120,6 +120,11 @@ impl Server {
         Server::start_on(engine, arguments, Some(format!("{before}@{proxy}/{name}")), StandardError::Kept).await
     }
 
+    /// The same, on the PostgreSQL at this address.
+    pub async fn start_at(arguments: &[&str], database_url: &str) -> Server {
+        Server::start_on(Engine::Postgresql, arguments, Some(database_url.to_owned()), StandardError::Kept).await
+    }
+
     /// A server on what a backup of this one holds, with its ledger, and with the key of its secrets, which no backup holds.
     pub async fn start_restored(&self, engine: Engine, backup: &std::path::Path) -> Server {
         let folder = tempfile::tempdir().unwrap();

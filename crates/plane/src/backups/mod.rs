@@ -51,7 +51,7 @@ async fn write(from: &Options, file: &Path, tell: &Teller<'_>) -> Result<Content
         let copied = tokio::task::spawn_blocking(move || sql::copy_file(&path, &copy)).await;
         copied.map_err(|error| Error::Internal(format!("copying the database: {error}")))??;
         let copy = Database::open(&at(file)).await?;
-        let contents = copy.contents().await;
+        let contents = copy.contents(MIGRATIONS).await;
         copy.close().await;
         remove(&file.with_extension("lock"))?;
         return Ok(contents?);
@@ -59,7 +59,7 @@ async fn write(from: &Options, file: &Path, tell: &Teller<'_>) -> Result<Content
     let (source, target) = (Database::open(from).await?, Database::open(&at(file)).await?);
     is_of_this_program(&source).await?;
     target.migrate(MIGRATIONS).await?;
-    let copied = target.copy_from(&source, tell).await;
+    let copied = target.copy_from(&source, MIGRATIONS, tell).await;
     target.close().await;
     remove(&file.with_extension("lock"))?;
     Ok(copied?)
@@ -112,7 +112,7 @@ pub async fn move_between(from: &Options, to: &Options, tell: &Teller<'_>) -> Re
 async fn move_all(source: &Database, to: &Options, tell: &Teller<'_>) -> Result<Contents> {
     let target = Database::open(&Options { is_server: true, ..to.clone() }).await?;
     target.migrate(MIGRATIONS).await?;
-    let copied = target.copy_from(source, tell).await;
+    let copied = target.copy_from(source, MIGRATIONS, tell).await;
     target.close().await;
     Ok(copied?)
 }

@@ -69,7 +69,7 @@ pub(super) fn integrity<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a
             });
         }
         tell("what rows hang on");
-        for orphans in patient.db.orphans(MOST_SAMPLES).await? {
+        for orphans in patient.db.orphans(MIGRATIONS, MOST_SAMPLES).await? {
             let sqlite = patient.engine_name() == "sqlite";
             let (table, parent, columns) = (&orphans.table, &orphans.parent, orphans.columns.join(", "));
             let with = if sqlite { "sqlite3" } else { "psql" };

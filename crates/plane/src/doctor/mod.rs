@@ -105,7 +105,7 @@ impl Patient {
             return Err(Error::Malformed(format!("there is no database at {}: name its folder with --data", path.display())));
         }
         let db = Database::open(options).await?;
-        let schema = db.schema().await?;
+        let schema = db.schema(MIGRATIONS).await?;
         Ok(Patient { db, now: clock.now(), schema, periods })
     }
 

@@ -19,7 +19,7 @@ use crate::cx::{Actor, Cx, random};
 use crate::deletion::{self, Repeated, Root};
 use crate::passwords::hex;
 use crate::sessions::before;
-use crate::{Error, Plane, Result, dependants, users};
+use crate::{Error, Plane, Result, dependants, signing_keys, users};
 
 /// Deletions that are repeated in one transaction.
 const BATCH: usize = 200;
@@ -249,6 +249,7 @@ async fn catch_up(cx: &Cx, folder: &Folder, survey: &Survey, known: Known, is_ol
     done.others = repeat_others(cx, survey).await?;
     if is_older {
         done.ended = end_sessions(cx).await?;
+        signing_keys::replace(cx).await?;
     }
     Ok(done)
 }

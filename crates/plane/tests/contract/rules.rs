@@ -6,7 +6,7 @@ use sql::{Column, ForeignKey, Schema, Table};
 use crate::engines::Engines;
 
 async fn live() -> Schema {
-    Engines::open().await.all[0].schema().await.unwrap()
+    Engines::open().await.all[0].schema(plane::MIGRATIONS).await.unwrap()
 }
 
 /// What the server would say instead of starting.
@@ -21,7 +21,7 @@ fn column(name: &str) -> Column {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rules_cover_the_schema_of_both_engines() {
     for database in &Engines::open().await.all {
-        check(&database.schema().await.unwrap()).unwrap();
+        check(&database.schema(plane::MIGRATIONS).await.unwrap()).unwrap();
     }
 }
 

@@ -12,7 +12,7 @@ const NOT_LED_BY_THEIR_ORGANIZATION: [&str; 2] = ["sessions", "idempotent_answer
 async fn both_engines_have_the_same_schema() {
     let engines = Engines::open().await;
     let [sqlite, postgres] = &engines.all;
-    let (sqlite, postgres) = (sqlite.schema().await.unwrap(), postgres.schema().await.unwrap());
+    let (sqlite, postgres) = (sqlite.schema(plane::MIGRATIONS).await.unwrap(), postgres.schema(plane::MIGRATIONS).await.unwrap());
     assert_eq!(sqlite.tables.keys().collect::<Vec<_>>(), postgres.tables.keys().collect::<Vec<_>>());
     for (name, table) in &sqlite.tables {
         assert_eq!(table, &postgres.tables[name], "{name}");
@@ -23,7 +23,7 @@ async fn both_engines_have_the_same_schema() {
 async fn every_foreign_key_cascades_and_has_an_index() {
     let engines = Engines::open().await;
     for database in &engines.all {
-        assert_eq!(faults(&database.schema().await.unwrap()), Vec::<String>::new(), "{}", database.engine_name());
+        assert_eq!(faults(&database.schema(plane::MIGRATIONS).await.unwrap()), Vec::<String>::new(), "{}", database.engine_name());
     }
 }
 
@@ -31,7 +31,7 @@ async fn every_foreign_key_cascades_and_has_an_index() {
 async fn what_a_server_waits_for_is_over_when_a_clock_was_wrong() {
     let engines = Engines::open().await;
     for database in &engines.all {
-        let schema = database.schema().await.unwrap();
+        let schema = database.schema(plane::MIGRATIONS).await.unwrap();
         let columns =
             schema.tables.iter().flat_map(|(name, table)| table.columns.iter().map(move |column| (name.as_str(), column.name.as_str())));
         let waited: Vec<_> = columns.filter(|(_, column)| column.starts_with("lease_") || column.starts_with("next_")).collect();

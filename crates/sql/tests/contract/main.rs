@@ -11,6 +11,7 @@ mod failures;
 mod hooks;
 mod migrations;
 mod opening;
+mod pooling;
 mod schema;
 mod transactions;
 mod values;

@@ -8,6 +8,7 @@ on_both_engines!(place: what_was_written_is_there_after_opening_again);
 
 async fn what_was_written_is_there_after_opening_again(place: &Place) -> Result<()> {
     let database = place.open().await?;
+    database.migrate(&[]).await?;
     run(&database, sql!("CREATE TABLE notes (words text NOT NULL)"), &[]).await?;
     run(&database, sql!("INSERT INTO notes (words) VALUES ($1)"), params!["still here"]).await?;
     drop(database);

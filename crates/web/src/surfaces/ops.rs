@@ -148,6 +148,7 @@ async fn metrics(State(doors): State<Arc<Doors>>, headers: HeaderMap, door: Resu
     let lost_log_lines = doors.settings.lost_log_lines.map_or(0, |count| count());
     let text = doors.metrics.render(
         vitals,
+        doors.plane.load(),
         &doors.plane.jobs.report(),
         &doors.plane.braked(),
         lost_log_lines,

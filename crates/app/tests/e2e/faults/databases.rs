@@ -7,10 +7,11 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
+use crate::on_both_engines;
 use crate::support::{Engine, Organization, Server, expect, header};
 
 /// Asks for something to be written. Returns the status, having seen that a refusal says when to come again.
-async fn write(server: &Server, organization: &Organization) -> StatusCode {
+pub(super) async fn write(server: &Server, organization: &Organization) -> StatusCode {
     let customers = format!("/api/organizations/{}/customers", organization.id);
     let body = json!({"name": "Ada Lovelace".repeat(8), "email": "ada@example.com", "metadata": {"filler": "x".repeat(400)}});
     let answer = server.request(Method::POST, &customers).bearer_auth(&organization.owner.token).json(&body).send().await.unwrap();
@@ -21,19 +22,19 @@ async fn write(server: &Server, organization: &Organization) -> StatusCode {
     status
 }
 
-async fn read(server: &Server, organization: &Organization) {
+pub(super) async fn read(server: &Server, organization: &Organization) {
     let path = format!("/api/organizations/{}", organization.id);
     expect(server.request(Method::GET, &path).bearer_auth(&organization.owner.token), StatusCode::OK).await;
 }
 
 /// Why the server is not ready.
-async fn unready(server: &Server) -> String {
+pub(super) async fn unready(server: &Server) -> String {
     let told: Json = expect(server.request(Method::GET, "/health/ready"), StatusCode::SERVICE_UNAVAILABLE).await;
     told["detail"].as_str().unwrap().to_owned()
 }
 
 /// Waits until the server is ready again by itself.
-async fn wait_until_ready(server: &Server) {
+pub async fn wait_until_ready(server: &Server) {
     while server.request(Method::GET, "/health/ready").send().await.unwrap().status() != StatusCode::OK {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
@@ -139,4 +140,29 @@ async fn an_empty_database_takes_the_place_of_a_lost_one_only_when_that_is_asked
     assert!(words.contains("has exports of it") && words.contains("--new"), "{words}");
     server.start_again_with(&["--new"]).await;
     server.new_organization().await;
+}
+
+on_both_engines! {
+    async fn how_much_of_the_database_is_in_use_is_told(engine: Engine) {
+        let server = Server::start(engine, &["--metrics-token=metrics", "--connections=5"]).await;
+        server.new_organization().await;
+        let text = server.request(Method::GET, "/metrics").bearer_auth("metrics").send().await.unwrap().text().await.unwrap();
+        let figure = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name} is not in {text}"));
+            line.trim().parse::<f64>().unwrap()
+        };
+        match engine {
+            Engine::Postgresql => {
+                let open = figure("freehold_database_connections{state=\"used\"}") + figure("freehold_database_connections{state=\"idle\"}");
+                assert!((1.0..=5.0).contains(&open), "{open}");
+                assert_eq!(figure("freehold_database_connections_max"), 5.0);
+                assert!(figure("freehold_database_connection_waits_total") >= 0.0);
+            }
+            Engine::Sqlite => {
+                assert!(figure("freehold_database_file_bytes{file=\"database\"}") > 0.0);
+                assert!(figure("freehold_database_file_bytes{file=\"log\"}") >= 0.0);
+                assert!(figure("freehold_database_disk_free_bytes") > 0.0);
+            }
+        }
+    }
 }

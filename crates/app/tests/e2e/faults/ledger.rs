@@ -45,6 +45,7 @@ struct Things {
     refreshed: Session,
     signed_out: Session,
     device: String,
+    signing_key: Json,
 }
 
 fn base(organization: &Organization) -> String {
@@ -108,6 +109,7 @@ impl Things {
             archived,
             left_alone,
             device,
+            signing_key: signing_key(server).await,
         }
     }
 
@@ -195,6 +197,8 @@ impl Things {
             assert_eq!(status(server.request(Method::POST, "/api/auth/sign-in").json(&body)).await, StatusCode::UNAUTHORIZED);
         }
 
+        // A key that signs may have been replaced since because others know it.
+        assert_ne!(signing_key(server).await, self.signing_key);
         let token = server.sign_in(&self.organization.owner.email, None).await;
         let base = base(&self.organization);
         let read = |path: &str| server.request(Method::GET, &format!("{base}{path}")).bearer_auth(&token);
@@ -229,6 +233,13 @@ impl Things {
             assert_eq!(record["id"], **id, "{what}");
         }
     }
+}
+
+/// The id of the key that signs tokens.
+async fn signing_key(server: &Server) -> Json {
+    let keys = expect(server.request(Method::GET, "/.well-known/jwks.json"), StatusCode::OK).await;
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "{keys}");
+    keys["keys"][0]["kid"].clone()
 }
 
 async fn status(request: RequestBuilder) -> StatusCode {

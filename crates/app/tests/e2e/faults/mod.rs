@@ -2,8 +2,14 @@
 
 mod backups;
 mod clocks;
+mod cluster;
 mod databases;
+mod frozen;
 mod ledger;
 mod logging;
+mod schemas;
 mod secrets;
 mod stopping;
+
+pub use cluster::connect;
+pub use databases::wait_until_ready;

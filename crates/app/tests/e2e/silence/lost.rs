@@ -1,79 +1,200 @@
-//! A commit whose answer is lost: the connection to PostgreSQL breaks when the database has committed and before the server hears of it.
-//! The embedded engine has no such moment: it is in the same process.
+//! A connection to PostgreSQL that breaks under a request with an Idempotency-Key: what may have come true is never done again, and what surely
+//! has not can be. The embedded engine is in the same process, and has its disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::{Method, StatusCode};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Engine, Server, header};
+use crate::faults::{connect, wait_until_ready};
+use crate::support::{Engine, Organization, Server, header};
 use crate::tools::entries;
 
-/// Stands in what the transaction writes whose commit is lost.
-const MARKER: &[u8] = b"A name whose commit is lost";
+/// Stands in what the transaction writes whose connection breaks.
+const MARKER: &str = "A name whose commit is lost";
 
-/// Passes everything on between the server and its database, until it has seen the marker and then a commit. Returns its port.
-async fn start_proxy(target: String) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((server, _)) = listener.accept().await {
-            let database = TcpStream::connect(&target).await.unwrap();
-            tokio::spawn(pass(server, database));
-        }
-    });
-    port
+/// Where it breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Nowhere,
+    /// Before the statement with the marker.
+    Statement,
+    /// The same, and every other connection until [`Way::mend`].
+    Everything,
+    /// Before its commit.
+    Commit,
+    /// When its commit was answered, before the answer is passed on.
+    Answer,
 }
 
-async fn pass(mut server: TcpStream, mut database: TcpStream) {
-    let (mut asked, mut answered) = (vec![0_u8; 65_536], vec![0_u8; 65_536]);
-    let mut is_marked = false;
-    loop {
-        tokio::select! {
-            read = server.read(&mut asked) => {
-                let Ok(length @ 1..) = read else { return };
-                let has = |text: &[u8]| asked[..length].windows(text.len()).any(|part| part == text);
-                is_marked |= has(MARKER);
-                let is_lost = is_marked && has(b"COMMIT\0");
-                if database.write_all(&asked[..length]).await.is_err() {
-                    return;
-                }
-                if is_lost {
-                    // When the database answers it has committed, and nobody is told.
-                    let _ = database.read(&mut answered).await;
-                    return;
-                }
+/// The way from the server to its database.
+struct Way {
+    port: u16,
+    target: String,
+    cut: std::sync::Mutex<Cut>,
+    is_closed: AtomicBool,
+}
+
+impl Way {
+    async fn lay() -> Arc<Way> {
+        let admin = std::env::var("FREEHOLD_TEST_POSTGRES").unwrap();
+        let target = admin.split_once('@').unwrap().1.split('/').next().unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let way = Arc::new(Way { port, target, cut: Cut::Nowhere.into(), is_closed: false.into() });
+        let layer = way.clone();
+        tokio::spawn(async move {
+            while let Ok((server, _)) = listener.accept().await {
+                let database = TcpStream::connect(&layer.target).await.unwrap();
+                let way = layer.clone();
+                tokio::spawn(async move { way.pass(server, database).await });
             }
-            read = database.read(&mut answered) => {
-                let Ok(length @ 1..) = read else { return };
-                if server.write_all(&answered[..length]).await.is_err() {
-                    return;
+        });
+        way
+    }
+
+    async fn server(&self) -> Server {
+        Server::start_through(Engine::Postgresql, &[], &format!("127.0.0.1:{}", self.port)).await
+    }
+
+    fn set(&self, cut: Cut) {
+        *self.cut.lock().unwrap() = cut;
+    }
+
+    fn mend(&self) {
+        self.set(Cut::Nowhere);
+        self.is_closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Passes everything on until it breaks.
+    async fn pass(&self, mut server: TcpStream, mut database: TcpStream) -> Option<()> {
+        let (mut asked, mut answered) = (vec![0_u8; 65_536], vec![0_u8; 65_536]);
+        let mut is_marked = false;
+        loop {
+            tokio::select! {
+                read = server.read(&mut asked) => {
+                    let bytes = &asked[..read.ok().filter(|length| *length > 0)?];
+                    let has = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+                    is_marked |= has(MARKER.as_bytes());
+                    let cut = *self.cut.lock().unwrap();
+                    match cut {
+                        Cut::Everything if is_marked => self.is_closed.store(true, Ordering::SeqCst),
+                        Cut::Statement if is_marked => return None,
+                        Cut::Commit if is_marked && has(b"COMMIT\0") => return None,
+                        _ => {}
+                    }
+                    if self.is_closed.load(Ordering::SeqCst) {
+                        return None;
+                    }
+                    database.write_all(bytes).await.ok()?;
+                    if cut == Cut::Answer && is_marked && has(b"COMMIT\0") {
+                        // When the database answers it has committed, and nobody is told.
+                        let _ = database.read(&mut answered).await;
+                        return None;
+                    }
+                }
+                read = database.read(&mut answered) => {
+                    server.write_all(&answered[..read.ok().filter(|length| *length > 0)?]).await.ok()?;
                 }
             }
         }
+    }
+}
+
+fn customers(organization: &Organization) -> String {
+    format!("/api/organizations/{}/customers", organization.id)
+}
+
+/// Asks for the customer whose commit is lost.
+async fn send(server: &Server, organization: &Organization, key: &str) -> StatusCode {
+    let request = server.request(Method::POST, &customers(organization)).bearer_auth(&organization.owner.token);
+    let answer = request.json(&json!({"name": MARKER, "email": "ada@example.com"})).header("Idempotency-Key", key).send().await.unwrap();
+    let (status, is_replayed) = (answer.status(), header(&answer, "idempotency-replayed") == "true");
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => assert!(header(&answer, "retry-after").parse::<u32>().unwrap() >= 1),
+        StatusCode::CONFLICT => {
+            let text = answer.text().await.unwrap();
+            assert!(text.contains("not known what came of it") && !is_replayed, "{text}");
+        }
+        _ => {}
+    }
+    status
+}
+
+async fn count(server: &Server, organization: &Organization) -> usize {
+    entries(server, &customers(organization), &organization.owner.token).await.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_have_come_true_though_nobody_heard_of_it_is_not_done_again() {
+    let way = Way::lay().await;
+    let server = way.server().await;
+    // PostgreSQL has committed, or has not: nobody here can tell.
+    for (cut, made) in [(Cut::Answer, 1), (Cut::Commit, 0)] {
+        let organization = server.new_organization().await;
+        way.set(cut);
+        assert_eq!(send(&server, &organization, "lost").await, StatusCode::SERVICE_UNAVAILABLE);
+        way.mend();
+        for _ in 0..3 {
+            assert_eq!(send(&server, &organization, "lost").await, StatusCode::CONFLICT);
+        }
+        assert_eq!(count(&server, &organization).await, made, "{cut:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_done_though_its_answer_was_lost_is_not_done_again() {
-    let admin = std::env::var("FREEHOLD_TEST_POSTGRES").unwrap();
-    let (_, rest) = admin.split_once('@').unwrap();
-    let port = start_proxy(rest.split('/').next().unwrap().to_owned()).await;
-    let server = Server::start_through(Engine::Postgresql, &[], &format!("127.0.0.1:{port}")).await;
-    let organization = server.new_organization().await;
-    let token = &organization.owner.token;
-    let path = format!("/api/organizations/{}/customers", organization.id);
-    let name = std::str::from_utf8(MARKER).unwrap();
-    let send = || {
-        let request = server.request(Method::POST, &path).bearer_auth(token).json(&json!({"name": name, "email": "ada@example.com"}));
-        request.header("Idempotency-Key", "lost").send()
-    };
-    assert_eq!(send().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
-    for _ in 0..3 {
-        let again = send().await.unwrap();
-        assert_eq!((again.status(), header(&again, "idempotency-replayed")), (StatusCode::CONFLICT, ""));
-        let text = again.text().await.unwrap();
-        assert!(text.contains("not known what came of it"), "{text}");
+async fn what_surely_has_not_come_true_is_done_when_it_is_asked_for_again() {
+    let way = Way::lay().await;
+    let server = way.server().await;
+    for cut in [Cut::Statement, Cut::Everything] {
+        let organization = server.new_organization().await;
+        way.set(cut);
+        assert_eq!(send(&server, &organization, "undone").await, StatusCode::SERVICE_UNAVAILABLE, "{cut:?}");
+        way.mend();
+        wait_until_ready(&server).await;
+        for _ in 0..3 {
+            assert_eq!(send(&server, &organization, "undone").await, StatusCode::CREATED, "{cut:?}");
+        }
+        assert_eq!(count(&server, &organization).await, 1, "{cut:?}");
     }
-    assert_eq!(entries(&server, &path, token).await.len(), 1, "it was done once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_postgresql_has_refused_can_be_asked_for_again() {
+    let server = Server::start(Engine::Postgresql, &[]).await;
+    let organization = server.new_organization().await;
+    let database = connect(server.database_url().unwrap()).await;
+    // As when there is no more room in the middle of it.
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'full' USING ERRCODE = '53100'; END $$;
+                  CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON customers DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()";
+    database.batch_execute(refuse).await.unwrap();
+    assert_eq!(send(&server, &organization, "refused").await, StatusCode::SERVICE_UNAVAILABLE);
+    database.batch_execute("DROP TRIGGER refuse ON customers; DROP FUNCTION refuse").await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(send(&server, &organization, "refused").await, StatusCode::CREATED);
+    }
+    assert_eq!(count(&server, &organization).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_disk_has_refused_can_be_asked_for_again() {
+    let mut server = Server::start(Engine::Sqlite, &[]).await;
+    let organization = server.new_organization().await;
+    let process = Pid::from_raw(server.process().id().unwrap().cast_signed()).unwrap();
+    let limit = |most| prlimit(Some(process), Resource::Fsize, Rlimit { current: most, maximum: None }).unwrap();
+    limit(Some(8_192));
+    let mut made = 0;
+    while send(&server, &organization, &format!("key-{made}")).await == StatusCode::CREATED {
+        made += 1;
+    }
+    limit(None);
+    wait_until_ready(&server).await;
+    for _ in 0..2 {
+        assert_eq!(send(&server, &organization, &format!("key-{made}")).await, StatusCode::CREATED);
+    }
+    assert_eq!(count(&server, &organization).await, made + 1);
 }
