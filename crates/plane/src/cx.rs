@@ -265,7 +265,9 @@ impl Cx {
         let whole = (self.clone(), input);
         match self.actor {
             // The server's own jobs, for which nobody waits.
-            Actor::System | Actor::Orderer(_) => Box::pin(self.plane.db.read_behind(whole, move |tx, (cx, input)| work(cx, tx, input))).await,
+            Actor::System | Actor::Orderer(_) => {
+                Box::pin(self.plane.db.read_behind(whole, move |tx, (cx, input)| work(cx, tx, input))).await
+            }
             _ => Box::pin(self.plane.db.read(whole, move |tx, (cx, input)| work(cx, tx, input))).await,
         }
     }

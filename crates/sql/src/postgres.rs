@@ -288,7 +288,10 @@ impl PostgresTx {
         }
         let outcome = if let Some(limit) = self.limit {
             tokio::time::timeout(limit, work(self)).await.map_err(|_| {
-                Error::Unavailable(format!("PostgreSQL has not answered for {} seconds: it is frozen, or out of reach", limit.as_secs_f32()))
+                Error::Unavailable(format!(
+                    "PostgreSQL has not answered for {} seconds: it is frozen, or out of reach",
+                    limit.as_secs_f32()
+                ))
             })
         } else if let Some(server_lock) = self.server_lock.clone() {
             tokio::select! {

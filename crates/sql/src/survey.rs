@@ -108,7 +108,11 @@ async fn is_session_kept(connector: &Connector, client: &Client) -> Result<bool>
         let before = process(client).await?;
         if let Err(error) = other.batch_execute("BEGIN").await {
             // PgBouncer says so when it lends its sessions for a statement.
-            return if error.as_db_error().is_some_and(|error| error.message().contains("pooling")) { Ok(false) } else { Err(error.into()) };
+            return if error.as_db_error().is_some_and(|error| error.message().contains("pooling")) {
+                Ok(false)
+            } else {
+                Err(error.into())
+            };
         }
         // Most likely the session that has just become free, if they are lent.
         if process(&other).await? == before || process(client).await? != before {
