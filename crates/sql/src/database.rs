@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::outage::Outage;
 use crate::postgres::{Postgres, PostgresTx};
 use crate::sqlite::{Sqlite, SqliteTx};
-use crate::{Error, Load, Migration, Options, Result, Row, Schema, Value};
+use crate::{Error, HasDatabaseError, Load, Migration, Options, Result, Row, Schema, Value};
 
 /// A statement's text, parameters written `$1`, `$2`, … Made by [`sql!`](crate::sql), so that a test can find every one of them in the
 /// source and prepare it on both engines, or generated once from a table of rules.
@@ -373,18 +373,6 @@ impl Database {
     /// [`Error::Statement`] with the engine's words when the text does not fit the schema.
     pub async fn prepare(&self, statement: Statement) -> Result<()> {
         self.read(statement, |tx, statement| Box::pin(tx.prepare(*statement))).await
-    }
-}
-
-/// An error of a transaction, which may be the engine's.
-pub trait HasDatabaseError {
-    /// The engine's error, if that is what it is.
-    fn database_error(&self) -> Option<&Error>;
-}
-
-impl HasDatabaseError for Error {
-    fn database_error(&self) -> Option<&Error> {
-        Some(self)
     }
 }
 

@@ -50,6 +50,18 @@ impl Error {
     }
 }
 
+/// An error of a transaction, which may be the engine's.
+pub trait HasDatabaseError {
+    /// The engine's error, if that is what it is.
+    fn database_error(&self) -> Option<&Error>;
+}
+
+impl HasDatabaseError for Error {
+    fn database_error(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ffi::{self, ErrorCode};

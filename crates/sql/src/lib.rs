@@ -23,8 +23,8 @@ mod survey;
 mod value;
 
 pub use copying::{Content, Contents, copy_file};
-pub use database::{Database, HasDatabaseError, Hold, Statement, Tx, Work};
-pub use error::Error;
+pub use database::{Database, Hold, Statement, Tx, Work};
+pub use error::{Error, HasDatabaseError};
 pub use health::{Difference, Orphans};
 pub use load::{Connections, Files, Load};
 pub use migrate::Migration;

@@ -407,12 +407,7 @@ pub(crate) static AUDIT_ENTRY: Shape = Shape::new(
         optional("deletion_id", Id, "The deletion it began."),
         optional("request_id", Text(1, 64), "Null for an attempt of a stranger, whose text it may be.")
             .like("0192f7c1a2b34c5d8e9f0a1b2c3d4e5f"),
-        optional(
-            "client_address",
-            Text(1, 50),
-            "From where somebody signed in to an account or tried to; null of anything else, and when it had its time (`addresses`).",
-        )
-        .like("192.0.2.7"),
+        optional("client_address", Text(1, 50), "From where a sign-in came, as long as that is kept.").like("192.0.2.7"),
         required("created_at", Time, ""),
     ],
 );

@@ -93,7 +93,9 @@ impl Operation {
         if owned.iter().any(|part| self.path.contains(part)) {
             return true;
         }
-        ["acceptInvitation", "withdrawApproval", "restoreDeletion", "stopPurge", "deleteMe", "changePassword"].contains(&self.id.as_str())
+        let named =
+            ["acceptInvitation", "withdrawApproval", "restoreDeletion", "stopPurge", "deleteMe", "changePassword", "recoverOrganization"];
+        named.contains(&self.id.as_str())
     }
 
     /// Whether it ends what its address names, or the keys of that.

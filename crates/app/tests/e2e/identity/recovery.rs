@@ -51,6 +51,8 @@ on_both_engines! {
             let request = server.request(Method::POST, &format!("/api/organizations/{id}/recover")).bearer_auth(&operator.token);
             refused(request.json(&json!({"email": email, "reason": reason})), StatusCode::BAD_REQUEST).await;
         }
+        let stale = recovering(&server, id, &member.email, &operator.token).header("If-Match", "\"0-0\"");
+        refused(stale, StatusCode::PRECONDITION_FAILED).await;
         answered(recovering(&server, id, &member.email.to_uppercase(), &operator.token), StatusCode::OK).await;
         answered(recovering(&server, &organization.slug, &outsider.email, &operator.token), StatusCode::OK).await;
         refused(recovering(&server, id, &outsider.email, &operator.token), StatusCode::CONFLICT).await;
