@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use sql::Options;
 use tokio::sync::watch;
 
 use super::back_up;
@@ -49,7 +50,8 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
             None => Duration::MAX,
             Some(schedule) => tokio::select! {
                 outcome = once(&plane, schedule) => outcome.unwrap_or_else(|error| {
-                    error.log("a backup could not be taken and is tried again", None);
+                    // Whatever the reason is: a day without a backup is nobody's usual state.
+                    tracing::error!(%error, "a backup could not be taken and is tried again");
                     PAUSE.min(schedule.every)
                 }),
                 _ = stop.changed() => return,
@@ -78,7 +80,9 @@ async fn once(plane: &Arc<Plane>, schedule: &BackupSchedule) -> Result<Duration>
         }
     }
     let file = schedule.folder.join(now.strftime(NAME).to_string());
-    let contents = back_up(&plane.config.database, &file, &|_, _| {}).await?;
+    // Beside the server, as the command does it.
+    let beside = Options { is_server: false, ..plane.config.database.clone() };
+    let contents = back_up(&beside, &file, &|_, _| {}).await?;
     plane.latest_backup.0.store(now.as_second(), Ordering::Relaxed);
     let rows: u64 = contents.values().map(|content| content.rows).sum();
     tracing::info!(file = %file.display(), rows, "took a backup");
