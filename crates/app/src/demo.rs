@@ -25,14 +25,20 @@ use crate::{Outcome, say};
 #[derive(Subcommand)]
 pub(crate) enum Demo {
     /// Remove the demo's people and organizations. The database can be used without `--demo` afterwards.
-    End(PlaceArgs),
+    End {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Delete other organizations that the demo's people own as well.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 pub(crate) async fn run(command: Demo) -> Outcome {
-    let Demo::End(place) = command;
+    let Demo::End { place, all } = command;
     let nobody = crate::operators::alone(&place).await?.counting(Arc::new(Uncounted));
-    end(&nobody).await?;
-    nobody.plane.close().await;
+    end(&nobody, all).await?;
+    crate::operators::end(&nobody).await?;
     say("The demo's people and organizations are removed. What is large is erased once a server runs.");
     Ok(())
 }
@@ -128,36 +134,51 @@ async fn complete(nobody: &Cx) -> Result<Vec<String>> {
     ])
 }
 
-/// Removes the organizations of the demo, then its people with whatever would be left without an owner.
-async fn end(nobody: &Cx) -> Result<()> {
+/// Removes the organizations of the demo, then its people with whatever would be left without an owner: other organizations only with `all`.
+async fn end(nobody: &Cx, all: bool) -> Result<()> {
+    if !is_there(nobody).await? {
+        return Err(Error::Malformed("this database was not filled by --demo: there is nothing to end".into()));
+    }
     let password = new_password()?;
     let system = nobody.clone().with_actor(Actor::System);
-    let mut is_empty = true;
+    let (mut people, mut others) = (Vec::new(), Vec::new());
     for role in Role::ALL {
-        let email = address(role);
-        match users::reset_password(&system, &email, password.clone()).await {
-            Ok(()) => is_empty = false,
+        match users::reset_password(&system, &address(role), password.clone()).await {
+            Ok(()) => {}
             Err(Error::NotFound(_)) => continue,
             Err(error) => return Err(error),
         }
         let (person, _) = sign_in(nobody, role, &password, None).await?;
+        others.extend(other_organizations(&person).await?);
+        people.push((role, person));
+    }
+    if !all && !others.is_empty() {
+        return Err(Error::Malformed(format!(
+            "the demo's people own other organizations as well: {}. Make somebody else their owner, or delete them too with --all",
+            others.join(", ")
+        )));
+    }
+    for (role, person) in people {
         if role == Role::Owner {
-            for slug in ["acme", "globex"] {
+            for slug in SLUGS {
                 end_organization(&person, OrganizationRef::Slug(slug.into())).await?;
             }
         }
         end_person(&person).await?;
     }
-    if is_there(nobody).await? {
-        operators::remove(&system, OPERATOR, true).await?;
-        users::reset_password(&system, OPERATOR, password.clone()).await?;
-        let signed_in = sessions::sign_in(nobody, OPERATOR, password, None).await?;
-        return end_person(&authenticate(nobody.clone(), Presented::Bearer(&signed_in.access_token)).await?).await;
-    }
-    match is_empty {
-        true => Err(Error::Malformed("this database was not filled by --demo: there is nothing to end".into())),
-        false => Ok(()),
-    }
+    // The password that was printed first: whatever comes after this, it opens nothing.
+    users::reset_password(&system, OPERATOR, password.clone()).await?;
+    operators::remove(&system, OPERATOR, true).await?;
+    let signed_in = sessions::sign_in(nobody, OPERATOR, password, None).await?;
+    end_person(&authenticate(nobody.clone(), Presented::Bearer(&signed_in.access_token)).await?).await
+}
+
+/// The slugs of organizations that a person owns, but for those of the demo.
+async fn other_organizations(person: &Cx) -> Result<Vec<String>> {
+    let user = person.principal()?.user;
+    let found = organizations::list_mine(person, &Map::new(), PageRequest::new(1, 1_000)).await?;
+    let owned = found.entries.into_iter().filter(|one| one.owner == Some(user) && !SLUGS.contains(&&*one.slug));
+    Ok(owned.map(|one| one.slug).collect())
 }
 
 /// Deletes somebody's account, and first what nobody else owns.
@@ -180,6 +201,8 @@ async fn end_organization(owner: &Cx, organization: OrganizationRef) -> Result<(
     }
 }
 
+/// The organizations of the demo.
+const SLUGS: [&str; 2] = ["acme", "globex"];
 /// Who runs the demo.
 const OPERATOR: &str = "operator@demo.example";
 const DEMO_KEY: &str = "Demo key";

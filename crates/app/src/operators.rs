@@ -66,14 +66,14 @@ pub(crate) async fn run(command: Operators) -> Outcome {
         Operators::Add { person, existing: true } => {
             let cx = alone(&person.place).await?;
             let id = operators::add(&cx, &person.email).await?;
-            cx.plane.close().await;
+            end(&cx).await?;
             say(&format!("{} is an operator now, with the id {id}. Their sessions have ended.", person.email));
             Ok(())
         }
         Operators::Remove(person) => {
             let cx = alone(&person.place).await?;
             operators::remove(&cx, &person.email, false).await?;
-            cx.plane.close().await;
+            end(&cx).await?;
             say(&format!("{} is no operator any more. Their sessions have ended.", person.email));
             Ok(())
         }
@@ -81,7 +81,7 @@ pub(crate) async fn run(command: Operators) -> Outcome {
             let cx = alone(&person.place).await?.with_actor(Actor::System);
             let password = prompt::password(true).map_err(|failure| failure.words())?;
             users::reset_password(&cx, &person.email, password).await.map_err(words)?;
-            cx.plane.close().await;
+            end(&cx).await?;
             say(&format!("{} has a new password. Their sessions have ended; their API keys go on.", person.email));
             Ok(())
         }
@@ -94,6 +94,18 @@ pub(crate) async fn alone(place: &PlaceArgs) -> Outcome<Cx> {
     config.database.is_server = true;
     config.ledger = Some(place.database.ledger());
     Ok(Cx::new(&Plane::open(config, Clock::default()).await?, "operators"))
+}
+
+/// Ends it, when the ledger has what was done.
+pub(crate) async fn end(cx: &Cx) -> Outcome {
+    cx.plane.close().await;
+    match cx.plane.ledger_state().is_some_and(|ledger| ledger.waiting > 0) {
+        true => {
+            Err("it is done, but the ledger cannot be written: a restored database would not know of it. Mend its disk, and do it again"
+                .into())
+        }
+        false => Ok(()),
+    }
 }
 
 /// What is wrong with what was typed, field by field.

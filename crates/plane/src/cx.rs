@@ -175,10 +175,14 @@ impl Cx {
     /// Counts a transaction for [`Cx::effects`]. One whose caller stops waiting for it stays counted: it goes on to its end.
     async fn counted<T>(&self, transaction: impl Future<Output = Result<T>>) -> Result<T> {
         self.effects.fetch_add(1, Ordering::Relaxed);
-        self.plane.ledger.count_write();
         let result = transaction.await;
-        if result.as_ref().is_err_and(Error::is_rolled_back) {
-            self.effects.fetch_sub(1, Ordering::Relaxed);
+        self.plane.ledger.count_write();
+        match &result {
+            Err(error) if error.is_rolled_back() => {
+                self.effects.fetch_sub(1, Ordering::Relaxed);
+            }
+            Err(_) => self.plane.ledger.note_uncertain(),
+            Ok(_) => {}
         }
         result
     }

@@ -19,7 +19,7 @@ use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
 use crate::sessions::after;
-use crate::{Plane, Result, holds, webhooks};
+use crate::{Plane, Result, holds, ledger, webhooks};
 
 /// The longest that a call of a webhook takes, from the look-up of its name to the end of the answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -315,6 +315,7 @@ async fn switch_off(cx: &Cx, tx: &mut Tx, due: &Due) -> Result<()> {
     );
     if tx.execute(off, params![due.organization, due.webhook, cx.now]).await? > 0 {
         let detail = Some("its receiver answered 410 Gone".to_owned());
+        ledger::changed(cx, tx, ledger::Credential::Webhook, Some(due.organization), due.webhook).await?;
         let note = Note { action: "webhook.switch_off", subject: "webhook", subject_id: Some(due.webhook), detail, ..Note::default() };
         audit::record(cx, tx, due.organization, &note).await?;
     }

@@ -227,6 +227,11 @@ impl Encryption {
         opened.map(|secret| secret.to_vec()).map_err(|_| words("it was changed, or is another row's"))
     }
 
+    /// Whether it is encrypted with a key that is not here.
+    fn is_lost(&self, kept: &[u8]) -> bool {
+        parts(kept).is_some_and(|(id, ..)| !self.keys.0.iter().any(|key| key.id == id))
+    }
+
     /// The same secret encrypted with the first key; none if it is already.
     fn renewed(&self, table: &str, row: &[u8], kept: &[u8]) -> Result<Option<Vec<u8>>> {
         let is_current = parts(kept).is_some_and(|(id, ..)| self.first.as_ref().is_some_and(|first| first.id == id));
@@ -285,7 +290,11 @@ async fn other_webhooks(tx: &mut Tx, encryption: &Encryption, after: (Uuid, Uuid
 async fn renew_webhook(tx: &mut Tx, encryption: &Encryption, mut row: Row) -> Result<((Uuid, Uuid), bool)> {
     let (organization, id): (Uuid, Uuid) = (row.next()?, row.next()?);
     let (secret, old): (Vec<u8>, Option<Vec<u8>>) = (row.next()?, row.next()?);
-    let renewed = |kept: &[u8]| encryption.renewed(WEBHOOKS, id.as_bytes(), kept);
+    let renewed = |kept: &[u8]| match encryption.is_lost(kept) {
+        // Somebody has decided to go on without that key: it stays as it is until it is rotated.
+        true => Ok(None),
+        false => encryption.renewed(WEBHOOKS, id.as_bytes(), kept),
+    };
     let (secret, old) = (renewed(&secret)?, old.map(|old| renewed(&old)).transpose()?.flatten());
     let is_renewed = secret.is_some() || old.is_some();
     if is_renewed {

@@ -16,7 +16,7 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
-use crate::{Cx, Error, Result, customers, members};
+use crate::{Cx, Error, Result, customers, ledger, members};
 
 /// What somebody who placed a hold as an operator is called.
 pub(crate) const OPERATOR: &str = "operator";
@@ -201,6 +201,8 @@ async fn place_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, subject: &Subject, new:
     );
     let bound = params![organization, id, subject.noun(), subject_id, &new.reason, new.until, placed_by, placed_by_id, cx.now];
     tx.execute(insert, bound).await?;
+    let held = ledger::Entry::Held { organization, hold: id, subject: subject.noun().into(), subject_id, until: new.until };
+    ledger::note(cx, tx, held);
     let note = Note {
         action: "hold.place",
         subject: subject.noun(),
@@ -250,6 +252,7 @@ async fn release_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, reason: &st
         "UPDATE holds SET released_by = $3, released_by_id = $4, released_at = $5, release_reason = $6 WHERE organization_id = $1 AND id = $2"
     );
     tx.execute(update, params![organization, id, released_by, released_by_id, cx.now, reason]).await?;
+    ledger::note(cx, tx, ledger::Entry::Released { hold: id });
     let (subject, subject_id) = match hold.subject.as_str() {
         "customer" => ("customer", hold.subject_id),
         "user" => ("user", hold.subject_id),

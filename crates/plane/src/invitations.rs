@@ -18,7 +18,7 @@ use crate::policy::{Action, Role, Scopes, Verdict, decide};
 use crate::quotas::{self, Quota};
 use crate::sessions::after;
 use crate::tokens::secret;
-use crate::{Cx, Error, Result, api_keys, authority, makers, users};
+use crate::{Cx, Error, Result, api_keys, authority, ledger, makers, users};
 
 /// An invitation.
 #[derive(Debug, Clone)]
@@ -202,6 +202,7 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
                 sql::Error::ForeignKey(_) => Error::NotFound("Invitation"),
                 other => other.into(),
             })?;
+            ledger::note(cx, tx, ledger::Entry::Accepted { organization, invitation });
             let note = Note { action: "invitation.accept", subject: "invitation", subject_id: Some(invitation), ..Note::default() };
             audit::record(cx, tx, organization, &note).await?;
             let accepted = json!({"organizationId": organization, "id": invitation, "memberId": member});

@@ -51,6 +51,8 @@ const _: () = assert!(size_of::<Kept<Principal>>() <= 144);
 /// Taken before reading from the database what shall be kept afterwards.
 pub(crate) struct ReadMark(u64);
 
+/// What every credential depends on.
+const EVERY_CREDENTIAL: Uuid = Uuid::max();
 /// Numbers that the subjects share: 1 MB.
 const AGES: usize = 1 << 18;
 /// Of users the memory holds fewer than of credentials: they are larger.
@@ -75,11 +77,11 @@ impl Liveness {
     }
 
     pub(crate) fn credential(&self, shown: &Shown) -> Option<Principal> {
-        self.look_up(&self.credentials, shown, |principal| self.age_of_all(principal.subjects()))
+        self.look_up(&self.credentials, shown, |principal| self.age_of_credential(principal))
     }
 
     pub(crate) fn keep_credential(&self, mark: &ReadMark, shown: Shown, principal: &Principal) {
-        self.keep(&self.credentials, mark, shown, principal.clone(), self.age_of_all(principal.subjects()));
+        self.keep(&self.credentials, mark, shown, principal.clone(), self.age_of_credential(principal));
     }
 
     pub(crate) fn membership(&self, user: Uuid, organization: Uuid) -> Option<Membership> {
@@ -109,13 +111,17 @@ impl Liveness {
 
     /// Forgets every credential: each is looked up and verified again. To be called where [`Liveness::kill`] is, for what no subject stands for.
     pub(crate) fn forget_credentials(&self) {
-        self.killings.fetch_add(1, Ordering::SeqCst);
+        self.kill(EVERY_CREDENTIAL);
         self.credentials.clear();
     }
 
     /// The age of a subject, found by the last bits of its id, which are random in every one that is made here.
     fn age(&self, subject: Uuid) -> &AtomicU32 {
         &self.ages[subject.as_u128() as usize % AGES]
+    }
+
+    fn age_of_credential(&self, principal: &Principal) -> u64 {
+        self.age_of_all(principal.subjects().chain([EVERY_CREDENTIAL]))
     }
 
     /// The sum of the ages of all that an entry depends on.

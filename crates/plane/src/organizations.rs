@@ -356,7 +356,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, details: Details) -
 
 async fn delete_in(cx: &Cx, tx: &mut sql::Tx, tenant: &Tenant, details: &Details) -> Result<Deletion> {
     tenant.lock(tx).await?;
-    recovery::check_deletion(tx, tenant, details.reason.as_deref()).await?;
+    recovery::check_deletion(cx, tx, tenant, details.reason.as_deref()).await?;
     expects(cx, tx, tenant.organization()).await?;
     let order = Order {
         root: Root::Organization,

@@ -68,7 +68,10 @@ async fn recover_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, (user, key): (Uuid, &
     sessions::is_fresh(cx, tx, cx.principal()?.credential, "an organization can be recovered").await?;
     let id = tenant.organization();
     // The person before the organization, in the order of those who delete their account.
-    users::hold(tx, user).await.map_err(|_| Error::NotFound("Account"))?;
+    users::hold(tx, user).await.map_err(|error| match error {
+        Error::Unauthenticated => Error::NotFound("Account"),
+        other => other,
+    })?;
     tenant.lock(tx).await?;
     organizations::expects(cx, tx, id).await?;
     let was = match find(tx, id, key).await?.member {
@@ -140,13 +143,14 @@ pub(crate) async fn enter_to_delete(cx: &Cx, organization: &OrganizationRef) -> 
 ///
 /// # Errors
 /// [`Error::Forbidden`]; [`Error::Invalid`].
-pub(crate) async fn check_deletion(tx: &mut Tx, tenant: &Tenant, reason: Option<&str>) -> Result<()> {
+pub(crate) async fn check_deletion(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reason: Option<&str>) -> Result<()> {
     if tenant.role() == Some(Role::Owner) {
         return Ok(());
     }
     if has_owner(tx, tenant.organization()).await? {
         return Err(Error::Forbidden(policy::refusal(Action::DeleteOwnerless).into()));
     }
+    sessions::is_fresh(cx, tx, cx.principal()?.credential, "operators can delete an organization without an owner").await?;
     match reason.is_some_and(|reason| !reason.trim().is_empty()) {
         true => Ok(()),
         false => Err(FieldError::new("reason", "required", "must say why an operator deletes the organization").into()),

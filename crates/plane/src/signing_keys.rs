@@ -66,6 +66,14 @@ impl SigningKeys {
         }
     }
 
+    /// Takes up what the database has, unless something was taken up since `before`.
+    fn take_up_after(&self, before: &Arc<Vec<TokenKey>>, keys: Vec<TokenKey>) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&all, before) {
+            *all = Arc::new(keys);
+        }
+    }
+
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String> {
         self.all().first().ok_or_else(|| Error::Internal("there is no signing key".into()))?.sign(claims)
     }
@@ -115,7 +123,11 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, at_once: bool) -> Result<SigningKey> {
     if count >= MOST {
         return Err(Error::Conflict(format!("{MOST} signing keys verify already: wait until tokens of the first have ended.")));
     }
-    let id = make(tx, &cx.plane.encryption, cx.now).await?;
+    // Also where the clock was set back: the newest signs.
+    let mut newest = tx.query_one(sql!("SELECT max(created_at) FROM signing_keys"), &[]).await?;
+    let newest = newest.next::<Option<Timestamp>>()?.map_or(cx.now, |newest| after(newest, Duration::from_micros(1)));
+    let created_at = newest.max(cx.now);
+    let id = make(tx, &cx.plane.encryption, created_at).await?;
     let detail = match at_once {
         true => format!("{id} signs; the one before it ended at once"),
         false => format!("{id} signs; the one before it verifies until {until}"),
@@ -131,7 +143,7 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, at_once: bool) -> Result<SigningKey> {
             plane.liveness.forget_credentials();
         }
     });
-    Ok(SigningKey { id, created_at: cx.now, previous_until: (!at_once).then_some(until) })
+    Ok(SigningKey { id, created_at, previous_until: (!at_once).then_some(until) })
 }
 
 /// Erases the keys whose last token has ended, and takes up what a rotation has left whose outcome the database did not tell.
@@ -139,7 +151,8 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, at_once: bool) -> Result<SigningKey> {
 /// # Errors
 /// The database's.
 pub(crate) async fn erase_retired(cx: &Cx) -> Result<()> {
-    let known: Vec<_> = cx.plane.keys.all().iter().map(|key| (key.id.clone(), key.retires_at)).collect();
+    let before = cx.plane.keys.all();
+    let known: Vec<_> = before.iter().map(|key| (key.id.clone(), key.retires_at)).collect();
     let kept = cx.read((), |_, tx, ()| {
         Box::pin(async move {
             let rows = tx.query(sql!("SELECT id, retires_at FROM signing_keys"), &[]).await?;
@@ -151,12 +164,16 @@ pub(crate) async fn erase_retired(cx: &Cx) -> Result<()> {
     if !is_over && kept.len() == known.len() && kept.iter().all(|key| known.contains(key)) {
         return Ok(());
     }
-    cx.write_as_server((), |cx, tx, ()| {
+    cx.write_as_server(before, |cx, tx, before| {
         Box::pin(async move {
             tx.execute(sql!("DELETE FROM signing_keys WHERE retires_at <= $1"), params![cx.now]).await?;
             let keys = load(tx, &cx.plane.encryption).await?;
-            let plane = cx.plane.clone();
-            tx.on_commit(move || plane.keys.take_up(keys));
+            let (plane, before) = (cx.plane.clone(), before.clone());
+            tx.on_commit(move || {
+                plane.keys.take_up_after(&before, keys);
+                // Who has the old key may have given a token any end.
+                plane.liveness.forget_credentials();
+            });
             Ok(())
         })
     })

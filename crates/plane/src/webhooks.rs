@@ -21,7 +21,7 @@ use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
 use crate::quotas::{self, Quota};
-use crate::{Cx, Error, FieldError, Result, cx, holds};
+use crate::{Cx, Error, FieldError, Result, cx, holds, ledger};
 
 /// Hours for which a secret that was rotated can go on signing, at the most and where nothing is said.
 pub const OVERLAP_HOURS: i64 = 24;
@@ -203,6 +203,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
                 after.updated_at,
             ];
             tx.execute(update, values).await?;
+            ledger::changed(cx, tx, ledger::Credential::Webhook, Some(tenant.organization()), *webhook).await?;
             let note = Note { action: "webhook.update", subject: "webhook", subject_id: Some(*webhook), ..Note::default() };
             audit::record(cx, tx, tenant.organization(), &note).await?;
             Ok(after)

@@ -397,7 +397,7 @@ pub enum Hold {
     Alone,
 }
 
-pub(crate) type Hook = Box<dyn FnOnce() + Send>;
+pub(crate) type Hook = Box<dyn FnOnce(bool) + Send>;
 
 impl Tx {
     /// Runs a statement and returns how many rows it changed.
@@ -528,8 +528,21 @@ impl Tx {
     /// not known (the connection broke), and never after a roll-back. What a hook does wrong harms neither the caller nor other hooks.
     pub fn on_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
         match self {
-            Tx::Sqlite(tx) => tx.hooks.push(Box::new(hook)),
-            Tx::Postgres(tx) => tx.hooks.push(Box::new(hook)),
+            Tx::Sqlite(tx) => tx.hooks.push(Box::new(|_| hook())),
+            Tx::Postgres(tx) => tx.hooks.push(Box::new(|_| hook())),
+        }
+    }
+
+    /// Like [`Tx::on_commit`], but not when the commit's outcome is not known.
+    pub fn on_sure_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
+        let hook: Hook = Box::new(|is_sure| {
+            if is_sure {
+                hook();
+            }
+        });
+        match self {
+            Tx::Sqlite(tx) => tx.hooks.push(hook),
+            Tx::Postgres(tx) => tx.hooks.push(hook),
         }
     }
 
@@ -576,9 +589,9 @@ fn half(key: Uuid) -> Value {
 }
 
 /// Runs what was asked for on commit. A hook that panics must not tell the caller that a committed transaction failed.
-pub(crate) fn run_hooks(hooks: Vec<Hook>) {
+pub(crate) fn run_hooks(hooks: Vec<Hook>, is_sure: bool) {
     for hook in hooks {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(hook)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hook(is_sure))) {
             tracing::error!(words = panic_words(Some(panic)), "what a transaction asked for on its commit was not done");
         }
     }

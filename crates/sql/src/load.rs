@@ -1,4 +1,4 @@
-//! How much of a database is in use: what whoever watches it wants to know before it is too late.
+//! How much of a database is in use: what its operators want to know before it is too late.
 
 use std::path::{Path, PathBuf};
 

@@ -148,7 +148,7 @@ impl Postgres {
             Ok(value) if commit => {
                 let fate = client.commit().await;
                 if matches!(fate, Ok(()) | Err(Error::Uncertain(_))) {
-                    run_hooks(std::mem::take(&mut client.hooks));
+                    run_hooks(std::mem::take(&mut client.hooks), fate.is_ok());
                 }
                 fate?;
                 Ok(value)

@@ -389,7 +389,7 @@ fn write_loop(mut tx: Tx, mut queue: Queue, group: usize, log: &Log, syncer: &st
             // Harmless when the engine has rolled back already.
             let _ = sqlite(&mut tx).script("ROLLBACK");
         }
-        run_hooks(std::mem::take(&mut sqlite(&mut tx).hooks));
+        run_hooks(std::mem::take(&mut sqlite(&mut tx).hooks), true);
         match fate {
             Ok(()) if !is_lazy => match syncer.send(answers) {
                 Ok(()) => queue.unsynced += 1,

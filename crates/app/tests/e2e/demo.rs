@@ -89,7 +89,10 @@ on_both_engines! {
         server.stop().await;
         let (code, _, words) = server.command(&["serve", "--listen=127.0.0.1:0"]).await;
         assert!(code == 1 && words.contains("freehold demo end"), "{words}");
-        let (code, out, words) = server.command(&["demo", "end"]).await;
+        // What they own beside it is somebody's work, perhaps.
+        let (code, _, words) = server.command(&["demo", "end"]).await;
+        assert!(code == 1 && words.contains("another") && words.contains("--all"), "{words}");
+        let (code, out, words) = server.command(&["demo", "end", "--all"]).await;
         assert!(code == 0 && out.contains("are removed"), "{out}{words}");
         let (code, _, words) = server.command(&["demo", "end"]).await;
         assert!(code == 1 && words.contains("not filled by --demo"), "{words}");

@@ -18,6 +18,9 @@ use crate::{Error, MIGRATIONS, Result, ledger};
 /// Says which table a copy is at, and how many of its rows are there.
 pub type Teller<'a> = dyn Fn(&str, u64) + Sync + 'a;
 
+/// What a file is called after its name until it is whole.
+const UNFINISHED: &str = ".unfinished";
+
 /// Writes everything into a new file, as it is at one moment, also while a server uses the database.
 ///
 /// # Errors
@@ -27,7 +30,7 @@ pub async fn back_up(from: &Options, file: &Path, tell: &Teller<'_>) -> Result<C
         return Err(Error::Malformed(format!("{} is there already: name a new file", file.display())));
     }
     // Under its name only when it is whole.
-    let unfinished = beside(file, ".unfinished");
+    let unfinished = beside(file, UNFINISHED);
     remove(&unfinished)?;
     let written = write(from, &unfinished, tell).await;
     let contents = match written {

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use sql::Options;
 use tokio::sync::watch;
 
-use super::back_up;
+use super::{UNFINISHED, back_up};
 use crate::sessions::after;
 use crate::{Error, Plane, Result};
 
@@ -43,7 +43,7 @@ impl Plane {
     }
 }
 
-/// Goes on until told to stop. A backup that is under way then is given up, and leaves nothing.
+/// Goes on until told to stop. A backup that is under way then is given up; the next one removes what it leaves.
 pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let pause = match &plane.config.backups {
@@ -79,6 +79,10 @@ async fn once(plane: &Arc<Plane>, schedule: &BackupSchedule) -> Result<Duration>
             return Ok(Duration::try_from(due.duration_since(now)).unwrap_or(PAUSE));
         }
     }
+    // What a stop or a kill has left of one.
+    for unfinished in unfinished(&schedule.folder).map_err(refused)? {
+        std::fs::remove_file(unfinished).map_err(refused)?;
+    }
     let file = schedule.folder.join(now.strftime(NAME).to_string());
     // Beside the server, as the command does it.
     let beside = Options { is_server: false, ..plane.config.database.clone() };
@@ -95,16 +99,26 @@ async fn once(plane: &Arc<Plane>, schedule: &BackupSchedule) -> Result<Duration>
 
 /// The backups in a folder, the oldest first. Other files are nobody's business here.
 fn taken(folder: &Path) -> std::io::Result<Vec<(Timestamp, PathBuf)>> {
-    let mut taken = Vec::new();
+    named(folder, "")
+}
+
+fn unfinished(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    Ok(named(folder, UNFINISHED)?.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Files that are called like backups, with this after that.
+fn named(folder: &Path, ending: &str) -> std::io::Result<Vec<(Timestamp, PathBuf)>> {
+    let mut named = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if let Ok(time) = jiff::civil::DateTime::strptime(NAME, &*name)
+        if let Some(name) = name.strip_suffix(ending)
+            && let Ok(time) = jiff::civil::DateTime::strptime(NAME, name)
             && let Ok(time) = TimeZone::UTC.to_timestamp(time)
         {
-            taken.push((time, path));
+            named.push((time, path));
         }
     }
-    taken.sort();
-    Ok(taken)
+    named.sort();
+    Ok(named)
 }

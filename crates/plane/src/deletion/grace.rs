@@ -104,7 +104,7 @@ async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<Option<
         let tenant = enter(cx, &OrganizationRef::Id(deletion.organization), Action::RestoreDeletion).await?;
         let is_owner = root == Root::Member && was_owner(cx, deletion).await?;
         // Who may not make anybody an owner does not give one back either.
-        let needs_owner = is_owner && tenant.role().is_some();
+        let needs_owner = is_owner && tenant.role().is_some() && !cx.principal()?.is_operator;
         return Ok(Some(if needs_owner { tenant.also(cx, Action::ChangeOwnerRole)? } else { tenant }));
     }
     cx.read(deletion.clone(), |cx, tx, deletion| Box::pin(may_restore_organization(cx, tx, deletion))).await?;

@@ -49,7 +49,7 @@ pub use preview::{Effect, Preview, TablePreview, preview};
 pub(crate) use progress::Estimates;
 pub use progress::{CONDITION_TYPES, Condition, LATE_AFTER, Progress, Pulse, STUCK_AFTER, Watched};
 pub use records::{Deletion, DeletionFilter, Wanted, get, list, watch};
-pub(crate) use repeating::{Repeated, repeat, restore_again, stop_again};
+pub(crate) use repeating::{Repeated, end_purges, repeat, restore_again, stop_again};
 pub use rules::Root;
 pub use statements::all as all_statements;
 pub use subject::Subject;

@@ -25,7 +25,7 @@ pub(crate) enum Repeated {
     Recorded,
     /// What it deleted was there, and has lost all access; the drain erases it.
     Closed,
-    /// A purge that was not over: those whom it had not deleted yet are there.
+    /// A purge that was not over: the customers that it had not deleted yet are there.
     Unfinished,
 }
 
@@ -82,7 +82,7 @@ pub(crate) async fn repeat(
         actor: order.actor.clone(),
         actor_id: order.actor_id,
         reason: None,
-        request_id: order.request_id.clone(),
+        request_id: cx.request_id.to_string(),
         counts,
         effects: json!({}),
         export: None,
@@ -149,4 +149,16 @@ pub(crate) async fn restore_again(cx: &Cx, tx: &mut Tx, taken_back: &ledger::Tak
 pub(crate) async fn stop_again(cx: &Cx, tx: &mut Tx, deletion: Uuid) -> Result<bool> {
     let stop = sql!("UPDATE deletions SET stopped_at = $2 WHERE id = $1 AND state IN ('closed', 'draining') AND stopped_at IS NULL");
     Ok(tx.execute(stop, params![deletion, cx.now]).await? > 0)
+}
+
+/// Has purges delete nobody any more. Returns how many of these were not over.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn end_purges(cx: &Cx, tx: &mut Tx, deletions: &[Uuid]) -> Result<u64> {
+    let stop = sql!(
+        "UPDATE deletions SET stopped_at = $2
+         WHERE id = ANY($1) AND root = 'customer_purge' AND state IN ('closed', 'draining') AND stopped_at IS NULL"
+    );
+    Ok(tx.execute(stop, params![deletions, cx.now]).await?)
 }

@@ -167,6 +167,8 @@ impl Page {
     /// The disk's.
     pub(super) fn add(&mut self, first: u64, lines: &[u8], now: Timestamp) -> io::Result<()> {
         if self.length >= FULL || self.begun_at < before(now, MONTH) {
+            // What an error has left of a line.
+            self.file.set_len(self.length)?;
             (self.file, self.length) = self.folder.begin(self.ledger, first, now)?;
             self.begun_at = now;
             self.remove_old(now);
@@ -177,10 +179,11 @@ impl Page {
         Ok(())
     }
 
-    /// Removes files whose newest line is older than anything that is to be restored.
+    /// Removes a file whose newest line is older than anything that is to be restored: one for each that is begun, so that a clock that is far
+    /// ahead takes no more.
     fn remove_old(&mut self, now: Timestamp) {
         let oldest = before(now, self.keep);
-        while self.folder.files.get(1).is_some_and(|(_, next)| next.begun_at < oldest) {
+        if self.folder.files.get(1).is_some_and(|(_, next)| next.begun_at < oldest) {
             let (path, _) = self.folder.files.remove(0);
             match fs::remove_file(&path) {
                 Ok(()) => tracing::info!(file = %path.display(), "a file of the ledger has had its time"),
@@ -195,6 +198,8 @@ impl Page {
 /// Cuts off a last line that is not whole. Returns whether anything is left.
 fn cut(path: &Path) -> io::Result<bool> {
     let text = fs::read(path)?;
+    // A line that was read is there from now on: also one that only memory had when the process was killed.
+    File::open(path)?.sync_all()?;
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     if whole < text.len() {
         tracing::warn!(file = %path.display(), bytes = text.len() - whole, "the last line of the ledger was not whole and is cut off");

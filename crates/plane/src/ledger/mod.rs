@@ -11,7 +11,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -66,6 +66,12 @@ pub(crate) enum Entry {
     Operator { user: Uuid, is_operator: bool },
     /// An organization was archived, or is none any more.
     Archived { organization: Uuid, is_archived: bool, revision: i64 },
+    /// A legal hold was placed.
+    Held { organization: Uuid, hold: Uuid, subject: String, subject_id: Uuid, until: Option<Timestamp> },
+    /// A legal hold was released.
+    Released { hold: Uuid },
+    /// An invitation was accepted: nobody becomes a member by it once more.
+    Accepted { organization: Uuid, invitation: Uuid },
     /// The database is as new as this.
     Beat { beat: i64 },
 }
@@ -80,7 +86,6 @@ pub(crate) struct Order {
     pub(crate) actor: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) actor_id: Option<Uuid>,
-    pub(crate) request_id: String,
     /// Until when it could be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reversible_until: Option<Timestamp>,
@@ -114,6 +119,8 @@ pub(crate) enum Credential {
     ApiKey,
     /// A person's own key.
     UserApiKey,
+    /// Where a webhook leads to, what it is told, and whether it is told anything.
+    Webhook,
 }
 
 /// The ledger of one server.
@@ -123,6 +130,8 @@ pub(crate) struct Ledger {
     opened: OnceLock<(writer::Writer, u64)>,
     /// Transactions since the last beat.
     writes: AtomicU64,
+    /// Whether the database may know of deletions that have no line, until the next start looks for them.
+    lacks_lines: AtomicBool,
 }
 
 impl Plane {
@@ -135,6 +144,17 @@ impl Plane {
 impl Ledger {
     pub(crate) fn count_write(&self) {
         self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says that it is not known whether a transaction has come true.
+    pub(crate) fn note_uncertain(&self) {
+        self.lacks_lines.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the disk has a line for everything that was committed before this.
+    fn is_whole(&self) -> bool {
+        let state = self.opened.get().map(|(writer, first)| writer.state(*first)).unwrap_or_default();
+        state.waiting == 0 && state.left_out == 0 && !self.lacks_lines.load(Ordering::Relaxed)
     }
 
     /// Waits until everything is written, and ends it.
@@ -169,7 +189,8 @@ pub(crate) fn note(cx: &Cx, tx: &mut Tx, entry: Entry) {
         return;
     }
     let cx = cx.clone();
-    tx.on_commit(move || cx.plane.ledger.add(cx.now, &entry, cx.ledger_line()));
+    // What nobody knows whether it came true would be done by a restore long after it was found not to have: it is looked for at the next start.
+    tx.on_sure_commit(move || cx.plane.ledger.add(cx.now, &entry, cx.ledger_line()));
 }
 
 /// Adds the line of a deletion that was ordered.
@@ -187,7 +208,6 @@ impl Order {
             subject: deletion.subject,
             actor: deletion.actor.clone(),
             actor_id: deletion.actor_id,
-            request_id: deletion.request_id.clone(),
             reversible_until: deletion.reversible_until,
             export: deletion.export.is_some(),
             by_job,
@@ -237,6 +257,11 @@ impl Credential {
                 let Some(mut row) = tx.query_opt(statement, params![organization, id]).await? else { return Ok(None) };
                 json!([text(row.next()?), row.next::<Json>()?, row.next::<bool>()?])
             }
+            Credential::Webhook => {
+                let statement = sql!("SELECT url, events, is_active FROM webhooks WHERE organization_id = $1 AND id = $2");
+                let Some(mut row) = tx.query_opt(statement, params![organization, id]).await? else { return Ok(None) };
+                json!([row.next::<String>()?, row.next::<String>()?, row.next::<bool>()?])
+            }
             Credential::ApiKey | Credential::UserApiKey => {
                 let of_organization =
                     sql!("SELECT hash, scopes, allowed_ips, is_active, expires_at FROM api_keys WHERE organization_id = $1 AND id = $2");
@@ -262,16 +287,21 @@ impl Credential {
 /// The database's.
 pub(crate) async fn beat(cx: &Cx) -> Result<()> {
     let ledger = &cx.plane.ledger;
-    let Some(writer) = ledger.writer().filter(|_| ledger.writes.swap(0, Ordering::Relaxed) > 0) else { return Ok(()) };
-    let beaten = cx.write_behind(false, writer.last_written(), |cx, tx, position| {
+    let writes = ledger.writes.swap(0, Ordering::Relaxed);
+    let Some(writer) = ledger.writer().filter(|_| writes > 0) else { return Ok(()) };
+    // While lines are missing, the next start has to look for them from where they began to be.
+    let beaten = cx.write_behind(false, (writer.last_written(), ledger.is_whole()), |cx, tx, (position, is_whole)| {
         Box::pin(async move {
-            let statement = sql!("UPDATE ledger SET position = $1, position_at = $2, beat = beat + 1 RETURNING beat");
-            let beat = tx.query_opt(statement, params![i64::try_from(*position).unwrap_or(i64::MAX), cx.now]).await?;
+            let statement = sql!(
+                "UPDATE ledger SET position = $1, position_at = CASE WHEN CAST($3 AS boolean) THEN $2 ELSE position_at END, beat = beat + 1
+                 RETURNING beat"
+            );
+            let beat = tx.query_opt(statement, params![i64::try_from(*position).unwrap_or(i64::MAX), cx.now, *is_whole]).await?;
             beat.map(|mut row| Ok(row.next()?)).transpose()
         })
     });
     // Only what the database is sure to have.
-    if let Some(beat) = beaten.await? {
+    if let Some(beat) = beaten.await.inspect_err(|_| ledger.count_write())? {
         ledger.add(cx.now, &Entry::Beat { beat }, cx.ledger_line());
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -47,6 +47,10 @@ struct Survey {
     beat: i64,
     /// Deletions that it knows of.
     orders: HashSet<Uuid>,
+    /// Deletions that it knows to have been taken back.
+    taken_back: HashSet<Uuid>,
+    holds: HashMap<Uuid, (Timestamp, Hold)>,
+    accepted: Vec<(Uuid, Uuid)>,
     completed: HashMap<Uuid, (Json, Timestamp)>,
     restored: HashMap<Uuid, TakenBack>,
     stopped: Vec<Uuid>,
@@ -56,6 +60,9 @@ struct Survey {
     operators: HashMap<Uuid, bool>,
     archived: HashMap<Uuid, (bool, i64)>,
 }
+
+/// A legal hold: its organization, the kind of its subject, the subject, and its end.
+type Hold = (Uuid, String, Uuid, Option<Timestamp>);
 
 /// How much was done again.
 #[derive(Debug, Default)]
@@ -90,8 +97,13 @@ pub(crate) async fn open(plane: &Arc<Plane>, place: &LedgerPlace) -> Result<()> 
     let refused = |words: &str| Err(Error::Malformed(format!("the ledger in {} {words}", path.display())));
     let (known, is_new) = match (known, folder.id()) {
         (None, None) => (begin(&cx, Uuid::from_bytes(random()?)).await?, true),
-        (None, Some(id)) if may_adopt => (begin(&cx, id).await?, true),
-        (None, Some(_)) => return refused("is of another database: name a new folder with --ledger"),
+        (None, Some(id)) if may_adopt && !users::are_there(&cx).await? => (begin(&cx, id).await?, true),
+        (None, Some(_)) => {
+            return refused(
+                "is unknown to the database: it is another's, or this is a state from before its ledger was begun, and what was deleted since is \
+                 not known. To go on all the same name a new folder with --ledger",
+            );
+        }
         (Some(_), None) => {
             return refused(
                 "is empty, though the database has one: put its files back, name its folder with --ledger, or begin a new one by starting \
@@ -116,7 +128,6 @@ pub(crate) async fn open(plane: &Arc<Plane>, place: &LedgerPlace) -> Result<()> 
     }
     let is_older = !is_new && (known.is_restored || survey.beat > known.beat);
     let done = if is_new { Done::default() } else { catch_up(&cx, &folder, &survey, known, is_older).await? };
-    let beat = settle(&cx, &survey, known).await?;
     let left_out = if is_new { Vec::new() } else { left_out(&cx, &survey, since).await? };
     if is_older {
         let Done { closed, recorded, others, ended } = done;
@@ -132,9 +143,11 @@ pub(crate) async fn open(plane: &Arc<Plane>, place: &LedgerPlace) -> Result<()> 
     let writer = Writer::start(page, survey.last, plane.clock.clone())?;
     let _ = plane.ledger.opened.set((writer, survey.last));
     let line = AtomicU64::new(0);
-    for (at, order) in left_out {
-        plane.ledger.add(at, &Entry::Ordered(order), &line);
+    for (at, entry) in left_out {
+        plane.ledger.add(at, &entry, &line);
     }
+    plane.ledger.written(line.load(Ordering::Relaxed)).await;
+    let beat = settle(&cx, &survey, known).await?;
     plane.ledger.add(cx.now, &Entry::Beat { beat }, &line);
     Ok(())
 }
@@ -187,21 +200,39 @@ pub(crate) async fn mark_restored(database: &Database) -> Result<()> {
 fn survey(folder: &Folder, known: Known, since: Timestamp) -> Result<Survey> {
     let (first, last) = folder.bounds();
     let mut survey = Survey { first, last, ..Survey::default() };
+    let mut previous: Option<u64> = None;
     for line in folder.lines(known.position + 1, since) {
         let Line { n, at, entry } = line?;
+        if previous.is_some_and(|previous| n > previous + 1) {
+            let words = "lines of the ledger are missing before line";
+            return Err(Error::Malformed(format!("{words} {n}: put the file back that has them, or start once with --ledger none")));
+        }
+        previous = Some(n);
         survey.last = n;
         match entry {
             Entry::Ordered(order) if at >= since || n > known.position => {
                 survey.orders.insert(order.deletion);
             }
+            Entry::Restored(taken_back) if at >= since || n > known.position => {
+                survey.taken_back.insert(taken_back.deletion);
+                if n > known.position {
+                    survey.restored.insert(taken_back.deletion, taken_back);
+                }
+            }
             Entry::Beat { beat } => survey.beat = survey.beat.max(beat),
             _ if n <= known.position => {}
-            Entry::Ordered(_) => {}
-            Entry::Completed { deletion, counts } => {
-                survey.completed.insert(deletion, (counts, at));
+            Entry::Ordered(_) | Entry::Restored(_) => {}
+            Entry::Held { organization, hold, subject, subject_id, until } => {
+                survey.holds.insert(hold, (at, (organization, subject, subject_id, until)));
             }
-            Entry::Restored(taken_back) => {
-                survey.restored.insert(taken_back.deletion, taken_back);
+            Entry::Released { hold } => {
+                survey.holds.remove(&hold);
+            }
+            Entry::Accepted { organization, invitation } => survey.accepted.push((organization, invitation)),
+            Entry::Completed { deletion, counts } => {
+                // It was not taken back after all.
+                survey.restored.remove(&deletion);
+                survey.completed.insert(deletion, (counts, at));
             }
             Entry::Stopped { deletion } => survey.stopped.push(deletion),
             Entry::Removed { organization, customer, kind, id } => survey.removed.push((kind, (organization, customer, id))),
@@ -210,7 +241,7 @@ fn survey(folder: &Folder, known: Known, since: Timestamp) -> Result<Survey> {
             }
             Entry::Role { organization, member, role, revision } => {
                 let last = survey.roles.entry(member).or_insert((organization, String::new(), -1));
-                if revision > last.2 {
+                if revision >= last.2 {
                     *last = (organization, role, revision);
                 }
             }
@@ -219,7 +250,7 @@ fn survey(folder: &Folder, known: Known, since: Timestamp) -> Result<Survey> {
             }
             Entry::Archived { organization, is_archived, revision } => {
                 let last = survey.archived.entry(organization).or_insert((is_archived, -1));
-                if revision > last.1 {
+                if revision >= last.1 {
                     *last = (is_archived, revision);
                 }
             }
@@ -230,6 +261,17 @@ fn survey(folder: &Folder, known: Known, since: Timestamp) -> Result<Survey> {
 
 async fn catch_up(cx: &Cx, folder: &Folder, survey: &Survey, known: Known, is_older: bool) -> Result<Done> {
     let mut done = Done::default();
+    if is_older {
+        done.ended = end_sessions(cx).await?;
+        signing_keys::replace(cx).await?;
+    }
+    // Before what they keep is erased again.
+    done.others += hold_again(cx, survey).await?;
+    // Before later deletions of the same.
+    for taken_back in survey.restored.values() {
+        let again = cx.write_behind(false, taken_back.clone(), |cx, tx, taken_back| Box::pin(deletion::restore_again(cx, tx, taken_back)));
+        done.others += u64::from(again.await?);
+    }
     let mut batch = Vec::new();
     for line in folder.lines(known.position + 1, known.position_at) {
         let Line { n, at, entry } = line?;
@@ -246,11 +288,7 @@ async fn catch_up(cx: &Cx, folder: &Folder, survey: &Survey, known: Known, is_ol
         }
     }
     repeat(cx, batch, &mut done).await?;
-    done.others = repeat_others(cx, survey).await?;
-    if is_older {
-        done.ended = end_sessions(cx).await?;
-        signing_keys::replace(cx).await?;
-    }
+    done.others += repeat_others(cx, survey, is_older).await?;
     Ok(done)
 }
 
@@ -279,10 +317,47 @@ async fn repeat(cx: &Cx, orders: Vec<Ordered>, done: &mut Done) -> Result<()> {
     Ok(())
 }
 
-async fn repeat_others(cx: &Cx, survey: &Survey) -> Result<u64> {
+/// Places legal holds again, for a reason that says no more than that.
+async fn hold_again(cx: &Cx, survey: &Survey) -> Result<u64> {
     let mut done = 0;
-    for taken_back in survey.restored.values() {
-        let again = cx.write_behind(false, taken_back.clone(), |cx, tx, taken_back| Box::pin(deletion::restore_again(cx, tx, taken_back)));
+    for (hold, (at, (organization, subject, subject_id, until))) in &survey.holds {
+        let input = (*hold, *at, *organization, subject.clone(), *subject_id, *until);
+        let again = cx.write_behind(false, input, |_, tx, (hold, at, organization, subject, subject_id, until)| {
+            Box::pin(async move {
+                let known = sql!("SELECT 1 FROM holds WHERE organization_id = $1 AND id = $2");
+                if tx.query_opt(known, params![*organization, *hold]).await?.is_some() {
+                    return Ok(false);
+                }
+                let insert = sql!(
+                    "INSERT INTO holds (organization_id, id, subject, subject_id, reason, until, placed_by, placed_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, 'system', $7)"
+                );
+                let reason = "The database was restored from before this hold, and its reason is not known any more.";
+                tx.execute(insert, params![*organization, *hold, subject, *subject_id, reason, *until, *at]).await?;
+                Ok(true)
+            })
+        });
+        done += u64::from(again.await?);
+    }
+    Ok(done)
+}
+
+async fn repeat_others(cx: &Cx, survey: &Survey, is_older: bool) -> Result<u64> {
+    let mut done = 0;
+    // A purge that was over has deleted those whom it was to delete, and each has a line: it spares all others.
+    let over: Vec<Uuid> = if is_older { survey.completed.keys().copied().collect() } else { Vec::new() };
+    for deletions in over.chunks(BATCH) {
+        let stop = cx.write_behind(false, deletions.to_vec(), |cx, tx, deletions| Box::pin(deletion::end_purges(cx, tx, deletions)));
+        done += stop.await?;
+    }
+    for accepted in &survey.accepted {
+        let again = cx.write_behind(false, *accepted, |_, tx, (organization, invitation)| {
+            Box::pin(async move {
+                let statement =
+                    sql!("UPDATE invitations SET status = 'cancelled' WHERE organization_id = $1 AND id = $2 AND status = 'pending'");
+                Ok(tx.execute(statement, params![*organization, *invitation]).await? > 0)
+            })
+        });
         done += u64::from(again.await?);
     }
     for deletion in &survey.stopped {
@@ -327,8 +402,9 @@ async fn repeat_others(cx: &Cx, survey: &Survey) -> Result<u64> {
         });
         done += u64::from(again.await?);
     }
+    // A change that a power failure took back was not answered: what was before it is still good.
     let mut unusable = None;
-    for ((credential, id), (organization, digest)) in &survey.changed {
+    for ((credential, id), (organization, digest)) in survey.changed.iter().filter(|_| is_older) {
         let unusable = match &unusable {
             Some(hash) => String::clone(hash),
             // A password that nobody knows.
@@ -377,6 +453,10 @@ async fn end_changed(
             };
             deletion::delete(cx, tx, organization.unwrap_or(NO_ORGANIZATION), order).await?;
         }
+        Credential::Webhook => {
+            let statement = sql!("UPDATE webhooks SET is_active = FALSE WHERE organization_id = $1 AND id = $2");
+            tx.execute(statement, params![organization, id]).await?;
+        }
         Credential::UserApiKey => {
             tx.execute(sql!("DELETE FROM user_api_keys WHERE id = $1"), params![id]).await?;
         }
@@ -406,54 +486,71 @@ async fn end_sessions(cx: &Cx) -> Result<u64> {
 /// Says that the database has caught up. Returns the beat.
 async fn settle(cx: &Cx, survey: &Survey, known: Known) -> Result<i64> {
     let beat = survey.beat.max(known.beat) + 1;
-    cx.write_behind(false, (survey.last, beat), |cx, tx, (last, beat)| {
+    cx.write_behind(false, (survey.last, beat, cx.plane.ledger.is_whole()), |cx, tx, (last, beat, is_whole)| {
         Box::pin(async move {
-            let statement = sql!("UPDATE ledger SET position = $1, position_at = $2, beat = $3, is_restored = FALSE");
-            tx.execute(statement, params![i64::try_from(*last).unwrap_or(i64::MAX), cx.now, *beat]).await?;
+            let statement = sql!(
+                "UPDATE ledger SET position = $1, position_at = CASE WHEN CAST($4 AS boolean) THEN $2 ELSE position_at END, beat = $3,
+                        is_restored = FALSE"
+            );
+            tx.execute(statement, params![i64::try_from(*last).unwrap_or(i64::MAX), cx.now, *beat, *is_whole]).await?;
             Ok(*beat)
         })
     })
     .await
 }
 
-/// Deletions that the database knows of and the ledger does not: what was committed when the process was killed.
-async fn left_out(cx: &Cx, survey: &Survey, since: Timestamp) -> Result<Vec<(Timestamp, Order)>> {
-    let known = survey.orders.clone();
-    cx.read((known, since), |_, tx, (known, since)| {
+/// What the database knows of deletions and the ledger does not: what was committed when the process was killed, or could not be written.
+async fn left_out(cx: &Cx, survey: &Survey, since: Timestamp) -> Result<Vec<(Timestamp, Entry)>> {
+    let mut left_out = Vec::new();
+    let mut after = uuid::Builder::from_unix_timestamp_millis(u64::try_from(since.as_millisecond()).unwrap_or(0), &[0; 10]).into_uuid();
+    loop {
+        let page = cx.read(after, |_, tx, after| Box::pin(orders_after(tx, *after))).await?;
+        let Some((_, last, _)) = page.last() else { break };
+        after = last.deletion;
+        let unknown = page.into_iter().filter(|(_, order, is_taken_back)| !is_taken_back && !survey.orders.contains(&order.deletion));
+        left_out.extend(unknown.map(|(at, order, _)| (at, Entry::Ordered(order))));
+    }
+    let restored = cx.read(since, |_, tx, since| {
         Box::pin(async move {
-            let first = uuid::Builder::from_unix_timestamp_millis(u64::try_from(since.as_millisecond()).unwrap_or(0), &[0; 10]).into_uuid();
             let statement = sql!(
-                "SELECT id, organization_id, root, subject_id, actor, actor_id, request_id, reversible_until, state, counts, created_at
-                 FROM deletions WHERE id >= $1 ORDER BY id"
+                "SELECT id, organization_id, root, subject_id, restored_at FROM deletions WHERE restored_at >= $1 AND state = 'restored'"
             );
-            let mut left_out = Vec::new();
-            for mut row in tx.query(statement, params![first]).await? {
-                let deletion: Uuid = row.next()?;
-                if known.contains(&deletion) {
-                    continue;
-                }
-                let mut order = Order {
-                    deletion,
-                    organization: row.next()?,
-                    root: row.next()?,
-                    subject: row.next()?,
-                    actor: row.next()?,
-                    actor_id: row.next()?,
-                    request_id: row.next()?,
-                    reversible_until: row.next()?,
-                    export: false,
-                    by_job: false,
-                    counts: None,
-                };
-                let (state, counts, at): (String, Json, Timestamp) = (row.next()?, row.next()?, row.next()?);
-                if state == "restored" {
-                    continue;
-                }
-                order.counts = (state == "sealed").then_some(counts);
-                left_out.push((at, order));
-            }
-            Ok(left_out)
+            let rows = tx.query(statement, params![*since]).await?.into_iter();
+            rows.map(|mut row| {
+                let (deletion, organization, root, subject) = (row.next()?, row.next()?, row.next()?, row.next()?);
+                Ok((row.next()?, TakenBack { deletion, organization, root, subject }))
+            })
+            .collect::<Result<Vec<(Timestamp, TakenBack)>>>()
         })
+    });
+    let unknown = restored.await?.into_iter().filter(|(_, taken_back)| !survey.taken_back.contains(&taken_back.deletion));
+    left_out.extend(unknown.map(|(at, taken_back)| (at, Entry::Restored(taken_back))));
+    Ok(left_out)
+}
+
+/// The next deletions after this one by their ids, and whether each was taken back.
+async fn orders_after(tx: &mut Tx, after: Uuid) -> Result<Vec<(Timestamp, Order, bool)>> {
+    let statement = sql!(
+        "SELECT id, organization_id, root, subject_id, actor, actor_id, reversible_until, state, counts, created_at
+         FROM deletions WHERE id > $1 ORDER BY id LIMIT $2"
+    );
+    let rows = tx.query(statement, params![after, MOST]).await?.into_iter();
+    rows.map(|mut row| {
+        let mut order = Order {
+            deletion: row.next()?,
+            organization: row.next()?,
+            root: row.next()?,
+            subject: row.next()?,
+            actor: row.next()?,
+            actor_id: row.next()?,
+            reversible_until: row.next()?,
+            export: false,
+            by_job: false,
+            counts: None,
+        };
+        let (state, counts, at): (String, Json, Timestamp) = (row.next()?, row.next()?, row.next()?);
+        order.counts = (state == "sealed").then_some(counts);
+        Ok((at, order, state == "restored"))
     })
-    .await
+    .collect()
 }

@@ -15,7 +15,8 @@ use crate::{Clock, Error, Result};
 const PAUSE: Duration = Duration::from_secs(1);
 /// How many failures lie between two lines of the log about them.
 const TOLD_EVERY: u32 = 60;
-/// Lines that wait at the most while the disk takes none. Deletions that are left out are added at the next start.
+/// Lines that wait at the most while the disk takes none. Deletions that are left out are added at the next start; what else is left out is
+/// unknown to a restored database.
 const MOST_WAITING: u64 = 1_000_000;
 
 /// Writes lines, in the order in which they are given.
@@ -162,6 +163,8 @@ impl Shared {
                     let mut queue = self.queue();
                     queue.is_failing = true;
                     if is_over {
+                        let lines = last + 1 - first;
+                        tracing::error!(lines, "the ledger ends without its last lines; deletions among them are added at the next start");
                         return;
                     }
                     let waited = self.bell.wait_timeout_while(queue, PAUSE, |queue| !queue.is_over);

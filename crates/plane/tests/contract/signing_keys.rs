@@ -12,6 +12,7 @@ use crate::stage::Stage;
 
 on_both_engines! {
     a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_erased_then
+    a_key_that_ends_at_once_does_so_also_where_the_clock_was_set_back
 }
 
 fn kids(stage: &Stage) -> Vec<String> {
@@ -54,4 +55,20 @@ async fn a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_
     assert_eq!(stage.engine.count("SELECT count(*) FROM signing_keys").await, 1);
     assert!(!is_good(&token).await);
     assert!(is_good(&sign_in().await).await);
+}
+
+async fn a_key_that_ends_at_once_does_so_also_where_the_clock_was_set_back(stage: Stage) {
+    let plane = &stage.plane;
+    operators::add(&Cx::new(plane, "test"), "owner@example.com").await.unwrap();
+    let nobody = Cx::new(plane, "test");
+    let signed_in = sessions::sign_in(&uncounted(&nobody), "owner@example.com", "correct horse".into(), None).await.unwrap();
+    let mut operator = authenticate(Cx::new(plane, "test"), Presented::Bearer(&signed_in.access_token)).await.unwrap();
+    signing_keys::rotate(&operator, false).await.unwrap();
+    operator.now = operator.now.checked_sub(Duration::from_hours(1)).unwrap();
+    let last = signing_keys::rotate(&operator, true).await.unwrap().id;
+    assert_eq!(kids(&stage), std::slice::from_ref(&last));
+    upkeep::once(plane).await.unwrap();
+    assert_eq!(kids(&stage), [last]);
+    let token = authenticate(Cx::new(plane, "test"), Presented::Bearer(&signed_in.access_token)).await;
+    assert!(token.is_err());
 }

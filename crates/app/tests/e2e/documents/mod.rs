@@ -2,6 +2,7 @@
 
 mod examples;
 mod generators;
+mod guide;
 mod seeds;
 
 use std::collections::BTreeSet;

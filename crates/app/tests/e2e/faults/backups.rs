@@ -220,6 +220,7 @@ on_both_engines! {
         std::fs::create_dir(&backups).unwrap();
         // Of somebody else, long ago, and of a clock that was ahead.
         let there = ["freehold-2020-01-01T00-00-00Z.db", "freehold-2020-01-02T00-00-00Z.db", "freehold-9000-01-01T00-00-00Z.db", "notes.db"];
+        std::fs::write(backups.join("freehold-2020-01-03T00-00-00Z.db.unfinished"), "").unwrap();
         for name in there {
             std::fs::write(backups.join(name), "").unwrap();
         }

@@ -37,6 +37,9 @@ struct Things {
     deleted_app_token: String,
     token: String,
     webhook: String,
+    switched_off: String,
+    /// An invitation's token that was used after the backup, and by a person whose membership was removed then.
+    used: (Person, String),
     invitation: (String, String),
     removed: (Person, String),
     demoted: (Person, String),
@@ -63,7 +66,7 @@ impl Things {
     async fn make(server: &Server) -> Things {
         let organization = server.new_organization().await;
         let token = organization.owner.token.clone();
-        for id in ["erased", "retired", "purged-1", "purged-2", "taken-back", "equipped", "stays"] {
+        for id in ["erased", "retired", "purged-1", "purged-2", "taken-back", "equipped", "held", "stays"] {
             customer(server, &organization, id).await;
         }
         let device = server.new_dependant(&organization, "equipped", "devices", json!({"name": "Laptop"})).await;
@@ -79,7 +82,12 @@ impl Things {
         let deleted_app = server.new_oauth_app(&organization, &token, &["read:customers"]).await;
         let webhook = json!({"url": "https://example.com/hook", "events": ["customer.updated"]});
         let path = format!("{}/webhooks", base(&organization));
+        let switched_off = expect(server.request(Method::POST, &path).bearer_auth(&token).json(&webhook), StatusCode::CREATED).await;
         let webhook = expect(server.request(Method::POST, &path).bearer_auth(&token).json(&webhook), StatusCode::CREATED).await;
+        let invited = server.new_person().await;
+        let used = json!({"email": invited.email, "role": "viewer"});
+        let path = format!("{}/members/invite", base(&organization));
+        let used = expect(server.request(Method::POST, &path).bearer_auth(&token).json(&used), StatusCode::CREATED).await;
         let invitation = json!({"email": forgetful.email, "role": "viewer"});
         let path = format!("{}/members/invite", base(&organization));
         let invitation = expect(server.request(Method::POST, &path).bearer_auth(&token).json(&invitation), StatusCode::CREATED).await;
@@ -89,6 +97,8 @@ impl Things {
             deleted_app,
             token: server.new_oauth_token(&app).await.access,
             webhook: id(&webhook),
+            switched_off: id(&switched_off),
+            used: (invited, used["token"].as_str().unwrap().to_owned()),
             invitation: (id(&invitation), invitation["token"].as_str().unwrap().to_owned()),
             app,
             archived_key: server.new_api_key(&archived, &archived.owner.token, &scopes).await.1,
@@ -137,6 +147,14 @@ impl Things {
         all.push(("app", deleted(server.request(Method::DELETE, &app).bearer_auth(token), StatusCode::NO_CONTENT).await));
         let form = [("token", &*self.token), ("client_id", &*self.app.client_id), ("client_secret", &*self.app.secret)];
         expect(server.form("/oauth2/revoke", &form), StatusCode::OK).await;
+        let off = at(Method::PUT, &format!("/webhooks/{}", self.switched_off)).json(&json!({"isActive": false}));
+        expect(off, StatusCode::OK).await;
+        let accept = json!({"token": self.used.1});
+        let accept = server.request(Method::POST, "/api/invites/accept").bearer_auth(&self.used.0.token).json(&accept);
+        let member = expect(accept, StatusCode::OK).await["memberId"].as_str().unwrap().to_owned();
+        all.push(("newcomer", deleted(gone(&format!("/members/{member}")), StatusCode::NO_CONTENT).await));
+        let hold = at(Method::POST, "/customers/held/holds").json(&json!({"reason": "A court asks."}));
+        expect(hold, StatusCode::CREATED).await;
         let narrow = json!({"scopes": ["read:customers"]});
         expect(at(Method::PATCH, &format!("/api-keys/{}", self.narrowed.0)).json(&narrow), StatusCode::OK).await;
         let at_once = json!({"overlapSeconds": 0});
@@ -212,6 +230,15 @@ impl Things {
         let accept = json!({"token": self.invitation.1});
         let accept = server.request(Method::POST, "/api/invites/accept").bearer_auth(&token).json(&accept);
         assert_eq!(status(accept).await, StatusCode::NOT_FOUND);
+        let off = expect(read(&format!("/webhooks/{}", self.switched_off)), StatusCode::OK).await;
+        assert_eq!(off["isActive"], false, "{off}");
+        let newcomer = server.sign_in(&self.used.0.email, None).await;
+        let accept = json!({"token": self.used.1});
+        let accept = server.request(Method::POST, "/api/invites/accept").bearer_auth(&newcomer).json(&accept);
+        assert_eq!(status(accept).await, StatusCode::NOT_FOUND);
+        // What must stay does.
+        let erase = server.request(Method::DELETE, &format!("{base}/customers/held")).bearer_auth(&token);
+        assert_eq!(status(erase).await, StatusCode::CONFLICT);
         let devices = expect(read("/customers/equipped/devices"), StatusCode::OK).await;
         assert!(!devices.to_string().contains(&self.device), "{devices}");
         let members = expect(read("/members"), StatusCode::OK).await.to_string();
@@ -285,6 +312,50 @@ async fn a_file_that_is_put_back_forgets_nothing_that_was_deleted_since() {
 }
 
 on_both_engines! {
+    async fn what_was_taken_back_and_deleted_again_stays_deleted(engine: Engine) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("backup.db");
+        let mut server = Server::start(engine, &[PUBLIC_URL]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let base = base(&organization);
+        let at = |method: Method, path: &str| server.request(method, &format!("{base}{path}")).bearer_auth(token);
+        for id in ["twice", "once"] {
+            customer(&server, &organization, id).await;
+        }
+        let ask = async |days: u32| {
+            let grace = json!({"customer": {"graceDays": days}});
+            expect(at(Method::PUT, "/deletion-requirements").json(&grace), StatusCode::OK).await;
+        };
+        ask(7).await;
+        let mut first = Vec::new();
+        for id in ["twice", "once"] {
+            first.push(deleted(at(Method::DELETE, &format!("/customers/{id}")), StatusCode::NO_CONTENT).await);
+        }
+        let (code, _, words) = server.command(&["backup", text(&file)]).await;
+        assert_eq!(code, 0, "{words}");
+        for deletion in &first {
+            let restore = server.request(Method::POST, &format!("/api/deletions/{deletion}/restore")).bearer_auth(token);
+            expect(restore, StatusCode::OK).await;
+        }
+        let second = deleted(at(Method::DELETE, "/customers/twice"), StatusCode::NO_CONTENT).await;
+        server.kill().await;
+        let restored = server.start_restored(engine, &file).await;
+        let token = restored.sign_in(&organization.owner.email, None).await;
+        let read = |path: &str| restored.request(Method::GET, path).bearer_auth(&token);
+        assert_eq!(status(read(&format!("{base}/customers/twice"))).await, StatusCode::NOT_FOUND);
+        expect(read(&format!("{base}/customers/once")), StatusCode::OK).await;
+        let states = [&first[0], &first[1], &second].map(|id| format!("/api/deletions/{id}"));
+        let mut seen = Vec::new();
+        for path in &states {
+            seen.push(expect(read(path), StatusCode::OK).await["state"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(seen, ["restored", "restored", "reversible"]);
+        let again = restored.request(Method::POST, &format!("/api/deletions/{second}/restore")).bearer_auth(&token);
+        expect(again, StatusCode::OK).await;
+        expect(read(&format!("{base}/customers/twice")), StatusCode::OK).await;
+    }
+
     async fn a_server_that_was_killed_goes_on_with_everybody_signed_in(engine: Engine) {
         let mut server = Server::start(engine, &[PUBLIC_URL]).await;
         let organization = server.new_organization().await;
