@@ -68,6 +68,10 @@ impl Drill {
         let store = Store::open(&server).await;
         make_users(&store).await;
         fill(&store, neighbour.id.parse().unwrap(), NEIGHBOUR).await;
+        drop(store);
+        // A start encrypts the secrets that were filled in.
+        server.start_again().await;
+        server.kill().await;
         let seed = match server.engine {
             Engine::Sqlite => 1,
             Engine::Postgresql => 2,
