@@ -39,6 +39,9 @@ enum Command {
         #[arg(long)]
         long: bool,
     },
+    /// Kills, power failures, full disks, wrong clocks, frozen and lost databases, restores: runs the fault tests at length and prints what they
+    /// counted. Their short forms are in `test`.
+    Faults,
     /// Runs the golden-file tests and lets them write what they found: review the difference before you commit it.
     Bless,
     /// Measures the server and prints ratios.
@@ -81,13 +84,16 @@ async fn until_stopped(command: Command, mut interrupt: Signal, mut terminate: S
 fn stopped(command: &Command) -> Result {
     match command {
         Command::Postgres | Command::Bare(_) => Ok(()),
-        Command::Test { .. } | Command::Bless | Command::Bench(_) | Command::Release => Err("stopped by a signal before the end".into()),
+        Command::Test { .. } | Command::Faults | Command::Bless | Command::Bench(_) | Command::Release => {
+            Err("stopped by a signal before the end".into())
+        }
     }
 }
 
 async fn run(command: Command) -> Result {
     match command {
         Command::Test { only, long } => steps::test(only, long).await,
+        Command::Faults => steps::faults().await,
         Command::Bless => steps::bless().await,
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Bare(arguments) => bench::bare(arguments).await,

@@ -76,6 +76,19 @@ async fn run(step: Step, long: bool) -> Result {
     }
 }
 
+/// Runs what fails on purpose, longer than in `test`, and lets it say what it counted.
+pub(crate) async fn faults() -> Result {
+    let began = Instant::now();
+    // The drills one after the other: each is to have the machine to itself.
+    let of_tests = |words: &[&'static str]| [&["test", "--workspace", "--locked"][..], words].concat();
+    let long = [("FREEHOLD_TEST_BACKUPS", "200"), ("FREEHOLD_TEST_RESTORES", "40")];
+    on_postgres(&of_tests(&["--test", "drills", "--", "--nocapture", "--test-threads=1"]), &long).await?;
+    on_postgres(&of_tests(&["--test", "e2e", "--", "faults::", "silence::lost", "--nocapture", "--test-threads=2"]), &long).await?;
+    on_postgres(&of_tests(&["--test", "contract", "--", "--nocapture"]), &long).await?;
+    eprintln!("\n── all faults passed in {}", seconds(began));
+    Ok(())
+}
+
 /// Tests at a time: twice as many as there are processors, since most of them wait for a server half of their time.
 fn threads() -> String {
     std::thread::available_parallelism().map_or(2, |processors| processors.get() * 2).to_string()

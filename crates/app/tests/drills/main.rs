@@ -17,5 +17,6 @@ mod crash;
 mod exports;
 mod overtaking;
 mod races;
+mod restores;
 mod revocation;
 mod store;
