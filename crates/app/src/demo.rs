@@ -61,7 +61,7 @@ pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
     })
 }
 
-/// Refuses a database with the demo's people, one of whom is an operator with a password that was printed.
+/// Refuses a database with the demo's people: the password of its operator was printed.
 ///
 /// # Errors
 /// [`Error::Malformed`].

@@ -291,7 +291,7 @@ async fn renew_webhook(tx: &mut Tx, encryption: &Encryption, mut row: Row) -> Re
     let (organization, id): (Uuid, Uuid) = (row.next()?, row.next()?);
     let (secret, old): (Vec<u8>, Option<Vec<u8>>) = (row.next()?, row.next()?);
     let renewed = |kept: &[u8]| match encryption.is_lost(kept) {
-        // Somebody has decided to go on without that key: it stays as it is until it is rotated.
+        // An operator has decided to go on without that key: the secret stays as it is until it is rotated.
         true => Ok(None),
         false => encryption.renewed(WEBHOOKS, id.as_bytes(), kept),
     };

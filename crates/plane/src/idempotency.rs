@@ -59,7 +59,7 @@ pub struct Ticket {
     place: Option<Arc<Place>>,
 }
 
-/// Rows of requests that have changed nothing, of which the database could not be told, at the most. Of more of them nobody knows what came.
+/// Rows of requests that have changed nothing, of which the database could not be told, at the most. The outcome of more than these is unknown.
 const MOST_UNDONE: usize = 10_000;
 
 /// A request's place among those that are under way, given back when it has ended.

@@ -29,7 +29,7 @@ struct Heir {
 ///
 /// # Errors
 /// Those of [`enter`]; [`Error::Invalid`] for a reason that is not 1 to 500 characters and for an address without an account;
-/// [`Error::Forbidden`] for a session older than ten minutes; [`Error::Conflict`] for somebody who owns it already, or whose removal from it is
+/// [`Error::Forbidden`] for a session older than ten minutes; [`Error::Conflict`] for a person who owns it already, or whose removal from it is
 /// not over.
 pub async fn recover(cx: &Cx, organization: &OrganizationRef, email: &str, reason: String) -> Result<Organization> {
     let note = Note { action: "organization.recover", subject: "organization", reason: Some(reason.clone()), ..Note::default() };

@@ -1,4 +1,4 @@
-//! What operators find: organizations, people, keys, and what a request did, by what somebody names who asks them for help. Each is looked up
+//! What operators find: organizations, people, keys, and what a request did, by what a person names who asks them for help. Each is looked up
 //! along an index, so many of each kind are told, and nothing of an organization's customers but their number.
 
 use jiff::Timestamp;
@@ -86,7 +86,7 @@ pub enum Found {
     },
 }
 
-/// A membership of somebody who was found.
+/// A membership of a person who was found.
 #[derive(Debug, Clone)]
 pub struct Membership {
     /// The organization.

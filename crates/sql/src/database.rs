@@ -1,10 +1,9 @@
 //! The database as the rest of the program sees it: read and write transactions, whatever the engine.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
+use crate::hooks::panic_words;
 use crate::outage::Outage;
 use crate::postgres::{Postgres, PostgresTx};
 use crate::sqlite::{Sqlite, SqliteTx};
@@ -78,13 +78,13 @@ enum Engine {
 pub(crate) enum Kind {
     /// It reads a snapshot.
     Read,
-    /// The same for work that nobody waits for.
+    /// The same for background work.
     LongRead,
     /// It is durable when its caller has the answer.
     Durable,
-    /// The same for work that nobody waits for.
+    /// The same for background work.
     LongDurable,
-    /// It is durable some time later, and nobody waits for it.
+    /// It is durable some time later; its caller does not wait for that.
     Lazy,
 }
 
@@ -93,7 +93,7 @@ impl Kind {
         matches!(self, Kind::Read | Kind::LongRead)
     }
 
-    /// Whether its statements may take longer than those that somebody waits for.
+    /// Whether its statements may take longer than those of requests.
     pub(crate) fn is_long(self) -> bool {
         matches!(self, Kind::LongRead | Kind::LongDurable | Kind::Lazy)
     }
@@ -289,7 +289,7 @@ impl Database {
         self.read_as(Kind::Read, input, work).await
     }
 
-    /// Like [`Database::read`], for long work that nobody waits for: its statements may take 20 seconds on PostgreSQL, not 5.
+    /// Like [`Database::read`], for background work: its statements may take 20 seconds on PostgreSQL, not 5.
     ///
     /// # Errors
     /// Those of [`Database::read`].
@@ -396,8 +396,6 @@ pub enum Hold {
     /// Alone.
     Alone,
 }
-
-pub(crate) type Hook = Box<dyn FnOnce(bool) + Send>;
 
 impl Tx {
     /// Runs a statement and returns how many rows it changed.
@@ -524,28 +522,6 @@ impl Tx {
         }
     }
 
-    /// Runs `hook` after the commit and before the caller of the transaction gets its answer. It also runs when the commit's outcome is
-    /// not known (the connection broke), and never after a roll-back. What a hook does wrong harms neither the caller nor other hooks.
-    pub fn on_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
-        match self {
-            Tx::Sqlite(tx) => tx.hooks.push(Box::new(|_| hook())),
-            Tx::Postgres(tx) => tx.hooks.push(Box::new(|_| hook())),
-        }
-    }
-
-    /// Like [`Tx::on_commit`], but not when the commit's outcome is not known.
-    pub fn on_sure_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
-        let hook: Hook = Box::new(|is_sure| {
-            if is_sure {
-                hook();
-            }
-        });
-        match self {
-            Tx::Sqlite(tx) => tx.hooks.push(hook),
-            Tx::Postgres(tx) => tx.hooks.push(hook),
-        }
-    }
-
     /// Runs a script of statements without parameters.
     pub(crate) async fn script(&mut self, text: &str) -> Result<()> {
         self.refuse_after_failure()?;
@@ -586,21 +562,4 @@ impl Tx {
 /// The end of a UUID is what is random in it. Two keys that meet in it wait for each other, and that is all.
 fn half(key: Uuid) -> Value {
     Value::from(key.as_u128() as i64)
-}
-
-/// Runs what was asked for on commit. A hook that panics must not tell the caller that a committed transaction failed.
-pub(crate) fn run_hooks(hooks: Vec<Hook>, is_sure: bool) {
-    for hook in hooks {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hook(is_sure))) {
-            tracing::error!(words = panic_words(Some(panic)), "what a transaction asked for on its commit was not done");
-        }
-    }
-}
-
-/// The words of a panic inside a transaction, for the log.
-pub(crate) fn panic_words(panic: Option<Box<dyn Any + Send>>) -> String {
-    let words = panic.and_then(|panic| {
-        panic.downcast_ref::<&str>().map(|words| (*words).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned())
-    });
-    format!("a transaction panicked: {}", words.unwrap_or_else(|| "no message".into()))
 }

@@ -9,6 +9,7 @@ mod copying;
 mod database;
 mod error;
 mod health;
+mod hooks;
 mod load;
 mod log;
 mod migrate;

@@ -14,13 +14,13 @@ pub struct Load {
 /// The pool of connections to PostgreSQL. The one with the server's lock is besides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// Those that somebody has.
+    /// Those in use.
     pub used: u64,
     /// Those that are open and free.
     pub idle: u64,
     /// How many there may be.
     pub most: u64,
-    /// How often somebody has had to wait for one since the start.
+    /// How often a caller has had to wait for one since the start.
     pub waits: u64,
 }
 

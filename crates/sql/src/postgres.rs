@@ -11,17 +11,18 @@ use tokio_postgres::error::Severity;
 
 use crate::address::Address;
 use crate::connecting::{Connector, PooledConnector};
-use crate::database::{Hook, Kind, run_hooks};
+use crate::database::Kind;
+use crate::hooks::{Hook, run_hooks};
 use crate::server_lock::ServerLock;
 use crate::survey;
 use crate::{Connections, Error, Options, Result, Row, Tx, Value, Work};
 
 /// How long a caller waits for a free connection.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a statement may take while somebody waits for it, and a transaction may rest between two. One that needs longer must not hold its
+/// How long a statement of a request may take, and a transaction may rest between two. One that needs longer must not hold its
 /// locks.
 const STATEMENT: Duration = Duration::from_secs(5);
-/// The same for what nobody waits for, and at a command line. The text is PostgreSQL's.
+/// The same for background work and at a command line. The text is PostgreSQL's.
 const LONG_STATEMENT: Duration = Duration::from_secs(20);
 const LONG: &str = "; SET LOCAL statement_timeout = '20s'; SET LOCAL idle_in_transaction_session_timeout = '20s'";
 /// How much longer than a statement's time its answer may take, which is PostgreSQL's refusal then. Where nothing comes PostgreSQL is frozen.
@@ -35,7 +36,7 @@ pub(crate) struct Postgres {
     connector: Arc<Connector>,
     /// How long an answer may take; without one when the address's `options` say that a statement may take any time.
     limit: Option<Duration>,
-    /// How often somebody has waited for a free connection.
+    /// How often a caller has waited for a free connection.
     waits: Arc<AtomicU64>,
     /// What keeps other servers from the database, if this is one.
     server_lock: Option<ServerLock>,

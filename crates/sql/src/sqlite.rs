@@ -20,7 +20,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::database::{Hook, Kind, panic_words, run_hooks};
+use crate::database::Kind;
+use crate::hooks::{Hook, panic_words, run_hooks};
 use crate::log::{self, Committed, Log, answer_all};
 use crate::readers::{self, ReadJob};
 use crate::value::Bound;

@@ -17,7 +17,7 @@ const OWN_SCHEMA: &str = "freehold";
 /// How often it is tried whether a session stays the same.
 const TRIES: usize = 3;
 
-/// Release, the milliseconds that a statement may take, the schema that a new table would come into, and whether somebody has chosen it.
+/// Release, the milliseconds that a statement may take, the schema that a new table would come into, and whether it was chosen.
 const ABOUT: &str = "SELECT current_setting('server_version_num')::bigint,
             (SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'),
             current_schema()::text,

@@ -84,7 +84,7 @@ impl Metrics {
             );
             describe_gauge!(CONNECTIONS, "Connections of the pool to PostgreSQL, by state: used or idle.");
             describe_gauge!(MOST_CONNECTIONS, "Connections that the pool may have.");
-            describe_counter!(WAITS, "How often somebody had to wait for a connection of the pool.");
+            describe_counter!(WAITS, "How often a transaction had to wait for a connection of the pool.");
             describe_gauge!(FILE_BYTES, "Bytes of the embedded database's files, by file: database or log.");
             describe_gauge!(FREE_BYTES, "Bytes that are free on the disk of the embedded database.");
             describe_gauge!(BRAKED, "Rows that retention would erase at once and that wait for an operator's word.");

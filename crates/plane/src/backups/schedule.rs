@@ -50,7 +50,7 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
             None => Duration::MAX,
             Some(schedule) => tokio::select! {
                 outcome = once(&plane, schedule) => outcome.unwrap_or_else(|error| {
-                    // Whatever the reason is: a day without a backup is nobody's usual state.
+                    // Also while the database is away, which is otherwise told once for all: a missing backup is news of its own.
                     tracing::error!(%error, "a backup could not be taken and is tried again");
                     PAUSE.min(schedule.every)
                 }),
@@ -97,7 +97,7 @@ async fn once(plane: &Arc<Plane>, schedule: &BackupSchedule) -> Result<Duration>
     Ok(schedule.every)
 }
 
-/// The backups in a folder, the oldest first. Other files are nobody's business here.
+/// The backups in a folder, the oldest first, without any other files.
 fn taken(folder: &Path) -> std::io::Result<Vec<(Timestamp, PathBuf)>> {
     named(folder, "")
 }

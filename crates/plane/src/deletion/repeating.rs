@@ -1,5 +1,5 @@
-//! Deletions once more, in a database that was restored from before them: as the ledger tells of them, with the ids that they had. Nobody is
-//! asked again whether they may be done, and nobody is told again.
+//! Deletions once more, in a database that was restored from before them: as the ledger tells of them, with the ids that they had. Guards
+//! are not checked again, and webhooks are not told again.
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -151,7 +151,7 @@ pub(crate) async fn stop_again(cx: &Cx, tx: &mut Tx, deletion: Uuid) -> Result<b
     Ok(tx.execute(stop, params![deletion, cx.now]).await? > 0)
 }
 
-/// Has purges delete nobody any more. Returns how many of these were not over.
+/// Stops those of these deletions that are purges under way. Returns how many.
 ///
 /// # Errors
 /// The database's.

@@ -40,7 +40,7 @@ pub enum LedgerPlace {
     Folder(PathBuf),
     /// Nowhere; a database that had one goes on without.
     Nowhere,
-    /// Nobody has said: nowhere, unless the database had one.
+    /// Not set: nowhere, unless the database had one.
     Unsaid,
 }
 
@@ -70,7 +70,7 @@ pub(crate) enum Entry {
     Held { organization: Uuid, hold: Uuid, subject: String, subject_id: Uuid, until: Option<Timestamp> },
     /// A legal hold was released.
     Released { hold: Uuid },
-    /// An invitation was accepted: nobody becomes a member by it once more.
+    /// An invitation was accepted: it cannot be used again.
     Accepted { organization: Uuid, invitation: Uuid },
     /// The database is as new as this.
     Beat { beat: i64 },
@@ -189,7 +189,8 @@ pub(crate) fn note(cx: &Cx, tx: &mut Tx, entry: Entry) {
         return;
     }
     let cx = cx.clone();
-    // What nobody knows whether it came true would be done by a restore long after it was found not to have: it is looked for at the next start.
+    // A commit with an unknown outcome gets no line: if it was rolled back, a restore months later would do it. If it was not, the next start
+    // finds that its line is missing.
     tx.on_sure_commit(move || cx.plane.ledger.add(cx.now, &entry, cx.ledger_line()));
 }
 

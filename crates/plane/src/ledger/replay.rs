@@ -97,6 +97,8 @@ pub(crate) async fn open(plane: &Arc<Plane>, place: &LedgerPlace) -> Result<()> 
     let refused = |words: &str| Err(Error::Malformed(format!("the ledger in {} {words}", path.display())));
     let (known, is_new) = match (known, folder.id()) {
         (None, None) => (begin(&cx, Uuid::from_bytes(random()?)).await?, true),
+        // The first start was stopped before there was a file.
+        (Some(known), None) if known.beat == 0 => (known, true),
         (None, Some(id)) if may_adopt && !users::are_there(&cx).await? => (begin(&cx, id).await?, true),
         (None, Some(_)) => {
             return refused(
@@ -344,7 +346,7 @@ async fn hold_again(cx: &Cx, survey: &Survey) -> Result<u64> {
 
 async fn repeat_others(cx: &Cx, survey: &Survey, is_older: bool) -> Result<u64> {
     let mut done = 0;
-    // A purge that was over has deleted those whom it was to delete, and each has a line: it spares all others.
+    // A purge that was over has deleted its customers, and each has a line: it spares all others.
     let over: Vec<Uuid> = if is_older { survey.completed.keys().copied().collect() } else { Vec::new() };
     for deletions in over.chunks(BATCH) {
         let stop = cx.write_behind(false, deletions.to_vec(), |cx, tx, deletions| Box::pin(deletion::end_purges(cx, tx, deletions)));
@@ -407,7 +409,7 @@ async fn repeat_others(cx: &Cx, survey: &Survey, is_older: bool) -> Result<u64> 
     for ((credential, id), (organization, digest)) in survey.changed.iter().filter(|_| is_older) {
         let unusable = match &unusable {
             Some(hash) => String::clone(hash),
-            // A password that nobody knows.
+            // The hash of a random password.
             None => unusable.insert(cx.plane.hasher.hash(hex(&random::<32>()?)).await?).clone(),
         };
         let input = (*credential, *organization, *id, digest.clone(), unusable);
@@ -464,7 +466,7 @@ async fn end_changed(
     Ok(true)
 }
 
-/// Ends every session and every token of an app: which of them were refreshed or signed out since, nobody knows.
+/// Ends every session and every token of an app: the ledger does not say which of them were refreshed or ended since.
 async fn end_sessions(cx: &Cx) -> Result<u64> {
     let mut ended = 0;
     let sessions = sql!("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions LIMIT $1)");

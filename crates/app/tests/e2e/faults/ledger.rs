@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::on_both_engines;
 use crate::support::{Engine, OauthApp, Organization, PASSWORD, Person, Server, expect, make_database};
-use crate::tools::{Session, deleted};
+use crate::tools::{Session, change_database, deleted};
 
 /// Tokens are of an address, and the port is another after each start.
 const PUBLIC_URL: &str = "--public-url=http://localhost:3001";
@@ -422,6 +422,11 @@ on_both_engines! {
         expect(server.request(Method::GET, &path).bearer_auth(&organization.owner.token), StatusCode::NOT_FOUND).await;
         server.stop().await;
         std::fs::remove_dir_all(server.ledger_folder()).unwrap();
+        server.start_again().await;
+        // A first start that was killed before there was a file is no lost ledger.
+        server.stop().await;
+        std::fs::remove_dir_all(server.ledger_folder()).unwrap();
+        change_database(&server, "UPDATE ledger SET position = 0, beat = 0").await;
         server.start_again().await;
     }
 }
