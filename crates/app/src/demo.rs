@@ -257,11 +257,6 @@ async fn make_customers(owner: &Cx, organization: &OrganizationRef) -> Result<()
         if customers::get(owner, organization, reference).await.is_ok() {
             continue;
         }
-        // One that was deleted softly keeps its id.
-        match customers::delete(owner, organization, reference, Deleting::Hard, Details::default()).await {
-            Ok(_) | Err(Error::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
         let new = NewCustomer {
             reference: Some(reference.into()),
             name: name.into(),
@@ -272,7 +267,14 @@ async fn make_customers(owner: &Cx, organization: &OrganizationRef) -> Result<()
             metadata: json!({"source": "demo"}),
             managed_by: None,
         };
-        customers::create(owner, organization, new).await?;
+        match customers::create(owner, organization, new.clone()).await {
+            // One that was deleted softly keeps its id.
+            Err(Error::Conflict(_)) => {
+                customers::delete(owner, organization, reference, Deleting::Hard, Details::default()).await?;
+                customers::create(owner, organization, new).await?;
+            }
+            created => drop(created?),
+        }
         let things = [
             ("subscriptions", json!({"plan": "basic", "status": "cancelled"})),
             ("transactions", json!({"amount": 1999, "currency": "EUR"})),
