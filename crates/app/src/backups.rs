@@ -1,9 +1,10 @@
 //! `freehold backup`, `restore` and `move`: everything into a file, back out of it, and from one engine to the other.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::Args;
 use indicatif::ProgressBar;
+use plane::storage::Place;
 use plane::{DatabaseOptions, backups};
 
 use crate::{DatabaseArgs, Outcome, say};
@@ -12,8 +13,9 @@ use crate::{DatabaseArgs, Outcome, say};
 pub(crate) struct FileArgs {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// The backup: a file that is an embedded database itself.
-    file: PathBuf,
+    /// The backup: a file that is an embedded database itself, or such an object in a bucket, like s3://bucket/prefix/backup.db.
+    #[arg(value_name = "FILE")]
+    file: String,
 }
 
 #[derive(Args)]
@@ -34,9 +36,13 @@ pub(crate) struct MoveArgs {
 
 pub(crate) async fn back_up(args: FileArgs) -> Outcome {
     let bar = ProgressBar::new_spinner();
-    let contents = backups::back_up(&args.database.options(), &args.file, &|table, rows| bar.set_message(format!("{table} {rows}"))).await;
+    let tell = |table: &str, rows| bar.set_message(format!("{table} {rows}"));
+    let contents = match Place::is_of_a_bucket(&args.file) {
+        true => backups::back_up_to_bucket(&args.database.options(), &args.file, &tell).await,
+        false => backups::back_up(&args.database.options(), Path::new(&args.file), &tell).await,
+    };
     bar.finish_and_clear();
-    say(&format!("Wrote {} rows into {}.", rows(&contents?), args.file.display()));
+    say(&format!("Wrote {} rows into {}.", rows(&contents?), args.file));
     Ok(())
 }
 
@@ -44,7 +50,11 @@ pub(crate) async fn restore(args: FileArgs) -> Outcome {
     let bar = ProgressBar::new_spinner();
     let mut options = args.database.options();
     options.may_begin_anew = true;
-    let contents = backups::restore(&args.file, &options, &|table, rows| bar.set_message(format!("{table} {rows}"))).await;
+    let tell = |table: &str, rows| bar.set_message(format!("{table} {rows}"));
+    let contents = match Place::is_of_a_bucket(&args.file) {
+        true => backups::restore_from_bucket(&args.file, &options, &tell).await,
+        false => backups::restore(Path::new(&args.file), &options, &tell).await,
+    };
     bar.finish_and_clear();
     say(&format!(
         "Restored {} rows, and read them back. When the server starts with its ledger, what was deleted since the backup is deleted again.",

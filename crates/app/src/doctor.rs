@@ -10,7 +10,7 @@ use plane::doctor::{self, Examined, Finding, Patient, Repaired};
 use plane::{Clock, Config, Plane};
 use serde_json::{Value as Json, json};
 
-use crate::{DatabaseArgs, Outcome, RetentionArgs, SecretKeyArgs, say};
+use crate::{DatabaseArgs, ExportsArgs, Outcome, RetentionArgs, SecretKeyArgs, say};
 
 /// What the doctor looks at and what its exit codes mean, for `--help`.
 pub(crate) const HELP: &str = "\
@@ -32,6 +32,8 @@ pub(crate) struct DoctorArgs {
     secret_key: SecretKeyArgs,
     #[command(flatten)]
     retention: RetentionArgs,
+    #[command(flatten)]
+    exports: ExportsArgs,
     /// Print one JSON document instead of lines for people.
     #[arg(long)]
     json: bool,
@@ -52,9 +54,9 @@ pub(crate) async fn run(args: DoctorArgs) -> ExitCode {
 }
 
 async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
-    let (options, clock) = (args.database.options(), Clock::default());
+    let (options, clock, exports) = (args.database.options(), Clock::default(), args.exports.place(&args.database));
     // Before anything is made or migrated: a wrong folder is to be noticed.
-    let open = || Patient::open(&options, &clock, args.retention.periods());
+    let open = || Patient::open(&options, &clock, args.retention.periods(), &exports);
     drop(open().await?);
     let repaired = match args.repair {
         true => {

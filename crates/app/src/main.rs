@@ -18,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use plane::encryption::{KeySource, SecretKeys};
 use plane::ledger::LedgerPlace;
 use plane::retention::{self, Periods, Retention};
+use plane::storage::Place;
 
 #[derive(Parser)]
 #[command(version, about = "The account plane a SaaS product owns instead of rents.", after_help = format!("{}\n\n{}", client::BEGINNING, client::EXIT_CODES))]
@@ -114,6 +115,21 @@ impl SecretKeyArgs {
             (None, Some(text)) => KeySource::Keys(SecretKeys::parse(text).map_err(|error| format!("FREEHOLD_SECRET_KEY: {error}"))?),
             (None, None) => KeySource::in_folder(&database.data),
         })
+    }
+}
+
+/// Where archives of exports are.
+#[derive(Args)]
+struct ExportsArgs {
+    /// The folder for archives of exports, or a bucket like s3://bucket/prefix [default: exports in the data folder]. A folder is made, and is on this
+    /// server's disk whatever the database. A bucket's endpoint, region and credentials are in the AWS_… variables of the environment.
+    #[arg(long, env = "FREEHOLD_EXPORTS", value_name = "PLACE")]
+    exports: Option<Place>,
+}
+
+impl ExportsArgs {
+    fn place(&self, database: &DatabaseArgs) -> Place {
+        self.exports.clone().unwrap_or_else(|| Place::Folder(database.data.join("exports")))
     }
 }
 

@@ -20,6 +20,7 @@ use plane::deletion::drain;
 use plane::destinations::{Destinations, Network, Ports, parse_network, parse_ports};
 use plane::jobs::GaveUp;
 use plane::quotas::Quotas;
+use plane::storage;
 use plane::{Clock, Config, Plane, backups, exports, retention, upkeep};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -29,7 +30,7 @@ use web::{CorsOrigin, Courier, RateLimits, Room, Settings, TrustedProxies};
 
 use crate::connections::{Connections, Place};
 use crate::timeouts::{TimedStream, Timeouts};
-use crate::{DatabaseArgs, LogFormat, Outcome, RetentionArgs, SecretKeyArgs, demo, log, say};
+use crate::{DatabaseArgs, ExportsArgs, LogFormat, Outcome, RetentionArgs, SecretKeyArgs, demo, log, say};
 
 /// Bytes of a request's head at the most.
 const HEAD_BYTES: usize = 32 * 1024;
@@ -113,9 +114,11 @@ pub(crate) struct ServeArgs {
     /// Requests that SQLite commits together at the most; 1 is one transaction a request.
     #[arg(long, env = "FREEHOLD_COMMIT_GROUP", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     commit_group: u16,
-    /// The folder for archives of exports, on this server's disk whatever the database [default: exports in the data folder]. It is created.
-    #[arg(long, env = "FREEHOLD_EXPORTS", value_name = "FOLDER")]
-    exports: Option<PathBuf>,
+    #[command(flatten)]
+    exports: ExportsArgs,
+    /// Take the exports folder or bucket of another database over, whose server is gone for good: what this database does not know there is removed.
+    #[arg(long)]
+    take_exports_over: bool,
     /// Hours for which an export can be downloaded (1 to 720).
     #[arg(long, env = "FREEHOLD_EXPORT_HOURS", default_value_t = 72, value_parser = clap::value_parser!(u16).range(1..=720))]
     export_hours: u16,
@@ -128,9 +131,10 @@ pub(crate) struct ServeArgs {
     /// Days for which lines of the ledger are kept (30 to 36500): as long as the oldest backup that may be restored.
     #[arg(long, env = "FREEHOLD_LEDGER_DAYS", value_name = "DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(30..=36_500))]
     ledger_days: u16,
-    /// A folder for backups that the server takes by itself, the first at its start. It is made. Best on another disk than the database.
-    #[arg(long, env = "FREEHOLD_BACKUPS", value_name = "FOLDER")]
-    backups: Option<PathBuf>,
+    /// A folder for backups that the server takes by itself, the first at its start, or a bucket like s3://bucket/prefix. A folder is made. Best on
+    /// another disk than the database, and of this server alone.
+    #[arg(long, env = "FREEHOLD_BACKUPS", value_name = "PLACE")]
+    backups: Option<storage::Place>,
     /// Hours from one of these backups to the next (1 to 720).
     #[arg(long, env = "FREEHOLD_BACKUP_HOURS", value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=720))]
     backup_hours: u16,
@@ -183,12 +187,13 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.database.is_server = true;
     config.secret_keys = args.secret_key.source(&args.database)?;
     config.lease = Duration::from_millis(u64::from(args.drain_lease_ms));
-    config.exports_folder = args.exports.unwrap_or_else(|| args.database.data.join("exports"));
+    config.exports = args.exports.place(&args.database);
+    config.takes_exports_over = args.take_exports_over;
     config.export_life = Duration::from_secs(u64::from(args.export_hours) * 3_600);
     config.retention = args.retention.periods();
     config.retention_brake = args.retention_brake;
-    config.backups = args.backups.map(|folder| BackupSchedule {
-        folder,
+    config.backups = args.backups.map(|place| BackupSchedule {
+        place,
         every: Duration::from_hours(args.backup_hours.into()),
         kept: args.backups_kept.into(),
     });
@@ -214,6 +219,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         return Err(format!("the clock of this machine says {}, which is before 1970: set it first", clock.now()).into());
     }
     let plane = Plane::open(config, clock).await?;
+    exports::claim(&plane).await?;
     let lines = match args.demo {
         true => demo::fill(&plane).await?,
         false => demo::refuse(&plane).await.map(|()| Vec::new())?,

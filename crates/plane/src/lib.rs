@@ -57,6 +57,7 @@ pub mod search;
 pub mod sessions;
 pub mod signing_keys;
 mod standing;
+pub mod storage;
 pub mod tokens;
 pub mod upkeep;
 mod usage;

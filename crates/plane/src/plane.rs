@@ -1,7 +1,6 @@
 //! The plane itself: the open database, the keys, the caches and the settings that every context shares.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,8 +26,9 @@ use crate::passwords::Hasher;
 use crate::quotas::Quotas;
 use crate::retention::{Brakes, Periods};
 use crate::signing_keys::SigningKeys;
+use crate::storage::Place;
 use crate::usage::Usage;
-use crate::{Result, backfill, deletion, quotas};
+use crate::{Result, backfill, deletion, exports, quotas};
 
 /// The schema's history, oldest first. A migration that has been released is never edited.
 pub const MIGRATIONS: &[Migration] = &[
@@ -55,6 +55,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0021_ledger", text: include_str!("../migrations/0021_ledger.sql") },
     Migration { name: "0022_secret_keys", text: include_str!("../migrations/0022_secret_keys.sql") },
     Migration { name: "0023_operators", text: include_str!("../migrations/0023_operators.sql") },
+    Migration { name: "0024_storage", text: include_str!("../migrations/0024_storage.sql") },
 ];
 
 /// Settings of a plane.
@@ -84,8 +85,10 @@ pub struct Config {
     pub cached_credentials: usize,
     /// What API keys begin with. Default `csb`, `csu` and `cpk`.
     pub key_prefixes: Prefixes,
-    /// The folder in which the archives of exports lie, on this server's disk on both engines. It is created. Default `data/exports`.
-    pub exports_folder: PathBuf,
+    /// Where the archives of exports lie, whatever the engine. A folder is created. Default `data/exports`.
+    pub exports: Place,
+    /// Whether that place is taken over from another database, whose server is gone for good.
+    pub takes_exports_over: bool,
     /// How long an export can be downloaded. Default 3 days.
     pub export_life: Duration,
     /// What one organization may have.
@@ -123,7 +126,8 @@ impl Config {
             destinations: Destinations::default(),
             cached_credentials: 100_000,
             key_prefixes: Prefixes::default(),
-            exports_folder: PathBuf::from("data/exports"),
+            exports: Place::Folder("data/exports".into()),
+            takes_exports_over: false,
             export_life: Duration::from_secs(3 * 86_400),
             quotas: Quotas::default(),
             retention: Periods::default(),
@@ -183,6 +187,8 @@ pub struct Plane {
     pub(crate) retention_brakes: Brakes,
     /// What is told of deletions outside of the database.
     pub(crate) ledger: Ledger,
+    /// Where the archives of exports are.
+    pub(crate) archives: exports::Archives,
     /// What became of the backups that it takes by itself.
     pub(crate) latest_backup: LatestBackup,
     /// The background jobs.
@@ -214,12 +220,12 @@ impl Plane {
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Plane>> {
         if let Some(missing) = config.database.missing_file()
             && !config.database.may_begin_anew
-            && std::fs::read_dir(&config.exports_folder).is_ok_and(|mut files| files.next().is_some())
+            && exports::has_any(&config.exports)
         {
             return Err(sql::Error::Migration(format!(
                 "{} is missing or empty, though {} has exports of it: put the file back, or begin with an empty database with `freehold serve --new`",
                 missing.display(),
-                config.exports_folder.display()
+                config.exports
             ))
             .into());
         }
@@ -253,6 +259,7 @@ impl Plane {
             credential_lookups: AtomicU64::new(0),
             retention_brakes: Brakes::default(),
             ledger: Ledger::default(),
+            archives: exports::Archives::open(&config.exports)?,
             latest_backup: LatestBackup::default(),
             jobs: Jobs::default(),
             refreshed: Cache::new(REFRESHED),
@@ -284,6 +291,11 @@ impl Plane {
     /// Waits until another server has taken the database over. This one must end then: it does not learn what that one deletes.
     pub async fn taken_over(&self) -> crate::Error {
         self.db.taken_over().await.into()
+    }
+
+    /// Whether the place of exports did what was last asked of it.
+    pub fn exports_are_up(&self) -> bool {
+        self.archives.is_up()
     }
 
     /// Rows that retention would erase at once and that wait for an operator's word, by table: they are so much of it.

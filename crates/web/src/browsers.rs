@@ -25,13 +25,13 @@ const STRICT_TRANSPORT: &str = "max-age=31536000";
 
 /// What scripts of an allowed origin may send.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-const HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, x-api-key, x-organization, x-request-id";
+const HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, if-range, range, x-api-key, x-organization, x-request-id";
 /// What scripts of any origin may send with a publishable key.
 const PUBLIC_METHODS: &str = "GET, HEAD";
 const PUBLIC_HEADERS: &str = "if-none-match, x-api-key, x-request-id";
 /// What scripts may read of an answer besides what they always may.
-const EXPOSED: &str = "deletion-id, etag, idempotency-replayed, location, ratelimit-limit, ratelimit-policy, ratelimit-remaining, ratelimit-reset, \
-                       retry-after, www-authenticate, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-request-id";
+const EXPOSED: &str = "accept-ranges, content-range, deletion-id, etag, idempotency-replayed, location, ratelimit-limit, ratelimit-policy, \
+                       ratelimit-remaining, ratelimit-reset, retry-after, www-authenticate, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-request-id";
 /// Seconds for which a browser remembers what it was told about an address.
 const REMEMBERED: &str = "600";
 

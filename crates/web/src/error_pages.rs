@@ -6,7 +6,7 @@ use crate::docs;
 use crate::problem::describe;
 
 /// What each status means and what to do about it.
-const REMEDIES: [(u16, &str, &str); 16] = [
+const REMEDIES: [(u16, &str, &str); 17] = [
     (400, "The request cannot be understood.", "Read <code>detail</code> and <code>errors</code>, change the request, send it again."),
     (401, "No credential came with the request, or it is not good (any more).", "Sign in again, or use a key that was not revoked."),
     (
@@ -31,6 +31,7 @@ const REMEDIES: [(u16, &str, &str); 16] = [
         "The body is of a type, a charset or a coding that is not read here.",
         "Send <code>Content-Type: application/json</code> in UTF-8, as it is or with <code>Content-Encoding: gzip</code>.",
     ),
+    (416, "The file has none of the bytes that are asked for.", "Look at <code>Content-Range</code> for its size, and ask for less."),
     (417, "The header <code>Expect</code> asks for what this server does not do.", "Send the request without it."),
     (422, "Some fields are not acceptable.", "Each entry of <code>errors</code> names a field, a code and what it must be."),
     (

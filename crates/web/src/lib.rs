@@ -25,6 +25,7 @@ mod openapi;
 mod outbound;
 mod problem;
 mod query;
+mod ranges;
 mod remedies;
 mod request_ids;
 mod shapes;

@@ -38,6 +38,7 @@ const FILE_BYTES: &str = "freehold_database_file_bytes";
 const FREE_BYTES: &str = "freehold_database_disk_free_bytes";
 const LOST_LINES: &str = "freehold_log_lines_lost_total";
 const BACKUP: &str = "freehold_backup_last_success_timestamp_seconds";
+const EXPORTS_UP: &str = "freehold_exports_place_up";
 const LEDGER_LINES: &str = "freehold_ledger_lines_total";
 const LEDGER_WAITING: &str = "freehold_ledger_lines_waiting";
 const LEDGER_LEFT_OUT: &str = "freehold_ledger_lines_left_out_total";
@@ -92,6 +93,7 @@ impl Metrics {
             describe_counter!(JOB_ENDS, "How often a background job has ended before it was told to, by job.");
             describe_counter!(LOST_LINES, "Lines of the log that could not be written.");
             describe_gauge!(BACKUP, "When the newest backup was taken that the server takes by itself; 0 for none yet.");
+            describe_gauge!(EXPORTS_UP, "Whether the place of exports did what was last asked of it: 0 or 1.");
             describe_counter!(LEDGER_LINES, "Lines of the ledger that the disk has confirmed.");
             describe_gauge!(LEDGER_WAITING, "Lines of the ledger that wait for the disk.");
             describe_counter!(LEDGER_LEFT_OUT, "Lines of the ledger that were left out, since too many were waiting.");
@@ -130,12 +132,13 @@ impl Metrics {
         jobs: &[Job],
         braked: &BTreeMap<&'static str, i64>,
         lost_log_lines: u64,
-        (ledger, backup): (Option<LedgerState>, Option<i64>),
+        (ledger, backup, exports_are_up): (Option<LedgerState>, Option<i64>, bool),
     ) -> String {
         with_local_recorder(&self.recorder, || {
             if let Some(backup) = backup {
                 gauge!(BACKUP).set(backup as f64);
             }
+            gauge!(EXPORTS_UP).set(f64::from(u8::from(exports_are_up)));
             if let Some(ledger) = ledger {
                 counter!(LEDGER_LINES).absolute(ledger.written);
                 gauge!(LEDGER_WAITING).set(ledger.waiting as f64);
@@ -190,7 +193,7 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let text = metrics.render(Some(Vitals::default()), Load::default(), &[], &BTreeMap::new(), 0, (None, None));
+        let text = metrics.render(Some(Vitals::default()), Load::default(), &[], &BTreeMap::new(), 0, (None, None, true));
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");
     }

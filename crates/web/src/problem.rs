@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     Unready(String),
     /// The first request with this Idempotency-Key is under way.
     UnderWay,
+    /// The bytes that are wanted are beyond the end of a file of so many.
+    NotThatLong(u64),
 }
 
 impl Failure {
@@ -124,6 +126,11 @@ pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure, presents: boo
     if matches!(failure, Failure::ContentCoding(_)) {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     }
+    if let Failure::NotThatLong(bytes) = failure
+        && let Ok(range) = HeaderValue::try_from(format!("bytes */{bytes}"))
+    {
+        headers.insert(header::CONTENT_RANGE, range);
+    }
     if let Some(seconds) = retry_after.or(retryable.then_some(1)) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -205,6 +212,9 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Failure::UnderWay => {
             let detail = "The first request with this Idempotency-Key is still under way: send this one again in a moment.".to_owned();
             return Told { status: StatusCode::CONFLICT, detail, more: vec![("retry_after_seconds", 1.into())] };
+        }
+        Failure::NotThatLong(bytes) => {
+            return told(StatusCode::RANGE_NOT_SATISFIABLE, &format!("The file has {bytes} bytes, and none of those in `Range`."));
         }
         Failure::Plane(error) => error,
     };
@@ -293,6 +303,7 @@ pub(crate) fn describe(status: StatusCode) -> (&'static str, &'static str, bool)
         410 => ("gone", "Gone", false),
         412 => ("precondition_failed", "Precondition Failed", false),
         413 => ("payload_too_large", "Payload Too Large", false),
+        416 => ("range_not_satisfiable", "Range Not Satisfiable", false),
         417 => ("expectation_failed", "Expectation Failed", false),
         415 => ("unsupported_media_type", "Unsupported Media Type", false),
         422 => ("validation_error", "Validation Error", false),

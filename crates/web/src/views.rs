@@ -381,6 +381,7 @@ pub(crate) fn deletion(dialect: &Dialect, deletion: Deletion, progress: Progress
 }
 
 pub(crate) fn export(dialect: &Dialect, export: Export) -> Json {
+    let sha256 = export.sha256_hex();
     let tables = export.counts.as_object().into_iter().flatten();
     let tables = tables.map(|(table, rows)| dialect.object(vec![("table", table.as_str().into()), ("rows", rows.clone())])).collect();
     dialect.object(vec![
@@ -397,6 +398,7 @@ pub(crate) fn export(dialect: &Dialect, export: Export) -> Json {
         ("rows_done", export.rows_done.into()),
         ("rows_total", export.rows_total.into()),
         ("bytes", export.bytes.into()),
+        ("sha256", sha256.into()),
         ("error", export.error.into()),
         ("created_at", time(export.created_at)),
         ("finished_at", export.finished_at.map_or(Json::Null, time)),

@@ -91,6 +91,8 @@ pub struct Server {
     folder: TempDir,
     child: Child,
     arguments: Vec<String>,
+    /// What is in its environment besides.
+    variables: Vec<(String, String)>,
     standard_error: StandardError,
     /// Whether the test has changed the database behind the server's back.
     is_altered: AtomicBool,
@@ -125,6 +127,16 @@ impl Server {
         Server::start_on(Engine::Postgresql, arguments, Some(database_url.to_owned()), StandardError::Kept).await
     }
 
+    /// The same, with these variables in its environment, which commands and the doctor get too.
+    pub async fn start_with_variables(engine: Engine, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
+        let database_url = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgresql => Some(make_database().await),
+        };
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Server::start_in(tempfile::tempdir().unwrap(), engine, arguments, database_url, StandardError::Kept, variables).await
+    }
+
     /// A server on what a backup of this one holds, with its ledger, and with the key of its secrets, which no backup holds.
     pub async fn start_restored(&self, engine: Engine, backup: &std::path::Path) -> Server {
         let folder = tempfile::tempdir().unwrap();
@@ -141,16 +153,16 @@ impl Server {
             Engine::Postgresql => Some(make_database().await),
         };
         let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
-        command.arg("restore").arg(backup).arg("--data").arg(folder.path().join("data")).env_remove("FREEHOLD_DATABASE_URL");
+        command.envs(self.variables.clone()).arg("restore").arg(backup).arg("--data").arg(folder.path().join("data")).env_remove("FREEHOLD_DATABASE_URL");
         command.envs(database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url)));
         let output = command.output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        Server::start_in(folder, engine, &arguments, database_url, StandardError::Kept).await
+        Server::start_in(folder, engine, &arguments, database_url, StandardError::Kept, self.variables.clone()).await
     }
 
     async fn start_on(engine: Engine, arguments: &[&str], database_url: Option<String>, standard_error: StandardError) -> Server {
-        Server::start_in(tempfile::tempdir().unwrap(), engine, arguments, database_url, standard_error).await
+        Server::start_in(tempfile::tempdir().unwrap(), engine, arguments, database_url, standard_error, Vec::new()).await
     }
 
     async fn start_in(
@@ -159,6 +171,7 @@ impl Server {
         arguments: &[&str],
         database_url: Option<String>,
         standard_error: StandardError,
+        variables: Vec<(String, String)>,
     ) -> Server {
         let mut all = [
             "--rate-limit-per-minute=0",
@@ -179,7 +192,7 @@ impl Server {
             std::fs::write(&key, "bm90IG11Y2ggb2YgYSBzZWNyZXQsIGJ1dCAzMiBieXQ=\n").unwrap();
             std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         }
-        let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, standard_error).await;
+        let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, standard_error, &variables).await;
         // Shorter than the server's: a connection that is used again while it is being closed is reset.
         let idle = std::time::Duration::from_secs(60);
         let client = Client::builder().pool_max_idle_per_host(256).pool_idle_timeout(idle).build().unwrap();
@@ -192,6 +205,7 @@ impl Server {
             folder,
             child,
             arguments: all,
+            variables,
             standard_error,
             is_altered: AtomicBool::new(false),
             people: AtomicU32::new(0),
@@ -220,7 +234,7 @@ impl Server {
         let is_given = |default: &String| arguments.iter().any(|given| given.split('=').next() == default.split('=').next());
         let mut all: Vec<String> = self.arguments.iter().filter(|default| !is_given(default)).cloned().collect();
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let (child, url, greeting) = launch(&self.folder, self.database_url.as_deref(), &all, self.standard_error).await;
+        let (child, url, greeting) = launch(&self.folder, self.database_url.as_deref(), &all, self.standard_error, &self.variables).await;
         (self.child, self.url, self.greeting) = (child, url, greeting);
     }
 
@@ -261,7 +275,7 @@ impl Server {
     /// The same, with this on its standard input.
     pub async fn command_with(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
-        command.args(arguments).arg("--data").arg(self.folder.path().join("data"));
+        command.args(arguments).arg("--data").arg(self.folder.path().join("data")).envs(self.variables.clone());
         command.env_remove("FREEHOLD_DATABASE_URL").env("FREEHOLD_LEDGER", self.ledger_folder());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(url) = &self.database_url {
@@ -271,6 +285,15 @@ impl Server {
         // Most commands read nothing and may have ended by now.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
         let output = child.wait_with_output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// What one of the binary's commands does with an embedded database in another folder, with the variables of this server.
+    pub async fn command_elsewhere(&self, arguments: &[&str], data: &std::path::Path) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
+        command.args(arguments).arg("--data").arg(data).env_remove("FREEHOLD_DATABASE_URL").envs(self.variables.clone());
+        let output = command.env("FREEHOLD_SECRET_KEY_FILE", self.key_file()).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
@@ -318,6 +341,12 @@ impl Server {
     /// Where the archives of exports lie.
     pub fn exports_folder(&self) -> std::path::PathBuf {
         self.folder.path().join("data/exports")
+    }
+
+    /// What lies among them, but for the file that says whose they are.
+    pub fn exported_files(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.exports_folder()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "freehold.json").collect()
     }
 
     /// A request to this server.
@@ -530,7 +559,9 @@ impl Drop for Server {
             }
             let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_freehold"));
             command.arg("doctor").arg("--data").arg(self.folder.path().join("data")).env_remove("FREEHOLD_DATABASE_URL");
-            command.args(self.arguments.iter().filter(|argument| argument.starts_with("--retention=")));
+            let is_for_both = |argument: &&String| ["--retention=", "--exports="].iter().any(|name| argument.starts_with(name));
+            command.args(self.arguments.iter().filter(is_for_both));
+            command.envs(self.variables.clone());
             let database_url = self.database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url));
             let output = command.envs(database_url).output().unwrap();
             assert!(
@@ -552,11 +583,12 @@ async fn launch(
     database_url: Option<&str>,
     arguments: &[String],
     standard_error: StandardError,
+    variables: &[(String, String)],
 ) -> (Child, String, Vec<String>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
     command.arg("serve").args(arguments).arg("--listen=127.0.0.1:0").arg("--data").arg(folder.path().join("data"));
     command.env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn").stdout(Stdio::piped()).kill_on_drop(true);
-    command.env("FREEHOLD_LEDGER", folder.path().join("data/ledger"));
+    command.env("FREEHOLD_LEDGER", folder.path().join("data/ledger")).envs(variables.iter().map(|(name, value)| (name, value)));
     match standard_error {
         StandardError::Kept => command.stderr(OpenOptions::new().create(true).append(true).open(folder.path().join(LOG)).unwrap()),
         StandardError::Full => command.stderr(OpenOptions::new().append(true).open("/dev/full").unwrap()),

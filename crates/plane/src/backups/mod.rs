@@ -1,19 +1,22 @@
 //! Backups: everything that a database holds, in a file that is itself an embedded database, whichever engine it comes from and goes back to.
+//! Those in a bucket are in `remote.rs`.
 //!
 //! The archives of exports lie beside the database and are not in it; they have their time anyway. What the server takes by itself, and when, is
 //! `schedule.rs`.
 
+mod remote;
 mod schedule;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+pub use remote::{back_up_to_bucket, restore_from_bucket};
 pub(crate) use schedule::LatestBackup;
 pub use schedule::{BackupSchedule, run};
 pub use sql::Contents;
 use sql::{Database, Options};
 
-use crate::{Error, MIGRATIONS, Result, ledger};
+use crate::{Error, MIGRATIONS, Result, exports, ledger};
 
 /// Says which table a copy is at, and how many of its rows are there.
 pub type Teller<'a> = dyn Fn(&str, u64) + Sync + 'a;
@@ -92,6 +95,7 @@ async fn restore_copy(file: &Path, copy: &Path, to: &Options, tell: &Teller<'_>)
     source.migrate(MIGRATIONS).await?;
     // The copy has to catch up with the ledger before it is served.
     ledger::mark_restored(&source).await?;
+    exports::become_another(&source).await?;
     let copied = move_all(&source, to, tell).await;
     source.close().await;
     copied

@@ -1,8 +1,7 @@
-//! Backups that the server takes by itself, each a file in one folder, of which the oldest go.
+//! Backups that the server takes by itself, each a file in one folder or an object in one bucket, of which the oldest go.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,8 +11,9 @@ use jiff::tz::TimeZone;
 use sql::Options;
 use tokio::sync::watch;
 
-use super::{UNFINISHED, back_up};
+use super::{UNFINISHED, back_up, remote};
 use crate::sessions::after;
+use crate::storage::{Failure, Place, Storage};
 use crate::{Error, Plane, Result};
 
 /// How the files are called: times in UTC sort as texts do.
@@ -24,8 +24,8 @@ const PAUSE: Duration = Duration::from_secs(600);
 /// When backups are taken, where to, and how many are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupSchedule {
-    /// The folder. It is made.
-    pub folder: PathBuf,
+    /// The folder, which is made, or the place in a bucket.
+    pub place: Place,
     /// How long from one to the next.
     pub every: Duration,
     /// How many are kept, 1 or more.
@@ -66,10 +66,14 @@ pub async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
 
 /// Takes a backup if one is due, and removes those that are too many. Returns how long there is time until the next.
 async fn once(plane: &Arc<Plane>, schedule: &BackupSchedule) -> Result<Duration> {
-    let refused = |error: std::io::Error| Error::Malformed(format!("cannot use the folder {}: {error}", schedule.folder.display()));
-    DirBuilder::new().recursive(true).mode(0o700).create(&schedule.folder).map_err(refused)?;
+    let refused = |failure: Failure| Error::Malformed(format!("cannot use {} for backups: {failure}", schedule.place));
+    let storage = Storage::open(&schedule.place)?;
+    if let Place::Folder(folder) = &schedule.place {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| refused(error.into()))?;
+    }
     let now = plane.clock.now();
-    let mut taken = taken(&schedule.folder).map_err(refused)?;
+    let names = storage.list().await.map_err(refused)?;
+    let mut taken = named(&names, "");
     // One of a time that has not come yet is of a clock that was ahead, and says nothing of when the next is due.
     let newest = taken.iter().map(|(time, _)| *time).rfind(|time| *time <= now);
     if let Some(newest) = newest {
@@ -80,45 +84,30 @@ async fn once(plane: &Arc<Plane>, schedule: &BackupSchedule) -> Result<Duration>
         }
     }
     // What a stop or a kill has left of one.
-    for unfinished in unfinished(&schedule.folder).map_err(refused)? {
-        std::fs::remove_file(unfinished).map_err(refused)?;
+    for (_, unfinished) in named(&names, UNFINISHED) {
+        storage.remove(&unfinished).await.map_err(refused)?;
     }
-    let file = schedule.folder.join(now.strftime(NAME).to_string());
+    let name = now.strftime(NAME).to_string();
     // Beside the server, as the command does it.
     let beside = Options { is_server: false, ..plane.config.database.clone() };
-    let contents = back_up(&beside, &file, &|_, _| {}).await?;
+    let contents = match &schedule.place {
+        Place::Folder(folder) => back_up(&beside, &folder.join(&name), &|_, _| {}).await?,
+        Place::Bucket { .. } => remote::put(&beside, &storage, &name, &|_, _| {}).await?,
+    };
     plane.latest_backup.0.store(now.as_second(), Ordering::Relaxed);
     let rows: u64 = contents.values().map(|content| content.rows).sum();
-    tracing::info!(file = %file.display(), rows, "took a backup");
-    taken.push((now, file));
+    tracing::info!(place = %schedule.place, name, rows, "took a backup");
+    taken.push((now, name));
     for (_, old) in &taken[..taken.len().saturating_sub(schedule.kept)] {
-        std::fs::remove_file(old).map_err(refused)?;
+        storage.remove(old).await.map_err(refused)?;
     }
     Ok(schedule.every)
 }
 
-/// The backups in a folder, the oldest first, without any other files.
-fn taken(folder: &Path) -> std::io::Result<Vec<(Timestamp, PathBuf)>> {
-    named(folder, "")
-}
-
-fn unfinished(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    Ok(named(folder, UNFINISHED)?.into_iter().map(|(_, path)| path).collect())
-}
-
-/// Files that are called like backups, with this after that.
-fn named(folder: &Path, ending: &str) -> std::io::Result<Vec<(Timestamp, PathBuf)>> {
-    let mut named = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if let Some(name) = name.strip_suffix(ending)
-            && let Ok(time) = jiff::civil::DateTime::strptime(NAME, name)
-            && let Ok(time) = TimeZone::UTC.to_timestamp(time)
-        {
-            named.push((time, path));
-        }
-    }
+/// Names that are those of backups, with this after that; the oldest first, and without any others.
+fn named(names: &[String], ending: &str) -> Vec<(Timestamp, String)> {
+    let time = |name: &str| TimeZone::UTC.to_timestamp(jiff::civil::DateTime::strptime(NAME, name.strip_suffix(ending)?).ok()?).ok();
+    let mut named: Vec<_> = names.iter().filter_map(|name| Some((time(name)?, name.clone()))).collect();
     named.sort();
-    Ok(named)
+    named
 }

@@ -124,6 +124,7 @@ pub const TABLES: &[TableColumns] = &[
     table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain), ("email_key", Personal), ("search_key", Personal)]),
     table("ledger", &[("id", Plain), ("position", Plain), ("position_at", Plain), ("beat", Plain), ("is_restored", Plain)]),
     table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain), ("retires_at", Plain)]),
+    table("installation", &[("id", Plain), ("former_id", Plain), ("created_at", Plain)]),
     table("secret_keys", &[("id", Plain), ("created_at", Plain)]),
     table("sessions", &[
         ("id", Plain), ("user_id", USER), ("organization_id", ORGANIZATION), ("member_id", MEMBER), ("cookie_hash", Secret),
@@ -223,7 +224,7 @@ pub const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal),
         ("deletion_id", Plain), ("state", Plain), ("actor", Plain), ("actor_id", Plain), ("request_id", Plain), ("counts", Plain),
         ("rows_done", Plain), ("rows_total", Plain), ("bytes", Plain), ("error", Plain), ("attempts", Plain), ("fence", Plain),
-        ("lease_until", Plain), ("created_at", Plain), ("finished_at", Plain), ("expires_at", Plain),
+        ("lease_until", Plain), ("created_at", Plain), ("finished_at", Plain), ("expires_at", Plain), ("sha256", Plain),
     ]),
     table("holds", &[
         ("organization_id", ORGANIZATION), ("id", Plain), ("subject", Plain), ("subject_id", CUSTOMER), ("reason", Plain), ("until", Plain),

@@ -347,11 +347,11 @@ pub(super) fn id(mut row: Row) -> Result<String> {
     Ok(row.next::<Uuid>()?.to_string())
 }
 
-fn count(length: usize) -> i64 {
+pub(super) fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-fn some(mut names: Vec<String>) -> Vec<String> {
+pub(super) fn some(mut names: Vec<String>) -> Vec<String> {
     names.truncate(MOST_SAMPLES as usize);
     names
 }

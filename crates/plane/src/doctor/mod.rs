@@ -4,6 +4,7 @@
 //! the database and never with one query a row, and each slice reads a snapshot of its own: a live server beside it is not held up.
 //! [`repair`] is the only thing here that writes.
 
+mod archives;
 mod checks;
 mod overdue;
 mod repair;
@@ -20,6 +21,7 @@ use sql::{Database, Options, Schema, Statement};
 pub use repair::{Repaired, repair};
 
 use crate::retention::Periods;
+use crate::storage::Place;
 use crate::{Clock, Error, MIGRATIONS, Plane, Result};
 
 /// Ids that a finding shows at the most.
@@ -64,6 +66,7 @@ pub struct Patient {
     now: Timestamp,
     schema: Schema,
     periods: Periods,
+    exports: Place,
 }
 
 /// How a check says how far it is.
@@ -93,25 +96,27 @@ const CHECKS: &[Check] = &[
     Check { name: "overdue", about: "what is kept for a time is gone after it", needs_schema: true, run: overdue::overdue },
     Check { name: "deliveries", about: "webhooks are told in time", needs_schema: true, run: checks::deliveries },
     Check { name: "secrets", about: "secrets are encrypted with a key that is not here", needs_schema: true, run: secrets::secrets },
+    Check { name: "archives", about: "what was exported is there and whole, and nothing else is", needs_schema: true, run: archives::archives },
 ];
 
 impl Patient {
-    /// Opens a database that is there, on which things are kept for these periods. Nothing is migrated or made.
+    /// Opens a database that is there, on which things are kept for these periods and whose exports are in this place. Nothing is migrated or made.
     ///
     /// # Errors
     /// [`Error::Malformed`] when there is none; the database's, also when a server holds the embedded one.
-    pub async fn open(options: &Options, clock: &Clock, periods: Periods) -> Result<Patient> {
+    pub async fn open(options: &Options, clock: &Clock, periods: Periods, exports: &Place) -> Result<Patient> {
         if let Some(path) = options.url.strip_prefix("sqlite:").map(Path::new).filter(|path| !path.is_file()) {
             return Err(Error::Malformed(format!("there is no database at {}: name its folder with --data", path.display())));
         }
         let db = Database::open(options).await?;
         let schema = db.schema(MIGRATIONS).await?;
-        Ok(Patient { db, now: clock.now(), schema, periods })
+        Ok(Patient { db, now: clock.now(), schema, periods, exports: exports.clone() })
     }
 
     /// The database of a plane that has been opened.
     fn of(plane: &Arc<Plane>, schema: Schema) -> Patient {
-        Patient { db: plane.db.clone(), now: plane.clock.now(), schema, periods: plane.config.retention.clone() }
+        let (periods, exports) = (plane.config.retention.clone(), plane.config.exports.clone());
+        Patient { db: plane.db.clone(), now: plane.clock.now(), schema, periods, exports }
     }
 
     /// `"sqlite"` or `"postgresql"`.

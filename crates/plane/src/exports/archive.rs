@@ -1,10 +1,7 @@
 //! The archive itself: a zip whose files are written one after the other, each hashed as it goes, so that memory does not grow with it.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io::Write;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine;
@@ -14,12 +11,14 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json, json};
 use sql::{FromValue, Schema, Value};
 use uuid::Uuid;
-use zip::write::SimpleFileOptions;
+use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use super::Export;
 use super::plan::{Part, Plan};
-use super::{DiskError, Export};
 use crate::deletion::rules::{Fate, Holds};
+use crate::passwords::hex;
+use crate::storage::{Failure, Sink};
 
 /// What programs look at before they read an archive.
 const FORMAT: &str = "freehold-export";
@@ -27,8 +26,7 @@ const VERSION: i64 = 1;
 
 /// An archive that is being written.
 pub(super) struct Archive {
-    path: PathBuf,
-    zip: ZipWriter<BufWriter<File>>,
+    zip: ZipWriter<StreamWriter<Sink>>,
     options: SimpleFileOptions,
     /// The file in it that is being written.
     open: Option<Entry>,
@@ -45,27 +43,23 @@ struct Entry {
 }
 
 impl Archive {
-    /// Begins an archive in a file that is not there yet, for the eyes of the server's own user.
-    pub(super) fn create(path: &Path, now: Timestamp) -> Result<Archive, DiskError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        let file = OpenOptions::new().write(true).read(true).create_new(true).mode(0o600).open(path)?;
+    /// Begins an archive, of which nothing is written twice: where it goes to may be no file.
+    pub(super) fn begin_in(sink: Sink, now: Timestamp) -> Archive {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             // How large a table gets is not known before it is written.
             .large_file(true)
             .last_modified_time(zip_time(now))
             .unix_permissions(0o600);
-        Ok(Archive { path: path.to_owned(), zip: ZipWriter::new(BufWriter::new(file)), options, open: None, files: Vec::new() })
+        Archive { zip: ZipWriter::new_stream(sink), options, open: None, files: Vec::new() }
     }
 
     /// Begins the file of a table.
-    pub(super) fn begin(&mut self, part: &Part) -> Result<(), DiskError> {
+    pub(super) fn begin(&mut self, part: &Part) -> Result<(), Failure> {
         self.start(part.file(), Some(part.rule.table))
     }
 
-    fn start(&mut self, name: String, table: Option<&'static str>) -> Result<(), DiskError> {
+    fn start(&mut self, name: String, table: Option<&'static str>) -> Result<(), Failure> {
         self.end();
         self.zip.start_file(name.as_str(), self.options)?;
         self.open = Some(Entry { name, table, rows: 0, bytes: 0, hash: Context::new(&SHA256) });
@@ -73,7 +67,7 @@ impl Archive {
     }
 
     /// Writes rows, a line each, and returns how many bytes they came to.
-    pub(super) fn write(&mut self, rows: Vec<Vec<Value>>, columns: &Columns) -> Result<usize, DiskError> {
+    pub(super) fn write(&mut self, rows: Vec<Vec<Value>>, columns: &Columns) -> Result<usize, Failure> {
         let mut written = 0;
         let mut line = Vec::new();
         for row in rows {
@@ -85,7 +79,7 @@ impl Archive {
         Ok(written)
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.zip.write_all(bytes)?;
         if let Some(entry) = &mut self.open {
             entry.rows += 1;
@@ -97,7 +91,7 @@ impl Archive {
 
     fn end(&mut self) {
         let Some(Entry { name, table, rows, bytes, hash }) = self.open.take() else { return };
-        let sha256: String = hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(hash.finish().as_ref());
         let mut file = json!({"name": name, "bytes": bytes, "sha256": sha256});
         if let Some(table) = table {
             file["table"] = table.into();
@@ -106,8 +100,8 @@ impl Archive {
         self.files.push(file);
     }
 
-    /// Adds schema and manifest, and returns the archive's size once it is safely on the disk under the name it keeps.
-    pub(super) fn finish(mut self, schema: &Json, about: Json, to: &Path) -> Result<u64, DiskError> {
+    /// Adds schema and manifest, and returns what the archive was written to.
+    pub(super) fn finish(mut self, schema: &Json, about: Json) -> Result<Sink, Failure> {
         self.start("schema.json".into(), None)?;
         self.put(format!("{schema:#}\n").as_bytes())?;
         self.end();
@@ -115,14 +109,7 @@ impl Archive {
         manifest["files"] = std::mem::take(&mut self.files).into();
         self.start("manifest.json".into(), None)?;
         self.put(format!("{manifest:#}\n").as_bytes())?;
-        let file = self.zip.finish()?.into_inner().map_err(|error| error.into_error())?;
-        file.sync_all()?;
-        let bytes = file.metadata()?.len();
-        std::fs::rename(&self.path, to)?;
-        if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(bytes)
+        Ok(self.zip.finish()?.into_inner())
     }
 }
 
@@ -136,7 +123,7 @@ impl Columns {
         Columns(part.columns.iter().map(|(name, _)| (*name, kinds.get(name).cloned().unwrap_or_default())).collect())
     }
 
-    fn write(&self, row: Vec<Value>, line: &mut Vec<u8>) -> Result<(), DiskError> {
+    fn write(&self, row: Vec<Value>, line: &mut Vec<u8>) -> Result<(), Failure> {
         let mut object = Map::new();
         for ((name, kind), value) in self.0.iter().zip(row) {
             object.insert((*name).to_owned(), to_json(kind, value)?);

@@ -1,31 +1,35 @@
-//! What becomes of exports that have had their time, and of files that belong to none: the row says what may lie on the disk, whatever a
-//! crash, a deletion or a restored backup left there.
+//! What becomes of exports that have had their time, and of files that belong to none: the row says what may lie in the place of exports, whatever
+//! a crash, a deletion or a restored backup left there.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sql::{params, sql};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{absent_is_fine, on_disk};
-use crate::cx::{Actor, Cx};
+use super::place::is_ours;
+use crate::cx::{Actor, Cx, Stopwatch};
+use crate::storage::Use;
 use crate::{Plane, Result};
 
 /// How often, unless it takes long.
 const ROUND: Duration = Duration::from_secs(1);
 /// The part of its time that this may take.
 const SHARE: u32 = 20;
+/// How often a bucket is looked over, where each look costs money, unless something was removed from the database's own.
+const BUCKET_ROUND: Duration = Duration::from_secs(10);
 /// Exports that are ended, and files that are looked after, at once.
 const BATCH: usize = 500;
 
 /// Goes on until told to stop.
 pub(super) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
+    let mut looked = None;
     while !*stop.borrow() {
         let watch = plane.clock.stopwatch();
-        if let Err(error) = once(&plane).await {
+        if let Err(error) = once(&plane, &mut looked).await {
             error.log("exports that have had their time could not be removed; it is tried again", None);
         }
         tokio::select! {
@@ -35,19 +39,50 @@ pub(super) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-async fn once(plane: &Arc<Plane>) -> Result<()> {
+async fn once(plane: &Arc<Plane>, looked: &mut Option<Stopwatch>) -> Result<()> {
     let cx = Cx::new(plane, "housekeeping").with_actor(Actor::System);
+    let mut has_ended = false;
     // Whether there is anything to do is a question that nobody's writes wait behind.
     while is_any_due(&cx).await? {
         expire(&cx).await?;
+        has_ended = true;
     }
-    for files in files(plane).await?.chunks(BATCH) {
-        let wanted = rows_of(&cx, files).await?;
-        let orphans: Vec<PathBuf> =
-            files.iter().filter(|file| !file.is_wanted(wanted.get(&file.export))).map(|file| file.path.clone()).collect();
-        remove(orphans).await?;
+    let archives = &plane.archives;
+    if archives.storage.folder().is_none() {
+        // Where there was nothing, and nothing has been written since, there is nothing.
+        let is_due = archives.is_unsure.load(Ordering::Relaxed) && looked.as_ref().is_none_or(|watch| watch.elapsed() >= BUCKET_ROUND);
+        if !is_due && !has_ended {
+            return Ok(());
+        }
+        *looked = Some(plane.clock.stopwatch());
+    }
+    // A bucket that does not work tells so once, in its own words.
+    let Ok(()) = is_ours(plane).await else { return Ok(()) };
+    archives.is_unsure.store(false, Ordering::Relaxed);
+    match sweep(plane, &cx).await {
+        Ok(true) => archives.note_unsure(),
+        Ok(false) => {}
+        Err(error) => {
+            archives.note_unsure();
+            return Err(error);
+        }
     }
     Ok(())
+}
+
+/// Removes what no row wants. Returns whether anything was there.
+async fn sweep(plane: &Arc<Plane>, cx: &Cx) -> Result<bool> {
+    let storage = &plane.archives.storage;
+    let names = storage.list().await.map_err(|failure| failure.of(Use::Exports))?;
+    let files: Vec<Found> = names.into_iter().filter_map(Found::parse).collect();
+    for files in files.chunks(BATCH) {
+        let wanted = rows_of(cx, files).await?;
+        for orphan in files.iter().filter(|file| !file.is_wanted(wanted.get(&file.export))) {
+            tracing::info!(name = orphan.name, "an archive is removed");
+            storage.remove(&orphan.name).await.map_err(|failure| failure.of(Use::Exports))?;
+        }
+    }
+    Ok(!files.is_empty())
 }
 
 async fn is_any_due(cx: &Cx) -> Result<bool> {
@@ -77,16 +112,16 @@ async fn expire(cx: &Cx) -> Result<()> {
     .await
 }
 
-/// A file in the folder that has the name of an export.
-struct Found {
-    export: Uuid,
-    path: PathBuf,
+/// A file that has the name of an export.
+pub(crate) struct Found {
+    pub(crate) export: Uuid,
+    pub(crate) name: String,
     /// Of a draft, the number of the attempt that writes it.
     attempt: Option<i64>,
 }
 
 /// State and fencing number of an export.
-type Standing = (String, i64);
+pub(super) type Standing = (String, i64);
 
 impl Found {
     /// Whether the row wants the file to be there. Files are listed before their rows are asked for, and a row is there before its file.
@@ -100,30 +135,22 @@ impl Found {
     }
 
     /// What is called otherwise is not this program's.
-    fn parse(path: PathBuf) -> Option<Found> {
-        let name = path.file_name()?.to_str()?;
+    pub(crate) fn parse(name: String) -> Option<Found> {
         let (id, rest) = name.split_once('.')?;
         let (export, attempt) = match (Uuid::try_parse(id).ok()?, rest) {
             (export, "zip") => (export, None),
             (export, rest) => (export, Some(rest.strip_suffix(".part")?.parse().ok()?)),
         };
-        Some(Found { export, path, attempt })
+        Some(Found { export, name, attempt })
+    }
+
+    /// Whether it is whole.
+    pub(crate) fn is_archive(&self) -> bool {
+        self.attempt.is_none()
     }
 }
 
-async fn files(plane: &Plane) -> Result<Vec<Found>> {
-    let folder = plane.config.exports_folder.clone();
-    on_disk(move || {
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) => return Ok(absent_is_fine(error).map(|()| Vec::new())?),
-        };
-        Ok(entries.filter_map(|entry| Found::parse(entry.ok()?.path())).collect())
-    })
-    .await
-}
-
-async fn rows_of(cx: &Cx, files: &[Found]) -> Result<HashMap<Uuid, Standing>> {
+pub(super) async fn rows_of(cx: &Cx, files: &[Found]) -> Result<HashMap<Uuid, Standing>> {
     let ids: Vec<Uuid> = files.iter().map(|file| file.export).collect();
     cx.read(ids, |_, tx, ids| {
         Box::pin(async move {
@@ -131,20 +158,6 @@ async fn rows_of(cx: &Cx, files: &[Found]) -> Result<HashMap<Uuid, Standing>> {
             let rows = tx.query(statement, params![ids.as_slice()]).await?;
             rows.into_iter().map(|mut row| Ok((row.next()?, (row.next()?, row.next()?)))).collect()
         })
-    })
-    .await
-}
-
-async fn remove(paths: Vec<PathBuf>) -> Result<()> {
-    if paths.is_empty() {
-        return Ok(());
-    }
-    on_disk(move || {
-        for path in paths {
-            tracing::info!(path = %path.display(), "an archive is removed");
-            std::fs::remove_file(path).or_else(absent_is_fine)?;
-        }
-        Ok(())
     })
     .await
 }
@@ -158,7 +171,7 @@ mod tests {
         let id = Uuid::from_u128(7);
         let wanted = |name: String, row: Option<(&str, i64)>| {
             let row = row.map(|(state, fence)| (state.to_owned(), fence));
-            Found::parse(PathBuf::from("/exports").join(name)).unwrap().is_wanted(row.as_ref())
+            Found::parse(name).unwrap().is_wanted(row.as_ref())
         };
         let (archive, draft) = (format!("{id}.zip"), format!("{id}.2.part"));
         assert!(wanted(archive.clone(), Some(("done", 2))) && wanted(archive.clone(), Some(("running", 2))));
@@ -172,7 +185,7 @@ mod tests {
     #[test]
     fn what_is_called_otherwise_is_left_alone() {
         for name in ["notes.txt", "lost+found", "00000000-0000-0000-0000-000000000007", "00000000-0000-0000-0000-000000000007.tar"] {
-            assert!(Found::parse(PathBuf::from(name)).is_none(), "{name}");
+            assert!(Found::parse(name.into()).is_none(), "{name}");
         }
     }
 }

@@ -2,21 +2,24 @@
 //!
 //! What is exported is what the rules of deletion name, so that nothing can be deleted that was not in the export before: a table that
 //! somebody adds is in both from the start. An export is a job with a row of its own, made by `worker.rs`, kept in a folder of the server
-//! until it expires, and removed by `housekeeping.rs`.
+//! or a bucket until it expires, and removed by `housekeeping.rs`.
 
 mod archive;
 mod housekeeping;
+mod place;
 mod plan;
 mod worker;
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
 use sql::{Row, Tx, Work, params, sql};
 use uuid::Uuid;
 
+pub(crate) use housekeeping::Found;
+pub use place::claim;
+pub(crate) use place::{Archives, become_another, has_any, owner_of};
 pub use plan::statements;
 pub(crate) use worker::LONGEST_PAUSE;
 pub use worker::run;
@@ -28,9 +31,11 @@ use crate::cx::Cx;
 use crate::deletion::Root;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
+use crate::passwords::hex;
 use crate::policy::Action;
 use crate::quotas::{self, Quota};
-use crate::{Error, Plane, Result};
+use crate::storage::{Reader, Use};
+use crate::{Error, Result};
 
 const NOUN: &str = "Export";
 const NOT_FOUND: Error = Error::NotFound(NOUN);
@@ -66,6 +71,8 @@ pub struct Export {
     pub rows_total: Option<i64>,
     /// The archive's size.
     pub bytes: Option<i64>,
+    /// The archive's SHA-256; none for one that was made before there were any.
+    pub sha256: Option<Vec<u8>>,
     /// Why it failed, or is tried again.
     pub error: Option<String>,
     /// When it was ordered.
@@ -80,6 +87,11 @@ impl Export {
     /// The name of the archive for whoever saves it.
     pub fn file_name(&self) -> String {
         format!("freehold-{}-{}.zip", self.root.name(), self.id)
+    }
+
+    /// The archive's SHA-256 in hexadecimal digits.
+    pub fn sha256_hex(&self) -> Option<String> {
+        self.sha256.as_deref().map(hex)
     }
 
     fn action(&self) -> Action {
@@ -100,15 +112,15 @@ fn action(root: Root) -> Action {
     if root == Root::Organization { Action::ExportOrganization } else { Action::ExportCustomer }
 }
 
-/// An archive that may be downloaded.
+/// An archive, or a part of it, that may be downloaded.
 #[derive(Debug)]
 pub struct Download {
     /// Its record.
     pub export: Export,
-    /// The archive, open for reading.
-    pub file: File,
-    /// Its size.
-    pub bytes: u64,
+    /// Which bytes of it were wanted.
+    pub range: Range<u64>,
+    /// What is read.
+    pub reader: Reader,
 }
 
 /// Orders an export of an organization with everything in it.
@@ -224,7 +236,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
             let total = tx.query_one(count, params![tenant.organization(), *is_owner]).await?.next()?;
             let statement = sql!(
                 "SELECT id, organization_id, root, subject_id, subject_label, deletion_id, state, actor, actor_id, counts, rows_done, rows_total,
-                        bytes, error, created_at, finished_at, expires_at
+                        bytes, sha256, error, created_at, finished_at, expires_at
                  FROM exports WHERE organization_id = $1 AND (root <> 'organization' OR $2) ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
             let rows = tx.query(statement, params![tenant.organization(), *is_owner, request.limit(), request.offset()]).await?;
@@ -245,11 +257,17 @@ pub async fn get(cx: &Cx, id: Uuid) -> Result<Export> {
     enter_of(cx, found).await.map(|(export, _)| export)
 }
 
-/// Opens the archive of an export that is done.
+/// Opens the archive of an export that is done. `wanted` says which of so many bytes are wanted; none where there are no such, and then there is
+/// nothing to download.
 ///
 /// # Errors
-/// Those of [`get`]; [`Error::Conflict`] when it is not done; [`Error::Gone`] when it has expired.
-pub async fn download(cx: &Cx, id: Uuid) -> Result<Download> {
+/// Those of [`get`]; [`Error::Conflict`] when it is not done; [`Error::Gone`] when it has expired, is lost or not whole; [`Error::Overloaded`] when
+/// its place cannot be reached.
+pub async fn download(
+    cx: &Cx,
+    id: Uuid,
+    wanted: impl FnOnce(&Export, u64) -> Option<Range<u64>> + Send,
+) -> Result<std::result::Result<Download, u64>> {
     let found = find(cx, id).await?;
     let (organization, note) = told("export.download", id, found.as_ref());
     audit::attempt(cx, &organization, note.clone(), async {
@@ -260,20 +278,19 @@ pub async fn download(cx: &Cx, id: Uuid) -> Result<Download> {
             "failed" => return Err(Error::Conflict("The export failed, and there is nothing to download: order another.".into())),
             _ => return Err(Error::Conflict("The export is not done yet: its record says how far it is.".into())),
         }
-        let path = archive_path(&cx.plane, export.id);
-        let opened = on_disk(move || match File::open(path) {
-            Ok(file) => Ok(Some((file.metadata()?.len(), file))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        });
+        let of_exports = |failure: crate::storage::Failure| failure.of(Use::Exports);
+        let stored = cx.plane.archives.storage.find(&archive_name(export.id)).await.map_err(of_exports)?;
         // The database was restored without its archives, or a disk has lost a part of one.
-        let is_whole = |bytes: u64| export.bytes.is_none_or(|written| u64::try_from(written).is_ok_and(|written| bytes >= written));
-        let (bytes, file) = opened.await?.filter(|(bytes, _)| is_whole(*bytes)).ok_or(LOST)?;
+        let is_whole = |bytes: u64| export.bytes.is_none_or(|written| u64::try_from(written).is_ok_and(|written| bytes == written));
+        let stored = stored.filter(|stored| is_whole(stored.bytes())).ok_or(LOST)?;
+        let bytes = stored.bytes();
+        let Some(range) = wanted(&export, bytes) else { return Ok(Err(bytes)) };
+        let reader = stored.read(range.clone()).await.map_err(of_exports)?;
         let organization = export.organization;
         standing
             .write(cx, (organization, note), |cx, tx, (organization, note)| Box::pin(audit::record(cx, tx, *organization, note)))
             .await?;
-        Ok(Download { export, file, bytes })
+        Ok(Ok(Download { export, range, reader }))
     })
     .await
 }
@@ -304,7 +321,6 @@ pub async fn is_there(cx: &Cx, id: Uuid) -> Result<()> {
 pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
     let found = find(cx, id).await?;
     let (organization, note) = told("export.delete", id, found.as_ref());
-    let path = archive_path(&cx.plane, id);
     audit::attempt(cx, &organization, note.clone(), async {
         let (export, standing) = enter_of(cx, found).await?;
         let standing = standing.also_ordering(cx, &export)?;
@@ -330,9 +346,9 @@ pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
     })
     .await?;
     // What cannot be removed now is an orphan, which the housekeeping removes.
-    let removed = on_disk(move || Ok(std::fs::remove_file(path).or_else(absent_is_fine)?)).await;
-    if let Err(error) = removed {
-        tracing::warn!(export = %id, %error, "the archive of a deleted export could not be removed yet");
+    cx.plane.archives.note_unsure();
+    if let Err(failure) = cx.plane.archives.storage.remove(&archive_name(id)).await {
+        tracing::warn!(export = %id, error = %failure, "the archive of a deleted export could not be removed yet");
     }
     Ok(())
 }
@@ -420,7 +436,7 @@ fn is_ones_own(cx: &Cx, export: &Export) -> Result<bool> {
 async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Export>> {
     let statement = sql!(
         "SELECT id, organization_id, root, subject_id, subject_label, deletion_id, state, actor, actor_id, counts, rows_done, rows_total,
-                bytes, error, created_at, finished_at, expires_at
+                bytes, sha256, error, created_at, finished_at, expires_at
          FROM exports WHERE id = $1"
     );
     tx.query_opt(statement, params![id]).await?.map(read).transpose()
@@ -441,6 +457,7 @@ fn read(mut row: Row) -> Result<Export> {
         rows_done: row.next()?,
         rows_total: row.next()?,
         bytes: row.next()?,
+        sha256: row.next()?,
         error: row.next()?,
         created_at: row.next()?,
         finished_at: row.next()?,
@@ -452,56 +469,7 @@ fn read_root(name: &str) -> Result<Root> {
     Root::parse(name).ok_or_else(|| Error::Internal(format!("an export has the unknown root {name}")))
 }
 
-/// Where the archive of an export lies when it is done.
-fn archive_path(plane: &Plane, id: Uuid) -> PathBuf {
-    plane.config.exports_folder.join(format!("{id}.zip"))
-}
-
-/// Runs what waits for the disk where nobody else waits for it.
-async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, DiskError> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(Error::from),
-        Err(_) => Err(Error::Internal("the work on an archive panicked".into())),
-    }
-}
-
-/// What goes wrong while an archive is written or read.
-#[derive(Debug)]
-enum DiskError {
-    Disk(std::io::Error),
-    Row(sql::Error),
-}
-
-impl From<std::io::Error> for DiskError {
-    fn from(error: std::io::Error) -> DiskError {
-        DiskError::Disk(error)
-    }
-}
-
-impl From<zip::result::ZipError> for DiskError {
-    fn from(error: zip::result::ZipError) -> DiskError {
-        DiskError::Disk(error.into())
-    }
-}
-
-impl From<sql::Error> for DiskError {
-    fn from(error: sql::Error) -> DiskError {
-        DiskError::Row(error)
-    }
-}
-
-impl From<DiskError> for Error {
-    fn from(error: DiskError) -> Error {
-        match error {
-            DiskError::Row(error) => error.into(),
-            DiskError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                Error::Overloaded("The disk of the server is full: its operators must make room for exports.")
-            }
-            DiskError::Disk(error) => Error::Internal(format!("the disk with the exports: {error}")),
-        }
-    }
-}
-
-fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+/// What the archive of an export is called when it is done.
+pub(crate) fn archive_name(id: Uuid) -> String {
+    format!("{id}.zip")
 }

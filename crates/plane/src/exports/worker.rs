@@ -3,20 +3,21 @@
 //! It holds the export's row by a lease with a fencing number, as the drain does. A worker that dies leaves a file that nobody looks at; the
 //! next one begins from scratch under another number. Rows that are written meanwhile may or may not be in the archive.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
-use sql::{Schema, Tx, Value, params, sql};
+use sql::{Tx, Value, params, sql};
 use tokio::sync::watch;
 
 use super::archive::{self, Archive, Columns};
 use super::plan::{Part, Plan};
-use super::{Export, absent_is_fine, archive_path, housekeeping, load, on_disk};
+use super::place::is_ours;
+use super::{Export, archive_name, housekeeping, load};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::sessions::after;
-use crate::{Plane, Result};
+use crate::storage::{Failure, Sink, Upload, Use, Written, on_disk};
+use crate::{Error, Plane, Result};
 
 /// Rows of a table's first batch, and the least and the most it goes to.
 const FIRST_SIZE: i64 = 100;
@@ -33,6 +34,10 @@ const MOST_ATTEMPTS: i64 = 5;
 /// How long to wait before the second attempt; before each other twice as long as before the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// How long to wait where the place of exports does not work: however often, none fails for that.
+const PLACE_PAUSE: Duration = Duration::from_secs(5);
+/// How long the end of an upload that is given up may take.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Makes exports and removes those that have had their time until told to stop. Run one of these for each server.
 pub async fn run(plane: Arc<Plane>, stop: watch::Receiver<bool>) {
@@ -68,7 +73,7 @@ struct Held {
 /// How an export went.
 enum End {
     /// The archive is where it belongs.
-    Done { bytes: u64 },
+    Done(Written),
     /// Somebody else holds it, or it was deleted.
     Fenced,
     /// The server stops.
@@ -90,30 +95,32 @@ fn job(plane: &Arc<Plane>) -> Cx {
 /// Makes the export that waited longest, if there is one. Returns whether there was.
 async fn work_once(plane: &Arc<Plane>, stop: &watch::Receiver<bool>) -> Result<bool> {
     let Some(held) = take(plane).await?.map(Arc::new) else { return Ok(false) };
-    let draft = draft_path(plane, &held);
     let mut progress = Progress::default();
-    let made = make(plane, &held, &draft, &mut progress, stop).await;
-    let end = match made {
-        Ok(End::Done { bytes }) => return finish(plane, &held, progress, bytes).await.map(|()| true),
+    let end = match make(plane, &held, &mut progress, stop).await {
+        Ok(End::Done(written)) => return finish(plane, &held, progress, written).await.map(|()| true),
         other => other,
     };
-    // A draft that stays behind is an orphan, which the housekeeping removes.
-    let _ = on_disk(move || Ok(std::fs::remove_file(draft).or_else(absent_is_fine)?)).await;
     match end {
         Ok(End::Stopped) => release(plane, &held, None).await?,
-        Ok(End::Fenced | End::Done { .. }) => {}
+        Ok(End::Fenced | End::Done(_)) => {}
         Err(error) => {
-            tracing::error!(export = %held.export.id, %error, attempt = held.attempts, "an export could not be made");
-            // The database's own words may hold data of others: they go to the log.
-            release(plane, &held, Some(error.words())).await?;
+            // A bucket that does not work tells so itself, once.
+            if !matches!(error, Error::Overloaded(_)) {
+                tracing::error!(export = %held.export.id, %error, attempt = held.attempts, "an export could not be made");
+            }
+            release(plane, &held, Some(error)).await?;
         }
     }
     Ok(true)
 }
 
-/// Each attempt has a file of its own: one that was paused and is no longer meant writes where nobody looks.
-fn draft_path(plane: &Plane, held: &Held) -> PathBuf {
-    plane.config.exports_folder.join(format!("{}.{}.part", held.export.id, held.fence))
+/// Each attempt has a draft of its own: one that was paused and is no longer meant writes where nobody looks.
+fn draft_name(held: &Held) -> String {
+    format!("{}.{}.part", held.export.id, held.fence)
+}
+
+fn failed(failure: Failure) -> Error {
+    failure.of(Use::Exports)
 }
 
 async fn take(plane: &Arc<Plane>) -> Result<Option<Held>> {
@@ -146,36 +153,63 @@ async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
     Ok((taken > 0).then_some(Held { export, fence: fence + 1, attempts: attempts + 1 }))
 }
 
-/// Reads everything and writes it down.
-async fn make(
+/// Makes the archive where it belongs, and leaves no draft behind if that comes to nothing.
+async fn make(plane: &Arc<Plane>, held: &Arc<Held>, progress: &mut Progress, stop: &watch::Receiver<bool>) -> Result<End> {
+    is_ours(plane).await?;
+    // From now on there may be something.
+    plane.archives.note_unsure();
+    let begun = plane.archives.storage.begin(&draft_name(held), &archive_name(held.export.id)).await.map_err(failed)?;
+    let (mut upload, archive) = (begun.0, Archive::begin_in(begun.1, plane.clock.now()));
+    let written = tokio::select! {
+        written = write(plane, held, archive, &mut upload, progress, stop) => written,
+        // A part that is being sent is not waited for.
+        () = stopped(stop.clone()) => Ok(Err(End::Stopped)),
+    };
+    let given_up = match written {
+        Ok(Ok(sink)) => return upload.finish(sink).await.map(End::Done).map_err(failed),
+        Ok(Err(end)) => Ok(end),
+        Err(error) => Err(error),
+    };
+    // What stays behind is an orphan, which the housekeeping removes.
+    let _ = tokio::time::timeout(FAREWELL, upload.abandon()).await;
+    given_up
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|is_stopped| *is_stopped).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Reads everything and writes it down. Returns what it was written to, or why it came to no end.
+async fn write(
     plane: &Arc<Plane>,
     held: &Arc<Held>,
-    draft: &std::path::Path,
+    mut archive: Archive,
+    upload: &mut Upload,
     progress: &mut Progress,
     stop: &watch::Receiver<bool>,
-) -> Result<End> {
+) -> Result<std::result::Result<Sink, End>> {
     let (plan, schema) = (Plan::of(held.export.root), Arc::new(plane.schema().await?));
     let begun_at = plane.clock.now();
-    let path = draft.to_owned();
-    let mut archive = on_disk(move || Archive::create(&path, begun_at)).await?;
     let mut telling = Telling { watch: plane.clock.stopwatch(), every: TELLING.min(plane.config.lease / 4) };
     let mut total = 0;
     for part in &plan.parts {
         total += count(plane, held, part).await?;
         if !telling.tell(plane, held, progress).await? {
-            return Ok(End::Fenced);
+            return Ok(Err(End::Fenced));
         }
     }
     progress.total = Some(total);
     for part in &plan.parts {
         let columns = Arc::new(Columns::of(part, &schema));
-        archive = on_disk(move || archive.begin(part).map(|()| archive)).await?;
+        archive = on_disk(move || archive.begin(part).map(|()| archive)).await.map_err(failed)?;
         progress.counts.insert(part.rule.table.to_owned(), Json::from(0));
         let mut pace = Pace::new(plane);
         let mut cursor = Some(part.start());
         while let Some(from) = cursor.take() {
             if *stop.borrow() {
-                return Ok(End::Stopped);
+                return Ok(Err(End::Stopped));
             }
             let watch = plane.clock.stopwatch();
             let rows = read(plane, held, part, from, pace.size).await?;
@@ -187,10 +221,12 @@ async fn make(
                 let bytes = archive.write(rows, &columns)?;
                 Ok((archive, bytes))
             })
-            .await?;
+            .await
+            .map_err(failed)?;
+            upload.send().await.map_err(failed)?;
             progress.add(part.rule.table, found);
             if !telling.tell(plane, held, progress).await? {
-                return Ok(End::Fenced);
+                return Ok(Err(End::Fenced));
             }
             pace.adapt(plane, bytes, watch.elapsed()).await;
         }
@@ -198,21 +234,11 @@ async fn make(
     // All that is left is done without a look at the lease.
     telling.every = Duration::ZERO;
     if !telling.tell(plane, held, progress).await? {
-        return Ok(End::Fenced);
+        return Ok(Err(End::Fenced));
     }
-    let (about, to) = (archive::about(&held.export, begun_at), archive_path(plane, held.export.id));
-    let bytes = on_disk(move || describe_and_finish(archive, plan, &schema, about, &to)).await?;
-    Ok(End::Done { bytes })
-}
-
-fn describe_and_finish(
-    archive: Archive,
-    plan: &Plan,
-    schema: &Schema,
-    about: Json,
-    to: &std::path::Path,
-) -> std::result::Result<u64, super::DiskError> {
-    archive.finish(&archive::describe(plan, schema), about, to)
+    let about = archive::about(&held.export, begun_at);
+    let end = on_disk(move || archive.finish(&archive::describe(plan, &schema), about));
+    end.await.map(Ok).map_err(failed)
 }
 
 async fn count(plane: &Arc<Plane>, held: &Arc<Held>, part: &'static Part) -> Result<i64> {
@@ -305,27 +331,27 @@ impl Pace {
 }
 
 /// Writes down that the archive is there. If the export was deleted meanwhile the archive is an orphan.
-async fn finish(plane: &Arc<Plane>, held: &Arc<Held>, progress: Progress, bytes: u64) -> Result<()> {
-    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    let told = (held.clone(), progress, bytes);
+async fn finish(plane: &Arc<Plane>, held: &Arc<Held>, progress: Progress, written: Written) -> Result<()> {
+    let bytes = i64::try_from(written.bytes).unwrap_or(i64::MAX);
+    let told = (held.clone(), progress, (bytes, written.sha256));
     let cx = job(plane);
-    let written = cx.write_behind(false, told, |cx, tx, (held, progress, bytes)| {
+    let noted = cx.write_behind(false, told, |cx, tx, (held, progress, (bytes, sha256))| {
         Box::pin(async move {
             let statement = sql!(
                 "UPDATE exports SET state = 'done', lease_until = NULL, error = NULL, counts = $4, rows_done = $5, rows_total = $5, bytes = $6,
-                        finished_at = $7, expires_at = $8
+                        finished_at = $7, expires_at = $8, sha256 = $9
                  WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
             );
             let (export, counts) = (&held.export, Json::Object(progress.counts.clone()));
             let end = after(cx.now, cx.plane.config.export_life);
-            let bound = params![export.organization, export.id, held.fence, counts, progress.done, *bytes, cx.now, end];
+            let bound = params![export.organization, export.id, held.fence, counts, progress.done, *bytes, cx.now, end, sha256.as_slice()];
             let is_there = tx.execute(statement, bound).await? > 0;
             let plane = cx.plane.clone();
             tx.on_commit(move || plane.going_on_bell.notify_one());
             Ok(is_there)
         })
     });
-    match written.await? {
+    match noted.await? {
         true => tracing::info!(export = %held.export.id, bytes, "exported"),
         false => tracing::info!(export = %held.export.id, "an export was deleted while it was made"),
     }
@@ -333,21 +359,28 @@ async fn finish(plane: &Arc<Plane>, held: &Arc<Held>, progress: Progress, bytes:
 }
 
 /// Lets go of an export that did not come to its end: it is begun again, later when something went wrong, and not for ever unless a deletion
-/// waits for it.
-async fn release(plane: &Arc<Plane>, held: &Arc<Held>, error: Option<String>) -> Result<()> {
+/// waits for it, or for its place.
+async fn release(plane: &Arc<Plane>, held: &Arc<Held>, error: Option<Error>) -> Result<()> {
+    let is_of_the_place = matches!(error, Some(Error::Overloaded(_)));
+    // The database's own words may hold data of others: they go to the log.
+    let words = error.map(|error| error.words());
     job(plane)
-        .write_behind(false, (held.clone(), error), |cx, tx, (held, error)| {
+        .write_behind(false, (held.clone(), words, is_of_the_place), |cx, tx, (held, error, is_of_the_place)| {
             Box::pin(async move {
-                let has_failed = error.is_some() && held.attempts >= MOST_ATTEMPTS && held.export.deletion.is_none();
+                let is_counted = error.is_some() && !is_of_the_place;
+                let has_failed = is_counted && held.attempts >= MOST_ATTEMPTS && held.export.deletion.is_none();
                 let doublings = u32::try_from(held.attempts.clamp(1, 16) - 1).unwrap_or(0);
-                let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE);
+                let pause = match is_of_the_place {
+                    true => PLACE_PAUSE,
+                    false => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE),
+                };
                 let statement = sql!(
                     "UPDATE exports SET state = $4, attempts = attempts - $5, error = coalesce($6, error), lease_until = $7, finished_at = $8
                      WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
                 );
                 let state = if has_failed { "failed" } else { "waiting" };
-                // To be stopped is no failure.
-                let pardoned = i64::from(error.is_none());
+                // To be stopped is no failure, and that its place does not work is none of the export's.
+                let pardoned = i64::from(!is_counted);
                 let again = error.is_some().then(|| after(cx.now, pause)).filter(|_| !has_failed);
                 let ended = has_failed.then_some(cx.now);
                 let export = &held.export;

@@ -1,28 +1,27 @@
-//! Exports: their records, and the archives, which go from the disk to the client a piece at a time, for as long as the client may have them.
+//! Exports: their records, and the archives, which go from where they lie to the client a piece at a time, for as long as the client may have them.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use aws_lc_rs::digest::{Context, SHA256};
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use futures_util::{FutureExt, stream};
 use plane::cx::Stopwatch;
 use plane::exports::{self, Download, Export};
+use plane::storage::Reader;
 use plane::{Error, Result};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 use uuid::Uuid;
 
 use crate::Doors;
 use crate::door::{Door, Segments};
 use crate::lasting::{Asker, Full, Limits, Place};
-use crate::problem::Answer;
+use crate::problem::{Answer, Failure};
+use crate::ranges::{Wanted, wanted};
 use crate::views;
 
-/// Bytes of an archive in memory for each client that downloads one.
-const PIECE: usize = 64 * 1024;
 /// How often it is looked whether the export is still there. Whether its reader may have it is asked, of memory, before each piece.
 const PACE: Duration = Duration::from_millis(250);
 /// Downloads that are under way at once.
@@ -66,15 +65,36 @@ pub(crate) async fn download(
     State(doors): State<Arc<Doors>>,
     door: Door,
     Segments(export): Segments<String>,
-    headers: HeaderMap,
+    method: Method,
+    mut headers: HeaderMap,
 ) -> Answer {
+    if method != Method::GET {
+        // Parts are of what is sent.
+        headers.remove(header::RANGE);
+    }
     let id = door.id("id", &export)?;
     // A caller without the right is refused by the download, which the trail shows.
     let organization = exports::get(&door.cx, id).await.map_or(Uuid::nil(), |export| export.organization);
     let place = doors.downloads.enter(door.cx.principal()?.user, organization).map_err(refusal)?;
-    let Download { export, file, bytes } = exports::download(&door.cx, id).await?;
+    let mut total = 0;
+    let which = |export: &Export, bytes: u64| {
+        total = bytes;
+        match wanted(&headers, bytes, tag(export).as_deref()) {
+            Wanted::All => Some(0..bytes),
+            Wanted::Part(range) => Some(range),
+            Wanted::Nothing => None,
+        }
+    };
+    let Download { export, range, reader } = match exports::download(&door.cx, id, which).await? {
+        Ok(download) => download,
+        Err(bytes) => return Err(Failure::NotThatLong(bytes)),
+    };
+    let is_all = range.end - range.start == total;
     let sending = Sending {
-        file: File::from_std(file),
+        reader,
+        // What is sent whole is held against what was written.
+        hash: export.sha256.as_ref().filter(|_| is_all).map(|_| Context::new(&SHA256)),
+        left: range.end - range.start,
         export: export.clone(),
         asker: Asker::new(&door, &headers)?,
         looked: doors.plane.clock.stopwatch(),
@@ -82,10 +102,24 @@ pub(crate) async fn download(
         place,
     };
     let mut response = Response::new(streamed(sending));
+    // Also of a range that is the whole.
+    if headers.contains_key(header::RANGE) && matches!(wanted(&headers, total, tag(&export).as_deref()), Wanted::Part(_)) {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        set(&mut response, header::CONTENT_RANGE, &format!("bytes {}-{}/{total}", range.start, range.end - 1));
+    }
     set(&mut response, header::CONTENT_TYPE, "application/zip");
-    set(&mut response, header::CONTENT_LENGTH, &bytes.to_string());
+    set(&mut response, header::CONTENT_LENGTH, &(range.end - range.start).to_string());
     set(&mut response, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{}\"", export.file_name()));
+    set(&mut response, header::ACCEPT_RANGES, "bytes");
+    if let Some(tag) = tag(&export) {
+        set(&mut response, header::ETAG, &tag);
+    }
     Ok(response)
+}
+
+/// A strong tag: of the same bytes, and no others.
+fn tag(export: &Export) -> Option<String> {
+    export.sha256_hex().map(|sha256| format!("\"{sha256}\""))
 }
 
 fn refusal(full: Full) -> Error {
@@ -99,7 +133,11 @@ fn refusal(full: Full) -> Error {
 /// An archive on its way to a client.
 struct Sending {
     doors: Arc<Doors>,
-    file: File,
+    reader: Reader,
+    /// Of what was sent so far, if all is to be sent.
+    hash: Option<Context>,
+    /// Bytes that are still to be sent.
+    left: u64,
     export: Export,
     asker: Asker,
     /// When it was last there.
@@ -114,15 +152,31 @@ fn streamed(sending: Sending) -> Body {
             tracing::info!(export = %sending.export.id, outcome = error.outcome(), "a download has ended before its archive");
             return Err(io::Error::other("the archive is no longer this client's to have"));
         }
-        let mut piece = Vec::with_capacity(PIECE);
-        match (&mut sending.file).take(PIECE as u64).read_to_end(&mut piece).await? {
-            0 => Ok::<_, io::Error>(None),
-            _ => Ok(Some((Bytes::from(piece), sending))),
+        let Some(piece) = sending.reader.next().await? else {
+            // It was cut short since it was looked up.
+            return if sending.left == 0 { Ok::<_, io::Error>(None) } else { Err(sending.damaged()) };
+        };
+        sending.left = sending.left.saturating_sub(piece.len() as u64);
+        if let Some(hash) = &mut sending.hash {
+            hash.update(&piece);
         }
+        // The last piece of an archive that is not what was written is held back: nobody takes it for whole.
+        if sending.left == 0
+            && let Some(hash) = sending.hash.take()
+            && Some(hash.finish().as_ref()) != sending.export.sha256.as_deref()
+        {
+            return Err(sending.damaged());
+        }
+        Ok(Some((piece, sending)))
     }))
 }
 
 impl Sending {
+    fn damaged(&self) -> io::Error {
+        tracing::error!(export = %self.export.id, "an archive is not what was written: look it over with `freehold doctor`");
+        io::Error::other("the archive is not what was written")
+    }
+
     /// Fails when the reader has lost access, or the export is gone or has expired.
     async fn ask_again(&mut self) -> Result<()> {
         if self.place.lost().now_or_never().is_some() {

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde_json::{Map, Value as Json, json};
 
-use crate::catalogue::Operation;
+use crate::catalogue::{Content, Operation};
 use crate::conditional::is_comparable;
 
 /// What every answer may have.
@@ -28,7 +28,12 @@ pub(super) fn and(more: &[&str]) -> Json {
 /// The headers of an operation's success.
 pub(super) fn of_success(operation: &Operation) -> Json {
     let has = [
-        ("ETag", (operation.has_etag && !operation.deletes) || (operation.method == Method::GET && is_comparable(operation.content))),
+        (
+            "ETag",
+            (operation.has_etag && !operation.deletes)
+                || (operation.method == Method::GET && (is_comparable(operation.content) || matches!(operation.content, Content::File(_)))),
+        ),
+        ("Accept-Ranges", matches!(operation.content, Content::File(_))),
         ("Deletion-Id", operation.deletes),
         ("Location", operation.deletes || operation.has_location || operation.status == 201),
         ("Set-Cookie", operation.sets_cookie),
@@ -40,6 +45,7 @@ pub(super) fn of_success(operation: &Operation) -> Json {
 /// The headers of an error.
 pub(super) fn of_refusal(status: u16) -> Json {
     match status {
+        416 => and(&["Content-Range"]),
         401 | 403 => and(&["WWW-Authenticate"]),
         408 | 429 | 503 => and(&["Retry-After"]),
         _ => and(&[]),
@@ -69,6 +75,8 @@ pub(super) fn all() -> Json {
             text(),
         ),
         ("ETag", "The state of what was read, for `If-None-Match`; of a record its revision, for `If-Match`, too.", text()),
+        ("Accept-Ranges", "That parts of it can be asked for with `Range`.", json!({"type": "string", "enum": ["bytes"]})),
+        ("Content-Range", "Which bytes these are, and of how many: `bytes 0-99/1000`; `bytes */1000` where there are none.", text()),
         (
             "Deletion-Id",
             "The deletion's id; missing where nothing was deleted.",

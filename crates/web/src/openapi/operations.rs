@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::Part;
 use super::components::Components;
 use super::responses::responses;
-use crate::catalogue::{Access, Operation, Surface};
+use crate::catalogue::{Access, Content, Operation, Surface};
 use crate::dialect::Dialect;
 use crate::shapes::{Is, ORGANIZATION, Way};
 
@@ -192,5 +192,10 @@ fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
     let precondition = operation
         .is_conditional()
         .then(|| header("If-Match", "The `ETag` of what you read: 412 if it has changed since.", text("^[ -~]{1,200}$", 200)));
-    organization.into_iter().chain(idempotency).chain(precondition)
+    let ranges = matches!(operation.content, Content::File(_)).then(|| {
+        let range = header("Range", "Only these bytes, such as `bytes=1000-`; several ranges come to the whole.", text("^[ -~]{1,200}$", 200));
+        let condition = header("If-Range", "Only if it is the one with this `ETag`; otherwise the whole.", text("^[ -~]{1,200}$", 200));
+        [range, condition]
+    });
+    organization.into_iter().chain(idempotency).chain(precondition).chain(ranges.into_iter().flatten())
 }

@@ -46,6 +46,11 @@ pub(super) fn responses(Place { surface, operation, .. }: Place, components: &mu
         responses
             .insert("304".into(), json!({"description": "It is the one that `If-None-Match` names.", "headers": headers::and(&["ETag"])}));
     }
+    if let Content::File(kind) = operation.content {
+        let content = json!({kind: {"schema": {"type": "string", "format": "binary"}}});
+        let headers = headers::and(&["Accept-Ranges", "Content-Range", "ETag"]);
+        responses.insert("206".into(), json!({"description": "The bytes that `Range` names.", "headers": headers, "content": content}));
+    }
     if let Some(when) = operation.redirects {
         responses.insert("303".into(), json!({"description": when, "headers": headers::and(&["Location"])}));
     }

@@ -500,6 +500,8 @@ pub(crate) static EXPORT: Shape = Shape::new(
         required("rows_done", COUNT, "Rows written so far.").like("3"),
         optional("rows_total", COUNT, "How many there were when it began.").like("3"),
         optional("bytes", COUNT, "The archive's size.").like("4096"),
+        optional("sha256", Text(64, 64), "The archive's SHA-256, in hexadecimal digits.")
+            .like("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
         optional("error", Text(0, 1_000), "Why it failed, or is being tried again."),
         required("created_at", Time, ""),
         optional("finished_at", Time, ""),

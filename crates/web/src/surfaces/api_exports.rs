@@ -53,7 +53,9 @@ pub(super) fn operations() -> Vec<Operation> {
             .may(Action::ExportCustomer)
             .answers(200, "The archive.", File("application/zip"))
             .refuses(409, "The export is not done.")
-            .refuses(410, "The export has expired."),
+            .refuses(410, "The export has expired, or its archive is lost or not whole.")
+            .refuses(416, "The archive has none of the bytes in `Range`.")
+            .refuses(503, "As many archives are sent as can be, or their place cannot be reached."),
         // Not a deletion with a record and a receipt of its own: what is exported stays where it was.
         Operation::new(Method::DELETE, "/exports/{id}", "deleteExport", exports::delete)
             .etag()

@@ -152,7 +152,7 @@ async fn metrics(State(doors): State<Arc<Doors>>, headers: HeaderMap, door: Resu
         &doors.plane.jobs.report(),
         &doors.plane.braked(),
         lost_log_lines,
-        (doors.plane.ledger_state(), doors.plane.latest_backup()),
+        (doors.plane.ledger_state(), doors.plane.latest_backup(), doors.plane.exports_are_up()),
     );
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

@@ -12,7 +12,7 @@ use super::catalogue::{Operation, operations};
 use super::world::Tenant;
 use crate::on_both_engines;
 use crate::support::{Engine, OauthApp, Organization, Person, Server, expect};
-use crate::tools::{deleted, new_customer};
+use crate::tools::{change_database, deleted, new_customer};
 
 /// Bytes of the archive: more than the buffers between two ends of a connection hold.
 const LARGE: u64 = 64 << 20;
@@ -74,6 +74,7 @@ impl Scene {
         // What is in it does not matter here.
         let archive = std::fs::OpenOptions::new().write(true).open(server.exports_folder().join(format!("{export}.zip"))).unwrap();
         archive.set_len(LARGE).unwrap();
+        change_database(server, &format!("UPDATE exports SET bytes = {LARGE}, sha256 = NULL")).await;
         let key = server.new_api_key(&organization, &reader.token, &["admin:all"]).await;
         let app = server.new_oauth_app(&organization, &reader.token, &["admin:all"]).await;
         let tokens = server.new_oauth_token(&app).await;

@@ -1,0 +1,132 @@
+//! The archives of exports: those that the database promises are there and whole, and no others are.
+
+use sql::{params, sql};
+use uuid::Uuid;
+
+use super::checks::{count, some};
+use super::{Finding, Findings, Patient, Tell};
+use crate::exports::{Found, archive_name, owner_of};
+use crate::storage::{Failure, MARKER, Place, Storage};
+use crate::{Error, Result};
+
+/// Exports that are read of the database at once.
+const BATCH: i64 = 500;
+
+/// An archive as the database knows it.
+struct Promised {
+    export: Uuid,
+    bytes: Option<i64>,
+    sha256: Option<Vec<u8>>,
+}
+
+pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let (place, storage) = (&patient.exports, Storage::open(&patient.exports)?);
+        let failed = |failure: Failure| Error::Malformed(format!("{place}: {failure}"));
+        let owner = patient.db.read((), |tx, ()| Box::pin(owner_of(tx))).await?;
+        let of = match storage.owner().await {
+            // Nobody can tell whose it is, which the next start asks.
+            Err(Failure::Damaged) => None,
+            of => of.map_err(failed)?,
+        };
+        let is_ours = of.is_none() || owner.is_some_and(|owner| Some(owner.id) == of || owner.former == of);
+        let (mut missing, mut damaged, mut after) = (Vec::new(), Vec::new(), Uuid::nil());
+        loop {
+            let promised = promised(patient, after).await?;
+            let Some(last) = promised.last() else { break };
+            after = last.export;
+            for promised in promised {
+                tell(&promised.export.to_string());
+                match is_whole(&storage, &promised).await.map_err(failed)? {
+                    None => missing.push(promised.export.to_string()),
+                    Some(false) => damaged.push(promised.export.to_string()),
+                    Some(true) => {}
+                }
+            }
+        }
+        let mut findings = Vec::new();
+        if !is_ours {
+            findings.push(Finding {
+                what: format!("the exports in {place} belong to another database; a server on this one does not start with them"),
+                table: None,
+                rows: 1,
+                of: "files",
+                sample: vec![MARKER.into()],
+                remedy: "name the place of this database's own exports with --exports, to the doctor and to the server".into(),
+            });
+        }
+        // One line for each, to be pasted.
+        let commands = |exports: &[String]| exports.iter().map(|id| format!("freehold exports delete {id}")).collect::<Vec<_>>().join("; ");
+        for (what, exports) in [("are not there", missing), ("are not as they were written: cut short, or changed", damaged)] {
+            if !exports.is_empty() {
+                let shown = &exports[..exports.len().min(super::MOST_SAMPLES as usize)];
+                findings.push(Finding {
+                    what: format!("archives of exports in {place} {what}; whoever downloads them is told 410"),
+                    table: Some("exports".into()),
+                    rows: count(exports.len()),
+                    of: "exports",
+                    remedy: format!(
+                        "put them back from a copy, or name their place with --exports if it is another; otherwise order them again (freehold exports \
+                         create) and end these: {}",
+                        commands(shown)
+                    ),
+                    sample: some(exports),
+                });
+            }
+        }
+        // What has the name of an archive goes with the next start, if the place is this database's.
+        let names = storage.list().await.map_err(failed)?;
+        let strange: Vec<String> = names.into_iter().filter(|name| name != MARKER && Found::parse(name.clone()).is_none()).collect();
+        if is_ours && !strange.is_empty() {
+            let shown = &strange[..strange.len().min(super::MOST_SAMPLES as usize)];
+            let remove = shown.iter().map(|name| match place {
+                Place::Folder(path) => format!("rm -- {}", quoted(&path.join(name).display().to_string())),
+                Place::Bucket { .. } => format!("aws s3 rm {}", quoted(&format!("{place}/{name}"))),
+            });
+            findings.push(Finding {
+                what: format!("files in {place} are of no export, and no server removes them"),
+                table: None,
+                rows: count(strange.len()),
+                of: "files",
+                remedy: format!("move them away, or remove them: {}", remove.collect::<Vec<_>>().join("; ")),
+                sample: some(strange),
+            });
+        }
+        Ok(findings)
+    })
+}
+
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+async fn promised(patient: &Patient, after: Uuid) -> Result<Vec<Promised>> {
+    let now = patient.now;
+    patient
+        .db
+        .read((), move |tx, ()| {
+            Box::pin(async move {
+                let statement =
+                    sql!("SELECT id, bytes, sha256 FROM exports WHERE state = 'done' AND expires_at > $1 AND id > $2 ORDER BY id LIMIT $3");
+                let rows = tx.query(statement, params![now, after, BATCH]).await?;
+                rows.into_iter().map(|mut row| Ok(Promised { export: row.next()?, bytes: row.next()?, sha256: row.next()? })).collect()
+            })
+        })
+        .await
+}
+
+/// Whether an archive is as it was written; none where there is none.
+async fn is_whole(storage: &Storage, promised: &Promised) -> Result<Option<bool>, Failure> {
+    let Some(stored) = storage.find(&archive_name(promised.export)).await? else { return Ok(None) };
+    let bytes = stored.bytes();
+    if promised.bytes.is_some_and(|promised| u64::try_from(promised) != Ok(bytes)) {
+        return Ok(Some(false));
+    }
+    let Some(sha256) = &promised.sha256 else { return Ok(Some(true)) };
+    let (mut reader, mut hash) = (stored.read(0..bytes).await?, aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256));
+    while let Some(piece) = reader.piece().await? {
+        hash.update(&piece);
+    }
+    Ok(Some(hash.finish().as_ref() == sha256.as_slice()))
+}

@@ -1,0 +1,204 @@
+//! The place of the archives, and whose it is. A place says in a small file which database it belongs to: a server on another database removes
+//! nothing there, and does not start on it.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sql::{Database, Tx, params, sql};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::housekeeping::Found;
+use crate::cx::{Actor, Cx};
+use crate::storage::{Failure, MARKER, Owner, Place, Storage, Use};
+use crate::{Error, Plane, Result};
+
+/// Of the names that a refusal shows.
+const MOST_SHOWN: usize = 3;
+const ANOTHERS: Error = Error::Overloaded("The place of the exports belongs to another database: the server's operators must name one of its own.");
+
+/// The place of the archives.
+pub(crate) struct Archives {
+    pub(super) storage: Storage,
+    claim: Mutex<Claim>,
+    /// Whether there may be files that nobody has looked after.
+    pub(super) is_unsure: AtomicBool,
+}
+
+enum Claim {
+    /// Nobody has asked for it: no server runs.
+    Unasked,
+    /// It could not be reached yet.
+    Waiting,
+    /// It is this database's. The lock is let go with it.
+    Ours { owner: Uuid, _lock: Option<File> },
+    /// It belongs to another database.
+    Lost,
+}
+
+impl Archives {
+    pub(crate) fn open(place: &Place) -> Result<Archives> {
+        Ok(Archives { storage: Storage::open(place)?, claim: Mutex::new(Claim::Unasked), is_unsure: AtomicBool::new(true) })
+    }
+
+    /// Whether it can be used, as far as is known.
+    pub(crate) fn is_up(&self) -> bool {
+        self.storage.is_up() && self.claim.try_lock().is_ok_and(|claim| !matches!(*claim, Claim::Lost | Claim::Waiting))
+    }
+
+    pub(super) fn note_unsure(&self) {
+        self.is_unsure.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether something lies in a folder of exports that is not of the server itself.
+pub(crate) fn has_any(place: &Place) -> bool {
+    let Place::Folder(path) = place else { return false };
+    std::fs::read_dir(path).is_ok_and(|files| files.flatten().any(|file| file.file_name() != MARKER))
+}
+
+/// Claims the place of exports for this server's database, before anything is written there or removed. A bucket that cannot be reached is waited
+/// for, and the server starts.
+///
+/// # Errors
+/// [`Error::Malformed`], naming the remedy, when it is another database's, or another server uses it.
+pub async fn claim(plane: &Arc<Plane>) -> Result<()> {
+    let mut claim = plane.archives.claim.lock().await;
+    *claim = match take(plane).await {
+        Ok(ours) => ours,
+        Err(Refusal::Of(words)) => return Err(Error::Malformed(words)),
+        Err(Refusal::Now(Failure::Away | Failure::Refused | Failure::Absent)) => Claim::Waiting,
+        Err(Refusal::Now(failure)) => {
+            return Err(Error::Malformed(format!("cannot use {} for exports: {failure}", plane.config.exports)));
+        }
+    };
+    Ok(())
+}
+
+/// Fails unless the place is this database's, as far as anybody has asked for it.
+pub(super) async fn is_ours(plane: &Arc<Plane>) -> Result<()> {
+    let mut claim = plane.archives.claim.lock().await;
+    match &*claim {
+        Claim::Unasked => return Ok(()),
+        // A folder is locked.
+        Claim::Ours { .. } if plane.archives.storage.folder().is_some() => return Ok(()),
+        Claim::Ours { owner, .. } => {
+            if plane.archives.storage.owner().await.map_err(|failure| failure.of(Use::Exports))? == Some(*owner) {
+                return Ok(());
+            }
+            tracing::error!(place = %plane.config.exports, "the place of exports does not say any more that it is this database's: nothing is written or removed there");
+            *claim = Claim::Lost;
+        }
+        Claim::Lost => {}
+        Claim::Waiting => {
+            *claim = match take(plane).await {
+                Ok(ours) => ours,
+                Err(Refusal::Of(words)) => {
+                    tracing::error!("{words}");
+                    Claim::Lost
+                }
+                Err(Refusal::Now(failure)) => return Err(failure.of(Use::Exports)),
+            };
+        }
+    }
+    match &*claim {
+        Claim::Lost => Err(ANOTHERS),
+        _ => Ok(()),
+    }
+}
+
+/// Why a place is not taken.
+enum Refusal {
+    /// It is not this database's: the words name the remedy.
+    Of(String),
+    /// It does not work.
+    Now(Failure),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Refusal {
+        Refusal::Now(failure)
+    }
+}
+
+async fn take(plane: &Arc<Plane>) -> Result<Claim, Refusal> {
+    let (storage, place) = (&plane.archives.storage, &plane.config.exports);
+    let another = "give each database a place of its own with --exports";
+    let busy = || Refusal::Of(format!("the exports in {place} are in use by another freehold process: {another}"));
+    let owner = identify(plane).await.map_err(|error| Refusal::Of(format!("cannot tell which database this is: {error}")))?;
+    let mut entered = match storage.enter().await {
+        Ok(entered) => entered.ok_or_else(busy)?,
+        Err(Failure::Damaged) => {
+            let words = format!("{place}/{MARKER} does not say which database the exports in {place} belong to");
+            return Err(Refusal::Of(format!("{words}: remove that file if it is this one, or {another}")));
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    if entered.of != Some(owner.id) && !plane.config.takes_exports_over {
+        // Of a folder the lock shows that no server uses it. Of a bucket nothing does.
+        let is_restored = storage.folder().is_some() && entered.of.is_some() && entered.of == owner.former;
+        let is_free = entered.of.is_none() || storage.folder().is_some();
+        let unknown = if is_restored { Vec::new() } else { unknown(plane).await? };
+        let over = "if that database's server is gone for good, take them over with `freehold serve --take-exports-over` once, which removes those that \
+                    this database does not know";
+        if !is_free {
+            return Err(Refusal::Of(format!("the exports in {place} belong to another database: {another}; {over}")));
+        }
+        if !unknown.is_empty() {
+            let shown = unknown.iter().take(MOST_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if unknown.len() > MOST_SHOWN { ", …" } else { "" };
+            let words = format!("the exports in {place} belong to another database, this one does not know {shown}{more}");
+            return Err(Refusal::Of(format!("{words}: {another}; {over}")));
+        }
+    }
+    if entered.of != Some(owner.id) && !storage.mark(&mut entered, owner.id).await? {
+        return Err(busy());
+    }
+    Ok(Claim::Ours { owner: owner.id, _lock: entered.into_lock() })
+}
+
+/// The archives in the place that the database does not know.
+async fn unknown(plane: &Arc<Plane>) -> Result<Vec<String>, Failure> {
+    let names = plane.archives.storage.list().await?;
+    let found: Vec<Found> = names.into_iter().filter_map(Found::parse).filter(Found::is_archive).collect();
+    let cx = Cx::new(plane, "exports").with_actor(Actor::System);
+    let known = super::housekeeping::rows_of(&cx, &found).await.map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(found.into_iter().filter(|file| !known.contains_key(&file.export)).map(|file| file.name).collect())
+}
+
+/// Which database this is. One that does not know yet is told.
+async fn identify(plane: &Arc<Plane>) -> Result<Owner> {
+    let cx = Cx::new(plane, "exports").with_actor(Actor::System);
+    if let Some(owner) = cx.read((), |_, tx, ()| Box::pin(owner_of(tx))).await? {
+        return Ok(owner);
+    }
+    let id = cx.new_id()?;
+    cx.write_behind(false, id, |cx, tx, id| {
+        Box::pin(async move {
+            let insert = sql!("INSERT INTO installation (id, created_at) VALUES ($1, $2)");
+            tx.execute(insert, params![*id, cx.now]).await?;
+            Ok(Owner { id: *id, former: None })
+        })
+    })
+    .await
+}
+
+/// Which database it is, if it knows.
+pub(crate) async fn owner_of(tx: &mut Tx) -> Result<Option<Owner>> {
+    let found = tx.query_opt(sql!("SELECT id, former_id FROM installation ORDER BY created_at, id LIMIT 1"), &[]).await?;
+    found.map(|mut row| Ok(Owner { id: row.next()?, former: row.next()? })).transpose()
+}
+
+/// Makes a database another one than that which its backup is of: both may run.
+pub(crate) async fn become_another(database: &Database) -> Result<()> {
+    let id = uuid::Builder::from_random_bytes(crate::cx::random()?).into_uuid();
+    database
+        .write(id, |tx, id| {
+            Box::pin(async move {
+                tx.execute(sql!("UPDATE installation SET former_id = id, id = $1"), params![*id]).await?;
+                Ok(())
+            })
+        })
+        .await
+}
