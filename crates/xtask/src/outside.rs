@@ -14,7 +14,7 @@ use tokio::process::Command;
 use crate::Result;
 use crate::freehold::{Freehold, target};
 use crate::machine::{in_path, install};
-use crate::steps::{cargo, seconds, workspace};
+use crate::steps::{cargo, on_postgres, seconds, workspace};
 
 /// A command that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(1_500);
@@ -145,7 +145,23 @@ pub(crate) async fn run(long: bool) -> Result {
             }
         }
     }
+    let began = Instant::now();
+    match buckets(&folder).await {
+        Ok(()) => eprintln!("   exports and backups and PyPI moto: passed in {}", seconds(began)),
+        Err(words) => {
+            eprintln!("{words}\n   exports and backups and PyPI moto: failed after {}", seconds(began));
+            failed.push("exports and backups and PyPI moto");
+        }
+    }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join("; "))) }
+}
+
+/// Runs the tests with a bucket, on both engines. What moto needs does not go together with what the other tools need.
+async fn buckets(folder: &Path) -> Result {
+    install_into(folder, "moto", "requirements-moto.txt").await?;
+    let python = folder.join("moto/bin/python");
+    let python = python.to_str().ok_or("the path of the workspace is no Unicode")?;
+    on_postgres(&["test", "--workspace", "--locked", "--test", "storage"], &[("FREEHOLD_TEST_MOTO", python)]).await
 }
 
 /// Saves a document under the last part of its address.
@@ -214,23 +230,29 @@ fn path(folder: &Path) -> OsString {
 }
 
 async fn install_python(folder: &Path) -> Result {
+    install_into(folder, "venv", "requirements.txt").await
+}
+
+/// Installs what a file names into a virtual environment of its own.
+async fn install_into(folder: &Path, venv: &str, requirements: &str) -> Result {
     let remedy = "Python 3.11 or newer with venv is missing: install the packages `python3` and `python3-venv`";
     if !has(&["python3", "-c", "import ensurepip, venv"], folder).await {
         install(&["python3", "python3-venv"], remedy)?;
     }
     let version = tell(&["python3", "--version"], folder, &[]).await.map_err(|_| remedy.to_owned())?;
-    let stamp = Stamp::of(folder.join("venv"), &version, &[folder.join("requirements.txt")])?;
+    let stamp = Stamp::of(folder.join(venv), &version, &[folder.join(requirements)])?;
     if stamp.is_there() {
         return Ok(());
     }
     let began = Instant::now();
-    tell(&["python3", "-m", "venv", "--clear", "venv"], folder, &[]).await?;
+    tell(&["python3", "-m", "venv", "--clear", venv], folder, &[]).await?;
     // Everything is named in the file, so there is nothing to resolve.
-    let pip = ["venv/bin/python", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"];
-    tell(&[pip.as_slice(), &["--requirement", "requirements.txt"]].concat(), folder, &[]).await?;
-    tell(&["venv/bin/python", "-m", "pip", "check"], folder, &[]).await?;
+    let python = format!("{venv}/bin/python");
+    let pip = [python.as_str(), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"];
+    tell(&[pip.as_slice(), &["--requirement", requirements]].concat(), folder, &[]).await?;
+    tell(&[&python, "-m", "pip", "check"], folder, &[]).await?;
     stamp.leave()?;
-    eprintln!("   installed the Python tools in {}", seconds(began));
+    eprintln!("   installed what {requirements} names in {}", seconds(began));
     Ok(())
 }
 

@@ -103,7 +103,8 @@ pub(crate) async fn bless() -> Result {
     on_postgres(&["test", "--workspace", "--locked", "golden"], &[("FREEHOLD_BLESS", "1")]).await
 }
 
-async fn on_postgres(arguments: &[&str], variables: &[(&str, &str)]) -> Result {
+/// Runs cargo beside a PostgreSQL of its own.
+pub(crate) async fn on_postgres(arguments: &[&str], variables: &[(&str, &str)]) -> Result {
     let cluster = Cluster::start()?;
     let url = cluster.url();
     let variables = [variables, &[(TEST_VARIABLE, url.as_str())]].concat();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "what the tests with a bucket need is among it")]
 mod support;
 
 #[path = "../drills/bulk.rs"]

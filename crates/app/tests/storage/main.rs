@@ -28,6 +28,7 @@ pub async fn order(server: &Server, organization: &Organization) -> String {
     ordered["id"].as_str().unwrap().to_owned()
 }
 
+/// Reads the record of an export.
 pub async fn read(server: &Server, export: &str, token: &str) -> Json {
     expect(server.request(Method::GET, &format!("/api/exports/{export}")).bearer_auth(token), StatusCode::OK).await
 }
@@ -45,10 +46,12 @@ pub async fn wait_until(server: &Server, export: &str, token: &str, is_it: impl 
     panic!("{}", read(server, export, token).await)
 }
 
+/// Waits until an export is done, and returns its record.
 pub async fn wait_until_done(server: &Server, export: &str, token: &str) -> Json {
     wait_until(server, export, token, |record| record["state"] == "done").await
 }
 
+/// Asks for the archive of an export.
 pub fn download(server: &Server, export: &str, token: &str) -> RequestBuilder {
     server.request(Method::GET, &format!("/api/exports/{export}/download")).bearer_auth(token)
 }

@@ -48,7 +48,7 @@ impl Moto {
     async fn start_with(arguments: &[&str]) -> Moto {
         let python = std::env::var("FREEHOLD_TEST_MOTO")
             .expect("FREEHOLD_TEST_MOTO is not set: run `cargo xtask test --only outside`, or name a Python that has moto[server]");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/storage/moto.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/storage/bucket.py");
         let mut command = Command::new(python);
         command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();

@@ -4,6 +4,7 @@ mod access;
 mod contents;
 mod first;
 mod life;
+mod places;
 
 use std::path::Path;
 use std::time::Duration;
