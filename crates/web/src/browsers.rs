@@ -25,7 +25,8 @@ const STRICT_TRANSPORT: &str = "max-age=31536000";
 
 /// What scripts of an allowed origin may send.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-const HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, if-range, range, x-api-key, x-organization, x-request-id";
+const HEADERS: &str =
+    "authorization, content-type, idempotency-key, if-match, if-none-match, if-range, range, x-api-key, x-organization, x-request-id";
 /// What scripts of any origin may send with a publishable key.
 const PUBLIC_METHODS: &str = "GET, HEAD";
 const PUBLIC_HEADERS: &str = "if-none-match, x-api-key, x-request-id";

@@ -5,10 +5,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value as Json;
 
 use crate::moto::{Moto, Way};
+use crate::on_both_engines;
 use crate::support::archive::Archive;
 use crate::support::{Engine, Server, expect, header};
 use crate::{EXPORTS, change_database, download, order, read, wait_until_done};
-use crate::on_both_engines;
 
 fn object(export: &str) -> String {
     format!("kept/here/{export}.zip")

@@ -135,7 +135,8 @@ async fn a_place_that_cannot_be_one_is_refused_before_the_server_starts() {
     let moto = Moto::start().await;
     let mut server = moto.server(Engine::Sqlite, &[]).await;
     server.stop().await;
-    for (place, needed) in [("gs://bucket", "s3://bucket/prefix"), ("s3://B", "3 to 63 small letters"), ("s3://bucket/a//b", "the prefix")] {
+    for (place, needed) in [("gs://bucket", "s3://bucket/prefix"), ("s3://B", "3 to 63 small letters"), ("s3://bucket/a//b", "the prefix")]
+    {
         for flag in ["--exports", "--backups"] {
             let (code, _, words) = server.command(&["serve", "--listen=127.0.0.1:0", flag, place]).await;
             assert!(code == 2 && words.contains(needed), "{place}: {words}");

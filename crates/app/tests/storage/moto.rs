@@ -1,8 +1,8 @@
 //! The other side: PyPI's moto, which speaks S3, and a way to it that can be cut.
 
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use reqwest::Method;

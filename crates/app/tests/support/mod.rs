@@ -1,15 +1,18 @@
 //! What the black-box tests share: a real server on a database of its own, and people who use it through its front door.
 
 pub mod archive;
+mod launching;
 
-use std::fs::{OpenOptions, read_to_string};
+use std::fs::read_to_string;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+pub use launching::make_database;
+use launching::{launch, make_folder};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 /// Everybody's password in these tests.
@@ -153,7 +156,13 @@ impl Server {
             Engine::Postgresql => Some(make_database().await),
         };
         let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
-        command.envs(self.variables.clone()).arg("restore").arg(backup).arg("--data").arg(folder.path().join("data")).env_remove("FREEHOLD_DATABASE_URL");
+        command
+            .envs(self.variables.clone())
+            .arg("restore")
+            .arg(backup)
+            .arg("--data")
+            .arg(folder.path().join("data"))
+            .env_remove("FREEHOLD_DATABASE_URL");
         command.envs(database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url)));
         let output = command.output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -293,7 +302,8 @@ impl Server {
     pub async fn command_elsewhere(&self, arguments: &[&str], data: &std::path::Path) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
         command.args(arguments).arg("--data").arg(data).env_remove("FREEHOLD_DATABASE_URL").envs(self.variables.clone());
-        let output = command.env("FREEHOLD_SECRET_KEY_FILE", self.key_file()).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
+        let output =
+            command.env("FREEHOLD_SECRET_KEY_FILE", self.key_file()).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
@@ -572,56 +582,4 @@ impl Drop for Server {
             );
         }
     }
-}
-
-fn make_folder(path: &std::path::Path) {
-    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(path).unwrap();
-}
-
-async fn launch(
-    folder: &TempDir,
-    database_url: Option<&str>,
-    arguments: &[String],
-    standard_error: StandardError,
-    variables: &[(String, String)],
-) -> (Child, String, Vec<String>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
-    command.arg("serve").args(arguments).arg("--listen=127.0.0.1:0").arg("--data").arg(folder.path().join("data"));
-    command.env_remove("FREEHOLD_DATABASE_URL").env("RUST_LOG", "warn").stdout(Stdio::piped()).kill_on_drop(true);
-    command.env("FREEHOLD_LEDGER", folder.path().join("data/ledger")).envs(variables.iter().map(|(name, value)| (name, value)));
-    match standard_error {
-        StandardError::Kept => command.stderr(OpenOptions::new().create(true).append(true).open(folder.path().join(LOG)).unwrap()),
-        StandardError::Full => command.stderr(OpenOptions::new().append(true).open("/dev/full").unwrap()),
-        StandardError::Unread | StandardError::Closed => command.stderr(Stdio::piped()),
-    };
-    if let Some(url) = database_url {
-        command.env("FREEHOLD_DATABASE_URL", url);
-    }
-    let mut child = command.spawn().unwrap();
-    if standard_error == StandardError::Closed {
-        drop(child.stderr.take());
-    }
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = lines.next_line().await.unwrap().expect("the server stopped before it listened");
-    let url = first.split_whitespace().nth(3).unwrap().replace("localhost", "127.0.0.1");
-    let mut greeting = vec![first];
-    if arguments.iter().any(|argument| argument == "--demo") {
-        while greeting.iter().filter(|line| line.starts_with("curl")).count() < 4 {
-            greeting.push(lines.next_line().await.unwrap().unwrap());
-        }
-    }
-    (child, url, greeting)
-}
-
-pub async fn make_database() -> String {
-    let admin = std::env::var("FREEHOLD_TEST_POSTGRES")
-        .expect("FREEHOLD_TEST_POSTGRES is not set: run `cargo xtask test`, or `cargo xtask postgres` and export the line it prints");
-    let (client, connection) = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    drop(client);
-    connection.await.unwrap().unwrap();
-    let (server, _) = admin.rsplit_once('/').unwrap();
-    format!("{server}/{name}")
 }

@@ -49,7 +49,9 @@ fn open(address: &str) -> Result<(Storage, String)> {
     let place = place.map_err(|words| Error::Malformed(format!("{address}: {words}")))?;
     match place {
         Place::Bucket { .. } => Ok((Storage::open(&place)?, name)),
-        Place::Folder(_) => Err(Error::Malformed(format!("{address} names no file in a bucket: give it like s3://bucket/prefix/backup.db"))),
+        Place::Folder(_) => {
+            Err(Error::Malformed(format!("{address} names no file in a bucket: give it like s3://bucket/prefix/backup.db")))
+        }
     }
 }
 
@@ -65,7 +67,8 @@ impl Temporary {
         let (parent, prefix) = (std::env::temp_dir(), format!("freehold-{kind}-"));
         for left in std::fs::read_dir(&parent).into_iter().flatten().flatten() {
             let name = left.file_name().to_string_lossy().into_owned();
-            let is_over = |process: &str| process.parse::<u32>().is_ok_and(|process| !Path::new("/proc").join(process.to_string()).exists());
+            let is_over =
+                |process: &str| process.parse::<u32>().is_ok_and(|process| !Path::new("/proc").join(process.to_string()).exists());
             if name.strip_prefix(&prefix).is_some_and(is_over) {
                 // One of another user stays.
                 let _ = std::fs::remove_dir_all(left.path());

@@ -16,7 +16,8 @@ use crate::{Error, Plane, Result};
 
 /// Of the names that a refusal shows.
 const MOST_SHOWN: usize = 3;
-const ANOTHERS: Error = Error::Overloaded("The place of the exports belongs to another database: the server's operators must name one of its own.");
+const ANOTHERS: Error =
+    Error::Overloaded("The place of the exports belongs to another database: the server's operators must name one of its own.");
 
 /// The place of the archives.
 pub(crate) struct Archives {

@@ -11,8 +11,8 @@ use sql::{Tx, Value, params, sql};
 use tokio::sync::watch;
 
 use super::archive::{self, Archive, Columns};
-use super::plan::{Part, Plan};
 use super::place::is_ours;
+use super::plan::{Part, Plan};
 use super::{Export, archive_name, housekeeping, load};
 use crate::cx::{Actor, Cx, Stopwatch};
 use crate::sessions::after;

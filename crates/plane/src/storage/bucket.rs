@@ -15,8 +15,8 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ClientConfigKey, GetOptions, GetRange, MultipartId, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
-    RetryConfig,
+    Attribute, Attributes, ClientConfigKey, GetOptions, GetRange, MultipartId, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
+    PutOptions, RetryConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,9 +73,11 @@ impl Bucket {
         if let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.starts_with("https://")) {
             let url = url::Url::parse(&endpoint).ok().filter(|url| url.scheme() == "http");
             let url = url.ok_or_else(|| Error::Malformed("AWS_ENDPOINT_URL is no address like https://s3.example.com".into()))?;
-            let is_allowed = builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)).is_some_and(|told| told == "true");
+            let is_allowed =
+                builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)).is_some_and(|told| told == "true");
             if !is_allowed && !url.host_str().is_some_and(|host| LOOPBACK.contains(&host)) {
-                let words = "AWS_ENDPOINT_URL is http, so that everybody on the way reads what is stored: use https, or set AWS_ALLOW_HTTP=true";
+                let words =
+                    "AWS_ENDPOINT_URL is http, so that everybody on the way reads what is stored: use https, or set AWS_ALLOW_HTTP=true";
                 return Err(Error::Malformed(words.into()));
             }
             builder = builder.with_allow_http(true);

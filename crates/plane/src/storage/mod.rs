@@ -58,7 +58,10 @@ impl FromStr for Place {
         let is_plain = |character: char| character.is_ascii_alphanumeric() || ".-_=".contains(character);
         let is_good = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(is_plain);
         if prefix.len() > 500 || !(prefix.is_empty() || prefix.split('/').all(is_good)) {
-            return Err("the prefix has parts of letters, digits and . - _ = with single slashes between them: give it like s3://bucket/prefix".into());
+            return Err(
+                "the prefix has parts of letters, digits and . - _ = with single slashes between them: give it like s3://bucket/prefix"
+                    .into(),
+            );
         }
         Ok(Place::Bucket { bucket: bucket.into(), prefix: prefix.into() })
     }
@@ -238,7 +241,18 @@ mod tests {
             assert_eq!(text.parse::<Place>(), Ok(place.clone()), "{text}");
             assert_eq!(place.to_string().parse::<Place>(), Ok(place));
         }
-        for text in ["", "gs://bucket/prefix", "S3://bucket", "s3://", "s3://ab", "s3://UPPER", "s3://user:secret@bucket", "s3://bucket/a//b", "s3://bucket/..", "s3://bucket/ö"] {
+        for text in [
+            "",
+            "gs://bucket/prefix",
+            "S3://bucket",
+            "s3://",
+            "s3://ab",
+            "s3://UPPER",
+            "s3://user:secret@bucket",
+            "s3://bucket/a//b",
+            "s3://bucket/..",
+            "s3://bucket/ö",
+        ] {
             assert!(text.parse::<Place>().is_err(), "{text}");
         }
     }

@@ -193,7 +193,8 @@ fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
         .is_conditional()
         .then(|| header("If-Match", "The `ETag` of what you read: 412 if it has changed since.", text("^[ -~]{1,200}$", 200)));
     let ranges = matches!(operation.content, Content::File(_)).then(|| {
-        let range = header("Range", "Only these bytes, such as `bytes=1000-`; several ranges come to the whole.", text("^[ -~]{1,200}$", 200));
+        let range =
+            header("Range", "Only these bytes, such as `bytes=1000-`; several ranges come to the whole.", text("^[ -~]{1,200}$", 200));
         let condition = header("If-Range", "Only if it is the one with this `ETag`; otherwise the whole.", text("^[ -~]{1,200}$", 200));
         [range, condition]
     });
