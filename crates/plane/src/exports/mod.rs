@@ -347,8 +347,12 @@ pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
     .await?;
     // What cannot be removed now is an orphan, which the housekeeping removes.
     cx.plane.archives.note_unsure();
-    if let Err(failure) = cx.plane.archives.storage.remove(&archive_name(id)).await {
-        tracing::warn!(export = %id, error = %failure, "the archive of a deleted export could not be removed yet");
+    let removed = match place::is_ours(&cx.plane).await {
+        Ok(()) => cx.plane.archives.storage.remove(&archive_name(id)).await.map_err(|failure| failure.of(Use::Exports)),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = removed {
+        tracing::warn!(export = %id, %error, "the archive of a deleted export could not be removed yet");
     }
     Ok(())
 }

@@ -45,7 +45,8 @@ impl Archives {
 
     /// Whether it can be used, as far as is known.
     pub(crate) fn is_up(&self) -> bool {
-        self.storage.is_up() && self.claim.try_lock().is_ok_and(|claim| !matches!(*claim, Claim::Lost | Claim::Waiting))
+        let is_asked = self.claim.try_lock();
+        self.storage.is_up() && is_asked.map_or(true, |claim| !matches!(*claim, Claim::Lost | Claim::Waiting))
     }
 
     pub(super) fn note_unsure(&self) {
