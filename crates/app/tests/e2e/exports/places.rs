@@ -69,7 +69,9 @@ on_both_engines! {
         restored.note_altered();
         server.note_altered();
     }
+}
 
+on_both_engines! {
     async fn an_archive_is_sent_in_parts_and_says_which_it_is(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
