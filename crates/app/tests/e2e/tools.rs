@@ -79,6 +79,7 @@ fn error_code(status: StatusCode) -> &'static str {
         412 => "precondition_failed",
         413 => "payload_too_large",
         415 => "unsupported_media_type",
+        416 => "range_not_satisfiable",
         417 => "expectation_failed",
         422 => "validation_error",
         429 => "rate_limited",
