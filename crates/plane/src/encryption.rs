@@ -6,9 +6,9 @@
 //! another one did: that is how the key is rotated. It protects what is read out of a database or a backup, not against those who write into it.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -340,12 +340,12 @@ fn missing_words(missing: &[String], keys: &SecretKeys, source: &KeySource) -> S
 fn make(file: &Path) -> Result<SecretKeys> {
     let refused = |error: std::io::Error| Error::Malformed(format!("cannot make a secret key in {}: {error}", file.display()));
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(refused)?;
+    sql::make_folder(folder).map_err(refused)?;
     let text = BASE64.encode(cx::random::<32>()?);
     let mut written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(refused)?;
     written.write_all(format!("{text}\n").as_bytes()).and_then(|()| written.sync_all()).map_err(refused)?;
     // Before anything is encrypted with it, its name is on the disk too.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)?;
+    sql::sync_name(file).map_err(refused)?;
     let keys = SecretKeys::parse(&text)?;
     tracing::warn!(
         file = %file.display(),

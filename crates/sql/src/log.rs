@@ -74,7 +74,7 @@ impl Log {
         self.commits.fetch_add(1, Ordering::Relaxed);
         if self.is_overgrown.swap(false, Ordering::Relaxed)
             && self.check().is_ok()
-            && let Err(error) = state(connection, CHECKPOINT)
+            && let Err(error) = copy(connection, CHECKPOINT, self)
         {
             tracing::warn!(%error, "the write-ahead log could not begin anew and grows");
         }
@@ -120,7 +120,7 @@ pub(crate) fn sync_loop(
     }
 }
 
-fn refused(log: &Log, error: &io::Error) -> Error {
+fn refused(log: &Log, error: &dyn std::fmt::Display) -> Error {
     log.fail(format!(
         "the disk did not confirm what was written ({error}): it is not known whether the last changes are kept, and nothing more is written. \
          Mend the disk, then start the server again"
@@ -205,20 +205,30 @@ pub(crate) fn checkpoint_loop(connection: &Connection, closed: &Receiver<()>, lo
         (quiet, since_cut) = (if frames == length { quiet + 1 } else { 0 }, since_cut + 1);
         length = frames;
         if frames - copied >= CHECKPOINT_AT {
-            match state(connection, CHECKPOINT) {
+            match copy(connection, CHECKPOINT, log) {
                 Ok((frames, _)) => log.is_overgrown.store(frames > OVERGROWN, Ordering::Relaxed),
                 Err(error) => tracing::warn!(%error, "the write-ahead log could not be copied into the database and grows"),
             }
         }
         if frames > 0 && (quiet >= QUIET_ROUNDS || since_cut >= MOST_ROUNDS) {
             // While others read from it or write, it stays until another time.
-            match state(connection, TRUNCATE) {
+            match copy(connection, TRUNCATE, log) {
                 Ok((left, _)) => length = left,
                 Err(error) => tracing::warn!(%error, "the write-ahead log could not be cut off"),
             }
             (quiet, since_cut) = (0, 0);
         }
     }
+}
+
+/// The same after having copied what of them can be. When the disk does not confirm the copy, all writing ends: the disk may have dropped what
+/// earlier rounds have copied, which the engine would not copy again before it lets the log begin anew. The next start copies all of it.
+fn copy(connection: &Connection, pragma: &str, log: &Log) -> rusqlite::Result<(i64, i64)> {
+    state(connection, pragma).inspect_err(|error| {
+        if error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC) {
+            refused(log, error);
+        }
+    })
 }
 
 /// Frames in the log, and how many of them are copied into the database file.

@@ -95,7 +95,7 @@ impl Sqlite {
             return Err(Error::Migration(format!("SQLite {} is too old: 3.51.3 is the oldest that is safe", rusqlite::version())));
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| Error::Unavailable(format!("cannot create {}: {error}", folder.display())))?;
+            crate::make_folder(folder).map_err(|error| Error::Unavailable(format!("cannot create {}: {error}", folder.display())))?;
         }
         let lock = lock(&path)?;
         if options.missing_file().is_some() && !options.may_begin_anew && was_there(&path, &lock)? {

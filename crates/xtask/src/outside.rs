@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::Result;
 use crate::freehold::{Freehold, target};
-use crate::machine::{in_path, install};
+use crate::machine::{in_path, install, is_root, unpack, unpacked};
 use crate::steps::{cargo, on_postgres, seconds, workspace};
 
 /// A command that takes longer hangs.
@@ -29,6 +29,9 @@ struct Check {
     commands: &'static [&'static [&'static str]],
 }
 
+/// Where packages of Debian are unpacked, in `target/outside`.
+const DEBIAN: &str = "debian";
+
 /// The documents that the server has: the whole, and one for each documented surface.
 const DOCUMENTS: [&str; 4] =
     ["/openapi.json", "/openapi/openapi-organizations.json", "/openapi/openapi-account.json", "/openapi/openapi-customer.json"];
@@ -37,7 +40,7 @@ const ORGANIZATIONS: &str = "openapi-organizations.json";
 const ACCOUNT: &str = "openapi-account.json";
 const CUSTOMER: &str = "openapi-customer.json";
 
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 17] = [
     Check { name: "short ids and PyPI shortuuid", commands: &[&["python", "short_ids.py"]] },
     Check {
         name: "the documents and PyPI openapi-spec-validator",
@@ -104,12 +107,18 @@ const CHECKS: [Check; 14] = [
     Check { name: "refusals and the statuses of the document", commands: &[&["python", "declared.py"]] },
     Check { name: "webhooks and standardwebhooks of npm and PyPI", commands: &[&["python", "webhooks.py"]] },
     Check { name: "rate limits and npm ratelimit-header-parser", commands: &[&["node", "rate_limits.mjs"]] },
+    Check { name: "the alert rules, /metrics and promtool", commands: &[&["python", "monitoring.py"]] },
+    Check { name: "nginx and Caddy before the server", commands: &[&["python", "proxies.py"]] },
+    Check { name: "the container and buildah", commands: &[&["python", "container.py"]] },
     Check { name: "two tenants and PyPI schemathesis", commands: &[&["python", "tenants.py"]] },
 ];
 
 /// What takes too long for every run.
 const LONG_CHECKS: [Check; 1] =
     [Check { name: "five seeds, three credentials and PyPI schemathesis", commands: &[&["python", "tenants.py", "--long"]] }];
+
+/// Packages of Debian, and the program of each.
+const PACKAGES: [(&str, &str); 4] = [("nginx", "nginx"), ("caddy", "caddy"), ("prometheus", "promtool"), ("openssl", "openssl")];
 
 /// Installs what is not yet there, starts the servers, and runs every check. All of them run, whatever fails before.
 pub(crate) async fn run(long: bool) -> Result {
@@ -118,10 +127,15 @@ pub(crate) async fn run(long: bool) -> Result {
     empty(&folder.join("generated"))?;
     let (python, node) = tokio::join!(install_python(&folder), install_node(&folder, &[]));
     python.and(node)?;
+    let remedy = "nginx, Caddy, promtool or OpenSSL is missing: install the packages `nginx`, `caddy`, `prometheus` and `openssl`";
+    if is_root() && in_path(&["apt-get"]).is_some() && (in_path(&["buildah"]).is_none() || in_path(&["mmdebstrap"]).is_none()) {
+        install(&["buildah", "mmdebstrap"], "")?;
+    }
+    unpack(&PACKAGES, &folder.join(DEBIAN), remedy)?;
     // The same as in the step `test`: a build of fewer packages has other features, so that all dependencies would be compiled again.
     cargo(&["test", "--workspace", "--no-run", "--locked"], &[]).await?;
 
-    let server = Freehold::start("debug", None, &["--webhook-allow=127.0.0.0/8"]).await?;
+    let server = Freehold::start("debug", None, &["--webhook-allow=127.0.0.0/8", "--metrics-token=figures"]).await?;
     let limited = Freehold::start("debug", None, &[&format!("--rate-limit-per-minute={LIMIT}"), "--rate-limit-per-day=10000"]).await?;
     for document in DOCUMENTS {
         save(&format!("{}{document}", server.url), &folder).await?;
@@ -131,6 +145,8 @@ pub(crate) async fn run(long: bool) -> Result {
         ("FREEHOLD_LIMITED_URL", limited.url.as_str().into()),
         ("FREEHOLD_LIMIT", LIMIT.into()),
         ("FREEHOLD_SHORT_IDS", target().join("debug/examples/short_ids").into_os_string()),
+        ("FREEHOLD_PROGRAM", target().join("debug/freehold").into_os_string()),
+        ("FREEHOLD_PACKAGING", workspace().join("packaging").into_os_string()),
         ("PATH", path(&folder)),
     ];
 
@@ -226,7 +242,8 @@ fn find(program: &str, variables: &[(&str, OsString)]) -> PathBuf {
 fn path(folder: &Path) -> OsString {
     let installed = [folder.join("venv/bin"), folder.join("node_modules/.bin")];
     let inherited = std::env::var_os("PATH").unwrap_or_default();
-    std::env::join_paths(installed.into_iter().chain(std::env::split_paths(&inherited))).unwrap_or(inherited)
+    let folders = installed.into_iter().chain(std::env::split_paths(&inherited)).chain(unpacked(&folder.join(DEBIAN)));
+    std::env::join_paths(folders).unwrap_or(inherited)
 }
 
 async fn install_python(folder: &Path) -> Result {

@@ -76,17 +76,54 @@ async fn run(step: Step, long: bool) -> Result {
     }
 }
 
-/// Runs what fails on purpose, longer than in `test`, and lets it say what it counted.
+/// What fails on purpose: in words, the test program, and which of its tests.
+const FAULTS: [(&str, &str, &[&str]); 13] = [
+    ("kills", "drills", &["crash::", "exports::", "overtaking::", "races::", "revocation::"]),
+    ("power failures: only what was synced is left", "drills", &["disk::power"]),
+    ("a disk that refuses: EIO, ENOSPC", "drills", &["disk::refusing"]),
+    ("crashes and restarts of PostgreSQL", "drills", &["restarts::"]),
+    ("restores of older backups", "drills", &["restores::"]),
+    ("full, read-only and lost databases", "e2e", &["faults::databases"]),
+    ("frozen and replaced PostgreSQL", "e2e", &["faults::frozen"]),
+    ("clocks that jump", "e2e", &["faults::clocks"]),
+    ("a log that is full or not read", "e2e", &["faults::logging"]),
+    ("stops", "e2e", &["faults::stopping"]),
+    ("connections cut after a commit", "e2e", &["silence::lost"]),
+    (
+        "backups under load, the ledger, secrets, schemas",
+        "e2e",
+        &["faults::backups", "faults::ledger", "faults::secrets", "faults::schemas"],
+    ),
+    ("failures in each batch of a deletion", "contract", &[]),
+];
+
+/// Runs what fails on purpose, longer than in `test`, and says what was run and what it counted. All of them run, whatever fails before.
 pub(crate) async fn faults() -> Result {
-    let began = Instant::now();
-    // The drills one after the other: each is to have the machine to itself.
-    let of_tests = |words: &[&'static str]| [&["test", "--workspace", "--locked"][..], words].concat();
-    let long = [("FREEHOLD_TEST_BACKUPS", "200"), ("FREEHOLD_TEST_RESTORES", "40")];
-    on_postgres(&of_tests(&["--test", "drills", "--", "--nocapture", "--test-threads=1"]), &long).await?;
-    on_postgres(&of_tests(&["--test", "e2e", "--", "faults::", "silence::lost", "--nocapture", "--test-threads=2"]), &long).await?;
-    on_postgres(&of_tests(&["--test", "contract", "--", "--nocapture"]), &long).await?;
-    eprintln!("\n── all faults passed in {}", seconds(began));
-    Ok(())
+    let long = [
+        ("FREEHOLD_TEST_BACKUPS", "200"),
+        ("FREEHOLD_TEST_RESTORES", "40"),
+        ("FREEHOLD_TEST_POWER_FAILURES", "40"),
+        ("FREEHOLD_TEST_REFUSALS", "5"),
+        ("FREEHOLD_TEST_POSTGRESQL_RESTARTS", "40"),
+    ];
+    let (mut figures, mut failed) = (Vec::new(), Vec::new());
+    for (fault, program, filters) in FAULTS {
+        let began = Instant::now();
+        eprintln!("\n── {fault}");
+        // The drills one after the other: each is to have the machine to itself.
+        let threads = if program == "drills" { "--test-threads=1" } else { "--test-threads=2" };
+        let words = [&["test", "--workspace", "--locked", "--test", program, "--"][..], filters, &["--nocapture", threads]].concat();
+        match on_postgres(&words, &long).await {
+            Ok(()) => figures.push(format!("   {fault}: passed in {}", seconds(began))),
+            Err(words) => {
+                eprintln!("{words}");
+                figures.push(format!("   {fault}: failed after {}", seconds(began)));
+                failed.push(fault);
+            }
+        }
+    }
+    eprintln!("\n{}", figures.join("\n"));
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join("; "))) }
 }
 
 /// Tests at a time: twice as many as there are processors, since most of them wait for a server half of their time.

@@ -1,17 +1,24 @@
 //! What a server of a test needs before it is one: a folder, a database, a process.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, read_to_string};
 use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{LOG, StandardError};
+use super::{KEY, LOG, StandardError};
 
 /// Makes a folder for the server's own user.
 pub fn make_folder(path: &std::path::Path) {
     std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(path).unwrap();
+}
+
+/// Puts a key for secrets into a data folder.
+pub fn make_key(data: &std::path::Path) {
+    let key = data.join(KEY);
+    std::fs::write(&key, "bm90IG11Y2ggb2YgYSBzZWNyZXQsIGJ1dCAzMiBieXQ=\n").unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 /// Starts the binary, and waits until it listens.
@@ -39,7 +46,9 @@ pub async fn launch(
         drop(child.stderr.take());
     }
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = lines.next_line().await.unwrap().expect("the server stopped before it listened");
+    let Some(first) = lines.next_line().await.unwrap() else {
+        panic!("the server stopped before it listened: {}", read_to_string(folder.path().join(LOG)).unwrap_or_default());
+    };
     let url = first.split_whitespace().nth(3).unwrap().replace("localhost", "127.0.0.1");
     let mut greeting = vec![first];
     if arguments.iter().any(|argument| argument == "--demo") {

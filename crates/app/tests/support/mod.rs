@@ -1,14 +1,15 @@
 //! What the black-box tests share: a real server on a database of its own, and people who use it through its front door.
 
 pub mod archive;
+pub mod cluster;
 mod launching;
 
 use std::fs::read_to_string;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-pub use launching::make_database;
-use launching::{launch, make_folder};
+use launching::launch;
+pub use launching::{make_database, make_folder, make_key};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -174,7 +175,8 @@ impl Server {
         Server::start_in(tempfile::tempdir().unwrap(), engine, arguments, database_url, standard_error, Vec::new()).await
     }
 
-    async fn start_in(
+    /// The same, on what is in this folder, with these variables in its environment.
+    pub async fn start_in(
         folder: TempDir,
         engine: Engine,
         arguments: &[&str],
@@ -198,8 +200,7 @@ impl Server {
         let key = folder.path().join("data").join(KEY);
         if engine == Engine::Postgresql && !key.exists() {
             make_folder(&folder.path().join("data"));
-            std::fs::write(&key, "bm90IG11Y2ggb2YgYSBzZWNyZXQsIGJ1dCAzMiBieXQ=\n").unwrap();
-            std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            make_key(&folder.path().join("data"));
         }
         let (child, url, greeting) = launch(&folder, database_url.as_deref(), &all, standard_error, &variables).await;
         // Shorter than the server's: a connection that is used again while it is being closed is reset.

@@ -43,7 +43,10 @@ pub async fn back_up(from: &Options, file: &Path, tell: &Teller<'_>) -> Result<C
             return Err(error);
         }
     };
-    let kept = std::fs::File::open(&unfinished).and_then(|written| written.sync_all()).and_then(|()| std::fs::rename(&unfinished, file));
+    let kept = std::fs::File::open(&unfinished)
+        .and_then(|written| written.sync_all())
+        .and_then(|()| std::fs::rename(&unfinished, file))
+        .and_then(|()| sql::sync_name(file));
     kept.map_err(|error| Error::Malformed(format!("cannot write {}: {error}", file.display())))?;
     Ok(contents)
 }

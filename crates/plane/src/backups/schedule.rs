@@ -1,7 +1,5 @@
 //! Backups that the server takes by itself, each a file in one folder or an object in one bucket, of which the oldest go.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -69,7 +67,7 @@ async fn once(plane: &Arc<Plane>, schedule: &BackupSchedule) -> Result<Duration>
     let refused = |failure: Failure| Error::Malformed(format!("cannot use {} for backups: {failure}", schedule.place));
     let storage = Storage::open(&schedule.place)?;
     if let Place::Folder(folder) = &schedule.place {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| refused(error.into()))?;
+        sql::make_folder(folder).map_err(|error| refused(error.into()))?;
     }
     let now = plane.clock.now();
     let names = storage.list().await.map_err(refused)?;

@@ -1,9 +1,9 @@
 //! The files of the ledger: JSON lines with numbers that go up by one, in one file after another. The first line of each file says whose ledger
 //! it is. Nothing that is written is changed; the oldest files go when they have had their time.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,13 +65,13 @@ pub(super) struct Page {
 }
 
 impl Folder {
-    /// Opens a folder, which is made if it is missing. A last line that was being written when the power failed is cut off: it was not answered.
+    /// Opens a folder, which is made if it is missing. Lines that were being written when the power failed are cut off: they were not answered.
     ///
     /// # Errors
     /// [`Error::Malformed`] when another process uses it, or a file in it is none of a ledger.
     pub(super) fn open(path: &Path) -> Result<Folder> {
         let refused = |error: io::Error| Error::Malformed(format!("cannot open the ledger in {}: {error}", path.display()));
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(refused)?;
+        sql::make_folder(path).map_err(refused)?;
         let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock")).map_err(refused)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -152,8 +152,7 @@ impl Folder {
         let mut file = File::options().create(true).truncate(true).read(true).write(true).mode(0o600).open(&path)?;
         file.write_all(&text)?;
         file.sync_all()?;
-        // The name is on the disk when the folder is.
-        File::open(&self.path)?.sync_all()?;
+        sql::sync_name(&path)?;
         self.files.push((path, heading));
         Ok((file, text.len() as u64))
     }
@@ -169,6 +168,7 @@ impl Page {
         if self.length >= FULL || self.begun_at < before(now, MONTH) {
             // What an error has left of a line.
             self.file.set_len(self.length)?;
+            self.file.sync_all()?;
             (self.file, self.length) = self.folder.begin(self.ledger, first, now)?;
             self.begun_at = now;
             self.remove_old(now);
@@ -195,14 +195,16 @@ impl Page {
     }
 }
 
-/// Cuts off a last line that is not whole. Returns whether anything is left.
+/// Cuts off lines at the end that are not whole, and returns when the disk has the rest. Returns whether anything is left.
 fn cut(path: &Path) -> io::Result<bool> {
     let text = fs::read(path)?;
     // A line that was read is there from now on: also one that only memory had when the process was killed.
     File::open(path)?.sync_all()?;
-    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    // What the disk has not taken of lines that were written at once reads as zeros, and others of them may stand behind it.
+    let written = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    let whole = text[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     if whole < text.len() {
-        tracing::warn!(file = %path.display(), bytes = text.len() - whole, "the last line of the ledger was not whole and is cut off");
+        tracing::warn!(file = %path.display(), bytes = text.len() - whole, "the end of the ledger was not whole and is cut off");
         let file = File::options().write(true).open(path)?;
         file.set_len(whole as u64)?;
         file.sync_all()?;

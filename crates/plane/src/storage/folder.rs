@@ -1,8 +1,7 @@
 //! A folder on this machine, for the eyes of the server's own user.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::{Failure, Stored, absent_is_fine, on_disk};
@@ -12,7 +11,7 @@ use crate::Result;
 pub(super) fn make(folder: &Path) -> std::io::Result<()> {
     match folder.as_os_str().is_empty() {
         true => Ok(()),
-        false => DirBuilder::new().recursive(true).mode(0o700).create(folder),
+        false => sql::make_folder(folder),
     }
 }
 
@@ -48,12 +47,4 @@ pub(super) async fn find(folder: &Path, name: &str) -> Result<Option<Stored>, Fa
 pub(super) async fn remove(folder: &Path, name: &str) -> Result<(), Failure> {
     let path = folder.join(name);
     on_disk(move || Ok(fs::remove_file(path).or_else(absent_is_fine)?)).await
-}
-
-/// Waits until the disk has the names in a folder.
-pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
-    match folder.as_os_str().is_empty() {
-        true => Ok(()),
-        false => File::open(folder)?.sync_all(),
-    }
 }

@@ -88,7 +88,7 @@ impl Storage {
                     file.write_all_at(&content, 0)?;
                     file.set_len(content.len() as u64)?;
                     file.sync_all()?;
-                    Ok(folder::sync(&path)?)
+                    Ok(sql::sync_name(&path.join(MARKER))?)
                 })
                 .await?;
                 true

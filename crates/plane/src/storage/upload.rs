@@ -105,7 +105,7 @@ impl Upload {
                 on_disk(move || {
                     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
                     fs::rename(draft, &path)?;
-                    Ok(folder::sync(path.parent().unwrap_or(&path))?)
+                    Ok(sql::sync_name(&path)?)
                 })
                 .await?;
             }

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use reqwest::StatusCode;
 
-use super::cluster::{Cluster, connect};
 use super::databases::{read, unready, wait_until_ready, write};
 use crate::support::Server;
+use crate::support::cluster::{Cluster, connect};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_postgresql_is_told_and_all_is_well_again_when_it_goes_on() {

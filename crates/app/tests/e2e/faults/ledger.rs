@@ -407,10 +407,14 @@ on_both_engines! {
         // A line that was being written is cut off; one that was changed is told.
         let file = newest_file(&server);
         let whole = std::fs::read_to_string(&file).unwrap();
-        std::fs::write(&file, format!("{whole}{{\"n\":")).unwrap();
-        server.start_again().await;
-        server.stop().await;
-        assert!(std::fs::read_to_string(&file).unwrap().starts_with(&whole));
+        // Of lines that were written at once the disk may have taken the last ones first.
+        for torn in ["{\"n\":", "\0\0\0\0:1}\n{\"n\":1,\"at\":\"2026-01-01T00:00:00Z\",\"entry\":{\"what\":\"beat\",\"beat\":1}}\n"] {
+            std::fs::write(&file, format!("{whole}{torn}")).unwrap();
+            server.start_again().await;
+            server.stop().await;
+            let left = std::fs::read_to_string(&file).unwrap();
+            assert!(left.starts_with(&whole) && !left.contains('\0'), "{left}");
+        }
         std::fs::write(&file, whole.replacen("\"what\"", "\"that\"", 1)).unwrap();
         let words = refusal(&server, &[]).await;
         assert!(words.contains("line 2 of") && words.contains("put back the file as it was"), "{words}");

@@ -2,7 +2,6 @@
 
 mod backups;
 mod clocks;
-mod cluster;
 mod databases;
 mod frozen;
 mod ledger;
@@ -11,5 +10,5 @@ mod schemas;
 mod secrets;
 mod stopping;
 
-pub use cluster::connect;
+pub use crate::support::cluster::connect;
 pub use databases::wait_until_ready;

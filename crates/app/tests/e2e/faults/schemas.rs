@@ -2,8 +2,8 @@
 
 use reqwest::StatusCode;
 
-use super::cluster::connect;
 use super::databases::{read, write};
+use crate::support::cluster::connect;
 use crate::support::{Engine, Server, make_database};
 
 /// What another program keeps, with names of ours.

@@ -62,14 +62,16 @@ impl Cluster {
         Cluster { folder, programs: row.get::<_, String>(0).into(), owner, port }
     }
 
-    async fn launch(&self) {
+    /// Starts it, as it is.
+    pub async fn launch(&self) {
         let options = format!("-p {} -k '' -h 127.0.0.1 -c shared_buffers=32MB -c max_connections=50 -c fsync=off", self.port);
         let (data, log) = (self.data(), self.folder.path().join("log"));
         let start = ["start", "--wait", "--pgdata", data.to_str().unwrap(), "--log", log.to_str().unwrap(), "--options", &options];
         self.run("pg_ctl", &start).await;
     }
 
-    async fn run(&self, program: &str, arguments: &[&str]) {
+    /// Runs one of its programs to its end, as its user.
+    pub async fn run(&self, program: &str, arguments: &[&str]) {
         let mut command = Command::new(self.programs.join(program));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
         if geteuid().as_raw() != self.owner.0 {
@@ -78,7 +80,8 @@ impl Cluster {
         assert!(command.status().await.unwrap().success(), "{program} {arguments:?}");
     }
 
-    fn data(&self) -> PathBuf {
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 

@@ -1,0 +1,282 @@
+//! The disk refuses: writes, syncs, new files, in the database, its log, the ledger and the exports. What is not done is told with 503; what was
+//! answered stays done, also when the power fails right after it.
+
+use std::process::Stdio;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value as Json;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Command;
+
+use super::load::{Known, Load};
+use super::{Disk, EIO, ENOSPC, OPEN, RENAME, Rest, SYNC, TRUNCATE, UNLINK, WRITE, copy};
+use crate::chance::Chance;
+use crate::on_both_engines;
+use crate::support::archive::Archive;
+use crate::support::{Engine, Organization, Server, StandardError, expect, make_database, make_folder, make_key};
+
+/// Tokens are of an address, and the port is another after each start.
+const PUBLIC_URL: &str = "--public-url=http://localhost:3001";
+
+/// What comes after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// All is well again by itself.
+    Well,
+    /// Nothing more is written until the next start.
+    Restart,
+}
+
+/// Calls that are refused, how often (-1 until enough of them were), and what comes after it.
+type Case = (i32, u32, &'static str, i32, Then);
+
+/// Of the embedded database.
+const DATABASE: [Case; 8] = [
+    (ENOSPC, WRITE, "-wal$", -1, Then::Well),
+    (EIO, WRITE, "-wal$", -1, Then::Well),
+    (ENOSPC, SYNC, "-wal$", 1, Then::Restart),
+    (EIO, SYNC, "-wal$", 1, Then::Restart),
+    (ENOSPC, WRITE, "freehold.db$", 3, Then::Well),
+    (EIO, WRITE, "freehold.db$", 3, Then::Well),
+    (EIO, SYNC, "freehold.db$", 1, Then::Restart),
+    (EIO, TRUNCATE, "-wal$", 1, Then::Well),
+];
+/// Of the ledger, on either engine.
+const LEDGER: [Case; 3] =
+    [(ENOSPC, WRITE, "ledger/", 1, Then::Well), (EIO, WRITE, "ledger/", 1, Then::Well), (EIO, SYNC, "ledger/", 2, Then::Well)];
+/// Of the archives.
+const EXPORTS: [Case; 6] = [
+    (ENOSPC, WRITE, "exports/", 2, Then::Well),
+    (EIO, WRITE, "exports/", 1, Then::Well),
+    (EIO, SYNC, "exports/", 1, Then::Well),
+    (EIO, RENAME, "exports/", 1, Then::Well),
+    (ENOSPC, OPEN, "exports/", 2, Then::Well),
+    (EIO, SYNC, "exports$", 1, Then::Well),
+];
+/// What is refused for as long as it is, is so often.
+const ENOUGH: u32 = 20;
+
+/// How often each case is gone through; more with the variable, as `cargo xtask faults` sets it.
+fn rounds() -> usize {
+    std::env::var("FREEHOLD_TEST_REFUSALS").map_or(1, |number| number.parse().unwrap())
+}
+
+/// One data folder after another, each as a power failure has left the one before.
+struct Drill {
+    engine: Engine,
+    database_url: Option<String>,
+    folder: tempfile::TempDir,
+    organization: Option<Organization>,
+    known: Known,
+    chance: Chance,
+    refused_calls: u32,
+    refused_requests: u64,
+    done: u64,
+}
+
+impl Drill {
+    async fn prepare(engine: Engine) -> Drill {
+        let folder = tempfile::tempdir().unwrap();
+        make_folder(&folder.path().join("data"));
+        let database_url = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgresql => {
+                make_key(&folder.path().join("data"));
+                Some(make_database().await)
+            }
+        };
+        let (known, chance) = (Known::default(), Chance::new(23));
+        Drill { engine, database_url, folder, organization: None, known, chance, refused_calls: 0, refused_requests: 0, done: 0 }
+    }
+
+    /// Starts a server on a disk that can refuse, in the folder as it is.
+    async fn start(&mut self) -> (Server, Disk, Organization, String) {
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        let disk = Disk::new(&folder.path().join("data"), "disk");
+        let environment = disk.environment();
+        let server =
+            Server::start_in(folder, self.engine, &[PUBLIC_URL], self.database_url.clone(), StandardError::Kept, environment).await;
+        let organization = match &self.organization {
+            Some(organization) => organization.clone(),
+            None => server.new_organization().await,
+        };
+        self.organization = Some(organization.clone());
+        let token = server.sign_in(&organization.owner.email, None).await;
+        (server, disk, organization, token)
+    }
+
+    async fn case(&mut self, number: usize, (error, calls, part, times, then): Case) {
+        let (mut server, disk, organization, token) = self.start().await;
+        let load = Load::begin(&server, &organization, &token, &disk, &format!("{number}"));
+        load.wait(20).await;
+        let after = i32::try_from(self.chance.number(0..=3)).unwrap();
+        disk.refuse(error, calls, part, after, times);
+        let wanted = u32::try_from(times).unwrap_or(ENOUGH);
+        while disk.refused() < wanted {
+            // The log is copied and cut off in a pause only.
+            if calls == TRUNCATE {
+                load.pause(true);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        load.pause(false);
+        self.refused_calls += disk.refused();
+        disk.allow();
+        if then == Then::Restart {
+            while ready(&server).await.0 == StatusCode::OK {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            let words = ready(&server).await.1;
+            assert!(words.contains("the disk did not confirm"), "{words}");
+        } else {
+            while ready(&server).await.0 != StatusCode::OK {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            load.wait(load.answered() + 20).await;
+        }
+        let answers = load.end().await;
+        self.refused_requests += answers.refused.load(Ordering::Relaxed);
+        self.done += answers.done.load(Ordering::Relaxed);
+        if then == Then::Well {
+            self.known.and(disk.history().told(disk.history().moments())).check(&server, &organization).await;
+        }
+        server.kill().await;
+        self.power_fails(&mut server, &disk, &organization).await;
+    }
+
+    /// The server that is gone is followed by one on what is left.
+    async fn power_fails(&mut self, server: &mut Server, disk: &Disk, organization: &Organization) {
+        server.note_altered();
+        let history = disk.history();
+        self.known = self.known.and(history.told(history.moments()));
+        for rest in [Rest::Lost, Rest::ByChance] {
+            let left = tempfile::tempdir().unwrap();
+            history.replay(history.moments(), rest, &mut self.chance, &left.path().join("data"));
+            if rest == Rest::ByChance && self.engine == Engine::Sqlite {
+                self.folder = left;
+                return;
+            }
+            let mut next =
+                Server::start_in(left, self.engine, &[PUBLIC_URL], self.database_url.clone(), StandardError::Kept, Vec::new()).await;
+            self.known.check(&next, organization).await;
+            if self.engine == Engine::Postgresql {
+                next.stop().await;
+                next.note_altered();
+                self.go_on_from(&next);
+                return;
+            }
+        }
+    }
+
+    async fn export(&mut self, (error, calls, part, times, _): Case) {
+        let (mut server, disk, organization, token) = self.start().await;
+        server.new_customer(&organization, &token).await;
+        disk.refuse(error, calls, part, 0, times);
+        let path = format!("/api/organizations/{}/exports", organization.id);
+        let export = expect(server.request(Method::POST, &path).bearer_auth(&token), StatusCode::ACCEPTED).await;
+        let path = format!("/api/exports/{}", export["id"].as_str().unwrap());
+        loop {
+            let record: Json = expect(server.request(Method::GET, &path).bearer_auth(&token), StatusCode::OK).await;
+            assert!(record["state"] != "failed", "{record}");
+            if record["state"] == "done" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(disk.refused(), u32::try_from(times).unwrap(), "{part}");
+        self.refused_calls += disk.refused();
+        server.kill().await;
+        // It was said to be done.
+        let (history, left) = (disk.history(), tempfile::tempdir().unwrap());
+        history.replay(history.moments(), Rest::Lost, &mut self.chance, &left.path().join("data"));
+        server.note_altered();
+        let mut next = Server::start_in(left, self.engine, &[PUBLIC_URL], self.database_url.clone(), StandardError::Kept, Vec::new()).await;
+        let token = next.sign_in(&organization.owner.email, None).await;
+        let answer = next.request(Method::GET, &format!("{path}/download")).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let archive = Archive::unpack(answer.bytes().await.unwrap().to_vec());
+        assert!(archive.counts()["customers"] > 0);
+        next.note_altered();
+        next.stop().await;
+        self.go_on_from(&next);
+    }
+
+    /// The next server begins with what this one has left.
+    fn go_on_from(&mut self, server: &Server) {
+        self.folder = tempfile::tempdir().unwrap();
+        copy(&server.folder().join("data"), &self.folder.path().join("data"));
+    }
+
+    /// A start whose calls are refused ends with words, and leaves what the next one needs.
+    async fn start_refused(&mut self, error: i32, calls: u32) {
+        let data = self.folder.path().join("data");
+        let disk = Disk::new(&data, "disk");
+        let after = i32::try_from(self.chance.number(0..=12)).unwrap();
+        disk.refuse(error, calls, "", after, -1);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
+        command.args(["serve", "--listen=127.0.0.1:0", PUBLIC_URL, "--data"]).arg(&data).env_remove("FREEHOLD_DATABASE_URL");
+        command.envs(disk.environment()).env("FREEHOLD_LEDGER", data.join("ledger")).stdin(Stdio::null());
+        command.envs(self.database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url)));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let first = BufReader::new(child.stdout.take().unwrap()).lines().next_line().await.unwrap();
+        let (is_up, mut errors) = (first.is_some(), child.stderr.take().unwrap());
+        if is_up {
+            child.kill().await.unwrap();
+        }
+        let (status, mut words) = (child.wait().await.unwrap(), String::new());
+        errors.read_to_string(&mut words).await.unwrap();
+        assert!(is_up || status.code() == Some(1), "{status}: {words}");
+        assert!(!words.contains("panicked"), "{words}");
+        self.refused_calls += disk.refused();
+    }
+}
+
+async fn ready(server: &Server) -> (StatusCode, String) {
+    let answer = server.request(Method::GET, "/health/ready").send().await.unwrap();
+    (answer.status(), answer.text().await.unwrap())
+}
+
+on_both_engines! {
+    async fn a_disk_that_refuses_takes_back_nothing_that_was_answered(engine: Engine) {
+        let mut drill = Drill::prepare(engine).await;
+        let database = DATABASE.iter().filter(|_| engine == Engine::Sqlite);
+        let cases: Vec<Case> = database.chain(&LEDGER).copied().collect();
+        for round in 0..rounds() {
+            for (number, case) in cases.iter().enumerate() {
+                println!("{engine:?}: {case:?}");
+                drill.case(round * cases.len() + number, *case).await;
+            }
+        }
+        let (gone, there) = drill.known.counts();
+        println!(
+            "{engine:?}: {} calls of {} cases were refused, and {} requests with 503 beside {} that were done: of {gone} deletions that were \
+             answered none is undone, of {there} that must be there none is lost",
+            drill.refused_calls, cases.len() * rounds(), drill.refused_requests, drill.done
+        );
+        assert!(gone > 0 && there > 0 && (engine == Engine::Postgresql || drill.refused_requests > 0));
+    }
+
+    async fn an_export_whose_disk_refuses_is_made_when_it_does_no_longer_and_outlives_a_power_failure(engine: Engine) {
+        let mut drill = Drill::prepare(engine).await;
+        for case in EXPORTS {
+            drill.export(case).await;
+        }
+        println!("{engine:?}: {} calls refused, {} exports made", drill.refused_calls, EXPORTS.len());
+    }
+
+    async fn a_start_whose_disk_refuses_says_so_and_the_next_one_finds_what_it_needs(engine: Engine) {
+        let mut drill = Drill::prepare(engine).await;
+        for error in [EIO, ENOSPC] {
+            for calls in [WRITE, SYNC, OPEN, RENAME | UNLINK | TRUNCATE, WRITE | SYNC | OPEN] {
+                for _ in 0..rounds() {
+                    drill.start_refused(error, calls).await;
+                }
+            }
+        }
+        let (server, ..) = drill.start().await;
+        drop(server);
+        println!("{engine:?}: {} calls refused while it started", drill.refused_calls);
+    }
+}
