@@ -2,19 +2,18 @@
 //! what to do.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// Those that people who run the server read.
-const PAGES: [&str; 4] = ["README.md", "docs/guide/operating.md", "UPGRADE.md", "SECURITY.md"];
+use super::read;
+
 /// A flag that no command has. Behind a command that is right it is what is refused, so nothing is carried out.
 const NO_FLAG: &str = "--no-such-flag";
 
-fn read(path: &str) -> String {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
-    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+/// What people read about the server.
+fn pages() -> Vec<String> {
+    super::pages().into_iter().chain(["UPGRADE.md".into(), "SECURITY.md".into()]).collect()
 }
 
 /// The lines of a page's blocks for a shell, and what stands between backticks elsewhere.
@@ -24,7 +23,7 @@ fn code(page: &str) -> (Vec<&str>, Vec<String>) {
         match (line.strip_prefix("```"), block) {
             (Some(_), Some(_)) => block = None,
             (Some(language), None) => block = Some(language),
-            (None, Some("sh")) => lines.push(line),
+            (None, Some("sh" | "sh by-hand")) => lines.push(line),
             (None, Some(_)) => {}
             (None, None) => prose.extend([line, "\n"]),
         }
@@ -146,8 +145,8 @@ fn runbook(guide: &str) -> Vec<Vec<&str>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_that_a_page_names_is_one() {
     let (mut asked, mut wrong) = (0, Vec::new());
-    for page in PAGES {
-        let text = read(page);
+    for page in pages() {
+        let text = read(&page);
         let (lines, spans) = code(&text);
         for words in lines.into_iter().filter_map(command) {
             wrong.extend(refusal(&words, false).await.map(|why| format!("{page}: {why}")));
@@ -178,8 +177,8 @@ async fn every_flag_and_variable_that_a_page_names_is_one() {
     assert!(flags.len() > 60 && variables.len() > 30, "{} flags, {} variables", flags.len(), variables.len());
 
     let mut wrong = Vec::new();
-    for page in PAGES.into_iter().chain(["packaging/freehold.service", "packaging/Containerfile"]) {
-        let text = read(page);
+    for page in pages().into_iter().chain(["packaging/freehold.service".into(), "packaging/Containerfile".into()]) {
+        let text = read(&page);
         let named = names(&text, "FREEHOLD_", is_of_a_variable);
         wrong.extend(named.difference(&variables).map(|name| format!("{page}: {name}")));
         if !page.ends_with(".md") {
@@ -198,8 +197,8 @@ async fn every_flag_and_variable_that_a_page_names_is_one() {
 fn every_figure_that_the_guide_and_the_alerts_name_is_one() {
     let described = described();
     assert!(described.len() > 20, "{described:?}");
-    for page in ["README.md", "docs/guide/operating.md", "packaging/alerts.yml"] {
-        let text = read(page);
+    for page in super::pages().into_iter().chain(["packaging/alerts.yml".into()]) {
+        let text = read(&page);
         let unknown: Vec<&str> = figures(&text).into_iter().filter(|figure| !described.contains(*figure)).collect();
         assert!(unknown.is_empty(), "{page}: {unknown:?}");
     }

@@ -3,15 +3,37 @@
 mod examples;
 mod generators;
 mod guide;
+mod links;
+mod pages;
 mod seeds;
+mod wording;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value as Json;
 
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect};
+
+fn in_the_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn read(path: &str) -> String {
+    let file = in_the_repository(path);
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// The pages for those who use the server: the README and the guide.
+fn pages() -> Vec<String> {
+    let files = std::fs::read_dir(in_the_repository("docs/guide")).unwrap().map(|file| file.unwrap().file_name());
+    let mut pages: Vec<String> = files.map(|name| format!("docs/guide/{}", name.to_str().unwrap())).collect();
+    pages.push("README.md".into());
+    pages.sort();
+    pages
+}
 
 async fn text(server: &Server, path: &str) -> String {
     let answer = server.request(Method::GET, path).send().await.unwrap();
