@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
-use plane::doctor::{self, Examined, Finding, Patient, Repaired};
+use plane::doctor::{self, Examined, Finding, Patient, Places, Repaired};
+use plane::ledger::LedgerPlace;
 use plane::{Clock, Config, Plane};
 use serde_json::{Value as Json, json};
 
-use crate::{DatabaseArgs, ExportsArgs, Outcome, RetentionArgs, SecretKeyArgs, say};
+use crate::{DatabaseArgs, ExportsArgs, Outcome, RetentionArgs, SecretKeyArgs, say, settings};
 
 /// What the doctor looks at and what its exit codes mean, for `--help`.
 pub(crate) const HELP: &str = "\
@@ -55,9 +56,11 @@ pub(crate) async fn run(args: DoctorArgs) -> ExitCode {
 
 async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
     let (options, clock, exports) = (args.database.options(), Clock::default(), args.exports.place(&args.database));
+    // Before the database is opened, which narrows its own files.
+    let files = doctor::files(&places(args));
     // Before anything is made or migrated: a wrong folder is to be noticed.
     let open = || Patient::open(&options, &clock, args.retention.periods(), &exports);
-    drop(open().await?);
+    open().await?.close().await;
     let repaired = match args.repair {
         true => {
             let mut config = Config::new(options.clone());
@@ -69,8 +72,10 @@ async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
     };
     let patient = open().await?;
     let progress = Progress::new(&clock);
-    let examined = patient.examine(&|check, words| progress.tell(check, words)).await;
+    let mut examined = vec![files];
+    examined.extend(patient.examine(&|check, words| progress.tell(check, words)).await);
     progress.wipe();
+    patient.close().await;
     if args.json {
         say(&format!("{:#}", document(patient.engine_name(), repaired, &examined)));
     } else {
@@ -83,6 +88,26 @@ async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
         (false, false) => 2,
         (false, true) => 0,
     }))
+}
+
+/// The files of the server whose settings these are.
+fn places(args: &DoctorArgs) -> Places {
+    let data = &args.database.data;
+    let mut folders = vec![data.join("exports")];
+    match args.database.ledger() {
+        LedgerPlace::Folder(ledger) => folders.push(ledger),
+        LedgerPlace::Nowhere | LedgerPlace::Unsaid => {}
+    }
+    // A backup that is looked at lies where it lies.
+    let is_in_data = args.database.options().url == format!("sqlite:{}", data.join("freehold.db").display());
+    if is_in_data || data.join("secret.key").exists() {
+        folders.push(data.clone());
+    }
+    Places {
+        folders,
+        files: args.secret_key.secret_key_file.clone().into_iter().collect(),
+        configuration: args.database.config.clone().filter(|file| settings::holds_secrets(file)),
+    }
 }
 
 fn lines(engine: &str, repaired: Option<Repaired>, examined: &[Examined]) -> Vec<String> {

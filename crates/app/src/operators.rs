@@ -57,7 +57,7 @@ pub(crate) async fn run(command: Operators) -> Outcome {
     match command {
         Operators::List(place) => {
             let plane = Plane::open(place.config()?, Clock::default()).await?;
-            for operator in operators::list(&Cx::new(&plane, "operators")).await? {
+            for operator in operators::list(&Cx::new(&plane, "operators").with_actor(Actor::System)).await? {
                 say(&format!("{}  {}  {}  since {}", operator.id, operator.email, operator.name, operator.created_at));
             }
             Ok(())
@@ -101,8 +101,9 @@ pub(crate) async fn end(cx: &Cx) -> Outcome {
     cx.plane.close().await;
     match cx.plane.ledger_state().is_some_and(|ledger| ledger.waiting > 0) {
         true => {
-            Err("it is done, but the ledger cannot be written: a restored database would not know of it. Mend its disk, and do it again"
-                .into())
+            let words = "it is done, but the ledger cannot be written: a database that is restored from before would not know of it. Mend its disk, and start \
+                         the server: it adds what is missing";
+            Err(words.into())
         }
         false => Ok(()),
     }

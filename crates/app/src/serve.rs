@@ -30,7 +30,7 @@ use web::{CorsOrigin, Courier, RateLimits, Room, Settings, TrustedProxies};
 
 use crate::connections::{Connections, Place};
 use crate::timeouts::{TimedStream, Timeouts};
-use crate::{DatabaseArgs, ExportsArgs, LogFormat, Outcome, RetentionArgs, SecretKeyArgs, demo, log, say};
+use crate::{DatabaseArgs, ExportsArgs, LogFormat, Outcome, RetentionArgs, SecretKeyArgs, demo, log, say, settings};
 
 /// Bytes of a request's head at the most.
 const HEAD_BYTES: usize = 32 * 1024;
@@ -172,6 +172,7 @@ pub(crate) struct ServeArgs {
 
 pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let _log = log::start(args.log_format, &args.log_level, args.log_file.as_deref())?;
+    args.database.config.iter().for_each(|file| settings::warn_of_readers(file));
     if args.demo && !args.listen.ip().is_loopback() {
         return Err("the password of the demo's people is printed, so it is for this machine alone: leave --listen at a loopback address, or leave --demo out".into());
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -55,6 +56,29 @@ pub(crate) fn parse() -> Result<Parsed, clap::Error> {
         return Err(command.error(ErrorKind::ValueValidation, file.problems.join("\n")));
     }
     Cli::from_arg_matches(&with_file(command)?).map(|cli| Parsed::Command(Box::new(cli)))
+}
+
+/// Whether a configuration file has a value that is not to be shown: of the database's address only a password is.
+pub(crate) fn holds_secrets(path: &Path) -> bool {
+    let command = Cli::command();
+    let settings: Vec<Arg> = command.find_subcommand("serve").into_iter().flat_map(|serve| serve.get_arguments().cloned()).collect();
+    let file = File::read(path, &settings, &command);
+    settings.iter().filter(|setting| setting.is_hide_env_values_set()).any(|setting| {
+        file.entries.get(name(setting)).is_some_and(|entry| match name(setting) {
+            "database-url" => {
+                let user = entry.value.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
+                user.is_some_and(|(user, _)| user.contains(':')) || entry.value.contains("password=")
+            }
+            _ => true,
+        })
+    })
+}
+
+/// Warns when other users of this machine can read a configuration file that holds a secret.
+pub(crate) fn warn_of_readers(path: &Path) {
+    if fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o007 != 0) && holds_secrets(path) {
+        tracing::warn!(file = %path.display(), "other users of this machine can read the secrets in the configuration file: run chmod o= on it");
+    }
 }
 
 fn is_setting(arg: &Arg) -> bool {

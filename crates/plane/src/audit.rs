@@ -126,6 +126,7 @@ pub const ACTIONS: &[&str] = &[
     "organization.delete",
     "organization.recover",
     "organization.restore",
+    "organization.set_limits",
     "organization.transfer",
     "organization.unarchive",
     "organization.update",

@@ -24,6 +24,13 @@ pub struct Timer {
     pull_back: Statement,
 }
 
+impl Timer {
+    /// How far ahead a server with these settings sets it at the most.
+    pub(crate) fn furthest(&self, config: &Config) -> Duration {
+        (self.furthest)(config)
+    }
+}
+
 /// All of them.
 pub const TIMERS: [Timer; 3] = [
     Timer {
@@ -56,7 +63,7 @@ pub(crate) async fn pull_back(cx: &Cx) -> Result<()> {
             Box::pin(async move {
                 let mut rows = 0;
                 for timer in TIMERS {
-                    let furthest = after(cx.now, (timer.furthest)(&cx.plane.config));
+                    let furthest = after(cx.now, timer.furthest(&cx.plane.config));
                     rows += tx.execute(timer.pull_back, params![cx.now, furthest]).await?;
                 }
                 Ok(rows)

@@ -164,12 +164,11 @@ impl Cx {
         &self.ledger_line
     }
 
-    /// Waits until the disk has what the ledger is to say of this work, which is when it may be answered.
-    pub async fn told_ledger(&self) {
-        let line = self.ledger_line.load(Ordering::Relaxed);
-        if line > 0 {
-            self.plane.ledger.written(line).await;
-        }
+    /// Waits until the disk has what the ledger is to say of this work, which is when it may be answered; and, where it was `done_before`, what it is
+    /// to say of anything. Returns whether the disk has it: not for longer than 5 seconds is waited for.
+    pub async fn told_ledger(&self, done_before: bool) -> bool {
+        let line = if done_before { self.plane.ledger.last_line() } else { self.ledger_line.load(Ordering::Relaxed) };
+        line == 0 || self.plane.ledger.written(line).await
     }
 
     /// Counts a transaction for [`Cx::effects`]. One whose caller stops waiting for it stays counted: it goes on to its end.

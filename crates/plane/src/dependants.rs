@@ -399,7 +399,7 @@ pub async fn remove(
                     return Err(Error::Blocked(held));
                 }
                 tx.execute(kind.statements().remove, params![organization, customer, *id]).await?;
-                ledger::note(cx, tx, ledger::Entry::Removed { organization, customer, kind: kind.path.into(), id: *id });
+                ledger::note(cx, tx, ledger::Entry::Removed { organization, customer, kind: kind.path.into(), id: *id }).await?;
                 audit::record(cx, tx, organization, &Note { subject_id: Some(customer), ..note.clone() }).await
             })
         });

@@ -202,7 +202,7 @@ async fn place_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, subject: &Subject, new:
     let bound = params![organization, id, subject.noun(), subject_id, &new.reason, new.until, placed_by, placed_by_id, cx.now];
     tx.execute(insert, bound).await?;
     let held = ledger::Entry::Held { organization, hold: id, subject: subject.noun().into(), subject_id, until: new.until };
-    ledger::note(cx, tx, held);
+    ledger::note(cx, tx, held).await?;
     let note = Note {
         action: "hold.place",
         subject: subject.noun(),
@@ -252,7 +252,7 @@ async fn release_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, reason: &st
         "UPDATE holds SET released_by = $3, released_by_id = $4, released_at = $5, release_reason = $6 WHERE organization_id = $1 AND id = $2"
     );
     tx.execute(update, params![organization, id, released_by, released_by_id, cx.now, reason]).await?;
-    ledger::note(cx, tx, ledger::Entry::Released { hold: id });
+    ledger::note(cx, tx, ledger::Entry::Released { hold: id }).await?;
     let (subject, subject_id) = match hold.subject.as_str() {
         "customer" => ("customer", hold.subject_id),
         "user" => ("user", hold.subject_id),

@@ -202,7 +202,7 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
                 sql::Error::ForeignKey(_) => Error::NotFound("Invitation"),
                 other => other.into(),
             })?;
-            ledger::note(cx, tx, ledger::Entry::Accepted { organization, invitation });
+            ledger::note(cx, tx, ledger::Entry::Accepted { organization, invitation }).await?;
             let note = Note { action: "invitation.accept", subject: "invitation", subject_id: Some(invitation), ..Note::default() };
             audit::record(cx, tx, organization, &note).await?;
             let accepted = json!({"organizationId": organization, "id": invitation, "memberId": member});

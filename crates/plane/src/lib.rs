@@ -41,6 +41,7 @@ pub mod members;
 pub mod normal_forms;
 pub mod oauth_apps;
 pub mod oauth_tokens;
+pub mod organization_limits;
 pub mod organizations;
 pub mod page;
 mod passwords;

@@ -278,6 +278,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &Oa
 /// organization is archived.
 pub async fn rotate_secret(cx: &Cx, client_id: &str) -> Result<(OauthApp, String)> {
     let (tenant, id) = enter_of(cx, find(cx, client_id).await?, Action::WriteOauthApps).await?;
+    ledger::takes_lines(cx)?;
     let secret = new_secret()?;
     let app = tenant
         .write(cx, (id, fingerprint(&secret)), |cx, tx, tenant, (id, hash)| {

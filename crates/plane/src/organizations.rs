@@ -274,7 +274,7 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
                 };
                 audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
                 let archived = ledger::Entry::Archived { organization: id, is_archived: *shall_be, revision: old.revision + 1 };
-                ledger::note(cx, tx, archived);
+                ledger::note(cx, tx, archived).await?;
                 tell(cx, tx, tenant.organization(), if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored })
                     .await?;
                 Ok((load(tx, id).await?, goes_on))

@@ -22,6 +22,7 @@ use crate::fairness::FairReaders;
 use crate::jobs::Jobs;
 use crate::ledger::{self, Ledger, LedgerPlace};
 use crate::liveness::Liveness;
+use crate::organization_limits::KnownLimits;
 use crate::passwords::Hasher;
 use crate::quotas::Quotas;
 use crate::retention::{Brakes, Periods};
@@ -56,6 +57,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0022_secret_keys", text: include_str!("../migrations/0022_secret_keys.sql") },
     Migration { name: "0023_operators", text: include_str!("../migrations/0023_operators.sql") },
     Migration { name: "0024_storage", text: include_str!("../migrations/0024_storage.sql") },
+    Migration { name: "0025_ledger_lines", text: include_str!("../migrations/0025_ledger_lines.sql") },
+    Migration { name: "0026_organization_limits", text: include_str!("../migrations/0026_organization_limits.sql") },
 ];
 
 /// Settings of a plane.
@@ -165,6 +168,8 @@ pub struct Plane {
     pub(crate) estimates: deletion::Estimates,
     /// The readers of the database, as organizations share them.
     pub(crate) fair_readers: FairReaders,
+    /// The organizations for which operators have set other limits.
+    pub(crate) organization_limits: KnownLimits,
     /// What quotas count.
     pub(crate) quota_usage: quotas::Usage,
     /// When strangers' attempts were last filed.
@@ -238,6 +243,7 @@ impl Plane {
         let is_alone = config.database.is_server || db.engine_name() == "sqlite";
         let encryption = Encryption::open(&db, &config.secret_keys, is_alone, clock.now()).await?;
         let keys = SigningKeys::load(&db, &encryption, clock.now()).await?;
+        let organization_limits = KnownLimits::load(&db).await?;
         let plane = Arc::new(Plane {
             liveness: Liveness::new(config.cached_credentials),
             hasher: Hasher::new()?,
@@ -249,6 +255,7 @@ impl Plane {
             closings: AtomicU64::new(0),
             estimates: deletion::Estimates::default(),
             fair_readers: FairReaders::new(db.fair_share()),
+            organization_limits,
             quota_usage: quotas::Usage::default(),
             strangers: Strangers::default(),
             customer_deletions: Gathering::default(),

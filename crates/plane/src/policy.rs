@@ -101,6 +101,8 @@ actions! {
     DeleteOwnerless = "admin:organization",
     /// Make a person an owner of an organization whose owners are gone or cannot sign in.
     RecoverOrganization = "admin:organization",
+    /// Read and change how many requests an organization may make.
+    ChangeLimits = "admin:organization",
     /// List the members.
     ListMembers = "read:members",
     /// Change the role of a member, to and from any but owner.
@@ -236,6 +238,7 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::DeleteOrganization => only(role, &[Owner]),
         Action::DeleteOwnerless => only(role, &[]),
         Action::RecoverOrganization => only(role, &[]),
+        Action::ChangeLimits => only(role, &[]),
         Action::ListMembers => only(role, &[Owner, Admin, Master, Member, Billing, Viewer]),
         Action::ChangeRole => only(role, &[Owner, Admin]),
         Action::ChangeOwnerRole => only(role, &[Owner]),
@@ -290,13 +293,15 @@ pub fn decide(role: Role, action: Action) -> Verdict {
 /// Whether a platform operator may do something, also one who as a member may not. Operators look, they do not touch: what they want changed
 /// they do as members or with the server's own command line. A legal hold touches nothing: it keeps others from it. And they take back what was
 /// deleted by mistake, and stop what is being purged by mistake: it is who can no longer do it themselves, or not soon enough, that calls them.
-/// So do people whose organization has no owner who could act: operators give it one, or delete it.
+/// So do people whose organization has no owner who could act: operators give it one, or delete it. How much of the server an organization may
+/// use is theirs to say.
 pub fn operator_may(action: Action) -> bool {
     match action {
         Action::ReadOrganization
         | Action::ReadAudit
         | Action::DeleteOwnerless
         | Action::RecoverOrganization
+        | Action::ChangeLimits
         | Action::ReadDeletions
         | Action::RestoreDeletion
         | Action::StopPurge
@@ -356,6 +361,7 @@ pub fn refusal(action: Action) -> &'static str {
     match action {
         Action::DeleteOrganization | Action::DeleteOwnerless => "Access denied. Only the organization owner can delete the organization",
         Action::RecoverOrganization => "Access denied. Only an operator of the server can recover an organization.",
+        Action::ChangeLimits => "Access denied. Only an operator of the server can read and change the limits of an organization.",
         Action::ExportOrganization => "Access denied. Only the organization owner can export the organization.",
         Action::ExportCustomer => "Access denied. Exporting a customer needs the role OWNER or ADMIN.",
         Action::ReleaseHold => "Access denied. Only the organization owner can release a hold.",

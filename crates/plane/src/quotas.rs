@@ -176,7 +176,7 @@ pub(crate) async fn has_room(cx: &Cx, tx: &mut Tx, tenant: &Tenant, quota: Quota
 
 /// Counts a request that came into an organization. What it does there further on is the same request.
 pub(crate) fn count_request(cx: &Cx, organization: Uuid) -> Result<()> {
-    let most = cx.plane.config.quotas.requests_per_minute;
+    let most = cx.plane.requests_per_minute(Some(organization));
     if most == 0 || cx.noted_organization() == Some(organization) {
         return Ok(());
     }

@@ -4,6 +4,7 @@
 //! Here it is kept and read. Who is asked, and whether they have done it, is decided where every deletion passes: `deletion/asked.rs`.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::deletion::{self, Root};
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
-use crate::{Cx, Error, Result, approvals};
+use crate::{Cx, Error, Result, approvals, ledger};
 
 /// The kinds of subject that an organization can ask something for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Kind {
 }
 
 /// What is asked for one kind of subject. The default: nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Requirements {
     /// Whoever deletes says why.
     pub reason_required: bool,
@@ -92,7 +93,7 @@ impl Requirements {
 }
 
 /// What an organization asks, of all kinds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ByKind {
     /// Of those who delete it.
     pub organization: Requirements,
@@ -190,6 +191,16 @@ async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &
     if approval.is_some() {
         approvals::use_up(tx, organization, approvals::REQUIREMENTS, &[organization]).await?;
     }
+    set(tx, organization, new, cx.now).await?;
+    ledger::note(cx, tx, ledger::Entry::Asked { organization, by_kind: *new }).await?;
+    let words = |kind: Kind| format!("{}: {} instead of {}", kind.name(), new.of(kind).words(), old.by_kind.of(kind).words());
+    let words = Kind::ALL.into_iter().filter(changed).map(words).chain(approval.map(|approval| approval.note()));
+    let detail = Some(words.collect::<Vec<_>>().join("; "));
+    audit::record(cx, tx, organization, &Note { subject_id: Some(organization), detail, ..note.clone() }).await?;
+    load(tx, organization).await
+}
+
+async fn set(tx: &mut Tx, organization: Uuid, new: &ByKind, now: Timestamp) -> Result<()> {
     tx.execute(sql!("DELETE FROM requirements WHERE organization_id = $1"), params![organization]).await?;
     for kind in Kind::ALL {
         let Requirements { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days } = *new.of(kind);
@@ -200,16 +211,24 @@ async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &
         );
         let (minutes, days) = (fresh_minutes.map(i64::from), i64::from(grace_days));
         if *new.of(kind) != Requirements::default() {
-            let values =
-                params![organization, kind.name(), reason_required, confirmation_required, minutes, approval_required, days, cx.now];
+            let values = params![organization, kind.name(), reason_required, confirmation_required, minutes, approval_required, days, now];
             tx.execute(insert, values).await?;
         }
     }
-    let words = |kind: Kind| format!("{}: {} instead of {}", kind.name(), new.of(kind).words(), old.by_kind.of(kind).words());
-    let words = Kind::ALL.into_iter().filter(changed).map(words).chain(approval.map(|approval| approval.note()));
-    let detail = Some(words.collect::<Vec<_>>().join("; "));
-    audit::record(cx, tx, organization, &Note { subject_id: Some(organization), detail, ..note.clone() }).await?;
-    load(tx, organization).await
+    Ok(())
+}
+
+/// Asks the same again in a database that was restored from before that. Returns whether there was anything to do.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn ask_again(cx: &Cx, tx: &mut Tx, organization: Uuid, by_kind: &ByKind) -> Result<bool> {
+    let is_there = tx.query_opt(sql!("SELECT 1 FROM organizations WHERE id = $1"), params![organization]).await?.is_some();
+    if !is_there || load(tx, organization).await?.by_kind == *by_kind {
+        return Ok(false);
+    }
+    set(tx, organization, by_kind, cx.now).await?;
+    Ok(true)
 }
 
 async fn owners(tx: &mut Tx, organization: Uuid) -> Result<i64> {

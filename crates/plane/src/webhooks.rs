@@ -223,6 +223,7 @@ pub async fn rotate(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, over
         let words = format!("must be a whole number from 0 to {OVERLAP_HOURS}");
         return Err(FieldError::new("overlap_hours", "out_of_range", words).into());
     }
+    ledger::takes_lines(cx)?;
     let secret: [u8; SECRET_BYTES] = cx::random()?;
     let until = cx.now.checked_add(SignedDuration::from_hours(overlap_hours)).ok().filter(|_| overlap_hours > 0);
     let kept = cx.plane.encryption.encrypt(WEBHOOKS, webhook.as_bytes(), &secret)?;
@@ -238,6 +239,7 @@ pub async fn rotate(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, over
                      WHERE organization_id = $1 AND id = $2"
                 );
                 tx.execute(rotate, params![tenant.organization(), *webhook, &secret[..], *until, cx.now]).await?;
+                ledger::changed(cx, tx, ledger::Credential::WebhookSecret, Some(tenant.organization()), *webhook).await?;
                 let detail = until.map(|until| format!("the old one signs until {until}"));
                 let note = Note { action: "webhook.rotate_secret", subject: "webhook", subject_id: Some(*webhook), detail, ..Note::default() };
                 audit::record(cx, tx, tenant.organization(), &note).await?;
@@ -264,6 +266,7 @@ pub async fn end_old_secret(cx: &Cx, organization: &OrganizationRef, webhook: Uu
                  WHERE organization_id = $1 AND id = $2 AND old_secret IS NOT NULL"
             );
             if tx.execute(end, params![tenant.organization(), *webhook, cx.now]).await? > 0 {
+                ledger::changed(cx, tx, ledger::Credential::WebhookSecret, Some(tenant.organization()), *webhook).await?;
                 let note = Note { action: "webhook.end_old_secret", subject: "webhook", subject_id: Some(*webhook), ..Note::default() };
                 audit::record(cx, tx, tenant.organization(), &note).await?;
             }

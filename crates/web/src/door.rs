@@ -46,6 +46,8 @@ const PATIENCE_WITH_REFUSED: Duration = Duration::from_secs(5);
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The organization that an address without one means.
 static X_ORGANIZATION: HeaderName = HeaderName::from_static("x-organization");
+/// The id of the deletion that was ordered.
+pub(crate) static DELETION_ID: HeaderName = HeaderName::from_static("deletion-id");
 /// An API key.
 pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -134,9 +136,10 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     // Before the body is taken in: what is kept of it depends on whose it is, and nothing of one who has come too often.
     let sender = signed.as_ref().ok().and_then(Cx::presented).map(|principal| &**principal);
     let is_unlimited = operation.as_ref().is_some_and(|operation| operation.is_unlimited);
+    let own = doors.plane.limits_of(sender);
     let tally = match is_unlimited {
-        true => doors.limiter.look(sender, client, guest.now),
-        false => doors.limiter.count(sender, client, guest.now),
+        true => doors.limiter.look(sender, own, client, guest.now),
+        false => doors.limiter.count(sender, own, client, guest.now),
     };
     let place = match tally.wait() {
         Some(seconds) => Err(Failure::RateLimited(seconds)),
@@ -236,18 +239,33 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
             }
             None => response,
         };
-        inside.signed.as_ref().unwrap_or(&inside.guest).told_ledger().await;
         inside.settle(response)
     };
-    match repeatable {
+    let cx = visit.signed.as_ref().unwrap_or(&visit.guest).clone();
+    let response = match repeatable {
         None => work.await,
         Some(repeatable) => {
-            let cx = visit.signed.as_ref().unwrap_or(&visit.guest).clone();
             let tells = !visit.operation.as_ref().is_some_and(|operation| operation.deletes && operation.method == Method::DELETE);
-            visit.settle(Box::pin(idempotency::once(cx, repeatable, tells, work)).await)
+            visit.settle(Box::pin(idempotency::once(cx.clone(), repeatable, tells, work)).await)
+        }
+    };
+    let is_replayed = response.headers().contains_key(idempotency::REPLAYED);
+    match cx.told_ledger(is_replayed).await || !response.status().is_success() {
+        true => response,
+        // The answer that is kept for repetitions is the true one: it is given as soon as the ledger has its line.
+        false => {
+            let mut unconfirmed = visit.settle(Failure::Unready(UNCONFIRMED.into()).into_response());
+            let told = |name: &HeaderName| Some((name.clone(), response.headers().get(name)?.clone()));
+            unconfirmed.headers_mut().extend([&DELETION_ID, &header::LOCATION].into_iter().filter_map(told));
+            unconfirmed
         }
     }
 }
+
+/// Of what was done while the ledger's disk takes nothing.
+const UNCONFIRMED: &str = "It is done, and access has ended where it was to end. But the disk of the server's ledger does not take it down: a database that is \
+                           restored from before would not know of it. The ledger has it as soon as that disk can be written. Send the same request, with \
+                           the same Idempotency-Key if it had one, to hear so.";
 
 impl Visit {
     /// Counts a request that was answered, and writes it to the log: who asked for what, by ids. An address may hold what a product calls its
@@ -551,7 +569,7 @@ impl Door {
         if principal.kind == CredentialKind::Session || has_own {
             return Ok(());
         }
-        let usual = self.visit.doors.limiter.per_minute(principal);
+        let usual = self.visit.doors.limiter.per_minute(principal, self.cx.plane.limits_of(Some(principal)));
         match given {
             Some(given) if usual > 0 && given > usual => {
                 let words = format!("must not be above the {usual} a minute of the credential that gives it");

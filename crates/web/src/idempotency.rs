@@ -12,6 +12,9 @@ use plane::{Cx, Error};
 use crate::door::presented;
 use crate::problem::Failure;
 
+/// Of an answer that was given before.
+pub(crate) const REPLAYED: &str = "idempotency-replayed";
+
 /// Headers of a request that make it another one.
 const TELLING: [&str; 3] = ["content-type", "if-match", "x-organization"];
 
@@ -119,7 +122,7 @@ fn read(bytes: &[u8]) -> Option<Response<Body>> {
         response.headers_mut().append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
         rest = after;
     }
-    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     *response.body_mut() = Body::from(rest.to_vec());
     Some(response)
 }

@@ -31,6 +31,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::dialect::{Dialect, Fields, time};
+use crate::door::DELETION_ID;
 use crate::remedies::Case;
 
 /// A JSON answer.
@@ -83,7 +84,7 @@ pub(crate) fn with_deletion(mut response: Response<Body>, deletion: &Deletion) -
     if let (Ok(id), Ok(location)) =
         (HeaderValue::from_str(&deletion.id.to_string()), HeaderValue::from_str(&format!("/api/deletions/{}", deletion.id)))
     {
-        headers.insert("deletion-id", id);
+        headers.insert(DELETION_ID.clone(), id);
         headers.insert(header::LOCATION, location);
     }
     response

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::changes::{changes, clearable, given, pairs};
 use super::connection::{Call, ConnectionArgs};
 use super::deleting::{DeleteArgs, Subject};
-use super::failure::Result;
+use super::failure::{Failure, Result};
 use super::output::{Column, OutputArgs};
 
 const COLUMNS: &[Column] =
@@ -96,6 +96,20 @@ enum Command {
         #[arg(long)]
         reason: String,
     },
+    /// Show how many requests an organization may make where that is otherwise than for all, or change it. For operators.
+    Limits {
+        /// Its slug or id.
+        organization: String,
+        /// Requests in a day of each of its keys and apps; 0 is no limit, and `default` is as for all.
+        #[arg(long, value_name = "NUMBER", requires = "reason")]
+        requests_per_day: Option<String>,
+        /// Requests in a minute of all its callers together; 0 is no limit, and `default` is as for all.
+        #[arg(long, value_name = "NUMBER", requires = "reason")]
+        requests_per_minute: Option<String>,
+        /// Why, for the audit trails of the organization and the server.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Delete an organization and everything in it, for good.
     Delete {
         /// Its slug or id.
@@ -132,6 +146,29 @@ pub(super) async fn run(args: OrganizationsArgs) -> Result {
         }
         Command::Recover { organization, owner, reason } => {
             let call = Call::post(["api", "organizations", organization, "recover"], json!({"email": owner, "reason": reason}));
+            args.output.record(&connection.ask(&call).await?)
+        }
+        Command::Limits { organization, requests_per_day, requests_per_minute, reason } => {
+            let path = ["api", "operator", "organizations", organization, "limits"];
+            let call = match reason {
+                None => Call::get(path),
+                Some(reason) => {
+                    let fields = [("requestsPerDay", requests_per_day), ("requestsPerMinute", requests_per_minute)];
+                    let mut body = json!({"reason": reason});
+                    for (name, given) in fields {
+                        match given.as_deref() {
+                            None => {}
+                            Some("default") => body[name] = json!(null),
+                            Some(number) => {
+                                let number: u32 =
+                                    number.parse().map_err(|_| Failure::usage(format!("{name}: {number} is no whole number")))?;
+                                body[name] = number.into();
+                            }
+                        }
+                    }
+                    Call::patch(path, body)
+                }
+            };
             args.output.record(&connection.ask(&call).await?)
         }
         Command::List { metadata, limit } => {

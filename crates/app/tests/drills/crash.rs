@@ -65,7 +65,7 @@ impl Drill {
         let neighbour = server.new_organization().await;
         let owner = server.sign_in_fully(&server.new_person().await.email, None).await;
         server.kill().await;
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         make_users(&store).await;
         fill(&store, neighbour.id.parse().unwrap(), NEIGHBOUR).await;
         drop(store);
@@ -84,7 +84,7 @@ impl Drill {
     }
 
     async fn store(&self) -> Store {
-        Store::open(&self.server).await
+        Store::open_to_change(&self.server).await
     }
 
     /// With a cookie: the issuer of tokens is the server's address, which changes with every start.

@@ -94,7 +94,7 @@ impl Drill {
         let owner = server.sign_in_fully(&organization.owner.email, None).await;
         let id: Uuid = organization.id.parse().unwrap();
         server.kill().await;
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         make_users(&store).await;
         fill(&store, id, filling).await;
         drop(store);
@@ -103,7 +103,7 @@ impl Drill {
     }
 
     async fn store(&self) -> Store {
-        Store::open(&self.server).await
+        Store::open_to_change(&self.server).await
     }
 
     /// With a cookie: the issuer of tokens is the server's address, which changes with every start.

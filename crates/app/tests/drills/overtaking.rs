@@ -64,7 +64,7 @@ struct Stage {
 impl Stage {
     async fn set() -> Stage {
         let server = Server::start(Engine::Postgresql, &[]).await;
-        let (store, holder) = (Store::open(&server).await, Store::open(&server).await);
+        let (store, holder) = (Store::open(&server).await, Store::open_to_write(&server).await);
         Stage { server, store, holder }
     }
 

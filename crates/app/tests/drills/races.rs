@@ -25,7 +25,7 @@ const LARGE: Filling = Filling { number: 0, customers: 100, dependants: 200 };
 
 on_both_engines! {
     async fn what_is_made_while_its_organization_is_deleted_is_refused_or_goes_with_it(server: Server) {
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         make_users(&store).await;
         let owner = server.new_person().await;
         let guests = join_all((0..4).map(|_| server.new_person())).await;
@@ -60,7 +60,7 @@ on_both_engines! {
     }
 
     async fn what_is_made_while_its_customer_is_deleted_is_refused_or_goes_with_it(server: Server) {
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         let organization = server.new_organization().await;
         let owner = &organization.owner.token;
         for round in 1..=8 {
@@ -84,7 +84,7 @@ on_both_engines! {
     }
 
     async fn what_is_made_while_its_member_is_removed_is_refused_or_no_longer_points_at_them(server: Server) {
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         let organization = server.new_organization().await;
         let person = server.new_person().await;
         for round in 1..=8 {
@@ -139,7 +139,7 @@ on_both_engines! {
     }
 
     async fn of_sixteen_who_delete_the_same_thing_at_once_one_does(server: Server) {
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         for _ in 0..3 {
             let organization = server.new_organization().await;
             let owner = &organization.owner.token;
@@ -184,7 +184,7 @@ on_both_engines! {
     }
 
     async fn of_two_owners_who_demote_each_other_at_once_one_stays(server: Server) {
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         for _ in 0..12 {
             let Duel { organization, other, members, own, theirs } = Duel::new(&server).await;
             let demote = |member: &str, token: &str| {
@@ -200,7 +200,7 @@ on_both_engines! {
     }
 
     async fn an_owner_who_leaves_while_the_other_is_demoted_leaves_an_owner_behind(server: Server) {
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         for round in 0..12 {
             let Duel { organization, other, members, own, theirs } = Duel::new(&server).await;
             let leave = server.request(Method::DELETE, &format!("{members}/{own}")).bearer_auth(&organization.owner.token);

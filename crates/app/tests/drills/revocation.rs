@@ -28,7 +28,7 @@ on_both_engines! {
     async fn no_request_begun_after_an_organization_was_deleted_is_accepted(server: Server) {
         let owner = server.new_person().await;
         let elsewhere = server.new_organization().await;
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         make_users(&store).await;
         let mut raced = Raced::default();
         while raced.requests < RACED || raced.rounds < ROUNDS {

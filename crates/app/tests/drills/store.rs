@@ -27,8 +27,26 @@ pub struct Column {
 pub type Rows = BTreeMap<String, Vec<String>>;
 
 impl Store {
+    /// To look at it, which the doctor does afterwards as well.
     pub async fn open(server: &Server) -> Store {
+        let store = Store::open_to_write(server).await;
+        store
+            .run(match server.engine {
+                Engine::Sqlite => "PRAGMA query_only = ON",
+                Engine::Postgresql => "SET default_transaction_read_only = on",
+            })
+            .await;
+        store
+    }
+
+    /// To change what the server has, in which the doctor may find something then.
+    pub async fn open_to_change(server: &Server) -> Store {
         server.note_altered();
+        Store::open_to_write(server).await
+    }
+
+    /// To do what leaves nothing.
+    pub async fn open_to_write(server: &Server) -> Store {
         match server.engine {
             Engine::Sqlite => {
                 let connection = rusqlite::Connection::open(server.database_file()).unwrap();
@@ -140,7 +158,7 @@ impl Store {
     /// All rows of all tables but those of some organizations, byte for byte and sorted. What the server knows of its ledger is nobody's.
     pub async fn rows_outside(&self, organizations: &[Uuid]) -> Rows {
         let mut all = Rows::new();
-        for (table, columns) in self.tables().await.into_iter().filter(|(table, _)| table != "ledger") {
+        for (table, columns) in self.tables().await.into_iter().filter(|(table, _)| !table.starts_with("ledger")) {
             let tie = match table.as_str() {
                 "organizations" => Some("id"),
                 _ => columns.iter().any(|column| column.name == "organization_id").then_some("organization_id"),

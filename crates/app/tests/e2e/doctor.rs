@@ -70,6 +70,11 @@ async fn findings(server: &Server, check: &str, others: &[&str]) -> Vec<Json> {
     found
 }
 
+/// Does what a remedy says, as it is when it is pasted.
+fn paste(command: &str) {
+    assert!(std::process::Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
+}
+
 async fn is_sound(server: &Server) {
     let (code, out, err) = server.doctor(&[]).await;
     assert_eq!(code, 0, "{out}{err}");
@@ -233,9 +238,99 @@ on_both_engines! {
         // Unless somebody makes it.
         let export = "INSERT INTO exports (organization_id, id, root, subject_id, state, actor, request_id, counts, rows_done, attempts, fence, created_at, lease_until)
                       SELECT organization_id, id, 'customer', subject_id, 'running', 'user', 'test', '{}', 0, 1, 1, created_at";
-        let until = if server.engine == Engine::Sqlite { "created_at + 3600000000" } else { "created_at + interval '1 hour'" };
+        let until = if server.engine == Engine::Sqlite { "created_at + 300000000" } else { "created_at + interval '5 minutes'" };
         change_database(&server, &format!("{export}, {until} FROM deletions WHERE root = 'retired_customer'")).await;
         is_sound(&server).await;
+    }
+
+    async fn times_in_the_future_are_found_and_what_is_pasted_or_a_start_mends_them(engine: Engine) {
+        let mut server = start(engine).await;
+        well_used(&mut server).await;
+        is_sound(&server).await;
+        let later = |base: &str, hours: u32| match engine {
+            Engine::Sqlite => format!("{base} + {hours} * 3600000000"),
+            Engine::Postgresql => format!("{base} + interval '{hours} hours'"),
+        };
+        for (table, column) in [("customers", "created_at"), ("audit_entries", "created_at"), ("customers", "deleted_at"), ("deletions", "sealed_at")] {
+            // What is minutes ahead is another machine's clock.
+            change_database(&server, &format!("UPDATE {table} SET {column} = {} WHERE {column} IS NOT NULL", later(column, 2))).await;
+            let found = findings(&server, "ahead", &[]).await;
+            assert_eq!((found.len(), &found[0]["table"]), (1, &json!(table)), "{found:?}");
+            let remedy = found[0]["remedy"].as_str().unwrap();
+            let (_, statement) = remedy.split_once("UPDATE ").unwrap_or_else(|| panic!("{remedy}"));
+            change_database(&server, &format!("UPDATE {}", statement.split('"').next().unwrap())).await;
+            is_sound(&server).await;
+        }
+        let waits = [
+            ("deletions", format!("UPDATE deletions SET state = 'draining', lease_until = {} WHERE root = 'retired_customer'", later("updated_at", 240))),
+            ("webhook_deliveries", format!("UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = {}", later("created_at", 240))),
+        ];
+        for (table, plant) in waits {
+            change_database(&server, &plant).await;
+            let found = findings(&server, "ahead", &[]).await;
+            assert_eq!((found.len(), &found[0]["table"]), (1, &json!(table)), "{found:?}");
+            server.start_again().await;
+            // A request is answered when the upkeep of the start may still be at it: a stop ends with one more.
+            server.stop().await;
+            let (_, out, _) = server.doctor(&[]).await;
+            assert!(!out.contains("FOUND    ahead"), "{out}");
+        }
+    }
+
+    async fn files_that_others_can_open_are_found_and_what_is_pasted_closes_them(engine: Engine) {
+        use std::os::unix::fs::PermissionsExt;
+        let mut server = start(engine).await;
+        well_used(&mut server).await;
+        is_sound(&server).await;
+        let widen = |path: &std::path::Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let folder = server.key_file().parent().unwrap().to_owned();
+        let ledger = server.ledger_folder();
+        let line = std::fs::read_dir(&ledger).unwrap().map(|file| file.unwrap().path()).find(|path| path.extension().is_some()).unwrap();
+        for (path, mode) in [(folder.clone(), 0o755), (server.key_file(), 0o640), (ledger, 0o711), (line, 0o604)] {
+            widen(&path, mode);
+            let found = findings(&server, "files", &[]).await;
+            assert_eq!(found[0]["sample"][0], path.display().to_string(), "{found:?}");
+            paste(found[0]["remedy"].as_str().unwrap());
+            is_sound(&server).await;
+        }
+        if engine == Engine::Sqlite {
+            // Who opens the database closes it to others: it is told once.
+            widen(&server.database_file(), 0o644);
+            let (code, out, _) = server.doctor(&[]).await;
+            assert!(code == 1 && out.contains("FOUND    files") && out.contains(server.database_file().to_str().unwrap()), "{out}");
+            is_sound(&server).await;
+        }
+        // A key that is named, and a configuration that holds a secret.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (key, config) = (elsewhere.path().join("it's the key"), elsewhere.path().join("freehold.toml"));
+        std::fs::copy(server.key_file(), &key).unwrap();
+        std::fs::write(&config, "metrics-token = \"hunter2\"\n").unwrap();
+        widen(&config, 0o640);
+        let arguments = ["--secret-key-file", key.to_str().unwrap(), "--config", config.to_str().unwrap()];
+        for (path, mode) in [(&key, 0o640), (&config, 0o644)] {
+            widen(path, mode);
+            let (code, out, _) = server.doctor(&[&["--json"], &arguments[..]].concat()).await;
+            let document: Json = serde_json::from_str(&out).unwrap();
+            let found = document["checks"].as_array().unwrap().iter().find(|check| check["check"] == "files").unwrap()["findings"].clone();
+            assert!(code == 1 && found[0]["sample"] == json!([path.display().to_string()]), "{out}");
+            assert!(!out.contains("hunter2"), "{out}");
+            paste(found[0]["remedy"].as_str().unwrap());
+            let (code, out, _) = server.doctor(&arguments).await;
+            assert_eq!(code, 0, "{out}");
+        }
+        // The start warns of it. A configuration without a secret is for everybody to read.
+        for (settings, is_told) in [("metrics-token = \"hunter2\"\n", true), ("rate-limit-per-day = 5\n", false)] {
+            std::fs::write(&config, settings).unwrap();
+            widen(&config, 0o644);
+            let before = server.log().len();
+            server.start_again_with(&[&format!("--config={}", config.display())]).await;
+            server.stop().await;
+            let log = server.log().split_off(before);
+            assert_eq!(log.contains("other users of this machine can read the secrets in the configuration file"), is_told, "{log}");
+            assert!(!log.contains("hunter2"), "{log}");
+            let (code, out, _) = server.doctor(&["--config", config.to_str().unwrap()]).await;
+            assert_eq!(code, i32::from(is_told), "{out}");
+        }
     }
 
     async fn a_schema_or_rows_that_are_not_as_they_should_be_are_found(engine: Engine) {

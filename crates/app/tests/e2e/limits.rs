@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::on_both_engines;
 use crate::support::{Engine, Organization, PASSWORD, Server, expect, header};
-use crate::tools::{Session, answered};
+use crate::tools::{Session, answered, entries};
 
 async fn make_key(server: &Server, organization: &Organization, body: Json) -> Json {
     let path = format!("/api/organizations/{}/api-keys", organization.id);
@@ -52,6 +52,57 @@ on_both_engines! {
         let request = server.request(Method::GET, &format!("/api/organizations/{}", organization.id));
         let answer = answered(request.header("X-API-Key", public["key"].as_str().unwrap()), StatusCode::OK).await;
         assert_eq!(policy(&answer), "100;w=60, 10000;w=86400");
+    }
+
+    async fn operators_give_an_organization_another_day_or_minute_and_it_stays_so(engine: Engine) {
+        let arguments = ["--rate-limit-per-minute=300", "--rate-limit-per-day=10000", "--public-url=http://localhost:3001"];
+        let mut server = Server::start(engine, &arguments).await;
+        let operator = server.new_operator().await;
+        let (organization, other) = (server.new_organization().await, server.new_organization().await);
+        let (_, key) = server.new_api_key(&organization, &organization.owner.token, &["read:organization"]).await;
+        let (_, others) = server.new_api_key(&other, &other.owner.token, &["read:organization"]).await;
+        let path = format!("/api/operator/organizations/{}/limits", organization.slug);
+        let set = |server: &Server, body: Json| server.request(Method::PATCH, &path).bearer_auth(&operator.token).json(&body);
+        let read = |server: &Server, organization: &Organization, key: &str| {
+            server.request(Method::GET, &format!("/api/organizations/{}", organization.id)).header("X-API-Key", key)
+        };
+        for request in [server.request(Method::GET, &path), server.request(Method::PATCH, &path).json(&json!({"requestsPerDay": 0, "reason": "mine"}))] {
+            expect(request.bearer_auth(&organization.owner.token), StatusCode::FORBIDDEN).await;
+        }
+        for wrong in [json!({"requestsPerDay": 5}), json!({"requestsPerDay": -1, "reason": "x"}), json!({"requestsPerDay": "5", "reason": "x"}), json!({"requestsPerDay": 5, "reason": " "})] {
+            expect(set(&server, wrong), StatusCode::BAD_REQUEST).await;
+        }
+        let nothing = json!({"organizationId": organization.id, "requestsPerDay": null, "requestsPerMinute": null});
+        assert_eq!(expect(server.request(Method::GET, &path).bearer_auth(&operator.token), StatusCode::OK).await, nothing);
+        // The day alone, for its keys and no others.
+        let changed = expect(set(&server, json!({"requestsPerDay": 5, "reason": "a trial"})), StatusCode::OK).await;
+        assert_eq!((&changed["requestsPerDay"], &changed["requestsPerMinute"]), (&json!(5), &Json::Null));
+        let (answers, refusal) = exhaust(|| read(&server, &organization, &key), 5).await;
+        assert_eq!((answers.len(), policy(&refusal), header(&refusal, "ratelimit-limit")), (5, "300;w=60, 5;w=86400", "5"));
+        assert!(header(&refusal, "retry-after").parse::<i64>().unwrap() > 0);
+        assert_eq!(policy(&answered(read(&server, &other, &others), StatusCode::OK).await), "300;w=60, 10000;w=86400");
+        // Off, and still so after a restart.
+        expect(set(&server, json!({"requestsPerDay": 0, "requestsPerMinute": 3, "reason": "moves its data"})), StatusCode::OK).await;
+        server.stop().await;
+        server.start_again().await;
+        let (answers, refusal) = exhaust(|| read(&server, &organization, &key), 3).await;
+        assert!(answers.len() >= 3 && answers.iter().all(|answer| policy(answer) == "300;w=60"));
+        let words = refusal.text().await.unwrap();
+        assert!(words.contains("3 requests in this minute"), "{words}");
+        // No key of it can be given more.
+        let body = json!({"name": "Fast key", "rateLimitPerMinute": 4});
+        let keys = server.request(Method::POST, &format!("/api/organizations/{}/api-keys", organization.id));
+        let answer = keys.bearer_auth(&organization.owner.token).json(&body).send().await.unwrap();
+        assert!([StatusCode::BAD_REQUEST, StatusCode::TOO_MANY_REQUESTS].contains(&answer.status()), "{}", answer.status());
+        // As for all again.
+        expect(set(&server, json!({"requestsPerDay": null, "requestsPerMinute": null, "reason": "done"})), StatusCode::OK).await;
+        assert_eq!(policy(&answered(read(&server, &organization, &key), StatusCode::OK).await), "300;w=60, 10000;w=86400");
+        for trail in ["00000000-0000-0000-0000-000000000000", &organization.id] {
+            let entries = entries(&server, &format!("/api/organizations/{trail}/audit"), &operator.token).await;
+            let told: Vec<&Json> = entries.iter().filter(|entry| entry["action"] == "organization.set_limits" && entry["outcome"] == "done").collect();
+            assert_eq!(told.len(), 3, "{entries:?}");
+            assert!(told.iter().all(|entry| entry["actor"] == "operator") && told.iter().any(|entry| entry["reason"] == "a trial"), "{told:?}");
+        }
     }
 
     async fn of_requests_at_the_same_time_exactly_as_many_are_let_through_as_the_limit_says(engine: Engine) {

@@ -227,11 +227,27 @@ impl Server {
         self.child.kill().await.unwrap();
     }
 
-    /// Asks the process to stop, as an operator would, and waits until it has.
+    /// Asks the process to stop, as an operator would, waits until it has, and asks the doctor.
     pub async fn stop(&mut self) {
         let id = self.child.id().unwrap().to_string();
         assert!(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status().await.unwrap().success());
         assert!(self.child.wait().await.unwrap().success());
+        self.is_sound();
+    }
+
+    /// The doctor finds nothing in what any test leaves when its server stops, unless the test says that it has changed the database itself.
+    fn is_sound(&self) {
+        if self.is_altered.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_freehold"));
+        command.arg("doctor").arg("--data").arg(self.folder.path().join("data")).env_remove("FREEHOLD_DATABASE_URL");
+        let is_for_both = |argument: &&String| ["--retention=", "--exports="].iter().any(|name| argument.starts_with(name));
+        command.args(self.arguments.iter().filter(is_for_both)).envs(self.variables.clone());
+        let database_url = self.database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url));
+        let output = command.envs(database_url).output().unwrap();
+        let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        assert!(output.status.success(), "the doctor: {out}{err}");
     }
 
     /// Starts the server again on the same data. The port, and so the address, may change.
@@ -559,28 +575,15 @@ pub fn short(id: &str) -> String {
 
 /// A test that fails shows what its server logged; the logs of all the others would only hide it.
 impl Drop for Server {
-    /// The doctor finds nothing in what any test leaves, unless it says that it has changed the database itself.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the server's log:\n{}", read_to_string(self.folder.path().join(LOG)).unwrap_or_default());
-        } else if !self.is_altered.load(Ordering::Relaxed) {
+        } else {
             let _ = self.child.start_kill();
             while matches!(self.child.try_wait(), Ok(None)) {
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
-            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_freehold"));
-            command.arg("doctor").arg("--data").arg(self.folder.path().join("data")).env_remove("FREEHOLD_DATABASE_URL");
-            let is_for_both = |argument: &&String| ["--retention=", "--exports="].iter().any(|name| argument.starts_with(name));
-            command.args(self.arguments.iter().filter(is_for_both));
-            command.envs(self.variables.clone());
-            let database_url = self.database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url));
-            let output = command.envs(database_url).output().unwrap();
-            assert!(
-                output.status.success(),
-                "the doctor: {}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            );
+            self.is_sound();
         }
     }
 }

@@ -408,7 +408,7 @@ fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
     }
     key.scopes = Scopes::of(&key.scopes).names();
     // No key is given more than the operators give its organization. What it was given before may stay: it has no effect beyond that.
-    let of_organization = match cx.plane.config.quotas.requests_per_minute {
+    let of_organization = match cx.plane.requests_per_minute(cx.noted_organization()) {
         0 => *PER_MINUTE.end(),
         most => most.min(*PER_MINUTE.end()),
     };

@@ -1,7 +1,7 @@
 //! Keys of a person: each acts as its person in all their organizations, as they are a member there, within its scopes and its terms. It belongs
 //! to no organization: it goes with the account, and where its person has left it opens nothing any more.
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use sql::{Row, Statement, Tx, params, sql};
 use uuid::Uuid;
 
@@ -11,6 +11,7 @@ use super::{ApiKey, Change, Kind, NewApiKey, changed, check, described, merged, 
 use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::authority::revoke as end;
 use crate::credentials::{CredentialKind, Principal, fingerprint};
+use crate::fields::metadata_filter;
 use crate::page::{Page, PageRequest};
 use crate::usage::Used;
 use crate::{Cx, Error, Result, ledger, users};
@@ -112,21 +113,26 @@ async fn insert(cx: &Cx, tx: &mut Tx, key: &ApiKey, hash: &[u8; 32]) -> Result<(
     audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.create", key.id)).await
 }
 
-/// Lists the person's keys, newest first.
+/// Lists the person's keys, newest first, or of them those whose metadata has these texts.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for a credential that is bound to an organization, or lacks the scope.
-pub async fn list(cx: &Cx, request: PageRequest) -> Result<Page<ApiKey>> {
+/// [`Error::Forbidden`] for a credential that is bound to an organization, or lacks the scope; [`Error::Invalid`].
+pub async fn list(cx: &Cx, metadata: &Map<String, Json>, request: PageRequest) -> Result<Page<ApiKey>> {
     let user = reader(cx)?;
-    cx.read((user, request), |cx, tx, (user, request)| {
+    let metadata = metadata_filter(metadata)?;
+    cx.read((user, metadata, request), |cx, tx, (user, metadata, request)| {
         Box::pin(async move {
-            let total = tx.query_one(sql!("SELECT count(*) FROM user_api_keys WHERE user_id = $1"), params![*user]).await?.next()?;
+            let count = sql!(
+                "SELECT count(*) FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"
+            );
+            let total = tx.query_one(count, params![*user, metadata.as_ref()]).await?.next()?;
             let statement = sql!(
                 "SELECT id, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata, is_active,
                         created_at, expires_at, last_used_at, previous_until
-                 FROM user_api_keys WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"
+                 FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
+                 ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
-            let rows = tx.query(statement, params![*user, request.size, request.offset()]).await?;
+            let rows = tx.query(statement, params![*user, metadata.as_ref(), request.size, request.offset()]).await?;
             let keys = rows.into_iter().map(|row| Ok(with_use(cx, read(row)?)));
             Ok(Page::new(keys.collect::<Result<_>>()?, total, *request))
         })
@@ -180,6 +186,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, id: Uuid, change: Change) -> Result<Api
     ];
     tx.execute(update, values).await?;
     audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.update", id)).await?;
+    ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, id).await?;
     end(cx, tx, id).await?;
     Ok(with_use(cx, key))
 }
@@ -208,6 +215,7 @@ pub async fn rotate(cx: &Cx, id: Uuid, overlap: Option<u32>) -> Result<(ApiKey, 
         person(cx)?;
     }
     let overlap = checked_overlap(overlap)?;
+    ledger::takes_lines(cx)?;
     cx.write_own_ending(Some(id), (id, overlap), |cx, tx, (id, overlap)| {
         Box::pin(async move {
             let user = cx.principal()?.user;

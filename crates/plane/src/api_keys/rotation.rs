@@ -31,6 +31,7 @@ const USUAL_OVERLAP: u32 = 86_400;
 pub async fn rotate(cx: &Cx, organization: &OrganizationRef, id: Uuid, overlap: Option<u32>) -> Result<(ApiKey, String)> {
     let tenant = enter(cx, organization, Action::RotateOwnApiKey).await?;
     let overlap = checked_overlap(overlap)?;
+    ledger::takes_lines(cx)?;
     tenant.write_ending(cx, [id], (id, overlap), |cx, tx, tenant, (id, overlap)| Box::pin(rotate_in(cx, tx, tenant, *id, *overlap))).await
 }
 

@@ -14,7 +14,7 @@ use crate::fields::{Check, merge_metadata};
 use crate::ids::OrganizationRef;
 use crate::normal_forms::{composed, email_key};
 use crate::policy::Action;
-use crate::{Cx, Error, FieldError, Result, holds, members};
+use crate::{Cx, Error, FieldError, Result, holds, ledger, members};
 
 /// What one credit adds.
 const CREDIT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -121,6 +121,9 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, chang
         new.search_key(),
     ];
     tx.execute(statement, values).await?;
+    if new.managed_by != old.managed_by {
+        note_state(cx, tx, &new).await?;
+    }
     finish(cx, tx, tenant, &new, "customer.update").await
 }
 
@@ -229,10 +232,51 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, reference: &str, 
                     }
                     deletion::end_credentials(cx, tx, (Root::Customer, old.organization, id), Root::Customer.credentials()).await?;
                 }
+                note_state(cx, tx, &Customer { archived_at: shall_be.then_some(cx.now), ..old.clone() }).await?;
                 tell(cx, tx, tenant, &old, action).await
             })
         })
         .await
+}
+
+/// Tells the ledger who manages a customer and whether it is archived, from the change on that is being made.
+async fn note_state(cx: &Cx, tx: &mut Tx, customer: &Customer) -> Result<()> {
+    let entry = ledger::Entry::Customer {
+        organization: customer.organization,
+        customer: customer.id,
+        managed_by: customer.managed_by,
+        is_archived: customer.archived_at.is_some(),
+        revision: customer.revision + 1,
+    };
+    ledger::note(cx, tx, entry).await
+}
+
+/// Puts a customer under this management again, and archives it, in a database that was restored from before that. `was_archived`: its sessions and
+/// devices have ended since. Returns whether there was anything to do.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn set_again(
+    cx: &Cx,
+    tx: &mut Tx,
+    (organization, id): (Uuid, Uuid),
+    managed_by: Option<Uuid>,
+    (is_archived, was_archived): (bool, bool),
+    revision: i64,
+) -> Result<bool> {
+    // A manager that the older state does not know manages no customer.
+    let set = sql!(
+        "UPDATE customers SET revision = $5, archived_at = $4,
+                              managed_by = (SELECT id FROM members WHERE organization_id = $1 AND id = $3 AND state = 'live')
+         WHERE organization_id = $1 AND id = $2 AND revision < $5"
+    );
+    if tx.execute(set, params![organization, id, managed_by, is_archived.then_some(cx.now), revision]).await? == 0 {
+        return Ok(false);
+    }
+    if was_archived {
+        deletion::end_credentials(cx, tx, (Root::Customer, organization, id), Root::Customer.credentials()).await?;
+    }
+    Ok(true)
 }
 
 /// What every change of a customer's own fields ends with.

@@ -19,6 +19,7 @@ use crate::passwords::hex;
 use crate::policy::{self, Action};
 use crate::{Cx, Error, FieldError, Result, cx, members};
 
+pub(crate) use change::set_again;
 pub use change::{CustomerChange, add_screen, archive, extend, unarchive, update};
 pub(crate) use delete::Gathering;
 pub use delete::{Deleting, delete};

@@ -503,7 +503,7 @@ async fn close_in(cx: &Cx, tx: &mut Tx, held: &Held) -> Result<Outcome> {
          WHERE organization_id = $1 AND id = $2 RETURNING counts"
     );
     if let Some(mut row) = tx.query_opt(seal, params![held.organization, held.id, cx.now]).await? {
-        ledger::note(cx, tx, ledger::Entry::Completed { deletion: held.id, counts: row.next()? });
+        ledger::note(cx, tx, ledger::Entry::Completed { deletion: held.id, counts: row.next()? }).await?;
     }
     effects::complete(cx, tx, held.organization, held.id, held.root, held.subject).await?;
     tracing::info!(deletion = %held.id, subject = %held.subject, "sealed");

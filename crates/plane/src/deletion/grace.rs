@@ -200,7 +200,8 @@ async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note:
     let write_down = sql!("UPDATE deletions SET counts = $3 WHERE organization_id = $1 AND id = $2");
     tx.execute(write_down, params![organization, id, counts]).await?;
     audit::record(cx, tx, organization, note).await?;
-    ledger::note(cx, tx, ledger::Entry::Restored(ledger::TakenBack { deletion: id, organization, root: root.name().into(), subject }));
+    ledger::note(cx, tx, ledger::Entry::Restored(ledger::TakenBack { deletion: id, organization, root: root.name().into(), subject }))
+        .await?;
     tell(cx, tx, root, deletion).await
 }
 

@@ -123,6 +123,7 @@ const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) ->
 pub const TABLES: &[TableColumns] = &[
     table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain), ("email_key", Personal), ("search_key", Personal)]),
     table("ledger", &[("id", Plain), ("position", Plain), ("position_at", Plain), ("beat", Plain), ("is_restored", Plain)]),
+    table("ledger_lines", &[("id", Plain), ("at", Plain), ("entry", Plain)]),
     table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain), ("retires_at", Plain)]),
     table("installation", &[("id", Plain), ("former_id", Plain), ("created_at", Plain)]),
     table("secret_keys", &[("id", Plain), ("created_at", Plain)]),
@@ -133,7 +134,7 @@ pub const TABLES: &[TableColumns] = &[
     table("organizations", &[
         ("id", ORGANIZATION), ("slug", Plain), ("name", Plain), ("logo", Plain), ("plan", Plain), ("subscription_status", Plain),
         ("stripe_customer_id", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain), ("archived_at", Plain),
-        ("revision", Plain), ("metadata", Plain),
+        ("revision", Plain), ("metadata", Plain), ("requests_per_day", Plain), ("requests_per_minute", Plain),
     ]),
     table("members", &[
         ("organization_id", ORGANIZATION), ("id", MEMBER), ("user_id", USER), ("role", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),

@@ -155,7 +155,7 @@ async fn write_down(tx: &mut Tx, plan: &Plan, organization: Uuid, part: Vec<Read
     for ready in part {
         let (place, cx) = (ready.place, ready.cx.clone());
         let (entry, deletion) = end_access(tx, plan, organization, ready).await?;
-        ledger::ordered(&cx, tx, &deletion);
+        ledger::ordered(&cx, tx, &deletion).await?;
         entries.extend(entry);
         records.extend(columns(&deletion));
         outcomes[place] = Some(Ok(deletion));

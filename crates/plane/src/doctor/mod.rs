@@ -5,7 +5,9 @@
 //! [`repair`] is the only thing here that writes.
 
 mod archives;
+mod ahead;
 mod checks;
+mod files;
 mod overdue;
 mod repair;
 mod residue;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sql::{Database, Options, Schema, Statement};
 
+pub use files::{Places, files};
 pub use repair::{Repaired, repair};
 
 use crate::retention::Periods;
@@ -94,6 +97,7 @@ const CHECKS: &[Check] = &[
     Check { name: "holds", about: "whatever is under a legal hold is there", needs_schema: true, run: checks::holds },
     Check { name: "stuck", about: "every open deletion makes progress", needs_schema: true, run: checks::stuck },
     Check { name: "overdue", about: "what is kept for a time is gone after it", needs_schema: true, run: overdue::overdue },
+    Check { name: "ahead", about: "no time lies further in the future than it can", needs_schema: true, run: ahead::ahead },
     Check { name: "deliveries", about: "webhooks are told in time", needs_schema: true, run: checks::deliveries },
     Check { name: "secrets", about: "secrets are encrypted with a key that is not here", needs_schema: true, run: secrets::secrets },
     Check { name: "archives", about: "what was exported is there and whole, and nothing else is", needs_schema: true, run: archives::archives },
@@ -117,6 +121,11 @@ impl Patient {
     fn of(plane: &Arc<Plane>, schema: Schema) -> Patient {
         let (periods, exports) = (plane.config.retention.clone(), plane.config.exports.clone());
         Patient { db: plane.db.clone(), now: plane.clock.now(), schema, periods, exports }
+    }
+
+    /// Lets go of the database, and leaves no file beside an embedded one.
+    pub async fn close(&self) {
+        self.db.close().await;
     }
 
     /// `"sqlite"` or `"postgresql"`.
@@ -147,5 +156,5 @@ impl Patient {
 
 /// Every statement that is made from the rules, for the test that prepares them.
 pub fn statements() -> Vec<Statement> {
-    residue::statements().into_iter().chain(checks::statements()).collect()
+    residue::statements().into_iter().chain(checks::statements()).chain(ahead::statements()).collect()
 }

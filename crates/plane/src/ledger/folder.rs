@@ -39,6 +39,9 @@ pub(super) struct Line {
     pub(super) n: u64,
     /// When what it tells of began.
     pub(super) at: Timestamp,
+    /// Which line of the database's table it is, if it was one.
+    #[serde(default)]
+    pub(super) id: Option<Uuid>,
     /// What it tells of.
     pub(super) entry: Entry,
 }

@@ -1,17 +1,21 @@
 //! The erasure ledger: what was deleted and what lost access, in files outside of the database, so that a restored older state of it forgets
 //! neither. It holds ids, times and numbers, and nothing about a person.
 //!
-//! What is answered stands in it: an answer waits until the disk has the lines of its request. The files are `folder.rs`, the thread that writes
-//! them `writer.rs`; `replay.rs` holds the database against them when the server starts. A database that is older than its ledger is not served
-//! before it has caught up.
+//! What is answered stands in it: an answer waits until the disk has the lines of its request, and is 503 while it does not. The files are
+//! `folder.rs`, the thread that writes them `writer.rs`; `replay/` holds the database against them when the server starts. A database that is older
+//! than its ledger is not served before it has caught up.
+//!
+//! No line is lost while the disk takes none, nor by a stop then. What the records of deletions tell is looked for there by the next start; every
+//! other line lies in the table `ledger_lines` from the transaction that it tells of until the files have it.
 
 mod folder;
 mod replay;
 mod writer;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -26,12 +30,16 @@ pub use writer::LedgerState;
 
 use crate::cx::{Actor, Cx};
 use crate::deletion::Deletion;
+use crate::encryption::WEBHOOKS;
 use crate::passwords::hex;
 use crate::policy::Role;
-use crate::{Plane, Result};
+use crate::requirements::ByKind;
+use crate::{Error, Plane, Result};
 
 /// How long an answer waits for the ledger. While its disk takes nothing, what was deleted is deleted all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Lines that leave the table at once, when the files have them.
+const MOST: usize = 10_000;
 
 /// Where a server keeps its ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +74,10 @@ pub(crate) enum Entry {
     Operator { user: Uuid, is_operator: bool },
     /// An organization was archived, or is none any more.
     Archived { organization: Uuid, is_archived: bool, revision: i64 },
+    /// A customer has this manager now, is archived, or is no longer.
+    Customer { organization: Uuid, customer: Uuid, managed_by: Option<Uuid>, is_archived: bool, revision: i64 },
+    /// An organization asks this of those who delete.
+    Asked { organization: Uuid, by_kind: ByKind },
     /// A legal hold was placed.
     Held { organization: Uuid, hold: Uuid, subject: String, subject_id: Uuid, until: Option<Timestamp> },
     /// A legal hold was released.
@@ -121,6 +133,8 @@ pub(crate) enum Credential {
     UserApiKey,
     /// Where a webhook leads to, what it is told, and whether it is told anything.
     Webhook,
+    /// What a webhook's deliveries are signed with.
+    WebhookSecret,
 }
 
 /// The ledger of one server.
@@ -132,6 +146,8 @@ pub(crate) struct Ledger {
     writes: AtomicU64,
     /// Whether the database may know of deletions that have no line, until the next start looks for them.
     lacks_lines: AtomicBool,
+    /// Lines that lie in the table as well, with the ids that they have there, in the order of their numbers.
+    in_table: Mutex<VecDeque<(u64, Uuid)>>,
 }
 
 impl Plane {
@@ -168,36 +184,94 @@ impl Ledger {
         self.opened.get().map(|(writer, _)| writer)
     }
 
-    /// Adds a line, for the piece of work whose last line is remembered there.
-    fn add(&self, at: Timestamp, entry: &Entry, last: &AtomicU64) {
-        if let Some(number) = self.writer().and_then(|writer| writer.push(at, entry)) {
+    /// Adds a line, which has this id in the table if it lies there, for the piece of work whose last line is remembered there.
+    fn add(&self, at: Timestamp, (id, entry): (Option<Uuid>, &Entry), last: &AtomicU64) {
+        let Some(writer) = self.writer() else { return };
+        // A beat that takes lines out of the table finds each that has a number.
+        let mut in_table = self.in_table();
+        if let Some(number) = writer.push(at, id, entry) {
             last.fetch_max(number, Ordering::Relaxed);
+            in_table.extend(id.map(|id| (number, id)));
         }
     }
 
-    /// Waits until the disk has this line. Not for long: what is deleted is deleted, whatever becomes of the ledger.
-    pub(crate) async fn written(&self, line: u64) {
-        if let Some(writer) = self.writer().filter(|writer| line > writer.last_written()) {
-            let _ = tokio::time::timeout(PATIENCE, writer.written(line)).await;
+    fn in_table(&self) -> std::sync::MutexGuard<'_, VecDeque<(u64, Uuid)>> {
+        self.in_table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the disk has this line. Not for long: what is deleted is deleted, whatever becomes of the ledger. Returns whether it has.
+    pub(crate) async fn written(&self, line: u64) -> bool {
+        match self.writer().filter(|writer| line > writer.last_written()) {
+            Some(writer) => tokio::time::timeout(PATIENCE, writer.written(line)).await.is_ok(),
+            None => true,
         }
+    }
+
+    /// The last line that the files have, and which lines up to it lie in the table as well: no more than leave it at once, or the last of those.
+    fn written_of_table(&self) -> (u64, Vec<Uuid>) {
+        let in_table = self.in_table();
+        let last = self.writer().map_or(0, writer::Writer::last_written);
+        let written: Vec<(u64, Uuid)> = in_table.iter().take_while(|(line, _)| *line <= last).take(MOST + 1).copied().collect();
+        let position = written.get(MOST).map_or(last, |(line, _)| line - 1);
+        (position, written.into_iter().take(MOST).map(|(_, id)| id).collect())
+    }
+
+    /// The number of the last line that there is by now; 0 for none.
+    pub(crate) fn last_line(&self) -> u64 {
+        self.writer().map_or(0, writer::Writer::last_given)
+    }
+}
+
+/// Fails while the disk takes no lines: for what must not be done without being answered, since the answer has a secret that is shown once, or the same
+/// request would be refused the next time. What takes access away is done all the same.
+///
+/// # Errors
+/// [`Error::Overloaded`].
+pub(crate) fn takes_lines(cx: &Cx) -> Result<()> {
+    let state = cx.plane.ledger_state();
+    match state.is_some_and(|state| state.is_failing) && matches!(cx.actor, Actor::User(_)) {
+        true => Err(Error::Overloaded("The disk of the server's ledger takes nothing at the moment, and nothing was changed. Try again.")),
+        false => Ok(()),
     }
 }
 
 /// Adds a line when the transaction is committed.
-pub(crate) fn note(cx: &Cx, tx: &mut Tx, entry: Entry) {
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn note(cx: &Cx, tx: &mut Tx, entry: Entry) -> Result<()> {
     if cx.plane.ledger.writer().is_none() {
-        return;
+        return Ok(());
     }
+    let id = match entry.is_in_records() {
+        true => None,
+        false => {
+            let (id, told) = (cx.new_id()?, serde_json::to_value(&entry).map_err(|error| Error::Internal(error.to_string()))?);
+            tx.execute(sql!("INSERT INTO ledger_lines (id, at, entry) VALUES ($1, $2, $3)"), params![id, cx.now, told]).await?;
+            Some(id)
+        }
+    };
     let cx = cx.clone();
     // A commit with an unknown outcome gets no line: if it was rolled back, a restore months later would do it. If it was not, the next start
     // finds that its line is missing.
-    tx.on_sure_commit(move || cx.plane.ledger.add(cx.now, &entry, cx.ledger_line()));
+    tx.on_sure_commit(move || cx.plane.ledger.add(cx.now, (id, &entry), cx.ledger_line()));
+    Ok(())
 }
 
 /// Adds the line of a deletion that was ordered.
-pub(crate) fn ordered(cx: &Cx, tx: &mut Tx, deletion: &Deletion) {
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn ordered(cx: &Cx, tx: &mut Tx, deletion: &Deletion) -> Result<()> {
     let by_job = matches!(cx.actor, Actor::System | Actor::Orderer(_));
-    note(cx, tx, Entry::Ordered(Order::of(deletion, by_job)));
+    note(cx, tx, Entry::Ordered(Order::of(deletion, by_job))).await
+}
+
+impl Entry {
+    /// Whether the record of a deletion tells the same.
+    fn is_in_records(&self) -> bool {
+        matches!(self, Entry::Ordered(_) | Entry::Completed { .. } | Entry::Restored(_) | Entry::Beat { .. })
+    }
 }
 
 impl Order {
@@ -223,8 +297,8 @@ impl Order {
 /// The database's.
 pub(crate) async fn changed(cx: &Cx, tx: &mut Tx, credential: Credential, organization: Option<Uuid>, id: Uuid) -> Result<()> {
     if cx.plane.ledger.writer().is_some() {
-        let digest = credential.digest(tx, organization, id).await?.unwrap_or_default();
-        note(cx, tx, Entry::Changed { credential, organization, id, digest });
+        let digest = credential.digest(cx, tx, organization, id).await?.unwrap_or_default();
+        note(cx, tx, Entry::Changed { credential, organization, id, digest }).await?;
     }
     Ok(())
 }
@@ -238,14 +312,14 @@ pub(crate) async fn role_changed(cx: &Cx, tx: &mut Tx, organization: Uuid, membe
     if cx.plane.ledger.writer().is_some()
         && let Some(mut row) = tx.query_opt(statement, params![organization, member]).await?
     {
-        note(cx, tx, Entry::Role { organization, member, role: role.name().into(), revision: row.next()? });
+        note(cx, tx, Entry::Role { organization, member, role: role.name().into(), revision: row.next()? }).await?;
     }
     Ok(())
 }
 
 impl Credential {
     /// Says what the credential is and may do without telling either; none when it is not there. A digest of digests: it leads back to no secret.
-    async fn digest(self, tx: &mut Tx, organization: Option<Uuid>, id: Uuid) -> Result<Option<String>> {
+    async fn digest(self, cx: &Cx, tx: &mut Tx, organization: Option<Uuid>, id: Uuid) -> Result<Option<String>> {
         let text = |bytes: Vec<u8>| Json::from(hex(&bytes));
         let told = match self {
             Credential::Password => {
@@ -262,6 +336,13 @@ impl Credential {
                 let statement = sql!("SELECT url, events, is_active FROM webhooks WHERE organization_id = $1 AND id = $2");
                 let Some(mut row) = tx.query_opt(statement, params![organization, id]).await? else { return Ok(None) };
                 json!([row.next::<String>()?, row.next::<String>()?, row.next::<bool>()?])
+            }
+            Credential::WebhookSecret => {
+                let statement = sql!("SELECT secret, old_secret FROM webhooks WHERE organization_id = $1 AND id = $2");
+                let Some(mut row) = tx.query_opt(statement, params![organization, id]).await? else { return Ok(None) };
+                // What is encrypted is another text each time. What cannot be decrypted is like no other.
+                let plain = |kept: Vec<u8>| text(cx.plane.encryption.decrypt(WEBHOOKS, id.as_bytes(), &kept).unwrap_or(kept));
+                json!([plain(row.next()?), row.next::<Option<Vec<u8>>>()?.map(plain)])
             }
             Credential::ApiKey | Credential::UserApiKey => {
                 let of_organization =
@@ -289,10 +370,15 @@ impl Credential {
 pub(crate) async fn beat(cx: &Cx) -> Result<()> {
     let ledger = &cx.plane.ledger;
     let writes = ledger.writes.swap(0, Ordering::Relaxed);
-    let Some(writer) = ledger.writer().filter(|_| writes > 0) else { return Ok(()) };
+    let (position, written) = ledger.written_of_table();
+    if ledger.writer().is_none() || writes == 0 && written.is_empty() {
+        return Ok(());
+    }
+    let many = written.len();
     // While lines are missing, the next start has to look for them from where they began to be.
-    let beaten = cx.write_behind(false, (writer.last_written(), ledger.is_whole()), |cx, tx, (position, is_whole)| {
+    let beaten = cx.write_behind(false, (position, ledger.is_whole(), written), |cx, tx, (position, is_whole, written)| {
         Box::pin(async move {
+            tx.execute(sql!("DELETE FROM ledger_lines WHERE id = ANY($1)"), params![&written[..]]).await?;
             let statement = sql!(
                 "UPDATE ledger SET position = $1, position_at = CASE WHEN CAST($3 AS boolean) THEN $2 ELSE position_at END, beat = beat + 1
                  RETURNING beat"
@@ -302,8 +388,10 @@ pub(crate) async fn beat(cx: &Cx) -> Result<()> {
         })
     });
     // Only what the database is sure to have.
-    if let Some(beat) = beaten.await.inspect_err(|_| ledger.count_write())? {
-        ledger.add(cx.now, &Entry::Beat { beat }, cx.ledger_line());
+    let beaten = beaten.await.inspect_err(|_| ledger.count_write())?;
+    ledger.in_table().drain(..many);
+    if let Some(beat) = beaten {
+        ledger.add(cx.now, (None, &Entry::Beat { beat }), cx.ledger_line());
     }
     Ok(())
 }

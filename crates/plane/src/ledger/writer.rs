@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::Entry;
 use super::folder::Page;
@@ -15,8 +16,7 @@ use crate::{Clock, Error, Result};
 const PAUSE: Duration = Duration::from_secs(1);
 /// How many failures lie between two lines of the log about them.
 const TOLD_EVERY: u32 = 60;
-/// Lines that wait at the most while the disk takes none. Deletions that are left out are added at the next start; what else is left out is
-/// unknown to a restored database.
+/// Lines that wait at the most while the disk takes none. What is left out is added at the next start.
 const MOST_WAITING: u64 = 1_000_000;
 
 /// Writes lines, in the order in which they are given.
@@ -73,8 +73,8 @@ impl Writer {
         Ok(Writer { shared, written, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Gives it a line. Returns its number; none when it is left out.
-    pub(super) fn push(&self, at: Timestamp, entry: &Entry) -> Option<u64> {
+    /// Gives it a line, with the id that it has in the table if it lies there. Returns its number; none when it is left out.
+    pub(super) fn push(&self, at: Timestamp, id: Option<Uuid>, entry: &Entry) -> Option<u64> {
         let entry = serde_json::to_string(entry).ok()?;
         let mut queue = self.shared.queue();
         if queue.next.saturating_sub(self.last_written()) > MOST_WAITING {
@@ -83,7 +83,8 @@ impl Writer {
         }
         let number = queue.next;
         queue.next += 1;
-        queue.lines.push(format!("{{\"n\":{number},\"at\":\"{at}\",\"entry\":{entry}}}\n"));
+        let id = id.map_or_else(String::new, |id| format!("\"id\":\"{id}\","));
+        queue.lines.push(format!("{{\"n\":{number},\"at\":\"{at}\",{id}\"entry\":{entry}}}\n"));
         drop(queue);
         self.shared.bell.notify_one();
         Some(number)
@@ -92,6 +93,11 @@ impl Writer {
     /// The number of the last line that the disk has.
     pub(super) fn last_written(&self) -> u64 {
         *self.written.borrow()
+    }
+
+    /// The number of the last line that it was given.
+    pub(super) fn last_given(&self) -> u64 {
+        self.shared.queue().next - 1
     }
 
     /// Waits until the disk has this line.
@@ -157,14 +163,14 @@ impl Shared {
                 }
                 Err(error) => {
                     if failures.is_multiple_of(TOLD_EVERY) {
-                        tracing::error!(%error, "the ledger cannot be written: what is deleted now is there again if the database is restored");
+                        tracing::error!(%error, "the ledger cannot be written: what is deleted now is answered 503, and is there again if the database is restored before it can");
                     }
                     failures += 1;
                     let mut queue = self.queue();
                     queue.is_failing = true;
                     if is_over {
                         let lines = last + 1 - first;
-                        tracing::error!(lines, "the ledger ends without its last lines; deletions among them are added at the next start");
+                        tracing::error!(lines, "the ledger ends without its last lines, which the next start adds");
                         return;
                     }
                     let waited = self.bell.wait_timeout_while(queue, PAUSE, |queue| !queue.is_over);

@@ -68,7 +68,7 @@ async fn stop_in(cx: &Cx, tx: &mut Tx, deletion: &Deletion, note: &Note) -> Resu
     };
     let note = Note { detail: Some(format!("after {} customers", sum(&row.next::<Json>()?))), ..note.clone() };
     audit::record(cx, tx, deletion.organization, &note).await?;
-    ledger::note(cx, tx, ledger::Entry::Stopped { deletion: deletion.id });
+    ledger::note(cx, tx, ledger::Entry::Stopped { deletion: deletion.id }).await?;
     let plane = cx.plane.clone();
     tx.on_commit(move || plane.going_on_bell.notify_one());
     Ok(())

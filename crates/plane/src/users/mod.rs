@@ -221,6 +221,7 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
     if cx.plane.hasher.verify(counted, current, Some(old.clone())).await? == Fit::None {
         return Err(wrong());
     }
+    ledger::takes_lines(cx)?;
     let hash = cx.plane.hasher.hash(new).await?;
     let changed = cx
         .write_own_ending(Some(principal.user), (principal.clone(), old, hash), |cx, tx, (principal, old, hash)| {

@@ -1,14 +1,18 @@
-//! The people who run the server. Others make and unmake them with the database in their hands: none of it is within reach of a request.
+//! The people who run the server. The first one is made at its command line, with the database in hand; they make and unmake each other there, or by a
+//! request, with a reason and a fresh sign-in.
 
 use jiff::Timestamp;
-use sql::{Tx, params, sql};
+use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
 use super::about;
-use crate::audit::{self, NO_ORGANIZATION};
+use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::authority::revoke;
+use crate::cx::Actor;
+use crate::fields::Check;
+use crate::ids::OrganizationRef;
 use crate::normal_forms::email_key;
-use crate::{Cx, Error, Result, ledger};
+use crate::{Cx, Error, FieldError, Result, ledger, sessions};
 
 /// One of the people who run the server.
 #[derive(Debug, Clone)]
@@ -23,17 +27,17 @@ pub struct Operator {
     pub created_at: Timestamp,
 }
 
-/// All of them, by their address.
+/// All of them, by their address. For operators, and for the program itself.
 ///
 /// # Errors
-/// The database's.
+/// [`Error::Forbidden`]; the database's.
 pub async fn list(cx: &Cx) -> Result<Vec<Operator>> {
+    is_one(cx)?;
     cx.read((), |_, tx, ()| {
         Box::pin(async move {
             let statement =
                 sql!("SELECT id, email, name, created_at FROM users WHERE is_operator AND state = 'live' ORDER BY email_key, id");
-            let rows = tx.query(statement, &[]).await?.into_iter();
-            rows.map(|mut row| Ok(Operator { id: row.next()?, email: row.next()?, name: row.next()?, created_at: row.next()? })).collect()
+            tx.query(statement, &[]).await?.into_iter().map(read).collect()
         })
     })
     .await
@@ -50,7 +54,7 @@ pub async fn add(cx: &Cx, email: &str) -> Result<Uuid> {
             if is_operator {
                 return Err(Error::Conflict(format!("{email} is an operator already.")));
             }
-            set(cx, tx, id, true).await?;
+            set(cx, tx, id, true, None).await?;
             Ok(id)
         })
     })
@@ -68,15 +72,103 @@ pub async fn remove(cx: &Cx, email: &str, also_the_last: bool) -> Result<Uuid> {
             if !is_operator {
                 return Err(Error::Conflict(format!("{email} is no operator.")));
             }
-            let others = sql!("SELECT 1 FROM users WHERE is_operator AND state = 'live' AND id <> $1 LIMIT 1");
-            if !also_the_last && tx.query_opt(others, params![id]).await?.is_none() {
+            if !also_the_last && is_last(tx, id).await? {
                 return Err(Error::Conflict(format!("{email} is the last operator: add another one first.")));
             }
-            set(cx, tx, id, false).await?;
+            set(cx, tx, id, false, None).await?;
             Ok(id)
         })
     })
     .await
+}
+
+/// Fails unless an operator asks, or the program itself.
+fn is_one(cx: &Cx) -> Result<()> {
+    match &cx.actor {
+        Actor::System => Ok(()),
+        _ if cx.principal()?.is_operator => Ok(()),
+        _ => Err(Error::Forbidden("Access denied. This is for the operators of the server.".into())),
+    }
+}
+
+/// Makes the person with this address an operator, for an operator who has just signed in. Their sessions end.
+///
+/// # Errors
+/// [`Error::Forbidden`] for everybody else, and for a session older than ten minutes; [`Error::Invalid`] for a reason that is not 1 to 500 characters
+/// and for an address without an account; [`Error::Conflict`] when they are one already.
+pub async fn appoint(cx: &Cx, email: &str, reason: String) -> Result<Operator> {
+    let note = Note { action: "operator.add", subject: "user", reason: Some(reason.clone()), ..Note::default() };
+    audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
+        is_one(cx)?;
+        let mut check = Check::new();
+        check.email("email", email.trim()).text("reason", &reason, 1..=500);
+        check.finish()?;
+        let unknown = || FieldError::new("email", "unknown_account", "must be the address of an account: its person signs up first");
+        let found = cx.read(email.to_owned(), |_, tx, email| Box::pin(find(tx, email))).await;
+        let (id, _) = found.map_err(|error| if matches!(error, Error::NotFound(_)) { unknown().into() } else { error })?;
+        cx.write_own_ending(Some(id), (id, reason), |cx, tx, (id, reason)| {
+            Box::pin(async move {
+                is_one(cx)?;
+                sessions::is_fresh(cx, tx, cx.principal()?.credential, "an operator can be added").await?;
+                if was_operator(tx, *id).await? {
+                    return Err(Error::Conflict("This person is an operator already.".into()));
+                }
+                set(cx, tx, *id, true, Some(reason)).await?;
+                let statement = sql!("SELECT id, email, name, created_at FROM users WHERE id = $1");
+                read(tx.query_one(statement, params![*id]).await?)
+            })
+        })
+        .await
+    })
+    .await
+}
+
+/// Makes an operator an account like any other, for an operator who has just signed in. Their sessions end. The last one stays.
+///
+/// # Errors
+/// [`Error::Forbidden`] for everybody else, and for a session older than ten minutes; [`Error::NotFound`]; [`Error::Invalid`] for a reason that is not
+/// 1 to 500 characters; [`Error::Conflict`] when they are none, or the last.
+pub async fn dismiss(cx: &Cx, user: Uuid, reason: String) -> Result<()> {
+    let said = Some(reason.clone()).filter(|reason| !reason.is_empty());
+    let note = Note { reason: said, ..about("operator.remove", user) };
+    audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
+        is_one(cx)?;
+        let mut check = Check::new();
+        check.text("reason", &reason, 1..=500);
+        check.finish()?;
+        cx.write_own_ending(Some(user), (user, reason), |cx, tx, (user, reason)| {
+            Box::pin(async move {
+                is_one(cx)?;
+                sessions::is_fresh(cx, tx, cx.principal()?.credential, "an operator can be removed").await?;
+                // Two who remove each other at once must not both find the other still there.
+                tx.execute(sql!("UPDATE users SET state = 'live' WHERE is_operator AND state = 'live'"), &[]).await?;
+                if !was_operator(tx, *user).await? {
+                    return Err(Error::Conflict("This person is no operator.".into()));
+                }
+                if is_last(tx, *user).await? {
+                    return Err(Error::Conflict("This is the last operator: add another one first.".into()));
+                }
+                set(cx, tx, *user, false, Some(reason)).await
+            })
+        })
+        .await
+    })
+    .await
+}
+
+/// Touches a person's row, and says whether they are an operator.
+async fn was_operator(tx: &mut Tx, user: Uuid) -> Result<bool> {
+    let statement = sql!("UPDATE users SET state = 'live' WHERE id = $1 AND state = 'live' RETURNING is_operator");
+    Ok(tx.query_opt(statement, params![user]).await?.ok_or(Error::NotFound("User"))?.next()?)
+}
+
+async fn is_last(tx: &mut Tx, user: Uuid) -> Result<bool> {
+    let others = sql!("SELECT 1 FROM users WHERE is_operator AND state = 'live' AND id <> $1 LIMIT 1");
+    Ok(tx.query_opt(others, params![user]).await?.is_none())
+}
+
+fn read(mut row: Row) -> Result<Operator> {
+    Ok(Operator { id: row.next()?, email: row.next()?, name: row.next()?, created_at: row.next()? })
 }
 
 async fn find(tx: &mut Tx, email: &str) -> Result<(Uuid, bool)> {
@@ -85,11 +177,11 @@ async fn find(tx: &mut Tx, email: &str) -> Result<(Uuid, bool)> {
     Ok((row.next()?, row.next()?))
 }
 
-async fn set(cx: &Cx, tx: &mut Tx, user: Uuid, is_operator: bool) -> Result<()> {
+async fn set(cx: &Cx, tx: &mut Tx, user: Uuid, is_operator: bool, reason: Option<&String>) -> Result<()> {
     revoke(cx, tx, user).await?;
     tx.execute(sql!("UPDATE users SET is_operator = $2 WHERE id = $1"), params![user, is_operator]).await?;
     tx.execute(sql!("DELETE FROM sessions WHERE user_id = $1"), params![user]).await?;
-    ledger::note(cx, tx, ledger::Entry::Operator { user, is_operator });
+    ledger::note(cx, tx, ledger::Entry::Operator { user, is_operator }).await?;
     let action = if is_operator { "operator.add" } else { "operator.remove" };
-    audit::record(cx, tx, NO_ORGANIZATION, &about(action, user)).await
+    audit::record(cx, tx, NO_ORGANIZATION, &Note { reason: reason.cloned(), ..about(action, user) }).await
 }

@@ -9,7 +9,7 @@ fn held(scopes: &[&str]) -> Vec<String> {
 /// No role is enough for them: a key, and an app's tokens, act as the member who made them, and so only that member may give them more.
 const GIVEN_TO_THE_MAKER_ALONE: [Action; 2] = [Action::GiveToApiKey, Action::GiveToOauthApp];
 /// Whose organization has no owner, or none who can sign in, asks an operator.
-const FOR_OPERATORS_ALONE: [Action; 2] = [Action::DeleteOwnerless, Action::RecoverOrganization];
+const FOR_OPERATORS_ALONE: [Action; 3] = [Action::DeleteOwnerless, Action::RecoverOrganization, Action::ChangeLimits];
 
 /// No, own, yes.
 fn strength(role: Role, action: Action) -> u8 {
@@ -43,6 +43,7 @@ fn an_admin_may_do_everything_but_what_concerns_the_organization_itself_and_its_
             Action::DeleteOrganization,
             Action::DeleteOwnerless,
             Action::RecoverOrganization,
+            Action::ChangeLimits,
             Action::ChangeOwnerRole,
             Action::RemoveOwner,
             Action::InviteOwner,
@@ -78,7 +79,7 @@ fn a_reseller_comes_near_no_customer_of_another() {
 }
 
 #[test]
-fn operators_look_and_hold_and_take_back_and_stop_and_mend_what_has_no_owner_and_touch_nothing_else() {
+fn operators_look_and_hold_and_take_back_and_stop_and_mend_what_has_no_owner_and_set_limits_and_touch_nothing_else() {
     let allowed: Vec<Action> = Action::ALL.iter().copied().filter(|action| operator_may(*action)).collect();
     let looking = [Action::ReadAudit, Action::ReadDeletions];
     let holding = [Action::ReadHolds, Action::PlaceHold, Action::ReleaseHold];

@@ -97,7 +97,7 @@ pub(crate) async fn rotate(door: Door, Segments((organization, key)): Segments<(
 }
 
 pub(crate) async fn list_own(door: Door) -> Answer {
-    let page = personal::list(&door.cx, door.query.page()?).await?;
+    let page = personal::list(&door.cx, &door.query.texts("metadata")?, door.query.page()?).await?;
     Ok(views::page(door.dialect, page, views::api_key))
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod holds;
 pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod oauth;
+pub(crate) mod operators;
 pub(crate) mod organizations;
 pub(crate) mod purges;
 pub(crate) mod requirements;

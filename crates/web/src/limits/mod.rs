@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use plane::api_keys::{Kind, OwnTerms, PUBLISHABLE_PER_MINUTE};
 use plane::credentials::{CredentialKind, Principal};
+use plane::organization_limits::OrganizationLimits;
 use uuid::Uuid;
 
 pub use intake::Room;
@@ -124,15 +125,15 @@ impl Limiter {
         self.intake.enter(self.place(principal, client).1, is_unlimited)
     }
 
-    /// Counts a request of somebody who has signed in, or of an address.
-    pub(crate) fn count(&self, principal: Option<&Principal>, client: IpAddr, now: Timestamp) -> Tally {
+    /// Counts a request of a caller who has signed in, or of an address. `own` are the limits of the organization that the credential is bound to.
+    pub(crate) fn count(&self, principal: Option<&Principal>, own: OrganizationLimits, client: IpAddr, now: Timestamp) -> Tally {
         let (ledger, caller) = self.place(principal, client);
-        tally(ledger, caller, self.limits_of(principal), now)
+        tally(ledger, caller, self.limits_of(principal, own), now)
     }
 
     /// How a caller would stand after the request, which is not counted: what watches the server and verifies its tokens is never refused.
-    pub(crate) fn look(&self, principal: Option<&Principal>, client: IpAddr, now: Timestamp) -> Tally {
-        let mut tally = self.count(principal, client, now);
+    pub(crate) fn look(&self, principal: Option<&Principal>, own: OrganizationLimits, client: IpAddr, now: Timestamp) -> Tally {
+        let mut tally = self.count(principal, own, client, now);
         if !std::mem::take(&mut tally.is_refused) {
             let (ledger, caller) = self.place(principal, client);
             ledger.give_back(caller, now.as_second());
@@ -159,9 +160,11 @@ impl Limiter {
     }
 
     /// A key's own limits stand in the place of the server's for the minute, and beside them for the hour, up to what its organization has. The
-    /// day is the server's: no key can be given more of it than its operators give.
-    fn limits_of(&self, principal: Option<&Principal>) -> Limits {
+    /// day is the operators' to say, for all or for one organization: no key can be given more of it.
+    fn limits_of(&self, principal: Option<&Principal>, of_organization: OrganizationLimits) -> Limits {
         let RateLimits { per_minute, per_day, organization_per_minute, .. } = self.limits;
+        let per_day = of_organization.requests_per_day.unwrap_or(per_day);
+        let organization_per_minute = of_organization.requests_per_minute.unwrap_or(organization_per_minute);
         let most = if organization_per_minute == 0 { u32::MAX } else { organization_per_minute };
         let Some(terms) = principal.and_then(|principal| principal.terms.as_ref()) else { return [per_minute, 0, per_day] };
         let usual = if terms.kind == Kind::Publishable { per_minute.min(PUBLISHABLE_PER_MINUTE) } else { per_minute };
@@ -172,8 +175,8 @@ impl Limiter {
     }
 
     /// Requests a minute that a caller has; 0 for no limit.
-    pub(crate) fn per_minute(&self, principal: &Principal) -> u32 {
-        self.limits_of(Some(principal))[0]
+    pub(crate) fn per_minute(&self, principal: &Principal, own: OrganizationLimits) -> u32 {
+        self.limits_of(Some(principal), own)[0]
     }
 
     fn attempter(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr) -> Caller {
@@ -277,6 +280,7 @@ mod tests {
 
     use super::*;
 
+    const ALL: OrganizationLimits = OrganizationLimits { requests_per_day: None, requests_per_minute: None };
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn limiter(per_minute: u32, per_day: u32) -> Limiter {
@@ -328,7 +332,7 @@ mod tests {
     #[test]
     fn the_request_after_the_last_of_a_minute_waits_for_the_next_minute() {
         let limiter = limiter(2, 100);
-        let count = |second| limiter.count(Some(&user(1)), HERE, at(second));
+        let count = |second| limiter.count(Some(&user(1)), ALL, HERE, at(second));
         assert_eq!((count(61).wait(), count(62).wait()), (None, None));
         let refused = count(63);
         assert_eq!(refused.wait(), Some(57));
@@ -341,7 +345,7 @@ mod tests {
     #[test]
     fn the_day_is_told_when_it_is_the_tighter_window() {
         let limiter = limiter(2, 3);
-        let count = |second| limiter.count(Some(&user(1)), HERE, at(second));
+        let count = |second| limiter.count(Some(&user(1)), ALL, HERE, at(second));
         for second in [0, 1, 60] {
             assert_eq!(count(second).wait(), None);
         }
@@ -355,15 +359,15 @@ mod tests {
         let key = key(Kind::User, None, None);
         let elsewhere = "192.0.2.1".parse().unwrap();
         for (principal, client) in [(Some(&one), HERE), (Some(&other), HERE), (Some(&key), HERE), (None, HERE), (None, elsewhere)] {
-            assert_eq!(limiter.count(principal, client, at(0)).wait(), None);
-            assert_eq!(limiter.count(principal, client, at(0)).wait(), Some(60));
+            assert_eq!(limiter.count(principal, ALL, client, at(0)).wait(), None);
+            assert_eq!(limiter.count(principal, ALL, client, at(0)).wait(), Some(60));
         }
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_caller_and_an_address_of_ipv4_is_one_however_it_is_written() {
         let limiter = limiter(1, 0);
-        let is_refused = |address: &str| limiter.count(None, address.parse().unwrap(), at(0)).wait().is_some();
+        let is_refused = |address: &str| limiter.count(None, ALL, address.parse().unwrap(), at(0)).wait().is_some();
         assert!(!is_refused("2001:db8:1:2::1"));
         assert!(is_refused("2001:db8:1:2:ffff::9"));
         assert!(!is_refused("2001:db8:1:3::1"));
@@ -375,7 +379,7 @@ mod tests {
     #[test]
     fn the_policy_names_the_windows_of_this_caller_and_no_other() {
         let limiter = limiter(300, 10_000);
-        let of = |principal: &Principal| policy(&limiter.count(Some(principal), HERE, at(0)));
+        let of = |principal: &Principal| policy(&limiter.count(Some(principal), ALL, HERE, at(0)));
         assert_eq!(of(&user(1)), "300;w=60, 10000;w=86400");
         assert_eq!(of(&key(Kind::Organization, None, None)), "300;w=60, 10000;w=86400");
         assert_eq!(of(&key(Kind::Organization, Some(1_000), None)), "1000;w=60, 10000;w=86400");
@@ -388,12 +392,23 @@ mod tests {
     }
 
     #[test]
+    fn an_organization_can_have_another_day_or_none_and_less_for_its_keys_in_a_minute() {
+        let limiter = limiter(300, 10_000);
+        let of = |principal: &Principal, own: OrganizationLimits| policy(&limiter.count(Some(principal), own, HERE, at(0)));
+        let day = |day| OrganizationLimits { requests_per_day: Some(day), ..ALL };
+        assert_eq!(of(&key(Kind::Organization, None, None), day(20)), "300;w=60, 20;w=86400");
+        assert_eq!(of(&key(Kind::Organization, None, None), day(0)), "300;w=60");
+        let minute = OrganizationLimits { requests_per_minute: Some(50), ..ALL };
+        assert_eq!(of(&key(Kind::Organization, Some(60), Some(10_000)), minute), "50;w=60, 3000;w=3600, 10000;w=86400");
+    }
+
+    #[test]
     fn without_limits_nothing_is_told_but_what_a_key_was_given() {
         let limiter =
             Limiter::new(RateLimits { per_minute: 0, per_day: 0, attempts_per_minute: 0, organization_per_minute: 0 }, Room::default());
-        assert_eq!(policy(&limiter.count(Some(&user(1)), HERE, at(0))), "");
-        assert_eq!(policy(&limiter.count(Some(&key(Kind::Publishable, None, None)), HERE, at(0))), "");
-        assert_eq!(policy(&limiter.count(Some(&key(Kind::User, Some(5), None)), HERE, at(0))), "5;w=60");
+        assert_eq!(policy(&limiter.count(Some(&user(1)), ALL, HERE, at(0))), "");
+        assert_eq!(policy(&limiter.count(Some(&key(Kind::Publishable, None, None)), ALL, HERE, at(0))), "");
+        assert_eq!(policy(&limiter.count(Some(&key(Kind::User, Some(5), None)), ALL, HERE, at(0))), "5;w=60");
         assert_eq!(policy(&limiter.attempt(Desk::SignIn, Attempts::Here, HERE, at(0))), "");
     }
 
@@ -401,11 +416,11 @@ mod tests {
     fn a_limit_that_is_changed_holds_for_what_was_used_before() {
         let limiter = limiter(300, 10_000);
         for _ in 0..10 {
-            assert_eq!(limiter.count(Some(&key(Kind::User, None, None)), HERE, at(0)).wait(), None);
+            assert_eq!(limiter.count(Some(&key(Kind::User, None, None)), ALL, HERE, at(0)).wait(), None);
         }
-        assert_eq!(limiter.count(Some(&key(Kind::User, Some(10), None)), HERE, at(0)).wait(), Some(60));
-        assert_eq!(limiter.count(Some(&key(Kind::User, Some(11), None)), HERE, at(0)).wait(), None);
-        assert_eq!(limiter.count(Some(&key(Kind::User, Some(300), Some(11))), HERE, at(0)).wait(), Some(3_600));
+        assert_eq!(limiter.count(Some(&key(Kind::User, Some(10), None)), ALL, HERE, at(0)).wait(), Some(60));
+        assert_eq!(limiter.count(Some(&key(Kind::User, Some(11), None)), ALL, HERE, at(0)).wait(), None);
+        assert_eq!(limiter.count(Some(&key(Kind::User, Some(300), Some(11))), ALL, HERE, at(0)).wait(), Some(3_600));
     }
 
     #[test]
@@ -417,7 +432,7 @@ mod tests {
         }
         assert_eq!(sign_in("ada@example.com").wait(), Some(60));
         assert_eq!(sign_in("alan@example.com").wait(), None);
-        let mut tally = limiter.count(None, HERE, at(0));
+        let mut tally = limiter.count(None, ALL, HERE, at(0));
         tally.add(sign_in("alan@example.com"));
         assert_eq!(policy(&tally), "10;w=60, 300;w=60, 10000;w=86400");
         assert_eq!(header(&tally, "ratelimit-remaining", at(0)), "8");
@@ -434,11 +449,11 @@ mod tests {
     #[test]
     fn those_who_have_signed_in_are_not_forgotten_for_a_flood_of_strangers() {
         let limiter = limiter(1, 0);
-        assert_eq!(limiter.count(Some(&user(1)), HERE, at(0)).wait(), None);
+        assert_eq!(limiter.count(Some(&user(1)), ALL, HERE, at(0)).wait(), None);
         for number in 0..=UNKNOWN as u32 {
-            limiter.count(None, IpAddr::from(number.to_be_bytes()), at(0));
+            limiter.count(None, ALL, IpAddr::from(number.to_be_bytes()), at(0));
         }
         assert!(limiter.unknown.bytes() <= UNKNOWN * 152, "{} bytes", limiter.unknown.bytes());
-        assert_eq!(limiter.count(Some(&user(1)), HERE, at(0)).wait(), Some(60));
+        assert_eq!(limiter.count(Some(&user(1)), ALL, HERE, at(0)).wait(), Some(60));
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod found;
 pub(crate) mod keys;
 pub(crate) mod oauth;
+pub(crate) mod operators;
 pub(crate) mod plans;
 pub(crate) mod records;
 pub(crate) mod requirements;

@@ -6,13 +6,12 @@ use axum::handler::Handler;
 use axum::http::Method;
 use plane::policy::Action;
 
-use super::{api_customers, api_exports, api_holds, api_requirements, api_webhooks, oauth};
+use super::{api_customers, api_exports, api_holds, api_operators, api_requirements, api_webhooks, oauth};
 use crate::Doors;
 use crate::catalogue::Content::{List, Nothing, One, Page, Slices, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, search, users};
-use crate::shapes::found::{FOUND, SEARCH};
+use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, users};
 use crate::shapes::keys::SIGNING_KEY;
 use crate::shapes::{AT_ONCE, CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, METADATA_FILTER, SAID, bodies, plans, records};
 
@@ -31,7 +30,7 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("exports", api_exports::operations()))
         .chain(tagged("holds", api_holds::operations()))
         .chain(tagged("requirements", api_requirements::operations()))
-        .chain(tagged("operators", operator_operations()))
+        .chain(tagged("operators", api_operators::operator_operations()))
         .collect();
     Surface { name: "", tags: TAGS, dialect: &API, prefix: "/api", operations }
 }
@@ -134,6 +133,7 @@ fn user_operations() -> Vec<Operation> {
         Operation::get("/users/me/api-keys", "listMyApiKeys", api_keys::list_own)
             .says("List one's own API keys")
             .explains("Scope: `read:user`. Keys of one's own (`csu_…`) are good in all organizations of their person.")
+            .parameters(&METADATA_FILTER)
             .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY))
             .refuses(403, "The credential lacks the scope, or is bound to one organization."),
         Operation::post("/users/me/api-keys", "createMyApiKey", api_keys::create_own)
@@ -453,17 +453,6 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::ReadDeletions)
             .answers(200, "The events, until the deletion is sealed or taken back.", Text("text/event-stream"))
             .refuses(503, "As many streams are open as the server, or one user, may have."),
-    ]
-}
-
-fn operator_operations() -> Vec<Operation> {
-    vec![
-        Operation::get("/operator/search", "search", search::search)
-            .says("Find organizations, people and keys")
-            .explains("With their ids, states and sizes, and the audit entries of a request. Of customers nothing but how many there are. Up to 20 of a kind.")
-            .operators()
-            .parameters(&SEARCH)
-            .answers(200, "What was found, which may be nothing.", List(&FOUND)),
     ]
 }
 

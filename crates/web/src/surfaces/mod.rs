@@ -5,6 +5,7 @@ mod api;
 mod api_customers;
 mod api_exports;
 mod api_holds;
+mod api_operators;
 mod api_requirements;
 mod api_webhooks;
 mod customer;

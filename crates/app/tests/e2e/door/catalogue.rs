@@ -93,8 +93,17 @@ impl Operation {
         if owned.iter().any(|part| self.path.contains(part)) {
             return true;
         }
-        let named =
-            ["acceptInvitation", "withdrawApproval", "restoreDeletion", "stopPurge", "deleteMe", "changePassword", "recoverOrganization"];
+        let named = [
+            "acceptInvitation",
+            "withdrawApproval",
+            "restoreDeletion",
+            "stopPurge",
+            "deleteMe",
+            "changePassword",
+            "recoverOrganization",
+            "addOperator",
+            "removeOperator",
+        ];
         named.contains(&self.id.as_str())
     }
 

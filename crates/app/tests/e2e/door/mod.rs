@@ -168,7 +168,7 @@ impl Tenant {
             "webhooks" => &self.webhook,
             "apps" => &self.app,
             "token" => &self.token,
-            "users" => &self.user,
+            "users" | "operators" => &self.user,
             "operations" => "home.md",
             "errors" => "not_found",
             "assets" => "dashboard.css",

@@ -32,7 +32,7 @@ on_both_engines! {
             Engine::Sqlite => "86400000000",
             Engine::Postgresql => "interval '1 day'",
         };
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         store
             .run(&format!(
                 "UPDATE deletions SET state = 'draining', lease_until = updated_at + {day};
@@ -73,7 +73,7 @@ on_both_engines! {
             Engine::Sqlite => "1000000",
             Engine::Postgresql => "'1970-01-01T00:00:01Z'",
         };
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         store.run(&format!("UPDATE customers SET deleted_at = {long_ago}; UPDATE audit_entries SET created_at = {long_ago}")).await;
         let left = async || store.number("SELECT (SELECT count(*) FROM customers) + (SELECT count(*) FROM audit_entries)").await;
         let before = left().await;

@@ -5,6 +5,7 @@ mod clocks;
 mod databases;
 mod frozen;
 mod ledger;
+mod ledger_lines;
 mod logging;
 mod schemas;
 mod secrets;

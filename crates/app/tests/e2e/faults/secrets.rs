@@ -188,7 +188,7 @@ on_both_engines! {
         };
         let [old, present, _] = hook.secrets(&server).await.try_into().unwrap();
         let document = signing_keys(&server).await.pop().unwrap();
-        let store = Store::open(&server).await;
+        let store = Store::open_to_change(&server).await;
         let (present, old, document) = (bytes(&present), bytes(&old), bytes(&document));
         store
             .run(&format!(
@@ -220,7 +220,7 @@ on_both_engines! {
         server.stop().await;
         std::fs::write(server.key_file(), new_key(6)).unwrap();
         // As the operating guide says.
-        Store::open(&server).await.run("DELETE FROM signing_keys; DELETE FROM secret_keys").await;
+        Store::open_to_change(&server).await.run("DELETE FROM signing_keys; DELETE FROM secret_keys").await;
         server.start_again().await;
         let token = server.sign_in(&hook.organization.owner.email, None).await;
         let test = server.request(Method::POST, &format!("{}/test", hook.path)).bearer_auth(&token);

@@ -59,7 +59,9 @@ on_both_engines! {
             if number == 0 {
                 first = made["id"].as_str().unwrap().to_owned();
             }
-            expect(post("/api/organizations/org0/api-keys", json!({"name": slug, "metadata": metadata})), StatusCode::CREATED).await;
+            for keys in ["/api/organizations/org0/api-keys", "/api/users/me/api-keys"] {
+                expect(post(keys, json!({"name": slug, "metadata": metadata})), StatusCode::CREATED).await;
+            }
             let customer = json!({"id": slug, "name": slug, "email": "ada@example.com", "metadata": metadata});
             expect(post("/api/organizations/org0/customers", customer), StatusCode::CREATED).await;
         }
@@ -68,6 +70,7 @@ on_both_engines! {
             ("/api/organizations", StatusCode::BAD_REQUEST),
             ("/account/api/v1/organizations", StatusCode::UNPROCESSABLE_ENTITY),
             ("/api/organizations/org0/api-keys", StatusCode::BAD_REQUEST),
+            ("/api/users/me/api-keys", StatusCode::BAD_REQUEST),
             (keys.as_str(), StatusCode::UNPROCESSABLE_ENTITY),
             ("/api/organizations/org0/customers", StatusCode::BAD_REQUEST),
             ("/customer", StatusCode::UNPROCESSABLE_ENTITY),

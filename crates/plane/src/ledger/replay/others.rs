@@ -1,0 +1,213 @@
+//! What is done again beside deletions: holds, roles, what is asked, and the ends of credentials that were changed.
+
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::survey::Survey;
+use super::{BATCH, MOST};
+use crate::audit::{self, NO_ORGANIZATION};
+use crate::cx::{Cx, random};
+use crate::deletion::{self, Root};
+use crate::ledger::Credential;
+use crate::passwords::hex;
+use crate::{Error, Result, customers, dependants, requirements, users};
+
+/// Places legal holds again, for a reason that says no more than that.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn hold_again(cx: &Cx, survey: &Survey) -> Result<u64> {
+    let mut done = 0;
+    for (hold, (at, (organization, subject, subject_id, until))) in &survey.holds {
+        let input = (*hold, *at, *organization, subject.clone(), *subject_id, *until);
+        let again = cx.write_behind(false, input, |_, tx, (hold, at, organization, subject, subject_id, until)| {
+            Box::pin(async move {
+                let known = sql!("SELECT 1 FROM holds WHERE organization_id = $1 AND id = $2");
+                if tx.query_opt(known, params![*organization, *hold]).await?.is_some() {
+                    return Ok(false);
+                }
+                let insert = sql!(
+                    "INSERT INTO holds (organization_id, id, subject, subject_id, reason, until, placed_by, placed_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, 'system', $7)"
+                );
+                let reason = "The database was restored from before this hold, and its reason is not known any more.";
+                tx.execute(insert, params![*organization, *hold, subject, *subject_id, reason, *until, *at]).await?;
+                Ok(true)
+            })
+        });
+        done += u64::from(again.await?);
+    }
+    Ok(done)
+}
+
+/// Does again what is told of beside deletions and holds. Returns how much was not done yet.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn repeat(cx: &Cx, survey: &Survey, is_older: bool) -> Result<u64> {
+    let mut done = 0;
+    // A purge that was over has deleted its customers, and each has a line: it spares all others.
+    let over: Vec<Uuid> = if is_older { survey.completed.keys().copied().collect() } else { Vec::new() };
+    for deletions in over.chunks(BATCH) {
+        let stop = cx.write_behind(false, deletions.to_vec(), |cx, tx, deletions| Box::pin(deletion::end_purges(cx, tx, deletions)));
+        done += stop.await?;
+    }
+    for accepted in &survey.accepted {
+        let again = cx.write_behind(false, *accepted, |_, tx, (organization, invitation)| {
+            Box::pin(async move {
+                let statement =
+                    sql!("UPDATE invitations SET status = 'cancelled' WHERE organization_id = $1 AND id = $2 AND status = 'pending'");
+                Ok(tx.execute(statement, params![*organization, *invitation]).await? > 0)
+            })
+        });
+        done += u64::from(again.await?);
+    }
+    for deletion in &survey.stopped {
+        let again = cx.write_behind(false, *deletion, |cx, tx, deletion| Box::pin(deletion::stop_again(cx, tx, *deletion)));
+        done += u64::from(again.await?);
+    }
+    for removed in &survey.removed {
+        let again = cx.write_behind(false, removed.clone(), |_, tx, (kind, ids)| Box::pin(dependants::remove_again(tx, kind, *ids)));
+        done += u64::from(again.await?);
+    }
+    for (member, (organization, role, revision)) in &survey.roles {
+        let again =
+            cx.write_behind(false, (*organization, *member, role.clone(), *revision), |_, tx, (organization, member, role, revision)| {
+                Box::pin(async move {
+                    let statement =
+                        sql!("UPDATE members SET role = $3, revision = $4 WHERE organization_id = $1 AND id = $2 AND revision < $4");
+                    Ok(tx.execute(statement, params![*organization, *member, role, *revision]).await? > 0)
+                })
+            });
+        done += u64::from(again.await?);
+    }
+    for (user, is_operator) in &survey.operators {
+        let again = cx.write_behind(false, (*user, *is_operator), |_, tx, (user, is_operator)| {
+            Box::pin(async move {
+                let statement = sql!("UPDATE users SET is_operator = $2 WHERE id = $1 AND is_operator <> $2");
+                Ok(tx.execute(statement, params![*user, *is_operator]).await? > 0)
+            })
+        });
+        done += u64::from(again.await?);
+    }
+    for (organization, (is_archived, revision)) in &survey.archived {
+        let input = (*organization, *is_archived, *revision);
+        let again = cx.write_behind(false, input, |cx, tx, (organization, is_archived, revision)| {
+            Box::pin(async move {
+                let statement = sql!("UPDATE organizations SET archived_at = $2, revision = $3 WHERE id = $1 AND revision < $3");
+                if tx.execute(statement, params![*organization, is_archived.then_some(cx.now), *revision]).await? == 0 {
+                    return Ok(false);
+                }
+                deletion::end_archive(cx, tx, *organization).await?;
+                Ok(true)
+            })
+        });
+        done += u64::from(again.await?);
+    }
+    for ((organization, customer), state) in &survey.customers {
+        let again = cx.write_behind(false, (*organization, *customer, *state), |cx, tx, (organization, customer, state)| {
+            Box::pin(customers::set_again(
+                cx,
+                tx,
+                (*organization, *customer),
+                state.managed_by,
+                (state.is_archived, state.was_archived),
+                state.revision,
+            ))
+        });
+        done += u64::from(again.await?);
+    }
+    for (organization, by_kind) in &survey.asked {
+        let again = cx.write_behind(false, (*organization, *by_kind), |cx, tx, (organization, by_kind)| {
+            Box::pin(requirements::ask_again(cx, tx, *organization, by_kind))
+        });
+        done += u64::from(again.await?);
+    }
+    // A change that a power failure took back was not answered: what was before it is still good.
+    let mut unusable = None;
+    for ((credential, id), (organization, digest)) in survey.changed.iter().filter(|_| is_older) {
+        let unusable = match &unusable {
+            Some(hash) => String::clone(hash),
+            // The hash of a random password.
+            None => unusable.insert(cx.plane.hasher.hash(hex(&random::<32>()?)).await?).clone(),
+        };
+        let input = (*credential, *organization, *id, digest.clone(), unusable);
+        let again = cx.write_behind(false, input, |cx, tx, (credential, organization, id, digest, unusable)| {
+            Box::pin(end_changed(cx, tx, (*credential, *organization, *id), digest, unusable))
+        });
+        done += u64::from(again.await?);
+    }
+    Ok(done)
+}
+
+/// Ends a credential that is not as the ledger says: it is what it was before it was changed.
+async fn end_changed(
+    cx: &Cx,
+    tx: &mut Tx,
+    (credential, organization, id): (Credential, Option<Uuid>, Uuid),
+    digest: &str,
+    unusable: &str,
+) -> Result<bool> {
+    match credential.digest(cx, tx, organization, id).await? {
+        None => return Ok(false),
+        Some(now) if now == digest => return Ok(false),
+        Some(_) => {}
+    }
+    match credential {
+        Credential::Password => {
+            tx.execute(sql!("UPDATE users SET password_hash = $2 WHERE id = $1"), params![id, unusable]).await?;
+            audit::record(cx, tx, NO_ORGANIZATION, &users::about("user.reset_password", id)).await?;
+        }
+        Credential::OauthApp => {
+            let statement = sql!("UPDATE oauth_apps SET secret_hash = $3 WHERE organization_id = $1 AND id = $2");
+            tx.execute(statement, params![organization, id, random::<32>()?.to_vec()]).await?;
+        }
+        Credential::ApiKey => {
+            let order = deletion::Order {
+                root: Root::ApiKey,
+                subject: id,
+                label: None,
+                reason: Some("The database was restored from before the key was changed.".into()),
+                action: "api_key.revoke",
+                detail: None,
+                export: false,
+            };
+            deletion::delete(cx, tx, organization.unwrap_or(NO_ORGANIZATION), order).await?;
+        }
+        Credential::Webhook | Credential::WebhookSecret => {
+            let statement = sql!("UPDATE webhooks SET is_active = FALSE WHERE organization_id = $1 AND id = $2");
+            tx.execute(statement, params![organization, id]).await?;
+        }
+        Credential::UserApiKey => {
+            tx.execute(sql!("DELETE FROM user_api_keys WHERE id = $1"), params![id]).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Ends every session and every token of an app, and withdraws every approval: the ledger does not say which of them were refreshed, used or ended
+/// since.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn end_sessions(cx: &Cx) -> Result<u64> {
+    let mut ended = 0;
+    let sessions = sql!("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions LIMIT $1)");
+    let tokens = sql!("DELETE FROM oauth_tokens WHERE (organization_id, id) IN (SELECT organization_id, id FROM oauth_tokens LIMIT $1)");
+    let approvals = sql!(
+        "DELETE FROM deletion_approvals
+         WHERE (organization_id, id) IN (SELECT organization_id, id FROM deletion_approvals LIMIT $1)"
+    );
+    for statement in [sessions, tokens, approvals] {
+        loop {
+            let batch = cx.write_behind(false, statement, |_, tx, statement| {
+                Box::pin(async move { tx.execute(*statement, params![MOST]).await.map_err(Error::from) })
+            });
+            match batch.await? {
+                0 => break,
+                rows => ended += rows,
+            }
+        }
+    }
+    Ok(ended)
+}

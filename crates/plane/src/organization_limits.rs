@@ -1,0 +1,152 @@
+//! How many requests an organization may make, where operators have said otherwise than for all. Read at the start and kept in memory: every request
+//! is held against it.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use sql::{Database, Row, Tx, params, sql};
+use uuid::Uuid;
+
+use crate::access::{Tenant, enter};
+use crate::audit::{self, NO_ORGANIZATION, Note};
+use crate::credentials::Principal;
+use crate::fields::Check;
+use crate::ids::OrganizationRef;
+use crate::policy::Action;
+use crate::{Cx, Error, Plane, Result, sessions};
+
+/// What operators have said of one organization. None: as for all. Zero: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OrganizationLimits {
+    /// Requests in each day, from midnight UTC, of each key, app and bound session of the organization: 0 to 4,294,967,295.
+    pub requests_per_day: Option<u32>,
+    /// Requests in each minute of the clock, of all its callers together: 0 to 4,294,967,295. No key's own limit is above it.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// What shall be changed about them. What is missing stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitsChange {
+    /// Of the day.
+    pub requests_per_day: Option<Option<u32>>,
+    /// Of the minute.
+    pub requests_per_minute: Option<Option<u32>>,
+}
+
+/// The organizations with limits of their own.
+#[derive(Debug, Default)]
+pub(crate) struct KnownLimits(RwLock<HashMap<Uuid, OrganizationLimits>>);
+
+impl KnownLimits {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn load(db: &Database) -> Result<KnownLimits> {
+        let known = db.read((), |tx, ()| {
+            Box::pin(async move {
+                let statement = sql!(
+                    "SELECT id, requests_per_day, requests_per_minute FROM organizations
+                     WHERE requests_per_day IS NOT NULL OR requests_per_minute IS NOT NULL"
+                );
+                let rows = tx.query(statement, &[]).await?.into_iter();
+                rows.map(|mut row| Ok::<_, Error>((row.next()?, read(&mut row)?))).collect::<Result<_>>()
+            })
+        });
+        Ok(KnownLimits(RwLock::new(known.await?)))
+    }
+
+    fn of(&self, organization: Uuid) -> OrganizationLimits {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&organization).copied().unwrap_or_default()
+    }
+
+    fn set(&self, organization: Uuid, limits: OrganizationLimits) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match limits == OrganizationLimits::default() {
+            true => drop(known.remove(&organization)),
+            false => drop(known.insert(organization, limits)),
+        }
+    }
+}
+
+impl Plane {
+    /// The limits of the organization that a credential is good in alone; those for all where it is bound to none.
+    pub fn limits_of(&self, principal: Option<&Principal>) -> OrganizationLimits {
+        principal
+            .and_then(|principal| principal.organization)
+            .map(|organization| self.organization_limits.of(organization))
+            .unwrap_or_default()
+    }
+
+    /// Requests a minute of all callers of an organization together, or of any that operators have said nothing of; 0 is no limit.
+    pub(crate) fn requests_per_minute(&self, organization: Option<Uuid>) -> u32 {
+        let own = organization.and_then(|organization| self.organization_limits.of(organization).requests_per_minute);
+        own.unwrap_or(self.config.quotas.requests_per_minute)
+    }
+}
+
+/// Reads what operators have said of an organization. For operators.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<(Uuid, OrganizationLimits)> {
+    let tenant = enter(cx, organization, Action::ChangeLimits).await?;
+    cx.read(tenant.organization(), |_, tx, organization| Box::pin(async move { Ok((*organization, load(tx, *organization).await?)) })).await
+}
+
+/// Gives an organization limits of its own, from the next request on. For operators who have just signed in.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::Invalid`] for a reason that is not 1 to 500 characters; [`Error::Forbidden`] for a session older than ten minutes.
+pub async fn change(cx: &Cx, organization: &OrganizationRef, change: LimitsChange, reason: String) -> Result<(Uuid, OrganizationLimits)> {
+    let note = Note { action: "organization.set_limits", subject: "organization", reason: Some(reason.clone()), ..Note::default() };
+    audit::attempt(cx, organization, note.clone(), async {
+        let tenant = enter(cx, organization, Action::ChangeLimits).await?;
+        let mut check = Check::new();
+        check.text("reason", &reason, 1..=500);
+        check.finish()?;
+        tenant.write(cx, (change, note), |cx, tx, tenant, (change, note)| Box::pin(change_in(cx, tx, tenant, *change, note))).await
+    })
+    .await
+}
+
+async fn change_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, change: LimitsChange, note: &Note) -> Result<(Uuid, OrganizationLimits)> {
+    sessions::is_fresh(cx, tx, cx.principal()?.credential, "limits can be changed").await?;
+    tenant.lock(tx).await?;
+    let organization = tenant.organization();
+    let old = load(tx, organization).await?;
+    let new = OrganizationLimits {
+        requests_per_day: change.requests_per_day.unwrap_or(old.requests_per_day),
+        requests_per_minute: change.requests_per_minute.unwrap_or(old.requests_per_minute),
+    };
+    if new == old {
+        return Ok((organization, old));
+    }
+    let update = sql!("UPDATE organizations SET requests_per_day = $2, requests_per_minute = $3 WHERE id = $1");
+    tx.execute(update, params![organization, new.requests_per_day.map(i64::from), new.requests_per_minute.map(i64::from)]).await?;
+    let words = |limit: Option<u32>| limit.map_or("as for all".to_owned(), |limit| limit.to_string());
+    let detail = format!(
+        "a day {} instead of {}, a minute {} instead of {}",
+        words(new.requests_per_day),
+        words(old.requests_per_day),
+        words(new.requests_per_minute),
+        words(old.requests_per_minute)
+    );
+    let note = Note { subject_id: Some(organization), detail: Some(detail), ..note.clone() };
+    // What operators do to an organization is their server's to know as well.
+    audit::record(cx, tx, NO_ORGANIZATION, &note).await?;
+    audit::record(cx, tx, organization, &note).await?;
+    let plane = cx.plane.clone();
+    tx.on_commit(move || plane.organization_limits.set(organization, new));
+    Ok((organization, new))
+}
+
+async fn load(tx: &mut Tx, organization: Uuid) -> Result<OrganizationLimits> {
+    let statement = sql!("SELECT requests_per_day, requests_per_minute FROM organizations WHERE id = $1");
+    read(&mut tx.query_opt(statement, params![organization]).await?.ok_or(Error::NotFound("Organization"))?)
+}
+
+fn read(row: &mut Row) -> Result<OrganizationLimits> {
+    let number = |number: Option<i64>| number.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    Ok(OrganizationLimits { requests_per_day: number(row.next()?), requests_per_minute: number(row.next()?) })
+}
