@@ -257,7 +257,7 @@ on_both_engines! {
         expect(server.request(Method::GET, &deletion).bearer_auth(&owner.token), StatusCode::OK).await;
         assert_eq!(status(owner.at(Method::GET, "/customers/gone")).await, StatusCode::NOT_FOUND);
         // What would be lost with its answer is not begun.
-        let rotate = expect(owner.at(Method::POST, &format!("/api-keys/{key}/rotate")), StatusCode::SERVICE_UNAVAILABLE).await;
+        let rotate = expect(owner.at(Method::POST, &format!("/api-keys/{key}/rotate")).json(&json!({})), StatusCode::SERVICE_UNAVAILABLE).await;
         assert!(rotate["detail"].as_str().unwrap().contains("nothing was changed"), "{rotate}");
         let customers = server.request(Method::GET, &format!("{}/customers", owner.base)).header("X-API-Key", &secret);
         assert_eq!(status(customers).await, StatusCode::OK);
