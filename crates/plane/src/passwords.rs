@@ -58,7 +58,7 @@ impl Hasher {
         let (sender, receiver) = oneshot::channel();
         // A thread of its own: no other work is to stand behind the others with it, and next to a hash it costs nothing.
         let hasher = std::thread::Builder::new().name("hasher".into()).spawn(move || {
-            sql::step_behind();
+            let _processor = sql::long_work::turn();
             // The turn ends with the work, even if the caller is gone by then.
             let _turn = turn;
             let _ = sender.send(work());

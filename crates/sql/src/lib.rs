@@ -13,6 +13,7 @@ mod health;
 mod hooks;
 mod load;
 mod log;
+pub mod long_work;
 mod migrate;
 mod options;
 mod outage;
@@ -32,7 +33,6 @@ pub use health::{Difference, Orphans};
 pub use load::{Connections, Files, Load};
 pub use migrate::Migration;
 pub use options::Options;
-pub use readers::step_behind;
 pub use schema::{Column, ForeignKey, Index, Schema, Table};
 pub use value::{FromValue, Row, Value};
 

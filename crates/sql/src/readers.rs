@@ -1,14 +1,14 @@
-//! The embedded engine's readers. What one of them reads for long goes on behind everything else that this process does: a search of one
-//! tenant takes the processors that are free, and none that another's short read has use for.
+//! The embedded engine's readers. What one of them reads for long goes on behind everything else that this process does, and leaves one
+//! processor to it: a search of one tenant takes what is free, and nothing that another's short read has use for.
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use crate::long_work::{self, Turn};
 use crate::sqlite::{SqliteTx, spawn};
 use crate::{Result, Tx};
 
@@ -19,24 +19,20 @@ pub(crate) type ReadJob = Box<dyn FnOnce(&mut Tx) + Send>;
 const STEPS: c_int = 10_000;
 /// The look at which a read is long.
 const LONG: u32 = 4;
-#[cfg(target_os = "linux")]
-/// How far behind others a thread steps: it gets a tenth of what they get where there is not enough for all (`nice(2)`).
-const BEHIND: i32 = 10;
 
-/// Puts the calling thread behind the others of this process, for good: no ordinary user may take that back. Only Linux knows this of threads.
-pub fn step_behind() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, BEHIND) {
-        tracing::debug!(%error, "a thread stays where it is");
-    }
+/// What is known of the read that is under way.
+#[derive(Default)]
+struct Watch {
+    looks: u32,
+    /// Of a long one.
+    turn: Option<Turn>,
 }
 
 /// A thread that reads. One that has stepped behind ends with that read, and another takes its place.
 struct Reader {
     tx: Tx,
     queue: Arc<Mutex<mpsc::Receiver<ReadJob>>>,
-    /// Looks at the read that is under way.
-    looks: Arc<AtomicU32>,
+    watch: Arc<Mutex<Watch>>,
     successors: std::sync::mpsc::Sender<Reader>,
 }
 
@@ -56,16 +52,19 @@ pub(crate) fn start(connections: Vec<Connection>, queue: mpsc::Receiver<ReadJob>
         }
     })?;
     for mut connection in connections {
-        let looks = Arc::new(AtomicU32::new(0));
-        let counted = looks.clone();
+        let watch = Arc::new(Mutex::new(Watch::default()));
+        let watched = watch.clone();
         let look = move || {
-            if counted.fetch_add(1, Ordering::Relaxed) + 1 == LONG {
-                step_behind();
-            }
+            let mut watch = watched.lock().unwrap_or_else(PoisonError::into_inner);
+            watch.looks = watch.looks.saturating_add(1);
+            watch.turn = match watch.turn.take() {
+                Some(turn) => Some(turn.give_way()),
+                None => (watch.looks >= LONG).then(long_work::turn),
+            };
             false
         };
         connection.progress_handler(STEPS, Some(look))?;
-        let reader = Reader { tx: Tx::Sqlite(SqliteTx::new(connection)), queue: queue.clone(), looks, successors: successors.clone() };
+        let reader = Reader { tx: Tx::Sqlite(SqliteTx::new(connection)), queue: queue.clone(), watch, successors: successors.clone() };
         spawn("sqlite-reader", move || reader.run())?;
     }
     Ok(last)
@@ -76,9 +75,11 @@ impl Reader {
         loop {
             let job = self.queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
             let Some(job) = job else { return };
-            self.looks.store(0, Ordering::Relaxed);
             job(&mut self.tx);
-            if self.looks.load(Ordering::Relaxed) >= LONG {
+            let watch = std::mem::take(&mut *self.watch.lock().unwrap_or_else(PoisonError::into_inner));
+            if watch.turn.is_some() {
+                // Before the thread that comes after this one.
+                drop(watch);
                 let successors = self.successors.clone();
                 let _ = successors.send(self);
                 return;

@@ -4,8 +4,8 @@
 //! the database and never with one query a row, and each slice reads a snapshot of its own: a live server beside it is not held up.
 //! [`repair`] is the only thing here that writes.
 
-mod archives;
 mod ahead;
+mod archives;
 mod checks;
 mod files;
 mod overdue;

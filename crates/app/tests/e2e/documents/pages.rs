@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::{Map, Value as Json};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::{pages, read};
 use crate::on_both_engines;
@@ -23,16 +25,28 @@ const DEFINED: [(&str, &str); 5] =
 const REST: &str = "…";
 /// The address that pages name, and the server of a test takes the place of.
 const ADDRESS: &str = "localhost:3001";
-/// The limits that a server has by itself: pages must work with them.
-const LIMITS: [&str; 3] = ["--rate-limit-per-minute=300", "--rate-limit-per-day=10000", "--attempt-limit-per-minute=10"];
+/// The receiver that pages name, and an address of this machine takes the place of, where no one listens.
+const RECEIVER: (&str, &str) = ("https://example.com", "http://127.0.0.1:9");
+/// The limits that a server has by itself, with which pages must work, and leave to tell webhooks at [`RECEIVER`].
+const ARGUMENTS: [&str; 4] =
+    ["--rate-limit-per-minute=300", "--rate-limit-per-day=10000", "--attempt-limit-per-minute=10", "--webhook-allow=127.0.0.0/8"];
+/// How long a page may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 const BY_HAND: &str = "sh by-hand";
 /// The blocks that no test runs: the page, how the block begins, and why.
-const UNTRIED: [(&str, &str, &str); 7] = [
+const UNTRIED: [(&str, &str, &str); 10] = [
     ("README.md", "cargo run --profile demo", "builds the program and starts it"),
     ("README.md", "cargo run --profile demo", "the same, and these tests"),
     ("docs/guide/command-line.md", "echo 'a long password'", "opens a database that the test's server has open"),
     ("docs/guide/getting-started.md", "cargo run --profile demo", "builds the program and starts it"),
+    (
+        "docs/guide/operating.md",
+        "curl localhost:3001/api/operator",
+        "asks as an operator: the command line makes the first one, while no server runs",
+    ),
     ("docs/guide/operating.md", "freehold backup /backups", "names folders and a database of a reader's own"),
+    ("docs/guide/operating.md", "freehold organizations limits", "asks as an operator, too"),
+    ("docs/guide/operating.md", "freehold serve --exports", "starts a server, and needs a bucket"),
     ("docs/guide/operating.md", "systemctl stop", "needs systemd"),
     ("docs/guide/retention.md", "freehold serve", "starts a server"),
 ];
@@ -80,16 +94,17 @@ async fn follow(engine: Engine, page: &str) -> Vec<String> {
     if all.is_empty() {
         return Vec::new();
     }
-    let (server, home) = (Server::start(engine, &LIMITS).await, tempfile::tempdir().unwrap());
+    let (server, home) = (Server::start(engine, &ARGUMENTS).await, tempfile::tempdir().unwrap());
     let mut script = "set -euo pipefail\n".to_owned();
     for (number, block) in all.iter().enumerate() {
         write!(script, "exec >\"$HOME/said.{number}\" 2>&1\n{}", block.text).unwrap();
     }
-    let script = script.replace(ADDRESS, server.url.strip_prefix("http://").unwrap());
+    let script = script.replace(ADDRESS, server.url.strip_prefix("http://").unwrap()).replace(RECEIVER.0, RECEIVER.1);
     let code = run(&script, &server, home.path()).await;
 
     let said: Vec<String> =
         (0..all.len()).map_while(|number| std::fs::read_to_string(home.path().join(format!("said.{number}"))).ok()).collect();
+    let said: Vec<String> = said.into_iter().map(|said| said.replace(RECEIVER.1, RECEIVER.0)).collect();
     if code != Some(0) {
         let (block, words) = (all[said.len() - 1], said.last().unwrap());
         return vec![format!("{page}: the shell ended with {code:?} at\n{}\nand had said\n{words}", block.text)];
@@ -123,7 +138,8 @@ async fn run(script: &str, server: &Server, home: &Path) -> Option<i32> {
     let mut command = Command::new("bash");
     command.args(["-c", script]).current_dir(home).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     command.env_clear().env("PATH", path).env("HOME", home).env("LANG", "C.UTF-8").env("FREEHOLD_SERVER", &server.url);
-    command.status().await.unwrap().code()
+    // None is of a signal, and of a page that does not end.
+    timeout(PATIENCE, command.status()).await.ok()?.unwrap().code()
 }
 
 /// Where the last answer of what was said is not as it is shown.
