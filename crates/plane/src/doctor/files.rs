@@ -26,11 +26,12 @@ pub fn files(places: &Places) -> Examined {
         mode & bits != 0 && mode & 0o1000 == 0 && mode & 0o170_000 != 0o120_000
     };
     for folder in &places.folders {
+        // One folder may lie in another.
         let mut found = vec![folder.clone()];
         for file in fs::read_dir(folder).into_iter().flatten().flatten() {
             found.push(file.path());
         }
-        found.retain(|path| wide(path, 0o077));
+        found.retain(|path| wide(path, 0o077) && (path == folder || !places.folders.contains(path)));
         found.sort();
         findings.extend(finding(found, format!("chmod -R go= {}", quoted(folder))));
     }
