@@ -43,6 +43,11 @@ pub(crate) fn is_comparable(content: Content) -> bool {
     !matches!(content, Content::Nothing | Content::File(_) | Content::Text("text/event-stream" | "text/plain"))
 }
 
+/// Whether an answer has a tag: a file has one of its own, if any.
+pub(crate) fn is_tagged(content: Content) -> bool {
+    is_comparable(content) || matches!(content, Content::File(_))
+}
+
 /// The answer to a read with its tag, or 304 where the caller has it already, or 412 where they wanted another. What has no tag of its own
 /// gets a weak one from its bytes.
 pub(crate) async fn answer(
@@ -51,7 +56,9 @@ pub(crate) async fn answer(
     wanted: Option<Precondition>,
     response: Response<Body>,
 ) -> Response<Body> {
-    if !method.is_safe() || response.status() != StatusCode::OK || !is_comparable(operation.content) {
+    // Before a part is looked for (RFC 9110, section 13.2.2).
+    let is_read = method.is_safe() && [StatusCode::OK, StatusCode::PARTIAL_CONTENT].contains(&response.status());
+    if !is_read || !(is_comparable(operation.content) || response.headers().contains_key(header::ETAG)) {
         return response;
     }
     let (mut parts, mut body) = response.into_parts();
@@ -74,7 +81,7 @@ pub(crate) async fn answer(
         return Response::from_parts(parts, body);
     }
     parts.status = StatusCode::NOT_MODIFIED;
-    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE] {
         parts.headers.remove(name);
     }
     Response::from_parts(parts, Body::empty())
