@@ -242,7 +242,7 @@ impl Server {
         }
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_freehold"));
         command.arg("doctor").arg("--data").arg(self.folder.path().join("data")).env_remove("FREEHOLD_DATABASE_URL");
-        let is_for_both = |argument: &&String| ["--retention=", "--exports="].iter().any(|name| argument.starts_with(name));
+        let is_for_both = |argument: &&String| ["--retention=", "--exports=", "--schema="].iter().any(|name| argument.starts_with(name));
         command.args(self.arguments.iter().filter(is_for_both)).envs(self.variables.clone());
         let database_url = self.database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url));
         let output = command.envs(database_url).output().unwrap();
