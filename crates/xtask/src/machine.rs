@@ -56,6 +56,11 @@ pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|told| told.stdout.trim_ascii() == b"0")
 }
 
+/// Whether this machine runs Debian itself, and no other system with its tools.
+pub(crate) fn is_debian() -> bool {
+    std::fs::read_to_string("/etc/os-release").is_ok_and(|text| text.lines().any(|line| line.trim_end() == "ID=debian"))
+}
+
 /// The first folder of `PATH` that has all these programs.
 pub(crate) fn in_path(programs: &[&str]) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| holds(folder, programs))

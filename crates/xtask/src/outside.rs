@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::Result;
 use crate::freehold::{Freehold, target};
-use crate::machine::{in_path, install, is_root, unpack, unpacked};
+use crate::machine::{in_path, install, is_debian, is_root, unpack, unpacked};
 use crate::steps::{cargo, on_postgres, seconds, workspace};
 
 /// A command that takes longer hangs.
@@ -118,7 +118,7 @@ const LONG_CHECKS: [Check; 1] =
     [Check { name: "five seeds, three credentials and PyPI schemathesis", commands: &[&["python", "tenants.py", "--long"]] }];
 
 /// Packages of Debian, and the program of each.
-const PACKAGES: [(&str, &str); 4] = [("nginx", "nginx"), ("caddy", "caddy"), ("prometheus", "promtool"), ("openssl", "openssl")];
+const PACKAGES: [(&str, &str); 3] = [("nginx", "nginx"), ("caddy", "caddy"), ("prometheus", "promtool")];
 
 /// Installs what is not yet there, starts the servers, and runs every check. All of them run, whatever fails before.
 pub(crate) async fn run(long: bool) -> Result {
@@ -127,9 +127,13 @@ pub(crate) async fn run(long: bool) -> Result {
     empty(&folder.join("generated"))?;
     let (python, node) = tokio::join!(install_python(&folder), install_node(&folder, &[]));
     python.and(node)?;
-    let remedy = "nginx, Caddy, promtool or OpenSSL is missing: install the packages `nginx`, `caddy`, `prometheus` and `openssl`";
-    if is_root() && in_path(&["apt-get"]).is_some() && (in_path(&["buildah"]).is_none() || in_path(&["mmdebstrap"]).is_none()) {
+    let remedy = "nginx, Caddy or promtool is missing: install the packages `nginx`, `caddy` and `prometheus`";
+    if is_root() && is_debian() && (in_path(&["buildah"]).is_none() || in_path(&["mmdebstrap"]).is_none()) {
         install(&["buildah", "mmdebstrap"], "")?;
+    }
+    // It finds its settings and its libraries where they are installed only.
+    if in_path(&["openssl"]).is_none() {
+        install(&["openssl"], "OpenSSL is missing: install the package `openssl`")?;
     }
     unpack(&PACKAGES, &folder.join(DEBIAN), remedy)?;
     // The same as in the step `test`: a build of fewer packages has other features, so that all dependencies would be compiled again.

@@ -22,3 +22,4 @@ mod restarts;
 mod restores;
 mod revocation;
 mod store;
+mod waiting;

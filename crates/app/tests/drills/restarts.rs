@@ -7,8 +7,9 @@ use reqwest::{Method, StatusCode};
 
 use crate::disk::Disk;
 use crate::disk::load::{Known, Load};
-use crate::support::Server;
 use crate::support::cluster::Cluster;
+use crate::support::{Server, make_folder};
+use crate::waiting::until;
 
 /// How often it goes and comes again; more with the variable, as `cargo xtask faults` sets it.
 fn rounds() -> usize {
@@ -22,17 +23,18 @@ async fn what_was_answered_outlives_the_crashes_and_restarts_of_postgresql() {
     let organization = server.new_organization().await;
     // The server does not run on this disk: what people are told stands in its journal.
     let diary = tempfile::tempdir().unwrap();
-    let disk = Disk::new(diary.path(), &format!("diary-{}", std::process::id()));
-    let load = Load::begin(&server, &organization, &organization.owner.token, &disk, "restarts");
+    let folder = diary.path().join("data");
+    make_folder(&folder);
+    let disk = Disk::new(&folder, "diary");
+    let mut load = Load::begin(&server, &organization, &organization.owner.token, &disk, "restarts");
     for round in 0..rounds() {
         load.wait(load.answered() + 40).await;
         // As a crash does, and as an operator does.
         let mode = if round.is_multiple_of(2) { "immediate" } else { "fast" };
         cluster.run("pg_ctl", &["stop", "--silent", "--wait", "--mode", mode, "--pgdata", cluster.data().to_str().unwrap()]).await;
         cluster.launch().await;
-        while server.request(Method::GET, "/health/ready").send().await.unwrap().status() != StatusCode::OK {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        let is_ready = async || server.request(Method::GET, "/health/ready").send().await.unwrap().status() == StatusCode::OK;
+        until("the server is ready", is_ready).await;
     }
     load.wait(load.answered() + 40).await;
     let answers = load.end().await;

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 CONTAINERFILE = Path(os.environ["FREEHOLD_PACKAGING"]) / "Containerfile"
 COMPILED = "#!/bin/sh\nset -e\ninstall -D /compiled/freehold target/release/freehold\n"
@@ -28,9 +29,18 @@ def run(*words: object, **more) -> str:
     return told.stdout.strip()
 
 
+NEWNS, NEWNET = 0x00020000, 0x40000000
+
+
+def unshare(what: int) -> int:
+    """Leaves what this process shares with others; the number of the error, or 0."""
+    return 0 if ctypes.CDLL(None, use_errno=True).unshare(what) == 0 else ctypes.get_errno()
+
+
 def leave_the_network() -> None:
     """From here on there is a loopback alone, on which nothing else listens: the port of the image may be in use on this machine."""
-    assert ctypes.CDLL(None, use_errno=True).unshare(0x40000000) == 0, os.strerror(ctypes.get_errno())
+    error = unshare(NEWNET)
+    assert error == 0, os.strerror(error)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         # SIOCSIFFLAGS with IFF_UP.
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))
@@ -49,16 +59,33 @@ def processes_of(user: int) -> list[int]:
     return found
 
 
+def leave_out(reason: str) -> NoReturn:
+    print(f"figure: {reason}: it was not looked at")
+    sys.exit()
+
+
+def mirror_of(suite: str) -> str:
+    """From where this machine has its packages."""
+    wanted = ["Identifier: Packages", "Origin: Debian", f"Codename: {suite}", "Component: main"]
+    mirrors = run("apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted).splitlines()
+    return mirrors[0] if mirrors else leave_out(f"apt-get knows no packages of Debian {suite}, which `apt-get update` mends")
+
+
 def main(folder: Path) -> None:
     # Overlays where the machine allows them; otherwise each layer is a copy of all of it.
-    drivers = (["buildah", "--root", folder / name, "--runroot", folder / "run", "--storage-driver", name] for name in ("overlay", "vfs"))
-    buildah = next(words for words in drivers if subprocess.run([*words, "from", "scratch"], capture_output=True).returncode == 0)
+    for name in ("overlay", "vfs"):
+        buildah = ["buildah", "--root", folder / name, "--runroot", folder / "run", "--storage-driver", name]
+        told = subprocess.run([*buildah, "from", "scratch"], capture_output=True, text=True)
+        if told.returncode == 0:
+            break
+    else:
+        leave_out(f"buildah can keep no image here ({' '.join(told.stderr.split())})")
     apart = ["--isolation", "chroot"]
     # What was compiled here runs with the C library that is here.
-    suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
+    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
     # What waits for the disk after each file is left out: it is thrown away.
     mmdebstrap = ["mmdebstrap", "--quiet", "--dpkgopt=force-unsafe-io", "--variant=essential", "--include=apt,passwd"]
-    run(*mmdebstrap, suite, folder / "debian", "http://deb.debian.org/debian")
+    run(*mmdebstrap, suite, folder / "debian", mirror_of(suite))
     for rest in ("var/cache/apt/archives", "usr/share/doc", "usr/share/locale", "usr/share/man"):
         shutil.rmtree(folder / "debian" / rest, ignore_errors=True)
     (folder / "cargo").write_text(COMPILED)
@@ -107,8 +134,16 @@ def main(folder: Path) -> None:
     print("figure: built, healthy, user 10001, stopped by its signal")
 
 
+if platform.freedesktop_os_release().get("ID") != "debian":
+    leave_out("it is built of the packages of a Debian, which this machine is not")
 if os.getuid() != 0 or not all(shutil.which(program) for program in ("buildah", "mmdebstrap")):
-    print("figure: only root can build it here, with buildah and mmdebstrap: it was not looked at")
-    sys.exit()
+    leave_out("only root can build it here, with buildah and mmdebstrap")
+# Root of a container may not do all that root may. A child tries, since there is no way back.
+child = os.fork()
+if child == 0:
+    os._exit(unshare(NEWNS | NEWNET))
+refused = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+if refused != 0:
+    leave_out(f"this machine allows no namespaces of mounts and networks ({os.strerror(refused)})")
 with tempfile.TemporaryDirectory() as place:
     main(Path(place))

@@ -42,6 +42,9 @@ pub(super) struct Line {
     /// Which line of the database's table it is, if it was one.
     #[serde(default)]
     pub(super) id: Option<Uuid>,
+    /// The last line that the disk had confirmed when this one was written.
+    #[serde(default)]
+    synced: Option<u64>,
     /// What it tells of.
     pub(super) entry: Entry,
 }
@@ -71,7 +74,7 @@ impl Folder {
     /// Opens a folder, which is made if it is missing. Lines that were being written when the power failed are cut off: they were not answered.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when another process uses it, or a file in it is none of a ledger.
+    /// [`Error::Malformed`] when another process uses it, a file in it is none of a ledger, or lines are missing that the disk had confirmed.
     pub(super) fn open(path: &Path) -> Result<Folder> {
         let refused = |error: io::Error| Error::Malformed(format!("cannot open the ledger in {}: {error}", path.display()));
         sql::make_folder(path).map_err(refused)?;
@@ -93,7 +96,7 @@ impl Folder {
         }
         files.sort();
         if let Some(last) = files.last()
-            && !cut(last).map_err(refused)?
+            && !cut(last)?
         {
             files.pop();
         }
@@ -199,23 +202,47 @@ impl Page {
 }
 
 /// Cuts off lines at the end that are not whole, and returns when the disk has the rest. Returns whether anything is left.
-fn cut(path: &Path) -> io::Result<bool> {
-    let text = fs::read(path)?;
+///
+/// # Errors
+/// The disk's, and [`Error::Malformed`] when lines that the disk had confirmed are among what is not whole.
+fn cut(path: &Path) -> Result<bool> {
+    let refused = |error: io::Error| Error::Malformed(format!("cannot look for the end of {}: {error}", path.display()));
+    let text = fs::read(path).map_err(refused)?;
     // A line that was read is there from now on: also one that only memory had when the process was killed.
-    File::open(path)?.sync_all()?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(refused)?;
     // What the disk has not taken of lines that were written at once reads as zeros, and others of them may stand behind it.
     let written = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
     let whole = text[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    if whole < text.len() {
-        tracing::warn!(file = %path.display(), bytes = text.len() - whole, "the end of the ledger was not whole and is cut off");
-        let file = File::options().write(true).open(path)?;
-        file.set_len(whole as u64)?;
-        file.sync_all()?;
+    let (kept, rest) = text.split_at(whole);
+    let last = last_number(kept);
+    let mut lines = 0;
+    for line in rest.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        let start = line.iter().position(|byte| *byte != 0).unwrap_or(0);
+        let Ok(line) = serde_json::from_slice::<Line>(&line[start..]) else { continue };
+        // It was written after the disk had confirmed what is zeros now: that was damaged later, and may have been answered.
+        if line.synced.zip(last).is_none_or(|(synced, last)| synced > last) {
+            let words = "where the disk had confirmed lines: put back the file as it was";
+            return Err(Error::Malformed(format!("{} has zeros before line {} of the ledger, {words}", path.display(), line.n)));
+        }
+        lines += 1;
+    }
+    if !rest.is_empty() {
+        let bytes = rest.len();
+        tracing::warn!(file = %path.display(), bytes, lines, "the end of the ledger was not whole and is cut off");
+        let file = File::options().write(true).open(path).map_err(refused)?;
+        file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(refused)?;
     }
     if whole == 0 {
-        fs::remove_file(path)?;
+        fs::remove_file(path).map_err(refused)?;
     }
     Ok(whole > 0)
+}
+
+/// The number of the last of whole lines; of a heading alone, the one before its first. None when that cannot be read.
+fn last_number(lines: &[u8]) -> Option<u64> {
+    let last = lines.trim_ascii_end().rsplit(|byte| *byte == b'\n').next()?;
+    let number = serde_json::from_slice(last).map(|line: Line| line.n).ok();
+    number.or_else(|| serde_json::from_slice(last).ok().and_then(|heading: Heading| heading.from.checked_sub(1)))
 }
 
 fn heading(path: &Path) -> Result<Heading> {

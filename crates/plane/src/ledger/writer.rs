@@ -36,7 +36,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Queue {
-    /// Lines that wait, as text.
+    /// Lines that wait, as text that lacks its beginning: what the disk has is known when they are written.
     lines: Vec<String>,
     /// The number of the next line.
     next: u64,
@@ -84,7 +84,7 @@ impl Writer {
         let number = queue.next;
         queue.next += 1;
         let id = id.map_or_else(String::new, |id| format!("\"id\":\"{id}\","));
-        queue.lines.push(format!("{{\"n\":{number},\"at\":\"{at}\",{id}\"entry\":{entry}}}\n"));
+        queue.lines.push(format!("\"n\":{number},\"at\":\"{at}\",{id}\"entry\":{entry}}}\n"));
         drop(queue);
         self.shared.bell.notify_one();
         Some(number)
@@ -145,7 +145,7 @@ impl Shared {
                 first = queue.next - queue.lines.len() as u64;
             }
             for line in std::mem::take(&mut queue.lines) {
-                text.extend_from_slice(line.as_bytes());
+                text.extend_from_slice(format!("{{\"synced\":{},{line}", first - 1).as_bytes());
             }
             let (last, is_over) = (queue.next - 1, queue.is_over);
             if text.is_empty() {

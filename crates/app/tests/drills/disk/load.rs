@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::Disk;
 use crate::store::Store;
 use crate::support::{Organization, Server, expect, header};
+use crate::waiting::until;
 
 const WORKERS: usize = 4;
 
@@ -111,9 +112,7 @@ impl Known {
     /// Once all that was begun is sealed, no row has anything of who is gone.
     async fn sweep(&self, server: &Server) {
         let store = Store::open(server).await;
-        while store.number("SELECT count(*) FROM deletions WHERE state <> 'sealed'").await > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        until("every deletion is sealed", async || store.number("SELECT count(*) FROM deletions WHERE state <> 'sealed'").await == 0).await;
         let marks: BTreeSet<String> = self.which(Kind::Customer, Said::Gone).map(mark).collect();
         for (table, rows) in store.rows_outside(&[]).await {
             for row in rows {
@@ -195,10 +194,13 @@ impl Load {
         self.answers.done.load(Ordering::Relaxed) + self.answers.refused.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many were.
-    pub async fn wait(&self, answers: u64) {
-        while self.answered() < answers {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    /// Waits until so many were. The drill fails when one of those that ask has ended before.
+    pub async fn wait(&mut self, answers: u64) {
+        until("so many requests are answered", async || self.answered() >= answers || self.workers.iter().any(JoinHandle::is_finished))
+            .await;
+        if let Some(ended) = self.workers.iter().position(JoinHandle::is_finished) {
+            self.workers.swap_remove(ended).await.unwrap();
+            panic!("the server is gone after {} answers", self.answered());
         }
     }
 

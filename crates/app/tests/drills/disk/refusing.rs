@@ -3,7 +3,6 @@
 
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value as Json;
@@ -16,6 +15,7 @@ use crate::chance::Chance;
 use crate::on_both_engines;
 use crate::support::archive::Archive;
 use crate::support::{Engine, Organization, Server, StandardError, expect, make_database, make_folder, make_key};
+use crate::waiting::{PATIENCE, until};
 
 /// Tokens are of an address, and the port is another after each start.
 const PUBLIC_URL: &str = "--public-url=http://localhost:3001";
@@ -71,6 +71,8 @@ struct Drill {
     organization: Option<Organization>,
     known: Known,
     chance: Chance,
+    /// For what a power failure leaves, which depends on the journal: it takes no chance from the choice of moments.
+    pieces: Chance,
     refused_calls: u32,
     refused_requests: u64,
     done: u64,
@@ -87,8 +89,8 @@ impl Drill {
                 Some(make_database().await)
             }
         };
-        let (known, chance) = (Known::default(), Chance::new(23));
-        Drill { engine, database_url, folder, organization: None, known, chance, refused_calls: 0, refused_requests: 0, done: 0 }
+        let (known, chance, pieces) = (Known::default(), Chance::new(23), Chance::new(29));
+        Drill { engine, database_url, folder, organization: None, known, chance, pieces, refused_calls: 0, refused_requests: 0, done: 0 }
     }
 
     /// Starts a server on a disk that can refuse, in the folder as it is.
@@ -109,31 +111,24 @@ impl Drill {
 
     async fn case(&mut self, number: usize, (error, calls, part, times, then): Case) {
         let (mut server, disk, organization, token) = self.start().await;
-        let load = Load::begin(&server, &organization, &token, &disk, &format!("{number}"));
+        let mut load = Load::begin(&server, &organization, &token, &disk, &format!("{number}"));
         load.wait(20).await;
-        let after = i32::try_from(self.chance.number(0..=3)).unwrap();
+        // The log is copied and cut off in a pause only, and once.
+        let in_pause = calls == TRUNCATE;
+        let after = if in_pause { 0 } else { i32::try_from(self.chance.number(0..=3)).unwrap() };
         disk.refuse(error, calls, part, after, times);
+        load.pause(in_pause);
         let wanted = u32::try_from(times).unwrap_or(ENOUGH);
-        while disk.refused() < wanted {
-            // The log is copied and cut off in a pause only.
-            if calls == TRUNCATE {
-                load.pause(true);
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        until("the disk has refused so often", async || disk.refused() >= wanted).await;
         load.pause(false);
         self.refused_calls += disk.refused();
         disk.allow();
         if then == Then::Restart {
-            while ready(&server).await.0 == StatusCode::OK {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+            until("nothing is written any more", async || ready(&server).await.0 != StatusCode::OK).await;
             let words = ready(&server).await.1;
             assert!(words.contains("the disk did not confirm"), "{words}");
         } else {
-            while ready(&server).await.0 != StatusCode::OK {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            until("the server is ready", async || ready(&server).await.0 == StatusCode::OK).await;
             load.wait(load.answered() + 20).await;
         }
         let answers = load.end().await;
@@ -153,7 +148,7 @@ impl Drill {
         self.known = self.known.and(history.told(history.moments()));
         for rest in [Rest::Lost, Rest::ByChance] {
             let left = tempfile::tempdir().unwrap();
-            history.replay(history.moments(), rest, &mut self.chance, &left.path().join("data"));
+            history.replay(history.moments(), rest, &mut self.pieces, &left.path().join("data"));
             if rest == Rest::ByChance && self.engine == Engine::Sqlite {
                 self.folder = left;
                 return;
@@ -177,20 +172,18 @@ impl Drill {
         let path = format!("/api/organizations/{}/exports", organization.id);
         let export = expect(server.request(Method::POST, &path).bearer_auth(&token), StatusCode::ACCEPTED).await;
         let path = format!("/api/exports/{}", export["id"].as_str().unwrap());
-        loop {
+        let is_done = async || {
             let record: Json = expect(server.request(Method::GET, &path).bearer_auth(&token), StatusCode::OK).await;
             assert!(record["state"] != "failed", "{record}");
-            if record["state"] == "done" {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            record["state"] == "done"
+        };
+        until("the export is made", is_done).await;
         assert_eq!(disk.refused(), u32::try_from(times).unwrap(), "{part}");
         self.refused_calls += disk.refused();
         server.kill().await;
         // It was said to be done.
         let (history, left) = (disk.history(), tempfile::tempdir().unwrap());
-        history.replay(history.moments(), Rest::Lost, &mut self.chance, &left.path().join("data"));
+        history.replay(history.moments(), Rest::Lost, &mut self.pieces, &left.path().join("data"));
         server.note_altered();
         let mut next = Server::start_in(left, self.engine, &[PUBLIC_URL], self.database_url.clone(), StandardError::Kept, Vec::new()).await;
         let token = next.sign_in(&organization.owner.email, None).await;
@@ -209,27 +202,35 @@ impl Drill {
         copy(&server.folder().join("data"), &self.folder.path().join("data"));
     }
 
-    /// A start whose calls are refused ends with words, and leaves what the next one needs.
-    async fn start_refused(&mut self, error: i32, calls: u32) {
+    /// A start whose calls are refused, after so many that go well, ends with words, and leaves what the next one needs. Returns how many were.
+    async fn start_refused(&mut self, error: i32, calls: u32, after: i32) -> u32 {
         let data = self.folder.path().join("data");
         let disk = Disk::new(&data, "disk");
-        let after = i32::try_from(self.chance.number(0..=12)).unwrap();
         disk.refuse(error, calls, "", after, -1);
         let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
         command.args(["serve", "--listen=127.0.0.1:0", PUBLIC_URL, "--data"]).arg(&data).env_remove("FREEHOLD_DATABASE_URL");
         command.envs(disk.environment()).env("FREEHOLD_LEDGER", data.join("ledger")).stdin(Stdio::null());
         command.envs(self.database_url.as_ref().map(|url| ("FREEHOLD_DATABASE_URL", url)));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let first = BufReader::new(child.stdout.take().unwrap()).lines().next_line().await.unwrap();
-        let (is_up, mut errors) = (first.is_some(), child.stderr.take().unwrap());
-        if is_up {
-            child.kill().await.unwrap();
-        }
-        let (status, mut words) = (child.wait().await.unwrap(), String::new());
-        errors.read_to_string(&mut words).await.unwrap();
+        let (mut lines, mut errors) = (BufReader::new(child.stdout.take().unwrap()).lines(), child.stderr.take().unwrap());
+        let ends = async {
+            let is_up = lines.next_line().await.unwrap().is_some();
+            if is_up {
+                // The ledger's thread writes beside the start.
+                if after == 0 {
+                    until("a call is refused", async || disk.refused() > 0).await;
+                }
+                child.kill().await.unwrap();
+            }
+            let (status, mut words) = (child.wait().await.unwrap(), String::new());
+            errors.read_to_string(&mut words).await.unwrap();
+            (is_up, status, words)
+        };
+        let (is_up, status, words) = tokio::time::timeout(PATIENCE, ends).await.expect("a start comes to its end");
         assert!(is_up || status.code() == Some(1), "{status}: {words}");
         assert!(!words.contains("panicked"), "{words}");
         self.refused_calls += disk.refused();
+        disk.refused()
     }
 }
 
@@ -268,15 +269,32 @@ on_both_engines! {
 
     async fn a_start_whose_disk_refuses_says_so_and_the_next_one_finds_what_it_needs(engine: Engine) {
         let mut drill = Drill::prepare(engine).await;
+        let (mut server, disk, organization, token) = drill.start().await;
+        let mut load = Load::begin(&server, &organization, &token, &disk, "before");
+        load.wait(60).await;
+        load.end().await;
+        server.stop().await;
+        server.note_altered();
+        drill.known = drill.known.and(disk.history().told(disk.history().moments()));
+        drill.go_on_from(&server);
         for error in [EIO, ENOSPC] {
-            for calls in [WRITE, SYNC, OPEN, RENAME | UNLINK | TRUNCATE, WRITE | SYNC | OPEN] {
+            // With PostgreSQL a start renames, removes and shortens no file.
+            let names = (engine == Engine::Sqlite).then_some(RENAME | UNLINK | TRUNCATE);
+            for calls in [WRITE, SYNC, OPEN, WRITE | SYNC | OPEN].into_iter().chain(names) {
+                // The first of them, and one by chance.
+                let mut refused = drill.start_refused(error, calls, 0).await;
                 for _ in 0..rounds() {
-                    drill.start_refused(error, calls).await;
+                    let after = i32::try_from(drill.chance.number(1..=12)).unwrap();
+                    refused += drill.start_refused(error, calls, after).await;
                 }
+                println!("{engine:?}: {refused} calls of the kinds {calls} refused with {error}");
+                assert!(refused > 0, "no start makes calls of the kinds {calls}");
             }
         }
         let (server, ..) = drill.start().await;
-        drop(server);
-        println!("{engine:?}: {} calls refused while it started", drill.refused_calls);
+        drill.known.check(&server, &organization).await;
+        let (gone, there) = drill.known.counts();
+        println!("{engine:?}: {} calls refused while it started: none of {gone} and {there} is otherwise than answered", drill.refused_calls);
+        assert!(gone > 0 && there > 0);
     }
 }

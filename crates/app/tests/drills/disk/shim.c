@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -50,8 +51,9 @@ static size_t root_length;
 static int journal = -1;
 static struct control *control;
 static _Atomic uint64_t syncs;
-/* Syncs that failed, by the file's inode, and how many of them each open file was told of: as Linux does, each is told of all once. */
-static _Atomic uint32_t failed[4096], told[65536];
+/* The inodes of syncs that failed, and how many of its file's each open file was told of: as Linux does, each is told of all once. */
+static _Atomic uint64_t failed[65536];
+static _Atomic uint32_t failures, told[65536];
 
 __attribute__((constructor)) static void begin(void) {
     const char *folder = getenv("FREEHOLD_DISK_ROOT"), *records = getenv("FREEHOLD_DISK_JOURNAL"), *file = getenv("FREEHOLD_DISK_CONTROL");
@@ -84,6 +86,13 @@ static int find(int file, char path[PATH_MAX]) {
 static uint64_t inode(int file) {
     struct stat found;
     return fstat(file, &found) == 0 ? found.st_ino : 0;
+}
+
+/* How many syncs of a file failed. */
+static uint32_t failed_of(uint64_t inode) {
+    uint32_t number = 0;
+    for (uint32_t at = 0, end = failures; at < end; at++) number += failed[at] == inode;
+    return number;
 }
 
 static void note(enum kind kind, const char *path, uint64_t inode, uint64_t place, const void *bytes, uint64_t length) {
@@ -120,7 +129,7 @@ static int open_noted(const char *name, int flags, mode_t mode, int (*opens)(con
     int is_there = stat(name, &before) == 0;
     if (refuses(CALL_OPEN, name)) return -1;
     int file = opens(name, flags, mode);
-    if (file >= 0) told[file] = failed[inode(file) % 4096];
+    if (file >= 0) told[file] = failed_of(inode(file));
     if (file >= 0 && !is_there && flags & O_CREAT) note(CREATE, name, inode(file), 0, NULL, 0);
     if (file >= 0 && is_there && flags & O_TRUNC) note(TRUNCATE, name, inode(file), 0, NULL, 0);
     return file;
@@ -161,12 +170,36 @@ ssize_t write(int file, const void *bytes, size_t length) { return write_noted(f
 ssize_t pwrite(int file, const void *bytes, size_t length, off_t place) { return write_noted(file, bytes, length, place, 1); }
 ssize_t pwrite64(int file, const void *bytes, size_t length, off_t place) { return write_noted(file, bytes, length, place, 1); }
 
-/* The program does not use it on files of the folder; if it did, this would have to be written. */
-ssize_t writev(int file, const struct iovec *parts, int number) {
+/* What follows the program does not use on files of the folder; if it did, this would have to be written. */
+static void is_not_ours(int file, const char *name) {
     char path[PATH_MAX];
-    if (find(file, path)) abort();
-    return REAL(writev)(file, parts, number);
+    if (name ? is_ours(name) || (*name != '/' && find(file, path)) : find(file, path)) abort();
 }
+
+#define UNUSED(type, name, parameters, file, path, ...) \
+    type name parameters { \
+        is_not_ours(file, path); \
+        return REAL(name)(__VA_ARGS__); \
+    }
+
+UNUSED(ssize_t, writev, (int to, const struct iovec *parts, int number), to, NULL, to, parts, number)
+UNUSED(ssize_t, pwritev, (int to, const struct iovec *parts, int number, off_t at), to, NULL, to, parts, number, at)
+UNUSED(ssize_t, pwritev64, (int to, const struct iovec *parts, int number, off_t at), to, NULL, to, parts, number, at)
+UNUSED(ssize_t, pwritev2, (int to, const struct iovec *parts, int number, off_t at, int flags), to, NULL, to, parts, number, at, flags)
+UNUSED(ssize_t, pwritev64v2, (int to, const struct iovec *parts, int number, off_t at, int flags), to, NULL, to, parts, number, at, flags)
+UNUSED(ssize_t, sendfile, (int to, int from, off_t *place, size_t length), to, NULL, to, from, place, length)
+UNUSED(ssize_t, sendfile64, (int to, int from, off_t *place, size_t length), to, NULL, to, from, place, length)
+UNUSED(ssize_t, splice, (int from, off_t *place, int to, off_t *at, size_t length, unsigned flags), to, NULL, from, place, to, at, length, flags)
+UNUSED(ssize_t, copy_file_range, (int from, off_t *place, int to, off_t *at, size_t length, unsigned flags), to, NULL, from, place, to, at, length, flags)
+UNUSED(int, fallocate, (int to, int mode, off_t at, off_t length), to, NULL, to, mode, at, length)
+UNUSED(int, fallocate64, (int to, int mode, off_t at, off_t length), to, NULL, to, mode, at, length)
+UNUSED(int, posix_fallocate, (int to, off_t at, off_t length), to, NULL, to, at, length)
+UNUSED(int, posix_fallocate64, (int to, off_t at, off_t length), to, NULL, to, at, length)
+UNUSED(int, creat, (const char *name, mode_t mode), -1, name, name, mode)
+UNUSED(int, creat64, (const char *name, mode_t mode), -1, name, name, mode)
+UNUSED(int, unlinkat, (int folder, const char *name, int flags), folder, name, folder, name, flags)
+UNUSED(int, renameat, (int folder, const char *from, int other, const char *to), folder, from, folder, from, other, to)
+UNUSED(int, renameat2, (int folder, const char *from, int other, const char *to, unsigned flags), folder, from, folder, from, other, to, flags)
 
 static int truncate_noted(int file, off_t length, int (*truncates)(int, off_t)) {
     char path[PATH_MAX];
@@ -188,13 +221,15 @@ static int sync_noted(int file, int (*syncs_file)(int)) {
     note(SYNC_BEGIN, path, known, sync, NULL, 0);
     int outcome = 0;
     if (refuses(CALL_SYNC, path)) {
-        atomic_fetch_add(&failed[known % 4096], 1);
+        uint32_t at = atomic_fetch_add(&failures, 1);
+        if (at >= sizeof failed / sizeof *failed) abort();
+        failed[at] = known;
         outcome = -1;
-    } else if (told[file] != failed[known % 4096]) {
+    } else if (told[file] != failed_of(known)) {
         errno = EIO;
         outcome = -1;
     }
-    told[file] = failed[known % 4096];
+    told[file] = failed_of(known);
     if (outcome == 0) outcome = syncs_file(file);
     note(outcome == 0 ? SYNC_END : SYNC_FAILED, path, known, sync, NULL, 0);
     return outcome;

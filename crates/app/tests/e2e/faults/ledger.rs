@@ -391,9 +391,11 @@ on_both_engines! {
     async fn a_database_is_not_served_without_its_own_ledger(engine: Engine) {
         let mut server = Server::start(engine, &[PUBLIC_URL]).await;
         let organization = server.new_organization().await;
-        customer(&server, &organization, "erased").await;
         let path = format!("{}/customers/erased", base(&organization));
-        deleted(server.request(Method::DELETE, &path).bearer_auth(&organization.owner.token), StatusCode::NO_CONTENT).await;
+        for (id, path) in [("erased", path.clone()), ("then", format!("{}/customers/then", base(&organization)))] {
+            customer(&server, &organization, id).await;
+            deleted(server.request(Method::DELETE, &path).bearer_auth(&organization.owner.token), StatusCode::NO_CONTENT).await;
+        }
         server.stop().await;
         let folder = tempfile::tempdir().unwrap();
         let words = refusal(&server, &["--ledger", text(&folder.path().join("empty"))]).await;
@@ -408,12 +410,23 @@ on_both_engines! {
         let file = newest_file(&server);
         let whole = std::fs::read_to_string(&file).unwrap();
         // Of lines that were written at once the disk may have taken the last ones first.
-        for torn in ["{\"n\":", "\0\0\0\0:1}\n{\"n\":1,\"at\":\"2026-01-01T00:00:00Z\",\"entry\":{\"what\":\"beat\",\"beat\":1}}\n"] {
+        let last = serde_json::from_str::<Json>(whole.lines().last().unwrap()).unwrap()["n"].as_u64().unwrap();
+        let beat = |n: u64, synced: u64| json!({"synced": synced, "n": n, "at": "2026-01-01T00:00:00Z", "entry": {"what": "beat", "beat": 1}});
+        let zeros = format!("\0\0\0\0:1}}\n{}\n\0\0{}\n", beat(last + 2, last), beat(last + 3, last));
+        for torn in ["{\"n\":", &zeros] {
             std::fs::write(&file, format!("{whole}{torn}")).unwrap();
             server.start_again().await;
             server.stop().await;
             let left = std::fs::read_to_string(&file).unwrap();
             assert!(left.starts_with(&whole) && !left.contains('\0'), "{left}");
+        }
+        // A line that was answered, since lines were written after it was confirmed, is not cut off when it is zeros; nor is one without that.
+        let first = whole.lines().nth(1).unwrap();
+        for damaged in [whole.replacen(first, &"\0".repeat(first.len()), 1), format!("{whole}{}", zeros.replace("\"synced\"", "\"other\""))] {
+            std::fs::write(&file, &damaged).unwrap();
+            let words = refusal(&server, &[]).await;
+            assert!(words.contains("has zeros before line") && words.contains("put back the file as it was"), "{words}");
+            assert!(std::fs::read_to_string(&file).unwrap() == damaged, "a start that is refused changes nothing");
         }
         std::fs::write(&file, whole.replacen("\"what\"", "\"that\"", 1)).unwrap();
         let words = refusal(&server, &[]).await;

@@ -66,7 +66,7 @@ pub(super) fn survey(folder: &Folder, known: Known, since: Timestamp, kept: Vec<
     let mut kept: BTreeMap<Uuid, (Timestamp, Entry)> = kept.into_iter().map(|(id, at, entry)| (id, (at, entry))).collect();
     let mut previous: Option<u64> = None;
     for line in folder.lines(known.position + 1, since) {
-        let Line { n, at, id, entry } = line?;
+        let Line { n, at, id, entry, .. } = line?;
         if previous.is_some_and(|previous| n > previous + 1) {
             let words = "lines of the ledger are missing before line";
             return Err(Error::Malformed(format!("{words} {n}: put the file back that has them, or start once with --ledger none")));
