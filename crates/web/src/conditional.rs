@@ -11,7 +11,7 @@ use plane::Error;
 use plane::revisions::Precondition;
 
 use crate::catalogue::{Content, Operation};
-use crate::problem::Failure;
+use crate::problem::{Answer, Failure};
 
 /// The conditions on the record that a request changes; of a read only the states in which it may be looked at.
 pub(crate) fn on_record(method: &Method, headers: &HeaderMap) -> Option<Arc<Precondition>> {
@@ -43,8 +43,8 @@ pub(crate) fn is_comparable(content: Content) -> bool {
     !matches!(content, Content::Nothing | Content::File(_) | Content::Text("text/event-stream" | "text/plain"))
 }
 
-/// Whether an answer has a tag: a file has one of its own, if any.
-pub(crate) fn is_tagged(content: Content) -> bool {
+/// Whether an answer comes with a tag. A file has its own, which is held against the request where it is sent.
+pub(crate) fn has_tag(content: Content) -> bool {
     is_comparable(content) || matches!(content, Content::File(_))
 }
 
@@ -56,9 +56,7 @@ pub(crate) async fn answer(
     wanted: Option<Precondition>,
     response: Response<Body>,
 ) -> Response<Body> {
-    // Before a part is looked for (RFC 9110, section 13.2.2).
-    let is_read = method.is_safe() && [StatusCode::OK, StatusCode::PARTIAL_CONTENT].contains(&response.status());
-    if !is_read || !(is_comparable(operation.content) || response.headers().contains_key(header::ETAG)) {
+    if !method.is_safe() || response.status() != StatusCode::OK || !is_comparable(operation.content) {
         return response;
     }
     let (mut parts, mut body) = response.into_parts();
@@ -71,20 +69,33 @@ pub(crate) async fn answer(
     }
     let tag = parts.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
     let Some(wanted) = wanted else { return Response::from_parts(parts, body) };
+    match verdict(&wanted, tag) {
+        None => Response::from_parts(parts, body),
+        Some(Err(failure)) => axum::response::IntoResponse::into_response(failure),
+        Some(Ok(known)) => {
+            parts.status = known.status();
+            for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
+                parts.headers.remove(name);
+            }
+            Response::from_parts(parts, known.into_body())
+        }
+    }
+}
+
+/// What is answered in place of what has this tag: 304 to a caller who has it, 412 to one who wants another; none where it is sent.
+pub(crate) fn verdict(wanted: &Precondition, tag: &str) -> Option<Answer> {
     let plain = |text: &str| text.replace("W/", "");
     if wanted.matches.as_deref().is_some_and(|list| !Precondition { matches: Some(list.into()), matches_none: None }.is_met_by(tag)) {
-        return axum::response::IntoResponse::into_response(Failure::Plane(Error::Stale));
+        return Some(Err(Error::Stale.into()));
     }
     // A read compares weakly (RFC 9110, section 13.1.2).
     let is_known = |list: &str| !Precondition { matches: None, matches_none: Some(plain(list)) }.is_met_by(&plain(tag));
-    if !wanted.matches_none.as_deref().is_some_and(is_known) {
-        return Response::from_parts(parts, body);
-    }
-    parts.status = StatusCode::NOT_MODIFIED;
-    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE] {
-        parts.headers.remove(name);
-    }
-    Response::from_parts(parts, Body::empty())
+    wanted.matches_none.as_deref().is_some_and(is_known).then(|| {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().extend(HeaderValue::from_str(tag).ok().map(|tag| (header::ETAG, tag)));
+        Ok(response)
+    })
 }
 
 fn weak(bytes: &[u8]) -> String {

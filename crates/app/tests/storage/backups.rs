@@ -61,13 +61,20 @@ on_both_engines! {
         assert!(code == 1 && words.contains("is there already"), "{words}");
         server.start_restored(engine, Path::new(by_hand)).await;
 
-        // One that is damaged is not restored.
+        // One that is damaged is not restored, be it by one bit.
         let mut damaged = moto.get("by-hand/before.db").await;
-        damaged.truncate(damaged.len() / 2);
-        moto.put("by-hand/damaged.db", &damaged).await;
+        let sha256 = crate::sha256(&damaged);
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 1;
+        moto.put_with_checksum("by-hand/damaged.db", &damaged, &sha256).await;
+        damaged.truncate(middle);
+        moto.put("by-hand/cut.db", &damaged).await;
         let folder = tempfile::tempdir().unwrap();
-        let (code, _, words) = server.command_elsewhere(&["restore", "s3://bucket/by-hand/damaged.db"], &folder.path().join("data")).await;
-        assert!(code == 1 && !words.contains("http"), "{words}");
+        for (name, needed) in [("damaged", "what is stored is not what was written"), ("cut", "")] {
+            let address = format!("s3://bucket/by-hand/{name}.db");
+            let (code, _, words) = server.command_elsewhere(&["restore", &address], &folder.path().join("data")).await;
+            assert!(code == 1 && words.contains(needed) && !words.contains("http"), "{words}");
+        }
         let (code, _, words) = server.command_elsewhere(&["restore", "s3://bucket/by-hand/none.db"], &folder.path().join("data")).await;
         assert!(code == 1 && words.contains("there is no backup at s3://bucket/by-hand/none.db"), "{words}");
     }

@@ -1,6 +1,5 @@
 //! Exports in a bucket: whole, in parts, for as long as they are to be there, and of one database.
 
-use aws_lc_rs::digest;
 use reqwest::{Method, StatusCode};
 use serde_json::Value as Json;
 
@@ -8,14 +7,10 @@ use crate::moto::{Moto, Way};
 use crate::on_both_engines;
 use crate::support::archive::Archive;
 use crate::support::{Engine, Server, expect, header};
-use crate::{EXPORTS, change_database, download, order, read, wait_until_done};
+use crate::{EXPORTS, change_database, download, order, read, sha256, wait_until_done};
 
 fn object(export: &str) -> String {
     format!("kept/here/{export}.zip")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a server says that does not start with the same variables.
@@ -43,7 +38,7 @@ on_both_engines! {
         assert_eq!((whole.status(), header(&whole, "accept-ranges")), (StatusCode::OK, "bytes"));
         let tag = header(&whole, "etag").to_owned();
         let whole = whole.bytes().await.unwrap();
-        let sha256 = hex(digest::digest(&digest::SHA256, &whole).as_ref());
+        let sha256 = sha256(&whole);
         assert_eq!((record["sha256"].as_str().unwrap(), record["bytes"].as_u64().unwrap()), (&*sha256, whole.len() as u64));
         assert_eq!(tag, format!("\"{sha256}\""));
         assert_eq!(Archive::unpack(whole.to_vec()).rows("customers").len(), 1);
@@ -69,7 +64,46 @@ on_both_engines! {
         assert_eq!(header(&beyond, "content-range"), format!("bytes */{}", whole.len()));
 
         expect(server.request(Method::DELETE, &format!("/api/exports/{export}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        moto.wait_until_gone(&object(&export)).await;
         assert_eq!(moto.objects().await, ["kept/here/freehold.json"]);
+    }
+
+    async fn what_others_have_in_the_bucket_disturbs_nothing(engine: Engine) {
+        let moto = Moto::start().await;
+        // A console's folder, and names below the prefix that the library cannot read.
+        for name in ["kept/here/", "kept/here/below//odd", "kept//odd"] {
+            moto.put(name, b"").await;
+        }
+        let mut server = moto.server(engine, &[EXPORTS, "--public-url=http://localhost:3001"]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let export = order(&server, &organization).await;
+        wait_until_done(&server, &export, token).await;
+        let kept = order(&server, &organization).await;
+        wait_until_done(&server, &kept, token).await;
+        expect(server.request(Method::DELETE, &format!("/api/exports/{export}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        moto.wait_until_gone(&object(&export)).await;
+        server.stop().await;
+        let (code, out, words) = server.doctor(&[EXPORTS]).await;
+        assert_eq!(code, 0, "{out}{words}");
+    }
+
+    async fn a_server_on_a_copy_of_the_database_takes_the_bucket_from_the_older_one(engine: Engine) {
+        let moto = Moto::start().await;
+        let server = moto.server(engine, &[EXPORTS]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let export = order(&server, &organization).await;
+        wait_until_done(&server, &export, token).await;
+        // As a server on a copy does, which has the same id.
+        let mut marker: Json = serde_json::from_slice(&moto.get("kept/here/freehold.json").await).unwrap();
+        marker["claim"] = "00000000-0000-0000-0000-000000000001".into();
+        moto.put("kept/here/freehold.json", marker.to_string().as_bytes()).await;
+        let late = order(&server, &organization).await;
+        let record = crate::wait_until(&server, &late, token, |record| record["error"] != Json::Null).await;
+        assert!(record["error"].as_str().unwrap().contains("a copy of this one"), "{record}");
+        assert!(moto.objects().await.contains(&object(&export)));
+        server.note_altered();
     }
 
     async fn a_server_that_is_killed_in_the_middle_of_an_upload_begins_again_and_leaves_no_parts(engine: Engine) {

@@ -21,6 +21,12 @@ use support::{Engine, Organization, Server, expect};
 /// Where exports are put.
 pub const EXPORTS: &str = "--exports=s3://bucket/kept/here";
 
+/// The SHA-256 of these bytes, in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Orders an export of an organization.
 pub async fn order(server: &Server, organization: &Organization) -> String {
     let path = format!("/api/organizations/{}/exports", organization.id);

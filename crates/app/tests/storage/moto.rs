@@ -84,8 +84,13 @@ impl Moto {
 
     /// What the bucket answers, beside the way.
     async fn ask(&self, method: Method, rest: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
-        let client = reqwest::Client::new();
-        let answer = client.request(method, format!("{}{rest}", self.direct)).body(body).send().await.unwrap();
+        self.ask_with(method, rest, body, None).await
+    }
+
+    async fn ask_with(&self, method: Method, rest: &str, body: Vec<u8>, sha256: Option<&str>) -> (u16, Vec<u8>) {
+        let request = reqwest::Client::new().request(method, format!("{}{rest}", self.direct)).body(body);
+        let request = sha256.into_iter().fold(request, |request, sha256| request.header("x-amz-meta-sha256", sha256));
+        let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
     }
 
@@ -109,6 +114,16 @@ impl Moto {
 
     pub async fn put(&self, name: &str, content: &[u8]) {
         assert_eq!(self.ask(Method::PUT, &format!("/{name}"), content.to_vec()).await.0, 200);
+    }
+
+    /// Puts an object that says this checksum of itself.
+    pub async fn put_with_checksum(&self, name: &str, content: &[u8], sha256: &str) {
+        assert_eq!(self.ask_with(Method::PUT, &format!("/{name}"), content.to_vec(), Some(sha256)).await.0, 200);
+    }
+
+    /// Removes the bucket, which is empty.
+    pub async fn remove_bucket(&self) {
+        assert_eq!(self.ask(Method::DELETE, "", Vec::new()).await.0, 204);
     }
 
     pub async fn get(&self, name: &str) -> Vec<u8> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::checks::{count, some};
 use super::{Finding, Findings, Patient, Tell};
 use crate::exports::{Found, archive_name, owner_of};
-use crate::storage::{Failure, MARKER, Place, Storage};
+use crate::storage::{Failure, MARKER, Owner, Place, Storage};
 use crate::{Error, Result};
 
 /// Exports that are read of the database at once.
@@ -29,7 +29,8 @@ pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a>
             Err(Failure::Damaged) => None,
             of => of.map_err(failed)?,
         };
-        let is_ours = of.is_none() || owner.is_some_and(|owner| Some(owner.id) == of || owner.former == of);
+        let is_of_its_own = |owner: Owner| Some(owner.id) == of || owner.former == of || owner.former == Some(Uuid::nil());
+        let is_ours = of.is_none() || owner.is_some_and(is_of_its_own);
         let (mut missing, mut damaged, mut after) = (Vec::new(), Vec::new(), Uuid::nil());
         loop {
             let promised = promised(patient, after).await?;
@@ -37,11 +38,13 @@ pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a>
             after = last.export;
             for promised in promised {
                 tell(&promised.export.to_string());
-                match is_whole(&storage, &promised).await.map_err(failed)? {
-                    None => missing.push(promised.export.to_string()),
-                    Some(false) => damaged.push(promised.export.to_string()),
-                    Some(true) => {}
+                let is_whole = is_whole(&storage, &promised).await.map_err(failed)?;
+                // A server beside this may have removed it meanwhile, as it should.
+                if is_whole == Some(true) || !is_promised(patient, promised.export).await? {
+                    continue;
                 }
+                let found = if is_whole.is_none() { &mut missing } else { &mut damaged };
+                found.push(promised.export.to_string());
             }
         }
         let mut findings = Vec::new();
@@ -111,6 +114,20 @@ async fn promised(patient: &Patient, after: Uuid) -> Result<Vec<Promised>> {
                     sql!("SELECT id, bytes, sha256 FROM exports WHERE state = 'done' AND expires_at > $1 AND id > $2 ORDER BY id LIMIT $3");
                 let rows = tx.query(statement, params![now, after, BATCH]).await?;
                 rows.into_iter().map(|mut row| Ok(Promised { export: row.next()?, bytes: row.next()?, sha256: row.next()? })).collect()
+            })
+        })
+        .await
+}
+
+/// Whether an archive is still to be there.
+async fn is_promised(patient: &Patient, export: Uuid) -> Result<bool> {
+    let now = patient.clock.now();
+    patient
+        .db
+        .read((), move |tx, ()| {
+            Box::pin(async move {
+                let statement = sql!("SELECT 1 FROM exports WHERE id = $1 AND state = 'done' AND expires_at > $2");
+                Ok(tx.query_opt(statement, params![export, now]).await?.is_some())
             })
         })
         .await

@@ -66,6 +66,7 @@ pub type Teller<'a> = dyn Fn(&'static str, &str) + Send + Sync + 'a;
 /// A database under examination.
 pub struct Patient {
     db: Database,
+    clock: Clock,
     now: Timestamp,
     schema: Schema,
     periods: Periods,
@@ -114,13 +115,13 @@ impl Patient {
         }
         let db = Database::open(options).await?;
         let schema = db.schema(MIGRATIONS).await?;
-        Ok(Patient { db, now: clock.now(), schema, periods, exports: exports.clone() })
+        Ok(Patient { db, clock: clock.clone(), now: clock.now(), schema, periods, exports: exports.clone() })
     }
 
     /// The database of a plane that has been opened.
     fn of(plane: &Arc<Plane>, schema: Schema) -> Patient {
         let (periods, exports) = (plane.config.retention.clone(), plane.config.exports.clone());
-        Patient { db: plane.db.clone(), now: plane.clock.now(), schema, periods, exports }
+        Patient { db: plane.db.clone(), clock: plane.clock.clone(), now: plane.clock.now(), schema, periods, exports }
     }
 
     /// Lets go of the database, and leaves no file beside an embedded one.

@@ -129,8 +129,9 @@ impl Found {
         match (self.attempt, row) {
             (_, None) => false,
             (Some(attempt), Some((state, fence))) => state == "running" && *fence == attempt,
-            // It gets its name a moment before its record says so.
-            (None, Some((state, _))) => state == "done" || state == "running",
+            // It gets its name a moment before its record says so. Of an attempt whose end was not heard it stays until the next one has replaced
+            // it: a removal that is late would be of that one's.
+            (None, Some((state, _))) => ["done", "running", "waiting"].contains(&state.as_str()),
         }
     }
 
@@ -174,12 +175,16 @@ mod tests {
             Found::parse(name).unwrap().is_wanted(row.as_ref())
         };
         let (archive, draft) = (format!("{id}.zip"), format!("{id}.2.part"));
-        assert!(wanted(archive.clone(), Some(("done", 2))) && wanted(archive.clone(), Some(("running", 2))));
+        for state in ["waiting", "running", "done"] {
+            assert!(wanted(archive.clone(), Some((state, 2))), "{state}");
+        }
         assert!(wanted(draft.clone(), Some(("running", 2))));
-        for row in [None, Some(("failed", 2)), Some(("expired", 2)), Some(("waiting", 2))] {
+        for row in [None, Some(("failed", 2)), Some(("expired", 2))] {
             assert!(!wanted(archive.clone(), row) && !wanted(draft.clone(), row), "{row:?}");
         }
-        assert!(!wanted(draft.clone(), Some(("running", 3))) && !wanted(draft, Some(("done", 2))));
+        for row in [("waiting", 2), ("running", 3), ("done", 2)] {
+            assert!(!wanted(draft.clone(), Some(row)), "{row:?}");
+        }
     }
 
     #[test]

@@ -5,19 +5,21 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
 use sql::{Database, Tx, params, sql};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::housekeeping::Found;
 use crate::cx::{Actor, Cx};
-use crate::storage::{Failure, MARKER, Owner, Place, Storage, Use};
+use crate::storage::{Failure, MARKER, Marker, Owner, Place, Storage, Use};
 use crate::{Error, Plane, Result};
 
 /// Of the names that a refusal shows.
 const MOST_SHOWN: usize = 3;
-const ANOTHERS: Error =
-    Error::Overloaded("The place of the exports belongs to another database: the server's operators must name one of its own.");
+const ANOTHERS: Error = Error::Overloaded(
+    "The place of the exports belongs to another database, or a copy of this one: the server's operators must name one of its own.",
+);
 
 /// The place of the archives.
 pub(crate) struct Archives {
@@ -33,7 +35,7 @@ enum Claim {
     /// It could not be reached yet.
     Waiting,
     /// It is this database's. The lock is let go with it.
-    Ours { owner: Uuid, _lock: Option<File> },
+    Ours { marker: Marker, _lock: Option<File> },
     /// It belongs to another database.
     Lost,
 }
@@ -85,11 +87,11 @@ pub(super) async fn is_ours(plane: &Arc<Plane>) -> Result<()> {
         Claim::Unasked => return Ok(()),
         // A folder is locked.
         Claim::Ours { .. } if plane.archives.storage.folder().is_some() => return Ok(()),
-        Claim::Ours { owner, .. } => {
-            if plane.archives.storage.owner().await.map_err(|failure| failure.of(Use::Exports))? == Some(*owner) {
+        Claim::Ours { marker, .. } => {
+            if plane.archives.storage.marker().await.map_err(|failure| failure.of(Use::Exports))? == Some(*marker) {
                 return Ok(());
             }
-            tracing::error!(place = %plane.config.exports, "the place of exports does not say any more that it is this database's: nothing is written or removed there");
+            tracing::error!(place = %plane.config.exports, "the place of exports does not say any more that it is this server's: nothing is written or removed there");
             *claim = Claim::Lost;
         }
         Claim::Lost => {}
@@ -138,35 +140,61 @@ async fn take(plane: &Arc<Plane>) -> Result<Claim, Refusal> {
         Err(failure) => return Err(failure.into()),
     };
     if entered.of != Some(owner.id) && !plane.config.takes_exports_over {
+        let over = "once with `freehold serve --take-exports-over`, which removes those that this database does not know";
+        let gone = format!("if that database's server is gone for good, start {over}");
         // Of a folder the lock shows that no server uses it. Of a bucket nothing does.
-        let is_restored = storage.folder().is_some() && entered.of.is_some() && entered.of == owner.former;
-        let is_free = entered.of.is_none() || storage.folder().is_some();
-        let unknown = if is_restored { Vec::new() } else { unknown(plane).await? };
-        let over = "if that database's server is gone for good, take them over with `freehold serve --take-exports-over` once, which removes those that \
-                    this database does not know";
-        if !is_free {
-            return Err(Refusal::Of(format!("the exports in {place} belong to another database: {another}; {over}")));
+        if entered.of.is_some() && storage.folder().is_none() {
+            return Err(Refusal::Of(format!("the exports in {place} belong to another database: {another}; {gone}")));
         }
-        if !unknown.is_empty() {
+        let Looked { unknown, is_any_known } = look(plane).await?;
+        // Before there were markers, what no row wanted was removed at each start, too.
+        let is_updated = entered.of.is_none() && owner.former.is_none() && is_any_known;
+        if !unknown.is_empty() && !is_updated {
             let shown = unknown.iter().take(MOST_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = if unknown.len() > MOST_SHOWN { ", …" } else { "" };
-            let words = format!("the exports in {place} belong to another database, this one does not know {shown}{more}");
-            return Err(Refusal::Of(format!("{words}: {another}; {over}")));
+            let unknown = format!("this one does not know {shown}{more}");
+            let is_restored = owner.former.is_some() && (entered.of == owner.former || owner.former == Some(Uuid::nil()));
+            return Err(Refusal::Of(match entered.of {
+                Some(_) if is_restored => format!(
+                    "the exports in {place} are newer than the backup that this database was restored from, {unknown}: copy away what is needed of \
+                     them, and start {over}; or {another}"
+                ),
+                Some(_) => format!("the exports in {place} belong to another database, {unknown}: {another}; {gone}"),
+                None => format!(
+                    "the exports in {place} do not say which database they belong to, {unknown}: {another}; if no other server uses them, copy away \
+                     what is needed of them and start {over}"
+                ),
+            }));
         }
     }
-    if entered.of != Some(owner.id) && !storage.mark(&mut entered, owner.id).await? {
+    let claim = match storage.folder() {
+        Some(_) => None,
+        None => {
+            Some(Cx::new(plane, "exports").new_id().map_err(|error| Refusal::Of(format!("cannot claim the exports in {place}: {error}")))?)
+        }
+    };
+    let marker = Marker { database: owner.id, claim };
+    if (entered.of != Some(owner.id) || claim.is_some()) && !storage.mark(&mut entered, marker).await? {
         return Err(busy());
     }
-    Ok(Claim::Ours { owner: owner.id, _lock: entered.into_lock() })
+    Ok(Claim::Ours { marker, _lock: entered.into_lock() })
 }
 
-/// The archives in the place that the database does not know.
-async fn unknown(plane: &Arc<Plane>) -> Result<Vec<String>, Failure> {
+/// What lies in a place.
+struct Looked {
+    /// The archives that the database does not know.
+    unknown: Vec<String>,
+    /// Whether it knows one of them.
+    is_any_known: bool,
+}
+
+async fn look(plane: &Arc<Plane>) -> Result<Looked, Failure> {
     let names = plane.archives.storage.list().await?;
     let found: Vec<Found> = names.into_iter().filter_map(Found::parse).filter(Found::is_archive).collect();
     let cx = Cx::new(plane, "exports").with_actor(Actor::System);
     let known = super::housekeeping::rows_of(&cx, &found).await.map_err(|error| std::io::Error::other(error.to_string()))?;
-    Ok(found.into_iter().filter(|file| !known.contains_key(&file.export)).map(|file| file.name).collect())
+    let unknown = found.into_iter().filter(|file| !known.contains_key(&file.export)).map(|file| file.name).collect();
+    Ok(Looked { unknown, is_any_known: !known.is_empty() })
 }
 
 /// Which database this is. One that does not know yet is told.
@@ -196,9 +224,14 @@ pub(crate) async fn owner_of(tx: &mut Tx) -> Result<Option<Owner>> {
 pub(crate) async fn become_another(database: &Database) -> Result<()> {
     let id = uuid::Builder::from_random_bytes(crate::cx::random()?).into_uuid();
     database
-        .write(id, |tx, id| {
+        .write((id, Timestamp::now()), |tx, (id, now)| {
             Box::pin(async move {
-                tx.execute(sql!("UPDATE installation SET former_id = id, id = $1"), params![*id]).await?;
+                let is_named = tx.execute(sql!("UPDATE installation SET former_id = id, id = $1"), params![*id]).await? > 0;
+                // A backup of before databases had names is one all the same.
+                if !is_named {
+                    let insert = sql!("INSERT INTO installation (id, former_id, created_at) VALUES ($1, $2, $3)");
+                    tx.execute(insert, params![*id, Uuid::nil(), *now]).await?;
+                }
                 Ok(())
             })
         })

@@ -34,8 +34,8 @@ const MOST_ATTEMPTS: i64 = 5;
 /// How long to wait before the second attempt; before each other twice as long as before the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// How long to wait where the place of exports does not work: however often, none fails for that.
-const PLACE_PAUSE: Duration = Duration::from_secs(5);
+/// How long to wait where the bucket of exports does not work: however often, none fails for that.
+const BUCKET_PAUSE: Duration = Duration::from_secs(5);
 /// How long the end of an upload that is given up may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -105,13 +105,18 @@ async fn work_once(plane: &Arc<Plane>, stop: &watch::Receiver<bool>) -> Result<b
         Ok(End::Fenced | End::Done(_)) => {}
         Err(error) => {
             // A bucket that does not work tells so itself, once.
-            if !matches!(error, Error::Overloaded(_)) {
+            if !is_of_the_bucket(plane, &error) {
                 tracing::error!(export = %held.export.id, %error, attempt = held.attempts, "an export could not be made");
             }
             release(plane, &held, Some(error)).await?;
         }
     }
     Ok(true)
+}
+
+/// Whether an export waits for its bucket, and not for anything else. A disk that is full is none of that: it fails like any other.
+fn is_of_the_bucket(plane: &Plane, error: &Error) -> bool {
+    plane.archives.storage.folder().is_none() && matches!(error, Error::Overloaded(_))
 }
 
 /// Each attempt has a draft of its own: one that was paused and is no longer meant writes where nobody looks.
@@ -156,8 +161,13 @@ async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
 /// Makes the archive where it belongs, and leaves no draft behind if that comes to nothing.
 async fn make(plane: &Arc<Plane>, held: &Arc<Held>, progress: &mut Progress, stop: &watch::Receiver<bool>) -> Result<End> {
     is_ours(plane).await?;
-    // From now on there may be something.
+    let made = make_there(plane, held, progress, stop).await;
+    // However it went, there may be something, and what was listed meanwhile may not have shown it.
     plane.archives.note_unsure();
+    made
+}
+
+async fn make_there(plane: &Arc<Plane>, held: &Arc<Held>, progress: &mut Progress, stop: &watch::Receiver<bool>) -> Result<End> {
     let begun = plane.archives.storage.begin(&draft_name(held), &archive_name(held.export.id)).await.map_err(failed)?;
     let (mut upload, archive) = (begun.0, Archive::begin_in(begun.1, plane.clock.now()));
     let written = tokio::select! {
@@ -359,19 +369,19 @@ async fn finish(plane: &Arc<Plane>, held: &Arc<Held>, progress: Progress, writte
 }
 
 /// Lets go of an export that did not come to its end: it is begun again, later when something went wrong, and not for ever unless a deletion
-/// waits for it, or for its place.
+/// waits for it, or for its bucket.
 async fn release(plane: &Arc<Plane>, held: &Arc<Held>, error: Option<Error>) -> Result<()> {
-    let is_of_the_place = matches!(error, Some(Error::Overloaded(_)));
+    let is_of_the_bucket = error.as_ref().is_some_and(|error| is_of_the_bucket(plane, error));
     // The database's own words may hold data of others: they go to the log.
     let words = error.map(|error| error.words());
     job(plane)
-        .write_behind(false, (held.clone(), words, is_of_the_place), |cx, tx, (held, error, is_of_the_place)| {
+        .write_behind(false, (held.clone(), words, is_of_the_bucket), |cx, tx, (held, error, is_of_the_bucket)| {
             Box::pin(async move {
-                let is_counted = error.is_some() && !is_of_the_place;
+                let is_counted = error.is_some() && !is_of_the_bucket;
                 let has_failed = is_counted && held.attempts >= MOST_ATTEMPTS && held.export.deletion.is_none();
                 let doublings = u32::try_from(held.attempts.clamp(1, 16) - 1).unwrap_or(0);
-                let pause = match is_of_the_place {
-                    true => PLACE_PAUSE,
+                let pause = match is_of_the_bucket {
+                    true => BUCKET_PAUSE,
                     false => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE),
                 };
                 let statement = sql!(
@@ -379,7 +389,7 @@ async fn release(plane: &Arc<Plane>, held: &Arc<Held>, error: Option<Error>) -> 
                      WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
                 );
                 let state = if has_failed { "failed" } else { "waiting" };
-                // To be stopped is no failure, and that its place does not work is none of the export's.
+                // To be stopped is no failure, and that its bucket does not work is none of the export's.
                 let pardoned = i64::from(!is_counted);
                 let again = error.is_some().then(|| after(cx.now, pause)).filter(|_| !has_failed);
                 let ended = has_failed.then_some(cx.now);

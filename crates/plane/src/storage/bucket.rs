@@ -10,13 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ClientConfigKey, GetOptions, GetRange, MultipartId, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
-    PutOptions, RetryConfig,
+    Attribute, Attributes, ClientConfigKey, GetOptions, GetRange, GetResult, MultipartId, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutMultipartOptions, PutOptions, RetryConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +33,8 @@ const CONNECT: &str = "5s";
 const MOST_PARTS: usize = 10_000;
 /// Where an object says its checksum.
 const CHECKSUM: &str = "sha256";
+/// Where an object says of which draft it was made.
+const DRAFT: &str = "draft";
 /// What hosts are called that are this machine.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -50,6 +51,7 @@ pub(crate) struct Bucket {
 /// An upload that is under way.
 pub(crate) struct Parts {
     pub(super) draft: String,
+    name: String,
     path: Path,
     id: MultipartId,
     done: Vec<PartId>,
@@ -66,6 +68,8 @@ impl Bucket {
     pub(super) fn open(bucket: &str, prefix: &str) -> Result<Bucket> {
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(bucket)
+            // Not every storage can remove many objects with one request.
+            .with_disable_bulk_delete(true)
             .with_retry(RetryConfig { max_retries: RETRIES, retry_timeout: PATIENCE, ..RetryConfig::default() })
             .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::ConnectTimeout), CONNECT)
             .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), REQUEST);
@@ -134,13 +138,26 @@ impl Bucket {
 
     pub(super) async fn list(&self) -> Result<Vec<String>, Failure> {
         let prefix = (!self.prefix.is_empty()).then(|| Path::from(self.prefix.as_str()));
-        let listed = self.store.list(prefix.as_ref()).try_fold(Vec::new(), |mut names, object| {
-            let rest = object.location.as_ref().strip_prefix(&self.prefix).unwrap_or_default().trim_start_matches('/').to_owned();
-            // What lies further below is somebody else's.
-            names.extend((!rest.contains('/')).then_some(rest));
-            std::future::ready(Ok(names))
-        });
-        self.noted(listed.await)
+        // What lies further below is somebody else's, and is not asked for.
+        let listed = match self.store.list_with_delimiter(prefix.as_ref()).await {
+            Err(object_store::Error::InvalidPath { .. }) => return Err(Failure::Unreadable),
+            listed => self.noted(listed)?,
+        };
+        let name = |object: &ObjectMeta| {
+            object.location.as_ref().strip_prefix(&self.prefix).unwrap_or_default().trim_start_matches('/').to_owned()
+        };
+        // A console's folder is an object without a name.
+        Ok(listed.objects.iter().map(name).filter(|name| !name.is_empty()).collect())
+    }
+
+    /// What is known of an object; none if it is not there.
+    async fn head(&self, name: &str) -> Result<Option<GetResult>, Failure> {
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        match self.store.get_opts(&self.path(name), options).await {
+            // Without a body it says the same of a bucket that is not there: the answer to a GET tells them apart.
+            Err(object_store::Error::NotFound { .. }) => self.get(super::MARKER).await.map(|_| None),
+            found => self.noted(found).map(Some),
+        }
     }
 
     /// The content of a small object.
@@ -183,11 +200,13 @@ impl Bucket {
     /// Begins an upload. The checksum, if it is known before, is kept with the object.
     pub(super) async fn begin(&self, draft: &str, name: &str, sha256: Option<String>) -> Result<Parts, Failure> {
         let path = self.path(name);
-        let attributes = sha256.map(|sha256| (Attribute::Metadata(CHECKSUM.into()), sha256)).into_iter().collect::<Attributes>();
+        let told = [(DRAFT, Some(draft.to_owned())), (CHECKSUM, sha256)];
+        let told = told.into_iter().filter_map(|(name, value)| Some((Attribute::Metadata(name.into()), value?)));
+        let attributes = told.collect::<Attributes>();
         let id = self.noted(self.store.create_multipart_opts(&path, PutMultipartOptions::from(attributes)).await)?;
         let told = serde_json::to_vec(&Draft { upload: id.clone(), of: name.to_owned() }).map_err(std::io::Error::from)?;
         self.put(draft, told, false).await?;
-        Ok(Parts { draft: draft.to_owned(), path, id, done: Vec::new() })
+        Ok(Parts { draft: draft.to_owned(), name: name.to_owned(), path, id, done: Vec::new() })
     }
 
     pub(super) async fn send(&self, parts: &mut Parts, bytes: Bytes) -> Result<(), Failure> {
@@ -195,7 +214,7 @@ impl Bucket {
             return Err(Failure::TooLarge);
         }
         let part = self.store.put_part(&parts.path, &parts.id, parts.done.len(), bytes.into()).await;
-        parts.done.push(self.noted(part)?);
+        parts.done.push(self.noted(part).map_err(|failure| ended(failure, &parts.draft))?);
         Ok(())
     }
 
@@ -204,13 +223,24 @@ impl Bucket {
         if !last.is_empty() || parts.done.is_empty() {
             self.send(&mut parts, last).await?;
         }
-        self.noted(self.store.complete_multipart(&parts.path, &parts.id, parts.done).await)?;
-        let stored = self.noted(self.store.head(&parts.path).await)?;
-        if stored.size != bytes {
+        let completed = self.noted(self.store.complete_multipart(&parts.path, &parts.id, parts.done).await);
+        if let Err(failure @ (Failure::Refused | Failure::Absent)) = completed {
+            return Err(failure);
+        }
+        let stored = self.head(&parts.name).await?;
+        if let Err(failure) = completed {
+            // The answer to the first request may have been lost: then the object is there, and the upload no longer.
+            let is_its_own = |stored: &GetResult| metadata(stored, DRAFT).is_some_and(|draft| draft == parts.draft);
+            if !stored.as_ref().is_some_and(is_its_own) {
+                return Err(ended(failure, &parts.draft));
+            }
+        }
+        if stored.is_none_or(|stored| stored.meta.size != bytes) {
             return Err(Failure::Damaged);
         }
-        let draft = self.path(&parts.draft);
-        self.noted_unless_missing(self.store.delete(&draft).await).map(drop)
+        // The object is whole. A draft that cannot be removed now is found by the next look.
+        let _ = self.noted_unless_missing(self.store.delete(&self.path(&parts.draft)).await);
+        Ok(())
     }
 
     /// How large parts have to be for a file of so many bytes.
@@ -222,16 +252,30 @@ impl Bucket {
 
 /// Looks an object up.
 pub(super) async fn find(bucket: &Arc<Bucket>, name: &str) -> Result<Option<Stored>, Failure> {
-    let path = bucket.path(name);
-    let options = GetOptions { head: true, ..GetOptions::default() };
-    let found = bucket.noted_unless_missing(bucket.store.get_opts(&path, options).await)?;
+    let found = bucket.head(name).await?;
     Ok(found.map(|found| Stored::Object {
         bucket: bucket.clone(),
         name: name.to_owned(),
         bytes: found.meta.size,
-        sha256: found.attributes.get(&Attribute::Metadata(CHECKSUM.into())).map(|value| value.to_string()),
+        sha256: metadata(&found, CHECKSUM),
         tag: found.meta.e_tag,
     }))
+}
+
+/// What an object says of itself.
+fn metadata(found: &GetResult, name: &'static str) -> Option<String> {
+    found.attributes.get(&Attribute::Metadata(name.into())).map(|value| value.to_string())
+}
+
+/// The failure of an upload that goes on: one that the storage does not know any more was ended by others, and is begun anew.
+fn ended(failure: Failure, draft: &str) -> Failure {
+    match failure {
+        Failure::Damaged => {
+            tracing::warn!(draft, "the bucket does not know the upload any more; it is begun anew");
+            Failure::Away
+        }
+        failure => failure,
+    }
 }
 
 const NO_BUCKET: &str = "NoSuchBucket";

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bucket::Bucket;
-pub(crate) use owner::{MARKER, Owner};
+pub(crate) use owner::{MARKER, Marker, Owner};
 pub use reading::Reader;
 pub(crate) use reading::Stored;
 pub(crate) use upload::{Sink, Upload, Written};
@@ -118,6 +118,9 @@ pub(crate) enum Failure {
     /// There is no such bucket.
     #[error("there is no such bucket: make it, or name another")]
     Absent,
+    /// An object's name cannot be read.
+    #[error("an object there has an empty part, a part . or .., or a control character in its name: rename it, or name another prefix")]
+    Unreadable,
     /// What is stored is not what was written.
     #[error("what is stored is not what was written")]
     Damaged,
@@ -143,6 +146,9 @@ impl Failure {
                 Error::Overloaded("The bucket with the exports refuses the server's credentials: its operators must set others.")
             }
             (Failure::Absent, _) => Error::Overloaded("The bucket for exports is not there: the server's operators must make it."),
+            (Failure::Unreadable, _) => Error::Overloaded(
+                "The bucket for exports has an object whose name cannot be read: its operators must rename it, or name another prefix.",
+            ),
             (failure @ (Failure::Damaged | Failure::TooLarge), _) => Error::Internal(format!("an export: {failure}")),
         }
     }

@@ -12,17 +12,21 @@ use crate::Result;
 /// The file that says whose a place is.
 pub(crate) const MARKER: &str = "freehold.json";
 
-#[derive(Serialize, Deserialize)]
-struct Marker {
+/// What that file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Marker {
     /// The database's id.
-    database: Uuid,
+    pub(crate) database: Uuid,
+    /// In a bucket, which has no lock: another one for each server that claims it. A copy of the database has the same id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) claim: Option<Uuid>,
 }
 
 /// A database, as places know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) id: Uuid,
-    /// The one that it was restored from a backup of.
+    /// The one that it was restored from a backup of; nil where the backup does not say.
     pub(crate) former: Option<Uuid>,
 }
 
@@ -44,6 +48,11 @@ impl Ownership {
 impl Storage {
     /// Whose the place is; none where it does not say.
     pub(crate) async fn owner(&self) -> Result<Option<Uuid>, Failure> {
+        Ok(self.marker().await?.map(|marker| marker.database))
+    }
+
+    /// What it says of that.
+    pub(crate) async fn marker(&self) -> Result<Option<Marker>, Failure> {
         let content = match self {
             Storage::Folder(path) => {
                 let path = path.join(MARKER);
@@ -71,14 +80,14 @@ impl Storage {
                 Err(TryLockError::Error(error)) => return Err(error.into()),
                 Err(TryLockError::WouldBlock) => return Ok(None),
             }
-            Ok(Some(Ownership { of: read(&fs::read(marker)?)?, lock: Some(file) }))
+            Ok(Some(Ownership { of: read(&fs::read(marker)?)?.map(|marker| marker.database), lock: Some(file) }))
         })
         .await
     }
 
     /// Says whose the place is from now on. False when another server has said so meanwhile.
-    pub(crate) async fn mark(&self, entered: &mut Ownership, owner: Uuid) -> Result<bool, Failure> {
-        let mut content = serde_json::to_vec(&Marker { database: owner }).map_err(std::io::Error::from)?;
+    pub(crate) async fn mark(&self, entered: &mut Ownership, marker: Marker) -> Result<bool, Failure> {
+        let mut content = serde_json::to_vec(&marker).map_err(std::io::Error::from)?;
         content.push(b'\n');
         let is_new = entered.of.is_none();
         let is_marked = match (self, &entered.lock) {
@@ -96,14 +105,14 @@ impl Storage {
             (Storage::Folder(_), None) => false,
             (Storage::Bucket(bucket), _) => bucket.put(MARKER, content, is_new).await?,
         };
-        entered.of = Some(owner);
+        entered.of = Some(marker.database);
         Ok(is_marked)
     }
 }
 
-fn read(content: &[u8]) -> Result<Option<Uuid>, Failure> {
+fn read(content: &[u8]) -> Result<Option<Marker>, Failure> {
     if content.is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(content).map(|Marker { database }| Some(database)).map_err(|_| Failure::Damaged)
+    serde_json::from_slice(content).map(Some).map_err(|_| Failure::Damaged)
 }

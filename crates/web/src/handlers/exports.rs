@@ -16,6 +16,7 @@ use plane::{Error, Result};
 use uuid::Uuid;
 
 use crate::Doors;
+use crate::conditional::{precondition, verdict};
 use crate::door::{Door, Segments};
 use crate::lasting::{Asker, Full, Limits, Place};
 use crate::problem::{Answer, Failure};
@@ -77,8 +78,14 @@ pub(crate) async fn download(
     let organization = exports::get(&door.cx, id).await.map_or(Uuid::nil(), |export| export.organization);
     let place = doors.downloads.enter(door.cx.principal()?.user, organization).map_err(refusal)?;
     let mut total = 0;
+    let (mut known, precondition) = (None, precondition(&headers));
     let which = |export: &Export, bytes: u64| {
         total = bytes;
+        // Before the range (RFC 9110, section 13.2.2).
+        known = precondition.as_ref().and_then(|wanted| verdict(wanted, &tag(export)?));
+        if known.is_some() {
+            return None;
+        }
         match wanted(&headers, bytes, tag(export).as_deref()) {
             Wanted::All => Some(0..bytes),
             Wanted::Part(range) => Some(range),
@@ -87,7 +94,7 @@ pub(crate) async fn download(
     };
     let Download { export, range, reader } = match exports::download(&door.cx, id, which).await? {
         Ok(download) => download,
-        Err(bytes) => return Err(Failure::NotThatLong(bytes)),
+        Err(bytes) => return known.unwrap_or(Err(Failure::NotThatLong(bytes))),
     };
     let is_all = range.end - range.start == total;
     let sending = Sending {

@@ -4,7 +4,7 @@ use axum::http::Method;
 use serde_json::{Map, Value as Json, json};
 
 use crate::catalogue::{Content, Operation};
-use crate::conditional::is_tagged;
+use crate::conditional::has_tag;
 
 /// What every answer may have.
 const EVERYWHERE: [&str; 9] = [
@@ -28,7 +28,7 @@ pub(super) fn and(more: &[&str]) -> Json {
 /// The headers of an operation's success.
 pub(super) fn of_success(operation: &Operation) -> Json {
     let has = [
-        ("ETag", (operation.has_etag && !operation.deletes) || (operation.method == Method::GET && is_tagged(operation.content))),
+        ("ETag", (operation.has_etag && !operation.deletes) || (operation.method == Method::GET && has_tag(operation.content))),
         ("Accept-Ranges", matches!(operation.content, Content::File(_))),
         ("Deletion-Id", operation.deletes),
         ("Location", operation.deletes || operation.has_location || operation.status == 201),

@@ -196,7 +196,9 @@ fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
         let range =
             header("Range", "Only these bytes, such as `bytes=1000-`; several ranges come to the whole.", text("^[ -~]{1,200}$", 200));
         let condition = header("If-Range", "Only if it is the one with this `ETag`; otherwise the whole.", text("^[ -~]{1,200}$", 200));
-        [range, condition]
+        let known = header("If-None-Match", "The `ETag` of what you have: 304 if it is the same.", text("^[ -~]{1,200}$", 200));
+        let wanted = header("If-Match", "The `ETag` of what you want: 412 if it is another.", text("^[ -~]{1,200}$", 200));
+        [range, condition, known, wanted]
     });
     organization.into_iter().chain(idempotency).chain(precondition).chain(ranges.into_iter().flatten())
 }

@@ -7,7 +7,7 @@ use super::components::Components;
 use super::headers;
 use super::operations::Place;
 use crate::catalogue::{Access, Content, Operation};
-use crate::conditional::is_tagged;
+use crate::conditional::has_tag;
 use crate::dialect::Dialect;
 use crate::problem::{self, describe};
 use crate::shapes::{Shape, Way, plans, records};
@@ -42,7 +42,7 @@ pub(super) fn responses(Place { surface, operation, .. }: Place, components: &mu
             }
         }
     }
-    if operation.method == Method::GET && operation.status == 200 && is_tagged(operation.content) {
+    if operation.method == Method::GET && operation.status == 200 && has_tag(operation.content) {
         responses
             .insert("304".into(), json!({"description": "It is the one that `If-None-Match` names.", "headers": headers::and(&["ETag"])}));
     }
@@ -85,7 +85,7 @@ fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u16> {
         statuses.extend([409, 422]);
     }
     // A change of what has no tag meets no condition but the star; a read has one where its answer is comparable.
-    if operation.method != Method::GET || (operation.status == 200 && is_tagged(operation.content)) {
+    if operation.method != Method::GET || (operation.status == 200 && has_tag(operation.content)) {
         statuses.push(412);
     }
     if dialect.invalid.as_u16() == 422 {

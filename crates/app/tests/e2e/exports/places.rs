@@ -50,10 +50,35 @@ on_both_engines! {
         let words = does_not_start(&folder, &others).await;
         assert!(words.contains(&export), "{words}");
         // Its own takes it, as after an update.
+        let orphan = folder.join("00000000-0000-0000-0000-000000000007.zip");
+        fs::write(&orphan, "of a crash").unwrap();
         server.start_again().await;
         assert!(folder.join("freehold.json").exists());
+        super::wait_until_gone(&orphan).await;
         let token = server.sign_in(&organization.owner.email, None).await;
         download(&server, &export, &token).await;
+    }
+
+    async fn a_restored_database_removes_nothing_that_was_exported_after_its_backup(engine: Engine) {
+        let mut server = Server::start(engine, &[]).await;
+        let organization = server.new_organization().await;
+        let before = made(&server, &organization).await;
+        let backup = server.folder().join("backup.db");
+        let (code, _, words) = server.command(&["backup", backup.to_str().unwrap()]).await;
+        assert_eq!(code, 0, "{words}");
+        let after = made(&server, &organization).await;
+        server.stop().await;
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let (code, _, words) = server.command_elsewhere(&["restore", backup.to_str().unwrap()], &data).await;
+        assert_eq!(code, 0, "{words}");
+        let exports = format!("--exports={}", server.exports_folder().display());
+        let serve = ["serve", "--listen=127.0.0.1:0", &exports, "--ledger=none"];
+        let (code, _, words) = server.command_elsewhere(&serve, &data).await;
+        assert!(code == 1 && words.contains("newer than the backup") && words.contains(&after) && !words.contains(&before), "{words}");
+        assert!(words.contains("--take-exports-over"), "{words}");
+        assert_eq!(server.exported_files().len(), 2);
+        server.note_altered();
     }
 
     async fn a_database_that_is_restored_in_its_place_has_its_exports(engine: Engine) {
@@ -91,6 +116,12 @@ on_both_engines! {
             assert!(header(&answer, "content-range").ends_with(&format!("/{}", whole.len())));
             assert_eq!(answer.bytes().await.unwrap(), part, "{range}");
         }
+        // Whoever has it gets nothing again, and whoever wants another is told; both before the range is looked at.
+        let known = answered(get().header("If-None-Match", &tag).header("Range", "bytes=999999999-"), StatusCode::NOT_MODIFIED).await;
+        assert_eq!(header(&known, "etag"), tag);
+        assert!(known.bytes().await.unwrap().is_empty());
+        refused(get().header("If-Match", "\"other\"").header("Range", "bytes=999999999-"), StatusCode::PRECONDITION_FAILED).await;
+        answered(get().header("If-Match", &tag).header("If-None-Match", "\"other\""), StatusCode::OK).await;
         let problem = refused(get().header("Range", "bytes=999999999-"), StatusCode::RANGE_NOT_SATISFIABLE).await;
         assert_eq!(problem["error_code"], "range_not_satisfiable");
         // Parts are of what is sent: a look gets the size of the whole.
