@@ -136,8 +136,8 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
         });
     }
     let tenant = judge(cx, id, found, action)?;
-    // An operator is no caller of the organization's.
-    if found.is_some() {
+    // An operator is no caller of the organization's, nor are its limits out of reach of one who is a member once they are used up.
+    if found.is_some() && action != Action::ChangeLimits {
         quotas::count_request(cx, id)?;
     }
     cx.note_organization(id);

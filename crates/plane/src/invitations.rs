@@ -167,12 +167,13 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 ///
 /// # Errors
 /// [`Error::NotFound`] for any token that is not a pending invitation of this user; [`Error::Conflict`] when they are a member already, the
-/// organization is archived, or the inviter may no longer give the role.
+/// organization is archived, or the inviter may no longer give the role; [`Error::Overloaded`] while the ledger's disk takes nothing.
 pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
     let principal = cx.principal()?;
     if principal.kind != CredentialKind::Session {
         return Err(Error::Forbidden("An invitation is accepted by a person: sign in instead of using a key or an app's token.".into()));
     }
+    ledger::takes_lines(cx)?;
     cx.write_own((principal.user, fingerprint(token)), |cx, tx, (user, hash)| {
         Box::pin(async move {
             share_inviter(tx, &hash[..]).await?;

@@ -33,9 +33,9 @@ pub struct LimitsChange {
     pub requests_per_minute: Option<Option<u32>>,
 }
 
-/// The organizations with limits of their own.
+/// The organizations with limits of their own, and the version of each when they were read.
 #[derive(Debug, Default)]
-pub(crate) struct KnownLimits(RwLock<HashMap<Uuid, OrganizationLimits>>);
+pub(crate) struct KnownLimits(RwLock<HashMap<Uuid, (i64, OrganizationLimits)>>);
 
 impl KnownLimits {
     /// Reads all of them.
@@ -46,25 +46,26 @@ impl KnownLimits {
         let known = db.read((), |tx, ()| {
             Box::pin(async move {
                 let statement = sql!(
-                    "SELECT id, requests_per_day, requests_per_minute FROM organizations
+                    "SELECT id, version, requests_per_day, requests_per_minute FROM organizations
                      WHERE requests_per_day IS NOT NULL OR requests_per_minute IS NOT NULL"
                 );
                 let rows = tx.query(statement, &[]).await?.into_iter();
-                rows.map(|mut row| Ok::<_, Error>((row.next()?, read(&mut row)?))).collect::<Result<_>>()
+                rows.map(|mut row| Ok::<_, Error>((row.next()?, (row.next()?, read(&mut row)?)))).collect::<Result<_>>()
             })
         });
         Ok(KnownLimits(RwLock::new(known.await?)))
     }
 
     fn of(&self, organization: Uuid) -> OrganizationLimits {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&organization).copied().unwrap_or_default()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&organization).map(|known| known.1).unwrap_or_default()
     }
 
-    fn set(&self, organization: Uuid, limits: OrganizationLimits) {
+    /// Of two transactions the later may be told of first.
+    fn set(&self, organization: Uuid, version: i64, limits: OrganizationLimits) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match limits == OrganizationLimits::default() {
-            true => drop(known.remove(&organization)),
-            false => drop(known.insert(organization, limits)),
+        let last = known.entry(organization).or_insert((version, limits));
+        if version >= last.0 {
+            *last = (version, limits);
         }
     }
 }
@@ -105,7 +106,17 @@ pub async fn change(cx: &Cx, organization: &OrganizationRef, change: LimitsChang
         let mut check = Check::new();
         check.text("reason", &reason, 1..=500);
         check.finish()?;
-        tenant.write(cx, (change, note), |cx, tx, tenant, (change, note)| Box::pin(change_in(cx, tx, tenant, *change, note))).await
+        let changed =
+            tenant.write(cx, (change, note), |cx, tx, tenant, (change, note)| Box::pin(change_in(cx, tx, tenant, *change, note))).await;
+        if changed.as_ref().is_err_and(|error| !error.is_rolled_back()) {
+            // Whether it has come true is not known.
+            let now = cx.read(tenant.organization(), |_, tx, organization| Box::pin(load_with_version(tx, *organization)));
+            match now.await {
+                Ok((version, limits)) => cx.plane.organization_limits.set(tenant.organization(), version, limits),
+                Err(error) => tracing::warn!(%error, "it is not known whether the limits of an organization were changed: set them again"),
+            }
+        }
+        changed
     })
     .await
 }
@@ -122,8 +133,9 @@ async fn change_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, change: LimitsChange, 
     if new == old {
         return Ok((organization, old));
     }
-    let update = sql!("UPDATE organizations SET requests_per_day = $2, requests_per_minute = $3 WHERE id = $1");
-    tx.execute(update, params![organization, new.requests_per_day.map(i64::from), new.requests_per_minute.map(i64::from)]).await?;
+    let update = sql!("UPDATE organizations SET requests_per_day = $2, requests_per_minute = $3 WHERE id = $1 RETURNING version");
+    let values = params![organization, new.requests_per_day.map(i64::from), new.requests_per_minute.map(i64::from)];
+    let version = tx.query_one(update, values).await?.next()?;
     let words = |limit: Option<u32>| limit.map_or("as for all".to_owned(), |limit| limit.to_string());
     let detail = format!(
         "a day {} instead of {}, a minute {} instead of {}",
@@ -137,13 +149,18 @@ async fn change_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, change: LimitsChange, 
     audit::record(cx, tx, NO_ORGANIZATION, &note).await?;
     audit::record(cx, tx, organization, &note).await?;
     let plane = cx.plane.clone();
-    tx.on_commit(move || plane.organization_limits.set(organization, new));
+    tx.on_sure_commit(move || plane.organization_limits.set(organization, version, new));
     Ok((organization, new))
 }
 
 async fn load(tx: &mut Tx, organization: Uuid) -> Result<OrganizationLimits> {
-    let statement = sql!("SELECT requests_per_day, requests_per_minute FROM organizations WHERE id = $1");
-    read(&mut tx.query_opt(statement, params![organization]).await?.ok_or(Error::NotFound("Organization"))?)
+    Ok(load_with_version(tx, organization).await?.1)
+}
+
+async fn load_with_version(tx: &mut Tx, organization: Uuid) -> Result<(i64, OrganizationLimits)> {
+    let statement = sql!("SELECT version, requests_per_day, requests_per_minute FROM organizations WHERE id = $1");
+    let mut row = tx.query_opt(statement, params![organization]).await?.ok_or(Error::NotFound("Organization"))?;
+    Ok((row.next()?, read(&mut row)?))
 }
 
 fn read(row: &mut Row) -> Result<OrganizationLimits> {

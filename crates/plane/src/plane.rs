@@ -59,6 +59,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0024_storage", text: include_str!("../migrations/0024_storage.sql") },
     Migration { name: "0025_ledger_lines", text: include_str!("../migrations/0025_ledger_lines.sql") },
     Migration { name: "0026_organization_limits", text: include_str!("../migrations/0026_organization_limits.sql") },
+    Migration { name: "0027_change_counts", text: include_str!("../migrations/0027_change_counts.sql") },
 ];
 
 /// Settings of a plane.

@@ -192,7 +192,10 @@ async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &
         approvals::use_up(tx, organization, approvals::REQUIREMENTS, &[organization]).await?;
     }
     set(tx, organization, new, cx.now).await?;
-    ledger::note(cx, tx, ledger::Entry::Asked { organization, by_kind: *new }).await?;
+    let count =
+        sql!("UPDATE organizations SET requirements_revision = requirements_revision + 1 WHERE id = $1 RETURNING requirements_revision");
+    let revision = tx.query_one(count, params![organization]).await?.next()?;
+    ledger::note(cx, tx, ledger::Entry::Asked { organization, by_kind: *new, revision }).await?;
     let words = |kind: Kind| format!("{}: {} instead of {}", kind.name(), new.of(kind).words(), old.by_kind.of(kind).words());
     let words = Kind::ALL.into_iter().filter(changed).map(words).chain(approval.map(|approval| approval.note()));
     let detail = Some(words.collect::<Vec<_>>().join("; "));
@@ -218,13 +221,13 @@ async fn set(tx: &mut Tx, organization: Uuid, new: &ByKind, now: Timestamp) -> R
     Ok(())
 }
 
-/// Asks the same again in a database that was restored from before that. Returns whether there was anything to do.
+/// Asks the same again in a database that knows of no later change. Returns whether there was anything to do.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn ask_again(cx: &Cx, tx: &mut Tx, organization: Uuid, by_kind: &ByKind) -> Result<bool> {
-    let is_there = tx.query_opt(sql!("SELECT 1 FROM organizations WHERE id = $1"), params![organization]).await?.is_some();
-    if !is_there || load(tx, organization).await?.by_kind == *by_kind {
+pub(crate) async fn ask_again(cx: &Cx, tx: &mut Tx, organization: Uuid, by_kind: &ByKind, revision: i64) -> Result<bool> {
+    let update = sql!("UPDATE organizations SET requirements_revision = $2 WHERE id = $1 AND requirements_revision <= $2");
+    if tx.execute(update, params![organization, revision]).await? == 0 || load(tx, organization).await?.by_kind == *by_kind {
         return Ok(false);
     }
     set(tx, organization, by_kind, cx.now).await?;

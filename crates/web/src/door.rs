@@ -264,8 +264,8 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
 
 /// Of what was done while the ledger's disk takes nothing.
 const UNCONFIRMED: &str = "It is done, and access has ended where it was to end. But the disk of the server's ledger does not take it down: a database that is \
-                           restored from before would not know of it. The ledger has it as soon as that disk can be written. Send the same request, with \
-                           the same Idempotency-Key if it had one, to hear so.";
+                           restored from before would not know of it. The ledger has it as soon as that disk can be written. If the request had \
+                           an Idempotency-Key, send it again with the same one to hear so; if not, look whether it is done before you send it again.";
 
 impl Visit {
     /// Counts a request that was answered, and writes it to the log: who asked for what, by ids. An address may hold what a product calls its

@@ -256,9 +256,18 @@ on_both_engines! {
             change_database(&server, &format!("UPDATE {table} SET {column} = {} WHERE {column} IS NOT NULL", later(column, 2))).await;
             let found = findings(&server, "ahead", &[]).await;
             assert_eq!((found.len(), &found[0]["table"]), (1, &json!(table)), "{found:?}");
+            // The command is all that comes after the words. It is pasted from elsewhere.
             let remedy = found[0]["remedy"].as_str().unwrap();
-            let (_, statement) = remedy.split_once("UPDATE ").unwrap_or_else(|| panic!("{remedy}"));
-            change_database(&server, &format!("UPDATE {}", statement.split('"').next().unwrap())).await;
+            let (program, url) = if engine == Engine::Sqlite { ("sqlite3", "") } else { ("psql", server.database_url().unwrap()) };
+            let command = remedy.find(&format!("{program} ")).map(|place| &remedy[place..]).unwrap_or_else(|| panic!("{remedy}"));
+            let is_installed = std::process::Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+            if is_installed {
+                let pasted = std::process::Command::new("sh").args(["-c", command]).env("FREEHOLD_DATABASE_URL", url).current_dir("/").status();
+                assert!(pasted.unwrap().success(), "{command}");
+            } else {
+                let (_, statement) = command.split_once('"').unwrap();
+                change_database(&server, statement.strip_suffix('"').unwrap()).await;
+            }
             is_sound(&server).await;
         }
         let waits = [
@@ -300,10 +309,15 @@ on_both_engines! {
             assert!(code == 1 && out.contains("FOUND    files") && out.contains(server.database_file().to_str().unwrap()), "{out}");
             is_sound(&server).await;
         }
-        // A key that is named, and a configuration that holds a secret.
+        // What a system puts into new home folders is not the server's.
+        std::fs::write(folder.join(".profile"), "").unwrap();
+        widen(&folder.join(".profile"), 0o644);
+        is_sound(&server).await;
+        // A key that is named, here by a link, and a configuration that holds a secret.
         let elsewhere = tempfile::tempdir().unwrap();
         let (key, config) = (elsewhere.path().join("it's the key"), elsewhere.path().join("freehold.toml"));
-        std::fs::copy(server.key_file(), &key).unwrap();
+        std::fs::copy(server.key_file(), elsewhere.path().join("real")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path().join("real"), &key).unwrap();
         std::fs::write(&config, "metrics-token = \"hunter2\"\n").unwrap();
         widen(&config, 0o640);
         let arguments = ["--secret-key-file", key.to_str().unwrap(), "--config", config.to_str().unwrap()];

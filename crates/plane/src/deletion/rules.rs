@@ -121,7 +121,7 @@ const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) ->
 /// Every column of every table.
 #[rustfmt::skip]
 pub const TABLES: &[TableColumns] = &[
-    table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain), ("email_key", Personal), ("search_key", Personal)]),
+    table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("operator_revision", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain), ("email_key", Personal), ("search_key", Personal)]),
     table("ledger", &[("id", Plain), ("position", Plain), ("position_at", Plain), ("beat", Plain), ("is_restored", Plain)]),
     table("ledger_lines", &[("id", Plain), ("at", Plain), ("entry", Plain)]),
     table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain), ("retires_at", Plain)]),
@@ -135,6 +135,7 @@ pub const TABLES: &[TableColumns] = &[
         ("id", ORGANIZATION), ("slug", Plain), ("name", Plain), ("logo", Plain), ("plan", Plain), ("subscription_status", Plain),
         ("stripe_customer_id", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain), ("archived_at", Plain),
         ("revision", Plain), ("metadata", Plain), ("requests_per_day", Plain), ("requests_per_minute", Plain),
+        ("requirements_revision", Plain),
     ]),
     table("members", &[
         ("organization_id", ORGANIZATION), ("id", MEMBER), ("user_id", USER), ("role", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),

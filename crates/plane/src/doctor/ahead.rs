@@ -3,9 +3,10 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use sql::{Statement, params};
+use sql::Statement;
 
 use super::checks::{START_THE_SERVER, id, rows_and_sample};
+use super::files::quoted;
 use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
 use crate::clocks::TIMERS;
 use crate::deletion::rules::TABLES;
@@ -56,24 +57,27 @@ pub(super) fn ahead<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let (past, waits) = columns();
         let mut findings = Vec::new();
-        let now = after(patient.now, TOLERANCE);
         for column in past {
             tell(column.table);
-            let limit = params![now];
-            let (rows, sample) = look(patient, column, limit[0].clone()).await?;
+            // A server beside goes on writing while the doctor reads.
+            let limit = after(patient.clock.now(), TOLERANCE);
+            let (rows, sample) = look(patient, column, limit.into()).await?;
             if rows > 0 {
                 let (table, name) = (column.table, column.name);
                 let set = match patient.engine_name() {
                     "sqlite" => {
                         let now = "1000000 * strftime('%s', 'now')";
-                        format!(
-                            "sqlite3 freehold.db \"UPDATE {table} SET {name} = {now} WHERE {name} > {now} + 300000000\" in the data folder"
-                        )
+                        let set = format!("UPDATE {table} SET {name} = {now} WHERE {name} > {now} + 300000000");
+                        format!("sqlite3 {} \"{set}\"", quoted(&patient.path))
                     }
                     _ => {
                         let set = format!("UPDATE {table} SET {name} = now() WHERE {name} > now() + interval '5 minutes'");
                         format!("psql \"$FREEHOLD_DATABASE_URL\" -c \"{set}\"")
                     }
+                };
+                let with = match patient.engine_name() {
+                    "sqlite" => "",
+                    _ => ", and with FREEHOLD_DATABASE_URL set to the database's address",
                 };
                 findings.push(Finding {
                     what: format!(
@@ -84,7 +88,7 @@ pub(super) fn ahead<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
                     of: table,
                     sample,
                     remedy: format!(
-                        "look at this machine's clock (timedatectl). If it is right, after a backup and with the server stopped: {set}"
+                        "look at this machine's clock (timedatectl). If it is right, after a backup and with the server stopped{with}: {set}"
                     ),
                 });
             }
@@ -92,7 +96,7 @@ pub(super) fn ahead<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
         let usual = Config::new(sql::Options::new(String::new()));
         for (column, timer) in waits.iter().zip(TIMERS) {
             tell(column.table);
-            let limit = after(patient.now, timer.furthest(&usual) + LONGEST_LEASE);
+            let limit = after(patient.clock.now(), timer.furthest(&usual) + LONGEST_LEASE);
             let (rows, sample) = look(patient, column, limit.into()).await?;
             if rows > 0 {
                 findings.push(Finding {

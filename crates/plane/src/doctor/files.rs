@@ -1,15 +1,18 @@
 //! Files that other users of the machine can open. Looked at before the database is, which narrows those that it opens.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use rustix::process::geteuid;
 
 use super::{Examined, Finding, MOST_SAMPLES};
+use crate::exports::Found;
 
 /// What of a server lies in files.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    /// Folders whose every file is the server's, such as those of the data, the ledger and the exports.
+    /// Folders in which the server keeps its files, such as those of the data, the ledger and the exports. What else is in them is not looked at.
     pub folders: Vec<PathBuf>,
     /// Files that only the server reads: the secret key.
     pub files: Vec<PathBuf>,
@@ -17,21 +20,28 @@ pub struct Places {
     pub configuration: Option<PathBuf>,
 }
 
-/// Finds what other users of the machine can open. What is not there, or cannot be looked at, is not told of.
+/// Finds what other users of the machine can open. What is not there, cannot be looked at, or is another user's is not told of.
 pub fn files(places: &Places) -> Examined {
     let mut findings = Vec::new();
-    let wide = |path: &Path, bits: u32| {
-        let mode = fs::symlink_metadata(path).map(|found| found.permissions().mode()).unwrap_or_default();
-        // What everybody may write into, such as /tmp, is not the server's to close.
-        mode & bits != 0 && mode & 0o1000 == 0 && mode & 0o170_000 != 0o120_000
+    let user = geteuid();
+    let is_wide = |found: io::Result<fs::Metadata>, bits: u32| {
+        let Ok(found) = found else { return false };
+        let mode = found.permissions().mode();
+        // What everybody may write into, such as /tmp, or what is another user's is not this one's to close.
+        mode & bits != 0 && mode & 0o1000 == 0 && !found.is_symlink() && (user.is_root() || found.uid() == user.as_raw())
     };
+    // What is named is judged by what its link leads to.
+    let wide = |path: &Path, bits: u32| is_wide(fs::metadata(path), bits);
     for folder in &places.folders {
-        // One folder may lie in another.
-        let mut found = vec![folder.clone()];
+        let mut found: Vec<PathBuf> = Some(folder.clone()).into_iter().filter(|folder| wide(folder, 0o077)).collect();
         for file in fs::read_dir(folder).into_iter().flatten().flatten() {
-            found.push(file.path());
+            let path = file.path();
+            // One folder may lie in another.
+            let is_its_own = !places.folders.contains(&path) && is_of_the_server(&file.file_name().to_string_lossy());
+            if is_its_own && is_wide(fs::symlink_metadata(&path), 0o077) {
+                found.push(path);
+            }
         }
-        found.retain(|path| wide(path, 0o077) && (path == folder || !places.folders.contains(path)));
         found.sort();
         findings.extend(finding(found, format!("chmod -R go= {}", quoted(folder))));
     }
@@ -42,6 +52,14 @@ pub fn files(places: &Places) -> Examined {
         findings.extend(finding(vec![file.clone()], format!("chmod o= {}", quoted(file))));
     }
     Examined { check: "files", about: "only the server's user can open its files", findings, failure: None }
+}
+
+/// Whether the server makes files of this name: those of its database, its key, its ledger and its exports.
+fn is_of_the_server(name: &str) -> bool {
+    name.starts_with("freehold.")
+        || ["secret.key", "lock"].contains(&name)
+        || name.ends_with(".ndjson")
+        || Found::parse(name.into()).is_some()
 }
 
 fn finding(paths: Vec<PathBuf>, remedy: String) -> Option<Finding> {
@@ -58,6 +76,6 @@ fn finding(paths: Vec<PathBuf>, remedy: String) -> Option<Finding> {
 }
 
 /// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

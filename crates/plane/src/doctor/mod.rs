@@ -13,7 +13,7 @@ mod repair;
 mod residue;
 mod secrets;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -68,6 +68,8 @@ pub struct Patient {
     db: Database,
     clock: Clock,
     now: Timestamp,
+    /// The file of an embedded one.
+    path: PathBuf,
     schema: Schema,
     periods: Periods,
     exports: Place,
@@ -115,13 +117,14 @@ impl Patient {
         }
         let db = Database::open(options).await?;
         let schema = db.schema(MIGRATIONS).await?;
-        Ok(Patient { db, clock: clock.clone(), now: clock.now(), schema, periods, exports: exports.clone() })
+        Ok(Patient { db, now: clock.now(), clock: clock.clone(), path: path_of(options), schema, periods, exports: exports.clone() })
     }
 
     /// The database of a plane that has been opened.
     fn of(plane: &Arc<Plane>, schema: Schema) -> Patient {
         let (periods, exports) = (plane.config.retention.clone(), plane.config.exports.clone());
-        Patient { db: plane.db.clone(), clock: plane.clock.clone(), now: plane.clock.now(), schema, periods, exports }
+        let (clock, path) = (plane.clock.clone(), path_of(&plane.config.database));
+        Patient { db: plane.db.clone(), now: clock.now(), clock, path, schema, periods, exports }
     }
 
     /// Lets go of the database, and leaves no file beside an embedded one.
@@ -153,6 +156,12 @@ impl Patient {
         }
         examined
     }
+}
+
+/// Where an embedded database is, wherever a shell is when it is told of.
+fn path_of(options: &Options) -> PathBuf {
+    let path = Path::new(options.url.strip_prefix("sqlite:").unwrap_or_default());
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Every statement that is made from the rules, for the test that prepares them.

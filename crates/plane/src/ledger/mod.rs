@@ -71,13 +71,25 @@ pub(crate) enum Entry {
     /// A member has this role now.
     Role { organization: Uuid, member: Uuid, role: String, revision: i64 },
     /// A user is an operator, or none any more.
-    Operator { user: Uuid, is_operator: bool },
+    Operator {
+        user: Uuid,
+        is_operator: bool,
+        /// 0 in lines of older programs.
+        #[serde(default)]
+        revision: i64,
+    },
     /// An organization was archived, or is none any more.
     Archived { organization: Uuid, is_archived: bool, revision: i64 },
     /// A customer has this manager now, is archived, or is no longer.
     Customer { organization: Uuid, customer: Uuid, managed_by: Option<Uuid>, is_archived: bool, revision: i64 },
     /// An organization asks this of those who delete.
-    Asked { organization: Uuid, by_kind: ByKind },
+    Asked {
+        organization: Uuid,
+        by_kind: ByKind,
+        /// 0 in lines of older programs.
+        #[serde(default)]
+        revision: i64,
+    },
     /// A legal hold was placed.
     Held { organization: Uuid, hold: Uuid, subject: String, subject_id: Uuid, until: Option<Timestamp> },
     /// A legal hold was released.
@@ -202,7 +214,7 @@ impl Ledger {
     /// Waits until the disk has this line. Not for long: what is deleted is deleted, whatever becomes of the ledger. Returns whether it has.
     pub(crate) async fn written(&self, line: u64) -> bool {
         match self.writer().filter(|writer| line > writer.last_written()) {
-            Some(writer) => tokio::time::timeout(PATIENCE, writer.written(line)).await.is_ok(),
+            Some(writer) => tokio::time::timeout(PATIENCE, writer.written(line)).await == Ok(true),
             None => true,
         }
     }

@@ -100,11 +100,9 @@ impl Writer {
         self.shared.queue().next - 1
     }
 
-    /// Waits until the disk has this line.
-    pub(super) async fn written(&self, number: u64) {
-        let mut written = self.written.clone();
-        // The thread has ended: nothing comes any more.
-        let _ = written.wait_for(|last| *last >= number).await;
+    /// Waits until the disk has this line. False when the thread has ended without it: nothing comes any more.
+    pub(super) async fn written(&self, number: u64) -> bool {
+        self.written.clone().wait_for(|last| *last >= number).await.is_ok()
     }
 
     pub(super) fn state(&self, first: u64) -> LedgerState {

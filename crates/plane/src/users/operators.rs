@@ -95,7 +95,7 @@ fn is_one(cx: &Cx) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Forbidden`] for everybody else, and for a session older than ten minutes; [`Error::Invalid`] for a reason that is not 1 to 500 characters
-/// and for an address without an account; [`Error::Conflict`] when they are one already.
+/// and for an address without an account; [`Error::Conflict`] when they are one already; [`Error::Overloaded`] while the ledger's disk takes nothing.
 pub async fn appoint(cx: &Cx, email: &str, reason: String) -> Result<Operator> {
     let note = Note { action: "operator.add", subject: "user", reason: Some(reason.clone()), ..Note::default() };
     audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
@@ -106,6 +106,7 @@ pub async fn appoint(cx: &Cx, email: &str, reason: String) -> Result<Operator> {
         let unknown = || FieldError::new("email", "unknown_account", "must be the address of an account: its person signs up first");
         let found = cx.read(email.to_owned(), |_, tx, email| Box::pin(find(tx, email))).await;
         let (id, _) = found.map_err(|error| if matches!(error, Error::NotFound(_)) { unknown().into() } else { error })?;
+        ledger::takes_lines(cx)?;
         cx.write_own_ending(Some(id), (id, reason), |cx, tx, (id, reason)| {
             Box::pin(async move {
                 is_one(cx)?;
@@ -179,9 +180,11 @@ async fn find(tx: &mut Tx, email: &str) -> Result<(Uuid, bool)> {
 
 async fn set(cx: &Cx, tx: &mut Tx, user: Uuid, is_operator: bool, reason: Option<&String>) -> Result<()> {
     revoke(cx, tx, user).await?;
-    tx.execute(sql!("UPDATE users SET is_operator = $2 WHERE id = $1"), params![user, is_operator]).await?;
+    let update =
+        sql!("UPDATE users SET is_operator = $2, operator_revision = operator_revision + 1 WHERE id = $1 RETURNING operator_revision");
+    let revision = tx.query_one(update, params![user, is_operator]).await?.next()?;
     tx.execute(sql!("DELETE FROM sessions WHERE user_id = $1"), params![user]).await?;
-    ledger::note(cx, tx, ledger::Entry::Operator { user, is_operator }).await?;
+    ledger::note(cx, tx, ledger::Entry::Operator { user, is_operator, revision }).await?;
     let action = if is_operator { "operator.add" } else { "operator.remove" };
     audit::record(cx, tx, NO_ORGANIZATION, &Note { reason: reason.cloned(), ..about(action, user) }).await
 }

@@ -54,7 +54,7 @@ on_both_engines! {
         fs::write(&orphan, "of a crash").unwrap();
         server.start_again().await;
         assert!(folder.join("freehold.json").exists());
-        super::wait_until_gone(&orphan).await;
+        crate::exports::wait_until_gone(&orphan).await;
         let token = server.sign_in(&organization.owner.email, None).await;
         download(&server, &export, &token).await;
     }

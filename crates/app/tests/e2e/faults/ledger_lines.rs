@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::on_both_engines;
 use crate::support::{Engine, Organization, PASSWORD, Person, Server, expect, header};
-use crate::tools::{deleted, entries, new_customer};
+use crate::tools::{change_database, deleted, entries, new_customer};
 
 /// Tokens are of an address, and the port is another after each start.
 const PUBLIC_URL: &str = "--public-url=http://localhost:3001";
@@ -232,6 +232,8 @@ on_both_engines! {
         let (demoted, membership) = server.new_member(&organization, "admin").await;
         let owner = Calls::new(&server, &organization, &organization.owner.token);
         let (key, secret) = server.new_api_key(&organization, &owner.token, &["read:customers"]).await;
+        let invited = server.new_person().await;
+        let invite = owner.post("/members/invite", json!({"email": invited.email, "role": "viewer"}), StatusCode::CREATED).await;
         back_up(&server, &file).await;
         disk.fill();
         // What is left of the file's last page takes a few lines.
@@ -262,6 +264,9 @@ on_both_engines! {
         // What would be lost with its answer is not begun.
         let rotate = expect(owner.at(Method::POST, &format!("/api-keys/{key}/rotate")).json(&json!({})), StatusCode::SERVICE_UNAVAILABLE).await;
         assert!(rotate["detail"].as_str().unwrap().contains("nothing was changed"), "{rotate}");
+        let accept = server.request(Method::POST, "/api/invites/accept").bearer_auth(&invited.token);
+        let accept = expect(accept.json(&json!({"token": invite["token"]})), StatusCode::SERVICE_UNAVAILABLE).await;
+        assert!(accept["detail"].as_str().unwrap().contains("nothing was changed"), "{accept}");
         let customers = server.request(Method::GET, &format!("{}/customers", owner.base)).header("X-API-Key", &secret);
         assert_eq!(status(customers).await, StatusCode::OK);
         let password = json!({"currentPassword": PASSWORD, "newPassword": "umbrella-supplies-1"});
@@ -296,5 +301,51 @@ on_both_engines! {
         let viewer = Calls::new(&restored, &organization, &restored.sign_in(&email, None).await);
         let invite = viewer.at(Method::POST, "/members/invite").json(&json!({"email": "ada@example.com", "role": "member"}));
         expect(invite, StatusCode::FORBIDDEN).await;
+    }
+
+    async fn what_was_kept_back_undoes_no_later_line_at_a_restart_nor_in_a_restored_state(engine: Engine) {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, between) = (folder.path().join("before.db"), folder.path().join("between.db"));
+        let mut server = Server::start(engine, &[PUBLIC_URL]).await;
+        let first = server.new_operator().await;
+        let eve = server.new_person().await;
+        let organization = server.new_organization().await;
+        let owner = Calls::new(&server, &organization, &organization.owner.token);
+        back_up(&server, &before).await;
+        let operators = |server: &Server, token: &str| server.request(Method::GET, "/api/operator/operators").bearer_auth(token);
+        let add = server.request(Method::POST, "/api/operator/operators").bearer_auth(&first.token);
+        let added = expect(add.json(&json!({"email": eve.email, "reason": "on call"})), StatusCode::CREATED).await;
+        let id = added["id"].as_str().unwrap();
+        let (weak, strong) = (json!({"customer": {"graceDays": 1}}), json!({"customer": {"graceDays": 7}}));
+        owner.put("/deletion-requirements", weak).await;
+        back_up(&server, &between).await;
+        let dismiss = server.request(Method::DELETE, &format!("/api/operator/operators/{id}?reason=left")).bearer_auth(&first.token);
+        assert_eq!(status(dismiss).await, StatusCode::NO_CONTENT);
+        owner.put("/deletion-requirements", strong).await;
+        server.kill().await;
+        // As a commit leaves them whose outcome was not known.
+        let told = lines(&server.ledger_folder());
+        let first_of = |what: &str| told.iter().find(|line| line["entry"]["what"] == what).unwrap_or_else(|| panic!("{what}: {told:?}"));
+        for (number, what) in ["operator", "asked"].into_iter().enumerate() {
+            let entry = &first_of(what)["entry"];
+            let (at, id) = match engine {
+                Engine::Sqlite => ("1000000", format!("x'0190000000007000800000000000000{number}'")),
+                Engine::Postgresql => ("'1970-01-01T00:00:01Z'", format!("'01900000-0000-7000-8000-00000000000{number}'")),
+            };
+            change_database(&server, &format!("INSERT INTO ledger_lines (id, at, entry) VALUES ({id}, {at}, '{entry}')")).await;
+        }
+        server.start_again().await;
+        server.kill().await;
+        server.start_again().await;
+        let told = lines(&server.ledger_folder());
+        assert_eq!(told.iter().filter(|line| line["entry"]["what"] == "operator").count(), 3, "{told:?}");
+        let restored = [server.start_restored(engine, &before).await, server.start_restored(engine, &between).await];
+        for server in [&server, &restored[0], &restored[1]] {
+            let token = server.sign_in(&eve.email, None).await;
+            assert_eq!(status(operators(server, &token)).await, StatusCode::FORBIDDEN);
+            let owner = Calls::new(server, &organization, &server.sign_in(&organization.owner.email, None).await);
+            let asked = expect(owner.at(Method::GET, "/deletion-requirements"), StatusCode::OK).await;
+            assert_eq!(asked["customer"]["graceDays"], 7, "{asked}");
+        }
     }
 }

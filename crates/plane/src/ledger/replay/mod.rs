@@ -96,7 +96,7 @@ pub(crate) async fn open(plane: &Arc<Plane>, place: &LedgerPlace) -> Result<()> 
         (Some(known), Some(_)) => (known, false),
     };
     let since = before(known.position_at, LONGEST);
-    let survey = survey(&folder, known, since, kept(&cx).await?)?;
+    let mut survey = survey(&folder, known, since, kept(&cx).await?)?;
     if !is_new && survey.last < known.position {
         return refused("is older than the database: put its newest files back, or begin a new one by starting once with --ledger none");
     }
@@ -109,7 +109,12 @@ pub(crate) async fn open(plane: &Arc<Plane>, place: &LedgerPlace) -> Result<()> 
     let is_older = !is_new && (known.is_restored || survey.beat > known.beat);
     let done = if is_new { Done::default() } else { catch_up(&cx, &folder, &survey, known, is_older).await? };
     let mut left_out = if is_new { Vec::new() } else { left_out(&cx, &survey, since).await? };
-    left_out.extend(survey.unwritten.iter().map(|(id, at, entry)| (*at, Some(*id), entry.clone())));
+    for (id, at, entry) in std::mem::take(&mut survey.unwritten) {
+        match others::as_it_is(&cx, entry).await? {
+            Some(entry) => left_out.push((at, Some(id), entry)),
+            None => survey.written.push(id),
+        }
+    }
     if is_older {
         let Done { closed, recorded, others, ended } = done;
         tracing::warn!(

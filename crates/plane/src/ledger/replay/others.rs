@@ -8,7 +8,7 @@ use super::{BATCH, MOST};
 use crate::audit::{self, NO_ORGANIZATION};
 use crate::cx::{Cx, random};
 use crate::deletion::{self, Root};
-use crate::ledger::Credential;
+use crate::ledger::{Credential, Entry};
 use crate::passwords::hex;
 use crate::{Error, Result, customers, dependants, requirements, users};
 
@@ -38,6 +38,31 @@ pub(super) async fn hold_again(cx: &Cx, survey: &Survey) -> Result<u64> {
         done += u64::from(again.await?);
     }
     Ok(done)
+}
+
+/// The line of something that the table has and the files have not, as the database is now: later lines about the same may be in the files. None
+/// when there is nothing to tell any more.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn as_it_is(cx: &Cx, entry: Entry) -> Result<Option<Entry>> {
+    cx.read(entry, |cx, tx, entry| {
+        Box::pin(async move {
+            Ok(match entry.clone() {
+                Entry::Changed { credential, organization, id, .. } => {
+                    let digest = credential.digest(cx, tx, organization, id).await?;
+                    digest.map(|digest| Entry::Changed { credential, organization, id, digest })
+                }
+                Entry::Held { organization, hold, .. } => {
+                    let placed = sql!("SELECT 1 FROM holds WHERE organization_id = $1 AND id = $2 AND released_at IS NULL");
+                    tx.query_opt(placed, params![organization, hold]).await?.map(|_| entry.clone())
+                }
+                // Done once and for all, or with a revision.
+                _ => Some(entry.clone()),
+            })
+        })
+    })
+    .await
 }
 
 /// Does again what is told of beside deletions and holds. Returns how much was not done yet.
@@ -81,11 +106,14 @@ pub(super) async fn repeat(cx: &Cx, survey: &Survey, is_older: bool) -> Result<u
             });
         done += u64::from(again.await?);
     }
-    for (user, is_operator) in &survey.operators {
-        let again = cx.write_behind(false, (*user, *is_operator), |_, tx, (user, is_operator)| {
+    for (user, (is_operator, revision)) in &survey.operators {
+        let again = cx.write_behind(false, (*user, *is_operator, *revision), |_, tx, (user, is_operator, revision)| {
             Box::pin(async move {
-                let statement = sql!("UPDATE users SET is_operator = $2 WHERE id = $1 AND is_operator <> $2");
-                Ok(tx.execute(statement, params![*user, *is_operator]).await? > 0)
+                let statement = sql!(
+                    "UPDATE users SET is_operator = $2, operator_revision = $3
+                     WHERE id = $1 AND (operator_revision < $3 OR operator_revision = $3 AND is_operator <> $2)"
+                );
+                Ok(tx.execute(statement, params![*user, *is_operator, *revision]).await? > 0)
             })
         });
         done += u64::from(again.await?);
@@ -117,9 +145,9 @@ pub(super) async fn repeat(cx: &Cx, survey: &Survey, is_older: bool) -> Result<u
         });
         done += u64::from(again.await?);
     }
-    for (organization, by_kind) in &survey.asked {
-        let again = cx.write_behind(false, (*organization, *by_kind), |cx, tx, (organization, by_kind)| {
-            Box::pin(requirements::ask_again(cx, tx, *organization, by_kind))
+    for (organization, (by_kind, revision)) in &survey.asked {
+        let again = cx.write_behind(false, (*organization, *by_kind, *revision), |cx, tx, (organization, by_kind, revision)| {
+            Box::pin(requirements::ask_again(cx, tx, *organization, by_kind, *revision))
         });
         done += u64::from(again.await?);
     }

@@ -31,10 +31,10 @@ pub(super) struct Survey {
     pub(super) removed: Vec<(String, (Uuid, Uuid, Uuid))>,
     pub(super) changed: HashMap<(Credential, Uuid), (Option<Uuid>, String)>,
     pub(super) roles: HashMap<Uuid, (Uuid, String, i64)>,
-    pub(super) operators: HashMap<Uuid, bool>,
+    pub(super) operators: HashMap<Uuid, (bool, i64)>,
     pub(super) archived: HashMap<Uuid, (bool, i64)>,
     pub(super) customers: HashMap<(Uuid, Uuid), CustomerState>,
-    pub(super) asked: HashMap<Uuid, ByKind>,
+    pub(super) asked: HashMap<Uuid, (ByKind, i64)>,
     /// Deletions that it knows to have been completed.
     pub(super) sealed: HashSet<Uuid>,
     /// Lines of the table that the files have.
@@ -78,11 +78,8 @@ pub(super) fn survey(folder: &Folder, known: Known, since: Timestamp, kept: Vec<
         }
         survey.take(n > known.position, at >= since, at, entry);
     }
-    // What they tell of came after all that the files have.
+    // What they tell of is true in the database that keeps them, and may be older than lines that the files have: it is not done again.
     survey.unwritten = kept.into_iter().map(|(id, (at, entry))| (id, at, entry)).collect();
-    for (_, at, entry) in survey.unwritten.clone() {
-        survey.take(true, true, at, entry);
-    }
     Ok(survey)
 }
 
@@ -130,8 +127,11 @@ impl Survey {
                     *last = (organization, role, revision);
                 }
             }
-            Entry::Operator { user, is_operator } => {
-                self.operators.insert(user, is_operator);
+            Entry::Operator { user, is_operator, revision } => {
+                let last = self.operators.entry(user).or_insert((is_operator, revision));
+                if revision >= last.1 {
+                    *last = (is_operator, revision);
+                }
             }
             Entry::Archived { organization, is_archived, revision } => {
                 let last = self.archived.entry(organization).or_insert((is_archived, -1));
@@ -146,8 +146,11 @@ impl Survey {
                     *last = CustomerState { managed_by, is_archived, revision, was_archived: last.was_archived };
                 }
             }
-            Entry::Asked { organization, by_kind } => {
-                self.asked.insert(organization, by_kind);
+            Entry::Asked { organization, by_kind, revision } => {
+                let last = self.asked.entry(organization).or_insert((by_kind, revision));
+                if revision >= last.1 {
+                    *last = (by_kind, revision);
+                }
             }
         }
     }
