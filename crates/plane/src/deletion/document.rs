@@ -188,8 +188,9 @@ const LIMITATIONS: &str = "
 - PostgreSQL keeps the bytes of deleted rows in its heap until VACUUM and reuse, in its write-ahead log until that is recycled, and in
   every backup taken before. SQLite is run with `secure_delete`: deleted bytes are overwritten in the file; the write-ahead log holds them
   until it is cut off (two seconds after the last write, about every minute while writes go on, and at a stop), and backups for as long as they are kept.
-- A backup that is put back is the state of its time: what was deleted since is there again, and the receipts of those deletions are not. Webhooks
-  that were told of them (`deletion.completed`) and the server's log know which ones to order again.
+- A backup that is put back is the state of its time. With its ledger, what was deleted since is deleted again before it is served, and the receipts are
+  there. Without one (`--ledger none`, or one that does not reach back) it is all there again: webhooks that were told of those deletions
+  (`deletion.completed`) and the server's log know which ones to order again.
 - A plan does not see one row of a table with more than 500 in the place of another, nor what is added to a large table, or on PostgreSQL to
   an organization, in the very moment in which the deletion begins.
 - An owner can make others owners, and so somebody who would approve. The audit trail shows who made whom an owner when.

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
 use sql::{Database, Tx, params, sql};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -13,7 +12,7 @@ use uuid::Uuid;
 use super::housekeeping::Found;
 use crate::cx::{Actor, Cx};
 use crate::storage::{Failure, MARKER, Marker, Owner, Place, Storage, Use};
-use crate::{Error, Plane, Result};
+use crate::{Clock, Error, Plane, Result};
 
 /// Of the names that a refusal shows.
 const MOST_SHOWN: usize = 3;
@@ -224,7 +223,7 @@ pub(crate) async fn owner_of(tx: &mut Tx) -> Result<Option<Owner>> {
 pub(crate) async fn become_another(database: &Database) -> Result<()> {
     let id = uuid::Builder::from_random_bytes(crate::cx::random()?).into_uuid();
     database
-        .write((id, Timestamp::now()), |tx, (id, now)| {
+        .write((id, Clock::default().now()), |tx, (id, now)| {
             Box::pin(async move {
                 let is_named = tx.execute(sql!("UPDATE installation SET former_id = id, id = $1"), params![*id]).await? > 0;
                 // A backup of before databases had names is one all the same.
