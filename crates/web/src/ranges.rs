@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use axum::http::{HeaderMap, header};
+use plane::{Error, Result};
 
 /// What a request wants of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,22 @@ pub(crate) enum Wanted {
     Part(Range<u64>),
     /// Bytes that it does not have.
     Nothing,
+}
+
+/// Characters of a header that says what is wanted of a file, at the most.
+const MOST_CHARACTERS: usize = 200;
+
+/// Refuses what the documents say is too long to be a range or a tag.
+///
+/// # Errors
+/// [`Error::Malformed`], which names the header.
+pub(crate) fn check(headers: &HeaderMap) -> Result<()> {
+    for name in [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MATCH] {
+        if headers.get(&name).is_some_and(|value| !(1..=MOST_CHARACTERS).contains(&value.len())) {
+            return Err(Error::Malformed(format!("The header {name} must have 1 to {MOST_CHARACTERS} characters.")));
+        }
+    }
+    Ok(())
 }
 
 /// Reads what a request wants of a file of so many bytes that has this strong tag, if it has one.
@@ -63,6 +80,15 @@ mod tests {
         headers.insert(header::RANGE, HeaderValue::from_static(range));
         headers.extend(condition.map(|condition| (header::IF_RANGE, HeaderValue::from_static(condition))));
         wanted(&headers, 100, Some("\"tag\""))
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_range_or_a_tag_is_refused() {
+        let with = |name, value: &str| check(&HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]));
+        for name in [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MATCH] {
+            assert!(with(name.clone(), &"0".repeat(200)).is_ok());
+            assert!(with(name.clone(), &"0".repeat(201)).is_err() && with(name, "").is_err());
+        }
     }
 
     #[test]

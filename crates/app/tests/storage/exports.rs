@@ -88,24 +88,6 @@ on_both_engines! {
         assert_eq!(code, 0, "{out}{words}");
     }
 
-    async fn a_server_on_a_copy_of_the_database_takes_the_bucket_from_the_older_one(engine: Engine) {
-        let moto = Moto::start().await;
-        let server = moto.server(engine, &[EXPORTS]).await;
-        let organization = server.new_organization().await;
-        let token = &organization.owner.token;
-        let export = order(&server, &organization).await;
-        wait_until_done(&server, &export, token).await;
-        // As a server on a copy does, which has the same id.
-        let mut marker: Json = serde_json::from_slice(&moto.get("kept/here/freehold.json").await).unwrap();
-        marker["claim"] = "00000000-0000-0000-0000-000000000001".into();
-        moto.put("kept/here/freehold.json", marker.to_string().as_bytes()).await;
-        let late = order(&server, &organization).await;
-        let record = crate::wait_until(&server, &late, token, |record| record["error"] != Json::Null).await;
-        assert!(record["error"].as_str().unwrap().contains("a copy of this one"), "{record}");
-        assert!(moto.objects().await.contains(&object(&export)));
-        server.note_altered();
-    }
-
     async fn a_server_that_is_killed_in_the_middle_of_an_upload_begins_again_and_leaves_no_parts(engine: Engine) {
         let moto = Moto::start().await;
         let mut server = moto.server(engine, &[EXPORTS, "--public-url=http://localhost:3001"]).await;

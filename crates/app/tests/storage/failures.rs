@@ -93,23 +93,6 @@ on_both_engines! {
         }
     }
 
-    async fn a_bucket_that_is_removed_is_no_lost_archive(engine: Engine) {
-        let moto = Moto::start().await;
-        let server = moto.server(engine, &[EXPORTS]).await;
-        let organization = server.new_organization().await;
-        let token = &organization.owner.token;
-        let export = order(&server, &organization).await;
-        wait_until_done(&server, &export, token).await;
-        for name in moto.objects().await {
-            moto.remove(&name).await;
-        }
-        moto.remove_bucket().await;
-        let away = download(&server, &export, token).send().await.unwrap();
-        assert_eq!(away.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(figure(&server, UP).await, 0.0);
-        server.note_altered();
-    }
-
     async fn what_the_bucket_has_lost_is_gone_and_the_doctor_finds_it(engine: Engine) {
         let moto = Moto::start().await;
         let mut server = moto.server(engine, &[EXPORTS, "--public-url=http://localhost:3001"]).await;

@@ -121,11 +121,6 @@ impl Moto {
         assert_eq!(self.ask_with(Method::PUT, &format!("/{name}"), content.to_vec(), Some(sha256)).await.0, 200);
     }
 
-    /// Removes the bucket, which is empty.
-    pub async fn remove_bucket(&self) {
-        assert_eq!(self.ask(Method::DELETE, "", Vec::new()).await.0, 204);
-    }
-
     pub async fn get(&self, name: &str) -> Vec<u8> {
         let (status, content) = self.ask(Method::GET, &format!("/{name}"), Vec::new()).await;
         assert_eq!(status, 200, "{name}");

@@ -20,7 +20,7 @@ use crate::conditional::{precondition, verdict};
 use crate::door::{Door, Segments};
 use crate::lasting::{Asker, Full, Limits, Place};
 use crate::problem::{Answer, Failure};
-use crate::ranges::{Wanted, wanted};
+use crate::ranges::{Wanted, check, wanted};
 use crate::views;
 
 /// How often it is looked whether the export is still there. Whether its reader may have it is asked, of memory, before each piece.
@@ -69,6 +69,7 @@ pub(crate) async fn download(
     method: Method,
     mut headers: HeaderMap,
 ) -> Answer {
+    check(&headers)?;
     if method != Method::GET {
         // Parts are of what is sent.
         headers.remove(header::RANGE);
