@@ -144,6 +144,17 @@ pub async fn enter(cx: &Cx, organization: &OrganizationRef, action: Action) -> R
     Ok(tenant)
 }
 
+/// Fails unless an operator asks: for what is done to the server, and not in one organization.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::Forbidden`], with these words.
+pub(crate) fn as_operator(cx: &Cx, refusal: &str) -> Result<()> {
+    match cx.principal()?.is_operator {
+        true => Ok(()),
+        false => Err(Error::Forbidden(refusal.into())),
+    }
+}
+
 /// Fails unless the actor still has to do with an organization: what was answered about it once is not told again afterwards.
 pub(crate) async fn remains(cx: &Cx, organization: Uuid) -> Result<()> {
     let principal = cx.principal()?;

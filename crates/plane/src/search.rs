@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use sql::{Row, Statement, Tx, Value, params, sql};
 use uuid::Uuid;
 
+use crate::access::as_operator;
 use crate::api_keys::Kind;
 use crate::normal_forms::email_key;
-use crate::{Cx, Error, FieldError, Result, ids};
+use crate::{Cx, FieldError, Result, ids};
 
 /// Entries of one kind that are told at the most.
 pub const MOST: i64 = 20;
@@ -173,11 +174,9 @@ pub fn statements() -> [Statement; 12] {
 /// Finds what an id, a slug, an address, the visible part of a key or the id of a request names.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for anybody but an operator; [`Error::Invalid`] for what can be none of these, and for a whole key.
+/// [`crate::Error::Forbidden`] for anybody but an operator; [`crate::Error::Invalid`] for what can be none of these, and for a whole key.
 pub async fn search(cx: &Cx, text: &str) -> Result<Vec<Found>> {
-    if !cx.principal()?.is_operator {
-        return Err(Error::Forbidden("Access denied. Searching the server is for its operators.".into()));
-    }
+    as_operator(cx, "Access denied. Searching the server is for its operators.")?;
     let text = text.trim();
     let prefixes = &cx.plane.config.key_prefixes;
     if prefixes.has_checksum(text) {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use sql::{Database, Tx, params, sql};
 use uuid::Uuid;
 
+use crate::access::as_operator;
 use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::cx::Cx;
 use crate::encryption::{Encryption, SIGNING_KEYS};
@@ -96,9 +97,7 @@ impl SigningKeys {
 pub async fn rotate(cx: &Cx, at_once: bool) -> Result<SigningKey> {
     cx.write_own(at_once, |cx, tx, at_once| {
         Box::pin(async move {
-            if !cx.principal()?.is_operator {
-                return Err(Error::Forbidden("Signing keys are for the operators of this server, in a session of their own.".into()));
-            }
+            as_operator(cx, "Signing keys are for the operators of this server, in a session of their own.")?;
             rotate_in(cx, tx, *at_once).await
         })
     })

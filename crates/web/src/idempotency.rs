@@ -145,7 +145,7 @@ mod tests {
         let packed = pack(StatusCode::CREATED, &headers, b"{\"id\":1}");
         let answer = unpack(&packed);
         assert_eq!(answer.status(), StatusCode::CREATED);
-        headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
         assert_eq!(answer.headers(), &headers);
         assert_eq!(&to_bytes(answer.into_body(), 100).await.unwrap()[..], b"{\"id\":1}");
         for length in 0..packed.len() - 8 {

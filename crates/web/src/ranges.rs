@@ -16,8 +16,8 @@ pub(crate) enum Wanted {
     Nothing,
 }
 
-/// Characters of a header that says what is wanted of a file, at the most.
-const MOST_CHARACTERS: usize = 200;
+/// Characters of a range or a tag at the most.
+pub(crate) const MOST_CHARACTERS: usize = 200;
 
 /// Refuses what the documents say is too long to be a range or a tag.
 ///

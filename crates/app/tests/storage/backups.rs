@@ -27,7 +27,7 @@ async fn next(moto: &Moto, known: &[&str]) -> String {
 on_both_engines! {
     async fn a_server_keeps_so_many_backups_in_the_bucket_and_each_comes_back(engine: Engine) {
         let moto = Moto::start().await;
-        // The last of them lies further below, where it is of somebody else.
+        // The last of them lies further below, where it is another's.
         let below = "nightly/below/freehold-2019-01-01T00-00-00Z.db";
         let old = ["nightly/freehold-2020-01-01T00-00-00Z.db", "nightly/freehold-2020-01-02T00-00-00Z.db", below];
         for name in old.iter().chain(&["nightly/notes.db"]) {

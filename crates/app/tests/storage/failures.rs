@@ -75,7 +75,7 @@ on_both_engines! {
 
     async fn wrong_credentials_are_told_and_an_export_waits_for_better_ones(engine: Engine) {
         let moto = Moto::start_with_auth().await;
-        let server = moto.server_with(engine, &[EXPORTS], "a-wrong-secret-that-nobody-is-to-see").await;
+        let server = moto.server_with(engine, &[EXPORTS], "a-wrong-secret-that-no-log-may-show").await;
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         let export = order(&server, &organization).await;
@@ -114,7 +114,7 @@ on_both_engines! {
             let gone = download(&server, export, token).send().await.unwrap();
             assert_eq!(gone.status(), StatusCode::GONE);
         }
-        // Of one that is as long as it was, nobody gets the end.
+        // Of one that is as long as it was, the end is not sent.
         assert!(match download(&server, &changed, token).send().await {
             Ok(answer) => answer.bytes().await.is_err(),
             Err(_) => true,

@@ -6,8 +6,7 @@ use std::time::Duration;
 use sql::Statement;
 
 use super::checks::{START_THE_SERVER, id, rows_and_sample};
-use super::files::quoted;
-use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
+use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell, quoted};
 use crate::clocks::TIMERS;
 use crate::deletion::rules::TABLES;
 use crate::sessions::after;
@@ -68,7 +67,7 @@ pub(super) fn ahead<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
                     "sqlite" => {
                         let now = "1000000 * strftime('%s', 'now')";
                         let set = format!("UPDATE {table} SET {name} = {now} WHERE {name} > {now} + 300000000");
-                        format!("sqlite3 {} \"{set}\"", quoted(&patient.path))
+                        format!("sqlite3 {} \"{set}\"", quoted(patient.path.display()))
                     }
                     _ => {
                         let set = format!("UPDATE {table} SET {name} = now() WHERE {name} > now() + interval '5 minutes'");

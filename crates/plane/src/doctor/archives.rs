@@ -1,10 +1,11 @@
 //! The archives of exports: those that the database promises are there and whole, and no others are.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use sql::{params, sql};
 use uuid::Uuid;
 
 use super::checks::{count, some};
-use super::{Finding, Findings, Patient, Tell};
+use super::{Finding, Findings, Patient, Tell, quoted};
 use crate::exports::{Found, archive_name, owner_of};
 use crate::storage::{Failure, MARKER, Owner, Place, Storage};
 use crate::{Error, Result};
@@ -25,7 +26,7 @@ pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a>
         let failed = |failure: Failure| Error::Malformed(format!("{place}: {failure}"));
         let owner = patient.db.read((), |tx, ()| Box::pin(owner_of(tx))).await?;
         let of = match storage.owner().await {
-            // Nobody can tell whose it is, which the next start asks.
+            // It does not say whose it is, which the next start asks.
             Err(Failure::Damaged) => None,
             of => of.map_err(failed)?,
         };
@@ -64,7 +65,7 @@ pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a>
             if !exports.is_empty() {
                 let shown = &exports[..exports.len().min(super::MOST_SAMPLES as usize)];
                 findings.push(Finding {
-                    what: format!("archives of exports in {place} {what}; whoever downloads them is told 410"),
+                    what: format!("archives of exports in {place} {what}; a download of them is answered 410"),
                     table: Some("exports".into()),
                     rows: count(exports.len()),
                     of: "exports",
@@ -83,8 +84,8 @@ pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a>
         if is_ours && !strange.is_empty() {
             let shown = &strange[..strange.len().min(super::MOST_SAMPLES as usize)];
             let remove = shown.iter().map(|name| match place {
-                Place::Folder(path) => format!("rm -- {}", quoted(&path.join(name).display().to_string())),
-                Place::Bucket { .. } => format!("aws s3 rm {}", quoted(&format!("{place}/{name}"))),
+                Place::Folder(path) => format!("rm -- {}", quoted(path.join(name).display())),
+                Place::Bucket { .. } => format!("aws s3 rm {}", quoted(format_args!("{place}/{name}"))),
             });
             findings.push(Finding {
                 what: format!("files in {place} are of no export, and no server removes them"),
@@ -97,11 +98,6 @@ pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a>
         }
         Ok(findings)
     })
-}
-
-/// A text as one word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 async fn promised(patient: &Patient, after: Uuid) -> Result<Vec<Promised>> {
@@ -141,7 +137,7 @@ async fn is_whole(storage: &Storage, promised: &Promised) -> Result<Option<bool>
         return Ok(Some(false));
     }
     let Some(sha256) = &promised.sha256 else { return Ok(Some(true)) };
-    let (mut reader, mut hash) = (stored.read(0..bytes).await?, aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256));
+    let (mut reader, mut hash) = (stored.read(0..bytes).await?, Context::new(&SHA256));
     while let Some(piece) = reader.piece().await? {
         hash.update(&piece);
     }

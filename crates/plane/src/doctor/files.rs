@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use rustix::process::geteuid;
 
-use super::{Examined, Finding, MOST_SAMPLES};
+use super::{Examined, Finding, MOST_SAMPLES, quoted};
 use crate::exports::Found;
 
 /// What of a server lies in files.
@@ -43,13 +43,13 @@ pub fn files(places: &Places) -> Examined {
             }
         }
         found.sort();
-        findings.extend(finding(found, format!("chmod -R go= {}", quoted(folder))));
+        findings.extend(finding(found, format!("chmod -R go= {}", quoted(folder.display()))));
     }
     for file in places.files.iter().filter(|file| wide(file, 0o077)) {
-        findings.extend(finding(vec![file.clone()], format!("chmod 600 {}", quoted(file))));
+        findings.extend(finding(vec![file.clone()], format!("chmod 600 {}", quoted(file.display()))));
     }
     if let Some(file) = places.configuration.as_ref().filter(|file| wide(file, 0o007)) {
-        findings.extend(finding(vec![file.clone()], format!("chmod o= {}", quoted(file))));
+        findings.extend(finding(vec![file.clone()], format!("chmod o= {}", quoted(file.display()))));
     }
     Examined { check: "files", about: "only the server's user can open its files", findings, failure: None }
 }
@@ -73,9 +73,4 @@ fn finding(paths: Vec<PathBuf>, remedy: String) -> Option<Finding> {
         sample,
         remedy,
     })
-}
-
-/// A path as a shell reads it.
-pub(super) fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

@@ -158,6 +158,11 @@ impl Patient {
     }
 }
 
+/// A text as one word of a shell.
+fn quoted(text: impl std::fmt::Display) -> String {
+    format!("'{}'", text.to_string().replace('\'', "'\\''"))
+}
+
 /// Where an embedded database is, wherever a shell is when it is told of.
 fn path_of(options: &Options) -> PathBuf {
     let path = Path::new(options.url.strip_prefix("sqlite:").unwrap_or_default());

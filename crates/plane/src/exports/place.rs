@@ -24,12 +24,12 @@ const ANOTHERS: Error = Error::Overloaded(
 pub(crate) struct Archives {
     pub(super) storage: Storage,
     claim: Mutex<Claim>,
-    /// Whether there may be files that nobody has looked after.
+    /// Whether there may be files that no sweep has looked at.
     pub(super) is_unsure: AtomicBool,
 }
 
 enum Claim {
-    /// Nobody has asked for it: no server runs.
+    /// It was not asked for: no server runs.
     Unasked,
     /// It could not be reached yet.
     Waiting,

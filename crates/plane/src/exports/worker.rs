@@ -119,7 +119,7 @@ fn is_of_the_bucket(plane: &Plane, error: &Error) -> bool {
     plane.archives.storage.folder().is_none() && matches!(error, Error::Overloaded(_))
 }
 
-/// Each attempt has a draft of its own: one that was paused and is no longer meant writes where nobody looks.
+/// Each attempt has a draft of its own: one that was paused and is no longer meant writes where nothing is read.
 fn draft_name(held: &Held) -> String {
     format!("{}.{}.part", held.export.id, held.fence)
 }

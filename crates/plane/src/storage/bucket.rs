@@ -1,8 +1,8 @@
 //! A bucket of an object storage that speaks S3. Where it is and with which credentials, is in the `AWS_*` variables of the environment, as other
 //! programs read them.
 //!
-//! An upload has a small object beside it, under the name of its draft, that tells its id: whoever finds the draft ends the upload with it, so that
-//! no parts are left that nobody sees and that cost money.
+//! An upload has a small object beside it, under the name of its draft, that tells its id: a server that finds the draft ends the upload with it, so
+//! that no parts are left that no list shows and that cost money.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Bucket {
 
     pub(super) async fn list(&self) -> Result<Vec<String>, Failure> {
         let prefix = (!self.prefix.is_empty()).then(|| Path::from(self.prefix.as_str()));
-        // What lies further below is somebody else's, and is not asked for.
+        // What lies further below is not this server's, and is not asked for.
         let listed = match self.store.list_with_delimiter(prefix.as_ref()).await {
             Err(object_store::Error::InvalidPath { .. }) => return Err(Failure::Unreadable),
             listed => self.noted(listed)?,

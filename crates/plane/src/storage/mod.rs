@@ -132,12 +132,12 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The same as an error whose words tell nobody an address.
+    /// The same as an error whose words hold no address.
     pub(crate) fn of(self, used: Use) -> Error {
         match (self, used) {
             (Failure::Row(error), _) => error.into(),
             (Failure::Disk(error), _) if error.kind() == std::io::ErrorKind::StorageFull => {
-                Error::Overloaded("The disk of the server is full: its operators must make room for exports.")
+                Error::Overloaded("The disk of the server is full: its operators must make room.")
             }
             (Failure::Disk(error), Use::Exports) => Error::Internal(format!("the disk with the exports: {error}")),
             (failure, Use::Backups) => Error::Malformed(failure.to_string()),
@@ -218,7 +218,7 @@ impl Storage {
     }
 }
 
-/// Runs what waits for the disk where nobody else waits for it.
+/// Runs what waits for the disk on a thread that no request needs.
 pub(crate) async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

@@ -6,6 +6,7 @@ use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
 use super::about;
+use crate::access::as_operator;
 use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::authority::revoke;
 use crate::cx::Actor;
@@ -13,6 +14,9 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::normal_forms::email_key;
 use crate::{Cx, Error, FieldError, Result, ledger, sessions};
+
+/// To those who are none.
+const REFUSAL: &str = "Access denied. This is for the operators of the server.";
 
 /// One of the people who run the server.
 #[derive(Debug, Clone)]
@@ -32,7 +36,9 @@ pub struct Operator {
 /// # Errors
 /// [`Error::Forbidden`]; the database's.
 pub async fn list(cx: &Cx) -> Result<Vec<Operator>> {
-    is_one(cx)?;
+    if !matches!(cx.actor, Actor::System) {
+        as_operator(cx, REFUSAL)?;
+    }
     cx.read((), |_, tx, ()| {
         Box::pin(async move {
             let statement =
@@ -68,6 +74,7 @@ pub async fn add(cx: &Cx, email: &str) -> Result<Uuid> {
 pub async fn remove(cx: &Cx, email: &str, also_the_last: bool) -> Result<Uuid> {
     cx.write_as_server((email.to_owned(), also_the_last), |cx, tx, (email, also_the_last)| {
         Box::pin(async move {
+            lock_all(tx).await?;
             let (id, is_operator) = find(tx, email).await?;
             if !is_operator {
                 return Err(Error::Conflict(format!("{email} is no operator.")));
@@ -82,15 +89,6 @@ pub async fn remove(cx: &Cx, email: &str, also_the_last: bool) -> Result<Uuid> {
     .await
 }
 
-/// Fails unless an operator asks, or the program itself.
-fn is_one(cx: &Cx) -> Result<()> {
-    match &cx.actor {
-        Actor::System => Ok(()),
-        _ if cx.principal()?.is_operator => Ok(()),
-        _ => Err(Error::Forbidden("Access denied. This is for the operators of the server.".into())),
-    }
-}
-
 /// Makes the person with this address an operator, for an operator who has just signed in. Their sessions end.
 ///
 /// # Errors
@@ -99,7 +97,7 @@ fn is_one(cx: &Cx) -> Result<()> {
 pub async fn appoint(cx: &Cx, email: &str, reason: String) -> Result<Operator> {
     let note = Note { action: "operator.add", subject: "user", reason: Some(reason.clone()), ..Note::default() };
     audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
-        is_one(cx)?;
+        as_operator(cx, REFUSAL)?;
         let mut check = Check::new();
         check.email("email", email.trim()).text("reason", &reason, 1..=500);
         check.finish()?;
@@ -109,7 +107,7 @@ pub async fn appoint(cx: &Cx, email: &str, reason: String) -> Result<Operator> {
         ledger::takes_lines(cx)?;
         cx.write_own_ending(Some(id), (id, reason), |cx, tx, (id, reason)| {
             Box::pin(async move {
-                is_one(cx)?;
+                as_operator(cx, REFUSAL)?;
                 sessions::is_fresh(cx, tx, cx.principal()?.credential, "an operator can be added").await?;
                 if was_operator(tx, *id).await? {
                     return Err(Error::Conflict("This person is an operator already.".into()));
@@ -133,16 +131,15 @@ pub async fn dismiss(cx: &Cx, user: Uuid, reason: String) -> Result<()> {
     let said = Some(reason.clone()).filter(|reason| !reason.is_empty());
     let note = Note { reason: said, ..about("operator.remove", user) };
     audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
-        is_one(cx)?;
+        as_operator(cx, REFUSAL)?;
         let mut check = Check::new();
         check.text("reason", &reason, 1..=500);
         check.finish()?;
         cx.write_own_ending(Some(user), (user, reason), |cx, tx, (user, reason)| {
             Box::pin(async move {
-                is_one(cx)?;
+                as_operator(cx, REFUSAL)?;
                 sessions::is_fresh(cx, tx, cx.principal()?.credential, "an operator can be removed").await?;
-                // Two who remove each other at once must not both find the other still there.
-                tx.execute(sql!("UPDATE users SET state = 'live' WHERE is_operator AND state = 'live'"), &[]).await?;
+                lock_all(tx).await?;
                 if !was_operator(tx, *user).await? {
                     return Err(Error::Conflict("This person is no operator.".into()));
                 }
@@ -155,6 +152,12 @@ pub async fn dismiss(cx: &Cx, user: Uuid, reason: String) -> Result<()> {
         .await
     })
     .await
+}
+
+/// Touches the rows of all operators: two who are removed at once must not both find the other still there.
+async fn lock_all(tx: &mut Tx) -> Result<()> {
+    tx.execute(sql!("UPDATE users SET state = 'live' WHERE is_operator AND state = 'live'"), &[]).await?;
+    Ok(())
 }
 
 /// Touches a person's row, and says whether they are an operator.

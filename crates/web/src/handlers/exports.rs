@@ -168,7 +168,7 @@ fn streamed(sending: Sending) -> Body {
         if let Some(hash) = &mut sending.hash {
             hash.update(&piece);
         }
-        // The last piece of an archive that is not what was written is held back: nobody takes it for whole.
+        // The last piece of an archive that is not what was written is held back, so that it is not taken for whole.
         if sending.left == 0
             && let Some(hash) = sending.hash.take()
             && Some(hash.finish().as_ref()) != sending.export.sha256.as_deref()

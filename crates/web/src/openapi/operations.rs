@@ -8,6 +8,7 @@ use super::components::Components;
 use super::responses::responses;
 use crate::catalogue::{Access, Content, Operation, Surface};
 use crate::dialect::Dialect;
+use crate::ranges::MOST_CHARACTERS;
 use crate::shapes::{Is, ORGANIZATION, Way};
 
 /// An operation, where it stands.
@@ -175,6 +176,7 @@ fn path_parameter(dialect: &Dialect, operation: &Operation, name: &str) -> (Json
 fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
     let header = |name: &str, about: &str, schema: Json| json!({"name": name, "in": "header", "required": false, "description": about, "schema": schema});
     let text = |pattern: &str, most: usize| json!({"type": "string", "pattern": pattern, "maxLength": most});
+    let short = || text(&format!("^[ -~]{{1,{MOST_CHARACTERS}}}$"), MOST_CHARACTERS);
     let organization = operation.is_of_current.then(|| {
         header(
             "X-Organization",
@@ -189,15 +191,13 @@ fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
             text("^[!-~]{1,255}$", 255),
         )
     });
-    let precondition = operation
-        .is_conditional()
-        .then(|| header("If-Match", "The `ETag` of what you read: 412 if it has changed since.", text("^[ -~]{1,200}$", 200)));
+    let precondition =
+        operation.is_conditional().then(|| header("If-Match", "The `ETag` of what you read: 412 if it has changed since.", short()));
     let ranges = matches!(operation.content, Content::File(_)).then(|| {
-        let range =
-            header("Range", "Only these bytes, such as `bytes=1000-`; several ranges come to the whole.", text("^[ -~]{1,200}$", 200));
-        let condition = header("If-Range", "Only if it is the one with this `ETag`; otherwise the whole.", text("^[ -~]{1,200}$", 200));
-        let known = header("If-None-Match", "The `ETag` of what you have: 304 if it is the same.", text("^[ -~]{1,200}$", 200));
-        let wanted = header("If-Match", "The `ETag` of what you want: 412 if it is another.", text("^[ -~]{1,200}$", 200));
+        let range = header("Range", "Only these bytes, such as `bytes=1000-`; several ranges come to the whole.", short());
+        let condition = header("If-Range", "Only if it is the one with this `ETag`; otherwise the whole.", short());
+        let known = header("If-None-Match", "The `ETag` of what you have: 304 if it is the same.", short());
+        let wanted = header("If-Match", "The `ETag` of what you want: 412 if it is another.", short());
         [range, condition, known, wanted]
     });
     organization.into_iter().chain(idempotency).chain(precondition).chain(ranges.into_iter().flatten())

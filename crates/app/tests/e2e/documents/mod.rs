@@ -28,11 +28,15 @@ fn read(path: &str) -> String {
 
 /// The pages for those who use the server: the README and the guide.
 fn pages() -> Vec<String> {
-    let files = std::fs::read_dir(in_the_repository("docs/guide")).unwrap().map(|file| file.unwrap().file_name());
-    let mut pages: Vec<String> = files.map(|name| format!("docs/guide/{}", name.to_str().unwrap())).collect();
+    let mut pages = pages_in("docs/guide");
     pages.push("README.md".into());
     pages.sort();
     pages
+}
+
+fn pages_in(folder: &str) -> Vec<String> {
+    let files = std::fs::read_dir(in_the_repository(folder)).unwrap().map(|file| file.unwrap().file_name());
+    files.map(|name| format!("{folder}/{}", name.to_str().unwrap())).collect()
 }
 
 async fn text(server: &Server, path: &str) -> String {

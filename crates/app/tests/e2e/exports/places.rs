@@ -116,7 +116,7 @@ on_both_engines! {
             assert!(header(&answer, "content-range").ends_with(&format!("/{}", whole.len())));
             assert_eq!(answer.bytes().await.unwrap(), part, "{range}");
         }
-        // Whoever has it gets nothing again, and whoever wants another is told; both before the range is looked at.
+        // A client that has it gets nothing again, and one that wants another is told; both before the range is looked at.
         let known = answered(get().header("If-None-Match", &tag).header("Range", "bytes=999999999-"), StatusCode::NOT_MODIFIED).await;
         assert_eq!(header(&known, "etag"), tag);
         assert!(known.bytes().await.unwrap().is_empty());
