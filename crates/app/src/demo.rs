@@ -36,25 +36,25 @@ pub(crate) enum Demo {
 
 pub(crate) async fn run(command: Demo) -> Outcome {
     let Demo::End { place, all } = command;
-    let nobody = crate::operators::alone(&place).await?.counting(Arc::new(Uncounted));
-    end(&nobody, all).await?;
-    crate::operators::end(&nobody).await?;
+    let anonymous = crate::operators::alone(&place).await?.counting(Arc::new(Uncounted));
+    end(&anonymous, all).await?;
+    crate::operators::end(&anonymous).await?;
     say("The demo's people and organizations are removed. What is large is erased once a server runs.");
     Ok(())
 }
 
-/// Makes what the demo has, and again what was deleted of it since, and returns what to print. The password of the demo's people is a new one
-/// at every start: on a database that is used by others one day nobody comes in with one that was published.
+/// Makes what the demo has, and again what was deleted of it since, and returns what to print. The password of the demo's people is a new
+/// one at every start: on a database that others use one day, a published one opens nothing.
 ///
 /// # Errors
 /// [`Error::Malformed`] for a database that others than the demo's people use, and when the demo is no longer one.
 pub(crate) async fn fill(plane: &Arc<Plane>) -> Result<Vec<String>> {
-    let nobody = Cx::new(plane, "demo").counting(Arc::new(Uncounted));
-    if !is_there(&nobody).await? && users::are_there(&nobody).await? {
+    let anonymous = Cx::new(plane, "demo").counting(Arc::new(Uncounted));
+    if !is_there(&anonymous).await? && users::are_there(&anonymous).await? {
         let words = "there are people in this database already: --demo is for one that is empty, or was filled by it. Give it a --data folder of its own";
         return Err(Error::Malformed(words.into()));
     }
-    complete(&nobody).await.map_err(|error| {
+    complete(&anonymous).await.map_err(|error| {
         Error::Malformed(format!(
             "what is left of the demo cannot be made whole: {error} Remove it with freehold demo end, and start again"
         ))
@@ -75,23 +75,23 @@ pub(crate) async fn refuse(plane: &Arc<Plane>) -> Result<()> {
 }
 
 /// Whether a database was filled by `--demo` and the demo has not been ended.
-async fn is_there(nobody: &Cx) -> Result<bool> {
-    Ok(operators::list(&nobody.clone().with_actor(Actor::System)).await?.iter().any(|operator| operator.email == OPERATOR))
+async fn is_there(anonymous: &Cx) -> Result<bool> {
+    Ok(operators::list(&anonymous.clone().with_actor(Actor::System)).await?.iter().any(|operator| operator.email == OPERATOR))
 }
 
-async fn complete(nobody: &Cx) -> Result<Vec<String>> {
+async fn complete(anonymous: &Cx) -> Result<Vec<String>> {
     let password = new_password()?;
     for role in Role::ALL {
-        welcome(nobody, &address(role), &password, false).await?;
+        welcome(anonymous, &address(role), &password, false).await?;
     }
-    welcome(nobody, OPERATOR, &password, true).await?;
-    let (owner, owner_token) = sign_in(nobody, Role::Owner, &password, None).await?;
+    welcome(anonymous, OPERATOR, &password, true).await?;
+    let (owner, owner_token) = sign_in(anonymous, Role::Owner, &password, None).await?;
     let acme = make_organization(&owner, "Acme", "acme").await?;
     let doomed = make_organization(&owner, "Globex", "globex").await?;
     for role in Role::ALL.into_iter().filter(|role| *role != Role::Owner) {
         match invitations::create(&owner, &acme, &address(role), role).await {
             Ok((_, token)) => {
-                let (invited, _) = sign_in(nobody, role, &password, None).await?;
+                let (invited, _) = sign_in(anonymous, role, &password, None).await?;
                 invitations::accept(&invited, &token).await?;
             }
             // A member since an earlier start.
@@ -113,8 +113,8 @@ async fn complete(nobody: &Cx) -> Result<Vec<String>> {
     let (_, key) = api_keys::create(&owner, &acme, new_key).await?;
     let acme_id = organizations::get(&owner, &acme).await?.id;
     let doomed_id = organizations::get(&owner, &doomed).await?.id;
-    let (_, acme_token) = sign_in(nobody, Role::Owner, &password, Some(acme)).await?;
-    let url = &nobody.plane.config.public_url;
+    let (_, acme_token) = sign_in(anonymous, Role::Owner, &password, Some(acme)).await?;
+    let url = &anonymous.plane.config.public_url;
     Ok(vec![
         format!(
             "Everybody's password is {password} until the next start: owner@demo.example, admin@demo.example, …, operator@demo.example."
@@ -135,12 +135,12 @@ async fn complete(nobody: &Cx) -> Result<Vec<String>> {
 }
 
 /// Removes the organizations of the demo, then its people with whatever would be left without an owner: other organizations only with `all`.
-async fn end(nobody: &Cx, all: bool) -> Result<()> {
-    if !is_there(nobody).await? {
+async fn end(anonymous: &Cx, all: bool) -> Result<()> {
+    if !is_there(anonymous).await? {
         return Err(Error::Malformed("this database was not filled by --demo: there is nothing to end".into()));
     }
     let password = new_password()?;
-    let system = nobody.clone().with_actor(Actor::System);
+    let system = anonymous.clone().with_actor(Actor::System);
     let (mut people, mut others) = (Vec::new(), Vec::new());
     for role in Role::ALL {
         match users::reset_password(&system, &address(role), password.clone()).await {
@@ -148,13 +148,13 @@ async fn end(nobody: &Cx, all: bool) -> Result<()> {
             Err(Error::NotFound(_)) => continue,
             Err(error) => return Err(error),
         }
-        let (person, _) = sign_in(nobody, role, &password, None).await?;
+        let (person, _) = sign_in(anonymous, role, &password, None).await?;
         others.extend(other_organizations(&person).await?);
         people.push((role, person));
     }
     if !all && !others.is_empty() {
         return Err(Error::Malformed(format!(
-            "the demo's people own other organizations as well: {}. Make somebody else their owner, or delete them too with --all",
+            "the demo's people own other organizations as well: {}. Make another person their owner, or delete them too with --all",
             others.join(", ")
         )));
     }
@@ -169,8 +169,8 @@ async fn end(nobody: &Cx, all: bool) -> Result<()> {
     // The password that was printed first: whatever comes after this, it opens nothing.
     users::reset_password(&system, OPERATOR, password.clone()).await?;
     operators::remove(&system, OPERATOR, true).await?;
-    let signed_in = sessions::sign_in(nobody, OPERATOR, password, None).await?;
-    end_person(&authenticate(nobody.clone(), Presented::Bearer(&signed_in.access_token)).await?).await
+    let signed_in = sessions::sign_in(anonymous, OPERATOR, password, None).await?;
+    end_person(&authenticate(anonymous.clone(), Presented::Bearer(&signed_in.access_token)).await?).await
 }
 
 /// The slugs of organizations that a person owns, but for those of the demo.
@@ -181,7 +181,7 @@ async fn other_organizations(person: &Cx) -> Result<Vec<String>> {
     Ok(owned.map(|one| one.slug).collect())
 }
 
-/// Deletes somebody's account, and first what nobody else owns.
+/// Deletes a person's account, and first the organizations that have no other owner.
 async fn end_person(person: &Cx) -> Result<()> {
     if let Err(Error::Blocked(blockers)) = users::delete(person, Some(OVER.into())).await {
         for blocker in blockers.iter().filter(|blocker| blocker.code == "last_owner") {
@@ -219,18 +219,18 @@ fn new_password() -> Result<String> {
     Ok([&digits[..5], &digits[5..10], &digits[10..15], &digits[15..]].join("-"))
 }
 
-/// Makes somebody of the demo, or gives those who are there since the last start the new password.
-async fn welcome(nobody: &Cx, email: &str, password: &str, is_operator: bool) -> Result<()> {
+/// Makes a person of the demo, or gives the new password to one who is there since the last start.
+async fn welcome(anonymous: &Cx, email: &str, password: &str, is_operator: bool) -> Result<()> {
     let new = NewUser { email: email.into(), password: password.into(), name: None, is_operator };
-    match users::sign_up(nobody, new).await? {
+    match users::sign_up(anonymous, new).await? {
         Some(_) => Ok(()),
-        None => users::reset_password(&nobody.clone().with_actor(Actor::System), email, password.into()).await,
+        None => users::reset_password(&anonymous.clone().with_actor(Actor::System), email, password.into()).await,
     }
 }
 
-async fn sign_in(nobody: &Cx, role: Role, password: &str, organization: Option<OrganizationRef>) -> Result<(Cx, String)> {
-    let signed_in = sessions::sign_in(nobody, &address(role), password.into(), organization).await?;
-    let cx = authenticate(nobody.clone(), Presented::Bearer(&signed_in.access_token)).await?;
+async fn sign_in(anonymous: &Cx, role: Role, password: &str, organization: Option<OrganizationRef>) -> Result<(Cx, String)> {
+    let signed_in = sessions::sign_in(anonymous, &address(role), password.into(), organization).await?;
+    let cx = authenticate(anonymous.clone(), Presented::Bearer(&signed_in.access_token)).await?;
     Ok((cx, signed_in.access_token))
 }
 

@@ -22,7 +22,7 @@ Exit codes:
   1  something was found: each finding names its remedy
   2  it could not be looked at, or not at all of it";
 
-/// How often somebody who is not at a terminal hears how far it is.
+/// How often a reader who is not at a terminal hears how far it is.
 const PACE: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
@@ -60,17 +60,17 @@ async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
     let files = doctor::files(&places(args));
     // Before anything is made or migrated: a wrong folder is to be noticed.
     let open = || Patient::open(&options, &clock, args.retention.periods(), &exports);
-    open().await?.close().await;
-    let repaired = match args.repair {
+    let found = open().await?;
+    let (patient, repaired) = match args.repair {
+        false => (found, None),
         true => {
-            let mut config = Config::new(options.clone());
-            config.secret_keys = args.secret_key.source(&args.database)?;
-            let plane = Plane::open(config, clock.clone()).await?;
-            Some(doctor::repair(&plane).await?)
+            found.close().await;
+            // It holds the file's lock.
+            drop(found);
+            let repaired = repair(args, &clock).await?;
+            (open().await?, Some(repaired))
         }
-        false => None,
     };
-    let patient = open().await?;
     let progress = Progress::new(&clock);
     let mut examined = vec![files];
     examined.extend(patient.examine(&|check, words| progress.tell(check, words)).await);
@@ -88,6 +88,13 @@ async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
         (false, false) => 2,
         (false, true) => 0,
     }))
+}
+
+async fn repair(args: &DoctorArgs, clock: &Clock) -> Outcome<Repaired> {
+    let mut config = Config::new(args.database.options());
+    config.secret_keys = args.secret_key.source(&args.database)?;
+    let plane = Plane::open(config, clock.clone()).await?;
+    Ok(doctor::repair(&plane).await?)
 }
 
 /// The files of the server whose settings these are.

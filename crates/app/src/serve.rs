@@ -98,7 +98,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "FREEHOLD_ATTEMPT_LIMIT_PER_MINUTE", default_value_t = RateLimits::default().attempts_per_minute)]
     attempt_limit_per_minute: u32,
     /// Addresses and networks of the proxies before this server, with commas between them. A request that comes from one is counted for the
-    /// right-most address of X-Forwarded-For that is none of them; nobody else's X-Forwarded-For is believed.
+    /// right-most address of X-Forwarded-For that is none of them; no other X-Forwarded-For is believed.
     #[arg(long, env = "FREEHOLD_TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     trusted_proxies: TrustedProxies,
     /// Other sites whose scripts may use this server with a token or key of their own, such as https://app.example.com; several between commas.
@@ -212,7 +212,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.key_prefixes = args.key_prefixes;
     config.public_url = public_url.trim_end_matches('/').to_owned();
     if args.demo {
-        // Long enough for somebody to come back to the printed lines after lunch.
+        // Long enough for a person to come back to the printed lines after lunch.
         config.access_token_life = Duration::from_secs(86_400);
     }
     let clock = Clock::default();

@@ -1,6 +1,6 @@
 //! The way into an organization: turns a reference and an action into a [`Tenant`], the proof that this actor may do this here.
 //!
-//! Operations take a `Tenant` and put its organization into every query; nobody else can make one, so no query is without its tenant.
+//! Operations take a `Tenant` and put its organization into every query; no other module can make one, so no query is without its tenant.
 
 use jiff::Timestamp;
 use sql::{Row, Statement, Tx, params, sql};
@@ -64,8 +64,8 @@ impl Tenant {
         has_all(cx, role.scopes(), "Giving", role)
     }
 
-    /// Fails when the credential lacks an administrative scope of the role that it takes: who runs the organization is out of its reach. Taking
-    /// another role gives nobody anything.
+    /// Fails when the credential lacks an administrative scope of the role that it takes: who runs the organization is out of its reach.
+    /// Taking another role gives no rights.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with the scopes that are needed.
@@ -217,12 +217,11 @@ pub async fn find(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
     match organization {
         OrganizationRef::Id(id) => Ok(*id),
         OrganizationRef::Slug(slug) => {
-            cx.read(slug.clone(), |_, tx, slug| {
-                Box::pin(async move {
-                    let statement = sql!("SELECT id FROM organizations WHERE slug = $1 AND state = 'live'");
-                    let row = tx.query_opt(statement, params![slug]).await?;
-                    Ok(row.ok_or(Error::NotFound("Organization"))?.next()?)
-                })
+            let slug = slug.clone();
+            cx.read(async move |_, tx| {
+                let statement = sql!("SELECT id FROM organizations WHERE slug = $1 AND state = 'live'");
+                let row = tx.query_opt(statement, params![&slug]).await?;
+                Ok(row.ok_or(Error::NotFound("Organization"))?.next()?)
             })
             .await
         }
@@ -271,7 +270,7 @@ async fn membership(cx: &Cx, principal: &Principal, organization: Uuid) -> Resul
         return Ok(Some(known));
     }
     let mark = cx.plane.liveness.read_mark();
-    let found = cx.read((user, organization), |_, tx, (user, organization)| Box::pin(load_membership(tx, *user, *organization))).await?;
+    let found = cx.read(async move |_, tx| load_membership(tx, user, organization).await).await?;
     if let Some(membership) = found {
         cx.plane.liveness.keep_membership(&mark, user, organization, membership);
     }
@@ -296,19 +295,17 @@ pub(crate) fn membership_from(mut row: Row) -> Result<Membership> {
 }
 
 async fn exists(cx: &Cx, organization: Uuid) -> Result<bool> {
-    cx.read(organization, |_, tx, organization| Box::pin(async move { Ok(tx.query_opt(LIVE, params![*organization]).await?.is_some()) }))
-        .await
+    cx.read(async move |_, tx| Ok(tx.query_opt(LIVE, params![organization]).await?.is_some())).await
 }
 
 async fn only_organization(cx: &Cx, user: Uuid) -> Result<Uuid> {
-    cx.read(user, |_, tx, user| {
-        Box::pin(async move {
+    cx.read(async move |_, tx| {
             let statement = sql!(
                 "SELECT members.organization_id
                  FROM members JOIN organizations ON organizations.id = members.organization_id
                  WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live' LIMIT 2"
             );
-            let mut rows = tx.query(statement, params![*user]).await?;
+            let mut rows = tx.query(statement, params![user]).await?;
             match (rows.len(), rows.pop()) {
                 (1, Some(mut row)) => Ok(row.next()?),
                 (0, _) => Err(Error::Outsider("User is not a member of this organization.".into())),
@@ -317,6 +314,5 @@ async fn only_organization(cx: &Cx, user: Uuid) -> Result<Uuid> {
                 )),
             }
         })
-    })
     .await
 }

@@ -1,8 +1,8 @@
-//! Approvals: what an owner agrees to that somebody else does, once and within a day. A deletion that needs one is held against them in
+//! Approvals: an owner agrees to what another member does, once and within a day. A deletion that needs one is held against them in
 //! `deletion/asked.rs`, and so are weaker requirements in `requirements.rs`.
 //!
-//! An approval counts while its maker is an owner. Whoever uses one touches its maker's membership and its own row: a demotion, a withdrawal
-//! and a second use come before it and are found, or wait until it is used up.
+//! An approval counts while its maker is an owner. Using one touches its maker's membership and its own row: a demotion, a withdrawal and a
+//! second use come before it and are found, or wait until it is used up.
 
 use std::time::Duration;
 
@@ -23,26 +23,31 @@ use crate::{Cx, Error, Result, customers, members};
 /// How long an approval can be used.
 pub const LIFE: Duration = Duration::from_hours(24);
 
-/// An approval that can still be used.
-#[derive(Debug, Clone)]
+/// What an owner agrees to that another person does, once.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Approval {
     /// Its id.
     pub id: Uuid,
     /// The organization.
+    #[serde(rename = "organization_id")]
+    #[schemars(with = "crate::wire::OrganizationId")]
     pub organization: Uuid,
-    /// What may be deleted: `organization`, `member` or `customer`; or weakened: `requirements`.
+    /// What may be deleted, or weakened.
+    #[schemars(extend("enum" = ["organization", "member", "customer", "requirements"]), example = &"customer")]
     pub subject: String,
-    /// The id of a membership or customer; otherwise the organization's own.
+    /// Of a membership or a customer; otherwise the organization's.
     pub subject_id: Uuid,
-    /// Of a customer, the id that callers use.
+    /// The customer's id; null for others.
+    #[schemars(length(min = 0, max = 200), example = &"user123")]
     pub subject_label: Option<String>,
-    /// The owner who made it.
+    /// The user who approved. Another person deletes.
     pub approved_by: Uuid,
     /// Why, in their words.
+    #[schemars(length(min = 1, max = 500), example = &"Asked for in writing")]
     pub reason: Option<String>,
     /// When.
     pub created_at: Timestamp,
-    /// Until when it can be used.
+    /// Until when it can be used: 24 hours.
     pub expires_at: Timestamp,
 }
 
@@ -114,7 +119,7 @@ pub async fn give(cx: &Cx, organization: &OrganizationRef, subject: Subject, rea
             return Err(Error::Forbidden("An approval is given by a person: sign in instead of using a key or an app's token.".into()));
         }
         Check::new().optional("reason", reason.as_deref(), 1..=500).finish()?;
-        tenant.write(cx, (subject, note), |cx, tx, tenant, (subject, note)| Box::pin(give_in(cx, tx, tenant, subject, note))).await
+        tenant.write(cx, async move |cx, tx, tenant| give_in(cx, tx, tenant, &subject, &note).await).await
     })
     .await
 }
@@ -147,18 +152,16 @@ pub async fn withdraw(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Resu
     audit::attempt(cx, organization, note.clone(), async {
         let tenant = enter(cx, organization, Action::ApproveDeletion).await?;
         tenant
-            .write(cx, (id, note), |cx, tx, tenant, (id, note)| {
-                Box::pin(async move {
-                    tenant.is_live(tx).await?;
-                    let organization = tenant.organization();
-                    if cx.precondition.is_some() {
-                        cx.expects_tag(&load(tx, organization, *id).await?.etag())?;
-                    }
-                    let delete = sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND id = $2 RETURNING subject_id");
-                    let found = tx.query_opt(delete, params![organization, *id]).await?;
-                    let subject_id = found.ok_or(Error::NotFound("Approval"))?.next()?;
-                    audit::record(cx, tx, organization, &Note { subject_id: Some(subject_id), ..note.clone() }).await
-                })
+            .write(cx, async move |cx, tx, tenant| {
+                tenant.is_live(tx).await?;
+                let organization = tenant.organization();
+                if cx.precondition.is_some() {
+                    cx.expects_tag(&load(tx, organization, id).await?.etag())?;
+                }
+                let delete = sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND id = $2 RETURNING subject_id");
+                let found = tx.query_opt(delete, params![organization, id]).await?;
+                let subject_id = found.ok_or(Error::NotFound("Approval"))?.next()?;
+                audit::record(cx, tx, organization, &Note { subject_id: Some(subject_id), ..note.clone() }).await
             })
             .await
     })
@@ -171,27 +174,25 @@ pub async fn withdraw(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Resu
 /// Those of [`enter`].
 pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Approval>> {
     let tenant = enter(cx, organization, Action::ReadApprovals).await?;
-    cx.read((tenant, request), |cx, tx, (tenant, request)| {
-        Box::pin(async move {
-            let count = sql!(
-                "SELECT count(*) FROM deletion_approvals JOIN members ON members.organization_id = deletion_approvals.organization_id
-                                                                    AND members.id = member_id AND role = 'owner' AND state = 'live'
-                 WHERE deletion_approvals.organization_id = $1 AND expires_at > $2"
-            );
-            let total = tx.query_one(count, params![tenant.organization(), cx.now]).await?.next()?;
-            let page = sql!(
-                "SELECT deletion_approvals.id, deletion_approvals.organization_id, subject, subject_id, customers.reference, members.user_id,
-                        reason, deletion_approvals.created_at, deletion_approvals.expires_at
-                 FROM deletion_approvals
-                 JOIN members ON members.organization_id = deletion_approvals.organization_id AND members.id = member_id
-                             AND members.role = 'owner' AND members.state = 'live'
-                 LEFT JOIN customers ON customers.organization_id = deletion_approvals.organization_id AND customers.id = subject_id
-                 WHERE deletion_approvals.organization_id = $1 AND deletion_approvals.expires_at > $2
-                 ORDER BY deletion_approvals.id DESC LIMIT $3 OFFSET $4"
-            );
-            let rows = tx.query(page, params![tenant.organization(), cx.now, request.limit(), request.offset()]).await?;
-            Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, *request))
-        })
+    cx.read(async move |cx, tx| {
+        let count = sql!(
+            "SELECT count(*) FROM deletion_approvals JOIN members ON members.organization_id = deletion_approvals.organization_id
+                                                                AND members.id = member_id AND role = 'owner' AND state = 'live'
+             WHERE deletion_approvals.organization_id = $1 AND expires_at > $2"
+        );
+        let total = tx.query_one(count, params![tenant.organization(), cx.now]).await?.next()?;
+        let page = sql!(
+            "SELECT deletion_approvals.id, deletion_approvals.organization_id, subject, subject_id, customers.reference, members.user_id,
+                    reason, deletion_approvals.created_at, deletion_approvals.expires_at
+             FROM deletion_approvals
+             JOIN members ON members.organization_id = deletion_approvals.organization_id AND members.id = member_id
+                         AND members.role = 'owner' AND members.state = 'live'
+             LEFT JOIN customers ON customers.organization_id = deletion_approvals.organization_id AND customers.id = subject_id
+             WHERE deletion_approvals.organization_id = $1 AND deletion_approvals.expires_at > $2
+             ORDER BY deletion_approvals.id DESC LIMIT $3 OFFSET $4"
+        );
+        let rows = tx.query(page, params![tenant.organization(), cx.now, request.limit(), request.offset()]).await?;
+        Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, request))
     })
     .await
 }

@@ -12,7 +12,7 @@ use crate::{Cx, Error, Result};
 pub enum Attempt<'a> {
     /// Of anybody who wants to sign in.
     SignIn(&'a str),
-    /// Of somebody who has signed in and changes what needs the current password.
+    /// Of a user who has signed in and changes what needs the current password.
     CurrentPassword(&'a str),
 }
 

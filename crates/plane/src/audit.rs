@@ -40,37 +40,48 @@ pub struct Note {
     pub deletion_id: Option<Uuid>,
 }
 
-/// One entry.
-#[derive(Debug, Clone)]
+/// Who did, or tried to do, what, when, to which subject, and why.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub struct Entry {
     /// Its id.
     pub id: Uuid,
     /// What was done or tried.
+    #[schemars(with = "crate::wire::AuditAction")]
     pub action: String,
-    /// `done`, `refused`, `not_found`, `blocked`, `invalid` or `failed`.
+    /// What came of it.
+    #[schemars(with = "crate::wire::AuditOutcome")]
     pub outcome: String,
     /// The kind of subject.
+    #[schemars(length(min = 1, max = 50), example = &"customer")]
     pub subject: String,
     /// The subject's id.
     pub subject_id: Option<Uuid>,
-    /// How the caller named it; none once it is deleted.
+    /// How the caller named it; null once it is deleted.
+    #[schemars(length(min = 0, max = 200), example = &"user123")]
     pub subject_label: Option<String>,
-    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
+    /// What acted.
+    #[schemars(with = "crate::wire::Actor")]
     pub actor: String,
     /// The user who acted.
     pub actor_id: Option<Uuid>,
-    /// The session, key or token they used; for an app that asks for a token, the app.
+    /// The session, key or token they used.
     pub credential_id: Option<Uuid>,
     /// Why, in the actor's words.
+    #[schemars(length(min = 0, max = 500), example = &"The contract ended")]
     pub reason: Option<String>,
     /// For attempts that were not done: what the actor was told. For others: what exactly was done.
+    #[schemars(length(min = 0, max = 100_000), example = &"Customer not found")]
     pub detail: Option<String>,
     /// The deletion it began.
     pub deletion_id: Option<Uuid>,
-    /// The request.
+    /// Null for an attempt of a stranger, whose text it may be.
+    #[serde(serialize_with = "crate::wire::not_empty")]
+    #[schemars(with = "Option<String>", length(min = 1, max = 64), example = &"0192f7c1a2b34c5d8e9f0a1b2c3d4e5f")]
     pub request_id: String,
-    /// The address of who signed in to an account or tried to, as long as it is kept; none of anything else. What a session did later names it
-    /// as its credential.
+    /// From where a sign-in came, as long as that is kept.
+    #[serde(rename = "client_address")]
+    #[schemars(length(min = 1, max = 50), example = &"192.0.2.7")]
     pub client: Option<String>,
     /// When.
     pub created_at: Timestamp,
@@ -160,7 +171,7 @@ pub(crate) const SERVICE_ACCOUNT: &str = "service_account";
 /// Who acts, in the words of audit entries and deletions.
 pub(crate) fn actor_columns(cx: &Cx) -> (&str, Option<Uuid>, Option<Uuid>) {
     match &cx.actor {
-        Actor::Nobody => ("nobody", None, None),
+        Actor::Anonymous => ("nobody", None, None),
         Actor::System => ("system", None, None),
         Actor::Orderer(orderer) => (&orderer.kind, orderer.user, orderer.credential),
         Actor::User(principal) => {
@@ -214,28 +225,25 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
     let is_strangers =
         !matches!(organization, OrganizationRef::Id(NO_ORGANIZATION)) && access::is_stranger(cx, known).await.unwrap_or(true);
     // An id that no organization ever had is not a place in which its next owner should find old entries.
-    let known = match cx.read(known, |_, tx, known| Box::pin(belongs(tx, *known))).await {
+    let known = match cx.read(async move |_, tx| belongs(tx, known).await).await {
         Ok(true) => known,
         Ok(false) | Err(_) => NO_ORGANIZATION,
     };
     if is_strangers && !cx.plane.strangers.may_file(actor_columns(cx).1.unwrap_or_default(), known, cx.now) {
         return Err(refused);
     }
-    let entry = (known, note, refused.clone(), is_strangers);
+    let (organization, told) = (known, refused.clone());
     let written = cx
-        .write_as_server(entry, |cx, tx, (organization, note, refused, is_strangers)| {
-            Box::pin(async move {
-                let organization = *organization;
-                if *is_strangers {
-                    let bare = Note { action: note.action, subject: note.subject, ..Note::default() };
-                    let mut entry = columns(cx, organization, &bare, refused.outcome(), Some(NOTHING_TO_DO_WITH_IT.into()))?;
-                    // A request's id may be its sender's text.
-                    entry[REQUEST_ID] = "".into();
-                    return tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into);
-                }
-                let note = keepable(tx, organization, note).await?;
-                not_done(cx, tx, organization, &note, refused).await
-            })
+        .write_as_server(async move |cx, tx| {
+            if is_strangers {
+                let bare = Note { action: note.action, subject: note.subject, ..Note::default() };
+                let mut entry = columns(cx, organization, &bare, told.outcome(), Some(NOTHING_TO_DO_WITH_IT.into()))?;
+                // A request's id may be its sender's text.
+                entry[REQUEST_ID] = "".into();
+                return tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into);
+            }
+            let note = keepable(tx, organization, &note).await?;
+            not_done(cx, tx, organization, &note, &told).await
         })
         .await;
     if let Err(error) = written {
@@ -262,16 +270,14 @@ pub(crate) fn refused_sign_in(cx: &Cx, user: Option<Uuid>) {
     let mut own = Cx::new(&cx.plane, "");
     own.client = cx.client;
     tokio::spawn(async move {
-        let written = own.write_as_server(user, |cx, tx, user| {
-            Box::pin(async move {
-                let note = Note { action: "session.refuse", subject: "user", subject_id: *user, ..Note::default() };
-                let entry = columns(cx, NO_ORGANIZATION, &note, "refused", Some(WRONG_PASSWORD.into()))?;
-                match user {
-                    // An account that is gone by now has taken its addresses along.
-                    Some(user) if users::hold(tx, *user).await.is_ok() => write_with_address(cx, tx, entry, *user).await,
-                    _ => tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into),
-                }
-            })
+        let written = own.write_as_server(async move |cx, tx| {
+            let note = Note { action: "session.refuse", subject: "user", subject_id: user, ..Note::default() };
+            let entry = columns(cx, NO_ORGANIZATION, &note, "refused", Some(WRONG_PASSWORD.into()))?;
+            match user {
+                // An account that is gone by now has taken its addresses along.
+                Some(user) if users::hold(tx, user).await.is_ok() => write_with_address(cx, tx, entry, user).await,
+                _ => tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into),
+            }
         });
         if let Err(error) = written.await {
             error.log("the audit entry of a refused sign-in could not be written", None);
@@ -356,7 +362,7 @@ async fn belongs(tx: &mut Tx, organization: Uuid) -> Result<bool> {
 }
 
 /// What of a failed attempt's note may be kept. A label only when it names a customer who is there: filed under the customer's id, so that
-/// the customer's deletion removes it. One that names nobody might name somebody who was deleted.
+/// the customer's deletion removes it. One that names no customer who is there might name one who was deleted.
 async fn keepable(tx: &mut Tx, organization: Uuid, note: &Note) -> Result<Note> {
     let mut kept = note.clone();
     kept.reason = kept.reason.filter(|reason| deletion::check_reason(Some(reason)).is_ok());
@@ -413,23 +419,21 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
         Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await?,
         Err(error) => return Err(error),
     };
-    cx.read((organization, request), |_, tx, (organization, request)| {
-        Box::pin(async move {
-            let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
-            let total = match request.after {
-                Some(_) => 0,
-                None => tx.query_one(count, params![*organization]).await?.next()?,
-            };
-            let statement = sql!(
-                "SELECT audit_entries.id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id, reason, detail,
-                        deletion_id, request_id, audit_entries.created_at, client_addresses.address
-                 FROM audit_entries LEFT JOIN client_addresses ON client_addresses.id = audit_entries.id
-                 WHERE organization_id = $1 AND audit_entries.id < $4 ORDER BY audit_entries.id DESC LIMIT $2 OFFSET $3"
-            );
-            let rows = tx.query(statement, params![*organization, request.limit(), request.offset(), request.below()]).await?;
-            let entries = rows.into_iter().map(read).collect::<Result<_>>()?;
-            Ok(Page::part(entries, total, *request, |entry: &Entry| entry.id))
-        })
+    cx.read(async move |_, tx| {
+        let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
+        let total = match request.after {
+            Some(_) => 0,
+            None => tx.query_one(count, params![organization]).await?.next()?,
+        };
+        let statement = sql!(
+            "SELECT audit_entries.id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id, reason, detail,
+                    deletion_id, request_id, audit_entries.created_at, client_addresses.address
+             FROM audit_entries LEFT JOIN client_addresses ON client_addresses.id = audit_entries.id
+             WHERE organization_id = $1 AND audit_entries.id < $4 ORDER BY audit_entries.id DESC LIMIT $2 OFFSET $3"
+        );
+        let rows = tx.query(statement, params![organization, request.limit(), request.offset(), request.below()]).await?;
+        let entries = rows.into_iter().map(read).collect::<Result<_>>()?;
+        Ok(Page::part(entries, total, request, |entry: &Entry| entry.id))
     })
     .await
 }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use sql::{Hold, Row, Statement, Tx, Value, Work};
+use sql::{Hold, Row, Statement, Tx, Value};
 use uuid::Uuid;
 
 use crate::access::{LIVE, MEMBERSHIP, Tenant, membership_from};
@@ -145,40 +145,29 @@ impl Tenant {
     /// # Errors
     /// [`Error::Unauthenticated`] for a credential that has ended; [`Error::Outsider`] for a member who was removed; [`Error::Forbidden`] for
     /// what the role or the credential allows no longer; [`Error::NotFound`] for an organization that is gone; those of `work`.
-    pub(crate) async fn write<I, T>(
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         cx: &Cx,
-        input: I,
-        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a Tenant, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-    {
-        self.write_ending(cx, None, input, work).await
+        work: impl AsyncFn(&Cx, &mut Tx, &Tenant) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        self.write_ending(cx, None, work).await
     }
 
     /// Like [`Tenant::write`], for what ends or changes a credential, a membership, an app or the organization itself: see [`revoke`].
     ///
     /// # Errors
     /// Those of [`Tenant::write`].
-    pub(crate) async fn write_ending<I, T>(
+    pub(crate) async fn write_ending<T: Send + 'static>(
         &self,
         cx: &Cx,
         ends: impl IntoIterator<Item = Uuid>,
-        input: I,
-        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a Tenant, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-    {
+        work: impl AsyncFn(&Cx, &mut Tx, &Tenant) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
         let ends: Vec<Uuid> = ends.into_iter().collect();
-        cx.write_as_server((*self, ends, input, work), |cx, tx, (tenant, ends, input, work)| {
-            Box::pin(async move {
-                let (cx, tenant) = confirm_one(cx, tx, tenant, ends).await?;
-                work(&cx, tx, &tenant, input).await
-            })
+        let tenant = *self;
+        cx.write_as_server(async move |cx, tx| {
+            let (cx, tenant) = confirm_one(cx, tx, &tenant, &ends).await?;
+            work(&cx, tx, &tenant).await
         })
         .await
     }
@@ -189,37 +178,25 @@ impl Cx {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] for a credential that has ended; those of `work`.
-    pub(crate) async fn write_own<I, T>(
+    pub(crate) async fn write_own<T: Send + 'static>(
         &self,
-        input: I,
-        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-    {
-        self.write_own_ending(None, input, work).await
+        work: impl AsyncFn(&Cx, &mut Tx) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        self.write_own_ending(None, work).await
     }
 
     /// Like [`Cx::write_own`], for what ends or changes a credential or the account itself: see [`revoke`].
     ///
     /// # Errors
     /// Those of [`Cx::write_own`].
-    pub(crate) async fn write_own_ending<I, T>(
+    pub(crate) async fn write_own_ending<T: Send + 'static>(
         &self,
         ends: Option<Uuid>,
-        input: I,
-        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-    {
-        self.write_as_server((ends, input, work), |cx, tx, (ends, input, work)| {
-            Box::pin(async move {
-                let cx = confirm_own(cx, tx, ends.as_slice()).await?;
-                work(&cx, tx, input).await
-            })
+        work: impl AsyncFn(&Cx, &mut Tx) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        self.write_as_server(async move |cx, tx| {
+            let cx = confirm_own(cx, tx, ends.as_slice()).await?;
+            work(&cx, tx).await
         })
         .await
     }

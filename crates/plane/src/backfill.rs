@@ -10,16 +10,14 @@ use crate::{Error, Result};
 /// Rows that one transaction fills at the most.
 const STEP: i64 = 500;
 
-/// Fills all that is missing. Nobody else writes meanwhile: the server does not listen yet.
+/// Fills all that is missing. No request writes meanwhile: the server does not listen yet.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn run(db: &Database) -> Result<()> {
     let mut filled = 0;
     loop {
-        let step: i64 = db
-            .write((), |tx, ()| Box::pin(async move { Ok::<_, Error>(users(tx).await? + invitations(tx).await? + customers(tx).await?) }))
-            .await?;
+        let step: i64 = db.write(async move |tx| Ok::<_, Error>(users(tx).await? + invitations(tx).await? + customers(tx).await?)).await?;
         if step == 0 {
             break;
         }

@@ -59,15 +59,13 @@ pub const TIMERS: [Timer; 3] = [
 /// The database's.
 pub(crate) async fn pull_back(cx: &Cx) -> Result<()> {
     let rows = cx
-        .write_behind(false, (), |cx, tx, ()| {
-            Box::pin(async move {
-                let mut rows = 0;
-                for timer in TIMERS {
-                    let furthest = after(cx.now, timer.furthest(&cx.plane.config));
-                    rows += tx.execute(timer.pull_back, params![cx.now, furthest]).await?;
-                }
-                Ok(rows)
-            })
+        .write_behind(false, async move |cx, tx| {
+            let mut rows = 0;
+            for timer in TIMERS {
+                let furthest = after(cx.now, timer.furthest(&cx.plane.config));
+                rows += tx.execute(timer.pull_back, params![cx.now, furthest]).await?;
+            }
+            Ok(rows)
         })
         .await?;
     if rows > 0 {

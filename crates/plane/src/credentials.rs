@@ -214,23 +214,27 @@ async fn look_up(cx: &Cx, presented: Presented<'_>) -> Result<Principal> {
                 return Err(Error::Unauthenticated);
             }
             count();
-            cx.read(fingerprint(token), |cx, tx, hash| Box::pin(load_oauth_token(cx, tx, *hash))).await
+            let hash = fingerprint(token);
+            cx.read(async move |cx, tx| load_oauth_token(cx, tx, hash).await).await
         }
         Presented::Bearer(token) => {
             let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;
             count();
-            let mut principal = cx.read(claims.sid, |_, tx, session| Box::pin(load_session(tx, SessionKey::Id(*session)))).await?;
+            let session = claims.sid;
+            let mut principal = cx.read(async move |_, tx| load_session(tx, SessionKey::Id(session)).await).await?;
             principal.expires_at = principal.expires_at.min(Some(claims.expires_at()?.into()));
             Ok(principal)
         }
         Presented::Cookie(cookie) => {
             count();
-            cx.read(fingerprint(cookie), |_, tx, hash| Box::pin(load_session(tx, SessionKey::Cookie(*hash)))).await
+            let hash = fingerprint(cookie);
+            cx.read(async move |_, tx| load_session(tx, SessionKey::Cookie(hash)).await).await
         }
         Presented::ApiKey(key) => {
             count();
             let is_users = key.split_once('_').is_some_and(|(prefix, _)| prefix == cx.plane.config.key_prefixes.of(api_keys::Kind::User));
-            cx.read((fingerprint(key), is_users), |cx, tx, (hash, is_users)| Box::pin(load_api_key(cx, tx, *hash, *is_users))).await
+            let hash = fingerprint(key);
+            cx.read(async move |cx, tx| load_api_key(cx, tx, hash, is_users).await).await
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jiff::Timestamp;
-use sql::{Tx, Work};
+use sql::Tx;
 use uuid::Uuid;
 
 use crate::attempts::CountsAttempts;
@@ -21,17 +21,17 @@ use crate::{Error, Plane, Result};
 /// Who acts.
 #[derive(Debug, Clone)]
 pub enum Actor {
-    /// Nobody has signed in.
-    Nobody,
+    /// A caller who has not signed in.
+    Anonymous,
     /// A user, through a session, a token or a key.
     User(Arc<Principal>),
     /// The program itself: a job, or the person at its command line.
     System,
-    /// A job, with what somebody ordered who need not be there any more.
+    /// A job that does what a member ordered. The member need not be there any more.
     Orderer(Arc<Orderer>),
 }
 
-/// Whoever ordered what a job is at, as the order's record says.
+/// Who ordered what a job does, as the order's record says.
 #[derive(Debug, Clone)]
 pub struct Orderer {
     /// `user`, `api_key`, `service_account`, `oauth_app`, `operator` or `system`.
@@ -79,11 +79,11 @@ struct FoundOut {
 }
 
 impl Cx {
-    /// The context of a request that nobody has signed yet.
+    /// The context of a request before its caller is known.
     pub fn new(plane: &Arc<Plane>, request_id: impl Into<Arc<str>>) -> Cx {
         Cx {
             plane: plane.clone(),
-            actor: Actor::Nobody,
+            actor: Actor::Anonymous,
             now: plane.clock.now(),
             request_id: request_id.into(),
             client: None,
@@ -97,7 +97,7 @@ impl Cx {
         }
     }
 
-    /// The same work, done by somebody else.
+    /// The same work, done by another actor.
     pub fn with_actor(mut self, actor: Actor) -> Cx {
         self.actor = actor;
         self
@@ -189,8 +189,8 @@ impl Cx {
     /// The signed-in user's principal.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for nobody, for the system and for its jobs; [`Error::Forbidden`] for a publishable key, which is in the hands of
-    /// strangers: what it may read does not ask for a principal.
+    /// [`Error::Unauthenticated`] for an anonymous caller, for the system and for its jobs; [`Error::Forbidden`] for a publishable key,
+    /// which is in the hands of strangers: what it may read does not ask for a principal.
     pub fn principal(&self) -> Result<&Arc<Principal>> {
         match self.presented() {
             Some(principal) if principal.is_publishable() => {
@@ -205,7 +205,7 @@ impl Cx {
     pub fn presented(&self) -> Option<&Arc<Principal>> {
         match &self.actor {
             Actor::User(principal) => Some(principal),
-            Actor::Nobody | Actor::System | Actor::Orderer(_) => None,
+            Actor::Anonymous | Actor::System | Actor::Orderer(_) => None,
         }
     }
 
@@ -240,54 +240,37 @@ impl Cx {
 
     /// Writes what needs no right of an actor: the server's own jobs and bookkeeping, and what a secret in the request proves by itself. What
     /// an actor does goes through [`Tenant::write`](crate::access::Tenant::write) or [`Cx::write_own`]; a test lists who calls this.
-    pub(crate) async fn write_as_server<I, T>(
+    pub(crate) async fn write_as_server<T: Send + 'static>(
         &self,
-        input: I,
-        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-    {
+        work: impl AsyncFn(&Cx, &mut Tx) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let cx = self.clone();
         // In boxes, since these are large and every request would carry their room with it, also those that never come here.
-        Box::pin(self.counted(self.plane.db.write((self.clone(), input), move |tx, (cx, input)| work(cx, tx, input)))).await
+        Box::pin(self.counted(self.plane.db.write(async move |tx| work(&cx, tx).await))).await
     }
 
     /// Like [`Cx::write_as_server`], for a step of long work: [`sql::Database::write_behind`].
-    pub(crate) async fn write_behind<I, T>(
+    pub(crate) async fn write_behind<T: Send + 'static>(
         &self,
         may_be_lost: bool,
-        input: I,
-        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-    {
-        Box::pin(self.plane.db.write_behind(may_be_lost, (self.clone(), input), move |tx, (cx, input)| work(cx, tx, input))).await
+        work: impl AsyncFn(&Cx, &mut Tx) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let cx = self.clone();
+        Box::pin(self.plane.db.write_behind(may_be_lost, async move |tx| work(&cx, tx).await)).await
     }
 
-    pub(crate) async fn read<I, T>(
-        &self,
-        input: I,
-        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-    {
-        // Only what goes on inside an organization is counted as its own: finding out whether somebody may come in waits for nobody.
+    pub(crate) async fn read<T: Send + 'static>(&self, work: impl AsyncFn(&Cx, &mut Tx) -> Result<T> + Send + Sync + 'static) -> Result<T> {
+        // Only what goes on inside an organization is counted as its own: finding out whether a caller may come in waits for no place.
         let _turn = match self.noted_organization() {
             Some(organization) => Some(self.plane.fair_readers.turn(organization).await?),
             None => None,
         };
-        let whole = (self.clone(), input);
+        let cx = self.clone();
+        let work = async move |tx: &mut Tx| work(&cx, tx).await;
         match self.actor {
-            // The server's own jobs, for which nobody waits.
-            Actor::System | Actor::Orderer(_) => {
-                Box::pin(self.plane.db.read_behind(whole, move |tx, (cx, input)| work(cx, tx, input))).await
-            }
-            _ => Box::pin(self.plane.db.read(whole, move |tx, (cx, input)| work(cx, tx, input))).await,
+            // The server's own jobs, for which no caller waits.
+            Actor::System | Actor::Orderer(_) => Box::pin(self.plane.db.read_behind(work)).await,
+            _ => Box::pin(self.plane.db.read(work)).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Deliveries: the queue of what webhooks are still to be told, and the history of what they were told.
 //!
-//! Whoever carries a delivery takes it for the time of a lease and says how it went. One that dies on the way says nothing, and the
-//! delivery is due again when its lease is over: every event arrives at least once, seldom twice, and in no promised order.
+//! A worker takes a delivery for the time of a lease and says how it went. A worker that dies on the way says nothing, and the delivery is
+//! due again when its lease is over: every event arrives at least once, seldom twice, and in no promised order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,26 +32,33 @@ const AT_ONCE: usize = 2;
 /// Finished deliveries that a webhook's history keeps.
 const HISTORY: i64 = 100;
 
-/// A delivery as its history shows it.
-#[derive(Debug, Clone)]
+/// What a webhook was told, or is still to be told.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Delivery {
-    /// The event's id, the same for every webhook that is told of it.
+    /// The event's id: the header `webhook-id`, the same for every webhook and every attempt.
     pub id: Uuid,
     /// The event's name.
+    #[schemars(length(min = 1, max = 50), example = &"customer.deleted")]
     pub event: String,
-    /// What is sent; none once the deletion it speaks of is sealed.
+    /// What is sent; null once the deletion it speaks of is sealed.
+    #[serde(serialize_with = "crate::wire::json_text")]
+    #[schemars(with = "Option<crate::wire::Anything>")]
     pub payload: Option<String>,
-    /// `pending`, `delivered` or `failed`.
+    /// How far it is.
+    #[schemars(with = "crate::wire::DeliveryState")]
     pub state: String,
-    /// Attempts that came to an end.
+    /// Attempts that came to an end; there are four at the most.
+    #[schemars(example = 1)]
     pub attempts: i64,
-    /// The status of the last answer, if there was one.
+    /// The status of the last answer.
+    #[schemars(range(min = 100, max = 999), example = 204)]
     pub response_status: Option<i64>,
     /// Why the last attempt failed.
+    #[schemars(length(min = 1, max = 200), example = &"no answer within 10 seconds")]
     pub error: Option<String>,
-    /// When it is tried next, while it is pending.
+    /// While it is pending.
     pub next_attempt_at: Option<Timestamp>,
-    /// When the event happened.
+    /// When it happened.
     pub created_at: Timestamp,
     /// When it was delivered or given up.
     pub finished_at: Option<Timestamp>,
@@ -103,23 +110,20 @@ impl Due {
 pub async fn list(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, request: PageRequest) -> Result<Page<Delivery>> {
     webhooks::get(cx, organization, webhook).await?;
     let tenant = enter(cx, organization, Action::ReadWebhooks).await?;
-    cx.read((tenant, webhook, request), |_, tx, (tenant, webhook, request)| {
-        Box::pin(async move {
-            let count = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2");
-            let total = match request.after {
-                Some(_) => 0,
-                None => tx.query_one(count, params![tenant.organization(), *webhook]).await?.next()?,
-            };
-            let statement = sql!(
-                "SELECT id, event, payload, state, attempts, response_status, error, next_attempt_at, created_at, finished_at
-                 FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id < $5
-                 ORDER BY id DESC LIMIT $3 OFFSET $4"
-            );
-            let rows =
-                tx.query(statement, params![tenant.organization(), *webhook, request.limit(), request.offset(), request.below()]).await?;
-            let deliveries = rows.into_iter().map(read).collect::<Result<_>>()?;
-            Ok(Page::part(deliveries, total, *request, |delivery: &Delivery| delivery.id))
-        })
+    cx.read(async move |_, tx| {
+        let count = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2");
+        let total = match request.after {
+            Some(_) => 0,
+            None => tx.query_one(count, params![tenant.organization(), webhook]).await?.next()?,
+        };
+        let statement = sql!(
+            "SELECT id, event, payload, state, attempts, response_status, error, next_attempt_at, created_at, finished_at
+             FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id < $5
+             ORDER BY id DESC LIMIT $3 OFFSET $4"
+        );
+        let rows = tx.query(statement, params![tenant.organization(), webhook, request.limit(), request.offset(), request.below()]).await?;
+        let deliveries = rows.into_iter().map(read).collect::<Result<_>>()?;
+        Ok(Page::part(deliveries, total, request, |delivery: &Delivery| delivery.id))
     })
     .await
 }
@@ -142,7 +146,7 @@ pub async fn take(plane: &Arc<Plane>, room: usize, under_way: &HashMap<Uuid, usi
     let cx = job(plane);
     // At most as many organizations as are under way can be at their limit.
     let limit = i64::try_from(room + under_way.len() + 1).unwrap_or(i64::MAX);
-    let waiting = cx.read(limit, |_, tx, limit| Box::pin(waiting(tx, *limit))).await?;
+    let waiting = cx.read(async move |_, tx| waiting(tx, limit).await).await?;
     let mut shares = Vec::new();
     let (mut left, mut next) = (room, None);
     for (organization, due_at) in waiting {
@@ -159,7 +163,7 @@ pub async fn take(plane: &Arc<Plane>, room: usize, under_way: &HashMap<Uuid, usi
     if shares.is_empty() {
         return Ok(Taken { due: Vec::new(), next });
     }
-    let due = cx.write_as_server(shares, |cx, tx, shares| Box::pin(take_in(cx, tx, shares))).await?;
+    let due = cx.write_as_server(async move |cx, tx| take_in(cx, tx, &shares).await).await?;
     Ok(Taken { due, next })
 }
 
@@ -265,7 +269,7 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due
 /// # Errors
 /// The database's; the delivery is then due again when its lease is over.
 pub async fn finish(plane: &Arc<Plane>, due: Due, attempt: Attempt) -> Result<()> {
-    job(plane).write_as_server((due, attempt), |cx, tx, (due, attempt)| Box::pin(finish_in(cx, tx, due, attempt))).await
+    job(plane).write_as_server(async move |cx, tx| finish_in(cx, tx, &due, &attempt).await).await
 }
 
 async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
@@ -277,7 +281,7 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result
         (Some(_), None) => ("failed", cx.now),
     };
     let is_finished = state != "pending";
-    // Whoever took it over after our lease has another number of attempts, or has finished it.
+    // A worker that took it over after this lease has another number of attempts, or has finished it.
     let update = sql!(
         "UPDATE webhook_deliveries SET state = $5, attempts = attempts + $6, response_status = $7, error = $8, next_attempt_at = $9,
                 finished_at = $10

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
-use sql::{Row, Statement, Tx, Value, params};
+use sql::{Row, Statement, Static, Tx, Value, params};
 use std::sync::OnceLock;
 use uuid::Uuid;
 
@@ -38,6 +38,17 @@ pub struct Field {
     pub holds: Holds,
     /// Whether it must be given. A missing word is the first of its list, a missing time of a required column is now.
     pub required: bool,
+    /// What it says, if its name does not.
+    pub about: &'static str,
+    /// What it may look like.
+    pub like: &'static str,
+}
+
+impl Field {
+    const fn like(mut self, like: &'static str) -> Field {
+        self.like = like;
+        self
+    }
 }
 
 /// One kind of dependant.
@@ -56,11 +67,11 @@ pub struct Kind {
 }
 
 const fn required(name: &'static str, holds: Holds) -> Field {
-    Field { name, holds, required: true }
+    Field { name, holds, required: true, about: "", like: "" }
 }
 
 const fn optional(name: &'static str, holds: Holds) -> Field {
-    Field { name, holds, required: false }
+    Field { name, holds, required: false, about: "", like: "" }
 }
 
 /// Every kind.
@@ -70,8 +81,8 @@ pub const KINDS: [Kind; 5] = [
         table: "subscriptions",
         noun: "Subscription",
         fields: &[
-            required("plan", Holds::Text(100)),
-            optional("status", Holds::Word(&["active", "cancelled", "expired"])),
+            required("plan", Holds::Text(100)).like("basic"),
+            optional("status", Holds::Word(&["active", "cancelled", "expired"])).like("cancelled"),
             required("starts_at", Holds::Time),
             optional("ends_at", Holds::Time),
         ],
@@ -82,10 +93,10 @@ pub const KINDS: [Kind; 5] = [
         table: "transactions",
         noun: "Transaction",
         fields: &[
-            required("amount", Holds::Number),
-            required("currency", Holds::Text(3)),
-            optional("status", Holds::Word(&["settled", "pending", "failed"])),
-            optional("description", Holds::Text(500)),
+            Field { about: "In the currency's smallest unit.", ..required("amount", Holds::Number).like("1999") },
+            required("currency", Holds::Text(3)).like("EUR"),
+            optional("status", Holds::Word(&["settled", "pending", "failed"])).like("settled"),
+            optional("description", Holds::Text(500)).like("Invoice 42"),
         ],
         is_removable: false,
     },
@@ -93,21 +104,21 @@ pub const KINDS: [Kind; 5] = [
         path: "devices",
         table: "devices",
         noun: "Device",
-        fields: &[required("name", Holds::Text(100)), optional("platform", Holds::Text(50))],
+        fields: &[required("name", Holds::Text(100)).like("Laptop"), optional("platform", Holds::Text(50)).like("linux")],
         is_removable: true,
     },
     Kind {
         path: "sessions",
         table: "customer_sessions",
         noun: "Session",
-        fields: &[optional("ip_address", Holds::Text(45)), optional("user_agent", Holds::Text(500))],
+        fields: &[optional("ip_address", Holds::Text(45)).like("192.0.2.7"), optional("user_agent", Holds::Text(500)).like("curl/8")],
         is_removable: true,
     },
     Kind {
         path: "activity",
         table: "activity_entries",
         noun: "Activity entry",
-        fields: &[required("kind", Holds::Text(100)), optional("message", Holds::Text(2_000))],
+        fields: &[required("kind", Holds::Text(100)).like("signed_in"), optional("message", Holds::Text(2_000)).like("From a new place")],
         is_removable: false,
     },
 ];
@@ -200,17 +211,16 @@ pub async fn create(
 ) -> Result<Dependant> {
     let tenant = enter(cx, organization, Action::WriteCustomers).await?;
     let values = check(cx, kind, given)?;
+    let (reference, kind) = (reference.to_owned(), Static(kind));
     tenant
-        .write(cx, (reference.to_owned(), kind, values), |cx, tx, tenant, (reference, kind, values)| {
-            Box::pin(async move {
-                let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
-                let id = cx.new_id()?;
-                let mut bound = params![tenant.organization(), customer, id, cx.now].to_vec();
-                bound.extend(values.iter().cloned());
-                tx.execute(kind.statements().insert, &bound).await?;
-                let fields = kind.fields.iter().zip(values).map(|(field, value)| (field.name, to_json(value))).collect();
-                Ok(Dependant { id, created_at: cx.now, fields })
-            })
+        .write(cx, async move |cx, tx, tenant| {
+            let customer = customers::lock(tx, tenant, &reference, Action::WriteCustomers).await?;
+            let id = cx.new_id()?;
+            let mut bound = params![tenant.organization(), customer, id, cx.now].to_vec();
+            bound.extend(values.iter().cloned());
+            tx.execute(kind.statements().insert, &bound).await?;
+            let fields = kind.fields.iter().zip(&values).map(|(field, value)| (field.name, to_json(value))).collect();
+            Ok(Dependant { id, created_at: cx.now, fields })
         })
         .await
 }
@@ -289,13 +299,13 @@ pub async fn list(
     request: PageRequest,
 ) -> Result<Page<Dependant>> {
     let customer = customers::get(cx, organization, reference).await?;
-    cx.read((customer.organization, customer.id, kind, request), |_, tx, (organization, customer, kind, request)| {
-        Box::pin(async move {
-            let total = tx.query_one(kind.statements().count, params![*organization, *customer]).await?.next()?;
-            let bound = params![*organization, *customer, request.size, request.offset()];
-            let rows = tx.query(kind.statements().list, bound).await?;
-            Ok(Page::new(rows.into_iter().map(|row| read(kind, row)).collect::<Result<_>>()?, total, *request))
-        })
+    let organization = customer.organization;
+    let (customer, kind) = (customer.id, Static(kind));
+    cx.read(async move |_, tx| {
+        let total = tx.query_one(kind.statements().count, params![organization, customer]).await?.next()?;
+        let bound = params![organization, customer, request.size, request.offset()];
+        let rows = tx.query(kind.statements().list, bound).await?;
+        Ok(Page::new(rows.into_iter().map(|row| read(&kind, row)).collect::<Result<_>>()?, total, request))
     })
     .await
 }
@@ -306,10 +316,9 @@ pub async fn list(
 /// Those of [`customers::get`]; [`Error::NotFound`].
 pub async fn get(cx: &Cx, organization: &OrganizationRef, reference: &str, kind: &'static Kind, id: Uuid) -> Result<Dependant> {
     let customer = customers::get(cx, organization, reference).await?;
-    cx.read((customer.organization, customer.id, kind, id), |_, tx, (organization, customer, kind, id)| {
-        Box::pin(load(tx, kind, *organization, *customer, *id))
-    })
-    .await
+    let organization = customer.organization;
+    let (customer, kind) = (customer.id, Static(kind));
+    cx.read(async move |_, tx| load(tx, &kind, organization, customer, id).await).await
 }
 
 async fn load(tx: &mut Tx, kind: &Kind, organization: Uuid, customer: Uuid, id: Uuid) -> Result<Dependant> {
@@ -333,32 +342,26 @@ pub async fn update(
     // The answer is the entry.
     let tenant = enter(cx, organization, Action::WriteCustomers).await?.also(cx, Action::ReadCustomers)?;
     let changes = check_changes(cx, kind, given)?;
+    let (reference, kind) = (reference.to_owned(), Static(kind));
     tenant
-        .write(cx, (reference.to_owned(), kind, id, changes), |cx, tx, tenant, (reference, kind, id, changes)| {
-            Box::pin(async move {
-                let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
-                let old = load(tx, kind, tenant.organization(), customer, *id).await?;
-                cx.expects_tag(&old.etag())?;
-                let mut bound = params![tenant.organization(), customer, *id].to_vec();
-                for ((field, change), (_, old)) in kind.fields.iter().zip(changes).zip(&old.fields) {
-                    bound.push(change.clone().unwrap_or_else(|| from_json(field, old)));
-                }
-                tx.execute(kind.statements().update, &bound).await?;
-                let new = load(tx, kind, tenant.organization(), customer, *id).await?;
-                if new.fields != old.fields {
-                    // Whether a subscription is active decides whether its customer can be deleted.
-                    let detail = Some(format!("{} {id}", kind.path));
-                    let note = Note {
-                        action: "customer.change_entry",
-                        subject: "customer",
-                        subject_id: Some(customer),
-                        detail,
-                        ..Note::default()
-                    };
-                    audit::record(cx, tx, tenant.organization(), &note).await?;
-                }
-                Ok(new)
-            })
+        .write(cx, async move |cx, tx, tenant| {
+            let customer = customers::lock(tx, tenant, &reference, Action::WriteCustomers).await?;
+            let old = load(tx, &kind, tenant.organization(), customer, id).await?;
+            cx.expects_tag(&old.etag())?;
+            let mut bound = params![tenant.organization(), customer, id].to_vec();
+            for ((field, change), (_, old)) in kind.fields.iter().zip(&changes).zip(&old.fields) {
+                bound.push(change.clone().unwrap_or_else(|| from_json(field, old)));
+            }
+            tx.execute(kind.statements().update, &bound).await?;
+            let new = load(tx, &kind, tenant.organization(), customer, id).await?;
+            if new.fields != old.fields {
+                // Whether a subscription is active decides whether its customer can be deleted.
+                let detail = Some(format!("{} {id}", kind.path));
+                let note =
+                    Note { action: "customer.change_entry", subject: "customer", subject_id: Some(customer), detail, ..Note::default() };
+                audit::record(cx, tx, tenant.organization(), &note).await?;
+            }
+            Ok(new)
         })
         .await
 }
@@ -385,23 +388,21 @@ pub async fn remove(
         if !kind.is_removable {
             return Err(Error::Internal(format!("{} are not removed", kind.path)));
         }
-        let input = (reference.to_owned(), kind, id, note);
-        let write = tenant.write(cx, input, |cx, tx, tenant, (reference, kind, id, note)| {
-            Box::pin(async move {
-                let organization = tenant.organization();
-                holds::keep_out(tx, organization).await?;
-                let customer = customers::lock(tx, tenant, reference, Action::WriteCustomers).await?;
-                let entry = load(tx, kind, organization, customer, *id).await?;
-                cx.expects_tag(&entry.etag())?;
-                let mut held = deletion::blockers(cx, tx, Root::Customer, organization, customer).await?;
-                held.retain(|blocker| blocker.code == "legal_hold");
-                if !held.is_empty() {
-                    return Err(Error::Blocked(held));
-                }
-                tx.execute(kind.statements().remove, params![organization, customer, *id]).await?;
-                ledger::note(cx, tx, ledger::Entry::Removed { organization, customer, kind: kind.path.into(), id: *id }).await?;
-                audit::record(cx, tx, organization, &Note { subject_id: Some(customer), ..note.clone() }).await
-            })
+        let (reference, kind) = (reference.to_owned(), Static(kind));
+        let write = tenant.write(cx, async move |cx, tx, tenant| {
+            let organization = tenant.organization();
+            holds::keep_out(tx, organization).await?;
+            let customer = customers::lock(tx, tenant, &reference, Action::WriteCustomers).await?;
+            let entry = load(tx, &kind, organization, customer, id).await?;
+            cx.expects_tag(&entry.etag())?;
+            let mut held = deletion::blockers(cx, tx, Root::Customer, organization, customer).await?;
+            held.retain(|blocker| blocker.code == "legal_hold");
+            if !held.is_empty() {
+                return Err(Error::Blocked(held));
+            }
+            tx.execute(kind.statements().remove, params![organization, customer, id]).await?;
+            ledger::note(cx, tx, ledger::Entry::Removed { organization, customer, kind: kind.path.into(), id }).await?;
+            audit::record(cx, tx, organization, &Note { subject_id: Some(customer), ..note.clone() }).await
         });
         write.await
     })

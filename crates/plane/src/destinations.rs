@@ -1,7 +1,7 @@
-//! Which addresses this server may call when somebody else chose them: the public internet, and what its operator allowed besides.
+//! Which addresses this server may call when a member chose them: the public internet, and what its operator allowed besides.
 //!
 //! Pure decisions, no network. A URL is looked at when it is registered and again before every call; the addresses that a host's name
-//! resolves to are looked at by whoever connects, each time anew, since a name may change its mind.
+//! resolves to are looked at before each connection, since a name may change its mind.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -152,7 +152,7 @@ impl Destinations {
         self.allowed.iter().any(|network| network.contains(&address))
     }
 
-    /// Reads a URL that somebody wants this server to call. What comes back is in its one normal form: every other spelling of an address
+    /// Reads a URL that a member wants this server to call. What comes back is in its one normal form: every other spelling of an address
     /// of IPv4 (`2130706433`, `0x7f.1`, `127.1`, `①②⑦.0.0.1`) has become its usual one and was judged as such.
     ///
     /// # Errors

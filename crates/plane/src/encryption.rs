@@ -114,7 +114,7 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// The file that is looked into where nobody names another.
+    /// The file that is read where no setting names another.
     pub fn in_folder(data: &Path) -> KeySource {
         KeySource::Beside(data.join("secret.key"))
     }
@@ -134,7 +134,7 @@ impl Encryption {
     /// # Errors
     /// [`Error::Malformed`] when a key is missing that the database needs, with its id; the database's.
     pub(crate) async fn open(db: &Database, source: &KeySource, is_alone: bool, now: Timestamp) -> Result<Encryption> {
-        let known = db.read((), |tx, ()| Box::pin(known(tx))).await?;
+        let known = db.read(async move |tx| known(tx).await).await?;
         let keys = match source {
             KeySource::Keys(keys) => keys.clone(),
             KeySource::Beside(file) if file.exists() => {
@@ -170,14 +170,13 @@ impl Encryption {
     async fn bring_up_to_date(&self, db: &Database, first: &SecretKey, known: &[Vec<u8>], now: Timestamp) -> Result<()> {
         if !known.iter().any(|id| *id == first.id) {
             let insert = sql!("INSERT INTO secret_keys (id, created_at) VALUES ($1, $2)");
-            db.write((first.id, now), move |tx, (id, now)| {
-                Box::pin(async move { Ok::<_, Error>(tx.execute(insert, params![&id[..], *now]).await?) })
-            })
-            .await?;
+            let id = first.id;
+            db.write(async move |tx| Ok::<_, Error>(tx.execute(insert, params![&id[..], now]).await?)).await?;
         }
         let mut webhooks = 0;
         loop {
-            let step: i64 = db.write(self.clone(), |tx, encryption| Box::pin(unencrypted_webhooks(tx, encryption))).await?;
+            let encryption = self.clone();
+            let step: i64 = db.write(async move |tx| unencrypted_webhooks(tx, &encryption).await).await?;
             webhooks += step;
             if step == 0 {
                 break;
@@ -186,12 +185,13 @@ impl Encryption {
         let is_rotation = known.iter().any(|id| *id != first.id);
         let mut last = is_rotation.then_some((Uuid::nil(), Uuid::nil()));
         while let Some(after) = last {
-            let (step, next) =
-                db.write((self.clone(), after), |tx, (encryption, after)| Box::pin(other_webhooks(tx, encryption, *after))).await?;
+            let encryption = self.clone();
+            let (step, next) = db.write(async move |tx| other_webhooks(tx, &encryption, after).await).await?;
             webhooks += step;
             last = next;
         }
-        let signing_keys = db.write(self.clone(), |tx, encryption| Box::pin(signing_keys(tx, encryption))).await?;
+        let encryption = self.clone();
+        let signing_keys = db.write(async move |tx| signing_keys(tx, &encryption).await).await?;
         if webhooks > 0 || signing_keys > 0 {
             tracing::info!(key = hex(&first.id), webhooks, signing_keys, "secrets in the database were encrypted with this key");
         }

@@ -14,7 +14,7 @@ pub enum Error {
     /// The request as a whole makes no sense; the words say what to send instead.
     #[error("{0}")]
     Malformed(String),
-    /// Nobody is signed in, or the credential is not good (any more).
+    /// The caller is not signed in, or the credential is not good (any more).
     #[error("authentication required")]
     Unauthenticated,
     /// The credential is good and switched off; the words name the remedy.

@@ -1,7 +1,7 @@
 //! What happens in an organization, as its webhooks are told: the names of all events, and how one is put into their queues.
 //!
 //! Payloads are thin: ids, and plain facts such as a role. No name, address or anything else about a person, so that the history of
-//! deliveries holds none either; whoever wants more asks the API with the id.
+//! deliveries holds none either; a receiver that wants more asks the API with the id.
 
 use serde_json::{Value as Json, json};
 use sql::{Statement, Tx, params, sql};
@@ -33,7 +33,7 @@ macro_rules! events {
 }
 
 events! {
-    /// An organization was made. Nobody can have subscribed to it yet but through another door than its own.
+    /// An organization was made. No webhook of its own can have subscribed to it yet.
     OrganizationCreated = "organization.created",
     /// An organization's profile was changed.
     OrganizationUpdated = "organization.updated",
@@ -43,7 +43,7 @@ events! {
     OrganizationRestored = "organization.restored",
     /// An organization was deleted. The last event of its webhooks.
     OrganizationDeleted = "organization.deleted",
-    /// Somebody became a member.
+    /// A person became a member.
     MemberAdded = "member.added",
     /// A member was removed, or left.
     MemberRemoved = "member.removed",

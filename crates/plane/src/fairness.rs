@@ -1,5 +1,5 @@
 //! Readers of the database are shared fairly: of one organization only so many read at a time, whatever it asks for, so that its searches
-//! stand in nobody else's way.
+//! do not stand in the way of others.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -44,7 +44,7 @@ impl FairReaders {
             tenant.reads += 1;
             tenant.turns.clone()
         };
-        // From here on its end counts it out, also when nobody waits for it any more.
+        // From here on its end counts it out, also when no caller waits for it any more.
         let mut turn = Turn { readers: self, organization, permit: None };
         turn.permit = Some(turns.acquire_owned().await.map_err(|_| Error::Internal("the turns of readers ended".into()))?);
         Ok(turn)

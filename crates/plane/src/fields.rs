@@ -80,7 +80,7 @@ impl Check {
         self
     }
 
-    /// An e-mail address that somebody can have: see [`is_email`].
+    /// An e-mail address that a person can have: see [`is_email`].
     pub fn email(&mut self, field: &str, value: &str) -> &mut Check {
         if !is_email(value) {
             let words = "must be an e-mail address such as ada@example.com, of 64 bytes before the @ and 254 in all at the most";
@@ -124,7 +124,8 @@ impl Check {
         self.flat(field, value, 20, 40, 200)
     }
 
-    fn flat(&mut self, field: &str, value: &Json, keys: usize, key_length: usize, value_length: usize) -> &mut Check {
+    /// A flat object of texts: so many keys at the most, of such length, and values of such length.
+    pub fn flat(&mut self, field: &str, value: &Json, keys: usize, key_length: usize, value_length: usize) -> &mut Check {
         let Some(object) = value.as_object() else {
             self.refuse(field, "invalid_type", "must be an object of texts");
             return self;
@@ -143,6 +144,11 @@ impl Check {
             }
         }
         self
+    }
+
+    /// How much was wrong so far.
+    pub fn total(&self) -> usize {
+        self.errors.total()
     }
 
     /// All that was wrong, if anything was.

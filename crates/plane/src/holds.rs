@@ -1,9 +1,9 @@
-//! Legal holds: while one is in force, nothing deletes what it is on, whoever orders it.
+//! Legal holds: while one is in force, nothing deletes what it is on, no matter who orders it.
 //!
-//! What a hold stops stands in `deletion/guards.rs`, which every deletion asks, and the drain again before each batch. Here holds are placed,
-//! read and released. Placing touches the row of what is held, as its deletion does: either the deletion finds the hold, or the hold finds
-//! nobody there any more. What erases without having locked the organization's row begins with [`keep_out`] or [`try_keep_out`]: from the answer
-//! on, nothing that a hold is on goes by a transaction that had asked before.
+//! What a hold stops stands in `deletion/guards.rs`, which every deletion asks, and the drain again before each batch. Here holds are
+//! placed, read and released. Placing touches the row of what is held, as its deletion does: either the deletion finds the hold, or the
+//! hold finds its subject gone. What erases without having locked the organization's row begins with [`keep_out`] or [`try_keep_out`]: from
+//! the answer on, nothing that a hold is on goes by a transaction that had asked before.
 
 use jiff::Timestamp;
 use sql::{Row, Tx, params, sql};
@@ -18,44 +18,54 @@ use crate::page::{Page, PageRequest};
 use crate::policy::Action;
 use crate::{Cx, Error, Result, customers, ledger, members};
 
-/// What somebody who placed a hold as an operator is called.
+/// The name of those who placed a hold as an operator.
 pub(crate) const OPERATOR: &str = "operator";
 /// Holds in force on one subject at the most: a refused deletion names each of them.
 const MOST_ON_ONE: i64 = 20;
 const NOT_FOUND: Error = Error::NotFound("Hold");
 
 /// A hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+#[schemars(description = "A legal hold: while it is in force, nothing deletes what it is on.")]
 pub struct Hold {
     /// Its id.
     pub id: Uuid,
     /// The organization.
+    #[serde(rename = "organization_id")]
+    #[schemars(with = "crate::wire::OrganizationId")]
     pub organization: Uuid,
-    /// What is held: `organization`, `customer` or `user`.
+    /// What is held.
+    #[schemars(extend("enum" = ["organization", "customer", "user"]), example = &"customer")]
     pub subject: String,
     /// Its id.
     pub subject_id: Uuid,
-    /// Of a customer, the id that callers use; none once the customer is deleted.
+    /// The customer's id; null for others, and once the customer is deleted.
+    #[schemars(length(min = 0, max = 200), example = &"user123")]
     pub subject_label: Option<String>,
-    /// `active`, `released`, or `expired` when it has ended by itself.
+    /// `active` while it is in force, `expired` when it has ended by itself.
+    #[schemars(with = "crate::wire::HoldState")]
     pub state: String,
-    /// Why, in the words of whoever placed it.
+    /// Why, in the words of the person who placed it.
+    #[schemars(length(min = 1, max = 500), example = &"Case 2026-17")]
     pub reason: String,
-    /// When it ends by itself.
+    /// When it ends by itself; null when only a release ends it.
     pub until: Option<Timestamp>,
-    /// `user`, `api_key`, `oauth_app` or `operator`.
+    /// What placed it.
+    #[schemars(with = "crate::wire::Actor")]
     pub placed_by: String,
     /// The user who placed it.
     pub placed_by_id: Option<Uuid>,
     /// When.
     pub placed_at: Timestamp,
-    /// Like `placed_by`; none while nobody has released it.
+    /// What released it; null until it is released.
+    #[schemars(with = "Option<crate::wire::Actor>")]
     pub released_by: Option<String>,
     /// The user who released it.
     pub released_by_id: Option<Uuid>,
     /// When.
     pub released_at: Option<Timestamp>,
     /// Why, in their words.
+    #[schemars(length(min = 1, max = 500), example = &"The case is closed")]
     pub release_reason: Option<String>,
 }
 
@@ -70,12 +80,14 @@ pub enum Subject {
     Member(Uuid),
 }
 
-/// What somebody says who places a hold.
-#[derive(Debug, Clone)]
+/// A new legal hold.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 pub struct NewHold {
-    /// Why: 1 to 500 characters.
+    /// Why, in your words: those who try to delete are told. No personal data, please.
+    #[schemars(length(min = 1, max = 500), example = &"Case 2026-17")]
     pub reason: String,
-    /// When it ends by itself; in the future.
+    /// When it ends by itself, in the future; without it, it lasts until it is released.
+    #[schemars(example = &"2030-01-31T12:00:00Z")]
     pub until: Option<Timestamp>,
 }
 
@@ -84,7 +96,7 @@ pub struct NewHold {
 pub enum State {
     /// Those that are in force.
     Active,
-    /// Those that somebody released.
+    /// Those that were released.
     Released,
     /// Those that have ended by themselves.
     Expired,
@@ -124,7 +136,8 @@ impl Subject {
         }
     }
 
-    /// Waits for whoever is erasing, and touches what shall be held, in the order of its deletion: the organization first, then what is in it.
+    /// Waits for transactions that are erasing, and touches what shall be held, in the order of its deletion: the organization first, then
+    /// what is in it.
     async fn lock(&self, tx: &mut Tx, tenant: &Tenant) -> Result<Uuid> {
         tx.seize(tenant.organization()).await?;
         tenant.lock(tx).await?;
@@ -142,8 +155,9 @@ impl Subject {
     }
 }
 
-/// Keeps holds out of an organization until the end of this transaction, which is about to erase what it finds no hold on. Waits for whoever is
-/// placing one, so it is to be called before the transaction locks any row of the organization or of what a hold can be placed on.
+/// Keeps holds out of an organization until the end of this transaction, which is about to erase what it finds no hold on. Waits for
+/// transactions that are placing one, so it is to be called before the transaction locks any row of the organization or of what a hold can
+/// be placed on.
 ///
 /// # Errors
 /// The database's.
@@ -151,7 +165,7 @@ pub(crate) async fn keep_out(tx: &mut Tx, organization: Uuid) -> Result<()> {
     Ok(tx.share(organization).await?)
 }
 
-/// The same for jobs, which have others to care for meanwhile: returns false where somebody is placing one.
+/// The same for jobs, which have others to care for meanwhile: returns false where a transaction is placing one.
 ///
 /// # Errors
 /// The database's.
@@ -177,10 +191,10 @@ pub async fn place(cx: &Cx, organization: &OrganizationRef, subject: Subject, ne
         let mut check = Check::new();
         check.text("reason", &new.reason, 1..=500);
         if new.until.is_some_and(|until| until <= cx.now) {
-            check.refuse("until", "in_the_past", "must be in the future; leave it out for a hold that lasts until somebody releases it");
+            check.refuse("until", "in_the_past", "must be in the future; leave it out for a hold that lasts until it is released");
         }
         check.finish()?;
-        tenant.write(cx, (subject, new), |cx, tx, tenant, (subject, new)| Box::pin(place_in(cx, tx, tenant, subject, new))).await
+        tenant.write(cx, async move |cx, tx, tenant| place_in(cx, tx, tenant, &subject, &new).await).await
     })
     .await
 }
@@ -220,17 +234,15 @@ async fn place_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, subject: &Subject, new:
 /// for the record.
 ///
 /// # Errors
-/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Conflict`] when somebody has released it; [`Error::Forbidden`] for
-/// one that an operator placed and whoever is none.
+/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Conflict`] when it was released already; [`Error::Forbidden`] for
+/// one that an operator placed, to a caller who is none.
 pub async fn release(cx: &Cx, organization: &OrganizationRef, id: Uuid, reason: String) -> Result<Hold> {
     let (detail, said) = (Some(format!("hold {id}")), Some(reason.clone()));
     let note = Note { action: "hold.release", subject: "hold", subject_id: Some(id), reason: said, detail, ..Note::default() };
     audit::attempt(cx, organization, note.clone(), async {
         let tenant = enter(cx, organization, Action::ReleaseHold).await?;
         Check::new().text("reason", &reason, 1..=500).finish()?;
-        tenant
-            .write(cx, (id, reason, note), |cx, tx, tenant, (id, reason, note)| Box::pin(release_in(cx, tx, tenant, *id, reason, note)))
-            .await
+        tenant.write(cx, async move |cx, tx, tenant| release_in(cx, tx, tenant, id, &reason, &note).await).await
     })
     .await
 }
@@ -245,7 +257,7 @@ async fn release_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, reason: &st
     }
     cx.expects_tag(&hold.etag())?;
     if hold.released_at.is_some() {
-        return Err(Error::Conflict("This hold was released already: its record says when, by whom and why.".into()));
+        return Err(Error::Conflict("This hold was released already: its record says when, why and who did it.".into()));
     }
     let (released_by, released_by_id, _) = actor_columns(cx);
     let update = sql!(
@@ -270,29 +282,27 @@ async fn release_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, reason: &st
 /// Those of [`enter`].
 pub async fn list(cx: &Cx, organization: &OrganizationRef, state: Option<State>, request: PageRequest) -> Result<Page<Hold>> {
     let tenant = enter(cx, organization, Action::ReadHolds).await?;
-    let state = state.map(State::name);
-    cx.read((tenant, state, request), |cx, tx, (tenant, state, request)| {
-        Box::pin(async move {
-            let count = sql!(
-                "SELECT count(*) FROM holds
-                 WHERE organization_id = $1
-                   AND (CAST($2 AS text) IS NULL OR $2 = CASE WHEN released_at IS NOT NULL THEN 'released'
-                                                              WHEN until <= $3 THEN 'expired' ELSE 'active' END)"
-            );
-            let total = tx.query_one(count, params![tenant.organization(), *state, cx.now]).await?.next()?;
-            let page = sql!(
-                "SELECT holds.id, holds.organization_id, holds.subject, holds.subject_id, customers.reference,
-                        CASE WHEN released_at IS NOT NULL THEN 'released' WHEN until <= $3 THEN 'expired' ELSE 'active' END,
-                        reason, until, placed_by, placed_by_id, placed_at, released_by, released_by_id, released_at, release_reason
-                 FROM holds LEFT JOIN customers ON customers.organization_id = holds.organization_id AND customers.id = holds.subject_id
-                 WHERE holds.organization_id = $1
-                   AND (CAST($2 AS text) IS NULL OR $2 = CASE WHEN released_at IS NOT NULL THEN 'released'
-                                                              WHEN until <= $3 THEN 'expired' ELSE 'active' END)
-                 ORDER BY holds.id DESC LIMIT $4 OFFSET $5"
-            );
-            let rows = tx.query(page, params![tenant.organization(), *state, cx.now, request.limit(), request.offset()]).await?;
-            Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, *request))
-        })
+    cx.read(async move |cx, tx| {
+        let state = state.map(State::name);
+        let count = sql!(
+            "SELECT count(*) FROM holds
+             WHERE organization_id = $1
+               AND (CAST($2 AS text) IS NULL OR $2 = CASE WHEN released_at IS NOT NULL THEN 'released'
+                                                          WHEN until <= $3 THEN 'expired' ELSE 'active' END)"
+        );
+        let total = tx.query_one(count, params![tenant.organization(), state, cx.now]).await?.next()?;
+        let page = sql!(
+            "SELECT holds.id, holds.organization_id, holds.subject, holds.subject_id, customers.reference,
+                    CASE WHEN released_at IS NOT NULL THEN 'released' WHEN until <= $3 THEN 'expired' ELSE 'active' END,
+                    reason, until, placed_by, placed_by_id, placed_at, released_by, released_by_id, released_at, release_reason
+             FROM holds LEFT JOIN customers ON customers.organization_id = holds.organization_id AND customers.id = holds.subject_id
+             WHERE holds.organization_id = $1
+               AND (CAST($2 AS text) IS NULL OR $2 = CASE WHEN released_at IS NOT NULL THEN 'released'
+                                                          WHEN until <= $3 THEN 'expired' ELSE 'active' END)
+             ORDER BY holds.id DESC LIMIT $4 OFFSET $5"
+        );
+        let rows = tx.query(page, params![tenant.organization(), state, cx.now, request.limit(), request.offset()]).await?;
+        Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, request))
     })
     .await
 }
@@ -303,7 +313,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, state: Option<State>,
 /// Those of [`enter`]; [`Error::NotFound`].
 pub async fn get(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Result<Hold> {
     let tenant = enter(cx, organization, Action::ReadHolds).await?;
-    cx.read((tenant, id), |cx, tx, (tenant, id)| Box::pin(load(tx, tenant.organization(), *id, cx.now))).await
+    cx.read(async move |cx, tx| load(tx, tenant.organization(), id, cx.now).await).await
 }
 
 async fn load(tx: &mut Tx, organization: Uuid, id: Uuid, now: Timestamp) -> Result<Hold> {

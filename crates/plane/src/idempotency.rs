@@ -2,8 +2,8 @@
 //! hours unless the server is set otherwise, and then erased like everything that has had its time (`retention/`).
 //!
 //! An answer can hold secrets, so it is sealed (AES-256-GCM) with a key that is derived from what only its sender has: the Idempotency-Key
-//! itself, of which nothing but a hash is kept, and the secret of the API key it came with. Before a request is carried out its
-//! row is taken; if the server stops in between, the row says that nobody knows what came of it.
+//! itself, of which nothing but a hash is kept, and the secret of the API key it came with. Before a request is carried out its row is
+//! taken; if the server stops in between, the row says that the result is unknown.
 
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -46,7 +46,7 @@ pub enum Begun {
     OtherRequest,
     /// It is being carried out.
     UnderWay,
-    /// It was begun and nobody knows what came of it: the server stopped meanwhile, gave up waiting, or did not hear the database's answer.
+    /// It was begun and its result is unknown: the server stopped meanwhile, gave up waiting, or did not hear the database's answer.
     Unknown,
 }
 
@@ -112,7 +112,7 @@ pub enum Ending {
     },
     /// With nothing done: a repetition is carried out.
     Undone,
-    /// Nobody knows how.
+    /// The result is unknown.
     Unknown,
 }
 
@@ -159,23 +159,23 @@ pub async fn begin(cx: &Cx, request: &Repeatable) -> Result<Begun> {
 /// Says how a request ended.
 ///
 /// # Errors
-/// The database's: repetitions then hear that nobody knows what came of it.
+/// The database's: repetitions then hear that the result is unknown.
 pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
     match ending {
         Ending::Undone => {
-            let erased = cx.write_as_server(ticket.id, |cx, tx, id| Box::pin(erase(cx, tx, *id))).await;
+            let id = ticket.id;
+            let erased = cx.write_as_server(async move |cx, tx| erase(cx, tx, id).await).await;
             if let (Err(_), Some(place)) = (&erased, &ticket.place) {
                 place.note_undone();
             }
             erased
         }
         Ending::Unknown => {
-            cx.write_as_server(ticket.id, |cx, tx, id| {
-                Box::pin(async move {
-                    let statement = sql!("UPDATE idempotent_answers SET worker = $3 WHERE id = $1 AND worker = $2 AND answer IS NULL");
-                    tx.execute(statement, params![*id, cx.plane.run.id, Uuid::nil()]).await?;
-                    Ok(())
-                })
+            let id = ticket.id;
+            cx.write_as_server(async move |cx, tx| {
+                let statement = sql!("UPDATE idempotent_answers SET worker = $3 WHERE id = $1 AND worker = $2 AND answer IS NULL");
+                tx.execute(statement, params![id, cx.plane.run.id, Uuid::nil()]).await?;
+                Ok(())
             })
             .await
         }
@@ -183,15 +183,13 @@ pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
             // What people do to their own account is noted under no organization, and outlives each.
             let organization = cx.noted_organization().filter(|organization| tells && *organization != NO_ORGANIZATION);
             let sealed = ticket.seal(standing::pack(&standing::to_ask(cx, tells).await?, &answer))?;
-            cx.write_as_server((ticket.id, organization, sealed), |cx, tx, (id, organization, sealed)| {
-                Box::pin(keep(cx, tx, *id, *organization, sealed))
-            })
-            .await
+            let id = ticket.id;
+            cx.write_as_server(async move |cx, tx| keep(cx, tx, id, organization, &sealed).await).await
         }
     }
 }
 
-/// A row that somebody took before.
+/// A row that another request took before.
 struct Found {
     request_hash: Vec<u8>,
     worker: Uuid,
@@ -254,20 +252,18 @@ impl Ticket {
     /// Takes the row of this request, or returns the one that is there. One of a request that has changed nothing is as good as none.
     async fn take(&mut self, cx: &Cx, was_undone: bool) -> Result<Option<Found>> {
         let place = Arc::new(Place { plane: cx.plane.clone(), row: self.id, holder: Uuid::from_bytes(cx::random()?) });
-        let input = (place.clone(), self.request_hash, was_undone);
-        let found = cx.write_as_server(input, |cx, tx, (place, hash, was_undone)| {
-            Box::pin(async move {
-                if *was_undone {
-                    erase(cx, tx, place.row).await?;
-                }
-                take(cx, tx, place, *hash).await
-            })
+        let (taken, hash) = (place.clone(), self.request_hash);
+        let found = cx.write_as_server(async move |cx, tx| {
+            if was_undone {
+                erase(cx, tx, taken.row).await?;
+            }
+            take(cx, tx, &taken, hash).await
         });
         let found = found.await;
         match &found {
             Ok(None) => self.place = Some(place),
             Ok(Some(_)) => {}
-            // The row may be there, and is nobody's.
+            // The row may be there, and no request holds it.
             Err(_) => place.note_undone(),
         }
         found
@@ -277,8 +273,8 @@ impl Ticket {
     fn derive(cx: &Cx, request: &Repeatable) -> Result<Ticket> {
         let (kind, owner) = owner(cx);
         let run = match &cx.actor {
-            // Nobody's requests hold passwords: what is kept of them can be compared and opened in this run of the server only.
-            Actor::Nobody => &cx.plane.run.secret[..],
+            // Requests of anonymous callers hold passwords: what is kept of them can be compared and opened in this run of the server only.
+            Actor::Anonymous => &cx.plane.run.secret[..],
             _ => &[],
         };
         let secret = request.secret.as_deref().unwrap_or_default().as_bytes();
@@ -327,7 +323,7 @@ fn owner(cx: &Cx) -> (&'static [u8], Vec<u8>) {
             // However many tokens the app gets.
             CredentialKind::OauthToken => (b"app", principal.app.unwrap_or(principal.credential).as_bytes().to_vec()),
         },
-        Actor::Nobody | Actor::System | Actor::Orderer(_) => {
+        Actor::Anonymous | Actor::System | Actor::Orderer(_) => {
             (b"address", cx.client.map_or_else(Vec::new, |client| client.to_string().into_bytes()))
         }
     }

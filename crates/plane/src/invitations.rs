@@ -21,16 +21,18 @@ use crate::tokens::secret;
 use crate::{Cx, Error, Result, api_keys, authority, ledger, makers, users};
 
 /// An invitation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Invitation {
     /// Its id.
     pub id: Uuid,
     /// Who is invited.
+    #[schemars(length(min = 1, max = 254))]
     pub email: String,
     /// As what.
     pub role: Role,
     /// `pending`, `accepted` or `cancelled`; `expired` when it was still pending at its end; `revoked` when its inviter, or the key or app they
     /// used, may no longer give its role.
+    #[schemars(with = "crate::wire::InvitationStatus")]
     pub status: String,
     /// When it was made.
     pub created_at: Timestamp,
@@ -54,46 +56,43 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
     let email = email.trim().to_owned();
     Check::new().email("email", &email).finish()?;
     let token = secret()?;
-    let input = (email, role, fingerprint(&token));
+    let hash = fingerprint(&token);
     let invitation = tenant
-        .write(cx, input, |cx, tx, tenant, (email, role, hash)| {
-            Box::pin(async move {
-                let key = email_key(email);
-                // Two who invite the same person at once must not both find no earlier invitation.
-                tenant.lock(tx).await?;
-                tenant.is_writable(tx).await?;
-                tenant.may_give(cx, *role)?;
-                let member = sql!(
-                    "SELECT members.state FROM members JOIN users ON users.id = members.user_id
-                     WHERE members.organization_id = $1 AND users.email_key = $2"
-                );
-                if let Some(mut row) = tx.query_opt(member, params![tenant.organization(), &key]).await? {
-                    let is_live = row.next::<String>()? == "live";
-                    return Err(Error::Conflict(if is_live { MEMBER_ALREADY } else { STILL_LEAVING }.into()));
-                }
-                cancel_earlier(cx, tx, tenant, &key).await?;
-                quotas::has_room(cx, tx, tenant, Quota::Invitations).await?;
-                let id = cx.new_id()?;
-                let expires_at = after(cx.now, cx.plane.config.invitation_life);
-                let insert = sql!(
-                    "INSERT INTO invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at,
-                                              invited_with, credential_id, email_key)
-                     VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10, $11)"
-                );
-                let by = tenant.membership().map(|own| own.id);
-                let (with, credential) = used(cx)?;
-                let values =
-                    params![tenant.organization(), id, email, role.name(), &hash[..], by, cx.now, expires_at, with, credential, &key];
-                tx.execute(insert, values).await.map_err(|error| match error {
-                    sql::Error::ForeignKey(_) => Error::NotFound("Organization"),
-                    other => other.into(),
-                })?;
-                let note = Note { action: "invitation.create", subject: "invitation", subject_id: Some(id), ..Note::default() };
-                audit::record(cx, tx, tenant.organization(), &note).await?;
-                let data = json!({"organizationId": tenant.organization(), "id": id, "role": role.name()});
-                events::emit(cx, tx, tenant.organization(), Event::InviteCreated, None, data).await?;
-                Ok(Invitation { id, email: email.clone(), role: *role, status: "pending".into(), created_at: cx.now, expires_at })
-            })
+        .write(cx, async move |cx, tx, tenant| {
+            let key = email_key(&email);
+            // Two who invite the same person at once must not both find no earlier invitation.
+            tenant.lock(tx).await?;
+            tenant.is_writable(tx).await?;
+            tenant.may_give(cx, role)?;
+            let member = sql!(
+                "SELECT members.state FROM members JOIN users ON users.id = members.user_id
+                 WHERE members.organization_id = $1 AND users.email_key = $2"
+            );
+            if let Some(mut row) = tx.query_opt(member, params![tenant.organization(), &key]).await? {
+                let is_live = row.next::<String>()? == "live";
+                return Err(Error::Conflict(if is_live { MEMBER_ALREADY } else { STILL_LEAVING }.into()));
+            }
+            cancel_earlier(cx, tx, tenant, &key).await?;
+            quotas::has_room(cx, tx, tenant, Quota::Invitations).await?;
+            let id = cx.new_id()?;
+            let expires_at = after(cx.now, cx.plane.config.invitation_life);
+            let insert = sql!(
+                "INSERT INTO invitations (organization_id, id, email, role, token_hash, status, invited_by, created_at, expires_at,
+                                          invited_with, credential_id, email_key)
+                 VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10, $11)"
+            );
+            let by = tenant.membership().map(|own| own.id);
+            let (with, credential) = used(cx)?;
+            let values = params![tenant.organization(), id, &email, role.name(), &hash[..], by, cx.now, expires_at, with, credential, &key];
+            tx.execute(insert, values).await.map_err(|error| match error {
+                sql::Error::ForeignKey(_) => Error::NotFound("Organization"),
+                other => other.into(),
+            })?;
+            let note = Note { action: "invitation.create", subject: "invitation", subject_id: Some(id), ..Note::default() };
+            audit::record(cx, tx, tenant.organization(), &note).await?;
+            let data = json!({"organizationId": tenant.organization(), "id": id, "role": role.name()});
+            events::emit(cx, tx, tenant.organization(), Event::InviteCreated, None, data).await?;
+            Ok(Invitation { id, email: email.clone(), role, status: "pending".into(), created_at: cx.now, expires_at })
         })
         .await?;
     Ok((invitation, token))
@@ -137,28 +136,26 @@ async fn cancel_earlier(cx: &Cx, tx: &mut Tx, tenant: &Tenant, key: &str) -> Res
 /// Those of [`enter`].
 pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Invitation>> {
     let tenant = enter(cx, organization, Action::ListInvitations).await?;
-    cx.read((tenant, request), |cx, tx, (tenant, request)| {
-        Box::pin(async move {
-            let count = sql!("SELECT count(*) FROM invitations WHERE organization_id = $1");
-            let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
-            let statement = sql!(
-                "SELECT invitations.id, invitations.email, invitations.role, invitations.status, invitations.created_at,
-                        invitations.expires_at, invitations.invited_with, coalesce(members.role, api_keys.role),
-                        coalesce(api_keys.scopes, user_api_keys.scopes, oauth_apps.scopes)
-                 FROM invitations
-                 LEFT JOIN members ON members.organization_id = invitations.organization_id AND members.id = invitations.invited_by
-                      AND members.state = 'live'
-                 LEFT JOIN api_keys ON api_keys.organization_id = invitations.organization_id AND api_keys.id = invitations.credential_id
-                      AND api_keys.is_active AND (api_keys.expires_at IS NULL OR api_keys.expires_at > $4)
-                 LEFT JOIN user_api_keys ON user_api_keys.id = invitations.credential_id AND user_api_keys.is_active
-                      AND (user_api_keys.expires_at IS NULL OR user_api_keys.expires_at > $4)
-                 LEFT JOIN oauth_apps ON oauth_apps.organization_id = invitations.organization_id
-                      AND oauth_apps.id = invitations.credential_id AND oauth_apps.state = 'live' AND oauth_apps.is_active
-                 WHERE invitations.organization_id = $1 ORDER BY invitations.id DESC LIMIT $2 OFFSET $3"
-            );
-            let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset(), cx.now]).await?;
-            Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, *request))
-        })
+    cx.read(async move |cx, tx| {
+        let count = sql!("SELECT count(*) FROM invitations WHERE organization_id = $1");
+        let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
+        let statement = sql!(
+            "SELECT invitations.id, invitations.email, invitations.role, invitations.status, invitations.created_at,
+                    invitations.expires_at, invitations.invited_with, coalesce(members.role, api_keys.role),
+                    coalesce(api_keys.scopes, user_api_keys.scopes, oauth_apps.scopes)
+             FROM invitations
+             LEFT JOIN members ON members.organization_id = invitations.organization_id AND members.id = invitations.invited_by
+                  AND members.state = 'live'
+             LEFT JOIN api_keys ON api_keys.organization_id = invitations.organization_id AND api_keys.id = invitations.credential_id
+                  AND api_keys.is_active AND (api_keys.expires_at IS NULL OR api_keys.expires_at > $4)
+             LEFT JOIN user_api_keys ON user_api_keys.id = invitations.credential_id AND user_api_keys.is_active
+                  AND (user_api_keys.expires_at IS NULL OR user_api_keys.expires_at > $4)
+             LEFT JOIN oauth_apps ON oauth_apps.organization_id = invitations.organization_id
+                  AND oauth_apps.id = invitations.credential_id AND oauth_apps.state = 'live' AND oauth_apps.is_active
+             WHERE invitations.organization_id = $1 ORDER BY invitations.id DESC LIMIT $2 OFFSET $3"
+        );
+        let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset(), cx.now]).await?;
+        Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, request))
     })
     .await
 }
@@ -174,44 +171,43 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
         return Err(Error::Forbidden("An invitation is accepted by a person: sign in instead of using a key or an app's token.".into()));
     }
     ledger::takes_lines(cx)?;
-    cx.write_own((principal.user, fingerprint(token)), |cx, tx, (user, hash)| {
-        Box::pin(async move {
-            share_inviter(tx, &hash[..]).await?;
-            users::hold(tx, *user).await?;
-            let accept = sql!(
-                "UPDATE invitations SET status = 'accepted'
-                 WHERE token_hash = $1 AND status = 'pending' AND expires_at > $2
-                   AND email_key = (SELECT email_key FROM users WHERE id = $3)
-                   AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = organization_id AND state = 'live')
-                 RETURNING organization_id, id, role, invited_with, invited_by, credential_id"
-            );
-            let found = tx.query_opt(accept, params![&hash[..], cx.now, *user]).await?;
-            let mut row = found.ok_or(Error::NotFound("Invitation"))?;
-            let (organization, invitation, role): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
-            access::is_writable(tx, organization).await?;
-            let inviter = Inviter::load(cx, tx, organization, (row.next()?, row.next()?, row.next()?)).await?;
-            if !inviter.may_still_give(parse_role(&role)?) {
-                return Err(Error::Conflict(REVOKED.into()));
-            }
-            let member = cx.new_id()?;
-            let insert = sql!(
-                "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
-            );
-            let inserted = tx.execute(insert, params![organization, member, *user, &role, cx.now]).await;
-            inserted.map_err(|error| match error {
-                sql::Error::Unique(_) => Error::Conflict("You are a member of this organization already.".into()),
-                sql::Error::ForeignKey(_) => Error::NotFound("Invitation"),
-                other => other.into(),
-            })?;
-            ledger::note(cx, tx, ledger::Entry::Accepted { organization, invitation }).await?;
-            let note = Note { action: "invitation.accept", subject: "invitation", subject_id: Some(invitation), ..Note::default() };
-            audit::record(cx, tx, organization, &note).await?;
-            let accepted = json!({"organizationId": organization, "id": invitation, "memberId": member});
-            events::emit(cx, tx, organization, Event::InviteAccepted, None, accepted).await?;
-            let added = json!({"organizationId": organization, "id": member, "userId": user, "role": role});
-            events::emit(cx, tx, organization, Event::MemberAdded, None, added).await?;
-            Ok((organization, member))
-        })
+    let (user, hash) = (principal.user, fingerprint(token));
+    cx.write_own(async move |cx, tx| {
+        share_inviter(tx, &hash[..]).await?;
+        users::hold(tx, user).await?;
+        let accept = sql!(
+            "UPDATE invitations SET status = 'accepted'
+             WHERE token_hash = $1 AND status = 'pending' AND expires_at > $2
+               AND email_key = (SELECT email_key FROM users WHERE id = $3)
+               AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = organization_id AND state = 'live')
+             RETURNING organization_id, id, role, invited_with, invited_by, credential_id"
+        );
+        let found = tx.query_opt(accept, params![&hash[..], cx.now, user]).await?;
+        let mut row = found.ok_or(Error::NotFound("Invitation"))?;
+        let (organization, invitation, role): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
+        access::is_writable(tx, organization).await?;
+        let inviter = Inviter::load(cx, tx, organization, (row.next()?, row.next()?, row.next()?)).await?;
+        if !inviter.may_still_give(parse_role(&role)?) {
+            return Err(Error::Conflict(REVOKED.into()));
+        }
+        let member = cx.new_id()?;
+        let insert = sql!(
+            "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
+        );
+        let inserted = tx.execute(insert, params![organization, member, user, &role, cx.now]).await;
+        inserted.map_err(|error| match error {
+            sql::Error::Unique(_) => Error::Conflict("You are a member of this organization already.".into()),
+            sql::Error::ForeignKey(_) => Error::NotFound("Invitation"),
+            other => other.into(),
+        })?;
+        ledger::note(cx, tx, ledger::Entry::Accepted { organization, invitation }).await?;
+        let note = Note { action: "invitation.accept", subject: "invitation", subject_id: Some(invitation), ..Note::default() };
+        audit::record(cx, tx, organization, &note).await?;
+        let accepted = json!({"organizationId": organization, "id": invitation, "memberId": member});
+        events::emit(cx, tx, organization, Event::InviteAccepted, None, accepted).await?;
+        let added = json!({"organizationId": organization, "id": member, "userId": &user, "role": role});
+        events::emit(cx, tx, organization, Event::MemberAdded, None, added).await?;
+        Ok((organization, member))
     })
     .await
 }
@@ -231,36 +227,34 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::CancelInvitation).await?;
         tenant
-            .write(cx, (invitation, reason), |cx, tx, tenant, (invitation, reason)| {
-                Box::pin(async move {
-                    tenant.is_live(tx).await?;
-                    // Takes the row's lock, so that of two who cancel, or one who cancels and one who accepts, one finds it done.
-                    let pending = sql!(
-                        "UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'
-                         RETURNING email, role, status, created_at, expires_at"
-                    );
-                    let found = tx.query_opt(pending, params![tenant.organization(), *invitation]).await?;
-                    let mut row = found.ok_or(Error::NotFound("Invitation"))?;
-                    let pending = Invitation {
-                        id: *invitation,
-                        email: row.next()?,
-                        role: parse_role(&row.next::<String>()?)?,
-                        status: row.next()?,
-                        created_at: row.next()?,
-                        expires_at: row.next()?,
-                    };
-                    cx.expects_tag(&pending.etag())?;
-                    let order = Order {
-                        root: Root::Invitation,
-                        subject: *invitation,
-                        label: None,
-                        reason: reason.clone(),
-                        action: "invitation.cancel",
-                        detail: None,
-                        export: false,
-                    };
-                    deletion::delete(cx, tx, tenant.organization(), order).await
-                })
+            .write(cx, async move |cx, tx, tenant| {
+                tenant.is_live(tx).await?;
+                // Takes the row's lock, so that of two who cancel, or one who cancels and one who accepts, one finds it done.
+                let pending = sql!(
+                    "UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'
+                     RETURNING email, role, status, created_at, expires_at"
+                );
+                let found = tx.query_opt(pending, params![tenant.organization(), invitation]).await?;
+                let mut row = found.ok_or(Error::NotFound("Invitation"))?;
+                let pending = Invitation {
+                    id: invitation,
+                    email: row.next()?,
+                    role: parse_role(&row.next::<String>()?)?,
+                    status: row.next()?,
+                    created_at: row.next()?,
+                    expires_at: row.next()?,
+                };
+                cx.expects_tag(&pending.etag())?;
+                let order = Order {
+                    root: Root::Invitation,
+                    subject: invitation,
+                    label: None,
+                    reason: reason.clone(),
+                    action: "invitation.cancel",
+                    detail: None,
+                    export: false,
+                };
+                deletion::delete(cx, tx, tenant.organization(), order).await
             })
             .await
     })

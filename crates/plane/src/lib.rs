@@ -65,6 +65,7 @@ mod usage;
 pub mod users;
 pub mod vitals;
 pub mod webhooks;
+pub mod wire;
 
 pub use cx::{Clock, Cx};
 pub use error::{Error, FieldError, FieldErrors, OauthRefusal, Result, clipped};

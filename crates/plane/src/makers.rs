@@ -162,11 +162,8 @@ pub(crate) async fn end_orphans(cx: &Cx) -> Result<()> {
          ORDER BY organization_id, id LIMIT $1"
     );
     for (root, statement) in [(Root::ApiKey, keys), (Root::OauthApp, apps)] {
-        for (organization, id) in cx.read(statement, |_, tx, statement| Box::pin(find(tx, *statement))).await? {
-            cx.write_as_server((root, organization, id), |cx, tx, (root, organization, id)| {
-                Box::pin(end(cx, tx, *root, *organization, *id))
-            })
-            .await?;
+        for (organization, id) in cx.read(async move |_, tx| find(tx, statement).await).await? {
+            cx.write_as_server(async move |cx, tx| end(cx, tx, root, organization, id).await).await?;
         }
     }
     Ok(())
@@ -177,7 +174,7 @@ async fn find(tx: &mut Tx, statement: Statement) -> Result<Vec<(Uuid, Uuid)>> {
 }
 
 async fn end(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid, id: Uuid) -> Result<()> {
-    // Takes the row's lock: whoever deletes it meanwhile has done what is to be done.
+    // Takes the row's lock: a transaction that deletes it meanwhile has done what is to be done.
     let (lock, action) = match root {
         Root::OauthApp => (
             sql!("UPDATE oauth_apps SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'"),

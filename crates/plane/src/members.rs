@@ -17,21 +17,26 @@ use crate::policy::{Action, Role};
 use crate::{Cx, Error, Result, ledger, organizations};
 
 /// A membership with its user.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Member {
     /// The membership's id, not the user's.
     pub id: Uuid,
     /// The user.
+    #[serde(rename = "user_id")]
     pub user: Uuid,
     /// The user's address.
+    #[schemars(length(min = 1, max = 254))]
     pub email: String,
     /// The user's name.
+    #[schemars(length(min = 1, max = 100), example = &"Ada Lovelace")]
     pub name: String,
     /// What the user says about themselves: a flat object of texts.
+    #[serde(skip)]
     pub user_metadata: Json,
     /// What the user is here.
     pub role: Role,
     /// Counts the changes of this membership, from 1.
+    #[serde(skip)]
     pub revision: i64,
     /// Since when.
     pub created_at: Timestamp,
@@ -52,26 +57,25 @@ pub struct MemberFilter {
 /// Those of [`enter`]; [`Error::Invalid`].
 pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: &MemberFilter, request: PageRequest) -> Result<Page<Member>> {
     let tenant = enter(cx, organization, Action::ListMembers).await?;
-    let (role, pattern) = (filter.role.map(Role::name), containing("q", filter.text.as_deref())?);
-    cx.read((tenant, role, pattern, request), |_, tx, (tenant, role, pattern, request)| {
-        Box::pin(async move {
-            let count = sql!(
-                "SELECT count(*) FROM members JOIN users ON users.id = members.user_id
-                 WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
-                   AND (users.search_key LIKE $3 ESCAPE '!' OR $3 IS NULL)"
-            );
-            let total = tx.query_one(count, params![tenant.organization(), *role, pattern.as_deref()]).await?.next()?;
-            let statement = sql!(
-                "SELECT members.id, users.id, users.email, users.name, users.metadata, members.role, members.revision, members.created_at
-                 FROM members JOIN users ON users.id = members.user_id
-                 WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
-                   AND (users.search_key LIKE $3 ESCAPE '!' OR $3 IS NULL)
-                 ORDER BY members.id LIMIT $4 OFFSET $5"
-            );
-            let bound = params![tenant.organization(), *role, pattern.as_deref(), request.size, request.offset()];
-            let rows = tx.query(statement, bound).await?;
-            Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, *request))
-        })
+    let (role, pattern) = (filter.role, containing("q", filter.text.as_deref())?);
+    cx.read(async move |_, tx| {
+        let role = role.map(Role::name);
+        let count = sql!(
+            "SELECT count(*) FROM members JOIN users ON users.id = members.user_id
+             WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
+               AND (users.search_key LIKE $3 ESCAPE '!' OR $3 IS NULL)"
+        );
+        let total = tx.query_one(count, params![tenant.organization(), role, pattern.as_deref()]).await?.next()?;
+        let statement = sql!(
+            "SELECT members.id, users.id, users.email, users.name, users.metadata, members.role, members.revision, members.created_at
+             FROM members JOIN users ON users.id = members.user_id
+             WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
+               AND (users.search_key LIKE $3 ESCAPE '!' OR $3 IS NULL)
+             ORDER BY members.id LIMIT $4 OFFSET $5"
+        );
+        let bound = params![tenant.organization(), role, pattern.as_deref(), request.size, request.offset()];
+        let rows = tx.query(statement, bound).await?;
+        Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, request))
     })
     .await
 }
@@ -82,7 +86,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: &MemberFilter
 /// Those of [`enter`]; [`Error::NotFound`].
 pub async fn get(cx: &Cx, organization: &OrganizationRef, member: Uuid) -> Result<Member> {
     let tenant = enter(cx, organization, Action::ListMembers).await?;
-    cx.read((tenant, member), |_, tx, (tenant, member)| Box::pin(load(tx, tenant, *member))).await
+    cx.read(async move |_, tx| load(tx, &tenant, member).await).await
 }
 
 /// Gives a member another role. It counts from the answer on, for every session and key of the member; these go on working.
@@ -95,11 +99,7 @@ pub async fn change_role(cx: &Cx, organization: &OrganizationRef, member: Uuid, 
     audit::attempt(cx, organization, note, async {
         // The answer is the member.
         let tenant = enter(cx, organization, Action::ChangeRole).await?.also(cx, Action::ListMembers)?;
-        tenant
-            .write_ending(cx, [member], (member, role), |cx, tx, tenant, (member, role)| {
-                Box::pin(change_role_in(cx, tx, tenant, *member, *role))
-            })
-            .await
+        tenant.write_ending(cx, [member], async move |cx, tx, tenant| change_role_in(cx, tx, tenant, member, role).await).await
     })
     .await
 }
@@ -134,8 +134,8 @@ async fn change_role_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, rol
     load(tx, tenant, member).await
 }
 
-/// Touches a membership's row and returns its role; none when there is no such member. Whoever writes the member's id down, or changes the
-/// membership, waits from here on.
+/// Touches a membership's row and returns its role; none when there is no such member. A transaction that writes the member's id down, or
+/// changes the membership, waits from here on.
 pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<Option<Role>> {
     let statement =
         sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role");
@@ -167,11 +167,7 @@ pub async fn remove(cx: &Cx, organization: &OrganizationRef, member: Uuid, reaso
         // The least that anybody may remove: whose membership it is, is known under its lock.
         let tenant = if is_own { tenant } else { tenant.also(cx, Action::RemoveReseller)? };
         deletion::count_ahead(cx, &tenant).await?;
-        tenant
-            .write_ending(cx, [member], (member, reason), |cx, tx, tenant, (member, reason)| {
-                Box::pin(remove_in(cx, tx, tenant, *member, reason))
-            })
-            .await
+        tenant.write_ending(cx, [member], async move |cx, tx, tenant| remove_in(cx, tx, tenant, member, &reason).await).await
     })
     .await
 }

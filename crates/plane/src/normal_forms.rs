@@ -71,8 +71,8 @@ fn ascii_domain(domain: &str) -> Option<String> {
     Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify).ok().map(Cow::into_owned)
 }
 
-/// Whether an address can be somebody's: `local@domain` without quotation marks, comments and literals, of printable characters, as long as
-/// SMTP takes it (RFC 5321, RFC 6531).
+/// Whether an address can belong to a person: `local@domain` without quotation marks, comments and literals, of printable characters, as
+/// long as SMTP takes it (RFC 5321, RFC 6531).
 pub fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let is_atom = |atom: &str| !atom.is_empty() && atom.chars().all(is_atom_character);
@@ -82,7 +82,7 @@ pub fn is_email(text: &str) -> bool {
     let key = folded(local);
     is_local(local)
         && is_local(&key)
-        // The mapping leaves characters out that nobody sees.
+        // The mapping leaves out characters that cannot be seen.
         && domain.chars().all(|character| character.is_ascii() || is_printable(character))
         // What ends in a number is no name.
         && !last.bytes().all(|byte| byte.is_ascii_digit())
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_not_visible() {
+    fn what_cannot_be_seen_is_not_visible() {
         let blank = [
             "",
             "   ",

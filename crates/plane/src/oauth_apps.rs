@@ -35,23 +35,31 @@ const NOT_FOUND: Error = Error::NotFound(NOUN);
 const NOUN: &str = "OAuth app";
 
 /// An app without its secret.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct OauthApp {
-    /// Its id, in the audit trail and in deletions.
+    /// In the audit trail and in deletions.
     pub id: Uuid,
     /// The organization it belongs to.
+    #[serde(rename = "organization_id")]
+    #[schemars(with = "crate::wire::OrganizationId")]
     pub organization: Uuid,
     /// The member it acts as.
+    #[serde(rename = "member_id")]
     pub member: Uuid,
-    /// How it is named everywhere else: `app_` and 24 digits and letters.
+    /// How it is named everywhere else.
+    #[schemars(regex(pattern = "^app_[0-9A-Za-z]{24}$"), length(max = 28), example = &"app_0123456789abcdefGHIJKLMN")]
     pub client_id: String,
-    /// 1 to 100 characters.
+    /// What people call it.
+    #[schemars(length(min = 1, max = 100), example = &"My Integration")]
     pub name: String,
-    /// Up to 500 characters.
+    /// What it is for.
+    #[schemars(length(min = 0, max = 500), example = &"Integration for managing organization data")]
     pub description: Option<String>,
     /// Where it wants people to be sent back to. Kept for a flow that does that.
+    #[schemars(length(max = 10), example = ["https://example.com/callback"])]
     pub redirect_uris: Vec<String>,
     /// What its tokens can be used for at the most.
+    #[schemars(with = "Vec<crate::wire::Scope>")]
     pub scopes: Vec<String>,
     /// Whether it gets tokens and those it has are good.
     pub is_active: bool,
@@ -62,30 +70,39 @@ pub struct OauthApp {
 }
 
 /// A new app.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 pub struct NewOauthApp {
-    /// 1 to 100 characters.
+    /// What people call it.
+    #[schemars(length(min = 1, max = 100), example = &"My Integration")]
     pub name: String,
-    /// Up to 500 characters.
+    /// What it is for.
+    #[schemars(length(min = 0, max = 500), example = &"Integration for managing organization data")]
     pub description: Option<String>,
-    /// Up to 10, with https, or with http on the same machine.
-    pub redirect_uris: Vec<String>,
-    /// One or more, none wider than its maker's credential.
+    /// One or more; none wider than the credential that makes it.
+    #[schemars(with = "Vec<crate::wire::Scope>", length(min = 1))]
     pub scopes: Vec<String>,
+    /// The same as `redirectUri`, several.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    #[schemars(with = "Option<Vec<String>>", length(max = 10), description = "The same, several.", example = ["https://example.com/callback"])]
+    pub redirect_uris: Vec<String>,
 }
 
 /// What shall change; none stays as it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 pub struct OauthAppChanges {
-    /// 1 to 100 characters.
+    /// What people call it.
+    #[schemars(length(min = 1, max = 100), example = &"Updated Integration Name")]
     pub name: Option<String>,
-    /// Up to 500 characters.
+    /// What it is for.
+    #[schemars(length(min = 0, max = 500))]
     pub description: Option<String>,
-    /// Up to 10.
-    pub redirect_uris: Option<Vec<String>>,
-    /// One or more. Tokens that the app has are narrowed with it.
+    /// One or more. Tokens that the app has are narrowed with it. Only the member who made the app can widen them.
+    #[schemars(with = "Option<Vec<crate::wire::Scope>>", length(min = 1))]
     pub scopes: Option<Vec<String>>,
-    /// Whether it gets tokens and those it has are good.
+    /// The same as `redirectUri`, several.
+    #[schemars(length(max = 10), description = "The same, several.", example = ["https://example.com/callback"])]
+    pub redirect_uris: Option<Vec<String>>,
+    /// Whether it gets tokens and those it has are good. Only the member who made the app can turn it on again.
     pub is_active: Option<bool>,
 }
 
@@ -138,39 +155,38 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
         created_at: cx.now,
         updated_at: cx.now,
     };
-    let input = (app.clone(), fingerprint(&secret), makers::maker(cx)?);
-    tenant
-        .write(cx, input, |cx, tx, tenant, (app, hash, made_by)| {
-            Box::pin(async move {
-                tenant.is_writable(tx).await?;
-                quotas::has_room(cx, tx, tenant, Quota::OauthApps).await?;
-                let insert = sql!(
+    let (hash, made_by) = (fingerprint(&secret), makers::maker(cx)?);
+    let app = tenant
+        .write(cx, async move |cx, tx, tenant| {
+            tenant.is_writable(tx).await?;
+            quotas::has_room(cx, tx, tenant, Quota::OauthApps).await?;
+            let insert = sql!(
                 "INSERT INTO oauth_apps (organization_id, id, member_id, client_id, secret_hash, name, description, redirect_uris, scopes,
                                          is_active, state, version, created_at, updated_at, made_by)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'live', 1, $11, $11, $12)"
             );
-                let values = params![
-                    tenant.organization(),
-                    app.id,
-                    app.member,
-                    &app.client_id,
-                    &hash[..],
-                    &app.name,
-                    app.description.as_deref(),
-                    Json::from(app.redirect_uris.clone()),
-                    Json::from(app.scopes.clone()),
-                    app.is_active,
-                    app.created_at,
-                    *made_by,
-                ];
-                tx.execute(insert, values).await.map_err(|error| match error {
-                    sql::Error::ForeignKey(_) => Error::Unauthenticated,
-                    other => other.into(),
-                })?;
-                record(cx, tx, tenant, "oauth_app.create", app.id).await?;
-                let data = json!({"organizationId": tenant.organization(), "id": app.id, "clientId": app.client_id});
-                events::emit(cx, tx, tenant.organization(), Event::OauthAppCreated, None, data).await
-            })
+            let values = params![
+                tenant.organization(),
+                app.id,
+                app.member,
+                &app.client_id,
+                &hash[..],
+                &app.name,
+                app.description.as_deref(),
+                Json::from(app.redirect_uris.clone()),
+                Json::from(app.scopes.clone()),
+                app.is_active,
+                app.created_at,
+                made_by,
+            ];
+            tx.execute(insert, values).await.map_err(|error| match error {
+                sql::Error::ForeignKey(_) => Error::Unauthenticated,
+                other => other.into(),
+            })?;
+            record(cx, tx, tenant, "oauth_app.create", app.id).await?;
+            let data = json!({"organizationId": tenant.organization(), "id": app.id, "clientId": app.client_id});
+            events::emit(cx, tx, tenant.organization(), Event::OauthAppCreated, None, data).await?;
+            Ok(app.clone())
         })
         .await?;
     Ok((app, secret))
@@ -182,17 +198,15 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
 /// Those of [`enter`].
 pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<OauthApp>> {
     let tenant = enter(cx, organization, Action::ReadOauthApps).await?;
-    cx.read((tenant, request), |_, tx, (tenant, request)| {
-        Box::pin(async move {
-            let count = sql!("SELECT count(*) FROM oauth_apps WHERE organization_id = $1 AND state = 'live'");
-            let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
-            let statement = sql!(
-                "SELECT id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at
-                 FROM oauth_apps WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
-            );
-            let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
-            Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, *request))
-        })
+    cx.read(async move |_, tx| {
+        let count = sql!("SELECT count(*) FROM oauth_apps WHERE organization_id = $1 AND state = 'live'");
+        let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
+        let statement = sql!(
+            "SELECT id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at
+             FROM oauth_apps WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
+        );
+        let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
+        Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, request))
     })
     .await
 }
@@ -203,14 +217,12 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 /// [`Error::NotFound`], for strangers to its organization too; [`Error::Forbidden`].
 pub async fn get(cx: &Cx, client_id: &str) -> Result<OauthApp> {
     let (tenant, id) = enter_of(cx, find(cx, client_id).await?, Action::ReadOauthApps).await?;
-    cx.read((tenant, id), |_, tx, (tenant, id)| {
-        Box::pin(async move {
-            let statement = sql!(
-                "SELECT id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at
-                 FROM oauth_apps WHERE organization_id = $1 AND id = $2 AND state = 'live'"
-            );
-            read(tx.query_opt(statement, params![tenant.organization(), *id]).await?.ok_or(NOT_FOUND)?)
-        })
+    cx.read(async move |_, tx| {
+        let statement = sql!(
+            "SELECT id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at
+             FROM oauth_apps WHERE organization_id = $1 AND id = $2 AND state = 'live'"
+        );
+        read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(NOT_FOUND)?)
     })
     .await
 }
@@ -226,7 +238,7 @@ pub async fn update(cx: &Cx, client_id: &str, changes: OauthAppChanges) -> Resul
     let mut check = Check::new();
     check_texts(&mut check, changes.name.as_deref(), changes.description.as_deref(), changes.redirect_uris.as_deref());
     check.finish()?;
-    tenant.write_ending(cx, [id], (id, changes), |cx, tx, tenant, (id, changes)| Box::pin(update_in(cx, tx, tenant, *id, changes))).await
+    tenant.write_ending(cx, [id], async move |cx, tx, tenant| update_in(cx, tx, tenant, id, &changes).await).await
 }
 
 async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &OauthAppChanges) -> Result<OauthApp> {
@@ -273,28 +285,27 @@ async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, changes: &Oa
 /// Gives an app a new secret; the old one is no longer good, and tokens got with it stay good. The returned secret is not kept.
 ///
 /// # Errors
-/// [`Error::NotFound`], for strangers to its organization too; [`Error::Forbidden`] for everybody but the member who made the app, and for a
-/// credential that lacks a scope of the app: whoever has the secret acts as that member within those scopes; [`Error::Conflict`] when the
-/// organization is archived.
+/// [`Error::NotFound`], for strangers to its organization too; [`Error::Forbidden`] for everybody but the member who made the app, and for
+/// a credential that lacks a scope of the app: those who have the secret act as that member within those scopes; [`Error::Conflict`] when
+/// the organization is archived.
 pub async fn rotate_secret(cx: &Cx, client_id: &str) -> Result<(OauthApp, String)> {
     let (tenant, id) = enter_of(cx, find(cx, client_id).await?, Action::WriteOauthApps).await?;
     ledger::takes_lines(cx)?;
     let secret = new_secret()?;
+    let hash = fingerprint(&secret);
     let app = tenant
-        .write(cx, (id, fingerprint(&secret)), |cx, tx, tenant, (id, hash)| {
-            Box::pin(async move {
-                let app = lock(tx, tenant, *id).await?;
-                cx.expects_tag(&app.etag())?;
-                tenant.is_writable(tx).await?;
-                may_give(cx, tenant, &app)?;
-                has_all_scopes(cx, &app)?;
-                makes_it(cx, tx, tenant, *id).await?;
-                let statement = sql!("UPDATE oauth_apps SET secret_hash = $3, updated_at = $4 WHERE organization_id = $1 AND id = $2");
-                tx.execute(statement, params![tenant.organization(), *id, &hash[..], cx.now]).await?;
-                ledger::changed(cx, tx, ledger::Credential::OauthApp, Some(tenant.organization()), *id).await?;
-                record(cx, tx, tenant, "oauth_app.rotate_secret", *id).await?;
-                Ok(OauthApp { updated_at: cx.now, ..app })
-            })
+        .write(cx, async move |cx, tx, tenant| {
+            let app = lock(tx, tenant, id).await?;
+            cx.expects_tag(&app.etag())?;
+            tenant.is_writable(tx).await?;
+            may_give(cx, tenant, &app)?;
+            has_all_scopes(cx, &app)?;
+            makes_it(cx, tx, tenant, id).await?;
+            let statement = sql!("UPDATE oauth_apps SET secret_hash = $3, updated_at = $4 WHERE organization_id = $1 AND id = $2");
+            tx.execute(statement, params![tenant.organization(), id, &hash[..], cx.now]).await?;
+            ledger::changed(cx, tx, ledger::Credential::OauthApp, Some(tenant.organization()), id).await?;
+            record(cx, tx, tenant, "oauth_app.rotate_secret", id).await?;
+            Ok(OauthApp { updated_at: cx.now, ..app })
         })
         .await?;
     Ok((app, secret))
@@ -341,20 +352,18 @@ pub async fn delete(cx: &Cx, client_id: &str, reason: Option<String>) -> Result<
         let (tenant, id) = enter_of(cx, found, Action::DeleteOauthApp).await?;
         deletion::count_ahead(cx, &tenant).await?;
         tenant
-            .write_ending(cx, [id], (id, reason), |cx, tx, tenant, (id, reason)| {
-                Box::pin(async move {
-                    cx.expects_tag(&lock(tx, tenant, *id).await?.etag())?;
-                    let order = Order {
-                        root: Root::OauthApp,
-                        subject: *id,
-                        label: None,
-                        reason: reason.clone(),
-                        action: "oauth_app.delete",
-                        detail: None,
-                        export: false,
-                    };
-                    deletion::delete(cx, tx, tenant.organization(), order).await
-                })
+            .write_ending(cx, [id], async move |cx, tx, tenant| {
+                cx.expects_tag(&lock(tx, tenant, id).await?.etag())?;
+                let order = Order {
+                    root: Root::OauthApp,
+                    subject: id,
+                    label: None,
+                    reason: reason.clone(),
+                    action: "oauth_app.delete",
+                    detail: None,
+                    export: false,
+                };
+                deletion::delete(cx, tx, tenant.organization(), order).await
             })
             .await
     })
@@ -372,14 +381,13 @@ async fn find(cx: &Cx, client_id: &str) -> Result<Option<(Uuid, Uuid)>> {
     if !is_client_id(client_id) {
         return Ok(None);
     }
-    cx.read(client_id.to_owned(), |_, tx, client_id| {
-        Box::pin(async move {
-            let statement = sql!("SELECT organization_id, id FROM oauth_apps WHERE client_id = $1 AND state = 'live'");
-            match tx.query_opt(statement, params![client_id]).await? {
-                Some(mut row) => Ok(Some((row.next()?, row.next()?))),
-                None => Ok(None),
-            }
-        })
+    let client_id = client_id.to_owned();
+    cx.read(async move |_, tx| {
+        let statement = sql!("SELECT organization_id, id FROM oauth_apps WHERE client_id = $1 AND state = 'live'");
+        match tx.query_opt(statement, params![&client_id]).await? {
+            Some(mut row) => Ok(Some((row.next()?, row.next()?))),
+            None => Ok(None),
+        }
     })
     .await
 }
@@ -445,7 +453,7 @@ fn check_scopes(check: &mut Check, scopes: &[String], held: Option<Scopes>, had:
     }
 }
 
-/// An absolute address without a fragment (RFC 6749, section 3.1.2) that nobody on the way can read (RFC 9700, section 2.6).
+/// An absolute address without a fragment (RFC 6749, section 3.1.2) that no one on the way can read (RFC 9700, section 2.6).
 fn is_redirect_uri(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !br#"#"<>\^`{|}"#.contains(&byte);
     if text.len() > MOST_REDIRECT_URI_BYTES || !text.bytes().all(is_plain) {

@@ -1,8 +1,8 @@
 //! Tokens of OAuth apps: got for the client's credentials, renewed with a refresh token that is good once, revoked, introspected
 //! (RFC 6749, 7009, 7662). They are opaque and only their hashes are kept; `credentials.rs` finds out who comes with one.
 //!
-//! The refresh tokens of one row share a part that is as secret as the rest. Whoever comes with that part and an outdated rest holds a
-//! token that was used: it was stolen, or stolen from, and nothing of the row is good any more (RFC 9700, section 4.14.2).
+//! The refresh tokens of one row share a part that is as secret as the rest. A caller with that part and an outdated rest holds a token
+//! that was used. Either they stole it or it was stolen from them, and nothing of the row is good any more (RFC 9700, section 4.14.2).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,18 +142,21 @@ pub async fn issue(cx: &Cx, client: &Client, scopes: Option<Vec<String>>, user: 
     let refresh_token = format!("{REFRESH_PREFIX}{family}{}", alphanumeric(SECRET_LENGTH)?);
     let hashes = [fingerprint(&access_token), fingerprint(&refresh_token), fingerprint(&family)];
     let id = cx.new_id()?;
-    app.acting(cx)
-        .write_as_server((id, app, scopes.clone(), hashes), |cx, tx, (id, app, scopes, hashes)| {
-            Box::pin(insert(cx, tx, *id, app, scopes, hashes))
-        })
-        .await?;
+    let chosen = scopes.clone();
+    app.acting(cx).write_as_server(async move |cx, tx| insert(cx, tx, id, &app, &chosen, &hashes).await).await?;
     Ok(Issued { id, access_token, expires_in: cx.plane.config.oauth_access_token_life, refresh_token, scopes })
 }
 
-/// Finds the app of a client id and holds its secret against the one that came. Somebody unknown is compared too, and hears the same.
+/// Finds the app of a client id and holds its secret against the one that came. An unknown one is compared too, and hears the same.
 async fn identify(cx: &Cx, client: &Client) -> Result<App> {
     let found = match is_client_id(&client.client_id) {
-        true => cx.read(client.client_id.clone(), |cx, tx, client_id| Box::pin(load_app(cx, tx, client_id))).await?,
+        true => {
+            cx.read({
+                let client_id = client.client_id.clone();
+                async move |cx, tx| load_app(cx, tx, &client_id).await
+            })
+            .await?
+        }
         false => None,
     };
     let known = found.as_ref().map_or_else(|| Fingerprint::default().to_vec(), |app| app.secret_hash.clone());
@@ -165,23 +168,21 @@ async fn identify(cx: &Cx, client: &Client) -> Result<App> {
 
 /// Fails unless an app that proved who it is would do so again with the same secret.
 pub(crate) async fn still_has(cx: &Cx, app: Uuid, secret: Fingerprint) -> Result<()> {
-    cx.read((app, secret), |cx, tx, (app, secret)| {
-        Box::pin(async move {
-            let statement = sql!(
-                "SELECT oauth_apps.organization_id, oauth_apps.made_by FROM oauth_apps
-                 JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id
-                      AND members.state = 'live'
-                 JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live'
-                      AND archived_at IS NULL
-                 WHERE oauth_apps.id = $1 AND oauth_apps.secret_hash = $2 AND oauth_apps.state = 'live' AND oauth_apps.is_active"
-            );
-            let mut row = tx.query_opt(statement, params![*app, &secret[..]]).await?.ok_or_else(unknown_client)?;
-            let (organization, made_by) = (row.next()?, row.next()?);
-            match makers::are_good(cx, tx, organization, made_by).await {
-                Err(Error::Unauthenticated) => Err(unknown_client()),
-                outcome => outcome,
-            }
-        })
+    cx.read(async move |cx, tx| {
+        let statement = sql!(
+            "SELECT oauth_apps.organization_id, oauth_apps.made_by FROM oauth_apps
+             JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id
+                  AND members.state = 'live'
+             JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live'
+                  AND archived_at IS NULL
+             WHERE oauth_apps.id = $1 AND oauth_apps.secret_hash = $2 AND oauth_apps.state = 'live' AND oauth_apps.is_active"
+        );
+        let mut row = tx.query_opt(statement, params![app, &secret[..]]).await?.ok_or_else(unknown_client)?;
+        let (organization, made_by) = (row.next()?, row.next()?);
+        match makers::are_good(cx, tx, organization, made_by).await {
+            Err(Error::Unauthenticated) => Err(unknown_client()),
+            outcome => outcome,
+        }
     })
     .await
 }
@@ -281,7 +282,7 @@ async fn hold(tx: &mut Tx, app: &App) -> Result<()> {
     }
 }
 
-/// A token that somebody presented, with all it depends on alive.
+/// A token that a caller presented, with all it depends on alive.
 struct Found {
     organization: Uuid,
     id: Uuid,
@@ -301,7 +302,7 @@ async fn find(cx: &Cx, token: &str) -> Result<Option<Found>> {
         None if is_access_token(token) => fingerprint(token),
         None => return Ok(None),
     };
-    cx.read(hash, |cx, tx, hash| Box::pin(load(cx, tx, *hash))).await
+    cx.read(async move |cx, tx| load(cx, tx, hash).await).await
 }
 
 async fn load(cx: &Cx, tx: &mut Tx, hash: Fingerprint) -> Result<Option<Found>> {
@@ -373,11 +374,8 @@ pub async fn refresh(cx: &Cx, client: Option<&Client>, refresh_token: &str, scop
     let next = format!("{REFRESH_PREFIX}{family}{}", alphanumeric(SECRET_LENGTH)?);
     let id = found.id;
     let hashes = [fingerprint(refresh_token), fingerprint(&access_token), fingerprint(&next)];
-    let is_renewed = found
-        .app
-        .acting(cx)
-        .write_as_server((found, scopes.clone(), hashes), |cx, tx, (found, scopes, hashes)| Box::pin(renew(cx, tx, found, scopes, hashes)))
-        .await?;
+    let chosen = scopes.clone();
+    let is_renewed = found.app.acting(cx).write_as_server(async move |cx, tx| renew(cx, tx, &found, &chosen, &hashes).await).await?;
     match is_renewed {
         true => Ok(Issued { id, access_token, expires_in: cx.plane.config.oauth_access_token_life, refresh_token: next, scopes }),
         false => Err(no_such_grant()),
@@ -421,7 +419,7 @@ async fn renew(cx: &Cx, tx: &mut Tx, found: &Found, scopes: &[String], hashes: &
     };
     if newest.is_some_and(|newest| newest != presented) {
         tracing::warn!(request_id = %cx.request_id, token = %found.id, "a used refresh token was presented: the token is revoked");
-        // Nobody knows whether the app came with it or whoever stole it.
+        // The server cannot tell the app from a thief.
         let cx = cx.clone().with_actor(Actor::System);
         let reason = Some("A used refresh token was presented.".to_owned());
         let order = Order { root: Root::OauthToken, subject: found.id, label: None, reason, action: REVOKE, detail: None, export: false };
@@ -432,7 +430,7 @@ async fn renew(cx: &Cx, tx: &mut Tx, found: &Found, scopes: &[String], hashes: &
 
 const REVOKE: &str = "oauth_token.revoke";
 
-/// Revokes a token by its id: whoever comes with the token itself, or may do so in its organization.
+/// Revokes a token by its id: for callers who have the token itself, or may do so in its organization.
 ///
 /// # Errors
 /// [`Error::NotFound`], for strangers to its organization too; [`Error::Forbidden`].
@@ -443,17 +441,13 @@ pub async fn revoke(cx: &Cx, id: Uuid, reason: Option<String>) -> Result<Deletio
     audit::attempt(cx, &OrganizationRef::Id(organization.unwrap_or(NO_ORGANIZATION)), note, async {
         match may_revoke(cx, organization, id).await? {
             (_, Some(tenant)) => {
-                let write = tenant.write_ending(cx, [id], (id, reason), |cx, tx, tenant, (id, reason)| {
-                    Box::pin(end(cx, tx, tenant.organization(), *id, reason.clone()))
-                });
+                let write =
+                    tenant.write_ending(cx, [id], async move |cx, tx, tenant| end(cx, tx, tenant.organization(), id, reason.clone()).await);
                 write.await
             }
             // The token ends itself.
             (organization, None) => {
-                let input = (organization, id, reason);
-                let write = cx.write_own_ending(Some(id), input, |cx, tx, (organization, id, reason)| {
-                    Box::pin(end(cx, tx, *organization, *id, reason.clone()))
-                });
+                let write = cx.write_own_ending(Some(id), async move |cx, tx| end(cx, tx, organization, id, reason.clone()).await);
                 write.await
             }
         }
@@ -470,11 +464,9 @@ pub(crate) async fn enter_to_revoke(cx: &Cx, id: Uuid) -> Result<Uuid> {
 }
 
 async fn organization_of(cx: &Cx, id: Uuid) -> Result<Option<Uuid>> {
-    cx.read(id, |_, tx, id| {
-        Box::pin(async move {
-            let found = tx.query_opt(sql!("SELECT organization_id FROM oauth_tokens WHERE id = $1"), params![*id]).await?;
-            found.map(|mut row| row.next::<Uuid>()).transpose().map_err(Error::from)
-        })
+    cx.read(async move |_, tx| {
+        let found = tx.query_opt(sql!("SELECT organization_id FROM oauth_tokens WHERE id = $1"), params![id]).await?;
+        found.map(|mut row| row.next::<Uuid>()).transpose().map_err(Error::from)
     })
     .await
 }
@@ -500,8 +492,8 @@ pub async fn revoke_presented(cx: &Cx, client: &Client, token: &str) -> Result<(
         return Err(Error::Oauth(OauthRefusal::InvalidGrant, "The token was given to another client.".into()));
     }
     let cx = app.acting(cx);
-    let pair = (found.organization, found.id);
-    let revoking = cx.write_as_server(pair, |cx, tx, (organization, id)| Box::pin(end(cx, tx, *organization, *id, None)));
+    let (organization, id) = (found.organization, found.id);
+    let revoking = cx.write_as_server(async move |cx, tx| end(cx, tx, organization, id, None).await);
     match revoking.await {
         Ok(_) | Err(Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
@@ -546,8 +538,8 @@ pub async fn introspect(cx: &Cx, client: &Client, token: &str) -> Result<Option<
 }
 
 async fn introspect_session(cx: &Cx, app: &App, token: &str) -> Result<Option<Introspection>> {
-    let nobody = cx.clone().with_actor(Actor::Nobody);
-    let principal = match authenticate(nobody, Presented::Bearer(token)).await {
+    let anonymous = cx.clone().with_actor(Actor::Anonymous);
+    let principal = match authenticate(anonymous, Presented::Bearer(token)).await {
         Ok(signed_in) => signed_in.principal()?.clone(),
         Err(Error::Unauthenticated) => return Ok(None),
         Err(error) => return Err(error),
@@ -555,8 +547,8 @@ async fn introspect_session(cx: &Cx, app: &App, token: &str) -> Result<Option<In
     let is_good_here = match principal.organization {
         Some(organization) => organization == app.organization,
         None => {
-            let pair = (principal.user, app.organization);
-            cx.read(pair, |_, tx, (user, organization)| Box::pin(load_membership(tx, *user, *organization))).await?.is_some()
+            let (user, organization) = (principal.user, app.organization);
+            cx.read(async move |_, tx| load_membership(tx, user, organization).await).await?.is_some()
         }
     };
     let claims = cx.plane.keys.verify(token, &cx.plane.config.public_url, cx.now)?;

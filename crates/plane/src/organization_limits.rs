@@ -16,20 +16,30 @@ use crate::policy::Action;
 use crate::{Cx, Error, Plane, Result, sessions};
 
 /// What operators have said of one organization. None: as for all. Zero: no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct OrganizationLimits {
-    /// Requests in each day, from midnight UTC, of each key, app and bound session of the organization: 0 to 4,294,967,295.
+    /// Requests in a day, from midnight UTC, of each API key, app and bound session of the organization. 0 is no limit; null is as for
+    /// all (`--rate-limit-per-day`, 10,000 unless it is set otherwise).
+    #[schemars(range(max = u32::MAX), example = 50_000)]
     pub requests_per_day: Option<u32>,
-    /// Requests in each minute of the clock, of all its callers together: 0 to 4,294,967,295. No key's own limit is above it.
+    /// Requests in a minute of all callers of the organization together, and the most that one of its keys can have. 0 is no limit; null is
+    /// as for all (`--organization-requests-per-minute`, 6,000 unless it is set otherwise).
+    #[schemars(range(max = u32::MAX), example = 600)]
     pub requests_per_minute: Option<u32>,
 }
 
 /// What shall be changed about them. What is missing stays.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize, schemars::JsonSchema)]
 pub struct LimitsChange {
-    /// Of the day.
+    /// Requests in a day, from midnight UTC, of each API key, app and bound session of the organization. 0 is no limit; null is as for
+    /// all (`--rate-limit-per-day`, 10,000 unless it is set otherwise).
+    #[serde(default, deserialize_with = "crate::wire::clearable")]
+    #[schemars(range(max = u32::MAX), example = 50_000)]
     pub requests_per_day: Option<Option<u32>>,
-    /// Of the minute.
+    /// Requests in a minute of all callers of the organization together, and the most that one of its keys can have. 0 is no limit; null is
+    /// as for all (`--organization-requests-per-minute`, 6,000 unless it is set otherwise).
+    #[serde(default, deserialize_with = "crate::wire::clearable")]
+    #[schemars(range(max = u32::MAX), example = 600)]
     pub requests_per_minute: Option<Option<u32>>,
 }
 
@@ -43,15 +53,13 @@ impl KnownLimits {
     /// # Errors
     /// The database's.
     pub(crate) async fn load(db: &Database) -> Result<KnownLimits> {
-        let known = db.read((), |tx, ()| {
-            Box::pin(async move {
-                let statement = sql!(
-                    "SELECT id, version, requests_per_day, requests_per_minute FROM organizations
-                     WHERE requests_per_day IS NOT NULL OR requests_per_minute IS NOT NULL"
-                );
-                let rows = tx.query(statement, &[]).await?.into_iter();
-                rows.map(|mut row| Ok::<_, Error>((row.next()?, (row.next()?, read(&mut row)?)))).collect::<Result<_>>()
-            })
+        let known = db.read(async move |tx| {
+            let statement = sql!(
+                "SELECT id, version, requests_per_day, requests_per_minute FROM organizations
+                 WHERE requests_per_day IS NOT NULL OR requests_per_minute IS NOT NULL"
+            );
+            let rows = tx.query(statement, &[]).await?.into_iter();
+            rows.map(|mut row| Ok::<_, Error>((row.next()?, (row.next()?, read(&mut row)?)))).collect::<Result<_>>()
         });
         Ok(KnownLimits(RwLock::new(known.await?)))
     }
@@ -92,7 +100,8 @@ impl Plane {
 /// Those of [`enter`].
 pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<(Uuid, OrganizationLimits)> {
     let tenant = enter(cx, organization, Action::ChangeLimits).await?;
-    cx.read(tenant.organization(), |_, tx, organization| Box::pin(async move { Ok((*organization, load(tx, *organization).await?)) })).await
+    let organization = tenant.organization();
+    cx.read(async move |_, tx| Ok((organization, load(tx, organization).await?))).await
 }
 
 /// Gives an organization limits of its own, from the next request on. For operators who have just signed in.
@@ -106,11 +115,11 @@ pub async fn change(cx: &Cx, organization: &OrganizationRef, change: LimitsChang
         let mut check = Check::new();
         check.text("reason", &reason, 1..=500);
         check.finish()?;
-        let changed =
-            tenant.write(cx, (change, note), |cx, tx, tenant, (change, note)| Box::pin(change_in(cx, tx, tenant, *change, note))).await;
+        let changed = tenant.write(cx, async move |cx, tx, tenant| change_in(cx, tx, tenant, change, &note).await).await;
         if changed.as_ref().is_err_and(|error| !error.is_rolled_back()) {
             // Whether it has come true is not known.
-            let now = cx.read(tenant.organization(), |_, tx, organization| Box::pin(load_with_version(tx, *organization)));
+            let organization = tenant.organization();
+            let now = cx.read(async move |_, tx| load_with_version(tx, organization).await);
             match now.await {
                 Ok((version, limits)) => cx.plane.organization_limits.set(tenant.organization(), version, limits),
                 Err(error) => tracing::warn!(%error, "it is not known whether the limits of an organization were changed: set them again"),

@@ -16,29 +16,39 @@ use crate::policy::{Action, Role};
 use crate::{Cx, Error, FieldError, Result, ledger, members, recovery, users};
 
 /// An organization.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Organization {
     /// Its id.
+    #[schemars(with = "crate::wire::OrganizationId")]
     pub id: Uuid,
-    /// Unique and unchanging: 3 to 50 of `a-z`, `0-9`, `-`.
-    pub slug: String,
-    /// 3 to 100 characters.
+    /// What people call it.
+    #[schemars(length(min = 3, max = 100), example = &"Acme")]
     pub name: String,
+    /// Unique and unchanging.
+    #[schemars(length(min = 3, max = 50), example = &"acme")]
+    pub slug: String,
     /// Address of a picture.
+    #[schemars(length(min = 1, max = 2_000), example = &"https://example.com/logo.png")]
     pub logo: Option<String>,
-    /// The plan it is on; absent in the public profile.
+    /// Not shown to publishable keys, like all that is not its public profile.
+    #[schemars(length(min = 1, max = 100), example = &"free")]
     pub plan: Option<String>,
-    /// How its own subscription stands; absent in the public profile.
-    pub subscription_status: Option<String>,
-    /// Its customer id at Stripe.
-    pub stripe_customer_id: Option<String>,
     /// Its owner; of several the one who has been a member longest.
+    #[serde(rename = "owner_id")]
     pub owner: Option<Uuid>,
-    /// A flat object of texts.
+    /// Its customer id at Stripe.
+    #[schemars(length(min = 1, max = 100), example = &"cus_123")]
+    pub stripe_customer_id: Option<String>,
+    /// How its own subscription stands.
+    #[schemars(length(min = 1, max = 50), example = &"none")]
+    pub subscription_status: Option<String>,
+    /// Texts by name.
+    #[schemars(with = "Option<crate::wire::Metadata>")]
     pub metadata: Option<Json>,
     /// Since when it is read-only.
     pub archived_at: Option<Timestamp>,
     /// Counts the changes of this record, from 1.
+    #[serde(skip)]
     pub revision: i64,
     /// When it was made.
     pub created_at: Timestamp,
@@ -46,29 +56,40 @@ pub struct Organization {
     pub updated_at: Timestamp,
 }
 
-/// A new organization.
-#[derive(Debug, Clone)]
+/// A new organization. Who makes it is its owner.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 pub struct NewOrganization {
-    /// 3 to 100 characters.
+    /// What people call it.
+    #[schemars(length(min = 3, max = 100), example = &"Acme")]
     pub name: String,
-    /// 3 to 50 of `a-z`, `0-9`, `-`; not readable as an id.
+    /// Unique and unchanging. Must not read as an id.
+    #[schemars(with = "crate::wire::Slug")]
     pub slug: String,
-    /// Address of a picture on the web, 2,000 characters at the most.
+    /// Address of a picture, http or https.
+    #[schemars(with = "Option<crate::wire::Link>", example = &"https://example.com/logo.png")]
     pub logo: Option<String>,
-    /// A flat object of texts: 50 keys of up to 40 characters at the most, values of up to 500.
+    /// Texts by name.
+    #[serde(default = "crate::wire::no_object", deserialize_with = "crate::wire::object")]
+    #[schemars(with = "Option<crate::wire::Metadata>")]
     pub metadata: Json,
 }
 
 /// What shall be changed about an organization. What is missing stays.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 pub struct OrganizationChange {
-    /// 3 to 100 characters.
+    /// What people call it.
+    #[schemars(length(min = 3, max = 100), example = &"Acme")]
     pub name: Option<String>,
-    /// The slug it has already: no other can be given.
+    /// Never changes: leave it out, or send the one it has.
+    #[schemars(length(min = 3, max = 50), example = &"acme", extend("readOnly" = true))]
     pub slug: Option<String>,
-    /// Address of a picture on the web, 2,000 characters at the most; or none.
+    /// Address of a picture, http or https; null takes it away.
+    #[serde(default, deserialize_with = "crate::wire::clearable")]
+    #[schemars(with = "Option<crate::wire::Link>", example = &"https://example.com/logo.png")]
     pub logo: Option<Option<String>>,
-    /// A flat object of texts that is merged into the old one; an empty text takes a key away.
+    /// Merged into what is there; an empty text takes a key away.
+    #[serde(default = "crate::wire::no_object", deserialize_with = "crate::wire::object")]
+    #[schemars(with = "Option<crate::wire::Metadata>")]
     pub metadata: Json,
 }
 
@@ -87,32 +108,31 @@ pub async fn create(cx: &Cx, new: NewOrganization) -> Result<Organization> {
     let mut check = Check::new();
     check.name("name", &new.name, 3..=100).link("logo", new.logo.as_deref()).metadata("metadata", &new.metadata);
     if !is_slug(&new.slug) {
-        check.refuse("slug", "invalid_slug", "must be 3 to 50 of a-z, 0-9 and -, and must not read as an id");
+        check.refuse("slug", "invalid_slug", crate::wire::SLUG);
     }
     check.finish()?;
     let metadata = merge_metadata("metadata", &Json::Null, &new.metadata)?;
     let new = NewOrganization { metadata, ..new };
-    cx.write_own((principal.user, new), |cx, tx, (user, new)| {
-        Box::pin(async move {
-            users::hold(tx, *user).await?;
-            let id = cx.new_id()?;
-            let organization = sql!(
-                "INSERT INTO organizations (id, slug, name, logo, plan, subscription_status, metadata, state, version, created_at, updated_at)
-                 VALUES ($1, $2, $3, $4, 'free', 'none', $6, 'live', 1, $5, $5)"
-            );
-            let inserted = tx.execute(organization, params![id, &new.slug, &new.name, new.logo.as_deref(), cx.now, &new.metadata]).await;
-            inserted.map_err(|error| match error {
-                sql::Error::Unique(_) => Error::Conflict("This slug is taken: choose another.".into()),
-                other => other.into(),
-            })?;
-            let member = sql!(
-                "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
-            );
-            tx.execute(member, params![id, cx.new_id()?, *user, Role::Owner.name(), cx.now]).await?;
-            let note = Note { action: "organization.create", subject: "organization", subject_id: Some(id), ..Note::default() };
-            audit::record(cx, tx, id, &note).await?;
-            load(tx, id).await
-        })
+    let user = principal.user;
+    cx.write_own(async move |cx, tx| {
+        users::hold(tx, user).await?;
+        let id = cx.new_id()?;
+        let organization = sql!(
+            "INSERT INTO organizations (id, slug, name, logo, plan, subscription_status, metadata, state, version, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, 'free', 'none', $6, 'live', 1, $5, $5)"
+        );
+        let inserted = tx.execute(organization, params![id, &new.slug, &new.name, new.logo.as_deref(), cx.now, &new.metadata]).await;
+        inserted.map_err(|error| match error {
+            sql::Error::Unique(_) => Error::Conflict("This slug is taken: choose another.".into()),
+            other => other.into(),
+        })?;
+        let member = sql!(
+            "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
+        );
+        tx.execute(member, params![id, cx.new_id()?, user, Role::Owner.name(), cx.now]).await?;
+        let note = Note { action: "organization.create", subject: "organization", subject_id: Some(id), ..Note::default() };
+        audit::record(cx, tx, id, &note).await?;
+        load(tx, id).await
     })
     .await
 }
@@ -126,12 +146,14 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<Organization
         return public_profile(cx, own, organization).await;
     }
     let tenant = enter(cx, organization, Action::ReadOrganization).await?;
-    cx.read(tenant.organization(), |_, tx, id| Box::pin(load(tx, *id))).await
+    let id = tenant.organization();
+    cx.read(async move |_, tx| load(tx, id).await).await
 }
 
 /// What a publishable key reads of its organization: name, slug and picture, and when it was made and last changed. Everything else is absent.
 async fn public_profile(cx: &Cx, own: Uuid, wanted: &OrganizationRef) -> Result<Organization> {
-    let known = cx.read(own, |_, tx, id| Box::pin(load(tx, *id))).await?;
+    let id = own;
+    let known = cx.read(async move |_, tx| load(tx, id).await).await?;
     let is_meant = match wanted {
         OrganizationRef::Id(id) => *id == known.id,
         OrganizationRef::Slug(slug) => *slug == known.slug,
@@ -150,35 +172,34 @@ async fn public_profile(cx: &Cx, own: Uuid, wanted: &OrganizationRef) -> Result<
 pub async fn list_mine(cx: &Cx, metadata: &Map<String, Json>, request: PageRequest) -> Result<Page<Organization>> {
     let principal = cx.needs(Action::ReadOrganization.scope())?;
     let metadata = metadata_filter(metadata)?;
-    cx.read((principal.user, principal.organization, metadata, request), |cx, tx, (user, bound, metadata, request)| {
-        Box::pin(async move {
-            let of_members = sql!(
-                "SELECT members.organization_id
-                 FROM members JOIN organizations ON organizations.id = members.organization_id
-                 WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'
-                   AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(organizations.metadata, $2))
-                 ORDER BY members.organization_id"
-            );
-            // A service account is no member anywhere.
-            let of_service = sql!(
-                "SELECT id FROM organizations
-                 WHERE id = $1 AND state = 'live' AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"
-            );
-            let (statement, of) = match bound {
-                Some(own) if cx.principal()?.service_role.is_some() => (of_service, own),
-                _ => (of_members, user),
-            };
-            let mut ids = Vec::new();
-            for mut row in tx.query(statement, params![*of, metadata.as_ref()]).await? {
-                ids.push(row.next::<Uuid>()?);
-            }
-            ids.retain(|id| bound.is_none_or(|bound| bound == *id));
-            let mut entries = Vec::new();
-            for id in ids.iter().skip(usize::try_from(request.offset()).unwrap_or(usize::MAX)).take(request.size as usize) {
-                entries.push(load(tx, *id).await?);
-            }
-            Ok(Page::new(entries, ids.len() as i64, *request))
-        })
+    let (user, bound) = (principal.user, principal.organization);
+    cx.read(async move |cx, tx| {
+        let of_members = sql!(
+            "SELECT members.organization_id
+             FROM members JOIN organizations ON organizations.id = members.organization_id
+             WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'
+               AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(organizations.metadata, $2))
+             ORDER BY members.organization_id"
+        );
+        // A service account is no member anywhere.
+        let of_service = sql!(
+            "SELECT id FROM organizations
+             WHERE id = $1 AND state = 'live' AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"
+        );
+        let (statement, of) = match bound {
+            Some(own) if cx.principal()?.service_role.is_some() => (of_service, own),
+            _ => (of_members, user),
+        };
+        let mut ids = Vec::new();
+        for mut row in tx.query(statement, params![of, metadata.as_ref()]).await? {
+            ids.push(row.next::<Uuid>()?);
+        }
+        ids.retain(|id| bound.is_none_or(|bound| bound == *id));
+        let mut entries = Vec::new();
+        for id in ids.iter().skip(usize::try_from(request.offset()).unwrap_or(usize::MAX)).take(request.size as usize) {
+            entries.push(load(tx, *id).await?);
+        }
+        Ok(Page::new(entries, ids.len() as i64, request))
     })
     .await
 }
@@ -199,34 +220,31 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, change: Organizatio
     check.metadata("metadata", &change.metadata);
     check.finish()?;
     tenant
-        .write(cx, change, |cx, tx, tenant, change| {
-            Box::pin(async move {
-                tenant.lock(tx).await?;
-                tenant.is_writable(tx).await?;
-                let old = load(tx, tenant.organization()).await?;
-                cx.expects(old.id, old.revision)?;
-                if change.slug.as_ref().is_some_and(|slug| *slug != old.slug) {
-                    let words =
-                        format!("never changes: this organization's is {}. Leave the field out, or make another organization.", old.slug);
-                    return Err(FieldError::new("slug", "immutable", words).into());
-                }
-                let name = change.name.as_ref().unwrap_or(&old.name);
-                let logo = change.logo.as_ref().unwrap_or(&old.logo);
-                let kept = old.metadata.clone().unwrap_or_default();
-                let metadata = merge_metadata("metadata", &kept, &change.metadata)?;
-                if (name, logo, &metadata) == (&old.name, &old.logo, &kept) {
-                    return Ok(old);
-                }
-                let statement = sql!(
-                    "UPDATE organizations SET name = $2, logo = $3, updated_at = $4, metadata = $5, revision = revision + 1
+        .write(cx, async move |cx, tx, tenant| {
+            tenant.lock(tx).await?;
+            tenant.is_writable(tx).await?;
+            let old = load(tx, tenant.organization()).await?;
+            cx.expects(old.id, old.revision)?;
+            if change.slug.as_ref().is_some_and(|slug| *slug != old.slug) {
+                let words =
+                    format!("never changes: this organization's is {}. Leave the field out, or make another organization.", old.slug);
+                return Err(FieldError::new("slug", "immutable", words).into());
+            }
+            let name = change.name.as_ref().unwrap_or(&old.name);
+            let (logo, kept) = (change.logo.as_ref().unwrap_or(&old.logo), old.metadata.clone().unwrap_or_default());
+            let metadata = merge_metadata("metadata", &kept, &change.metadata)?;
+            if (name, logo, &metadata) == (&old.name, &old.logo, &kept) {
+                return Ok(old);
+            }
+            let statement = sql!(
+                "UPDATE organizations SET name = $2, logo = $3, updated_at = $4, metadata = $5, revision = revision + 1
                  WHERE id = $1 AND state = 'live'"
-                );
-                tx.execute(statement, params![old.id, name, logo.as_deref(), cx.now, &metadata]).await?;
-                let note = Note { action: "organization.update", subject: "organization", subject_id: Some(old.id), ..Note::default() };
-                audit::record(cx, tx, old.id, &note).await?;
-                tell(cx, tx, tenant.organization(), Event::OrganizationUpdated).await?;
-                load(tx, old.id).await
-            })
+            );
+            tx.execute(statement, params![old.id, name, logo.as_deref(), cx.now, &metadata]).await?;
+            let note = Note { action: "organization.update", subject: "organization", subject_id: Some(old.id), ..Note::default() };
+            audit::record(cx, tx, old.id, &note).await?;
+            tell(cx, tx, tenant.organization(), Event::OrganizationUpdated).await?;
+            load(tx, old.id).await
         })
         .await
 }
@@ -256,29 +274,26 @@ async fn set_archived(cx: &Cx, organization: &OrganizationRef, note: Note, shall
         if !shall_be {
             deletion::go_on_with_archive(cx, tenant.organization()).await?;
         }
-        let write = tenant.write_ending(cx, [tenant.organization()], (note, shall_be), |cx, tx, tenant, (note, shall_be)| {
-            Box::pin(async move {
-                tenant.lock(tx).await?;
-                let id = tenant.organization();
-                let old = load(tx, id).await?;
-                cx.expects(id, old.revision)?;
-                if old.archived_at.is_some() == *shall_be {
-                    return Ok((old, false));
-                }
-                // What is put away comes back as it was, with the time of its last change.
-                let statement = sql!("UPDATE organizations SET archived_at = $2, revision = revision + 1 WHERE id = $1 AND state = 'live'");
-                tx.execute(statement, params![id, shall_be.then_some(cx.now)]).await?;
-                let goes_on = match shall_be {
-                    true => deletion::begin_archive(cx, tx, id).await?,
-                    false => deletion::end_archive(cx, tx, id).await.map(|()| false)?,
-                };
-                audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
-                let archived = ledger::Entry::Archived { organization: id, is_archived: *shall_be, revision: old.revision + 1 };
-                ledger::note(cx, tx, archived).await?;
-                tell(cx, tx, tenant.organization(), if *shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored })
-                    .await?;
-                Ok((load(tx, id).await?, goes_on))
-            })
+        let write = tenant.write_ending(cx, [tenant.organization()], async move |cx, tx, tenant| {
+            tenant.lock(tx).await?;
+            let id = tenant.organization();
+            let old = load(tx, id).await?;
+            cx.expects(id, old.revision)?;
+            if old.archived_at.is_some() == shall_be {
+                return Ok((old, false));
+            }
+            // What is put away comes back as it was, with the time of its last change.
+            let statement = sql!("UPDATE organizations SET archived_at = $2, revision = revision + 1 WHERE id = $1 AND state = 'live'");
+            tx.execute(statement, params![id, shall_be.then_some(cx.now)]).await?;
+            let goes_on = match shall_be {
+                true => deletion::begin_archive(cx, tx, id).await?,
+                false => deletion::end_archive(cx, tx, id).await.map(|()| false)?,
+            };
+            audit::record(cx, tx, id, &Note { subject_id: Some(id), ..note.clone() }).await?;
+            let archived = ledger::Entry::Archived { organization: id, is_archived: shall_be, revision: old.revision + 1 };
+            ledger::note(cx, tx, archived).await?;
+            tell(cx, tx, tenant.organization(), if shall_be { Event::OrganizationArchived } else { Event::OrganizationRestored }).await?;
+            Ok((load(tx, id).await?, goes_on))
         });
         let (changed, goes_on) = write.await?;
         if goes_on && let Err(error) = deletion::go_on_with_archive(cx, changed.id).await {
@@ -299,7 +314,7 @@ pub async fn transfer(cx: &Cx, organization: &OrganizationRef, member: Uuid) -> 
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::TransferOrganization).await?;
         let own = tenant.membership().map(|own| own.id);
-        tenant.write_ending(cx, own, member, |cx, tx, tenant, member| Box::pin(transfer_in(cx, tx, tenant, *member))).await
+        tenant.write_ending(cx, own, async move |cx, tx, tenant| transfer_in(cx, tx, tenant, member).await).await
     })
     .await
 }
@@ -349,7 +364,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, details: Details) -
         let tenant = if details.export { tenant.also(cx, Action::ExportOrganization)? } else { tenant };
         deletion::count_ahead(cx, &tenant).await?;
         let ends = [tenant.organization()];
-        tenant.write_ending(cx, ends, details, |cx, tx, tenant, details| Box::pin(delete_in(cx, tx, tenant, details))).await
+        tenant.write_ending(cx, ends, async move |cx, tx, tenant| delete_in(cx, tx, tenant, &details).await).await
     })
     .await
 }

@@ -60,6 +60,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0025_ledger_lines", text: include_str!("../migrations/0025_ledger_lines.sql") },
     Migration { name: "0026_organization_limits", text: include_str!("../migrations/0026_organization_limits.sql") },
     Migration { name: "0027_change_counts", text: include_str!("../migrations/0027_change_counts.sql") },
+    Migration { name: "0028_credential_revisions", text: include_str!("../migrations/0028_credential_revisions.sql") },
 ];
 
 /// Settings of a plane.
@@ -97,7 +98,7 @@ pub struct Config {
     pub export_life: Duration,
     /// What one organization may have.
     pub quotas: Quotas,
-    /// How long what nobody deletes is kept, and what deletions keep.
+    /// How long data that no one deletes is kept, and what deletions keep.
     pub retention: Periods,
     /// The share of a table, in percent, of which a round of retention erases no more without an operator's word; 100 for any.
     pub retention_brake: u8,
@@ -155,9 +156,9 @@ pub struct Plane {
     pub(crate) hasher: Hasher,
     /// Rung when a deletion was closed and waits for its drain.
     pub(crate) drain_bell: Notify,
-    /// Rung when a deletion that was put by may go on.
+    /// Rung when a deletion that was set aside may go on.
     pub(crate) going_on_bell: Notify,
-    /// Batches of deletions that the drain has begun with, without those of what was put by.
+    /// Batches of deletions that the drain has begun with, without those of what was set aside.
     pub(crate) beginnings: AtomicU64,
     /// What the workers of the drain tell each other.
     pub(crate) drain_notes: Mutex<deletion::Notes>,
@@ -177,7 +178,7 @@ pub struct Plane {
     pub(crate) strangers: Strangers,
     /// Who waits for the deletion of a customer.
     pub(crate) customer_deletions: Gathering,
-    /// Rung when somebody wants an export.
+    /// Rung when an export is wanted.
     pub(crate) export_bell: Notify,
     /// Rung when there is something to deliver to webhooks.
     pub(crate) courier_bell: Notify,
@@ -209,7 +210,7 @@ pub struct Plane {
 pub(crate) struct Run {
     /// Its id.
     pub(crate) id: Uuid,
-    /// Random bytes that are never written down: what is sealed with them nobody opens after the run.
+    /// Random bytes that are never written down: what is sealed with them cannot be opened after the run.
     pub(crate) secret: [u8; 32],
     /// Requests with an Idempotency-Key that are being carried out: the ids of their rows, and who carries them out.
     pub(crate) under_way: Mutex<HashMap<Uuid, Uuid>>,
@@ -317,7 +318,7 @@ impl Plane {
         self.db.close().await;
     }
 
-    /// Waits until somebody puts something into the queues of webhooks.
+    /// Waits until something is put into the queues of webhooks.
     pub async fn courier_bell(&self) {
         self.courier_bell.notified().await;
     }

@@ -1,7 +1,7 @@
 //! Who may do what: the only place that decides it.
 //!
-//! [`decide`] is a pure function over an exhaustive match, one line an action: a new action does not compile until somebody decides. The
-//! whole matrix is printed into `docs/policy.md`, and a test holds the two together.
+//! [`decide`] is a pure function over an exhaustive match, one line an action: a new action does not compile until there is a line for it.
+//! The whole matrix is printed into `docs/policy.md`, and a test holds the two together.
 
 use Role::{Admin, Billing, Master, Member, Owner, Reseller, Viewer};
 
@@ -49,7 +49,7 @@ impl Role {
         Scopes(allowed.fold(0, |set, action| set | bit(action.scope())))
     }
 
-    /// The action of inviting somebody to be this.
+    /// The action of inviting a person to be this.
     pub fn inviting(self) -> Action {
         match self {
             Owner => Action::InviteOwner,
@@ -153,11 +153,11 @@ actions! {
     UpdateOwnerApiKey = "write:organization",
     /// Revoke one's own API key.
     RevokeOwnApiKey = "write:organization",
-    /// Revoke somebody else's API key.
+    /// Revoke another member's API key.
     RevokeApiKey = "write:organization",
     /// Give one's own API key a new secret.
     RotateOwnApiKey = "write:organization",
-    /// Give somebody else's API key a new secret. Whoever has it acts as that member.
+    /// Give another member's API key a new secret. Those who have it act as that member.
     GiveToApiKey = "write:organization",
     /// Read webhooks and their deliveries.
     ReadWebhooks = "read:webhooks",
@@ -169,7 +169,7 @@ actions! {
     ReadOauthApps = "write:oauth-apps",
     /// Make and change OAuth apps.
     WriteOauthApps = "write:oauth-apps",
-    /// Give more to somebody else's OAuth app: wider scopes, a new secret, active again. Whoever has the secret acts as that member.
+    /// Give more to another member's OAuth app: wider scopes, a new secret, active again. Those who have the secret act as that member.
     GiveToOauthApp = "write:oauth-apps",
     /// Delete an OAuth app and every token of it.
     DeleteOauthApp = "write:oauth-apps",
@@ -197,7 +197,7 @@ actions! {
     ChangeRequirements = "admin:organization",
     /// Read the approvals that can still be used.
     ReadApprovals = "admin:organization",
-    /// Approve of what somebody else deletes, or take an approval back.
+    /// Approve of what another member deletes, or take an approval back.
     ApproveDeletion = "admin:organization",
 }
 

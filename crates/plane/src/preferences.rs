@@ -144,13 +144,14 @@ pub struct Preference {
 }
 
 /// The stances that the signed-in user has taken, in the order of [`TRAITS`]. A trait on which they never took one is not among them; one
-/// that they took back is, as [`Stance::Neutral`], so that whoever keeps a copy learns of it.
+/// that they took back is, as [`Stance::Neutral`], so that a client that keeps a copy learns of it.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope.
 pub async fn list(cx: &Cx) -> Result<Vec<Preference>> {
     let principal = cx.needs("read:user")?;
-    cx.read(principal.user, |_, tx, user| Box::pin(load(tx, *user))).await
+    let user = principal.user;
+    cx.read(async move |_, tx| load(tx, user).await).await
 }
 
 /// Takes stances for the signed-in user and returns all that they have then. Traits that are not named keep theirs, and [`Stance::Neutral`]
@@ -168,27 +169,26 @@ pub async fn set(cx: &Cx, wanted: Vec<(String, Stance)>) -> Result<Vec<Preferenc
         None => Err(FieldError::new(name.chars().take(100).collect::<String>(), "unknown_trait", "is no trait that is known here")),
     });
     let wanted = known.collect::<Result<Vec<_>, _>>()?;
-    cx.write_own((principal.user, wanted), |cx, tx, (user, wanted)| {
-        Box::pin(async move {
-            let old = load(tx, *user).await?;
-            let stance_on = |subject| old.iter().find(|known| known.subject == subject).map_or(Stance::Neutral, |known| known.stance);
-            let changed: Vec<&Preference> = wanted.iter().filter(|one| one.stance != stance_on(one.subject)).collect();
-            let statement = sql!(
-                "INSERT INTO preferences (user_id, trait, stance, updated_at) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (user_id, trait) DO UPDATE SET stance = excluded.stance, updated_at = excluded.updated_at"
-            );
-            for Preference { subject, stance } in &changed {
-                tx.execute(statement, params![*user, subject.name, stance.stored(), cx.now]).await.map_err(|error| match error {
-                    // The account was deleted in this very moment.
-                    sql::Error::ForeignKey(_) => Error::Unauthenticated,
-                    other => other.into(),
-                })?;
-            }
-            if !changed.is_empty() {
-                audit::record(cx, tx, NO_ORGANIZATION, &users::about("preferences.update", *user)).await?;
-            }
-            load(tx, *user).await
-        })
+    let user = principal.user;
+    cx.write_own(async move |cx, tx| {
+        let old = load(tx, user).await?;
+        let stance_on = |subject| old.iter().find(|known| known.subject == subject).map_or(Stance::Neutral, |known| known.stance);
+        let changed: Vec<&Preference> = wanted.iter().filter(|one| one.stance != stance_on(one.subject)).collect();
+        let statement = sql!(
+            "INSERT INTO preferences (user_id, trait, stance, updated_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (user_id, trait) DO UPDATE SET stance = excluded.stance, updated_at = excluded.updated_at"
+        );
+        for Preference { subject, stance } in &changed {
+            tx.execute(statement, params![user, subject.name, stance.stored(), cx.now]).await.map_err(|error| match error {
+                // The account was deleted in this very moment.
+                sql::Error::ForeignKey(_) => Error::Unauthenticated,
+                other => other.into(),
+            })?;
+        }
+        if !changed.is_empty() {
+            audit::record(cx, tx, NO_ORGANIZATION, &users::about("preferences.update", user)).await?;
+        }
+        load(tx, user).await
     })
     .await
 }

@@ -161,7 +161,7 @@ impl Usage {
     }
 }
 
-/// Fails unless the organization may have one more of these. Until this transaction ends nobody else finds the same room.
+/// Fails unless the organization may have one more of these. Until this transaction ends no other transaction finds the same room.
 pub(crate) async fn has_room(cx: &Cx, tx: &mut Tx, tenant: &Tenant, quota: Quota) -> Result<()> {
     let limit = quota.limit(&cx.plane.config.quotas);
     let (Some((count, can_end)), 1..) = (quota.count(), limit) else { return Ok(()) };
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_counted_by_a_clock_that_was_ahead_keeps_nobody_out() {
+    fn what_was_counted_by_a_clock_that_was_ahead_keeps_no_one_out() {
         let (usage, organization) = (Usage::default(), Uuid::from_u128(1));
         let time = |second| Timestamp::from_second(second).unwrap();
         assert_eq!(usage.count(organization, 1, time(1_700_086_400)), None);

@@ -39,13 +39,11 @@ pub async fn recover(cx: &Cx, organization: &OrganizationRef, email: &str, reaso
         check.email("email", email.trim()).text("reason", &reason, 1..=500);
         check.finish()?;
         let key = email_key(email);
-        let heir = cx.read((tenant, key.clone()), |_, tx, (tenant, key)| Box::pin(find(tx, tenant.organization(), key))).await?;
+        let sought = key.clone();
+        let heir = cx.read(async move |_, tx| find(tx, tenant.organization(), &sought).await).await?;
         let ends = heir.member.map(|(member, _)| member);
-        tenant
-            .write_ending(cx, ends, (heir.user, key, note), |cx, tx, tenant, (user, key, note)| {
-                Box::pin(recover_in(cx, tx, tenant, (*user, key), note))
-            })
-            .await
+        let user = heir.user;
+        tenant.write_ending(cx, ends, async move |cx, tx, tenant| recover_in(cx, tx, tenant, (user, &key), &note).await).await
     })
     .await
 }
@@ -105,7 +103,7 @@ async fn add_owner(cx: &Cx, tx: &mut Tx, organization: Uuid, user: Uuid) -> Resu
     let inserted = tx.execute(insert, params![organization, member, user, Role::Owner.name(), cx.now]).await;
     inserted.map_err(|error| match error {
         sql::Error::Unique(_) => {
-            Error::Conflict("This person is being removed from the organization: take that back first, or name somebody else.".into())
+            Error::Conflict("This person is being removed from the organization: take that back first, or name another person.".into())
         }
         other => other.into(),
     })?;
@@ -133,7 +131,7 @@ pub(crate) async fn enter_to_delete(cx: &Cx, organization: &OrganizationRef) -> 
         entered => return entered,
     };
     let tenant = enter(cx, organization, Action::DeleteOwnerless).await?;
-    match cx.read(tenant, |_, tx, tenant| Box::pin(has_owner(tx, tenant.organization()))).await? {
+    match cx.read(async move |_, tx| has_owner(tx, tenant.organization()).await).await? {
         true => Err(refused),
         false => Ok(tenant),
     }

@@ -40,8 +40,8 @@ impl Kind {
         }
     }
 
-    /// The kind of what goes by these rules; none where nothing is ever asked: what takes access away and nothing else, and what is nobody's
-    /// but the person's own.
+    /// The kind of what goes by these rules; none where nothing is ever asked: what takes access away and nothing else, and what belongs to
+    /// the person alone.
     pub(crate) fn of(root: Root) -> Option<Kind> {
         match root {
             Root::Organization => Some(Kind::Organization),
@@ -53,17 +53,27 @@ impl Kind {
 }
 
 /// What is asked for one kind of subject. The default: nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "NewRequirements", description = "What is to be asked for one kind of subject. What is missing is not asked.")]
 pub struct Requirements {
-    /// Whoever deletes says why.
+    /// That they say why: `?reason=`.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    #[schemars(with = "Option<bool>")]
     pub reason_required: bool,
-    /// Whoever deletes types the organization's slug.
+    /// That they type the organization's slug: `?confirm=`.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    #[schemars(with = "Option<bool>")]
     pub confirmation_required: bool,
-    /// Whoever deletes has signed in within so many minutes: 1 to 1,440.
+    /// That they have signed in within so many minutes. No key and no app's token has.
+    #[schemars(range(min = 1, max = 1_440), example = 15)]
     pub fresh_minutes: Option<u32>,
-    /// An owner other than whoever deletes has approved it.
+    /// That another owner has approved it. Takes two owners.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    #[schemars(with = "Option<bool>")]
     pub approval_required: bool,
-    /// Days until what is deleted is erased: 0 to 90.
+    /// Days until what is deleted is erased; none if 0.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    #[schemars(with = "Option<u32>", range(min = 0, max = 90), example = 30)]
     pub grace_days: u32,
 }
 
@@ -93,13 +103,23 @@ impl Requirements {
 }
 
 /// What an organization asks, of all kinds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(
+    rename = "NewDeletionRequirements",
+    description = "What is to be asked of those who delete, in the place of all that was asked. A kind that is missing: nothing."
+)]
 pub struct ByKind {
-    /// Of those who delete it.
+    /// Of those who delete the organization.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    #[schemars(with = "Option<Requirements>")]
     pub organization: Requirements,
-    /// Of those who remove a member; not of whoever leaves.
+    /// Of those who remove a member; never of a member who leaves.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    #[schemars(with = "Option<Requirements>")]
     pub member: Requirements,
-    /// Of those who delete a customer.
+    /// Of those who delete a customer, in any way.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    #[schemars(with = "Option<Requirements>")]
     pub customer: Requirements,
 }
 
@@ -139,14 +159,15 @@ pub struct Asked {
 /// Those of [`enter`].
 pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<Asked> {
     let tenant = enter(cx, organization, Action::ReadOrganization).await?;
-    cx.read(tenant.organization(), |_, tx, organization| Box::pin(load(tx, *organization))).await
+    let organization = tenant.organization();
+    cx.read(async move |_, tx| load(tx, organization).await).await
 }
 
 /// Puts other requirements in the place of all there are. To weaken what asks for a fresh sign-in or an approval takes these, too.
 ///
 /// # Errors
-/// Those of [`enter`]; [`Error::Invalid`]; [`Error::Conflict`] when an approval is asked for where nobody else could give it, and when the
-/// organization is archived; [`Error::Blocked`] with what is missing to weaken them; [`Error::Stale`].
+/// Those of [`enter`]; [`Error::Invalid`]; [`Error::Conflict`] when an approval is asked for where no other owner could give it, and when
+/// the organization is archived; [`Error::Blocked`] with what is missing to weaken them; [`Error::Stale`].
 pub async fn replace(cx: &Cx, organization: &OrganizationRef, new: ByKind) -> Result<Asked> {
     let note = Note { action: "requirements.update", subject: approvals::REQUIREMENTS, ..Note::default() };
     audit::attempt(cx, organization, note.clone(), async {
@@ -158,7 +179,7 @@ pub async fn replace(cx: &Cx, organization: &OrganizationRef, new: ByKind) -> Re
             check.number(&format!("{}.grace_days", kind.name()), Some(*grace_days), 0..=90);
         }
         check.finish()?;
-        tenant.write(cx, (new, note), |cx, tx, tenant, (new, note)| Box::pin(replace_in(cx, tx, tenant, new, note))).await
+        tenant.write(cx, async move |cx, tx, tenant| replace_in(cx, tx, tenant, &new, &note).await).await
     })
     .await
 }
@@ -177,7 +198,7 @@ async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &
     let is_new = |kind: &Kind| new.of(*kind).approval_required && !old.by_kind.of(*kind).approval_required;
     if Kind::ALL.iter().any(is_new) && owners(tx, organization).await? < 2 {
         let words =
-            "An approval is given by an owner other than whoever deletes, and there is one owner only: make another member an owner first.";
+            "An approval is given by another owner than the one who deletes, and there is only one: make another member an owner first.";
         return Err(Error::Conflict(words.into()));
     }
     let weakened = Kind::ALL.into_iter().map(|kind| (old.by_kind.of(kind), new.of(kind))).filter(|(old, new)| old.is_weakened_by(new));

@@ -1,4 +1,4 @@
-//! Revisions: what tells one state of a record from the next, so that nobody changes or deletes what they have not seen (`ETag` and
+//! Revisions: what tells one state of a record from the next, so that no caller changes or deletes what they have not seen (`ETag` and
 //! `If-Match`, RFC 9110). Organizations, members and customers count theirs; the tag of any other record is derived from what is in it.
 
 use std::fmt::Debug;

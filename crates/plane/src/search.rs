@@ -198,7 +198,8 @@ pub async fn search(cx: &Cx, text: &str) -> Result<Vec<Found>> {
         }
         false => Vec::new(),
     };
-    cx.read((text.to_owned(), hints), |cx, tx, (text, hints)| Box::pin(search_in(cx, tx, text, hints))).await
+    let text = text.to_owned();
+    cx.read(async move |cx, tx| search_in(cx, tx, &text, &hints).await).await
 }
 
 async fn search_in(cx: &Cx, tx: &mut Tx, text: &str, hints: &[String]) -> Result<Vec<Found>> {

@@ -57,19 +57,18 @@ pub struct SignedIn {
 pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Option<OrganizationRef>) -> Result<SignedIn> {
     let key = email_key(email);
     let counted = Counted::attempt(cx, Attempt::SignIn(&key))?;
+    let spelling = email.trim().to_lowercase();
     let found = cx
-        .read((key, email.trim().to_lowercase()), |_, tx, (key, spelling)| {
-            Box::pin(async move {
-                // An account from before normal forms whose address an older one has in another spelling has its spelling as its key.
-                let statement = sql!(
-                    "SELECT id, password_hash FROM users WHERE email_key IN ($1, $2) AND state = 'live'
-                     ORDER BY CASE WHEN email_key = $2 THEN 0 ELSE 1 END LIMIT 1"
-                );
-                match tx.query_opt(statement, params![key, spelling]).await? {
-                    Some(mut row) => Ok(Some((row.next::<Uuid>()?, row.next::<String>()?))),
-                    None => Ok(None),
-                }
-            })
+        .read(async move |_, tx| {
+            // An account from before normal forms whose address an older one has in another spelling has its spelling as its key.
+            let statement = sql!(
+                "SELECT id, password_hash FROM users WHERE email_key IN ($1, $2) AND state = 'live'
+                 ORDER BY CASE WHEN email_key = $2 THEN 0 ELSE 1 END LIMIT 1"
+            );
+            match tx.query_opt(statement, params![&key, &spelling]).await? {
+                Some(mut row) => Ok(Some((row.next::<Uuid>()?, row.next::<String>()?))),
+                None => Ok(None),
+            }
         })
         .await?;
     let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
@@ -88,37 +87,35 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
     };
     let family = alphanumeric(FAMILY_LENGTH)?;
     let (cookie, refresh_token) = (secret()?, next_token(&family)?);
-    let hashes = (fingerprint(&cookie), fingerprint(&refresh_token), fingerprint(&family));
+    let (cookie_hash, refresh_hash, family_hash) = (fingerprint(&cookie), fingerprint(&refresh_token), fingerprint(&family));
     let session = cx
-        .write_as_server((user, (hash, renewed), organization, hashes), |cx, tx, (user, (hash, renewed), organization, (cookie, refresh, family))| {
-            Box::pin(async move {
-                // A password that was changed meanwhile opens nothing any more. Takes the user's lock: whoever changes it ends this session too.
-                let unchanged = sql!(
-                    "UPDATE users SET password_hash = coalesce($3, $2) WHERE id = $1 AND password_hash = $2 AND state = 'live'
-                     RETURNING is_operator"
-                );
-                let found = tx.query_opt(unchanged, params![*user, hash.as_deref(), renewed.as_deref()]).await?;
-                let is_operator = found.ok_or(Error::Unauthenticated)?.next()?;
-                let outsider = || Error::Outsider("User is not a member of this organization.".into());
-                let member = match organization {
-                    Some(organization) => Some(load_membership(tx, *user, *organization).await?.ok_or_else(outsider)?.id),
-                    None => None,
-                };
-                let id = cx.new_id()?;
-                let statement = sql!(
-                    "INSERT INTO sessions (id, user_id, organization_id, member_id, cookie_hash, refresh_hash, refresh_family_hash, created_at,
-                                           expires_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-                );
-                let expires_at = after(cx.now, cx.plane.config.session_life);
-                let values = params![id, *user, *organization, member, &cookie[..], &refresh[..], &family[..], cx.now, expires_at];
-                tx.execute(statement, values).await.map_err(|error| match error {
-                    sql::Error::ForeignKey(_) => outsider(),
-                    other => other.into(),
-                })?;
-                audit::signed_in(cx, tx, *user, is_operator, id).await?;
-                Ok(id)
-            })
+        .write_as_server(async move |cx, tx| {
+            // A password that was changed meanwhile opens nothing any more. Takes the user's lock: changing it ends this session too.
+            let unchanged = sql!(
+                "UPDATE users SET password_hash = coalesce($3, $2) WHERE id = $1 AND password_hash = $2 AND state = 'live'
+                 RETURNING is_operator"
+            );
+            let found = tx.query_opt(unchanged, params![user, hash.as_deref(), renewed.as_deref()]).await?;
+            let is_operator = found.ok_or(Error::Unauthenticated)?.next()?;
+            let outsider = || Error::Outsider("User is not a member of this organization.".into());
+            let member = match organization {
+                Some(organization) => Some(load_membership(tx, user, organization).await?.ok_or_else(outsider)?.id),
+                None => None,
+            };
+            let id = cx.new_id()?;
+            let statement = sql!(
+                "INSERT INTO sessions (id, user_id, organization_id, member_id, cookie_hash, refresh_hash, refresh_family_hash, created_at,
+                                       expires_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+            );
+            let expires_at = after(cx.now, cx.plane.config.session_life);
+            let values = params![id, user, organization, member, &cookie_hash[..], &refresh_hash[..], &family_hash[..], cx.now, expires_at];
+            tx.execute(statement, values).await.map_err(|error| match error {
+                sql::Error::ForeignKey(_) => outsider(),
+                other => other.into(),
+            })?;
+            audit::signed_in(cx, tx, user, is_operator, id).await?;
+            Ok(id)
         })
         .await?;
     hand_out(cx, user, session, organization, refresh_token, cookie)
@@ -138,31 +135,31 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
         None => alphanumeric(FAMILY_LENGTH)?,
     };
     let (cookie, next) = (secret()?, next_token(&family)?);
-    let hashes = (fingerprint(refresh_token), fingerprint(&next), fingerprint(&family), fingerprint(&cookie));
+
+    let (used, family_hash) = (fingerprint(refresh_token), fingerprint(&family));
+    let (next_hash, cookie_hash) = (fingerprint(&next), fingerprint(&cookie));
     let renewed = cx
-        .write_as_server(hashes, |cx, tx, (used, next, family, cookie)| {
-            Box::pin(async move {
-                let statement = sql!(
-                    "UPDATE sessions SET refresh_hash = $2, cookie_hash = $3, refresh_family_hash = $5
-                     WHERE refresh_hash = $1 AND expires_at > $4
-                       AND EXISTS (SELECT 1 FROM users WHERE users.id = user_id AND users.state = 'live')
-                     RETURNING user_id, id, organization_id"
-                );
-                let found = tx.query_opt(statement, params![&used[..], &next[..], &cookie[..], cx.now, &family[..]]).await?;
-                let Some(mut row) = found else {
-                    end_reused(cx, tx, used, family).await?;
-                    return Ok(None);
-                };
-                let (user, session, organization): (Uuid, Uuid, Option<Uuid>) = (row.next()?, row.next()?, row.next()?);
-                if let Some(organization) = organization {
-                    load_membership(tx, user, organization).await?.ok_or(Error::Unauthenticated)?;
-                }
-                // The old cookie must not live on in memory.
-                revoke(cx, tx, session).await?;
-                // Before the commit: a request with the same token that waits for it must not be taken for a thief's.
-                cx.plane.refreshed.insert(session, Timestamp::MAX);
-                Ok(Some((user, session, organization)))
-            })
+        .write_as_server(async move |cx, tx| {
+            let statement = sql!(
+                "UPDATE sessions SET refresh_hash = $2, cookie_hash = $3, refresh_family_hash = $5
+                 WHERE refresh_hash = $1 AND expires_at > $4
+                   AND EXISTS (SELECT 1 FROM users WHERE users.id = user_id AND users.state = 'live')
+                 RETURNING user_id, id, organization_id"
+            );
+            let found = tx.query_opt(statement, params![&used[..], &next_hash[..], &cookie_hash[..], cx.now, &family_hash[..]]).await?;
+            let Some(mut row) = found else {
+                end_reused(cx, tx, &used, &family_hash).await?;
+                return Ok(None);
+            };
+            let (user, session, organization): (Uuid, Uuid, Option<Uuid>) = (row.next()?, row.next()?, row.next()?);
+            if let Some(organization) = organization {
+                load_membership(tx, user, organization).await?.ok_or(Error::Unauthenticated)?;
+            }
+            // The old cookie must not live on in memory.
+            revoke(cx, tx, session).await?;
+            // Before the commit: a request with the same token that waits for it must not be taken for a thief's.
+            cx.plane.refreshed.insert(session, Timestamp::MAX);
+            Ok(Some((user, session, organization)))
         })
         .await?;
     let (user, session, organization) = renewed.ok_or(Error::Unauthenticated)?;
@@ -221,17 +218,16 @@ pub(crate) async fn is_fresh(cx: &Cx, tx: &mut Tx, session: Uuid, what: &str) ->
 /// Ends the session the caller came with: cookie, tokens and refresh token are no longer good.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when nobody is signed in; [`Error::Forbidden`] for a key or an app's token, which is no session.
+/// [`Error::Unauthenticated`] when the caller is not signed in; [`Error::Forbidden`] for a key or an app's token, which is no session.
 pub async fn sign_out(cx: &Cx) -> Result<()> {
     let principal = cx.principal()?;
     if principal.kind != CredentialKind::Session {
         return Err(Error::Forbidden("An API key or an app's token has no session to end: revoke it instead.".into()));
     }
-    cx.write_own_ending(Some(principal.credential), principal.credential, |cx, tx, session| {
-        Box::pin(async move {
-            tx.execute(sql!("DELETE FROM sessions WHERE id = $1"), params![*session]).await?;
-            revoke(cx, tx, *session).await
-        })
+    let session = principal.credential;
+    cx.write_own_ending(Some(principal.credential), async move |cx, tx| {
+        tx.execute(sql!("DELETE FROM sessions WHERE id = $1"), params![session]).await?;
+        revoke(cx, tx, session).await
     })
     .await
 }

@@ -41,15 +41,14 @@ pub(crate) struct SigningKeys(RwLock<Arc<Vec<TokenKey>>>);
 impl SigningKeys {
     /// Loads them, or makes the first.
     pub(crate) async fn load(db: &Database, encryption: &Encryption, now: Timestamp) -> Result<SigningKeys> {
-        let keys = db.write((encryption.clone(), now), |tx, (encryption, now)| {
-            Box::pin(async move {
-                let keys = load(tx, encryption).await?;
-                if keys.first().is_some_and(|first| first.retires_at.is_none()) {
-                    return Ok(keys);
-                }
-                make(tx, encryption, *now).await?;
-                load(tx, encryption).await
-            })
+        let encryption = encryption.clone();
+        let keys = db.write(async move |tx| {
+            let keys = load(tx, &encryption).await?;
+            if keys.first().is_some_and(|first| first.retires_at.is_none()) {
+                return Ok(keys);
+            }
+            make(tx, &encryption, now).await?;
+            load(tx, &encryption).await
         });
         Ok(SigningKeys(RwLock::new(Arc::new(keys.await?))))
     }
@@ -95,11 +94,9 @@ impl SigningKeys {
 /// # Errors
 /// [`Error::Forbidden`] for anybody but an operator in a session; [`Error::Conflict`] while ten keys verify.
 pub async fn rotate(cx: &Cx, at_once: bool) -> Result<SigningKey> {
-    cx.write_own(at_once, |cx, tx, at_once| {
-        Box::pin(async move {
-            as_operator(cx, "Signing keys are for the operators of this server, in a session of their own.")?;
-            rotate_in(cx, tx, *at_once).await
-        })
+    cx.write_own(async move |cx, tx| {
+        as_operator(cx, "Signing keys are for the operators of this server, in a session of their own.")?;
+        rotate_in(cx, tx, at_once).await
     })
     .await
 }
@@ -109,7 +106,7 @@ pub async fn rotate(cx: &Cx, at_once: bool) -> Result<SigningKey> {
 /// # Errors
 /// Those of [`rotate`].
 pub(crate) async fn replace(cx: &Cx) -> Result<()> {
-    cx.write_behind(false, (), |cx, tx, ()| Box::pin(async move { rotate_in(cx, tx, true).await.map(drop) })).await
+    cx.write_behind(false, async move |cx, tx| rotate_in(cx, tx, true).await.map(drop)).await
 }
 
 async fn rotate_in(cx: &Cx, tx: &mut Tx, at_once: bool) -> Result<SigningKey> {
@@ -152,29 +149,25 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, at_once: bool) -> Result<SigningKey> {
 pub(crate) async fn erase_retired(cx: &Cx) -> Result<()> {
     let before = cx.plane.keys.all();
     let known: Vec<_> = before.iter().map(|key| (key.id.clone(), key.retires_at)).collect();
-    let kept = cx.read((), |_, tx, ()| {
-        Box::pin(async move {
-            let rows = tx.query(sql!("SELECT id, retires_at FROM signing_keys"), &[]).await?;
-            rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<(String, Option<Timestamp>)>>>()
-        })
+    let kept = cx.read(async move |_, tx| {
+        let rows = tx.query(sql!("SELECT id, retires_at FROM signing_keys"), &[]).await?;
+        rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<(String, Option<Timestamp>)>>>()
     });
     let kept = kept.await?;
     let is_over = kept.iter().any(|(_, until)| until.is_some_and(|until| until <= cx.now));
     if !is_over && kept.len() == known.len() && kept.iter().all(|key| known.contains(key)) {
         return Ok(());
     }
-    cx.write_as_server(before, |cx, tx, before| {
-        Box::pin(async move {
-            tx.execute(sql!("DELETE FROM signing_keys WHERE retires_at <= $1"), params![cx.now]).await?;
-            let keys = load(tx, &cx.plane.encryption).await?;
-            let (plane, before) = (cx.plane.clone(), before.clone());
-            tx.on_commit(move || {
-                plane.keys.take_up_after(&before, keys);
-                // Who has the old key may have given a token any end.
-                plane.liveness.forget_credentials();
-            });
-            Ok(())
-        })
+    cx.write_as_server(async move |cx, tx| {
+        tx.execute(sql!("DELETE FROM signing_keys WHERE retires_at <= $1"), params![cx.now]).await?;
+        let keys = load(tx, &cx.plane.encryption).await?;
+        let (plane, before) = (cx.plane.clone(), before.clone());
+        tx.on_commit(move || {
+            plane.keys.take_up_after(&before, keys);
+            // Who has the old key may have given a token any end.
+            plane.liveness.forget_credentials();
+        });
+        Ok(())
     })
     .await
 }

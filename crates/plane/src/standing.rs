@@ -75,8 +75,8 @@ impl Demand {
     }
 }
 
-/// What will be asked of those who want the answer to this request again. An answer that tells of an organization is for those only who still
-/// have all that was asked. One that does not, to a deletion, is also for a sender from whom the request itself has taken it: who
+/// What will be asked of those who want the answer to this request again. An answer that tells of an organization is for those only who
+/// still have all that was asked. One that does not, to a deletion, is also for a sender who lost it by the request itself: a member who
 /// left, or deleted the organization, may hear that it is done.
 pub(crate) async fn to_ask(cx: &Cx, tells: bool) -> Result<Vec<Demand>> {
     let noted = cx.noted_demands();

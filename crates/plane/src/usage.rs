@@ -74,21 +74,20 @@ impl Usage {
 /// The database's; what was not written then is written the next time.
 pub(crate) async fn flush(cx: &Cx) -> Result<()> {
     for batch in cx.plane.usage.noted().chunks(BATCH) {
-        cx.write_as_server(batch.to_vec(), |_, tx, batch| {
-            Box::pin(async move {
-                let statement = sql!(
-                    "UPDATE api_keys SET last_used_at = $3
-                     WHERE organization_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at < $3)"
-                );
-                let own = sql!("UPDATE user_api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)");
-                for (used, time) in batch {
-                    match used.organization == NO_ORGANIZATION {
-                        true => tx.execute(own, params![used.key, *time]).await?,
-                        false => tx.execute(statement, params![used.organization, used.key, *time]).await?,
-                    };
-                }
-                Ok(())
-            })
+        let written = batch.to_vec();
+        cx.write_as_server(async move |_, tx| {
+            let statement = sql!(
+                "UPDATE api_keys SET last_used_at = $3
+                 WHERE organization_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at < $3)"
+            );
+            let own = sql!("UPDATE user_api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)");
+            for (used, time) in &written {
+                match used.organization == NO_ORGANIZATION {
+                    true => tx.execute(own, params![used.key, *time]).await?,
+                    false => tx.execute(statement, params![used.organization, used.key, *time]).await?,
+                };
+            }
+            Ok(())
         })
         .await?;
         cx.plane.usage.forget(batch);

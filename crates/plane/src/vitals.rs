@@ -1,4 +1,4 @@
-//! How the plane is doing, for whoever watches it: what is under way, since when, and how often the memory did not know a credential.
+//! How the plane is doing, for those who watch it: what is under way, since when, and how often the memory did not know a credential.
 
 use jiff::Timestamp;
 use sql::{params, sql};
@@ -48,47 +48,46 @@ pub struct Vitals {
 pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
     let cx = Cx::new(plane, "vitals").with_actor(Actor::System);
     let credential_lookups = plane.credential_lookups();
-    cx.read((credential_lookups, plane.db.prompt_writes()), |cx, tx, (credential_lookups, writes)| {
-        Box::pin(async move {
-            let open = sql!("SELECT count(*), count(waiting_for), min(created_at) FROM deletions WHERE state = $1");
-            let (mut counts, mut waiting, mut oldest) = ([0, 0], 0, cx.now);
-            for (state, count) in ["closed", "draining"].into_iter().zip(&mut counts) {
-                let mut row = tx.query_one(open, params![state]).await?;
-                *count = row.next()?;
-                waiting += row.next::<i64>()?;
-                oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
-            }
-            // Somebody wants those under a legal hold to wait, for as long as it takes; what waits for others is not stuck itself.
-            let stuck = sql!(
-                "SELECT count(*) FROM deletions
-                 WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
-                   AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')
-                   AND coalesce(waiting_for, '') NOT LIKE '% memberships'
-                   AND (coalesce(waiting_for, '') NOT LIKE '% webhook deliveries' OR waiting_since <= $2)
-                   AND (coalesce(waiting_for, '') <> 'its export'
-                        OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))"
-            );
-            let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
-            let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
-            let (mut overdue, mut held) = (0, 0);
-            if let Some(limit) = cx.plane.config.retention.limit(Retention::Customers, cx.now) {
-                let mut row = tx.query_one(OVERDUE_CUSTOMERS.counts, params![before(limit, GRACE), cx.now]).await?;
-                (overdue, held) = (row.next()?, row.next()?);
-            }
-            Ok(Vitals {
-                reversible: tx.query_one(reversible, &[]).await?.next()?,
-                closed: counts[0],
-                draining: counts[1],
-                waiting,
-                stuck: tx.query_one(stuck, params![before(cx.now, STUCK_AFTER), before(cx.now, LATE_AFTER), cx.now]).await?.next()?,
-                overdue_held: held,
-                overdue_blocked: overdue - held,
-                oldest_open_seconds: cx.now.as_second() - oldest.as_second(),
-                pending_deliveries: tx.query_one(pending, &[]).await?.next()?,
-                credential_lookups: *credential_lookups,
-                writes: *writes,
-                quota_refusals: cx.plane.quota_usage.refusals(),
-            })
+    let writes = plane.db.prompt_writes();
+    cx.read(async move |cx, tx| {
+        let open = sql!("SELECT count(*), count(waiting_for), min(created_at) FROM deletions WHERE state = $1");
+        let (mut counts, mut waiting, mut oldest) = ([0, 0], 0, cx.now);
+        for (state, count) in ["closed", "draining"].into_iter().zip(&mut counts) {
+            let mut row = tx.query_one(open, params![state]).await?;
+            *count = row.next()?;
+            waiting += row.next::<i64>()?;
+            oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
+        }
+        // Those under a legal hold are meant to wait, for as long as it takes; what waits for others is not stuck itself.
+        let stuck = sql!(
+            "SELECT count(*) FROM deletions
+             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+               AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')
+               AND coalesce(waiting_for, '') NOT LIKE '% memberships'
+               AND (coalesce(waiting_for, '') NOT LIKE '% webhook deliveries' OR waiting_since <= $2)
+               AND (coalesce(waiting_for, '') <> 'its export'
+                    OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))"
+        );
+        let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
+        let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
+        let (mut overdue, mut held) = (0, 0);
+        if let Some(limit) = cx.plane.config.retention.limit(Retention::Customers, cx.now) {
+            let mut row = tx.query_one(OVERDUE_CUSTOMERS.counts, params![before(limit, GRACE), cx.now]).await?;
+            (overdue, held) = (row.next()?, row.next()?);
+        }
+        Ok(Vitals {
+            reversible: tx.query_one(reversible, &[]).await?.next()?,
+            closed: counts[0],
+            draining: counts[1],
+            waiting,
+            stuck: tx.query_one(stuck, params![before(cx.now, STUCK_AFTER), before(cx.now, LATE_AFTER), cx.now]).await?.next()?,
+            overdue_held: held,
+            overdue_blocked: overdue - held,
+            oldest_open_seconds: cx.now.as_second() - oldest.as_second(),
+            pending_deliveries: tx.query_one(pending, &[]).await?.next()?,
+            credential_lookups,
+            writes,
+            quota_refusals: cx.plane.quota_usage.refusals(),
         })
     })
     .await

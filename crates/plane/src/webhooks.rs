@@ -31,17 +31,20 @@ const ENDED_AT_ONCE: i64 = 1_000;
 const SECRET_BYTES: usize = 32;
 
 /// A webhook without its secret.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Webhook {
     /// Its id.
     pub id: Uuid,
-    /// Where deliveries go, in its normal form.
+    /// Where deliveries go.
+    #[schemars(with = "crate::wire::Url", example = &"https://example.com/hook")]
     pub url: String,
-    /// Up to 200 characters.
+    /// What it is for.
+    #[schemars(length(min = 0, max = 200), example = &"Keeps our CRM up to date")]
     pub description: Option<String>,
     /// What it is told.
+    #[schemars(with = "Vec<crate::wire::Event>", length(min = 1))]
     pub events: Vec<Event>,
-    /// Whether it is told anything at present.
+    /// Whether it is told anything.
     pub is_active: bool,
     /// Until when the secret before the present one signs, too.
     pub old_secret_until: Option<Timestamp>,
@@ -52,28 +55,40 @@ pub struct Webhook {
 }
 
 /// A new webhook.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[schemars(extend("x-deferred" = true))]
 pub struct NewWebhook {
-    /// Where deliveries shall go: see [`crate::destinations`].
+    /// Where deliveries go: https, on the public internet; no user, password or fragment. Networks of one's own, over http too, are for the
+    /// server's operator to allow. Kept in its normal form.
+    #[schemars(with = "crate::wire::Url", example = &"https://example.com/hook")]
     pub url: String,
-    /// Up to 200 characters.
+    /// What it is for.
+    #[schemars(length(min = 0, max = 200), example = &"Keeps our CRM up to date")]
     pub description: Option<String>,
-    /// Names of events, one or more.
+    /// What it is told: one or more.
+    #[schemars(with = "Vec<crate::wire::Event>", length(min = 1))]
     pub events: Vec<String>,
-    /// Whether it is told anything at present.
+    /// Whether it is told anything; true if missing.
+    #[serde(default = "crate::wire::yes", deserialize_with = "crate::wire::or_true")]
+    #[schemars(with = "Option<bool>")]
     pub is_active: bool,
 }
 
-/// What shall change; what is missing stays.
-#[derive(Debug, Clone, Default)]
+/// What shall change of a webhook; what is missing stays.
+#[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
+#[schemars(extend("x-deferred" = true))]
 pub struct WebhookChange {
-    /// Where deliveries shall go.
+    /// Where deliveries go: https, on the public internet; no user, password or fragment. Networks of one's own, over http too, are for the
+    /// server's operator to allow. Kept in its normal form.
+    #[schemars(with = "Option<crate::wire::Url>", example = &"https://example.com/hook")]
     pub url: Option<String>,
-    /// Up to 200 characters; empty takes it away.
+    /// Empty takes it away.
+    #[schemars(length(min = 0, max = 200), example = &"Keeps our CRM up to date")]
     pub description: Option<String>,
-    /// Names of events, one or more.
+    /// What it is told: one or more.
+    #[schemars(with = "Option<Vec<crate::wire::Event>>", length(min = 1))]
     pub events: Option<Vec<String>>,
-    /// Whether it is told anything at present.
+    /// Whether it is told anything.
     pub is_active: Option<bool>,
 }
 
@@ -100,8 +115,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewWebhook) ->
         updated_at: cx.now,
     };
     let kept = cx.plane.encryption.encrypt(WEBHOOKS, webhook.id.as_bytes(), &secret)?;
-    let webhook =
-        tenant.write(cx, (webhook, kept), |cx, tx, tenant, (webhook, kept)| Box::pin(create_in(cx, tx, tenant, webhook, kept))).await?;
+    let webhook = tenant.write(cx, async move |cx, tx, tenant| create_in(cx, tx, tenant, &webhook, &kept).await).await?;
     Ok((webhook, format!("whsec_{}", BASE64.encode(secret))))
 }
 
@@ -136,7 +150,7 @@ async fn create_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: &Webhook, sec
 /// Those of [`enter`]; [`Error::NotFound`].
 pub async fn get(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Result<Webhook> {
     let tenant = enter(cx, organization, Action::ReadWebhooks).await?;
-    cx.read((tenant, webhook), |cx, tx, (tenant, webhook)| Box::pin(load(cx, tx, tenant, *webhook))).await
+    cx.read(async move |cx, tx| load(cx, tx, &tenant, webhook).await).await
 }
 
 /// Lists the webhooks, newest first.
@@ -145,17 +159,15 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Resu
 /// Those of [`enter`].
 pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Webhook>> {
     let tenant = enter(cx, organization, Action::ReadWebhooks).await?;
-    cx.read((tenant, request), |cx, tx, (tenant, request)| {
-        Box::pin(async move {
-            let count = sql!("SELECT count(*) FROM webhooks WHERE organization_id = $1 AND state = 'live'");
-            let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
-            let statement = sql!(
-                "SELECT id, url, description, events, is_active, old_secret_until, created_at, updated_at
-                 FROM webhooks WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
-            );
-            let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
-            Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, *request))
-        })
+    cx.read(async move |cx, tx| {
+        let count = sql!("SELECT count(*) FROM webhooks WHERE organization_id = $1 AND state = 'live'");
+        let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
+        let statement = sql!(
+            "SELECT id, url, description, events, is_active, old_secret_until, created_at, updated_at
+             FROM webhooks WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
+        );
+        let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
+        Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, request))
     })
     .await
 }
@@ -172,16 +184,15 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
     let url = change.url.map(|url| check.url(cx, "url", &url));
     let events = change.events.map(|names| check.events("events", &names));
     check.finish()?;
-    let input = (webhook, url, change.description, events, change.is_active);
-    tenant.write(cx, input, |cx, tx, tenant, (webhook, url, description, events, is_active)| {
-        Box::pin(async move {
+    let (description, is_active) = (change.description, change.is_active);
+    tenant.write(cx, async move |cx, tx, tenant| {
             tenant.is_writable(tx).await?;
-            touch(tx, tenant, *webhook).await?;
-            let before = load(cx, tx, tenant, *webhook).await?;
+            touch(tx, tenant, webhook).await?;
+            let before = load(cx, tx, tenant, webhook).await?;
             cx.expects_tag(&before.etag())?;
             let after = Webhook {
                 url: url.clone().unwrap_or_else(|| before.url.clone()),
-                description: match description {
+                description: match &description {
                     Some(text) => Some(text.clone()).filter(|text| !text.is_empty()),
                     None => before.description.clone(),
                 },
@@ -195,7 +206,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
             );
             let values = params![
                 tenant.organization(),
-                *webhook,
+                webhook,
                 &after.url,
                 after.description.as_deref(),
                 events::subscription_to_column(&after.events),
@@ -203,12 +214,11 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
                 after.updated_at,
             ];
             tx.execute(update, values).await?;
-            ledger::changed(cx, tx, ledger::Credential::Webhook, Some(tenant.organization()), *webhook).await?;
-            let note = Note { action: "webhook.update", subject: "webhook", subject_id: Some(*webhook), ..Note::default() };
+            ledger::changed(cx, tx, ledger::Credential::Webhook, Some(tenant.organization()), webhook).await?;
+            let note = Note { action: "webhook.update", subject: "webhook", subject_id: Some(webhook), ..Note::default() };
             audit::record(cx, tx, tenant.organization(), &note).await?;
             Ok(after)
         })
-    })
     .await
 }
 
@@ -228,24 +238,22 @@ pub async fn rotate(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, over
     let until = cx.now.checked_add(SignedDuration::from_hours(overlap_hours)).ok().filter(|_| overlap_hours > 0);
     let kept = cx.plane.encryption.encrypt(WEBHOOKS, webhook.as_bytes(), &secret)?;
     let rotated = tenant
-        .write(cx, (webhook, kept, until), |cx, tx, tenant, (webhook, secret, until)| {
-            Box::pin(async move {
+        .write(cx, async move |cx, tx, tenant| {
                 tenant.is_writable(tx).await?;
-                touch(tx, tenant, *webhook).await?;
-                cx.expects_tag(&load(cx, tx, tenant, *webhook).await?.etag())?;
+                touch(tx, tenant, webhook).await?;
+                cx.expects_tag(&load(cx, tx, tenant, webhook).await?.etag())?;
                 let rotate = sql!(
                     "UPDATE webhooks SET old_secret = CASE WHEN CAST($4 AS timestamptz) IS NULL THEN NULL ELSE secret END, old_secret_until = $4,
                             secret = $3, updated_at = $5
                      WHERE organization_id = $1 AND id = $2"
                 );
-                tx.execute(rotate, params![tenant.organization(), *webhook, &secret[..], *until, cx.now]).await?;
-                ledger::changed(cx, tx, ledger::Credential::WebhookSecret, Some(tenant.organization()), *webhook).await?;
+                tx.execute(rotate, params![tenant.organization(), webhook, &kept[..], until, cx.now]).await?;
+                ledger::changed(cx, tx, ledger::Credential::WebhookSecret, Some(tenant.organization()), webhook).await?;
                 let detail = until.map(|until| format!("the old one signs until {until}"));
-                let note = Note { action: "webhook.rotate_secret", subject: "webhook", subject_id: Some(*webhook), detail, ..Note::default() };
+                let note = Note { action: "webhook.rotate_secret", subject: "webhook", subject_id: Some(webhook), detail, ..Note::default() };
                 audit::record(cx, tx, tenant.organization(), &note).await?;
-                load(cx, tx, tenant, *webhook).await
+                load(cx, tx, tenant, webhook).await
             })
-        })
         .await?;
     Ok((rotated, format!("whsec_{}", BASE64.encode(secret))))
 }
@@ -256,22 +264,20 @@ pub async fn rotate(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, over
 /// [`Error::Forbidden`]; [`Error::NotFound`].
 pub async fn end_old_secret(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Result<()> {
     let tenant = enter(cx, organization, Action::WriteWebhooks).await?;
-    let write = tenant.write(cx, webhook, |cx, tx, tenant, webhook| {
-        Box::pin(async move {
-            tenant.is_live(tx).await?;
-            touch(tx, tenant, *webhook).await?;
-            cx.expects_tag(&load(cx, tx, tenant, *webhook).await?.etag())?;
-            let end = sql!(
-                "UPDATE webhooks SET old_secret = NULL, old_secret_until = NULL, updated_at = $3
-                 WHERE organization_id = $1 AND id = $2 AND old_secret IS NOT NULL"
-            );
-            if tx.execute(end, params![tenant.organization(), *webhook, cx.now]).await? > 0 {
-                ledger::changed(cx, tx, ledger::Credential::WebhookSecret, Some(tenant.organization()), *webhook).await?;
-                let note = Note { action: "webhook.end_old_secret", subject: "webhook", subject_id: Some(*webhook), ..Note::default() };
-                audit::record(cx, tx, tenant.organization(), &note).await?;
-            }
-            Ok(())
-        })
+    let write = tenant.write(cx, async move |cx, tx, tenant| {
+        tenant.is_live(tx).await?;
+        touch(tx, tenant, webhook).await?;
+        cx.expects_tag(&load(cx, tx, tenant, webhook).await?.etag())?;
+        let end = sql!(
+            "UPDATE webhooks SET old_secret = NULL, old_secret_until = NULL, updated_at = $3
+             WHERE organization_id = $1 AND id = $2 AND old_secret IS NOT NULL"
+        );
+        if tx.execute(end, params![tenant.organization(), webhook, cx.now]).await? > 0 {
+            ledger::changed(cx, tx, ledger::Credential::WebhookSecret, Some(tenant.organization()), webhook).await?;
+            let note = Note { action: "webhook.end_old_secret", subject: "webhook", subject_id: Some(webhook), ..Note::default() };
+            audit::record(cx, tx, tenant.organization(), &note).await?;
+        }
+        Ok(())
     });
     write.await
 }
@@ -281,25 +287,20 @@ pub async fn end_old_secret(cx: &Cx, organization: &OrganizationRef, webhook: Uu
 /// # Errors
 /// The database's.
 pub(crate) async fn erase_old_secrets(cx: &Cx) -> Result<()> {
-    let over = cx.read((), |cx, tx, ()| {
-        Box::pin(async move {
-            let statement =
-                sql!("SELECT organization_id, id FROM webhooks WHERE old_secret_until <= $1 ORDER BY old_secret_until LIMIT $2");
-            let rows = tx.query(statement, params![cx.now, ENDED_AT_ONCE]).await?;
-            rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<(Uuid, Uuid)>>>()
-        })
+    let over = cx.read(async move |cx, tx| {
+        let statement = sql!("SELECT organization_id, id FROM webhooks WHERE old_secret_until <= $1 ORDER BY old_secret_until LIMIT $2");
+        let rows = tx.query(statement, params![cx.now, ENDED_AT_ONCE]).await?;
+        rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<(Uuid, Uuid)>>>()
     });
-    for webhook in over.await? {
-        cx.write_as_server(webhook, |cx, tx, (organization, webhook)| {
-            Box::pin(async move {
-                // It may have been rotated again meanwhile.
-                let erase = sql!(
-                    "UPDATE webhooks SET old_secret = NULL, old_secret_until = NULL
-                     WHERE organization_id = $1 AND id = $2 AND old_secret_until <= $3"
-                );
-                tx.execute(erase, params![*organization, *webhook, cx.now]).await?;
-                Ok(())
-            })
+    for (organization, webhook) in over.await? {
+        cx.write_as_server(async move |cx, tx| {
+            // It may have been rotated again meanwhile.
+            let erase = sql!(
+                "UPDATE webhooks SET old_secret = NULL, old_secret_until = NULL
+                 WHERE organization_id = $1 AND id = $2 AND old_secret_until <= $3"
+            );
+            tx.execute(erase, params![organization, webhook, cx.now]).await?;
+            Ok(())
         })
         .await?;
     }
@@ -315,23 +316,21 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::DeleteWebhook).await?;
         tenant
-            .write(cx, (webhook, reason), |cx, tx, tenant, (webhook, reason)| {
-                Box::pin(async move {
-                    holds::keep_out(tx, tenant.organization()).await?;
-                    tenant.is_live(tx).await?;
-                    touch(tx, tenant, *webhook).await?;
-                    cx.expects_tag(&load(cx, tx, tenant, *webhook).await?.etag())?;
-                    let order = Order {
-                        root: Root::Webhook,
-                        subject: *webhook,
-                        label: None,
-                        reason: reason.clone(),
-                        action: "webhook.delete",
-                        detail: None,
-                        export: false,
-                    };
-                    deletion::delete(cx, tx, tenant.organization(), order).await
-                })
+            .write(cx, async move |cx, tx, tenant| {
+                holds::keep_out(tx, tenant.organization()).await?;
+                tenant.is_live(tx).await?;
+                touch(tx, tenant, webhook).await?;
+                cx.expects_tag(&load(cx, tx, tenant, webhook).await?.etag())?;
+                let order = Order {
+                    root: Root::Webhook,
+                    subject: webhook,
+                    label: None,
+                    reason: reason.clone(),
+                    action: "webhook.delete",
+                    detail: None,
+                    export: false,
+                };
+                deletion::delete(cx, tx, tenant.organization(), order).await
             })
             .await
     })
@@ -344,8 +343,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
 /// [`Error::Forbidden`]; [`Error::NotFound`].
 pub async fn test(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Result<Uuid> {
     let tenant = enter(cx, organization, Action::WriteWebhooks).await?;
-    tenant.write(cx, webhook, |cx, tx, tenant, webhook| {
-        Box::pin(async move {
+    tenant.write(cx, async move |cx, tx, tenant| {
             tenant.is_writable(tx).await?;
             let id = cx.new_id()?;
             let insert = sql!(
@@ -353,19 +351,18 @@ pub async fn test(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Res
                  SELECT organization_id, id, $3, 'webhook.test', $4, 'pending', 0, $5, $5
                  FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'"
             );
-            let data = json!({"organizationId": tenant.organization(), "id": webhook});
+            let data = json!({"organizationId": tenant.organization(), "id": &webhook});
             let payload = events::payload(cx, "webhook.test", data);
-            match tx.execute(insert, params![tenant.organization(), *webhook, id, payload, cx.now]).await {
+            match tx.execute(insert, params![tenant.organization(), webhook, id, payload, cx.now]).await {
                 // Or it was deleted in this very moment.
                 Ok(0) | Err(sql::Error::ForeignKey(_)) => return Err(Error::NotFound("Webhook")),
                 told => told?,
             };
-            let note = Note { action: "webhook.test", subject: "webhook", subject_id: Some(*webhook), ..Note::default() };
+            let note = Note { action: "webhook.test", subject: "webhook", subject_id: Some(webhook), ..Note::default() };
             audit::record(cx, tx, tenant.organization(), &note).await?;
             events::ring(cx, tx);
             Ok(id)
         })
-    })
     .await
 }
 

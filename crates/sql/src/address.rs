@@ -301,7 +301,7 @@ mod tests {
             ("pgbouncer=true", "pgbouncer"),
             ("connect_timeout=soon", "connect_timeout"),
         ] {
-            let words = refusal(&format!("postgres://somebody:secret@127.0.0.1:1/db?{query}"));
+            let words = refusal(&format!("postgres://user:secret@127.0.0.1:1/db?{query}"));
             assert!(words.contains(named) && !words.contains("secret"), "{query}: {words}");
         }
         for url in ["postgres://u:p@ss@127.0.0.1/db", "postgres://u:p@ss#/w@127.0.0.1:1/db", "postgres://u:pass word@127.0.0.1/db"] {

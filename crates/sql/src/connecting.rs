@@ -26,12 +26,14 @@ const MOST_UNCONFIRMED: Duration = Duration::from_secs(5);
 
 /// What a session is set to, unless the address's `options` say otherwise. They are set when it has begun: a pooler between may ignore what a
 /// session begins with. Every statement has its index: a plan that reads a whole table comes from statistics of a time when the table was
-/// empty, and stays when it no longer is.
+/// empty, and stays when it no longer is. Where one does read a whole table, PostgreSQL takes it for so dear that it would compile it first, which
+/// takes a hundred times as long as the statement.
 fn settings(patience: Duration) -> String {
     let limit = patience.as_millis();
     format!(
         "SELECT pg_catalog.set_config(own.name, own.value, false)
-         FROM (VALUES ('statement_timeout', '{limit}'), ('idle_in_transaction_session_timeout', '{limit}'), ('enable_seqscan', 'off'))
+         FROM (VALUES ('statement_timeout', '{limit}'), ('idle_in_transaction_session_timeout', '{limit}'), ('enable_seqscan', 'off'),
+                      ('jit', 'off'))
               AS own (name, value)
          JOIN pg_catalog.pg_settings AS known ON known.name = own.name WHERE known.source <> 'client'"
     )
@@ -157,7 +159,8 @@ impl Connector {
     }
 
     async fn begin(&self, config: &Config) -> Result<(Client, JoinHandle<()>)> {
-        let (client, connection) = config.connect(self.address.tls.clone()).await?;
+        // In a box: it has the room of a TLS handshake, 20 KB, and all that may connect would carry it.
+        let (client, connection) = Box::pin(config.connect(self.address.tls.clone())).await?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to PostgreSQL has ended");

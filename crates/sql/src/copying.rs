@@ -69,7 +69,8 @@ impl Database {
         }
         let plans: Arc<[Plan]> = plans(&schema)?.into();
         for plan in &*plans {
-            if !self.read(plan.first, |tx, first| Box::pin(tx.query(*first, &[]))).await?.is_empty() {
+            let first = plan.first;
+            if !self.read(async move |tx| tx.query(first, &[]).await).await?.is_empty() {
                 return Err(Error::Migration(format!(
                     "there is something in the table {} already: copy into an empty database",
                     plan.name
@@ -85,7 +86,8 @@ impl Database {
                 let content: &mut Content = contents.entry(plan.name.clone()).or_default();
                 rows.iter().for_each(|row| content.add(row));
                 tell(&plan.name, content.rows);
-                self.write((plans.clone(), place, rows), |tx, (plans, place, rows)| Box::pin(write_page(tx, &plans[*place], rows))).await?;
+                let plans = plans.clone();
+                self.write(async move |tx| write_page(tx, &plans[place], &rows).await).await?;
             }
             Ok::<_, Error>(contents)
         };
@@ -214,21 +216,19 @@ impl Plan {
 
 async fn read_all(source: &Database, plans: Arc<[Plan]>, sender: mpsc::Sender<Page>) -> Result<()> {
     source
-        .read((plans, sender), |tx, (plans, sender)| {
-            Box::pin(async move {
-                tx.take_time().await?;
-                for (place, plan) in plans.iter().enumerate() {
-                    let mut rows = tx.query(plan.first, &[]).await?;
-                    while !rows.is_empty() {
-                        let is_last = rows.len() < PAGE;
-                        let page: Vec<Vec<Value>> = rows.into_iter().map(|row| plan.convert(row)).collect::<Result<_>>()?;
-                        let after = page.last().map(|row| plan.key(row)).unwrap_or_default();
-                        hand_on(tx.is_alone(), sender, (place, page)).await?;
-                        rows = if is_last { Vec::new() } else { tx.query(plan.next, &after).await? };
-                    }
+        .read(async move |tx| {
+            tx.take_time().await?;
+            for (place, plan) in plans.iter().enumerate() {
+                let mut rows = tx.query(plan.first, &[]).await?;
+                while !rows.is_empty() {
+                    let is_last = rows.len() < PAGE;
+                    let page: Vec<Vec<Value>> = rows.into_iter().map(|row| plan.convert(row)).collect::<Result<_>>()?;
+                    let after = page.last().map(|row| plan.key(row)).unwrap_or_default();
+                    hand_on(tx.is_alone(), &sender, (place, page)).await?;
+                    rows = if is_last { Vec::new() } else { tx.query(plan.next, &after).await? };
                 }
-                Ok(())
-            })
+            }
+            Ok(())
         })
         .await
 }

@@ -1,22 +1,17 @@
 //! The database as the rest of the program sees it: read and write transactions, whatever the engine.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::num::NonZeroUsize;
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::FutureExt;
 use uuid::Uuid;
 
-use crate::hooks::panic_words;
 use crate::outage::Outage;
 use crate::postgres::{Postgres, PostgresTx};
 use crate::sqlite::{Sqlite, SqliteTx};
-use crate::{Error, HasDatabaseError, Load, Migration, Options, Result, Row, Schema, Value};
+use crate::{Error, HasDatabaseError, Load, Migration, Options, Result, Row, Schema, Static, Value};
 
 /// A statement's text, parameters written `$1`, `$2`, … Made by [`sql!`](crate::sql), so that a test can find every one of them in the
 /// source and prepare it on both engines, or generated once from a table of rules.
@@ -55,9 +50,6 @@ macro_rules! sql {
 macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::Value::from($value)),*] };
 }
-
-/// A future that a transaction runs. On SQLite it must never wait for anything but its own transaction.
-pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// An open database. Cheap to clone.
 #[derive(Clone)]
@@ -145,7 +137,7 @@ impl Database {
         }
     }
 
-    /// How many writes somebody has waited for since the start: long work that sees this number move should step back. Reads wait for no
+    /// How many writes a caller has waited for since the start: long work that sees this number move should step back. Reads wait for no
     /// write on either engine, and are not counted.
     pub fn prompt_writes(&self) -> u64 {
         self.prompt.load(Ordering::Relaxed)
@@ -160,7 +152,7 @@ impl Database {
             Engine::Sqlite(sqlite) => sqlite.log.check()?,
             Engine::Postgres(postgres) => postgres.is_alone()?,
         }
-        self.read((), |tx, ()| Box::pin(async move { tx.query_one(sql!("SELECT 1"), &[]).await.map(drop) })).await?;
+        self.read(async move |tx| tx.query_one(sql!("SELECT 1"), &[]).await.map(drop)).await?;
         self.probe_outage().await;
         self.outage.words().map_or(Ok(()), |words| Err(Error::Unavailable(format!("it takes no writes: {words}"))))
     }
@@ -169,7 +161,7 @@ impl Database {
     /// find nothing to change. Once a second at the most.
     async fn probe_outage(&self) {
         if self.outage.is_due() {
-            let tried = self.write_as(Kind::Durable, (), |tx, ()| Box::pin(crate::migrate::touch(tx))).await;
+            let tried = self.write_as(Kind::Durable, async move |tx| crate::migrate::touch(tx).await).await;
             match tried {
                 Ok(()) => self.outage.end(),
                 Err::<(), Error>(error) => self.outage.note(&error.to_string()),
@@ -194,43 +186,37 @@ impl Database {
         }
     }
 
-    /// Runs `work` in one transaction and returns when it is durable. `Err` rolls back. The transaction ends on its own even if the caller
-    /// goes away; a deadlock runs it again, so `work` must have no effect but through its [`Tx`]. A transaction in which a statement has
-    /// failed is never committed, even when `work` returns `Ok`.
+    /// Runs `work` in one transaction and returns when it is durable. `Err` rolls back. A deadlock runs it again, so `work` must have no effect but
+    /// through its [`Tx`]. A transaction in which a statement has failed is never committed, even when `work` returns `Ok`. One whose caller goes
+    /// away is kept whole or not at all: a caller that must see it through is a task of its own.
     ///
     /// # Errors
     /// What `work` returned, or the engine's error.
-    pub async fn write<I, T, E>(
-        &self,
-        input: I,
-        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
-    ) -> Result<T, E>
+    pub async fn write<T, E>(&self, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + Sync + 'static) -> Result<T, E>
     where
-        I: Send + Sync + 'static,
         T: Send + 'static,
         E: From<Error> + HasDatabaseError + Send + 'static,
     {
         self.prompt.fetch_add(1, Ordering::Relaxed);
-        self.noted(self.write_as(Kind::Durable, input, work).await).await
+        self.noted(self.write_as(Kind::Durable, work).await).await
     }
 
-    /// Like [`Database::write`], for a step of long work that nobody waits for. One that `may_be_lost` returns before it is durable: a crash
-    /// of the machine may undo it, though never it alone: whatever was written after it is undone too, and what is durable later makes it so.
+    /// Like [`Database::write`], for a step of long work that no caller waits for. One that `may_be_lost` returns before it is durable: a
+    /// crash of the machine may undo it, though never it alone: whatever was written after it is undone too, and what is durable later
+    /// makes it so.
     ///
     /// # Errors
     /// Those of [`Database::write`].
-    pub async fn write_behind<I, T, E>(
+    pub async fn write_behind<T, E>(
         &self,
         may_be_lost: bool,
-        input: I,
-        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
+        work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
     ) -> Result<T, E>
     where
-        I: Send + Sync + 'static,
         T: Send + 'static,
         E: From<Error> + HasDatabaseError + Send + 'static,
     {
-        self.noted(self.write_as(if may_be_lost { Kind::Lazy } else { Kind::LongDurable }, input, work).await).await
+        self.noted(self.write_as(if may_be_lost { Kind::Lazy } else { Kind::LongDurable }, work).await).await
     }
 
     /// Keeps what the outcome of a write says about the database.
@@ -243,31 +229,22 @@ impl Database {
         outcome
     }
 
-    async fn write_as<I, T, E>(
-        &self,
-        kind: Kind,
-        input: I,
-        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
-    ) -> Result<T, E>
+    async fn write_as<T, E>(&self, kind: Kind, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + Sync + 'static) -> Result<T, E>
     where
-        I: Send + Sync + 'static,
         T: Send + 'static,
         E: From<Error> + HasDatabaseError + Send + 'static,
     {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.write(kind, input, work).await,
+            Engine::Sqlite(sqlite) => sqlite.write(kind, work).await,
             Engine::Postgres(postgres) => {
-                let postgres = postgres.clone();
-                let task = tokio::spawn(async move {
-                    let mut attempt = 0;
-                    loop {
-                        match postgres.transaction(&input, &work, kind).await {
-                            Err(error) if matches!(error.database_error(), Some(Error::Retry(_))) && attempt < RETRIES => attempt += 1,
-                            outcome => return outcome,
-                        }
+                // In a box, here and for reads: a transaction is large, and each caller's future would carry its room.
+                let mut attempt = 0;
+                loop {
+                    match Box::pin(postgres.transaction(&work, kind)).await {
+                        Err(error) if matches!(error.database_error(), Some(Error::Retry(_))) && attempt < RETRIES => attempt += 1,
+                        outcome => return outcome,
                     }
-                });
-                task.await.unwrap_or_else(|failure| Err(Error::Statement(panic_words(failure.try_into_panic().ok())).into()))
+                }
             }
         }
     }
@@ -276,53 +253,34 @@ impl Database {
     ///
     /// # Errors
     /// What `work` returned, or the engine's error.
-    pub async fn read<I, T, E>(
-        &self,
-        input: I,
-        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
-    ) -> Result<T, E>
+    pub async fn read<T, E>(&self, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + Sync + 'static) -> Result<T, E>
     where
-        I: Send + Sync + 'static,
         T: Send + 'static,
         E: From<Error> + HasDatabaseError + Send + 'static,
     {
-        self.read_as(Kind::Read, input, work).await
+        self.read_as(Kind::Read, work).await
     }
 
     /// Like [`Database::read`], for background work: its statements may take 20 seconds on PostgreSQL, not 5.
     ///
     /// # Errors
     /// Those of [`Database::read`].
-    pub async fn read_behind<I, T, E>(
-        &self,
-        input: I,
-        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
-    ) -> Result<T, E>
+    pub async fn read_behind<T, E>(&self, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + Sync + 'static) -> Result<T, E>
     where
-        I: Send + Sync + 'static,
         T: Send + 'static,
         E: From<Error> + HasDatabaseError + Send + 'static,
     {
-        self.read_as(Kind::LongRead, input, work).await
+        self.read_as(Kind::LongRead, work).await
     }
 
-    async fn read_as<I, T, E>(
-        &self,
-        kind: Kind,
-        input: I,
-        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + Sync + 'static,
-    ) -> Result<T, E>
+    async fn read_as<T, E>(&self, kind: Kind, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + Sync + 'static) -> Result<T, E>
     where
-        I: Send + Sync + 'static,
         T: Send + 'static,
         E: From<Error> + HasDatabaseError + Send + 'static,
     {
         let outcome = match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(input, work).await,
-            Engine::Postgres(postgres) => AssertUnwindSafe(postgres.transaction(&input, &work, kind))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|panic| Err(Error::Statement(panic_words(Some(panic))).into())),
+            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Postgres(postgres) => Box::pin(postgres.transaction(&work, kind)).await,
         };
         match outcome.as_ref().map_err(HasDatabaseError::database_error) {
             Err(Some(Error::ReadOnly(words))) => Err(Error::Statement(words.clone()).into()),
@@ -335,11 +293,10 @@ impl Database {
     /// # Errors
     /// [`Error::Migration`] when an applied migration is unknown here or its text has changed since.
     pub async fn migrate(&self, migrations: &'static [Migration]) -> Result<Vec<&'static str>> {
-        let ran = self.write(migrations, |tx, migrations| Box::pin(crate::migrate::run(tx, migrations))).await?;
+        let all = Static(migrations);
+        let ran = self.write(async move |tx| crate::migrate::run(tx, &all).await).await?;
         // After the migrations, whose locks are long gone by now.
-        if let Err::<(), Error>(error) =
-            self.write(migrations, |tx, migrations| Box::pin(crate::migrate::assume_few_organizations(tx, migrations))).await
-        {
+        if let Err::<(), Error>(error) = self.write(async move |tx| crate::migrate::assume_few_organizations(tx, &all).await).await {
             tracing::warn!(%error, "PostgreSQL could not be told how large organizations are, and may choose slow plans until the next start");
         }
         if let Engine::Sqlite(sqlite) = &self.engine {
@@ -354,7 +311,7 @@ impl Database {
     /// The engine's error.
     pub async fn schema(&self, migrations: &[Migration]) -> Result<Schema> {
         let own = crate::migrate::tables(migrations);
-        let mut schema = self.read((), |tx, ()| Box::pin(crate::schema::read(tx))).await?;
+        let mut schema = self.read(async move |tx| crate::schema::read(tx).await).await?;
         schema.tables.retain(|name, _| own.contains(name.as_str()));
         Ok(schema)
     }
@@ -372,7 +329,7 @@ impl Database {
     /// # Errors
     /// [`Error::Statement`] with the engine's words when the text does not fit the schema.
     pub async fn prepare(&self, statement: Statement) -> Result<()> {
-        self.read(statement, |tx, statement| Box::pin(tx.prepare(*statement))).await
+        self.read(async move |tx| tx.prepare(statement).await).await
     }
 }
 
@@ -461,12 +418,12 @@ impl Tx {
         self.query_opt(statement, params).await?.ok_or_else(|| Error::Statement("no row where one was expected".into()))
     }
 
-    /// Whether nobody else writes until this transaction ends, if it may write itself: what it has read stays true without a lock.
+    /// Whether no other transaction writes until this one ends, if it may write itself: what it has read stays true without a lock.
     pub fn is_alone(&self) -> bool {
         matches!(self, Tx::Sqlite(_))
     }
 
-    /// Waits until nobody has this key for themselves, and keeps it with all who share it until the transaction ends.
+    /// Waits until no transaction has this key to itself, and keeps it with all who share it until the transaction ends.
     ///
     /// # Errors
     /// The engine's error.
@@ -474,7 +431,7 @@ impl Tx {
         self.advise(SHARE, key).await
     }
 
-    /// Shares this key like [`Tx::share`], unless somebody has it for themselves or waits for that. Returns whether it does.
+    /// Shares this key like [`Tx::share`], unless a transaction has it to itself or waits for that. Returns whether it does.
     ///
     /// # Errors
     /// The engine's error.
@@ -485,9 +442,9 @@ impl Tx {
         }
     }
 
-    /// Waits until nobody else has or shares this key, and keeps it alone until the transaction ends. Whoever wants to share it meanwhile waits
-    /// behind: those who share it keep nobody from it by being many. So that they do not wait for long, this transaction waits for 5 seconds at
-    /// the most, for this and for every other lock.
+    /// Waits until no other transaction has or shares this key, and keeps it alone until the transaction ends. Transactions that want to
+    /// share it meanwhile wait behind, so that many of them cannot keep this one from it. So that they do not wait for long, this
+    /// transaction waits for 5 seconds at the most, for this and for every other lock.
     ///
     /// # Errors
     /// [`Error::Unavailable`] after that time; otherwise the engine's error.
@@ -516,7 +473,7 @@ impl Tx {
 
     async fn advise(&mut self, lock: Statement, key: Uuid) -> Result<()> {
         match self {
-            // Whoever writes is alone.
+            // The transaction that writes is alone.
             Tx::Sqlite(_) => Ok(()),
             Tx::Postgres(_) => self.execute(lock, &[half(key)]).await.map(drop),
         }

@@ -1,9 +1,11 @@
 //! What can be wrong with a database without any statement failing: migrations that are missing, a damaged file, rows whose parent is gone.
 //! Reads only.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
-use crate::{Database, Migration, Result, Statement, Tx, Value, migrate, sql};
+use crate::{Database, Migration, Result, Statement, Static, Tx, Value, migrate, sql};
 
 /// How a migration differs between this program and a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,8 @@ impl Database {
     /// # Errors
     /// The engine's error.
     pub async fn differences(&self, migrations: &'static [Migration]) -> Result<Vec<(String, Difference)>> {
-        self.read(migrations, |tx, migrations| Box::pin(migrate::compare(tx, migrations))).await
+        let all = Static(migrations);
+        self.read(async move |tx| migrate::compare(tx, &all).await).await
     }
 
     /// What the engine says is damaged in its file. PostgreSQL has no such check to ask for over a connection: nothing is found there.
@@ -56,36 +59,52 @@ impl Database {
     /// # Errors
     /// The engine's error, which damage can cause too.
     pub async fn damage(&self) -> Result<Vec<String>> {
-        self.read((), |tx, ()| {
-            Box::pin(async move {
-                if let Tx::Postgres(_) = tx {
-                    return Ok(Vec::new());
-                }
-                let rows = tx.query(sql!("SELECT quick_check FROM pragma_quick_check"), &[]).await?;
-                let lines = rows.into_iter().map(|mut row| row.next::<String>()).collect::<Result<Vec<_>>>()?;
-                Ok(lines.into_iter().filter(|line| line != "ok").take(MOST_FAULTS).collect())
-            })
+        self.read(async move |tx| {
+            if let Tx::Postgres(_) = tx {
+                return Ok(Vec::new());
+            }
+            let rows = tx.query(sql!("SELECT quick_check FROM pragma_quick_check"), &[]).await?;
+            let lines = rows.into_iter().map(|mut row| row.next::<String>()).collect::<Result<Vec<_>>>()?;
+            Ok(lines.into_iter().filter(|line| line != "ok").take(MOST_FAULTS).collect())
         })
         .await
     }
 
-    /// Rows that hang on nothing, along every foreign key of the tables that these migrations have made, with up to `most` of them by name.
+    /// Which of these tables have rows.
     ///
     /// # Errors
     /// The engine's error.
-    pub async fn orphans(&self, migrations: &'static [Migration], most: i64) -> Result<Vec<Orphans>> {
-        let ties = self.read((), |tx, ()| Box::pin(ties(tx))).await?;
-        let (own, mut found) = (migrate::tables(migrations), Vec::new());
-        for tie in ties.into_iter().filter(|tie| own.contains(tie.table.as_str())) {
+    pub async fn filled(&self, tables: impl IntoIterator<Item = &str>) -> Result<BTreeSet<String>> {
+        let look = |table: &str| format!("SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {table})");
+        let looks: Vec<String> = tables.into_iter().map(look).collect();
+        if looks.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // A look at the whole database asks this once.
+        let statement = Statement::generated(looks.join(" UNION ALL "));
+        self.read(async move |tx| {
+            tx.take_time().await?;
+            tx.query(statement, &[]).await?.into_iter().map(|mut row| row.next()).collect()
+        })
+        .await
+    }
+
+    /// Rows that hang on nothing, along every foreign key of these tables, with up to `most` of them by name.
+    ///
+    /// # Errors
+    /// The engine's error.
+    pub async fn orphans(&self, tables: &BTreeSet<String>, most: i64) -> Result<Vec<Orphans>> {
+        let (ties, mut found) = (self.read(async move |tx| ties(tx).await).await?, Vec::new());
+        for tie in ties.into_iter().filter(|tie| tables.contains(&tie.table)) {
             // One at a time: a snapshot that is held for long keeps PostgreSQL from cleaning up.
-            found.extend(self.read((tie, most), |tx, (tie, most)| Box::pin(along(tx, tie, *most))).await?);
+            found.extend(self.read(async move |tx| along(tx, &tie, most).await).await?);
         }
         Ok(found)
     }
 }
 
 impl Tx {
-    /// For a check of everything that nobody waits for: lifts the limits that keep requests short.
+    /// For a check of everything that no request waits for: lifts the limits that keep requests short.
     ///
     /// # Errors
     /// The engine's error.

@@ -22,11 +22,12 @@ mod readers;
 mod schema;
 mod server_lock;
 mod sqlite;
+mod r#static;
 mod survey;
 mod value;
 
 pub use copying::{Content, Contents, copy_file};
-pub use database::{Database, Hold, Statement, Tx, Work};
+pub use database::{Database, Hold, Statement, Tx};
 pub use error::{Error, HasDatabaseError};
 pub use folders::{make_folder, sync_name};
 pub use health::{Difference, Orphans};
@@ -34,6 +35,7 @@ pub use load::{Connections, Files, Load};
 pub use migrate::Migration;
 pub use options::Options;
 pub use schema::{Column, ForeignKey, Index, Schema, Table};
+pub use r#static::Static;
 pub use value::{FromValue, Row, Value};
 
 /// What every call of this crate returns.

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::sqlite::{Answer, Job};
 use crate::{Error, Result};
 
-/// Copies what of the log nobody reads from any more; waits for nobody.
+/// Copies what no reader needs from the log any more. It waits for no one.
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// Copies all of it and truncates it, unless another connection reads from it or writes: what was erased is not in it any more.
 const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -82,7 +82,7 @@ impl Log {
 }
 
 /// Copies what the last program has left in the log of a database, and opens the log, which is one file for as long as the database is
-/// open. What that program could not make durable is so from here on, or gone: nobody's commit comes to lie behind a gap.
+/// open. What that program could not make durable is so from here on, or gone: no commit comes to lie behind a gap.
 ///
 /// # Errors
 /// What the disk says to it.
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_an_answer_before_the_disk_has_the_commit_and_all_who_wait_share_one() {
+    fn no_caller_has_an_answer_before_the_disk_has_the_commit_and_all_who_wait_share_one() {
         let (sender, committed) = std_mpsc::channel();
         let (writer, mut told) = mpsc::channel(8);
         let mut syncs = 0;

@@ -183,7 +183,7 @@ pub(crate) async fn assume_few_organizations(tx: &mut Tx, migrations: &[Migratio
            AND relname::text = ANY($1) AND pg_has_role(relowner, 'USAGE') AND NOT 'n_distinct=100' = ANY(coalesce(attoptions, '{}'))
          ORDER BY 1"
     );
-    // Whoever cleans a table up is not waited for: the next start tells it again.
+    // This does not wait for a transaction that cleans a table up: the next start tells it again.
     tx.take_time().await?;
     let mut script = String::from("SET LOCAL lock_timeout = '2s';");
     let own: Vec<String> = tables(migrations).into_iter().map(str::to_owned).collect();

@@ -1,21 +1,23 @@
 //! PostgreSQL: a pool of connections and one transaction on one of them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{Object, Pool, PoolError, QueueMode, Timeouts};
+use futures_util::FutureExt;
 use futures_util::future::{join, try_join_all};
 use tokio_postgres::error::Severity;
 
 use crate::address::Address;
 use crate::connecting::{Connector, PooledConnector};
 use crate::database::Kind;
-use crate::hooks::{Hook, run_hooks};
+use crate::hooks::{Hook, panic_words, run_hooks};
 use crate::server_lock::ServerLock;
 use crate::survey;
-use crate::{Connections, Error, Options, Result, Row, Tx, Value, Work};
+use crate::{Connections, Error, Options, Result, Row, Tx, Value};
 
 /// How long a caller waits for a free connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -110,16 +112,8 @@ impl Postgres {
         }
     }
 
-    pub(crate) async fn transaction<I, T, E>(
-        &self,
-        input: &I,
-        work: &(impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Sync),
-        kind: Kind,
-    ) -> Result<T, E>
-    where
-        I: Sync,
-        E: From<Error>,
-    {
+    /// A caller that goes away rolls it back. When the commit was sent already, what was to be done on it is done before anything else.
+    pub(crate) async fn transaction<T, E: From<Error>>(&self, work: &impl AsyncFn(&mut Tx) -> Result<T, E>, kind: Kind) -> Result<T, E> {
         let commit = !kind.is_read();
         if let Some(server_lock) = self.server_lock.as_ref().filter(|_| commit) {
             server_lock.is_not_taken_over()?;
@@ -133,12 +127,16 @@ impl Postgres {
             limit,
             begin: Some(kind),
             open: false,
+            is_committing: false,
             is_lost: false,
             hooks: Vec::new(),
             failure: None,
         };
         let mut tx = Tx::Postgres(client);
-        let result = work(&mut tx, input).await;
+        let result = AssertUnwindSafe(work(&mut tx))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| Err(Error::Statement(panic_words(Some(panic))).into()));
         let Tx::Postgres(client) = &mut tx else { unreachable!("the variant does not change") };
         let result = match client.failure.take() {
             // PostgreSQL would answer the COMMIT with a roll-back that looks like a success.
@@ -147,7 +145,9 @@ impl Postgres {
         };
         match result {
             Ok(value) if commit => {
+                client.is_committing = true;
                 let fate = client.commit().await;
+                client.is_committing = false;
                 if matches!(fate, Ok(()) | Err(Error::Uncertain(_))) {
                     run_hooks(std::mem::take(&mut client.hooks), fate.is_ok());
                 }
@@ -172,6 +172,8 @@ pub struct PostgresTx {
     /// Not begun yet: that goes with the first statement, in one way there and back.
     begin: Option<Kind>,
     open: bool,
+    /// Whether its commit was asked for and not answered.
+    is_committing: bool,
     /// Whether an answer has not come in time: on this connection none is waited for any more.
     is_lost: bool,
     pub(crate) hooks: Vec<Hook>,
@@ -325,6 +327,10 @@ async fn rows_of(client: &Connection, text: &str, params: &[Value]) -> Result<Ve
 impl Drop for PostgresTx {
     /// A connection whose transaction did not end (a panic, a broken socket) must not go back to the pool.
     fn drop(&mut self) {
+        if self.is_committing {
+            // Its caller went away meanwhile: the commit's outcome is not known.
+            run_hooks(std::mem::take(&mut self.hooks), false);
+        }
         if let Some(client) = self.client.take().filter(|_| self.open || self.is_lost) {
             drop(Object::take(client));
         }

@@ -25,7 +25,7 @@ use crate::hooks::{Hook, panic_words, run_hooks};
 use crate::log::{self, Committed, Log, answer_all};
 use crate::readers::{self, ReadJob};
 use crate::value::Bound;
-use crate::{Error, Files, Options, Result, Row, Tx, Value, Work};
+use crate::{Error, Files, Options, Result, Row, Tx, Value};
 
 /// The first release without the write-ahead-log defect that can corrupt a database under concurrent checkpoints.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -173,21 +173,15 @@ impl Sqlite {
         }
     }
 
-    pub(crate) async fn write<I, T, E>(
-        &self,
-        kind: Kind,
-        input: I,
-        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + 'static,
-    ) -> Result<T, E>
+    pub(crate) async fn write<T, E>(&self, kind: Kind, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
-        I: Send + Sync + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let work: WriteWork = Box::new(move |tx| {
             let result = tx.map_err(E::from).and_then(|tx| {
-                let result = run(tx, &input, &work);
+                let result = run(tx, &work);
                 match tx.failure() {
                     Some(failure) => result.and(Err(failure.clone().into())),
                     None => result,
@@ -201,24 +195,19 @@ impl Sqlite {
             }
         });
         self.queues()?.writer.send(Job::Write(WriteJob { work, is_lazy: kind == Kind::Lazy })).await.map_err(|_| stopped())?;
-        // Nobody says what came of it.
+        // The result is unknown.
         receiver.await.unwrap_or_else(|_| Err(stopped().of_a_commit().into()))
     }
 
-    pub(crate) async fn read<I, T, E>(
-        &self,
-        input: I,
-        work: impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>> + Send + 'static,
-    ) -> Result<T, E>
+    pub(crate) async fn read<T, E>(&self, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
-        I: Send + Sync + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let job: ReadJob = Box::new(move |tx| {
             let result = match sqlite(tx).execute("BEGIN DEFERRED", &[]) {
-                Ok(_) => run(tx, &input, &work),
+                Ok(_) => run(tx, &work),
                 Err(error) => Err(error.into()),
             };
             let tx = sqlite(tx);
@@ -239,8 +228,8 @@ fn stopped() -> Error {
 }
 
 /// Runs `work` to its end in one poll: on this engine every await inside a transaction is ready at once.
-fn run<I, T, E: From<Error>>(tx: &mut Tx, input: &I, work: &impl for<'a> Fn(&'a mut Tx, &'a I) -> Work<'a, Result<T, E>>) -> Result<T, E> {
-    match catch_unwind(AssertUnwindSafe(|| work(tx, input).now_or_never())) {
+fn run<T, E: From<Error>>(tx: &mut Tx, work: &impl AsyncFn(&mut Tx) -> Result<T, E>) -> Result<T, E> {
+    match catch_unwind(AssertUnwindSafe(|| Box::pin(work(tx)).now_or_never())) {
         Ok(Some(result)) => result,
         Ok(None) => {
             let words = "a transaction waited for something other than its own statements: do that before it or after it";
@@ -354,7 +343,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// The first request of a group; none when nobody can ask for anything any more.
+    /// The first request of a group; none when no caller can ask for anything any more.
     fn first(&mut self) -> Option<WriteJob> {
         loop {
             match self.next.take().map(Job::Write).or_else(|| self.jobs.blocking_recv())? {
@@ -403,8 +392,8 @@ fn write_loop(mut tx: Tx, mut queue: Queue, group: usize, log: &Log, syncer: &st
     log::end(&sqlite(&mut tx).connection, log);
 }
 
-/// Commits a request along with those that wait behind it. One that is lazy goes alone: its commit does not wait for the disk, and nobody
-/// waits for more than one of them.
+/// Commits a request along with those that wait behind it. One that is lazy goes alone: its commit does not wait for the disk, and no
+/// caller waits for more than one of them.
 fn commit_group(tx: &mut Tx, begun: Result<()>, first: WriteJob, queue: &mut Queue, group: usize, answers: &mut Vec<Answer>) -> Result<()> {
     let is_lazy = first.is_lazy;
     let mut fate = Ok(());
@@ -412,7 +401,7 @@ fn commit_group(tx: &mut Tx, begun: Result<()>, first: WriteJob, queue: &mut Que
     while let Some(WriteJob { work, .. }) = job {
         match &begun {
             Ok(()) => fate = run_savepoint(tx, work, answers),
-            // Whoever waits already would only meet the same, one after the other.
+            // Those who wait already would only meet the same, one after the other.
             Err(error) => answers.push(work(Err(error.clone())).answer),
         }
         job = match fate.is_ok() && !is_lazy && answers.len() < group {
@@ -475,7 +464,7 @@ fn spell(text: &str, are_alone: bool) -> String {
         }
         spelled.push(if letter == '$' && ends_with.is_none() { '?' } else { letter });
     }
-    // No text of this program holds these in quotes. Whoever writes is alone with all rows.
+    // No text of this program holds these in quotes. The transaction that writes is alone with all rows.
     spelled.replace("= ANY(?", if are_alone { "= (?" } else { "IN rarray(?" }).replace(" FOR UPDATE", "")
 }
 

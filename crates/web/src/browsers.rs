@@ -87,7 +87,7 @@ fn preflight(is_known: bool) -> Response<Body> {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-/// Whether a request comes with a publishable key and nothing else, good or not: whoever reads why a key is refused knows the key.
+/// Whether a request comes with a publishable key and nothing else, good or not: a client that reads why a key is refused knows the key.
 fn is_publishable(doors: &Doors, headers: &HeaderMap) -> bool {
     let key = headers.get(&X_API_KEY).and_then(|key| key.to_str().ok());
     let prefix = doors.plane.config.key_prefixes.of(Kind::Publishable);

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use plane::policy::Action;
+use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use crate::Doors;
 use crate::addresses;
 use crate::dialect::{CUSTOMER, Dialect};
+use crate::endpoint::Endpoint;
+use crate::schema::Type;
 use crate::shapes::Shape;
 
 /// Who an operation is for.
@@ -23,14 +25,31 @@ use crate::shapes::Shape;
 pub(crate) enum Access {
     /// Everybody, without a credential.
     Anybody,
-    /// Whoever has signed in, whatever their organizations.
+    /// Those who have signed in, whatever their organizations.
     Person,
     /// The people who run the server.
     Operators,
-    /// Whoever the policy lets do this in the organization.
+    /// Those that the policy lets do this in the organization.
     May(Action),
-    /// The same; and with what is one's own, whoever may do the second.
+    /// The same; and with what is one's own, those who may do the second.
     MayOrOwn(Action, Action),
+}
+
+/// How a record is documented.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Record {
+    Shape(&'static Shape),
+    Type(&'static Type),
+}
+
+impl Record {
+    /// What it may look like.
+    pub fn example(self, dialect: &Dialect) -> Json {
+        match self {
+            Record::Shape(shape) => shape.example(dialect),
+            Record::Type(known) => known.example(dialect),
+        }
+    }
 }
 
 /// What an answer holds.
@@ -39,13 +58,13 @@ pub(crate) enum Content {
     /// No body.
     Nothing,
     /// One record.
-    One(&'static Shape),
+    One(Record),
     /// A bare list of records.
-    List(&'static Shape),
+    List(Record),
     /// One page of records in the documented envelope.
-    Page(&'static Shape),
+    Page(Record),
     /// The same, and with `?after=` a slice of the list with a cursor to the next.
-    Slices(&'static Shape),
+    Slices(Record),
     /// A page for people.
     Html,
     /// Text of this media type.
@@ -89,7 +108,8 @@ pub(crate) struct Operation {
     pub description: &'static str,
     pub access: Access,
     pub parameters: Vec<Parameter>,
-    pub body: Option<&'static Shape>,
+    /// What its body is read into.
+    pub body: Option<Type>,
     /// The body may also be a form (`application/x-www-form-urlencoded`).
     pub takes_forms: bool,
     /// The body may also be a list of ids (`text/csv`).
@@ -107,7 +127,7 @@ pub(crate) struct Operation {
     /// The answer leads to a deletion's record; or it is the plan of one, when no more was asked for.
     pub deletes: bool,
     /// What such a plan holds.
-    pub plan: &'static Shape,
+    pub plan: Record,
     /// The answer says in `Location` where the record is that was made. One with status 201 always does.
     pub has_location: bool,
     /// When it sends the browser elsewhere in place of its answer (303), if it ever does.
@@ -125,7 +145,7 @@ pub(crate) struct Operation {
 
 impl Operation {
     /// An operation that answers 200 with nothing, for anybody who has signed in, until more is said.
-    pub fn new<T: 'static>(method: Method, path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+    pub fn new<T: 'static, H: Endpoint<T>>(method: Method, path: &'static str, id: &'static str, handler: H) -> Operation {
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
         Operation {
             method,
@@ -136,18 +156,18 @@ impl Operation {
             description: "",
             access: Access::Person,
             parameters: Vec::new(),
-            body: None,
+            body: H::body(),
             takes_forms: false,
-            takes_lists: false,
+            takes_lists: H::TAKES_LISTS,
             takes_fields: false,
             status: 200,
             answer: "OK",
-            content: Content::Nothing,
+            content: H::content().unwrap_or(Content::Nothing),
             refusals: Vec::new(),
             links: Vec::new(),
             has_etag: false,
             deletes: false,
-            plan: &crate::shapes::plans::DELETION_PLAN,
+            plan: Record::Shape(&crate::shapes::plans::DELETION_PLAN),
             has_location: false,
             redirects: None,
             sets_cookie: false,
@@ -158,23 +178,23 @@ impl Operation {
         }
     }
 
-    pub fn get<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+    pub fn get<T: 'static>(path: &'static str, id: &'static str, handler: impl Endpoint<T>) -> Operation {
         Operation::new(Method::GET, path, id, handler)
     }
 
-    pub fn post<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+    pub fn post<T: 'static>(path: &'static str, id: &'static str, handler: impl Endpoint<T>) -> Operation {
         Operation::new(Method::POST, path, id, handler)
     }
 
-    pub fn put<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+    pub fn put<T: 'static>(path: &'static str, id: &'static str, handler: impl Endpoint<T>) -> Operation {
         Operation::new(Method::PUT, path, id, handler)
     }
 
-    pub fn patch<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+    pub fn patch<T: 'static>(path: &'static str, id: &'static str, handler: impl Endpoint<T>) -> Operation {
         Operation::new(Method::PATCH, path, id, handler)
     }
 
-    pub fn delete<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+    pub fn delete<T: 'static>(path: &'static str, id: &'static str, handler: impl Endpoint<T>) -> Operation {
         Operation::new(Method::DELETE, path, id, handler).parameters(&crate::shapes::REASON).parameters(&crate::shapes::PLAN).deletes()
     }
 
@@ -215,20 +235,15 @@ impl Operation {
         self
     }
 
-    pub fn takes(mut self, body: &'static Shape) -> Operation {
+    /// It takes a body that its handler reads by itself.
+    pub fn takes(mut self, body: Type) -> Operation {
         self.body = Some(body);
         self
     }
 
     /// The same, as a form or as JSON.
-    pub fn takes_form(mut self, body: &'static Shape) -> Operation {
-        (self.body, self.takes_forms) = (Some(body), true);
-        self
-    }
-
-    /// The same, as a list of ids or as JSON.
-    pub fn takes_list(mut self, body: &'static Shape) -> Operation {
-        (self.body, self.takes_lists) = (Some(body), true);
+    pub fn takes_form<T: JsonSchema>(mut self) -> Operation {
+        (self.body, self.takes_forms) = (Some(Type::of::<T>()), true);
         self
     }
 
@@ -236,6 +251,12 @@ impl Operation {
     pub fn takes_fields(mut self) -> Operation {
         self.takes_fields = true;
         self
+    }
+
+    /// It answers what its handler returns.
+    pub fn gives(self, status: u16, words: &'static str) -> Operation {
+        let content = self.content;
+        self.answers(status, words, content)
     }
 
     pub fn answers(mut self, status: u16, words: &'static str, content: Content) -> Operation {
@@ -297,7 +318,7 @@ impl Operation {
 
     /// It orders a deletion, or answers with what that would come to.
     pub fn orders(mut self, plan: &'static Shape) -> Operation {
-        self.plan = plan;
+        self.plan = Record::Shape(plan);
         self.deletes()
     }
 
@@ -533,7 +554,7 @@ mod tests {
         {
             assert_eq!(one_spelling(method, path), path);
         }
-        // Where both routes have the method, nobody could tell which one is meant.
+        // Where both routes have the method, it could not be told which one is meant.
         let ids: Vec<String> = catalogue.shadows.iter().map(|shadow| shadow.route.clone()).collect();
         for (route, operations) in &catalogue.by_route {
             for (other, others) in &catalogue.by_route {

@@ -26,7 +26,7 @@ impl FromStr for TrustedProxies {
 
 impl TrustedProxies {
     /// The client's address. Behind a trusted peer it is the right-most entry of `X-Forwarded-For` that is not a trusted proxy itself: what
-    /// stands to the left of it was written by the client. Where an entry is no address, whoever passed it on is as far as can be known.
+    /// stands to the left of it was written by the client. Where an entry is no address, the proxy that passed it on is as far as can be known.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or_default()).collect();
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_believed_unless_the_operator_said_so() {
+    fn no_proxy_is_believed_unless_the_operator_said_so() {
         assert_eq!(client("", "203.0.113.1", &["192.0.2.1"]), "203.0.113.1");
         assert_eq!(client("10.0.0.0/8", "203.0.113.1", &["192.0.2.1"]), "203.0.113.1");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");

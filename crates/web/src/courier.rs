@@ -18,7 +18,7 @@ use crate::shapes::events;
 
 /// Deliveries under way at once.
 const AT_ONCE: usize = 16;
-/// How often the queues are looked into when nobody rings and nothing is known to become due.
+/// How often the queues are looked into when no bell rings and nothing is known to become due.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// Delivers to webhooks. Run one of these for each server.

@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use serde_json::Value as Json;
 
-use crate::catalogue::{Catalogue, Content, Operation, Surface};
+use crate::catalogue::{Catalogue, Content, Operation, Record, Surface};
 use crate::openapi;
+use crate::schema::{Type, is_nullable};
 use crate::shapes::Shape;
 
 /// The pages that do not change while the server runs.
@@ -84,9 +85,11 @@ fn entry(surface: &Surface, operation: &Operation) -> String {
     for paragraph in openapi::words(surface, operation).split("\n\n") {
         let _ = write!(body, "<p>{}</p>", inline(paragraph));
     }
-    for (title, shape) in [("Body", operation.body), ("Answer", record(operation.content))] {
-        if let Some(shape) = shape {
-            let _ = write!(body, "<h4>{title}</h4><pre>{}</pre>", escape(&pretty(&shape.example(surface.dialect))));
+    let taken = operation.body.as_ref().map(|body| body.example(surface.dialect));
+    let answered = record(operation.content).map(|record| record.example(surface.dialect));
+    for (title, example) in [("Body", taken), ("Answer", answered)] {
+        if let Some(example) = example {
+            let _ = write!(body, "<h4>{title}</h4><pre>{}</pre>", escape(&pretty(&example)));
         }
     }
     let _ = write!(body, "<table><tr><th>status<th>meaning</tr><tr><td>{}<td>{}</tr>", operation.status, inline(operation.answer));
@@ -112,7 +115,7 @@ fn inline(text: &str) -> String {
     html
 }
 
-fn record(content: Content) -> Option<&'static Shape> {
+fn record(content: Content) -> Option<Record> {
     match content {
         Content::One(shape) | Content::List(shape) | Content::Page(shape) | Content::Slices(shape) => Some(shape),
         Content::Nothing | Content::Html | Content::Text(_) | Content::Document | Content::File(_) => None,
@@ -163,16 +166,19 @@ pub(crate) fn operation_page(catalogue: &Catalogue, public_url: &str, id: &str) 
             let _ = writeln!(text, "- `{}`: {}", parameter.name, parameter.about);
         }
     }
-    if let Some(body) = operation.body {
-        let _ = write!(text, "\n## Body\n\n{}\n\n", body.about);
+    if let Some(body) = &operation.body {
+        let _ = write!(text, "\n## Body\n\n{}\n\n", body.about());
         fields(&mut text, surface, body);
         let _ = write!(text, "\n```json\n{}\n```\n", pretty(&body.example(surface.dialect)));
     }
     let _ = write!(text, "\n## Answer\n\n**{}** {}\n", operation.status, operation.answer);
-    if let Some(shape) = record(operation.content) {
+    if let Some(record) = record(operation.content) {
         text.push('\n');
-        fields(&mut text, surface, shape);
-        let _ = write!(text, "\n```json\n{}\n```\n", pretty(&shape.example(surface.dialect)));
+        match record {
+            Record::Shape(shape) => shape_fields(&mut text, surface, shape),
+            Record::Type(known) => fields(&mut text, surface, known),
+        }
+        let _ = write!(text, "\n```json\n{}\n```\n", pretty(&record.example(surface.dialect)));
     }
     if !operation.refusals.is_empty() {
         text.push_str("\n## Errors\n\n");
@@ -183,7 +189,15 @@ pub(crate) fn operation_page(catalogue: &Catalogue, public_url: &str, id: &str) 
     Some(text)
 }
 
-fn fields(text: &mut String, surface: &Surface, shape: &Shape) {
+fn fields(text: &mut String, surface: &Surface, known: &Type) {
+    for (name, schema, is_required) in known.fields(surface.dialect) {
+        let need = if is_required && !is_nullable(&schema) { "" } else { ", optional" };
+        let about = schema["description"].as_str().unwrap_or_default();
+        let _ = writeln!(text, "- `{name}` ({}{need}) {about}", known.kind_of(&schema));
+    }
+}
+
+fn shape_fields(text: &mut String, surface: &Surface, shape: &Shape) {
     for field in shape.fields() {
         let need = if field.need == crate::shapes::Need::Required { "" } else { ", optional" };
         let kind = field.is.schema(surface.dialect);

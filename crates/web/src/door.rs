@@ -10,7 +10,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
-use futures_util::FutureExt;
 use plane::attempts::{Attempt, CountsAttempts};
 use plane::credentials::{CredentialKind, Presented, authenticate};
 use plane::deletion::Details;
@@ -24,7 +23,7 @@ use uuid::Uuid;
 
 use crate::Doors;
 use crate::body::{MOST_BYTES, TOO_LARGE, discard, receive};
-use crate::catalogue::{Access, Content, Operation};
+use crate::catalogue::{Access, Content, Operation, Record};
 use crate::conditional;
 use crate::content::decoded;
 use crate::dialect::Dialect;
@@ -54,7 +53,7 @@ pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// What the door found out about a request. In its extensions from here on.
 struct Visit {
     doors: Arc<Doors>,
-    /// Nobody's context, for what needs no sign-in.
+    /// The context without a sign-in, for what needs none.
     guest: Cx,
     /// The signed-in context, or why there is none.
     signed: Result<Cx>,
@@ -146,14 +145,14 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         None => doors.limiter.enter(sender, client, is_unlimited).map_err(Failure::Full),
     };
     let takes_list = operation.as_ref().is_some_and(|operation| operation.takes_lists);
-    // Nobody knows a stranger well enough to keep so much for them.
+    // A stranger is not known well enough to keep so much for them.
     let most = if takes_list && sender.is_some() { lists::MOST_BYTES } else { MOST_BYTES };
     // The place is kept until there is an answer.
     let (body, _place) = match place {
         Ok(mut place) if has_body => (arrive(&parts.headers, body, most, &mut place).await, Some(place)),
         Ok(place) => (Ok(Bytes::new()), Some(place)),
         Err(failure) => {
-            // Whoever is not listened to has less time to be told so.
+            // A client that is not listened to has less time to be told so.
             let _ = tokio::time::timeout(PATIENCE_WITH_REFUSED, discard(&parts.headers, body)).await;
             (Err(failure), None)
         }
@@ -337,7 +336,7 @@ impl Visit {
     fn context(&self) -> Result<Cx> {
         let mut cx = self.signed.clone()?;
         if self.operation.as_ref().is_none_or(|operation| operation.access != Access::May(Action::ReadOrganization)) {
-            // A publishable key is none: also where an operation asks for no more than that somebody is signed in.
+            // A publishable key is none: also where an operation asks for no more than a sign-in.
             cx.principal()?;
         }
         let takes_confirmation = |operation: &Arc<Operation>| operation.parameters.iter().any(|one| one.name == CONFIRM[0].name);
@@ -384,9 +383,11 @@ async fn as_documented(
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let record = || serde_json::from_slice(&bytes).unwrap_or(serde_json::Value::Null);
     let mut differences = match content {
-        Content::One(shape) => shape.differences(dialect, &record()),
-        Content::List(shape) => entries(dialect, shape, &record()),
-        Content::Page(shape) | Content::Slices(shape) => entries(dialect, shape, &record()["data"]),
+        Content::One(Record::Shape(shape)) => shape.differences(dialect, &record()),
+        Content::List(Record::Shape(shape)) => entries(dialect, shape, &record()),
+        Content::Page(Record::Shape(shape)) | Content::Slices(Record::Shape(shape)) => entries(dialect, shape, &record()["data"]),
+        // The compiler holds the others to theirs.
+        Content::One(_) | Content::List(_) | Content::Page(_) | Content::Slices(_) => Vec::new(),
         Content::Nothing if !bytes.is_empty() => vec!["a body where none is documented".to_owned()],
         Content::Nothing | Content::Html | Content::Text(_) | Content::Document | Content::File(_) => Vec::new(),
     };
@@ -414,8 +415,9 @@ async fn arrive(headers: &HeaderMap, body: Body, most: usize, place: &mut Place)
     }
 }
 
-async fn run(work: impl Future<Output = Response<Body>>) -> Response<Body> {
-    let failure = match tokio::time::timeout(PATIENCE, std::panic::AssertUnwindSafe(work).catch_unwind()).await {
+/// Carries a request out in a task of its own: who hangs up, or is told that it took too long, leaves nothing half done.
+async fn run(work: impl Future<Output = Response<Body>> + Send + 'static) -> Response<Body> {
+    let failure = match tokio::time::timeout(PATIENCE, tokio::spawn(work)).await {
         Ok(Ok(response)) => return response,
         Ok(Err(_)) => Failure::Plane(Error::Internal("a handler panicked".into())),
         // Ours, and not the client's as 408 would say.
@@ -432,7 +434,7 @@ async fn sign_in(guest: &Cx, method: &Method, headers: &HeaderMap) -> Result<Cx>
     authenticate(guest.clone(), presented).await
 }
 
-/// The credential of a request. One that says who it is in a header is not somebody else because of a cookie.
+/// The credential of a request. One that says who it is in a header is not another because of a cookie.
 pub(crate) fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
     let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
     if let Some(value) = authorizations.next() {
@@ -474,7 +476,7 @@ pub(crate) struct Door {
 
 /// A request of anybody.
 pub(crate) struct Guest {
-    /// Nobody's context.
+    /// The context without a sign-in.
     pub cx: Cx,
     /// The surface's habits.
     pub dialect: &'static Dialect,

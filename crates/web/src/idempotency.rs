@@ -50,7 +50,7 @@ pub(crate) fn asked(parts: &Parts, body: &[u8]) -> Result<Option<Repeatable>, Fa
 }
 
 /// Carries a request out unless it was before. `tells` is false for an answer without data of an organization. All of it in a task of its
-/// own: who hangs up meanwhile and asks again shall find the answer, and no name is taken for a request that nobody carries out.
+/// own: who hangs up meanwhile and asks again shall find the answer, and no name is taken for a request that is not carried out.
 pub(crate) async fn once(
     cx: Cx,
     request: Repeatable,
@@ -76,7 +76,7 @@ async fn carry_out(cx: &Cx, ticket: Ticket, tells: bool, work: impl Future<Outpu
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let ending = match parts.status {
         status if is_kept(cx, status) => Ending::Answered { answer: pack(status, &parts.headers, &body), tells },
-        // A transaction was begun, and nobody can say that it changed nothing.
+        // A transaction was begun, and it is not known that it changed nothing.
         status if status.is_server_error() && cx.effects() > before => Ending::Unknown,
         _ => Ending::Undone,
     };

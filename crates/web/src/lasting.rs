@@ -188,7 +188,7 @@ mod tests {
         let _newcomer = places.enter(id(7), id(20)).ok().unwrap();
         let lost: Vec<bool> = of_some.iter().map(|place| place.lost().now_or_never().is_some()).collect();
         assert_eq!(lost, [false, false, false, false, false, true]);
-        // Each is left with as many as the others, and then there is nobody to give one up.
+        // Each is left with as many as the others, and then no one has one to give up.
         let more: Vec<_> = (30..40).map(|number| places.enter(id(number), id(number))).collect();
         assert_eq!(more.iter().filter(|place| place.is_ok()).count(), 3);
         assert_eq!(more[9].as_ref().err(), Some(&Full::Altogether));

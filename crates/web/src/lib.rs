@@ -1,8 +1,9 @@
 //! The doors of Freehold: translates HTTP into operations of `plane` and their results back. No SQL, no rules.
 //!
-//! Every address stands in `surfaces/`, what differs between the surfaces in `dialect.rs`, and who somebody is is found out in `door.rs`.
+//! Every address stands in `surfaces/`, what differs between the surfaces in `dialect.rs`, and who asks is found out in `door.rs`.
 
 mod addresses;
+mod answers;
 mod body;
 mod browsers;
 mod catalogue;
@@ -13,6 +14,7 @@ mod courier;
 mod dialect;
 mod docs;
 mod door;
+mod endpoint;
 mod error_pages;
 mod handlers;
 mod idempotency;
@@ -28,9 +30,11 @@ mod query;
 mod ranges;
 mod remedies;
 mod request_ids;
+mod schema;
 mod shapes;
 mod strict;
 mod surfaces;
+mod validation;
 mod views;
 mod watching;
 
@@ -52,7 +56,7 @@ pub(crate) struct Doors {
     plane: Arc<Plane>,
     limiter: limits::Limiter,
     catalogue: catalogue::Catalogue,
-    /// Made when somebody first reads them: most servers are never asked, and what it takes to make them is given back to nobody.
+    /// Made when they are first read: most servers are never asked, and the memory that making them takes is not given back.
     docs: OnceLock<docs::Docs>,
     documents: openapi::Documents,
     metrics: metrics::Metrics,
@@ -75,7 +79,7 @@ pub struct Settings {
     pub limits: RateLimits,
     /// How much they may have under way at a time.
     pub room: Room,
-    /// Whom to believe when they say for whom they ask.
+    /// The proxies that are believed when they say for which client they ask.
     pub trusted_proxies: TrustedProxies,
     /// Sites whose scripts may use this server.
     pub cors_origins: Vec<CorsOrigin>,

@@ -8,8 +8,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use plane::Error;
 use plane::customers::is_reference;
+use serde::de::DeserializeOwned;
 
-use crate::body::Form;
+use crate::body::Body;
 use crate::content::media_type;
 use crate::problem::Failure;
 
@@ -19,20 +20,20 @@ pub(crate) const MOST_BYTES: usize = 12 * 1024 * 1024;
 pub(crate) const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The list is too large: 12 MiB at the most.");
 
 /// A JSON object, or a list of ids.
-pub(crate) enum FormOrList {
-    Form(Form),
+pub(crate) enum BodyOrList<T> {
+    Body(T),
     List(Vec<String>),
 }
 
-impl<S: Send + Sync> FromRequest<S> for FormOrList {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for BodyOrList<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<FormOrList, Failure> {
+    async fn from_request(request: Request, state: &S) -> Result<BodyOrList<T>, Failure> {
         if media_type(request.headers())? != "text/csv" {
-            return Form::from_request(request, state).await.map(FormOrList::Form);
+            return Body::from_request(request, state).await.map(|Body(body)| BodyOrList::Body(body));
         }
         let bytes = to_bytes(request.into_body(), MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
-        read(&bytes).map(FormOrList::List).map_err(|words| Error::Malformed(words).into())
+        read(&bytes).map(BodyOrList::List).map_err(|words| Error::Malformed(words).into())
     }
 }
 

@@ -44,7 +44,7 @@ const LEDGER_WAITING: &str = "freehold_ledger_lines_waiting";
 const LEDGER_LEFT_OUT: &str = "freehold_ledger_lines_left_out_total";
 const LEDGER_UP: &str = "freehold_ledger_up";
 
-/// Durations that are held one by one before they are put into their buckets. Otherwise a server at whose metrics nobody looks would hold
+/// Durations that are held one by one before they are put into their buckets. Otherwise a server whose metrics are never read would hold
 /// that of every request it ever had.
 const HELD: u64 = 4_096;
 

@@ -59,7 +59,7 @@ impl IntoResponse for Failure {
 }
 
 /// What handlers return.
-pub(crate) type Answer = Result<Response<Body>, Failure>;
+pub(crate) type Answer<T = Response<Body>> = Result<T, Failure>;
 
 /// No such address.
 pub(crate) async fn not_found() -> Failure {

@@ -26,10 +26,10 @@ impl<'a> Case<'a> {
         Case { organization: Some(organization), customer }
     }
 
-    /// The request; null where it takes more than one, or nobody knows whose.
+    /// The request; null where it takes more than one, or it is not known whose.
     pub fn call(self, dialect: &Dialect, code: &str, kind: &str, id: Uuid) -> Json {
         match self.request(code, kind, id) {
-            // On other surfaces a customer is deleted in other ways: nobody shall be sent from a gentler one to this.
+            // On other surfaces a customer is deleted in other ways: no remedy leads from a gentler one to this.
             Some(("DELETE", _)) if kind == "customer" && !std::ptr::eq(dialect, &API) => Json::Null,
             Some((method, path)) => dialect.object(vec![("method", method.into()), ("path", path.into())]),
             None => Json::Null,

@@ -17,12 +17,12 @@ use crate::shapes::Is;
 /// How much alike two names must be for one to be meant by the other, from 0 to 1.
 const LIKE: f64 = 0.8;
 
-/// Headers that say who asks. A request in which one of them can be read in several ways, or in none, is nobody's.
+/// Headers that say who asks. A request in which one of them can be read in several ways, or in none, has no sender.
 static IDENTIFYING: [(HeaderName, &str); 2] = [
     (header::AUTHORIZATION, "The header Authorization must be there once, in visible ASCII characters."),
     (HeaderName::from_static("x-api-key"), "The header X-API-Key must be there once, in visible ASCII characters."),
 ];
-/// Headers of which two would contradict each other, and that nobody can read in two ways.
+/// Headers of which two would contradict each other, and that are never read in two ways.
 static SINGLE: [HeaderName; 7] = [
     header::HOST,
     HeaderName::from_static("x-organization"),

@@ -40,7 +40,7 @@ fn refusal(full: Full) -> Error {
     })
 }
 
-/// Somebody who watches a deletion.
+/// A client that watches a deletion.
 struct Watcher {
     plane: Arc<Plane>,
     asker: Asker,

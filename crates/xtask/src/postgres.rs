@@ -1,6 +1,6 @@
 //! A throw-away PostgreSQL: found or installed, started in a temporary folder, stopped and removed when it goes out of scope.
 //!
-//! For tests and benchmarks only. It trusts whoever reaches it, so it listens on the loopback address and on a socket in a folder that
+//! For tests and benchmarks only. It trusts everyone who reaches it, so it listens on the loopback address and on a socket in a folder that
 //! only its owner may enter. It writes as durably as a real one, because durability is part of what is tested.
 
 use std::fs;

@@ -43,10 +43,13 @@ impl Step {
 /// Runs every step, or the one asked for, and stops at the first that fails. What takes long is left out unless it is asked for.
 pub(crate) async fn test(only: Option<Step>, long: bool) -> Result {
     let began = Instant::now();
-    for step in Step::value_variants() {
-        if only.is_none_or(|wanted| wanted == *step) {
-            run(*step, long).await?;
+    // What is downloaded for later steps does not have to wait for the processor.
+    let mut prepared = only.is_none().then(|| tokio::spawn(outside::prepare()));
+    for step in Step::value_variants().iter().filter(|step| only.is_none_or(|wanted| wanted == **step)) {
+        if let (Step::Dependencies, Some(prepared)) = (step, prepared.take()) {
+            prepared.await.map_err(|error| error.to_string())??;
         }
+        run(*step, long).await?;
     }
     eprintln!("\n── all passed in {}", seconds(began));
     Ok(())

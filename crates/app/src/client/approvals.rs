@@ -31,7 +31,7 @@ pub(crate) struct ApprovalsArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Approve, as an owner who has signed in, that somebody else deletes the organization, a customer or a member, or asks for less.
+    /// Approve, as an owner who has signed in, that another member deletes the organization, a customer or a member, or asks for less.
     Give {
         /// Only this customer, by its id.
         #[arg(long, value_name = "ID", conflicts_with_all = ["member", "requirements"])]

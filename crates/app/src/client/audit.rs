@@ -58,7 +58,7 @@ pub(super) async fn run(args: AuditArgs) -> Result {
     if follow { go_on(&mut connection, &call, &args.output, seen).await } else { Ok(()) }
 }
 
-/// Shows what comes, until whoever reads it has had enough.
+/// Shows what comes, until its reader has had enough.
 async fn go_on(connection: &mut Connection, call: &Call<'_>, output: &OutputArgs, mut seen: HashSet<String>) -> Result {
     loop {
         tokio::time::sleep(PACE).await;
@@ -96,7 +96,7 @@ fn show(output: &OutputArgs, entries: &[Json]) -> Result {
     Ok(())
 }
 
-/// When, with which outcome, what, to which subject, by whom and why.
+/// When, with which outcome, what, to which subject, by which actor and why.
 fn told(entry: &Json) -> String {
     let name = if entry["subjectLabel"].is_null() { &entry["subjectId"] } else { &entry["subjectLabel"] };
     let subject = format!("{} {}", cell(&entry["subject"]), cell(name));

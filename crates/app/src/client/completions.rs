@@ -15,7 +15,7 @@ pub(crate) struct CompletionsArgs {
 }
 
 pub(super) fn run(args: &CompletionsArgs) -> Result {
-    // Into memory first: whoever reads it may go away early.
+    // Into memory first: its reader may go away early.
     let mut script = Vec::new();
     generate(args.shell, &mut Cli::command(), "freehold", &mut script);
     print(String::from_utf8_lossy(&script).trim_end())

@@ -59,7 +59,7 @@ pub(crate) struct OrganizationArgs {
 
 /// Whose name requests are made in.
 enum Credential {
-    Nobody,
+    None,
     ApiKey(String),
     Token(String),
     /// Renewed when the access token has ended.
@@ -123,7 +123,7 @@ impl ServerArgs {
             None => CredentialsFile::find().ok().and_then(|file| file.load().ok()).flatten(),
         };
         let server = self.given().map(str::to_owned).or(stored.map(|stored| stored.server));
-        Connection::open(server.as_deref().unwrap_or(DEFAULT_SERVER), Credential::Nobody)
+        Connection::open(server.as_deref().unwrap_or(DEFAULT_SERVER), Credential::None)
     }
 }
 
@@ -295,7 +295,7 @@ impl Connection {
         let mut builder =
             Client::builder().redirect(Policy::none()).timeout(PATIENCE).user_agent(concat!("freehold/", env!("CARGO_PKG_VERSION")));
         if server.scheme() == "http" {
-            // Without TLS nobody needs the system's certificates, and a system without any is no reason to fail.
+            // Without TLS the system's certificates are not needed, and a system without any is no reason to fail.
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|error| Failure::other(format!("TLS cannot be set up: {}.", cause(&error))))?;
@@ -306,7 +306,7 @@ impl Connection {
     fn signed_in(server: Option<&str>) -> Result<Connection> {
         let file = CredentialsFile::find()?;
         let Some(stored) = file.load()? else {
-            return Connection::open(server.unwrap_or(DEFAULT_SERVER), Credential::Nobody);
+            return Connection::open(server.unwrap_or(DEFAULT_SERVER), Credential::None);
         };
         let own = stored.server.clone();
         let connection = Connection::open(server.unwrap_or(&own), Credential::SignedIn(file, stored))?;
@@ -340,7 +340,7 @@ impl Connection {
         let mut connection = Connection::signed_in(None)?;
         let server = connection.address().to_owned();
         let Credential::SignedIn(file, _) = &connection.credential else {
-            return Err(Failure::new(Code::NotAllowed, "Nobody is signed in."));
+            return Err(Failure::new(Code::NotAllowed, "You are not signed in."));
         };
         let path = file.path().to_owned();
         match connection.ask(&Call::post_nothing(["api", "auth", "sign-out"])).await {
@@ -375,7 +375,7 @@ impl Connection {
         Ok(Incoming(self.send(call).await?))
     }
 
-    /// Asks again while the server is not available, for what somebody waits for anyway.
+    /// Asks again while the server is not available, for what a person waits for anyway.
     pub async fn ask_patiently(&mut self, call: &Call<'_>) -> Result<Json> {
         self.try_to_ask(call, MOST_TRIES).await
     }
@@ -405,7 +405,7 @@ impl Connection {
         self.read_list(call, limit, 1).await
     }
 
-    /// The beginning of a list, for somebody who waits for it anyway.
+    /// The beginning of a list, for a person who waits for it anyway.
     pub async fn list_patiently(&mut self, call: &Call<'_>, limit: usize) -> Result<Vec<Json>> {
         self.read_list(call, Some(limit), MOST_TRIES).await
     }
@@ -462,7 +462,7 @@ impl Connection {
     async fn send_once(&self, call: &Call<'_>, key: &str, credential: &Credential) -> Result<Response> {
         let mut headers = HeaderMap::new();
         match credential {
-            Credential::Nobody => {}
+            Credential::None => {}
             Credential::ApiKey(key) => put(&mut headers, HeaderName::from_static("x-api-key"), key, "The API key")?,
             Credential::Token(token) => put(&mut headers, AUTHORIZATION, &format!("Bearer {token}"), "The token")?,
             Credential::SignedIn(_, stored) => put(&mut headers, AUTHORIZATION, &format!("Bearer {}", stored.access_token), "The token")?,
@@ -508,7 +508,7 @@ impl Connection {
         let Some(current) = file.load()?.filter(|current| current.server == used.server) else { return Ok(false) };
         let renewed = if current.access_token == used.access_token {
             let body = json!({"refresh_token": current.refresh_token});
-            let answer = self.send_once(&Call::post(["api", "auth", "refresh"], body), "", &Credential::Nobody).await?;
+            let answer = self.send_once(&Call::post(["api", "auth", "refresh"], body), "", &Credential::None).await?;
             if answer.status() == StatusCode::UNAUTHORIZED {
                 return Ok(false);
             }

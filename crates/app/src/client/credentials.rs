@@ -38,7 +38,7 @@ impl CredentialsFile {
         &self.path
     }
 
-    /// What is stored; none when nobody has signed in.
+    /// What is stored; none before a sign-in.
     pub fn load(&self) -> Result<Option<Stored>> {
         let shown = clean(&self.path.display().to_string());
         let text = match fs::read_to_string(&self.path) {

@@ -1,4 +1,4 @@
-//! Deleting by hand: what it is and what would become of it is shown, somebody confirms that they mean it, and only then is it done.
+//! Deleting by hand: what it is and what would become of it is shown, a person confirms that they mean it, and only then is it done.
 
 use clap::Args;
 use serde_json::{Value as Json, json};

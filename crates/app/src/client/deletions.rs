@@ -70,7 +70,7 @@ enum Command {
         /// The deletion's id.
         deletion: String,
     },
-    /// Stop a purge: who was deleted stays deleted, and nobody else is.
+    /// Stop a purge: who was deleted stays deleted, and no one else is.
     Stop {
         /// The deletion's id.
         deletion: String,
@@ -139,7 +139,7 @@ pub(super) async fn watch(connection: &mut Connection, deletion: &str) -> Result
     }
 }
 
-/// Where somebody sees how far it is: standard error, as a terminal or as lines.
+/// Where a person sees how far it is: standard error, as a terminal or as lines.
 struct Screen {
     bar: Option<ProgressBar>,
     told: String,

@@ -148,7 +148,7 @@ async fn watch(connection: &mut Connection, export: &str) -> Result<Json> {
     }
 }
 
-/// A progress bar on standard error, hidden when nobody looks at that.
+/// A progress bar on standard error, hidden when that is no terminal.
 fn bar(template: &str) -> ProgressBar {
     let target = if shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());

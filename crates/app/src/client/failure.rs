@@ -28,7 +28,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 /// The exit codes; see [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
-    /// Whoever read standard output has had enough. No failure.
+    /// The reader of standard output has had enough. No failure.
     ReaderGone = 0,
     Other = 1,
     Usage = 2,

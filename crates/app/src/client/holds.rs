@@ -40,7 +40,7 @@ enum Command {
         /// Only the user who is this member, by the membership's id.
         #[arg(long, value_name = "ID")]
         member: Option<String>,
-        /// Why. Whoever tries to delete is told.
+        /// Why. Those who try to delete are told.
         #[arg(long)]
         reason: String,
         /// When it ends by itself, such as 2030-01-31T12:00:00Z [default: when it is released].

@@ -86,13 +86,13 @@ pub(crate) enum Command {
     /// What is asked of those who delete: show, set.
     #[command(after_help = EXIT_CODES)]
     Requirements(requirements::RequirementsArgs),
-    /// Approvals of what somebody else deletes: give, list, withdraw.
+    /// Approvals of what another member deletes: give, list, withdraw.
     #[command(after_help = EXIT_CODES)]
     Approvals(approvals::ApprovalsArgs),
     /// How long things are kept before the server erases them by itself.
     #[command(after_help = EXIT_CODES)]
     Retention(retention::RetentionArgs),
-    /// Organizations, people and keys of the whole server, by what somebody names. For operators.
+    /// Organizations, people and keys of the whole server, by what a person names. For operators.
     #[command(after_help = EXIT_CODES)]
     Find(find::FindArgs),
     /// The audit trail: its newest entries, and those that come.

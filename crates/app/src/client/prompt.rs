@@ -54,7 +54,7 @@ pub(super) fn confirm(names: &[String], yes: Option<&str>) -> Result {
         Some(given) if fits(given) => return Ok(()),
         Some(_) => return Err(Failure::unconfirmed(format!("Nothing was deleted: --yes must be exactly {name}."))),
         None if !will_ask(yes) => {
-            return Err(Failure::unconfirmed(format!("Nothing was deleted: nobody is there to ask. Confirm with --yes {name}.")));
+            return Err(Failure::unconfirmed(format!("Nothing was deleted: no one is there to ask. Confirm with --yes {name}.")));
         }
         None => {}
     }

@@ -1,4 +1,4 @@
-//! Deleting many customers at once: how many it is about is shown, somebody confirms that number, and only then is it ordered.
+//! Deleting many customers at once: how many it is about is shown, a person confirms that number, and only then is it ordered.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use super::failure::{Code, Failure, Result};
 use super::output::{OutputArgs, fields, note, report, text};
 use super::prompt::{confirm, will_ask};
 
-/// Whom to delete, and how.
+/// Which customers to delete, and how.
 #[derive(Args)]
 pub(crate) struct PurgeArgs {
     /// Customers made before this, such as 2026-01-31T12:00:00Z.

@@ -70,7 +70,7 @@ pub(super) async fn run(args: RequirementsArgs) -> Result {
             "graceDays": grace,
         });
         let all: Json = KINDS.into_iter().map(|kind| (kind.to_owned(), asked[kind].take())).collect::<serde_json::Map<_, _>>().into();
-        // What somebody else asks for in this moment is not lost.
+        // What another owner asks for in this moment is not lost.
         asked = connection.ask(&Call::put(path, all).unless_changed(tag)).await?;
     }
     let rows = KINDS.into_iter().map(|kind| {

@@ -156,7 +156,7 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
     }
 }
 
-/// Rows, columns and values of what came with the whole account plane. The webhooks are told nothing: nobody is there to hear it.
+/// Rows, columns and values of what came with the whole account plane. The webhooks are told nothing: no receiver is there to hear it.
 fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 12] {
     let Filling { number, customers, dependants } = filling;
     let made = |place, n: &str| id(store, number, place, n);
@@ -234,7 +234,7 @@ fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -
             "holds (organization_id, id, subject, subject_id, reason, placed_by, placed_at, released_by, released_at, release_reason)",
             format!("{}, 'customer', {customer}, 'bulk', 'user', {now}, 'user', {now}, 'bulk'", made(Place::Hold, "n")),
         ),
-        // Nothing is asked: whoever deletes in a drill says nothing.
+        // Nothing is asked: deletions in a drill give no reason.
         (
             1,
             "requirements (organization_id, kind, reason_required, confirmation_required, approval_required, grace_days, updated_at)",

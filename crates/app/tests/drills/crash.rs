@@ -1,5 +1,5 @@
 //! The process is killed the hard way fifty times, in the middle of drains and around the requests that order them. Every doomed
-//! organization ends sealed, with exact counts and no row left; nobody else's rows change by a byte.
+//! organization ends sealed, with exact counts and no row left; no other rows change by a byte.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const DOOMED: Filling = Filling { number: 0, customers: 8_000, dependants: 10_00
 const NEIGHBOUR: Filling = Filling { number: 1, customers: 300, dependants: 400 };
 
 on_both_engines! {
-    async fn a_drain_that_is_killed_fifty_times_loses_nothing_and_touches_nobody_else(server: Server) {
+    async fn a_drain_that_is_killed_fifty_times_loses_nothing_and_touches_no_other(server: Server) {
         let mut drill = Drill::prepare(server).await;
         let before = drill.store().await.rows_outside(&[]).await;
         while drill.kills() < KILLS {

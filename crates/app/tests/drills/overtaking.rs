@@ -1,5 +1,5 @@
 //! Creations that a deletion overtakes: held between their look at the parent and their commit until the parent goes. Only PostgreSQL can
-//! show this on purpose; SQLite has one writer, whom nobody overtakes.
+//! show this on purpose; SQLite has one writer, and nothing overtakes it.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn what_was_made_in_an_organization_when_it_was_deleted_is_refused_or_goes
     }
 }
 
-/// Whom it happens to: new for each creation.
+/// What a creation needs: new for each.
 struct Cast {
     organization: Organization,
     /// The membership of the admin who makes things.
@@ -119,7 +119,7 @@ impl Stage {
         header(&deleted, "deletion-id").to_owned()
     }
 
-    /// Waits until so many transactions wait for a lock. PostgreSQL tells nobody: one has to look.
+    /// Waits until so many transactions wait for a lock. PostgreSQL does not tell: one has to look.
     async fn wait_until(&self, is_enough: impl Fn(i64) -> bool) {
         let query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         while !is_enough(self.store.number(query).await) {

@@ -123,7 +123,7 @@ on_both_engines! {
                 _ => server.request(Method::DELETE, &format!("/customer/{customer}?hard=true")).header("x-organization", &organization.id),
             };
             let delete = delete.bearer_auth(owner);
-            // Whoever is sent first has a start of up to half a millisecond.
+            // The request that is sent first has a start of up to half a millisecond.
             let start = Duration::from_micros(chance.number(0..=500));
             let (created, answered) = match chance.number(0..=1) {
                 0 => tokio::join!(status(create), after(start, status(delete))),
@@ -274,7 +274,7 @@ fn dependants() -> [(&'static str, Json); 5] {
     ]
 }
 
-/// Invites somebody and returns the invitation's body.
+/// Invites a person and returns the invitation's body.
 pub async fn invite(server: &Server, organization: &Organization, email: &str) -> Json {
     let request = server.request(Method::POST, &inside(organization, "/members/invite")).bearer_auth(&organization.owner.token);
     expect(request.json(&json!({"email": email})), StatusCode::CREATED).await

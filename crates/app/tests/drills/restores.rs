@@ -28,7 +28,7 @@ fn rounds() -> usize {
 /// What there is, and what was answered.
 #[derive(Default)]
 struct Known {
-    /// Customers and keys that nobody was asked to delete, by the round in which they were made; keys with their secrets.
+    /// Customers and keys that no request was to delete, by the round in which they were made; keys with their secrets.
     kept: BTreeMap<usize, (BTreeSet<String>, Vec<String>)>,
     /// Those whose deletion was answered.
     gone: BTreeSet<String>,
@@ -69,7 +69,7 @@ on_both_engines! {
                 older => {
                     let from = round.saturating_sub(usize::try_from(older).unwrap() - 1);
                     server = server.start_restored(engine, &backup(from)).await;
-                    // What was made since is not there, and nobody has said that it is deleted.
+                    // What was made since is not there, and no record says that it is deleted.
                     known.kept.retain(|made, _| *made <= from);
                     restores += 1;
                 }
@@ -132,7 +132,7 @@ fn begin_to_delete(
                                 None => answered.0.push(url.rsplit('/').next().unwrap().to_owned()),
                             }
                         }
-                        // The server is gone, and whether this one was done nobody knows.
+                        // The server is gone, and it is unknown whether this one was done.
                         Err(_) => return,
                     }
                 }

@@ -1,5 +1,5 @@
-//! The promise of revocation under load: no request that begins after the answer to a deletion is accepted, whatever its credential,
-//! and nobody else is refused meanwhile. More than ten thousand requests race with deletions on each engine.
+//! The promise of revocation under load: no request that begins after the answer to a deletion is accepted, whatever its credential, and no
+//! other caller is refused meanwhile. More than ten thousand requests race with deletions on each engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -185,7 +185,7 @@ fn key(secret: &str) -> Credential {
     (header::HeaderName::from_static("x-api-key"), secret.to_owned())
 }
 
-/// Somebody who asks for the same thing over and over.
+/// A client that asks for the same thing over and over.
 #[derive(Clone)]
 struct Caller {
     label: &'static str,

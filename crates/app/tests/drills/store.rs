@@ -155,7 +155,8 @@ impl Store {
         found
     }
 
-    /// All rows of all tables but those of some organizations, byte for byte and sorted. What the server knows of its ledger is nobody's.
+    /// All rows of all tables but those of some organizations, byte for byte and sorted. What the server knows of its ledger belongs to no
+    /// organization.
     pub async fn rows_outside(&self, organizations: &[Uuid]) -> Rows {
         let mut all = Rows::new();
         for (table, columns) in self.tables().await.into_iter().filter(|(table, _)| !table.starts_with("ledger")) {

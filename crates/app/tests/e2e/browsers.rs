@@ -75,9 +75,9 @@ on_both_engines! {
             let (methods, headers) = (header(&answer, "access-control-allow-methods"), header(&answer, "access-control-allow-headers"));
             assert!(methods.contains("GET") && headers.contains("x-api-key"), "{origin}: {methods}; {headers}");
             assert_eq!((methods.contains("DELETE"), headers.contains("authorization")), (is_known, is_known), "{origin}");
-            assert_eq!(header(&answer, "ratelimit-remaining"), "", "a preflight counts for nobody");
+            assert_eq!(header(&answer, "ratelimit-remaining"), "", "a preflight is not counted");
         }
-        assert_eq!(left().await, before - 1, "a preflight counts for nobody");
+        assert_eq!(left().await, before - 1, "a preflight is not counted");
 
         let send = async |method: Method, origin: &str, credential: (&str, &str)| {
             let answer = server.request(method, &at).header("Origin", origin).header(credential.0, credential.1).send().await.unwrap();

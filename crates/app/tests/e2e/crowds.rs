@@ -207,7 +207,7 @@ on_both_engines! {
                     }
                 }
             }
-            panic!("nobody was refused");
+            panic!("no caller was refused");
         };
         assert!((1..=60).contains(&header(&refusal, "retry-after").parse::<i64>().unwrap()));
         assert!(refusal.json::<Json>().await.unwrap()["detail"].as_str().unwrap().contains("30 requests in this minute"));

@@ -76,7 +76,7 @@ on_both_engines! {
 
     async fn a_database_of_the_demo_is_served_to_others_only_after_the_demo_was_ended(engine: Engine) {
         let mut server = Server::start(engine, &["--demo"]).await;
-        let somebody = server.new_organization().await;
+        let other = server.new_organization().await;
         let line = server.greeting.iter().find_map(|line| line.strip_prefix("Everybody's password is ")).unwrap();
         let password = line.split(' ').next().unwrap().to_owned();
         let (code, _, words) = server.command(&["demo", "end"]).await;
@@ -89,7 +89,7 @@ on_both_engines! {
         server.stop().await;
         let (code, _, words) = server.command(&["serve", "--listen=127.0.0.1:0"]).await;
         assert!(code == 1 && words.contains("freehold demo end"), "{words}");
-        // What they own beside it is somebody's work, perhaps.
+        // What they own beside it may be real work.
         let (code, _, words) = server.command(&["demo", "end"]).await;
         assert!(code == 1 && words.contains("another") && words.contains("--all"), "{words}");
         let (code, out, words) = server.command(&["demo", "end", "--all"]).await;
@@ -110,8 +110,8 @@ on_both_engines! {
             refused(read, StatusCode::NOT_FOUND).await;
         }
         // What is not the demo's stays.
-        let token = server.sign_in(&somebody.owner.email, None).await;
-        expect(server.request(Method::GET, &format!("/api/organizations/{}", somebody.id)).bearer_auth(&token), StatusCode::OK).await;
+        let token = server.sign_in(&other.owner.email, None).await;
+        expect(server.request(Method::GET, &format!("/api/organizations/{}", other.id)).bearer_auth(&token), StatusCode::OK).await;
         let open = server.request(Method::GET, "/api/deletions?state=open").bearer_auth(&operator.token);
         assert_eq!(expect(open, StatusCode::OK).await["data"], json!([]));
     }

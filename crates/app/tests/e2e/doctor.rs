@@ -132,7 +132,7 @@ on_both_engines! {
         assert_eq!(tables, ["audit_entries", "devices"]);
         let deletion = found[1]["sample"][0].as_str().unwrap().to_owned();
 
-        // A customer whom nobody finds and nobody deletes.
+        // A customer that no reader finds and no worker deletes.
         change_database(&server, "UPDATE customers SET state = 'closed' WHERE reference = 'kept'").await;
         let closed = findings(&server, "closed", &["residue"]).await;
         assert_eq!((&closed[0]["table"], &closed[0]["rows"]), (&json!("customers"), &json!(1)));
@@ -223,7 +223,7 @@ on_both_engines! {
             change_database(&server, undo).await;
         }
         is_sound(&server).await;
-        // Whoever waits for what takes its time is not stuck.
+        // A deletion that waits for what takes its time is not stuck.
         let lately = match server.engine {
             Engine::Sqlite => "(CAST(strftime('%s', 'now') AS integer) - 120) * 1000000",
             Engine::Postgresql => "now() - interval '2 minutes'",
@@ -235,7 +235,7 @@ on_both_engines! {
         }
         change_database(&server, "UPDATE deletions SET waiting_for = 'its export' WHERE root = 'retired_customer'").await;
         findings(&server, "stuck", &[]).await;
-        // Unless somebody makes it.
+        // Unless a worker makes it.
         let export = "INSERT INTO exports (organization_id, id, root, subject_id, state, actor, request_id, counts, rows_done, attempts, fence, created_at, lease_until)
                       SELECT organization_id, id, 'customer', subject_id, 'running', 'user', 'test', '{}', 0, 1, 1, created_at";
         let until = if server.engine == Engine::Sqlite { "created_at + 300000000" } else { "created_at + interval '5 minutes'" };

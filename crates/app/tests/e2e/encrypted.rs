@@ -1,4 +1,4 @@
-//! The secrets that the server keeps encrypted, read as somebody reads them who has its key, and knows nothing of its code.
+//! The secrets that the server keeps encrypted, read with its key, and without its code.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine as _;

@@ -144,7 +144,7 @@ on_both_engines! {
         assert_eq!(policy(&refusal), "10;w=60");
         assert_eq!(header(&refusal, "retry-after"), header(&refusal, "ratelimit-reset"));
         assert!((1..=60).contains(&header(&refusal, "retry-after").parse::<i64>().unwrap()));
-        // However the address is written; and nobody else is locked out, nor this person elsewhere.
+        // However the address is written; and no one else is locked out, nor this person elsewhere.
         let spelled = format!(" {}", person.email.to_uppercase());
         let (tried, _) = exhaust(|| try_as(&spelled, "wrong password", "192.0.2.1"), 10).await;
         assert!(tried.len() <= 10);

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: what is sent twice is done once and answered the same, to its sender and to nobody else.
+//! `Idempotency-Key`: what is sent twice is done once and answered the same, to its sender and to no one else.
 
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -165,7 +165,7 @@ on_both_engines! {
         }
     }
 
-    async fn nobody_reads_a_kept_answer_in_the_database(server: Server) {
+    async fn no_one_reads_a_kept_answer_in_the_database(server: Server) {
         let organization = server.new_organization().await;
         let name = "a-name-for-this-request-that-is-nowhere";
         let made = twice(|| new_key(&server, &organization, &organization.owner.token), name, StatusCode::CREATED).await;

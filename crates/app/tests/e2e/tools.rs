@@ -161,7 +161,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Signs somebody in, bound to an organization or to none.
+    /// Signs a person in, bound to an organization or to none.
     pub async fn begin(server: &Server, email: &str, organization: Option<&str>) -> Session {
         let mut body = json!({"email": email, "password": PASSWORD});
         if let Some(organization) = organization {
@@ -189,7 +189,7 @@ impl Session {
 /// The roles that are not the owner's.
 pub const OTHER_ROLES: [&str; 6] = ["admin", "master", "reseller", "member", "billing", "viewer"];
 
-/// An organization with one person of every role, and somebody who has nothing to do with it.
+/// An organization with one person of every role, and a person who has nothing to do with it.
 pub struct Cast {
     pub organization: Organization,
     pub outsider: Person,
@@ -235,7 +235,7 @@ impl Cast {
     }
 }
 
-/// Makes a customer with a chosen id, under a member's management or nobody's.
+/// Makes a customer with a chosen id, under a member's management or none.
 pub async fn new_customer(server: &Server, organization: &Organization, id: &str, managed_by: Option<&str>) {
     let path = format!("/api/organizations/{}/customers", organization.id);
     let body = json!({"id": id, "name": "Ada Lovelace", "email": "ada@example.com", "managedBy": managed_by});

@@ -60,10 +60,10 @@ def answer_to(operation, status: int, *path, **more):
 
 
 def new_person(name: str) -> tuple[str, AuthenticatedClient]:
-    nobody = Client(base_url=URL)
+    anonymous = Client(base_url=URL)
     email = f"{name.lower()}-{uuid.uuid4()}@example.com"
-    ask(sign_up, 202, client=nobody, body=models.SignUp(email=email, password=PASSWORD, name=name))
-    tokens = ask(sign_in, 200, client=nobody, body=models.SignIn(email=email, password=PASSWORD))
+    ask(sign_up, 202, client=anonymous, body=models.SignUp(email=email, password=PASSWORD, name=name))
+    tokens = ask(sign_in, 200, client=anonymous, body=models.SignIn(email=email, password=PASSWORD))
     return email, AuthenticatedClient(base_url=URL, token=tokens.access_token)
 
 
@@ -113,7 +113,7 @@ assert [blocker.code for blocker in blocked.blockers] == ["active_subscription"]
 cancelled = models.SubscriptionChange(status=models.SubscriptionStatus.CANCELLED)
 ask(update_subscription, 200, *owner, subscription.id, client=me, body=cancelled)
 
-# A webhook, an OAuth app and its token. Nobody listens to the webhook: it is not told of deletions, which would wait for it.
+# A webhook, an OAuth app and its token. The webhook has no receiver: it is not told of deletions, which would wait for it.
 new_webhook = models.NewWebhook(url="http://127.0.0.1:9/hooks", events=[models.Event.CUSTOMER_CREATED])
 webhook = ask(create_webhook, 201, here, client=me, body=new_webhook)
 assert webhook.secret.startswith("whsec_")

@@ -43,10 +43,10 @@ function bearer(token: string): Api {
 }
 
 async function newPerson(name: string): Promise<{ email: string; api: Api }> {
-  const nobody = createClient<paths>({ baseUrl });
+  const anonymous = createClient<paths>({ baseUrl });
   const email = `${name.toLowerCase()}-${randomUUID()}@example.com`;
-  await expect(202, nobody.POST("/api/auth/sign-up", { body: { email, password, name } }));
-  const tokens = await expect(200, nobody.POST("/api/auth/sign-in", { body: { email, password } }));
+  await expect(202, anonymous.POST("/api/auth/sign-up", { body: { email, password, name } }));
+  const tokens = await expect(200, anonymous.POST("/api/auth/sign-in", { body: { email, password } }));
   return { email, api: bearer(tokens.access_token) };
 }
 
@@ -110,7 +110,7 @@ await expect(
   api.PATCH(`${at}/subscriptions/{id}`, { params: { path: { ...owned.path, id: subscription.id } }, body: { status: "cancelled" } }),
 );
 
-// A webhook, an OAuth app and its token. Nobody listens to the webhook: it is not told of deletions, which would wait for it.
+// A webhook, an OAuth app and its token. The webhook has no receiver: it is not told of deletions, which would wait for it.
 const hook = await expect(
   201,
   api.POST("/api/organizations/{organizationId}/webhooks", {

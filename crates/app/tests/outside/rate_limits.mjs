@@ -37,7 +37,7 @@ function parse(answer, before) {
 assert.equal((await post("/api/auth/sign-up", person)).status, 202);
 const { access_token: token } = await (await post("/api/auth/sign-in", person)).json();
 
-// As somebody known, and as nobody, who is counted by address.
+// As a known user, and as an unknown caller, who is counted by address.
 for (const headers of [{ Authorization: `Bearer ${token}` }, {}]) {
   let previous = null;
   let refused = null;

@@ -1,4 +1,4 @@
-"""What schemathesis is told about this server: who it is, which ids there are, and one more check: nobody sees anything of the victim's.
+"""What schemathesis is told about this server: who it is, which ids there are, and one more check: no one sees anything of the victim's.
 
 `tenants.py` runs schemathesis with this module: as the owner of a tenant, an admin of it or a key of it, and as a stranger who knows all of
 another tenant's ids.
@@ -98,7 +98,7 @@ def throw_away(kind: str) -> str | None:
 
 @schemathesis.auth()
 class SignedIn:
-    """The session of the owner or the admin, or the key; somebody else's session for what ends all one's sessions."""
+    """The session of the owner or the admin, or the key; another person's session for what ends all one's sessions."""
 
     def get(self, case, context) -> str:
         # It is asked for every few minutes, and a token is good for fifteen.
@@ -228,7 +228,7 @@ def agree(case, body: dict) -> None:
 
 
 def heir(organization: str) -> str | None:
-    """The membership of somebody who may come to own an organization; none where this is none of our business."""
+    """The membership of a person who may come to own an organization; none where this is none of our business."""
     answer = server.client.get(f"/api/organizations/{organization}/members", headers={"Authorization": f"Bearer {me.owner.token}"})
     if answer.status_code != 200:
         return None
@@ -253,7 +253,7 @@ class Leak(Failure):
 
 @schemathesis.check
 def nothing_of_the_victims(ctx, response, case) -> None:
-    """A success must not hold anything of the victim's, whoever asked with whatever ids."""
+    """A success must not hold anything of the victim's, no matter who asked with which ids."""
     # The audit trail of an organization has the ids that its own people have tried.
     hidden = {victim.marker, victim.slug} if case.path.endswith("/audit") else victim.secrets
     counts["cases"] += 1

@@ -70,8 +70,8 @@ on_both_engines! {
 
     async fn what_others_have_in_the_bucket_disturbs_nothing(engine: Engine) {
         let moto = Moto::start().await;
-        // A console's folder, and names below the prefix that the library cannot read.
-        for name in ["kept/here/", "kept/here/below//odd", "kept//odd"] {
+        // A console's folder, names that the library cannot read, and one of another's.
+        for name in ["kept/here/", "kept/here/below//odd", "kept//odd", "kept/here//odd", "kept/here/0//odd", "kept/here/~/odd"] {
             moto.put(name, b"").await;
         }
         let mut server = moto.server(engine, &[EXPORTS, "--public-url=http://localhost:3001"]).await;
@@ -86,6 +86,56 @@ on_both_engines! {
         server.stop().await;
         let (code, out, words) = server.doctor(&[EXPORTS]).await;
         assert_eq!(code, 0, "{out}{words}");
+        for name in ["kept/here//", "kept/here/0//"] {
+            assert!(server.log().matches(&format!("name=\"{name}\"")).count() <= 1, "{}", server.log());
+        }
+    }
+
+    async fn an_object_whose_name_cannot_be_read_keeps_no_other_from_being_removed(engine: Engine) {
+        let moto = Moto::start().await;
+        for name in ["kept/here/%09first", "kept/here/7%09", "kept/here/last%09"] {
+            moto.put(name, b"").await;
+        }
+        let mut server = moto.server(engine, &[EXPORTS, "--public-url=http://localhost:3001"]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        for _ in 0..2 {
+            let export = order(&server, &organization).await;
+            wait_until_done(&server, &export, token).await;
+            expect(server.request(Method::DELETE, &format!("/api/exports/{export}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
+            moto.wait_until_gone(&object(&export)).await;
+        }
+        let log = server.log();
+        for name in ["kept/here/\\tfirst", "kept/here/7\\t", "kept/here/last\\t"] {
+            assert_eq!(log.matches(&format!("name=\"{name}\"")).count(), 1, "{log}");
+        }
+        server.note_altered();
+        server.stop().await;
+        let (code, out, words) = server.doctor(&[EXPORTS]).await;
+        assert_eq!(code, 1, "{words}");
+        assert!(out.contains("are of no export") && out.contains("aws s3 rm 's3://bucket/kept/here/last\t'"), "{out}");
+    }
+
+    async fn a_server_on_a_copy_of_the_database_takes_the_bucket_from_the_older_one(engine: Engine) {
+        let moto = Moto::start().await;
+        let mut older = moto.server(engine, &[EXPORTS, "--public-url=http://localhost:3001"]).await;
+        let organization = older.new_organization().await;
+        let token = &organization.owner.token;
+        let export = order(&older, &organization).await;
+        wait_until_done(&older, &export, token).await;
+        older.stop().await;
+        let newer = older.start_copy(&[EXPORTS, "--take-exports-over", "--public-url=http://localhost:3001"]).await;
+        let archive = download(&newer, &export, token).send().await.unwrap();
+        assert_eq!(archive.status(), StatusCode::OK);
+        // The older one writes and removes nothing there any more, and says so.
+        let late = order(&older, &organization).await;
+        let record = crate::wait_until(&older, &late, token, |record| record["error"] != Json::Null).await;
+        assert!(record["error"].as_str().unwrap().contains("a copy of this one"), "{record}");
+        expect(older.request(Method::DELETE, &format!("/api/exports/{export}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        let next = order(&newer, &organization).await;
+        wait_until_done(&newer, &next, token).await;
+        assert!(moto.objects().await.contains(&object(&export)), "the newer one's archive is removed by the older one");
+        older.note_altered();
     }
 
     async fn a_server_that_is_killed_in_the_middle_of_an_upload_begins_again_and_leaves_no_parts(engine: Engine) {

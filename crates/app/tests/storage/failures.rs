@@ -93,6 +93,22 @@ on_both_engines! {
         }
     }
 
+    async fn a_bucket_that_is_removed_is_no_lost_archive(engine: Engine) {
+        let mut moto = Moto::start().await;
+        let server = moto.server(engine, &[EXPORTS]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let export = order(&server, &organization).await;
+        wait_until_done(&server, &export, token).await;
+        moto.remove_bucket().await;
+        let away = download(&server, &export, token).send().await.unwrap();
+        assert_eq!(away.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!header(&away, "retry-after").is_empty());
+        assert_eq!(figure(&server, UP).await, 0.0);
+        assert!(server.log().contains("there is no such bucket"), "{}", server.log());
+        server.note_altered();
+    }
+
     async fn what_the_bucket_has_lost_is_gone_and_the_doctor_finds_it(engine: Engine) {
         let moto = Moto::start().await;
         let mut server = moto.server(engine, &[EXPORTS, "--public-url=http://localhost:3001"]).await;

@@ -9,7 +9,9 @@ mod support;
 mod backups;
 mod exports;
 mod failures;
+mod large;
 mod moto;
+mod pages;
 
 use std::time::Duration;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value as Json;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{Engine, Server};
 
@@ -26,7 +26,8 @@ pub enum Way {
 
 /// A server with the bucket `bucket`. Killed when dropped.
 pub struct Moto {
-    _child: Child,
+    child: Child,
+    said: Lines<BufReader<ChildStdout>>,
     direct: String,
     /// The address that leads through the way.
     pub url: String,
@@ -52,14 +53,15 @@ impl Moto {
         let mut command = Command::new(python);
         command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
-        let first = BufReader::new(child.stdout.take().unwrap()).lines().next_line().await.unwrap().expect("moto has not started");
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = said.next_line().await.unwrap().expect("moto has not started");
         let told: Json = serde_json::from_str(&first).unwrap();
         let (port, way) = (told["port"].as_u64().unwrap(), Arc::new(AtomicU8::new(Way::Open as u8)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(forward(listener, format!("127.0.0.1:{port}"), way.clone()));
         let text = |name: &str| told[name].as_str().unwrap().to_owned();
-        Moto { _child: child, direct: format!("http://127.0.0.1:{port}/bucket"), url, key: text("key"), secret: text("secret"), way }
+        Moto { child, said, direct: format!("http://127.0.0.1:{port}/bucket"), url, key: text("key"), secret: text("secret"), way }
     }
 
     pub fn let_through(&self, way: Way) {
@@ -119,6 +121,12 @@ impl Moto {
     /// Puts an object that says this checksum of itself.
     pub async fn put_with_checksum(&self, name: &str, content: &[u8], sha256: &str) {
         assert_eq!(self.ask_with(Method::PUT, &format!("/{name}"), content.to_vec(), Some(sha256)).await.0, 200);
+    }
+
+    /// Removes the bucket with all that is in it.
+    pub async fn remove_bucket(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"remove\n").await.unwrap();
+        assert_eq!(self.said.next_line().await.unwrap().unwrap(), "removed");
     }
 
     pub async fn get(&self, name: &str) -> Vec<u8> {

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
 
 use super::{KEY, LOG, StandardError};
 
@@ -59,14 +60,57 @@ pub async fn launch(
     (child, url, greeting)
 }
 
-/// Makes a database in the PostgreSQL of the tests, and returns its address.
+/// Ends the sessions that a server leaves behind for a moment: a database with a session is no template.
+const END_OTHERS: &str =
+    "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// Makes an empty database in the PostgreSQL of the tests, and returns its address.
 pub async fn make_database() -> String {
+    create("").await
+}
+
+/// The same, with the tables that a server makes at its first start, which takes longer than everything else of it.
+pub async fn make_database_with_tables() -> String {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    let template = TEMPLATE.get_or_init(make_template).await;
+    create(&format!(" TEMPLATE {template}")).await
+}
+
+/// Makes a copy of a database that no server uses any more, and returns its address.
+pub async fn copy_database(url: &str) -> String {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.execute(END_OTHERS, &[]).await.unwrap();
+    drop(client);
+    connection.await.unwrap().unwrap();
+    create(&format!(" TEMPLATE {}", url.rsplit_once('/').unwrap().1)).await
+}
+
+/// Has a server make its tables, and takes out what else it has put there. Returns the database's name.
+async fn make_template() -> String {
+    let (url, folder) = (make_database().await, tempfile::tempdir().unwrap());
+    make_folder(&folder.path().join("data"));
+    make_key(&folder.path().join("data"));
+    let (mut server, ..) = launch(&folder, Some(&url), &[], StandardError::Kept, &[]).await;
+    server.kill().await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let tables = "SELECT string_agg(tablename, ', ') FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations'";
+    let tables: String = client.query_one(tables, &[]).await.unwrap().get(0);
+    client.batch_execute(&format!("TRUNCATE {tables}")).await.unwrap();
+    client.execute(END_OTHERS, &[]).await.unwrap();
+    drop(client);
+    connection.await.unwrap().unwrap();
+    url.rsplit_once('/').unwrap().1.to_owned()
+}
+
+async fn create(template: &str) -> String {
     let admin = std::env::var("FREEHOLD_TEST_POSTGRES")
         .expect("FREEHOLD_TEST_POSTGRES is not set: run `cargo xtask test`, or `cargo xtask postgres` and export the line it prints");
     let (client, connection) = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
     let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    client.batch_execute(&format!("CREATE DATABASE {name}{template}")).await.unwrap();
     drop(client);
     connection.await.unwrap().unwrap();
     let (server, _) = admin.rsplit_once('/').unwrap();

@@ -3,13 +3,16 @@
 pub mod archive;
 pub mod cluster;
 mod launching;
+pub mod pasting;
+mod records;
 
 use std::fs::read_to_string;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use launching::launch;
-pub use launching::{make_database, make_folder, make_key};
+use launching::{copy_database, launch};
+pub use launching::{make_database, make_database_with_tables, make_folder, make_key};
+pub use records::{OauthApp, OauthTokens, Organization, Person, SignedIn};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -26,7 +29,7 @@ pub enum StandardError {
     Kept,
     /// It leads to a device that is full.
     Full,
-    /// It leads to a pipe that nobody reads.
+    /// It leads to a pipe that no one reads.
     Unread,
     /// It leads to a pipe whose reader is gone.
     Closed,
@@ -113,14 +116,14 @@ impl Server {
     pub async fn start_with(engine: Engine, arguments: &[&str], standard_error: StandardError) -> Server {
         let database_url = match engine {
             Engine::Sqlite => None,
-            Engine::Postgresql => Some(make_database().await),
+            Engine::Postgresql => Some(make_database_with_tables().await),
         };
         Server::start_on(engine, arguments, database_url, standard_error).await
     }
 
     /// The same, with the database behind this host and port.
     pub async fn start_through(engine: Engine, arguments: &[&str], proxy: &str) -> Server {
-        let url = make_database().await;
+        let url = make_database_with_tables().await;
         let (before, rest) = url.split_once('@').unwrap();
         let (_, name) = rest.split_once('/').unwrap();
         Server::start_on(engine, arguments, Some(format!("{before}@{proxy}/{name}")), StandardError::Kept).await
@@ -135,7 +138,7 @@ impl Server {
     pub async fn start_with_variables(engine: Engine, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
         let database_url = match engine {
             Engine::Sqlite => None,
-            Engine::Postgresql => Some(make_database().await),
+            Engine::Postgresql => Some(make_database_with_tables().await),
         };
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Server::start_in(tempfile::tempdir().unwrap(), engine, arguments, database_url, StandardError::Kept, variables).await
@@ -169,6 +172,19 @@ impl Server {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         Server::start_in(folder, engine, &arguments, database_url, StandardError::Kept, self.variables.clone()).await
+    }
+
+    /// A server on a copy of what this one, which is stopped, has in its folder and its database. Before it starts, this one runs again.
+    pub async fn start_copy(&mut self, arguments: &[&str]) -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp").arg("--archive").arg(self.folder.path().join("data")).arg(folder.path()).status().await.unwrap();
+        assert!(copied.success());
+        let database_url = match &self.database_url {
+            None => None,
+            Some(url) => Some(copy_database(url).await),
+        };
+        self.start_again().await;
+        Server::start_in(folder, self.engine, arguments, database_url, StandardError::Kept, self.variables.clone()).await
     }
 
     async fn start_on(engine: Engine, arguments: &[&str], database_url: Option<String>, standard_error: StandardError) -> Server {
@@ -459,7 +475,7 @@ impl Server {
         made["id"].as_str().unwrap().to_owned()
     }
 
-    /// Makes an API key of whoever the token belongs to. Returns its id and its secret.
+    /// Makes an API key for the token's user. Returns its id and its secret.
     pub async fn new_api_key(&self, organization: &Organization, token: &str, scopes: &[&str]) -> (String, String) {
         let path = format!("/api/organizations/{}/api-keys", organization.id);
         let body = json!({"name": "Test key", "scopes": scopes});
@@ -467,7 +483,7 @@ impl Server {
         (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned())
     }
 
-    /// Makes an OAuth app of whoever the token belongs to.
+    /// Makes an OAuth app for the token's user.
     pub async fn new_oauth_app(&self, organization: &Organization, token: &str, scopes: &[&str]) -> OauthApp {
         let body = json!({"name": "Test app", "scopes": scopes, "organizationId": organization.id});
         let made = expect(self.request(Method::POST, "/api/oauth/apps").bearer_auth(token).json(&body), StatusCode::CREATED).await;
@@ -503,55 +519,6 @@ impl Server {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
-}
-
-/// What a sign-in hands out.
-#[derive(Debug, Clone)]
-pub struct SignedIn {
-    pub token: String,
-    /// Name and value, as they go into the header `Cookie`.
-    pub cookie: String,
-}
-
-/// An OAuth app with its secret.
-#[derive(Debug, Clone)]
-pub struct OauthApp {
-    pub id: String,
-    pub client_id: String,
-    pub secret: String,
-}
-
-/// What a token endpoint hands out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OauthTokens {
-    pub id: String,
-    pub access: String,
-    pub refresh: String,
-    pub scope: String,
-}
-
-impl OauthTokens {
-    /// Reads a token endpoint's answer.
-    pub fn read(body: &Json) -> OauthTokens {
-        assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(3600)), "{body}");
-        let text = |name: &str| body[name].as_str().unwrap().to_owned();
-        OauthTokens { id: text("token_id"), access: text("access_token"), refresh: text("refresh_token"), scope: text("scope") }
-    }
-}
-
-/// A user and their access token.
-#[derive(Debug, Clone)]
-pub struct Person {
-    pub email: String,
-    pub token: String,
-}
-
-/// An organization and its owner.
-#[derive(Debug, Clone)]
-pub struct Organization {
-    pub id: String,
-    pub slug: String,
-    pub owner: Person,
 }
 
 /// Sends a request, expects a status and returns the JSON body.

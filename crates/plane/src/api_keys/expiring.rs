@@ -32,10 +32,10 @@ struct Ending {
 pub(crate) async fn tell(cx: &Cx) -> Result<()> {
     for days in DAYS {
         loop {
-            let ending = cx.read(days, |cx, tx, days| Box::pin(find(cx, tx, *days))).await?;
+            let ending = cx.read(async move |cx, tx| find(cx, tx, days).await).await?;
             let is_last = (ending.len() as i64) < BATCH;
             if !ending.is_empty() {
-                cx.write_as_server((days, ending), |cx, tx, (days, ending)| Box::pin(tell_batch(cx, tx, *days, ending))).await?;
+                cx.write_as_server(async move |cx, tx| tell_batch(cx, tx, days, &ending).await).await?;
             }
             if is_last {
                 break;
@@ -74,7 +74,7 @@ async fn tell_batch(cx: &Cx, tx: &mut Tx, days: i64, ending: &[Ending]) -> Resul
     );
     for key in ending {
         let is_new = tx.execute(statement, params![key.organization, key.id, key.expires_at, days]).await? == 1;
-        // Whoever makes a key for a week knows that it ends within thirty days.
+        // A person who makes a key for a week knows that it ends within thirty days.
         if is_new && after(key.created_at, before(days)) <= key.expires_at {
             let data = json!({"organizationId": key.organization, "id": key.id, "kind": key.kind, "days": days, "expiresAt": format!("{:.3}", key.expires_at)});
             events::emit(cx, tx, key.organization, Event::ApiKeyExpiring, None, data).await?;

@@ -4,6 +4,7 @@
 mod bounds;
 pub(crate) mod expiring;
 pub mod personal;
+mod records;
 mod rotation;
 mod secret;
 mod terms;
@@ -11,11 +12,11 @@ mod terms;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
+pub use records::{ApiKey, Change, NewApiKey};
 pub use rotation::{OVERLAP, rotate};
 pub use secret::{Kind, Prefixes};
 pub use terms::{MOST_ADDRESSES, OwnTerms, PER_HOUR, PER_MINUTE, PUBLISHABLE_PER_MINUTE, Terms};
@@ -41,115 +42,6 @@ use terms::{check_addresses, limit_from, networks_from, texts_from};
 pub const SERVICE_ROLES: [Role; 5] = [Role::Admin, Role::Master, Role::Member, Role::Billing, Role::Viewer];
 /// What a key may do whose maker did not say.
 const DEFAULT_SCOPES: [&str; 4] = ["read:user", "read:organization", "read:members", "read:customers"];
-
-/// An API key without its secret.
-#[derive(Debug, Clone)]
-pub struct ApiKey {
-    /// Its id.
-    pub id: Uuid,
-    /// The member it acts as; none of a service account, and none of a person's own key, which acts as them in all their organizations.
-    pub member: Option<Uuid>,
-    /// What a service account is in its organization; none of a key that acts as a person.
-    pub role: Option<Role>,
-    /// The member who made a service account, while they are one; none of other keys.
-    pub created_by: Option<Uuid>,
-    /// What it is for.
-    pub kind: String,
-    /// 3 to 50 characters.
-    pub name: String,
-    /// Up to 200 characters.
-    pub description: Option<String>,
-    /// Prefix and last characters, to tell keys apart.
-    pub hint: String,
-    /// What it may be used for.
-    pub scopes: Vec<String>,
-    /// Requests a minute of its own, 1 to 1,000,000.
-    pub rate_limit_per_minute: Option<u32>,
-    /// Requests an hour of its own, 1 to 60,000,000.
-    pub rate_limit_per_hour: Option<u32>,
-    /// Addresses and networks it may be used from; anywhere if empty. 50 at the most.
-    pub allowed_ips: Vec<String>,
-    /// A flat object of texts.
-    pub metadata: Json,
-    /// Whether it is switched on.
-    pub is_active: bool,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it ends by itself.
-    pub expires_at: Option<Timestamp>,
-    /// When it was last used.
-    pub last_used_at: Option<Timestamp>,
-    /// The key or token that made it, with which it ends; none when a person did.
-    pub made_by: Option<Uuid>,
-    /// Until when the secret is good that it had before its last rotation, if that is still to come or was.
-    pub previous_until: Option<Timestamp>,
-}
-
-/// A new key.
-#[derive(Debug, Clone)]
-pub struct NewApiKey {
-    /// What it is for.
-    pub kind: Kind,
-    /// Makes it a service account with this role: one of [`SERVICE_ROLES`], only of the kind [`Kind::Organization`].
-    pub role: Option<Role>,
-    /// 3 to 50 characters.
-    pub name: String,
-    /// Up to 200 characters.
-    pub description: Option<String>,
-    /// What it may be used for; reading its maker, organization, members and customers if missing.
-    pub scopes: Option<Vec<String>>,
-    /// Requests a minute of its own, in place of the server's: 1 to 1,000,000, for a publishable key 1 to 100.
-    pub rate_limit_per_minute: Option<u32>,
-    /// Requests an hour of its own: 1 to 60,000,000.
-    pub rate_limit_per_hour: Option<u32>,
-    /// Addresses and networks it may be used from; anywhere if empty. 50 at the most.
-    pub allowed_ips: Vec<String>,
-    /// When it ends by itself; in the future.
-    pub expires_at: Option<Timestamp>,
-    /// A flat object of texts: 50 keys of up to 40 characters at the most, values of up to 500.
-    pub metadata: Json,
-}
-
-impl NewApiKey {
-    /// A key of this kind and name that has the usual scopes and no terms.
-    pub fn new(kind: Kind, name: impl Into<String>) -> NewApiKey {
-        NewApiKey {
-            kind,
-            role: None,
-            name: name.into(),
-            description: None,
-            scopes: None,
-            rate_limit_per_minute: None,
-            rate_limit_per_hour: None,
-            allowed_ips: Vec::new(),
-            expires_at: None,
-            metadata: json!({}),
-        }
-    }
-}
-
-/// What is to be changed of a key. `None` leaves a field as it is; `Some(None)` empties one that may be empty.
-#[derive(Debug, Clone, Default)]
-pub struct Change {
-    /// 3 to 50 characters.
-    pub name: Option<String>,
-    /// Up to 200 characters.
-    pub description: Option<Option<String>>,
-    /// What it may be used for.
-    pub scopes: Option<Vec<String>>,
-    /// As for a new key.
-    pub rate_limit_per_minute: Option<Option<u32>>,
-    /// As for a new key.
-    pub rate_limit_per_hour: Option<Option<u32>>,
-    /// As for a new key.
-    pub allowed_ips: Option<Vec<String>>,
-    /// When it ends by itself; in the future.
-    pub expires_at: Option<Option<Timestamp>>,
-    /// Whether it is switched on.
-    pub is_active: Option<bool>,
-    /// A flat object of texts that is merged into the old one; an empty text takes a key away. `None` and an empty object change nothing.
-    pub metadata: Option<Json>,
-}
 
 impl Change {
     /// Whether it does no more than to switch the key off, which an archived organization allows too.
@@ -189,10 +81,9 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
     check(cx, &mut key, None)?;
     key.metadata = merged(&json!({}), &key.metadata)?;
     let secret = key.seal(cx, kind)?;
-    let input = (key.clone(), fingerprint(&secret));
-    tenant
-        .write(cx, input, |cx, tx, tenant, (key, hash)| {
-            Box::pin(async move {
+    let hash = fingerprint(&secret);
+    let key = tenant
+        .write(cx, async move |cx, tx, tenant| {
                 tenant.is_writable(tx).await?;
                 quotas::has_room(cx, tx, tenant, Quota::ApiKeys).await?;
                 check(cx, &mut key.clone(), None)?;
@@ -232,9 +123,9 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                 let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
                 audit::record(cx, tx, tenant.organization(), &note).await?;
                 let data = json!({"organizationId": tenant.organization(), "id": key.id, "kind": key.kind});
-                events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await
+                events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await?;
+                Ok(key.clone())
             })
-        })
         .await?;
     Ok((key, secret))
 }
@@ -316,9 +207,7 @@ impl ApiKey {
 /// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] also for a key that acts as an owner, when the actor is none.
 pub async fn update(cx: &Cx, organization: &OrganizationRef, id: Uuid, change: Change) -> Result<ApiKey> {
     let tenant = enter(cx, organization, Action::UpdateApiKey).await?;
-    tenant
-        .write_ending(cx, [id], (id, change), |cx, tx, tenant, (id, change)| Box::pin(update_in(cx, tx, tenant, *id, change.clone())))
-        .await
+    tenant.write_ending(cx, [id], async move |cx, tx, tenant| update_in(cx, tx, tenant, id, change.clone()).await).await
 }
 
 async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, change: Change) -> Result<ApiKey> {
@@ -441,23 +330,21 @@ fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
 pub async fn list(cx: &Cx, organization: &OrganizationRef, metadata: &Map<String, Json>, request: PageRequest) -> Result<Page<ApiKey>> {
     let tenant = enter(cx, organization, Action::ListApiKeys).await?;
     let metadata = metadata_filter(metadata)?;
-    cx.read((tenant, metadata, request), |cx, tx, (tenant, metadata, request)| {
-        Box::pin(async move {
-            let count = sql!(
-                "SELECT count(*) FROM api_keys
-                 WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"
-            );
-            let total = tx.query_one(count, params![tenant.organization(), metadata.as_ref()]).await?.next()?;
-            let statement = sql!(
-                "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips,
-                        metadata, is_active, created_at, expires_at, last_used_at, made_by, previous_until, role, created_by
-                 FROM api_keys WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
-                 ORDER BY id DESC LIMIT $3 OFFSET $4"
-            );
-            let rows = tx.query(statement, params![tenant.organization(), metadata.as_ref(), request.size, request.offset()]).await?;
-            let keys = rows.into_iter().map(|row| Ok(with_use(cx, tenant, read(row)?)));
-            Ok(Page::new(keys.collect::<Result<_>>()?, total, *request))
-        })
+    cx.read(async move |cx, tx| {
+        let count = sql!(
+            "SELECT count(*) FROM api_keys
+             WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"
+        );
+        let total = tx.query_one(count, params![tenant.organization(), metadata.as_ref()]).await?.next()?;
+        let statement = sql!(
+            "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips,
+                    metadata, is_active, created_at, expires_at, last_used_at, made_by, previous_until, role, created_by
+             FROM api_keys WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
+             ORDER BY id DESC LIMIT $3 OFFSET $4"
+        );
+        let rows = tx.query(statement, params![tenant.organization(), metadata.as_ref(), request.size, request.offset()]).await?;
+        let keys = rows.into_iter().map(|row| Ok(with_use(cx, &tenant, read(row)?)));
+        Ok(Page::new(keys.collect::<Result<_>>()?, total, request))
     })
     .await
 }
@@ -468,41 +355,39 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, metadata: &Map<String
 /// [`Error::NotFound`]; those of [`enter`].
 pub async fn get(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Result<ApiKey> {
     let tenant = enter(cx, organization, Action::ListApiKeys).await?;
-    cx.read((tenant, id), |cx, tx, (tenant, id)| Box::pin(async move { Ok(with_use(cx, tenant, load(tx, tenant, *id).await?)) })).await
+    cx.read(async move |cx, tx| Ok(with_use(cx, &tenant, load(tx, &tenant, id).await?))).await
 }
 
 /// Revokes a key: it stops working at once and its row goes.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Forbidden`] for somebody else's key without the right to revoke it.
+/// [`Error::NotFound`]; [`Error::Forbidden`] for another member's key without the right to revoke it.
 pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: Option<String>) -> Result<Deletion> {
     let note = Note { action: "api_key.revoke", subject: "api_key", subject_id: Some(key), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::RevokeOwnApiKey).await?;
         tenant
-            .write_ending(cx, [key], (key, reason), |cx, tx, tenant, (key, reason)| {
-                Box::pin(async move {
-                    // Takes the row's lock: of two who revoke at once, one finds it gone.
-                    let statement = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2 RETURNING member_id");
-                    let row = tx.query_opt(statement, params![tenant.organization(), *key]).await?;
-                    let member: Option<Uuid> = row.ok_or(Error::NotFound("API key"))?.next()?;
-                    let is_itself = cx.principal()?.credential == *key;
-                    let is_own = member.is_some() && tenant.membership().map(|own| own.id) == member;
-                    if !is_own && !is_itself {
-                        tenant.also(cx, Action::RevokeApiKey)?;
-                    }
-                    cx.expects_tag(&load(tx, tenant, *key).await?.etag())?;
-                    let order = Order {
-                        root: Root::ApiKey,
-                        subject: *key,
-                        label: None,
-                        reason: reason.clone(),
-                        action: "api_key.revoke",
-                        detail: None,
-                        export: false,
-                    };
-                    deletion::delete(cx, tx, tenant.organization(), order).await
-                })
+            .write_ending(cx, [key], async move |cx, tx, tenant| {
+                // Takes the row's lock: of two who revoke at once, one finds it gone.
+                let statement = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2 RETURNING member_id");
+                let row = tx.query_opt(statement, params![tenant.organization(), key]).await?;
+                let member: Option<Uuid> = row.ok_or(Error::NotFound("API key"))?.next()?;
+                let is_itself = cx.principal()?.credential == key;
+                let is_own = member.is_some() && tenant.membership().map(|own| own.id) == member;
+                if !is_own && !is_itself {
+                    tenant.also(cx, Action::RevokeApiKey)?;
+                }
+                cx.expects_tag(&load(tx, tenant, key).await?.etag())?;
+                let order = Order {
+                    root: Root::ApiKey,
+                    subject: key,
+                    label: None,
+                    reason: reason.clone(),
+                    action: "api_key.revoke",
+                    detail: None,
+                    export: false,
+                };
+                deletion::delete(cx, tx, tenant.organization(), order).await
             })
             .await
     })

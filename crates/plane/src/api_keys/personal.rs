@@ -76,7 +76,8 @@ pub async fn create(cx: &Cx, new: NewApiKey) -> Result<(ApiKey, String)> {
     check(cx, &mut key, None)?;
     key.metadata = merged(&json!({}), &key.metadata)?;
     let secret = key.seal(cx, Kind::User)?;
-    cx.write_own((key.clone(), fingerprint(&secret)), |cx, tx, (key, hash)| Box::pin(insert(cx, tx, key, hash))).await?;
+    let hash = fingerprint(&secret);
+    let key = cx.write_own(async move |cx, tx| insert(cx, tx, &key, &hash).await.map(|()| key.clone())).await?;
     Ok((key, secret))
 }
 
@@ -120,22 +121,19 @@ async fn insert(cx: &Cx, tx: &mut Tx, key: &ApiKey, hash: &[u8; 32]) -> Result<(
 pub async fn list(cx: &Cx, metadata: &Map<String, Json>, request: PageRequest) -> Result<Page<ApiKey>> {
     let user = reader(cx)?;
     let metadata = metadata_filter(metadata)?;
-    cx.read((user, metadata, request), |cx, tx, (user, metadata, request)| {
-        Box::pin(async move {
-            let count = sql!(
-                "SELECT count(*) FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"
-            );
-            let total = tx.query_one(count, params![*user, metadata.as_ref()]).await?.next()?;
-            let statement = sql!(
-                "SELECT id, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata, is_active,
-                        created_at, expires_at, last_used_at, previous_until
-                 FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
-                 ORDER BY id DESC LIMIT $3 OFFSET $4"
-            );
-            let rows = tx.query(statement, params![*user, metadata.as_ref(), request.size, request.offset()]).await?;
-            let keys = rows.into_iter().map(|row| Ok(with_use(cx, read(row)?)));
-            Ok(Page::new(keys.collect::<Result<_>>()?, total, *request))
-        })
+    cx.read(async move |cx, tx| {
+        let count =
+            sql!("SELECT count(*) FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))");
+        let total = tx.query_one(count, params![user, metadata.as_ref()]).await?.next()?;
+        let statement = sql!(
+            "SELECT id, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata, is_active,
+                    created_at, expires_at, last_used_at, previous_until
+             FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
+             ORDER BY id DESC LIMIT $3 OFFSET $4"
+        );
+        let rows = tx.query(statement, params![user, metadata.as_ref(), request.size, request.offset()]).await?;
+        let keys = rows.into_iter().map(|row| Ok(with_use(cx, read(row)?)));
+        Ok(Page::new(keys.collect::<Result<_>>()?, total, request))
     })
     .await
 }
@@ -146,7 +144,7 @@ pub async fn list(cx: &Cx, metadata: &Map<String, Json>, request: PageRequest) -
 /// [`Error::NotFound`]; those of [`list`].
 pub async fn get(cx: &Cx, id: Uuid) -> Result<ApiKey> {
     let user = reader(cx)?;
-    cx.read((user, id), |cx, tx, (user, id)| Box::pin(async move { Ok(with_use(cx, load(tx, *user, *id).await?)) })).await
+    cx.read(async move |cx, tx| Ok(with_use(cx, load(tx, user, id).await?))).await
 }
 
 /// Changes one of the person's keys, with effect from the next request.
@@ -155,7 +153,7 @@ pub async fn get(cx: &Cx, id: Uuid) -> Result<ApiKey> {
 /// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] for a key or token.
 pub async fn update(cx: &Cx, id: Uuid, change: Change) -> Result<ApiKey> {
     person(cx)?;
-    cx.write_own_ending(Some(id), (id, change), |cx, tx, (id, change)| Box::pin(update_in(cx, tx, *id, change.clone()))).await
+    cx.write_own_ending(Some(id), async move |cx, tx| update_in(cx, tx, id, change.clone()).await).await
 }
 
 async fn update_in(cx: &Cx, tx: &mut Tx, id: Uuid, change: Change) -> Result<ApiKey> {
@@ -197,11 +195,10 @@ async fn update_in(cx: &Cx, tx: &mut Tx, id: Uuid, change: Change) -> Result<Api
 /// The database's.
 pub async fn is_own(cx: &Cx, id: Uuid) -> Result<bool> {
     let Ok(principal) = person(cx) else { return Ok(false) };
-    cx.read((principal.user, id), |_, tx, (user, id)| {
-        Box::pin(async move {
-            let statement = sql!("SELECT 1 FROM user_api_keys WHERE user_id = $1 AND id = $2");
-            Ok(tx.query_opt(statement, params![*user, *id]).await?.is_some())
-        })
+    let user = principal.user;
+    cx.read(async move |_, tx| {
+        let statement = sql!("SELECT 1 FROM user_api_keys WHERE user_id = $1 AND id = $2");
+        Ok(tx.query_opt(statement, params![user, id]).await?.is_some())
     })
     .await
 }
@@ -216,28 +213,26 @@ pub async fn rotate(cx: &Cx, id: Uuid, overlap: Option<u32>) -> Result<(ApiKey, 
     }
     let overlap = checked_overlap(overlap)?;
     ledger::takes_lines(cx)?;
-    cx.write_own_ending(Some(id), (id, overlap), |cx, tx, (id, overlap)| {
-        Box::pin(async move {
-            let user = cx.principal()?.user;
-            // Takes the row's lock: of two who rotate it at once, the second gets the newest secret and the first the one before it.
-            tx.execute(sql!("UPDATE user_api_keys SET name = name WHERE id = $1 AND user_id = $2"), params![*id, user]).await?;
-            let mut key = load(tx, user, *id).await?;
-            cx.expects_tag(&key.etag())?;
-            let secret = key.seal(cx, Kind::User)?;
-            key.previous_until = overlap_end(cx, *overlap);
-            let update = sql!(
-                "UPDATE user_api_keys SET previous_hash = CASE WHEN $4 THEN hash END, previous_until = $5, hash = $2, hint = $3,
-                                          rotations = rotations + 1
-                 WHERE id = $1"
-            );
-            let values = params![*id, &fingerprint(&secret)[..], &key.hint, key.previous_until.is_some(), key.previous_until];
-            tx.execute(update, values).await?;
-            audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.rotate", *id)).await?;
-            ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, *id).await?;
-            // What memory knows of the old secret has another end now.
-            end(cx, tx, *id).await?;
-            Ok((with_use(cx, key), secret))
-        })
+    cx.write_own_ending(Some(id), async move |cx, tx| {
+        let user = cx.principal()?.user;
+        // Takes the row's lock: of two who rotate it at once, the second gets the newest secret and the first the one before it.
+        tx.execute(sql!("UPDATE user_api_keys SET name = name WHERE id = $1 AND user_id = $2"), params![id, user]).await?;
+        let mut key = load(tx, user, id).await?;
+        cx.expects_tag(&key.etag())?;
+        let secret = key.seal(cx, Kind::User)?;
+        key.previous_until = overlap_end(cx, overlap);
+        let update = sql!(
+            "UPDATE user_api_keys SET previous_hash = CASE WHEN $4 THEN hash END, previous_until = $5, hash = $2, hint = $3,
+                                      rotations = rotations + 1
+             WHERE id = $1"
+        );
+        let values = params![id, &fingerprint(&secret)[..], &key.hint, key.previous_until.is_some(), key.previous_until];
+        tx.execute(update, values).await?;
+        audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.rotate", id)).await?;
+        ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, id).await?;
+        // What memory knows of the old secret has another end now.
+        end(cx, tx, id).await?;
+        Ok((with_use(cx, key), secret))
     })
     .await
 }
@@ -250,17 +245,15 @@ pub async fn revoke(cx: &Cx, id: Uuid) -> Result<()> {
     if cx.principal()?.credential != id {
         person(cx)?;
     }
-    cx.write_own_ending(Some(id), id, |cx, tx, id| {
-        Box::pin(async move {
-            let user = cx.principal()?.user;
-            // Takes the row's lock: of two who revoke it at once, one finds it gone.
-            tx.execute(sql!("UPDATE user_api_keys SET name = name WHERE id = $1 AND user_id = $2"), params![*id, user]).await?;
-            cx.expects_tag(&load(tx, user, *id).await?.etag())?;
-            tx.execute(sql!("DELETE FROM user_api_keys WHERE id = $1 AND user_id = $2"), params![*id, user]).await?;
-            audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.revoke", *id)).await?;
-            ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, *id).await?;
-            end(cx, tx, *id).await
-        })
+    cx.write_own_ending(Some(id), async move |cx, tx| {
+        let user = cx.principal()?.user;
+        // Takes the row's lock: of two who revoke it at once, one finds it gone.
+        tx.execute(sql!("UPDATE user_api_keys SET name = name WHERE id = $1 AND user_id = $2"), params![id, user]).await?;
+        cx.expects_tag(&load(tx, user, id).await?.etag())?;
+        tx.execute(sql!("DELETE FROM user_api_keys WHERE id = $1 AND user_id = $2"), params![id, user]).await?;
+        audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.revoke", id)).await?;
+        ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, id).await?;
+        end(cx, tx, id).await
     })
     .await
 }

@@ -1,4 +1,5 @@
-//! A new secret for a key that stays what it is. The one before it is good for a chosen time, so that nobody has to change it everywhere at once.
+//! A new secret for a key that stays what it is. The one before it is good for a chosen time, so that it need not be changed everywhere at
+//! once.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::{Cx, Error, Result, ledger};
 
 /// How long the secret before the new one can be good, in seconds: up to 7 days.
 pub const OVERLAP: RangeInclusive<u32> = 0..=7 * 86_400;
-/// How long it is when nobody said.
+/// How long it is when the request does not say.
 const USUAL_OVERLAP: u32 = 86_400;
 
 /// Gives a key a new secret, which is returned and not kept. The one it had is good for so many seconds more, and the one before that no longer.
@@ -32,7 +33,7 @@ pub async fn rotate(cx: &Cx, organization: &OrganizationRef, id: Uuid, overlap: 
     let tenant = enter(cx, organization, Action::RotateOwnApiKey).await?;
     let overlap = checked_overlap(overlap)?;
     ledger::takes_lines(cx)?;
-    tenant.write_ending(cx, [id], (id, overlap), |cx, tx, tenant, (id, overlap)| Box::pin(rotate_in(cx, tx, tenant, *id, *overlap))).await
+    tenant.write_ending(cx, [id], async move |cx, tx, tenant| rotate_in(cx, tx, tenant, id, overlap).await).await
 }
 
 /// The seconds of an overlap that was asked for, or the usual ones.

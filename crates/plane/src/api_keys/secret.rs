@@ -14,9 +14,10 @@ const BODY_LENGTH: usize = 32;
 const CHECKSUM_LENGTH: usize = 8;
 
 /// What a key is for, which shows in its prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kind {
     /// For an organization's own back end.
+    #[default]
     Organization,
     /// For a person's own scripts.
     User,

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::{Customer, load, lock, lock_any, unknown_manager};
+use super::{Customer, MOST_OF_A_NAME, MOST_OF_A_NUMBER, load, lock, lock_any, unknown_manager};
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::deletion::{self, Root};
@@ -20,23 +20,37 @@ use crate::{Cx, Error, FieldError, Result, holds, ledger, members};
 const CREDIT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What shall be changed about a customer. What is missing stays.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 pub struct CustomerChange {
-    /// The id it has already: no other can be given.
+    /// Never changes: leave it out, or send the one it has.
+    #[serde(rename = "id")]
+    #[schemars(length(min = 1, max = 100), example = &"user123", extend("readOnly" = true))]
     pub reference: Option<String>,
-    /// 1 to 200 characters.
+    /// What people call the customer.
+    #[schemars(length(min = 1, max = MOST_OF_A_NAME), example = &"Ada Lovelace")]
     pub name: Option<String>,
     /// The address.
+    #[schemars(with = "Option<crate::wire::Email>")]
     pub email: Option<String>,
-    /// Up to 50 characters; or none.
+    /// Null takes it away.
+    #[serde(default, deserialize_with = "crate::wire::clearable")]
+    #[schemars(length(min = 1, max = MOST_OF_A_NUMBER), example = &"+44 20 7946 0000")]
     pub phone: Option<Option<String>>,
-    /// Up to 50 characters; or none.
+    /// Null takes it away.
+    #[serde(default, deserialize_with = "crate::wire::clearable")]
+    #[schemars(length(min = 1, max = MOST_OF_A_NUMBER), example = &"GB123456789")]
     pub tax_id: Option<Option<String>>,
-    /// A flat object of texts that takes the place of the old one.
+    /// Takes the place of the old one; null takes it away.
+    #[serde(default, deserialize_with = "crate::wire::emptied_object")]
+    #[schemars(with = "Option<crate::wire::Address>", example = serde_json::json!({"city": "London"}))]
     pub address: Option<Json>,
-    /// A flat object of texts that is merged into the old one; an empty text takes a key away.
+    /// Merged into what is there; an empty text takes a key away.
+    #[serde(default = "crate::wire::no_object", deserialize_with = "crate::wire::object")]
+    #[schemars(with = "Option<crate::wire::Metadata>")]
     pub metadata: Json,
-    /// The member who shall manage this customer; or nobody.
+    /// The member who shall manage the customer; null for none. For those who may assign customers.
+    #[serde(default, deserialize_with = "crate::wire::clearable")]
+    #[schemars(with = "Option<crate::wire::MemberId>", extend("x-unshown" = true))]
     pub managed_by: Option<Option<Uuid>>,
 }
 
@@ -51,9 +65,9 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, ch
     let mut check = Check::new();
     check
         .metadata("metadata", &change.metadata)
-        .optional("name", change.name.as_deref(), 1..=200)
-        .optional("phone", change.phone.iter().flatten().next().map(String::as_str), 1..=50)
-        .optional("tax_id", change.tax_id.iter().flatten().next().map(String::as_str), 1..=50);
+        .optional("name", change.name.as_deref(), 1..=MOST_OF_A_NAME)
+        .optional("phone", change.phone.iter().flatten().next().map(String::as_str), 1..=MOST_OF_A_NUMBER)
+        .optional("tax_id", change.tax_id.iter().flatten().next().map(String::as_str), 1..=MOST_OF_A_NUMBER);
     if let Some(email) = &change.email {
         check.email("email", email);
     }
@@ -61,11 +75,8 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, reference: &str, ch
         check.address("address", address);
     }
     check.finish()?;
-    tenant
-        .write(cx, (reference.to_owned(), change), |cx, tx, tenant, (reference, change)| {
-            Box::pin(update_in(cx, tx, tenant, reference, change))
-        })
-        .await
+    let reference = reference.to_owned();
+    tenant.write(cx, async move |cx, tx, tenant| update_in(cx, tx, tenant, &reference, &change).await).await
 }
 
 async fn update_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, change: &CustomerChange) -> Result<Customer> {
@@ -137,29 +148,26 @@ pub async fn extend(cx: &Cx, organization: &OrganizationRef, reference: &str, cr
     if !(1..=120).contains(&credits) {
         return Err(FieldError::new("credits", "out_of_range", "must be a whole number from 1 to 120").into());
     }
+    let reference = reference.to_owned();
     tenant
-        .write(cx, (reference.to_owned(), credits), |cx, tx, tenant, (reference, credits)| {
-            Box::pin(async move {
-                lock(tx, tenant, reference, Action::WriteCustomers).await?;
-                let old = load(tx, tenant, reference).await?;
-                cx.expects(old.id, old.revision)?;
-                let from = old.expires_at.map_or(cx.now, |end| end.max(cx.now));
-                let end = i32::try_from(*credits)
-                    .ok()
-                    .and_then(|credits| CREDIT.checked_mul(credits))
-                    .and_then(|added| from.checked_add(added).ok());
-                // Cut to the microsecond that the database keeps, which the last second that there is does not survive.
-                let end = end.and_then(|end| Timestamp::from_microsecond(end.as_microsecond()).ok());
-                let end = end.ok_or_else(|| Error::Conflict("These credits would last beyond the year 9999: add fewer.".into()))?;
-                let statement = sql!("UPDATE customers SET expires_at = $3 WHERE organization_id = $1 AND id = $2");
-                tx.execute(statement, params![old.organization, old.id, end]).await?;
-                finish(cx, tx, tenant, &old, "customer.extend").await
-            })
+        .write(cx, async move |cx, tx, tenant| {
+            lock(tx, tenant, &reference, Action::WriteCustomers).await?;
+            let old = load(tx, tenant, &reference).await?;
+            cx.expects(old.id, old.revision)?;
+            let from = old.expires_at.map_or(cx.now, |end| end.max(cx.now));
+            let end =
+                i32::try_from(credits).ok().and_then(|credits| CREDIT.checked_mul(credits)).and_then(|added| from.checked_add(added).ok());
+            // Cut to the microsecond that the database keeps, which the last second that there is does not survive.
+            let end = end.and_then(|end| Timestamp::from_microsecond(end.as_microsecond()).ok());
+            let end = end.ok_or_else(|| Error::Conflict("These credits would last beyond the year 9999: add fewer.".into()))?;
+            let statement = sql!("UPDATE customers SET expires_at = $3 WHERE organization_id = $1 AND id = $2");
+            tx.execute(statement, params![old.organization, old.id, end]).await?;
+            finish(cx, tx, tenant, &old, "customer.extend").await
         })
         .await
 }
 
-/// Adds a screen for a pass. A pass is used once in an organization, whoever the customer.
+/// Adds a screen for a pass. A pass is used once in an organization, for any customer.
 ///
 /// # Errors
 /// Those of [`update`]; [`Error::Invalid`] unless the pass has 1 to 100 characters; [`Error::Conflict`] when it was used.
@@ -167,21 +175,19 @@ pub async fn add_screen(cx: &Cx, organization: &OrganizationRef, reference: &str
     // The answer is the customer.
     let tenant = enter(cx, organization, Action::WriteCustomers).await?.also(cx, Action::ReadCustomers)?;
     Check::new().text("pass_id", pass, 1..=100).finish()?;
+    let (reference, pass) = (reference.to_owned(), pass.to_owned());
     tenant
-        .write(cx, (reference.to_owned(), pass.to_owned()), |cx, tx, tenant, (reference, pass)| {
-            Box::pin(async move {
-                lock(tx, tenant, reference, Action::WriteCustomers).await?;
-                let old = load(tx, tenant, reference).await?;
-                cx.expects(old.id, old.revision)?;
-                let statement =
-                    sql!("INSERT INTO screens (organization_id, customer_id, id, pass_id, created_at) VALUES ($1, $2, $3, $4, $5)");
-                let values = params![old.organization, old.id, cx.new_id()?, &*composed(pass), cx.now];
-                tx.execute(statement, values).await.map_err(|error| match error {
-                    sql::Error::Unique(_) => Error::Conflict("This pass was used already: use another.".into()),
-                    other => other.into(),
-                })?;
-                finish(cx, tx, tenant, &old, "customer.add_screen").await
-            })
+        .write(cx, async move |cx, tx, tenant| {
+            lock(tx, tenant, &reference, Action::WriteCustomers).await?;
+            let old = load(tx, tenant, &reference).await?;
+            cx.expects(old.id, old.revision)?;
+            let statement = sql!("INSERT INTO screens (organization_id, customer_id, id, pass_id, created_at) VALUES ($1, $2, $3, $4, $5)");
+            let values = params![old.organization, old.id, cx.new_id()?, &*composed(&pass), cx.now];
+            tx.execute(statement, values).await.map_err(|error| match error {
+                sql::Error::Unique(_) => Error::Conflict("This pass was used already: use another.".into()),
+                other => other.into(),
+            })?;
+            finish(cx, tx, tenant, &old, "customer.add_screen").await
         })
         .await
 }
@@ -193,7 +199,7 @@ pub async fn add_screen(cx: &Cx, organization: &OrganizationRef, reference: &str
 /// Those of [`enter`]; [`Error::NotFound`]; [`Error::Forbidden`] for a reseller and a customer under other management; [`Error::Conflict`]
 /// when the organization is archived; [`Error::Blocked`] while a legal hold keeps what would end.
 pub async fn archive(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Customer> {
-    set_archived(cx, organization, reference, "customer.archive").await
+    set_archived(cx, organization, reference, true).await
 }
 
 /// Makes an archived customer writable again. One that is not archived stays as it is.
@@ -201,40 +207,35 @@ pub async fn archive(cx: &Cx, organization: &OrganizationRef, reference: &str) -
 /// # Errors
 /// Those of [`archive`].
 pub async fn unarchive(cx: &Cx, organization: &OrganizationRef, reference: &str) -> Result<Customer> {
-    set_archived(cx, organization, reference, UNARCHIVE).await
+    set_archived(cx, organization, reference, false).await
 }
 
-const UNARCHIVE: &str = "customer.unarchive";
-
-async fn set_archived(cx: &Cx, organization: &OrganizationRef, reference: &str, action: &'static str) -> Result<Customer> {
+async fn set_archived(cx: &Cx, organization: &OrganizationRef, reference: &str, shall_be: bool) -> Result<Customer> {
     // The answer is the customer.
     let tenant = enter(cx, organization, Action::ArchiveCustomer).await?.also(cx, Action::ReadCustomers)?;
+    let reference = reference.to_owned();
     tenant
-        .write(cx, (reference.to_owned(), action), |cx, tx, tenant, (reference, action)| {
-            Box::pin(async move {
-                holds::keep_out(tx, tenant.organization()).await?;
-                let (id, archived_at) = lock_any(tx, tenant, reference, Action::ArchiveCustomer).await?;
-                let old = load(tx, tenant, reference).await?;
-                cx.expects(old.id, old.revision)?;
-                let shall_be = *action != UNARCHIVE;
-                if archived_at.is_some() == shall_be {
-                    return Ok(old);
+        .write(cx, async move |cx, tx, tenant| {
+            holds::keep_out(tx, tenant.organization()).await?;
+            let (id, archived_at) = lock_any(tx, tenant, &reference, Action::ArchiveCustomer).await?;
+            let old = load(tx, tenant, &reference).await?;
+            cx.expects(old.id, old.revision)?;
+            if archived_at.is_some() == shall_be {
+                return Ok(old);
+            }
+            // What is put away comes back as it was, with the time of its last change.
+            let statement = sql!("UPDATE customers SET archived_at = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2");
+            tx.execute(statement, params![old.organization, id, shall_be.then_some(cx.now)]).await?;
+            if shall_be {
+                let mut held = deletion::blockers(cx, tx, Root::Customer, old.organization, id).await?;
+                held.retain(|blocker| blocker.code == "legal_hold");
+                if !held.is_empty() {
+                    return Err(Error::Blocked(held));
                 }
-                // What is put away comes back as it was, with the time of its last change.
-                let statement =
-                    sql!("UPDATE customers SET archived_at = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2");
-                tx.execute(statement, params![old.organization, id, shall_be.then_some(cx.now)]).await?;
-                if shall_be {
-                    let mut held = deletion::blockers(cx, tx, Root::Customer, old.organization, id).await?;
-                    held.retain(|blocker| blocker.code == "legal_hold");
-                    if !held.is_empty() {
-                        return Err(Error::Blocked(held));
-                    }
-                    deletion::end_credentials(cx, tx, (Root::Customer, old.organization, id), Root::Customer.credentials()).await?;
-                }
-                note_state(cx, tx, &Customer { archived_at: shall_be.then_some(cx.now), ..old.clone() }).await?;
-                tell(cx, tx, tenant, &old, action).await
-            })
+                deletion::end_credentials(cx, tx, (Root::Customer, old.organization, id), Root::Customer.credentials()).await?;
+            }
+            note_state(cx, tx, &Customer { archived_at: shall_be.then_some(cx.now), ..old.clone() }).await?;
+            tell(cx, tx, tenant, &old, if shall_be { "customer.archive" } else { "customer.unarchive" }).await
         })
         .await
 }

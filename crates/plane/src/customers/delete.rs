@@ -72,7 +72,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
     .await
 }
 
-/// One customer whom somebody wants to be deleted.
+/// One customer that a request wants to be deleted.
 struct Wish {
     cx: Cx,
     tenant: Tenant,
@@ -128,8 +128,8 @@ fn join(plane: &Arc<Plane>, wish: Wish, answer: oneshot::Sender<Result<Deletion>
     });
 }
 
-/// The next of a queue that can go together, no two of whom are the same customer. When nobody waits, the worker who asks is done, and the
-/// last of them takes the queue away.
+/// The next of a queue that can go together, no two for the same customer. When none is left, the worker that asks is done, and the last
+/// worker takes the queue away.
 fn next(plane: &Plane, key: &Key) -> Option<Vec<Waiting>> {
     let mut queues = plane.customer_deletions.queues.lock().unwrap_or_else(PoisonError::into_inner);
     let queue = queues.get_mut(key)?;
@@ -171,7 +171,7 @@ async fn answer_all(batch: Vec<Waiting>) {
     }
     let outcomes = outcomes.unwrap_or_else(|error| wishes.iter().map(|_| Err(error.clone())).collect());
     for (answer, outcome) in answers.into_iter().zip(outcomes) {
-        // Whoever has gone away needs no answer.
+        // A caller who has gone away needs no answer.
         let _ = answer.send(outcome);
     }
 }
@@ -179,9 +179,10 @@ async fn answer_all(batch: Vec<Waiting>) {
 /// Some of the batch in one transaction.
 async fn go(wishes: &Arc<Vec<Wish>>, places: Range<usize>) -> Result<Vec<Result<Deletion>>> {
     let Some(first) = wishes.get(places.start) else { return Ok(Vec::new()) };
-    let input = (wishes.clone(), places);
+
     // Each wish is confirmed in there: they may be of several actors.
-    first.cx.write_as_server(input, |_, tx, (wishes, places)| Box::pin(delete_in(tx, &wishes[places.clone()]))).await
+    let wishes = wishes.clone();
+    first.cx.write_as_server(async move |_, tx| delete_in(tx, &wishes[places.clone()]).await).await
 }
 
 async fn delete_in(tx: &mut Tx, wishes: &[Wish]) -> Result<Vec<Result<Deletion>>> {

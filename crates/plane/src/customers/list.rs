@@ -34,73 +34,71 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
     let tenant = enter_for(cx, organization, filter.is_deleted).await?;
     let pattern = containing("q", filter.text.as_deref())?;
     let metadata = metadata_filter(&filter.metadata)?;
-    let nobody = Page::new(Vec::new(), 0, request);
+    let none = Page::new(Vec::new(), 0, request);
     let manager = match (tenant.only_managed_by(), filter.managed_by) {
-        (Some(own), Some(other)) if own != other => return Ok(nobody),
+        (Some(own), Some(other)) if own != other => return Ok(none),
         (own, other) => own.or(other),
     };
     Check::new().optional("email", filter.email.as_deref(), 0..=254).finish()?;
     let email = filter.email.as_deref().map(email_key);
-    let input = (tenant, manager, email, pattern, metadata, state(filter.is_deleted), request);
-    cx.read(input, |_, tx, (tenant, manager, email, pattern, metadata, state, request)| {
-        Box::pin(async move {
-            let organization = tenant.organization();
-            let (email, pattern, metadata, state) = (email.as_deref(), pattern.as_deref(), metadata.as_ref(), *state);
-            let (total, rows) = match *manager {
-                None => {
-                    let count = sql!(
-                        "SELECT count(*) FROM customers
-                         WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
-                           AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
-                           AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
-                    );
-                    let page = sql!(
-                        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
-                                (SELECT count(*) FROM screens
-                                 WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
-                                archived_at, deleted_at, revision, created_at, updated_at
-                         FROM customers
-                         WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
-                           AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
-                           AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))
-                           AND id < $8 ORDER BY id DESC LIMIT $6 OFFSET $7"
-                    );
-                    let total = match request.after {
-                        Some(_) => 0,
-                        None => tx.query_one(count, params![organization, email, pattern, state, metadata]).await?.next()?,
-                    };
-                    let (limit, offset, below) = (request.limit(), request.offset(), request.below());
-                    (total, tx.query(page, params![organization, email, pattern, state, metadata, limit, offset, below]).await?)
-                }
-                Some(manager) => {
-                    let count = sql!(
-                        "SELECT count(*) FROM customers
-                         WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
-                           AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
-                           AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
-                    );
-                    let page = sql!(
-                        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
-                                (SELECT count(*) FROM screens
-                                 WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
-                                archived_at, deleted_at, revision, created_at, updated_at
-                         FROM customers
-                         WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
-                           AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
-                           AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))
-                           AND id < $9 ORDER BY id DESC LIMIT $7 OFFSET $8"
-                    );
-                    let total = match request.after {
-                        Some(_) => 0,
-                        None => tx.query_one(count, params![organization, email, pattern, state, metadata, manager]).await?.next()?,
-                    };
-                    let (limit, offset, below) = (request.limit(), request.offset(), request.below());
-                    (total, tx.query(page, params![organization, email, pattern, state, metadata, manager, limit, offset, below]).await?)
-                }
-            };
-            let customers = rows.into_iter().map(read).collect::<Result<_>>()?;
-            Ok(Page::part(customers, total, *request, |customer: &Customer| customer.id))
-        })
+    let is_deleted = filter.is_deleted;
+    cx.read(async move |_, tx| {
+        let (state, organization) = (state(is_deleted), tenant.organization());
+        let (email, pattern, metadata) = (email.as_deref(), pattern.as_deref(), metadata.as_ref());
+        let (total, rows) = match manager {
+            None => {
+                let count = sql!(
+                    "SELECT count(*) FROM customers
+                     WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
+                       AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
+                       AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
+                );
+                let page = sql!(
+                    "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
+                            (SELECT count(*) FROM screens
+                             WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
+                            archived_at, deleted_at, revision, created_at, updated_at
+                     FROM customers
+                     WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
+                       AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
+                       AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))
+                       AND id < $8 ORDER BY id DESC LIMIT $6 OFFSET $7"
+                );
+                let total = match request.after {
+                    Some(_) => 0,
+                    None => tx.query_one(count, params![organization, email, pattern, state, metadata]).await?.next()?,
+                };
+                let (limit, offset, below) = (request.limit(), request.offset(), request.below());
+                (total, tx.query(page, params![organization, email, pattern, state, metadata, limit, offset, below]).await?)
+            }
+            Some(manager) => {
+                let count = sql!(
+                    "SELECT count(*) FROM customers
+                     WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
+                       AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
+                       AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
+                );
+                let page = sql!(
+                    "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
+                            (SELECT count(*) FROM screens
+                             WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
+                            archived_at, deleted_at, revision, created_at, updated_at
+                     FROM customers
+                     WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
+                       AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
+                       AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))
+                       AND id < $9 ORDER BY id DESC LIMIT $7 OFFSET $8"
+                );
+                let total = match request.after {
+                    Some(_) => 0,
+                    None => tx.query_one(count, params![organization, email, pattern, state, metadata, manager]).await?.next()?,
+                };
+                let (limit, offset, below) = (request.limit(), request.offset(), request.below());
+                (total, tx.query(page, params![organization, email, pattern, state, metadata, manager, limit, offset, below]).await?)
+            }
+        };
+        let customers = rows.into_iter().map(read).collect::<Result<_>>()?;
+        Ok(Page::part(customers, total, request, |customer: &Customer| customer.id))
     })
     .await
 }

@@ -26,37 +26,52 @@ pub use delete::{Deleting, delete};
 pub use list::{CustomerFilter, list};
 
 /// A customer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Customer {
     /// Internal id: never on the wire in place of the reference.
+    #[serde(skip)]
     pub id: Uuid,
-    /// The organization.
-    pub organization: Uuid,
-    /// The id that callers use: 1 to 100 visible ASCII characters without `/`, but not `.` or `..`.
+    /// Unique in the organization.
+    #[serde(rename = "id")]
+    #[schemars(length(min = 1, max = 100), example = &"user123")]
     pub reference: String,
-    /// 1 to 200 characters.
+    /// The organization.
+    #[serde(rename = "organization_id")]
+    #[schemars(with = "crate::wire::OrganizationId")]
+    pub organization: Uuid,
+    /// What people call the customer.
+    #[schemars(length(min = 1, max = MOST_OF_A_NAME), example = &"Ada Lovelace")]
     pub name: String,
     /// The address.
+    #[schemars(length(min = 1, max = 254))]
     pub email: String,
-    /// Up to 50 characters.
+    /// The telephone number.
+    #[schemars(length(min = 1, max = MOST_OF_A_NUMBER), example = &"+44 20 7946 0000")]
     pub phone: Option<String>,
-    /// Up to 50 characters.
+    /// The tax number.
+    #[schemars(length(min = 1, max = MOST_OF_A_NUMBER), example = &"GB123456789")]
     pub tax_id: Option<String>,
-    /// A flat object of texts.
+    /// Texts by name.
+    #[schemars(with = "crate::wire::Address", example = serde_json::json!({"city": "London"}))]
     pub address: Json,
-    /// A flat object of texts.
+    /// Texts by name.
+    #[schemars(with = "crate::wire::Metadata")]
     pub metadata: Json,
-    /// The member who manages this customer.
+    /// The member who manages the customer.
     pub managed_by: Option<Uuid>,
-    /// Until when the customer's credits last; none before the first were added.
+    /// Until when the customer's credits last.
     pub expires_at: Option<Timestamp>,
     /// How many screens were added.
+    #[schemars(example = 2)]
     pub screens: i64,
     /// Since when it is read-only.
     pub archived_at: Option<Timestamp>,
     /// Since when it is softly deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Timestamp")]
     pub deleted_at: Option<Timestamp>,
     /// Counts the changes of this record, from 1.
+    #[serde(skip)]
     pub revision: i64,
     /// When it was made.
     pub created_at: Timestamp,
@@ -64,24 +79,41 @@ pub struct Customer {
     pub updated_at: Timestamp,
 }
 
+/// Characters of a customer's name at the most.
+pub const MOST_OF_A_NAME: usize = 200;
+/// Characters of a telephone or tax number at the most.
+pub const MOST_OF_A_NUMBER: usize = 50;
+
 /// A new customer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 pub struct NewCustomer {
-    /// The id that callers will use; made up if missing.
+    /// Unique in the organization: 1 to 100 visible ASCII characters without `/`, not `.` or `..`; made up if missing.
+    #[serde(rename = "id")]
+    #[schemars(with = "Option<crate::wire::Reference>")]
     pub reference: Option<String>,
-    /// 1 to 200 characters.
+    /// This or `legalName` is required.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    #[schemars(with = "Option<String>", length(min = 1, max = MOST_OF_A_NAME), example = &"Ada Lovelace")]
     pub name: String,
     /// The address.
+    #[schemars(with = "crate::wire::Email")]
     pub email: String,
-    /// Up to 50 characters.
+    /// The telephone number.
+    #[schemars(length(min = 1, max = MOST_OF_A_NUMBER), example = &"+44 20 7946 0000")]
     pub phone: Option<String>,
-    /// Up to 50 characters.
+    /// The tax number.
+    #[schemars(length(min = 1, max = MOST_OF_A_NUMBER), example = &"GB123456789")]
     pub tax_id: Option<String>,
-    /// A flat object of texts.
+    /// Texts by name.
+    #[serde(default = "crate::wire::no_object", deserialize_with = "crate::wire::object")]
+    #[schemars(with = "Option<crate::wire::Address>", example = serde_json::json!({"city": "London"}))]
     pub address: Json,
-    /// A flat object of texts.
+    /// Texts by name.
+    #[serde(default = "crate::wire::no_object", deserialize_with = "crate::wire::object")]
+    #[schemars(with = "Option<crate::wire::Metadata>")]
     pub metadata: Json,
-    /// The member who shall manage this customer; a reseller's customers are always their own.
+    /// The member who manages the customer. A reseller's customers are always their own.
+    #[schemars(with = "Option<crate::wire::MemberId>", extend("x-unshown" = true))]
     pub managed_by: Option<Uuid>,
 }
 
@@ -112,14 +144,14 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
     };
     let mut check = Check::new();
     check
-        .text("name", &new.name, 1..=200)
+        .text("name", &new.name, 1..=MOST_OF_A_NAME)
         .email("email", &new.email)
-        .optional("phone", new.phone.as_deref(), 1..=50)
-        .optional("tax_id", new.tax_id.as_deref(), 1..=50)
+        .optional("phone", new.phone.as_deref(), 1..=MOST_OF_A_NUMBER)
+        .optional("tax_id", new.tax_id.as_deref(), 1..=MOST_OF_A_NUMBER)
         .address("address", &new.address)
         .metadata("metadata", &new.metadata);
     if !is_reference(&reference) {
-        check.refuse("id", "invalid_id", "must be 1 to 100 visible ASCII characters without /, and not . or ..");
+        check.refuse("id", "invalid_id", crate::wire::REFERENCE);
     }
     check.finish()?;
     let metadata = merge_metadata("metadata", &Json::Null, &new.metadata)?;
@@ -150,21 +182,19 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
         updated_at: cx.now,
     };
     tenant
-        .write(cx, customer, |cx, tx, tenant, customer| {
-            Box::pin(async move {
-                tenant.is_writable(tx).await?;
-                if let Some(manager) = customer.managed_by
-                    && members::lock(tx, tenant, manager).await?.is_none()
-                {
-                    return Err(unknown_manager());
-                }
-                insert(tx, customer).await?;
-                let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
-                audit::record(cx, tx, customer.organization, &note).await?;
-                let data = json!({"organizationId": customer.organization, "id": customer.reference});
-                events::emit(cx, tx, customer.organization, Event::CustomerCreated, Some(customer.id), data).await?;
-                Ok(customer.clone())
-            })
+        .write(cx, async move |cx, tx, tenant| {
+            tenant.is_writable(tx).await?;
+            if let Some(manager) = customer.managed_by
+                && members::lock(tx, tenant, manager).await?.is_none()
+            {
+                return Err(unknown_manager());
+            }
+            insert(tx, &customer).await?;
+            let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
+            audit::record(cx, tx, customer.organization, &note).await?;
+            let data = json!({"organizationId": customer.organization, "id": customer.reference});
+            events::emit(cx, tx, customer.organization, Event::CustomerCreated, Some(customer.id), data).await?;
+            Ok(customer.clone())
         })
         .await
 }
@@ -222,12 +252,11 @@ async fn get_in(cx: &Cx, organization: &OrganizationRef, reference: &str, is_del
     if !is_reference(reference) {
         return Err(Error::NotFound("Customer"));
     }
-    cx.read((tenant, reference.to_owned(), state(is_deleted)), |_, tx, (tenant, reference, state)| {
-        Box::pin(async move {
-            let customer = load_in(tx, tenant, reference, state).await?;
-            check_management(tenant, customer.managed_by, Action::ReadCustomers)?;
-            Ok(customer)
-        })
+    let reference = reference.to_owned();
+    cx.read(async move |_, tx| {
+        let customer = load_in(tx, &tenant, &reference, state(is_deleted)).await?;
+        check_management(&tenant, customer.managed_by, Action::ReadCustomers)?;
+        Ok(customer)
     })
     .await
 }
@@ -235,7 +264,7 @@ async fn get_in(cx: &Cx, organization: &OrganizationRef, reference: &str, is_del
 /// Lets the actor in to read customers, or those who were softly deleted.
 async fn enter_for(cx: &Cx, organization: &OrganizationRef, is_deleted: bool) -> Result<Tenant> {
     let tenant = enter(cx, organization, Action::ReadCustomers).await?;
-    // What nobody else finds any more is for those who may delete so: the narrower of the two limits counts.
+    // A customer that no other caller finds any more is for those who may delete so: the narrower of the two limits counts.
     if is_deleted { tenant.also(cx, Action::ReadDeletedCustomers) } else { Ok(tenant) }
 }
 

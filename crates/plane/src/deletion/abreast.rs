@@ -1,8 +1,8 @@
-//! Two batches of families at once, where one transaction can write beside another and nobody else wants the processors.
+//! Two batches of families at once, where one transaction can write beside another and no other work wants the processors.
 //!
 //! The second begins where the first is going to end, erases meanwhile, and waits for the first only before it writes down how far it came.
-//! It counts if the first has come as far as it said and nobody has taken the deletion over; otherwise it is undone. So the cursor goes
-//! forward as ever, and whoever comes after a crash goes on from it.
+//! It counts if the first has come as far as it said and no other worker has taken the deletion over; otherwise it is undone. So the cursor
+//! goes forward as ever, and the worker that comes after a crash goes on from it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct Teller(Mutex<Option<oneshot::Sender<Uuid>>>);
 impl Teller {
     pub(super) fn tell(&self, end: Uuid) {
         if let Some(sender) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // Nobody waits any more.
+            // The receiver may be gone.
             let _ = sender.send(end);
         }
     }
@@ -39,8 +39,8 @@ pub async fn advance(plane: &Arc<Plane>, held: &Arc<Held>, size: i64, last_batch
     let first = advance_to(plane, held, size, last_batch, true, Some(Arc::new(Teller(Mutex::new(Some(sender))))));
     let second = async {
         let Ok(after) = told.await else { return Ok(false) };
-        let (cx, input) = (job(plane), (held.clone(), after, size));
-        cx.write_behind(true, input, |cx, tx, (held, after, size)| Box::pin(follow(cx, tx, held, *after, *size))).await
+        let (cx, held) = (job(plane), held.clone());
+        cx.write_behind(true, async move |cx, tx| follow(cx, tx, &held, after, size).await).await
     };
     let (first, second) = tokio::join!(first, second);
     match second {
@@ -53,7 +53,7 @@ pub async fn advance(plane: &Arc<Plane>, held: &Arc<Held>, size: i64, last_batch
 /// The batch that begins after a family which another transaction is about to come to. Returns whether there was one.
 async fn follow(cx: &Cx, tx: &mut Tx, held: &Held, after: Uuid, size: i64) -> Result<bool> {
     let Some(families) = &held.plan.families else { return Ok(false) };
-    // Whoever has taken it over may hold these customers, and wait for others that are held here.
+    // The worker that has taken it over may hold these customers, and wait for others that are held here.
     if place(tx, held).await?.is_none() || !holds::try_keep_out(tx, held.organization).await? {
         return Ok(false);
     }

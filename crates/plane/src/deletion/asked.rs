@@ -1,5 +1,5 @@
-//! What an organization asks of whoever deletes (`requirements.rs`), held against what they have said and done: for every deletion, whichever
-//! door it came through. What is missing blocks like everything else that stands in the way, and is told along with it.
+//! What an organization asks of those who delete (`requirements.rs`), held against what they have said and done: for every deletion,
+//! whichever door it came through. What is missing blocks like everything else that stands in the way, and is told along with it.
 //!
 //! Nothing is asked of the system itself, nor of people who end their own membership, alone or with their account: leaving is a right.
 
@@ -18,7 +18,7 @@ use crate::cx::{Actor, Orderer};
 use crate::requirements::{self, Kind, Requirements};
 use crate::{Cx, Result, recovery, sessions};
 
-/// One deletion that somebody orders or considers.
+/// One deletion that a caller orders or considers.
 pub(super) struct Asking<'a> {
     pub cx: &'a Cx,
     pub subject: Uuid,
@@ -71,7 +71,7 @@ pub(super) async fn weigh(
     };
     let subjects: Vec<Uuid> = asked.iter().map(|(order, _)| order.subject).collect();
     let mut given = Vec::new();
-    // Of many customers, each is approved on its own. And where there is no owner there is nobody who could approve of the organization's end.
+    // Of many customers, each is approved on its own. And where there is no owner, no one could approve of the organization's end.
     let needs_approval = wanted.approval_required
         && root != Root::CustomerPurge
         && (root != Root::Organization || recovery::has_owner(tx, organization).await?);
@@ -84,7 +84,7 @@ pub(super) async fn weigh(
     for (order, who) in asked.into_iter().filter(|(order, who)| !own.contains(&(who.user, order.subject))) {
         let mut missing = Vec::new();
         let mut miss = |code, detail: String, remedy| missing.push(Blocker { code, kind: root.noun(), id: order.subject, detail, remedy });
-        // Whoever had a job do it was asked for the rest when they ordered that.
+        // A job deletes for a member who was asked for the rest when they ordered it.
         let is_there = who.principal.is_some();
         if is_there && wanted.reason_required && order.reason.is_none_or(|reason| reason.trim().is_empty()) {
             miss("reason_required", format!("The organization asks for a reason whenever a {} is deleted.", kind.name()), SAY_WHY);
@@ -113,21 +113,21 @@ pub(super) async fn weigh(
     Ok(found)
 }
 
-/// The same about one deletion that somebody considers.
+/// The same about one deletion that a caller considers.
 pub(super) async fn look(tx: &mut Tx, (root, organization): (Root, Uuid), asking: Asking<'_>) -> Result<Found> {
     let Some((statement, bound)) = question(root, organization) else { return Ok(Found::default()) };
     let answer = tx.query(statement, &bound).await?;
     weigh(tx, (root, organization), &[asking], answer, false).await
 }
 
-/// What whoever considers a purge lacks of what is asked of them when they order it.
+/// What a caller who considers a purge lacks of what is asked when they order it.
 pub(crate) async fn of_purge(cx: &Cx, tx: &mut Tx, organization: Uuid, reason: Option<&str>) -> Result<Vec<Blocker>> {
     let asking = Asking { cx, subject: organization, reason };
     let mut found = look(tx, (Root::CustomerPurge, organization), asking).await?;
     Ok(found.blockers.remove(&organization).unwrap_or_default())
 }
 
-/// What is missing for each of these customers when a purge comes to them: an approval. For the rest whoever orders it was asked.
+/// What is missing for each of these customers when a purge comes to them: an approval. The rest was asked of the member who ordered it.
 pub(crate) async fn of_purged(cx: &Cx, tx: &mut Tx, organization: Uuid, customers: &[Uuid]) -> Result<HashMap<Uuid, Vec<Blocker>>> {
     let Some((statement, bound)) = question(Root::Customer, organization) else { return Ok(HashMap::new()) };
     let answer = tx.query(statement, &bound).await?;
@@ -150,7 +150,7 @@ pub(crate) fn unapproved(customer: Uuid, number: i64) -> Blocker {
     }
 }
 
-/// What whoever weakens requirements lacks of what these ask: the same sign-in and the same approval that a deletion would need.
+/// What a caller who weakens requirements lacks of what these ask: the same sign-in and the same approval that a deletion would need.
 ///
 /// # Errors
 /// The database's, and [`crate::Error::Unauthenticated`].
@@ -186,7 +186,7 @@ const SIGN_IN: &str = "Sign in again, POST /api/auth/sign-in, and do it with tha
 const APPROVE: &str = "Another owner, signed in, approves it: POST …/deletion-approvals. It can then be done once, within 24 hours.";
 const APPROVE_WEAKENING: &str =
     "Another owner, signed in, approves it: POST …/deletion-requirements/approvals. It can then be done once, within 24 hours.";
-const UNAPPROVED: &str = "The organization asks for the approval of an owner other than whoever does it.";
+const UNAPPROVED: &str = "The organization asks for the approval of an owner other than the one who does it.";
 
 fn stale(principal: &Principal, minutes: u32) -> String {
     match principal.kind {
@@ -213,7 +213,7 @@ impl Who<'_> {
                 Some(Who { user: principal.user, is_service: principal.service_role.is_some(), principal: Some(principal) })
             }
             Actor::Orderer(orderer) => Some(Who { user: orderer.user?, is_service: orderer.kind == SERVICE_ACCOUNT, principal: None }),
-            Actor::Nobody | Actor::System => None,
+            Actor::Anonymous | Actor::System => None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //! something else.
 //!
 //! Of a table with up to 500 rows that would go, the token holds their number and a digest of their ids, so that one row in the place of
-//! another is seen; of a larger one the number alone. The first is asked under the locks of the transaction that deletes. The second is counted
-//! just before it, since nobody shall wait meanwhile: what comes and goes in that moment is not seen.
+//! another is seen; of a larger one the number alone. The first is asked under the locks of the transaction that deletes. The second is
+//! counted just before it, since no other transaction shall wait meanwhile: what comes and goes in that moment is not seen.
 
 use std::sync::{Arc, OnceLock};
 
@@ -86,7 +86,7 @@ impl Token {
         Token { root, organization, subject, found: found.iter().map(|(ids, counted)| Found::of(ids, *counted)).collect() }
     }
 
-    /// As text. Nobody vouches for it: all that one who makes up a token gets by it is that their own deletion is refused or is not.
+    /// As text. It is not signed: a caller who makes up a token changes only whether their own deletion is refused.
     pub(super) fn write(&self) -> String {
         let mut bytes = vec![VERSION, self.root as u8];
         bytes.extend(self.organization.as_bytes());
@@ -219,9 +219,8 @@ pub(crate) async fn count_ahead(cx: &Cx, tenant: &Tenant) -> Result<()> {
     let is_large = |token: &&Token| token.found.iter().any(|found| found.rows > SMALL);
     let Some(token) = planned.token.as_ref().filter(is_large) else { return Ok(()) };
     if token.organization == tenant.organization() {
-        let of = (token.root, token.organization, token.subject);
-        let counted =
-            cx.read(of, |_, tx, (root, organization, subject)| Box::pin(Plan::of(*root).survey(tx, *organization, *subject))).await?;
+        let (root, organization, subject) = (token.root, token.organization, token.subject);
+        let counted = cx.read(async move |_, tx| Plan::of(root).survey(tx, organization, subject).await).await?;
         // It is counted once a request.
         let _ = planned.counted.set(counted);
     }

@@ -1,4 +1,4 @@
-//! The rules of deletion, held against the live schema when the server starts: a table or column that nobody decided about stops it.
+//! The rules of deletion, held against the live schema when the server starts: a table or column that no rule decides about stops it.
 
 use std::fmt::Write;
 
@@ -24,7 +24,7 @@ pub fn check(schema: &Schema) -> Result<()> {
         for rule in root.rules().iter().filter(|rule| (rule.fate == Erase) != (rule.kept == Kept::Unsaid)) {
             let _ = writeln!(
                 faults,
-                "- the rules of {}: {} is kept and nobody has said for how long, or the other way round",
+                "- the rules of {}: {} is kept and no rule says for how long, or the other way round",
                 root.name(),
                 rule.table
             );

@@ -77,13 +77,13 @@ fn periods() -> String {
 const RETENTION: &str = "
 ## How long what is kept is kept
 
-What a rule keeps has its time, and so has what nobody deletes. A job of the server erases what has had it, the oldest first, in transactions of
+What a rule keeps has its time, and so has data that no one deletes. A job of the server erases what has had it, the oldest first, in transactions of
 a few milliseconds with rests between them; each round begins ten minutes after the last. The periods are set with `--retention NAME=DAYS` or
 `FREEHOLD_RETENTION`; `forever` is never. `GET /api/retention` and `freehold retention` show them. Softly deleted customers end by the deletion for good above, ordered by the system as `customer.expire`,
 with its guards, its receipt and its events; of everything else the audit trail says in one entry a round and table how many rows went
-(`retention.erase`, for operators), but for answers, sessions and tokens, which tell nobody anything. What is under a legal hold stays as long as that lasts, and so do the audit trail and the receipts about it:
+(`retention.erase`, for operators), but for answers, sessions and tokens, which hold nothing worth reading. What is under a legal hold stays as long as that lasts, and so do the audit trail and the receipts about it:
 of the organization all, of a customer what is about them, of a user what they did and what was done to them. Who stays beyond their time,
-because of a hold or because something of theirs is open, keeps nobody else: they are counted in `freehold_retention_overdue`, `freehold doctor`
+because of a hold or because something of theirs is open, keeps no other: they are counted in `freehold_retention_overdue`, `freehold doctor`
 names them, and each round asks again.
 
 | name | what | kept for | since |
@@ -101,7 +101,7 @@ a schema with a table or column that the rules do not know.
 |---|---|
 | No request that begins after the answer to a deletion is accepted with what opened the subject: keys, tokens, sessions. | Send one. |
 | Everything that the tables below call erased goes, at any size, and is counted. | The receipt, `GET /api/deletions/{id}`, says how many rows of which table; `freehold doctor` looks for what a sealed deletion left, row by row. |
-| Nothing else goes, and nobody else is touched. | The plan, `GET …/deletion-plan`, says before what would go; a DELETE with the plan's token does that or is refused. |
+| Nothing else goes, and no one else is touched. | The plan, `GET …/deletion-plan`, says before what would go; a DELETE with the plan's token does that or is refused. |
 | What stays is in the tables below, with the reason and the time after which it goes too. | `keptUntil` in the plan; `GET /api/retention`. |
 | Nothing is called sealed before a sweep of its own has found nothing left and everybody who must be told was told or given up. | `state`, `conditions` and `effects` in the record; what cannot go on says what it waits for, since when, and what would let it. |
 | A legal hold stops every deletion of what it is on, also one that is under way, and what would go by age, but for ended sessions and tokens, kept answers, and the archives of exports. | `GET …/holds`; the 409 names each hold. |
@@ -129,16 +129,16 @@ the plan that they approve: they are not held against it.
 Exports (archives of what an organization or a customer owns) are made from these same rules: they hold the rows of every table named under
 their root, whatever happens to those, without the columns that hold secrets. An export goes with its subject, row at once and file within
 seconds. One that a deletion was ordered with (`?export=true`) does not: it was asked for to be there afterwards. It stays until it expires, 72 hours after it
-was done unless the server is set otherwise, for nobody but whoever ordered it, and then row and file are erased. Until it is done the deletion
-that waits for it erases nothing; an export that fails is tried until it succeeds or whoever ordered it deletes it.
+was done unless the server is set otherwise, only for the one who ordered it, and then row and file are erased. Until it is done the deletion
+that waits for it erases nothing; an export that fails is tried until it succeeds or the one who ordered it deletes it.
 
 Where an organization grants a **grace period**, of up to 90 days by kind of subject (organization, member, customer), an order ends access at
 once like any other, tells the webhooks, and does no more: the deletion is *reversible*. Until `reversibleUntil` owners, admins and operators take it back
-with `POST /api/deletions/{id}/restore`; an organization its owners and operators, and an owner's membership whoever may make owners, and
+with `POST /api/deletions/{id}/restore`; an organization its owners and operators, and an owner's membership those who may make owners, and
 operators. Webhooks hear `deletion.restored`, with the id of what is there again; of an organization `organization.restored` as well. Then everything is there again as it was, but for what opened
 it: API keys, OAuth tokens and sessions of it are erased, the secrets of its OAuth apps replaced, a customer's sessions and devices
 erased. Names stay taken (an organization's slug, a customer's id, a membership) until the seal, and are free after it. When the period is over
-the deletion goes on like any other, and nobody takes it back any more. There is none for keys, tokens, invitations, webhooks and apps, for
+the deletion goes on like any other, and cannot be taken back any more. There is none for keys, tokens, invitations, webhooks and apps, for
 people who leave or delete their accounts, nor for what the server deletes by itself.
 
 An **archive** is no deletion. An archived organization or customer is read-only and keeps everything but credentials: the API keys, OAuth tokens
@@ -154,24 +154,24 @@ ends when it is released, or at its time if it has one. Changes are no deletions
 An organization can **ask** something of those who delete it, a member or a customer (`…/deletion-requirements`): a reason, its slug typed
 again, a sign-in within so many minutes, another owner's approval, each kind on its own. It is asked at the one place that every deletion
 passes, so of all surfaces, credentials and programs alike, and what is missing is told with everything else that stands in the way. An
-approval is given by an owner who has signed in, counts for 24 hours while they are an owner, for one deletion by somebody else, and is used up
+approval is given by an owner who has signed in, counts for 24 hours while they are an owner, for one deletion by another member, and is used up
 in that deletion's transaction; the trail says whose it was. To ask for less, where a fresh sign-in or an approval was asked for, takes these, too.
-Nothing is asked of the server itself, nor of people who leave, alone or with their account: leaving is a right. Of whoever orders a purge
+Nothing is asked of the server itself, nor of people who leave, alone or with their account: leaving is a right. Of those who order a purge
 everything but the approval is asked when they do; the approval of each customer when it is the customer's turn.
 
 A **purge** is one deletion of many customers: those that meet criteria, or those of a list. Without `force` it only counts them, names a
 hundred, and tells what the organization asks for and is missing; it looks at half a million customers and for ten seconds at the most, and says
 whether that was all of them. An order with `?count=` deletes as many as were counted, or is refused. With it the drain orders the deletion of each customer, some in each of its transactions, with the customer's own guards, entry in
 the audit trail and receipt; `GET …/deletions/{id}/items` says what became of each. One that is blocked, or is not there, is an outcome and
-keeps nobody else. Customers that were made after the order are not taken, and of those that meet criteria none that no longer do when it is
-their turn. The rights are those of whoever ordered it, as they were then. It is sealed when none of the
+keeps no other. Customers that were made after the order are not taken, and of those that meet criteria none that no longer do when it is
+their turn. The rights are those of the member who ordered it, as they were then. It is sealed when none of the
 deletions that it ordered is under way any more; where customers have a grace period that may be before they are erased. A purge has no grace
 period of its own: each customer's own deletion, which the items name, is taken back on its own. `POST /api/deletions/{id}/stop` stops a
-purge, for whoever may order one and may read this one's record: from the answer on it deletes nobody else. Deletions that it has ordered go on to
-their own end, or can be taken back in their grace period. A customer whom it had not reached and who is still there is an item with the outcome
+purge, for those who may order one and may read this one's record: from the answer on it deletes no other customer. Deletions that it has ordered go on to
+their own end, or can be taken back in their grace period. A customer that it had not reached and who is still there is an item with the outcome
 `stopped`; the record has `stoppedAt`, and is sealed like any other.
 
-Whoever may read a deletion's record sees which table it is at, how many rows are done, how many are ahead as far as that is known, and what
+Those who may read a deletion's record see which table it is at, how many rows are done, how many are ahead as far as that is known, and what
 it waits for, since when, and what would let it go on. One that makes no progress for a minute, and not because of a legal hold, is *stuck*: it is counted in
 `freehold_deletions_stuck`, and `freehold doctor` finds it. The doctor also holds every rule below against all sealed deletions, and finds
 what they left.
@@ -193,22 +193,22 @@ const LIMITATIONS: &str = "
   (`deletion.completed`) and the server's log know which ones to order again.
 - A plan does not see one row of a table with more than 500 in the place of another, nor what is added to a large table, or on PostgreSQL to
   an organization, in the very moment in which the deletion begins.
-- An owner can make others owners, and so somebody who would approve. The audit trail shows who made whom an owner when.
+- An owner can make others owners, and so a person who would approve. The audit trail shows who became an owner, when, and who did it.
 - What was answered to a request with an Idempotency-Key is kept for 24 hours (`answers`), sealed so that only its sender can have it again. The
   deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until then.
-- Outside the database nobody but the organization's webhooks is told about a deletion yet: no subscription is cancelled at Stripe, no mail
+- Outside the database only the organization's webhooks are told about a deletion yet: no subscription is cancelled at Stripe, no mail
   is sent. A webhook that fails all four attempts, about 36 seconds and four times up to 10 seconds for an answer, is not told any more.
 - The criteria of a purge, such as a domain or texts of metadata, are kept as they were given until it is sealed.
-- What was delivered to a webhook is in the hands of whoever received it. It holds ids, and a customer's id is what its maker chose.
+- What was delivered to a webhook is in the hands of its receiver. It holds ids, and a customer's id is what its maker chose.
 - An export of an organization that was made before one of its customers was deleted holds that customer until it expires or is deleted.
-- What was downloaded is in the hands of whoever downloaded it. The file on the server's disk is unlinked, not overwritten.
+- What was downloaded is in the hands of those who downloaded it. The file on the server's disk is unlinked, not overwritten.
 - An invitation keeps the address it was sent to for its time, also when the person has deleted their account since.
-- Whoever deletes their account while an organization they are in is in its grace period waits, signed out everywhere, until that is over:
+- A user who deletes their account while an organization they are in is in its grace period waits, signed out everywhere, until that is over:
   the account's row goes with the last membership.
 - No hold is placed on an organization, a member, or a customer deleted for good while they are in their grace period: take them back, then
   hold them; or hold the organization, which stops what is deleted in it, too. A customer that is softly deleted can be held.
 - A grace period is made shorter by any owner at once, unless a fresh sign-in or an approval is asked for the same kind. What was ordered
   before keeps its time.
 - Where approvals are asked for and one owner is left, that owner makes another member an owner first, or nothing of the kind is deleted.
-- Somebody who is a member of more than 500 organizations has to leave some of them before they can delete their account.
+- A user who is a member of more than 500 organizations has to leave some of them before they can delete their account.
 ";

@@ -1,10 +1,10 @@
 //! The drain: goes through the steps of a closed deletion in short transactions, and seals it when a sweep finds nothing left.
 //!
-//! It may stop anywhere. Each batch moves rows, cursor and counts in one transaction; whoever comes next goes on from there. A worker holds
-//! a lease with a fencing number: one that was paused for longer finds its number outdated and commits nothing.
+//! It may stop anywhere. Each batch moves rows, cursor and counts in one transaction; the worker that comes next goes on from there. A
+//! worker holds a lease with a fencing number: one that was paused for longer finds its number outdated and commits nothing.
 //!
-//! A server has workers of two kinds: some begin with what was just ordered and soon put it by if it is large, one goes on with what was put
-//! by. So the many small deletions never wait for the few large ones.
+//! A server has workers of two kinds: some begin with what was just ordered and soon set it aside if it is large, one goes on with what was
+//! set aside. So the many small deletions never wait for the few large ones.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,7 +31,7 @@ use crate::{Plane, Result, exports, holds, ledger};
 const BEGINNERS: usize = 4;
 /// The same where all wait for one writer, which 64 callers keep so busy that fewer would fall behind them.
 const BEGINNERS_AT_ONE_WRITER: usize = 8;
-/// Rows of a deletion that goes in one transaction whoever waits: others have less of several short ones.
+/// Rows of a deletion that goes in one transaction no matter who waits: several short ones would cost others more.
 const AT_ONCE: i64 = 2 * SMALL;
 /// How long one deletion is worked on before the one that waited longest has its turn.
 const TURN: Duration = Duration::from_millis(200);
@@ -49,7 +49,7 @@ pub(super) const CUSTOMERS: &str = "the deletions of its customers";
 pub(super) const HOLD: &str = "a legal hold";
 /// How long it is left alone then, unless the hold is released.
 pub(crate) const LONG_NAP: Duration = Duration::from_secs(30);
-/// How often closed deletions are looked for when nobody rings.
+/// How often closed deletions are looked for when no bell rings.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// A deletion that a worker holds, for as long as its lease lasts.
@@ -74,9 +74,9 @@ pub(super) struct Place {
 /// What a worker takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Deletions that nobody has begun with.
+    /// Deletions that no worker has begun with.
     Begin,
-    /// Those that were put by, by a worker or a crash.
+    /// Those that a worker set aside, or that a crash left.
     GoOn,
 }
 
@@ -117,16 +117,16 @@ pub enum Outcome {
     Following,
     /// A legal hold is in force on what it deletes, placed after it was ordered: nothing more is erased for as long.
     OnHold,
-    /// Somebody is placing a legal hold in its organization: whether that is on what it deletes is to be seen.
+    /// A member is placing a legal hold in its organization. The hold may be on what it deletes.
     AwaitingHold,
     /// It was the last: nothing is left.
     Sealed,
-    /// Somebody else holds the deletion now.
+    /// Another worker holds the deletion now.
     Fenced,
 }
 
 impl Outcome {
-    /// For how long nobody needs to look at it, and why; none where it can go on, or need not.
+    /// For how long no worker needs to look at it, and why; none where it can go on, or need not.
     fn pause(self) -> Option<Pause> {
         let (lasts, waiting_for) = match self {
             Outcome::Waiting(deliveries) => (NAP, format!("{deliveries}{DELIVERIES}")),
@@ -187,7 +187,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
     let turn = plane.clock.stopwatch();
     let mut last_outcome = pace.begin(plane, held.id, held.fence);
     let mut begun = 0;
-    // Whoever goes on with it need not step back for what was done of it here.
+    // The worker that goes on with it need not step back for what was done of it here.
     let take_back = |begun| plane.beginnings.fetch_sub(begun, Ordering::Relaxed);
     let mut least = if kind == Work::Begin && is_small(&cx, &held).await { AT_ONCE } else { LEAST_SIZE };
     loop {
@@ -237,7 +237,7 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
         if turn.elapsed() >= TURN {
             take_back(begun);
             // Before anybody else can take it.
-            pace.put_by(plane, held.id, held.fence, last_outcome);
+            pace.set_aside(plane, held.id, held.fence, last_outcome);
             release(&cx, &held, micros(pace.last_batch), None).await?;
             plane.going_on_bell.notify_one();
             return Ok(true);
@@ -251,17 +251,16 @@ pub async fn work_a_turn(plane: &Arc<Plane>, kind: Work, pace: &mut Pace) -> Res
 /// Whether so little hangs on the subject that all of it goes at once. Others delete what a purge deletes. What the database fails at here, the
 /// batch that follows says.
 async fn is_small(cx: &Cx, held: &Arc<Held>) -> bool {
-    let count = cx.read(held.clone(), |_, tx, held| {
-        Box::pin(async move { rows(tx, held.root, held.organization, &[held.subject], AT_ONCE + 1).await })
-    });
+    let (root, organization, subject) = (held.root, held.organization, held.subject);
+    let count = cx.read(async move |_, tx| rows(tx, root, organization, &[subject], AT_ONCE + 1).await);
     !held.root.orders_others() && count.await.is_ok_and(|rows| rows <= AT_ONCE)
 }
 
-/// Sweeps once where nobody waits for it. PostgreSQL goes over the place of every row that was erased lately, as long as nobody has been
-/// there since: after this the sweep in the seal's own transaction, the one that counts, is short.
+/// Sweeps once where no caller waits for it. PostgreSQL goes over the place of every row that was erased lately, as long as no read has
+/// been there since: after this the sweep in the seal's own transaction, the one that counts, is short.
 async fn look_over(cx: &Cx, held: &Arc<Held>) {
-    let look =
-        cx.read(held.clone(), |_, tx, held| Box::pin(async move { held.plan.is_swept(tx, held.organization, &[held.subject]).await }));
+    let swept = held.clone();
+    let look = cx.read(async move |_, tx| swept.plan.is_swept(tx, swept.organization, &[swept.subject]).await);
     if let Err(error) = look.await {
         tracing::debug!(deletion = %held.id, %error, "could not be looked over");
     }
@@ -271,13 +270,13 @@ pub(super) fn job(plane: &Arc<Plane>) -> Cx {
     Cx::new(plane, "drain").with_actor(Actor::System)
 }
 
-/// Takes the deletion of this kind that waited longest of those that nobody holds, if there is one.
+/// Takes the deletion of this kind that waited longest, of those that no worker holds, if there is one.
 ///
 /// # Errors
 /// The database's.
 pub async fn take(plane: &Arc<Plane>, kind: Work) -> Result<Option<Arc<Held>>> {
     loop {
-        match job(plane).write_behind(false, kind, |cx, tx, kind| Box::pin(take_in(cx, tx, *kind))).await? {
+        match job(plane).write_behind(false, async move |cx, tx| take_in(cx, tx, kind).await).await? {
             Attempt::Nothing => return Ok(None),
             Attempt::Taken(held) => return Ok(Some(Arc::new(held))),
             Attempt::Overtaken => {}
@@ -322,7 +321,7 @@ pub async fn advance(plane: &Arc<Plane>, held: &Arc<Held>, size: i64, last_batch
     advance_to(plane, held, size, last_batch, may_be_lost, None).await
 }
 
-/// The same, and tells somebody with which family it will end.
+/// The same, and tells a listener with which family it will end.
 pub(super) async fn advance_to(
     plane: &Arc<Plane>,
     held: &Arc<Held>,
@@ -331,12 +330,9 @@ pub(super) async fn advance_to(
     may_be_lost: bool,
     teller: Option<Arc<Teller>>,
 ) -> Result<Outcome> {
-    let input = (held.clone(), size, micros(last_batch), teller);
     let work = job(plane);
-    work.write_behind(may_be_lost, input, |cx, tx, (held, size, last, teller)| {
-        Box::pin(advance_in(cx, tx, held, *size, *last, teller.as_deref()))
-    })
-    .await
+    let (held, last) = (held.clone(), micros(last_batch));
+    work.write_behind(may_be_lost, async move |cx, tx| advance_in(cx, tx, &held, size, last, teller.as_deref()).await).await
 }
 
 async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i64, teller: Option<&Teller>) -> Result<Outcome> {
@@ -344,10 +340,11 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
         return Ok(Outcome::AwaitingHold);
     }
     if held.root == Root::RetiredCustomer {
-        // Whoever erases the customer for good meanwhile counts what hangs on it, and shall not count what goes here. They lock it first, too.
+        // A transaction that erases the customer for good meanwhile counts what hangs on it, and shall not count what goes here. It locks
+        // the customer first, too.
         held.plan.claim(tx, held.organization, &[held.subject]).await?;
     }
-    // First the fence: this row's lock orders us and whoever took the deletion over.
+    // First the fence: this row's lock orders this worker and one that took the deletion over.
     let Some(place) = renew(cx, tx, held, last_batch).await? else { return Ok(Outcome::Fenced) };
     let Place { stage: began, mut cursor, mut counts } = place;
     if held.root.orders_others() {
@@ -355,7 +352,7 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     }
     let (mut first, mut left) = (began, size);
     let is_beginning = began == 0 && cursor.is_none();
-    // In an organization that is being deleted nobody can place one any more.
+    // In an organization that is being deleted no hold can be placed any more.
     if (is_beginning || held.root != Root::Organization) && guards::is_held(tx, held.root, held.organization, held.subject, cx.now).await? {
         return Ok(Outcome::OnHold);
     }
@@ -429,7 +426,7 @@ async fn advance_in(cx: &Cx, tx: &mut Tx, held: &Held, size: i64, last_batch: i6
     close_in(cx, tx, held).await
 }
 
-/// Begins a batch: renews the lease and says where the deletion is. None where somebody else has taken it over.
+/// Begins a batch: renews the lease and says where the deletion is. None where another worker has taken it over.
 pub(super) async fn renew(cx: &Cx, tx: &mut Tx, held: &Held, last_batch: i64) -> Result<Option<Place>> {
     let renew = sql!(
         "UPDATE deletions SET lease_until = $4, updated_at = $5, batches = batches + 1, waiting_for = NULL,
@@ -441,7 +438,7 @@ pub(super) async fn renew(cx: &Cx, tx: &mut Tx, held: &Held, last_batch: i64) ->
     tx.query_opt(renew, bound).await?.map(Place::read).transpose()
 }
 
-/// Where the deletion is, while nobody else has taken it over.
+/// Where the deletion is, while no other worker has taken it over.
 pub(super) async fn place(tx: &mut Tx, held: &Held) -> Result<Option<Place>> {
     let look =
         sql!("SELECT stage, cursor, counts FROM deletions WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'draining'");
@@ -527,31 +524,30 @@ pub(crate) async fn wake_held(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Resul
     Ok(())
 }
 
-/// Why a deletion cannot go on now, and how long nobody needs to look at it.
+/// Why a deletion cannot go on now, and how long no worker needs to look at it.
 #[derive(Debug)]
 struct Pause {
     lasts: Duration,
     waiting_for: String,
 }
 
-/// Lets go of a deletion, unless somebody else holds it by now.
+/// Lets go of a deletion, unless another worker holds it by now.
 async fn release(cx: &Cx, held: &Arc<Held>, last_batch: i64, pause: Option<Pause>) -> Result<()> {
-    // Whoever finds it not released after a crash waits for the end of the lease.
-    cx.write_behind(true, (held.clone(), last_batch, pause), |cx, tx, (held, last_batch, pause)| {
-        Box::pin(async move {
-            let statement = sql!(
-                "UPDATE deletions SET lease_until = $6, waiting_for = $4,
-                        waiting_since = CASE WHEN CAST($4 AS text) IS NULL THEN NULL ELSE coalesce(waiting_since, $7) END,
-                        longest_batch_us = CASE WHEN longest_batch_us < $5 THEN $5 ELSE longest_batch_us END
-                 WHERE organization_id = $1 AND id = $2 AND fence = $3"
-            );
-            let waiting_for = pause.as_ref().map(|pause| pause.waiting_for.as_str());
-            // The context is as old as the turn.
-            let until = pause.as_ref().filter(|pause| !pause.lasts.is_zero()).map(|pause| after(cx.plane.clock.now(), pause.lasts));
-            let now = cx.plane.clock.now();
-            tx.execute(statement, params![held.organization, held.id, held.fence, waiting_for, *last_batch, until, now]).await?;
-            Ok(())
-        })
+    // A worker that finds it not released after a crash waits for the end of the lease.
+    let held = held.clone();
+    cx.write_behind(true, async move |cx, tx| {
+        let statement = sql!(
+            "UPDATE deletions SET lease_until = $6, waiting_for = $4,
+                    waiting_since = CASE WHEN CAST($4 AS text) IS NULL THEN NULL ELSE coalesce(waiting_since, $7) END,
+                    longest_batch_us = CASE WHEN longest_batch_us < $5 THEN $5 ELSE longest_batch_us END
+             WHERE organization_id = $1 AND id = $2 AND fence = $3"
+        );
+        let waiting_for = pause.as_ref().map(|pause| pause.waiting_for.as_str());
+        // The context is as old as the turn.
+        let until = pause.as_ref().filter(|pause| !pause.lasts.is_zero()).map(|pause| after(cx.plane.clock.now(), pause.lasts));
+        let now = cx.plane.clock.now();
+        tx.execute(statement, params![held.organization, held.id, held.fence, waiting_for, last_batch, until, now]).await?;
+        Ok(())
     })
     .await
 }

@@ -85,7 +85,7 @@ pub(super) async fn pending(tx: &mut Tx, root: Root, organization: Uuid, id: Uui
     Ok(row.next()?)
 }
 
-/// Writes into the deletion what came of its deliveries, if it had any and nobody has done so before they were erased.
+/// Writes into the deletion what came of its deliveries, if it had any and this was not done before they were erased.
 pub(super) async fn record(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
     let count = sql!("SELECT state, count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 GROUP BY state");
     let mut outcomes = Map::from_iter([("delivered".to_owned(), Json::from(0)), ("failed".to_owned(), Json::from(0))]);

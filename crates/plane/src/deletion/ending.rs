@@ -1,10 +1,10 @@
-//! The end of credentials, however many there are. Where the state of what they open refuses them already, because it is closed or archived, their
-//! rows go in short transactions: nobody waits for long, and no credential works in between. The transaction that opens it again ends the
-//! last of them.
+//! The end of credentials, however many there are. Where the state of what they open refuses them already, because it is closed or
+//! archived, their rows go in short transactions: no caller waits for long, and no credential works in between. The transaction that opens
+//! it again ends the last of them.
 
 use std::sync::Arc;
 
-use sql::{Tx, params, sql};
+use sql::{Static, Tx, params, sql};
 use uuid::Uuid;
 
 use super::counting::add;
@@ -23,8 +23,8 @@ const OF_ARCHIVES: [&str; 2] = ["api_keys", "oauth_tokens"];
 /// Archives that are gone on with in one round.
 const ARCHIVES: i64 = 100;
 
-/// Ends what opens a subject, for good, in all these tables of its rules. Its OAuth apps stay, with a secret that nobody has: whoever may
-/// gives them a new one. Returns how many rows of which table.
+/// Ends what opens a subject, for good, in all these tables of its rules. Its OAuth apps stay, with a secret that was never shown: a member
+/// who may do so gives them a new one. Returns how many rows of which table.
 pub(crate) async fn end_credentials(
     cx: &Cx,
     tx: &mut Tx,
@@ -61,17 +61,13 @@ fn steps(root: Root, tables: &[&str]) -> Vec<&'static Step> {
 /// closed is opened by none of it any more.
 pub(super) async fn end_before_restoring(cx: &Cx, root: Root, deletion: &Deletion) -> Result<()> {
     let (organization, subject) = (deletion.organization, deletion.subject);
-    for step in steps(root, root.credentials()) {
-        let look = cx.read((organization, subject, step), |_, tx, (organization, subject, step)| {
-            Box::pin(async move { step.count(tx, *organization, *subject, &step.start(), MOST).await })
-        });
+    for step in steps(root, root.credentials()).into_iter().map(Static) {
+        let look = cx.read(async move |_, tx| step.count(tx, organization, subject, &step.start(), MOST).await);
         let (_, goes_on) = look.await?;
         let mut from = goes_on.map(|_| step.start());
         while let Some(cursor) = from {
-            let input = (root, deletion.clone(), step, cursor);
-            let batch = cx.write_behind(true, input, |cx, tx, (root, deletion, step, cursor)| {
-                Box::pin(end_closed(cx, tx, *root, deletion, step, cursor))
-            });
+            let deletion = deletion.clone();
+            let batch = cx.write_behind(true, async move |cx, tx| end_closed(cx, tx, root, &deletion, &step, &cursor).await);
             from = batch.await?;
         }
     }
@@ -114,12 +110,10 @@ pub(crate) async fn begin_archive(cx: &Cx, tx: &mut Tx, organization: Uuid) -> R
 
 /// Ends what an archive has left.
 pub(crate) async fn go_on_with_archive(cx: &Cx, organization: Uuid) -> Result<()> {
-    for step in steps(Root::Organization, &OF_ARCHIVES) {
+    for step in steps(Root::Organization, &OF_ARCHIVES).into_iter().map(Static) {
         let mut from = Some(step.start());
         while let Some(cursor) = from {
-            let batch = cx.write_behind(true, (organization, step, cursor), |_, tx, (organization, step, cursor)| {
-                Box::pin(end_archived(tx, *organization, step, cursor))
-            });
+            let batch = cx.write_behind(true, async move |_, tx| end_archived(tx, organization, &step, &cursor).await);
             from = batch.await?;
         }
     }
@@ -127,7 +121,7 @@ pub(crate) async fn go_on_with_archive(cx: &Cx, organization: Uuid) -> Result<()
 }
 
 async fn end_archived(tx: &mut Tx, organization: Uuid, step: &Step, cursor: &Cursor) -> Result<Option<Cursor>> {
-    // This row's lock orders us and whoever unarchives it.
+    // This row's lock orders this transaction and one that unarchives it.
     let hold = sql!("UPDATE organizations SET version = version + 1 WHERE id = $1 AND state = 'live' AND archived_at IS NOT NULL");
     if tx.execute(hold, params![organization]).await? == 0 {
         return Ok(None);
@@ -144,23 +138,21 @@ pub(crate) async fn end_archive(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Res
     end_credentials(cx, tx, (Root::Organization, organization, organization), &OF_ARCHIVES).await.map(drop)
 }
 
-/// Goes on with archives that were left in between, by a crash or by whoever did not wait for the answer.
+/// Goes on with archives that were left in between, by a crash or by a caller who did not wait for the answer.
 ///
 /// # Errors
 /// The database's, of the last one that could not be gone on with; the next round goes on where this one came to.
 pub(crate) async fn go_on_with_archives(plane: &Arc<Plane>) -> Result<()> {
     let cx = Cx::new(plane, "archives").with_actor(Actor::System);
-    let left = cx.read((), |_, tx, ()| {
-        Box::pin(async move {
-            let statement = sql!(
-                "SELECT id FROM organizations
-                 WHERE archived_at IS NOT NULL AND state = 'live'
-                   AND (EXISTS (SELECT 1 FROM api_keys WHERE api_keys.organization_id = organizations.id)
-                        OR EXISTS (SELECT 1 FROM oauth_tokens WHERE oauth_tokens.organization_id = organizations.id))
-                 ORDER BY id LIMIT $1"
-            );
-            tx.query(statement, params![ARCHIVES]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()
-        })
+    let left = cx.read(async move |_, tx| {
+        let statement = sql!(
+            "SELECT id FROM organizations
+             WHERE archived_at IS NOT NULL AND state = 'live'
+               AND (EXISTS (SELECT 1 FROM api_keys WHERE api_keys.organization_id = organizations.id)
+                    OR EXISTS (SELECT 1 FROM oauth_tokens WHERE oauth_tokens.organization_id = organizations.id))
+             ORDER BY id LIMIT $1"
+        );
+        tx.query(statement, params![ARCHIVES]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()
     });
     let mut outcome = Ok(());
     for organization in left.await? {

@@ -40,8 +40,8 @@ fn has_column(table: &str, column: &str) -> bool {
 
 /// The statements about rows on which others hang, whose own steps went before.
 ///
-/// On PostgreSQL somebody may be hanging something on a row in a transaction that is not visible yet; it would go with the row and nobody
-/// would know. So the row is locked first, which waits for them and keeps others away, and then looked at again.
+/// On PostgreSQL another transaction, not visible yet, may be hanging something on a row. It would go with the row, uncounted. So the row
+/// is locked first, which waits for that transaction and keeps others away, and then looked at again.
 #[derive(Debug)]
 pub(super) struct Parents {
     /// The tables of what hangs on them.
@@ -101,7 +101,7 @@ impl Families {
             .collect();
         Some(Families {
             parents,
-            // Whoever adds to one of these parents is waited for, and whoever comes later finds them gone.
+            // This waits for transactions that add to one of these parents. Later ones find them gone.
             bound: Statement::generated(format!(
                 "SELECT id FROM {parents} WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE"
             )),

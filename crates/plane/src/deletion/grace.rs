@@ -29,13 +29,13 @@ use crate::{Error, Plane, Result, holds, ledger, users};
 const BATCH: i64 = 500;
 const DAY: Duration = Duration::from_hours(24);
 
-/// Until when what is deleted now can be taken back where the organization grants so many days. What the server does by itself nobody takes
-/// back, and whoever ends their own membership has no use for it.
+/// Until when what is deleted now can be taken back where the organization grants so many days. What the server does by itself cannot be
+/// taken back, and a member who leaves has no use for it.
 pub(super) async fn until(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, Uuid), days: u32) -> Result<Option<Timestamp>> {
     let user = match &cx.actor {
         Actor::User(principal) => Some(principal.user),
         Actor::Orderer(orderer) => orderer.user,
-        Actor::Nobody | Actor::System => return Ok(None),
+        Actor::Anonymous | Actor::System => return Ok(None),
     };
     if days == 0 || root.unmark().is_none() {
         return Ok(None);
@@ -65,21 +65,17 @@ pub async fn restore(cx: &Cx, id: Uuid) -> Result<Watched> {
     audit::attempt(cx, &OrganizationRef::Id(deletion.organization), note.clone(), async {
         let inside = may_restore(cx, root, &deletion).await?;
         ending::end_before_restoring(cx, root, &deletion).await?;
-        let (subject, input) = (deletion.subject, (root, deletion, note));
+        let subject = deletion.subject;
         match inside {
             Some(tenant) => {
-                let write = tenant.write_ending(cx, [subject], input, |cx, tx, _, (root, deletion, note)| {
-                    Box::pin(restore_in(cx, tx, *root, deletion, note))
-                });
+                let write = tenant.write_ending(cx, [subject], async move |cx, tx, _| restore_in(cx, tx, root, &deletion, &note).await);
                 write.await
             }
-            // The organization itself is closed, and lets nobody in.
+            // The organization itself is closed, and lets no member in.
             None => {
-                let write = cx.write_own_ending(Some(subject), input, |cx, tx, (root, deletion, note)| {
-                    Box::pin(async move {
-                        may_restore_organization(cx, tx, deletion).await?;
-                        restore_in(cx, tx, *root, deletion, note).await
-                    })
+                let write = cx.write_own_ending(Some(subject), async move |cx, tx| {
+                    may_restore_organization(cx, tx, &deletion).await?;
+                    restore_in(cx, tx, root, &deletion, &note).await
                 });
                 write.await
             }
@@ -107,7 +103,8 @@ async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<Option<
         let needs_owner = is_owner && tenant.role().is_some() && !cx.principal()?.is_operator;
         return Ok(Some(if needs_owner { tenant.also(cx, Action::ChangeOwnerRole)? } else { tenant }));
     }
-    cx.read(deletion.clone(), |cx, tx, deletion| Box::pin(may_restore_organization(cx, tx, deletion))).await?;
+    let deletion = deletion.clone();
+    cx.read(async move |cx, tx| may_restore_organization(cx, tx, &deletion).await).await?;
     Ok(None)
 }
 
@@ -123,11 +120,10 @@ async fn may_restore_organization(cx: &Cx, tx: &mut Tx, deletion: &Deletion) -> 
 }
 
 async fn was_owner(cx: &Cx, deletion: &Deletion) -> Result<bool> {
-    cx.read((deletion.organization, deletion.subject), |_, tx, (organization, member)| {
-        Box::pin(async move {
-            let statement = sql!("SELECT 1 FROM members WHERE organization_id = $1 AND id = $2 AND role = $3");
-            Ok(tx.query_opt(statement, params![*organization, *member, Role::Owner.name()]).await?.is_some())
-        })
+    let (organization, member) = (deletion.organization, deletion.subject);
+    cx.read(async move |_, tx| {
+        let statement = sql!("SELECT 1 FROM members WHERE organization_id = $1 AND id = $2 AND role = $3");
+        Ok(tx.query_opt(statement, params![organization, member, Role::Owner.name()]).await?.is_some())
     })
     .await
 }
@@ -161,7 +157,7 @@ async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note:
     holds::keep_out(tx, organization).await?;
     match root {
         Root::Member => hold_user(tx, organization, subject).await?,
-        // Nobody's account is deleted from here on without this organization being seen.
+        // From here on every deletion of an account sees this organization.
         Root::Organization => hold_users(tx, organization).await?,
         _ => {}
     }
@@ -214,7 +210,7 @@ async fn hand_over_history(tx: &mut Tx, root: Root, deletion: &Deletion) -> Resu
     Ok(())
 }
 
-/// Touches the accounts of everybody in an organization: whoever is deleting theirs is waited for.
+/// Touches the accounts of all members of an organization: this waits for members who are deleting theirs.
 async fn hold_users(tx: &mut Tx, organization: Uuid) -> Result<()> {
     let statement = sql!("UPDATE users SET state = state WHERE id IN (SELECT user_id FROM members WHERE organization_id = $1)");
     tx.execute(statement, params![organization]).await?;
@@ -228,7 +224,7 @@ async fn part_with_the_gone(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<
          WHERE members.organization_id = $1 AND members.role = $2 AND members.state = 'live' AND users.state = 'live' LIMIT 1"
     );
     if tx.query_opt(owner, params![organization, Role::Owner.name()]).await?.is_none() {
-        let words = "All who owned the organization have deleted their accounts: nobody is left to give it back to.";
+        let words = "All who owned the organization have deleted their accounts: no one is left to give it back to.";
         return Err(Error::Conflict(words.into()));
     }
     let gone = sql!(
@@ -265,10 +261,10 @@ async fn tell(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<(
     Ok(())
 }
 
-/// Nobody becomes a member again whose account is being deleted.
+/// A person whose account is being deleted does not become a member again.
 async fn hold_user(tx: &mut Tx, organization: Uuid, member: Uuid) -> Result<()> {
     let statement = sql!("SELECT user_id FROM members WHERE organization_id = $1 AND id = $2");
-    let gone = || Error::Conflict("The member's account is deleted: nobody can be given the membership back.".into());
+    let gone = || Error::Conflict("The member's account is deleted: the membership cannot be given back.".into());
     let Some(mut row) = tx.query_opt(statement, params![organization, member]).await? else { return Ok(()) };
     users::hold(tx, row.next()?).await.map_err(|error| match error {
         Error::Unauthenticated => gone(),
@@ -296,7 +292,8 @@ pub(super) async fn is_kept(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid
     Ok(root.noun() == "customer" && guards::is_held(tx, root, organization, subject, cx.now).await?)
 }
 
-/// Ends the grace periods of removals of a user who deletes their account: nobody can give those memberships back. The user's row is locked.
+/// Ends the grace periods of removals of a user who deletes their account: those memberships cannot be given back. The user's row is
+/// locked.
 pub(crate) async fn end_for(cx: &Cx, tx: &mut Tx, user: Uuid) -> Result<()> {
     let statement = sql!(
         "UPDATE deletions SET state = 'closed', updated_at = $2
@@ -319,22 +316,18 @@ pub const OVER: Statement =
 /// The database's.
 pub async fn end_grace(plane: &Arc<Plane>) -> Result<()> {
     let cx = Cx::new(plane, "grace").with_actor(Actor::System);
-    let over = cx.read((), |cx, tx, ()| {
-        Box::pin(async move {
-            let rows = tx.query(OVER, params![cx.now, BATCH]).await?;
-            rows.into_iter().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()
-        })
+    let over = cx.read(async move |cx, tx| {
+        let rows = tx.query(OVER, params![cx.now, BATCH]).await?;
+        rows.into_iter().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()
     });
     let over = over.await?;
     if over.is_empty() {
         return Ok(());
     }
     let ended = cx
-        .write_behind(true, over, |cx, tx, over| {
-            Box::pin(async move {
-                let statement = sql!("UPDATE deletions SET state = 'closed', updated_at = $2 WHERE id = ANY($1) AND state = 'reversible'");
-                Ok(tx.execute(statement, params![over.clone(), cx.now]).await?)
-            })
+        .write_behind(true, async move |cx, tx| {
+            let statement = sql!("UPDATE deletions SET state = 'closed', updated_at = $2 WHERE id = ANY($1) AND state = 'reversible'");
+            Ok(tx.execute(statement, params![over.clone(), cx.now]).await?)
         })
         .await?;
     if ended > 0 {

@@ -3,10 +3,9 @@
 //! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
 //! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the seal
 //! waits until they were. How one or several are done at once stands in `together.rs`, what is done to which table in `rules.rs`, the drain
-//! and the seal in `drain.rs`, how it is taken back in `grace.rs`, how what
-//! opens something ends with it in `ending.rs`, whom it tells in `effects.rs`, what the organization asks of whoever orders
-//! it in `asked.rs`, what it would do in `preview.rs`, what binds it to that in `binding.rs`, and how it is done once more in a database that
-//! was restored from before it in `repeating.rs`.
+//! and the seal in `drain.rs`, how it is taken back in `grace.rs`, how what opens something ends with it in `ending.rs`, which webhooks it
+//! tells in `effects.rs`, what the organization asks of those who order it in `asked.rs`, what it would do in `preview.rs`, what binds it
+//! to that in `binding.rs`, and how it is done once more in a database that was restored from before it in `repeating.rs`.
 
 pub mod abreast;
 mod asked;

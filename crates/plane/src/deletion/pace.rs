@@ -10,16 +10,16 @@ use super::drain::{Outcome, Work};
 use crate::Plane;
 use crate::cx::{Clock, Stopwatch};
 
-/// What a batch should take while nobody waits for the database: well under the 250 ms that no transaction of the drain may exceed.
+/// What a batch should take while no other work waits for the database: well under the 250 ms that no transaction of the drain may exceed.
 const ALONE: Duration = Duration::from_millis(50);
-/// What a batch should take while others work and wait for the one writer: nobody waits for longer because of it, and after it the drain
+/// What a batch should take while others work and wait for the one writer: no one waits for longer because of it, and after it the drain
 /// rests for as long.
 const BESIDE_OTHERS: Duration = Duration::from_millis(2);
 /// The same where others write at the same time: they only share the processors, and each batch costs its ways to the database and back.
 const AMONG_OTHERS: Duration = Duration::from_millis(10);
 /// How many times as long as its batch a worker rests that goes on while another one is at what was just ordered.
 const BEHIND: u32 = 4;
-/// How long nobody else must have been seen before the drain has the database for itself.
+/// How long no other work must have been seen before the drain has the database for itself.
 const QUIET: Duration = Duration::from_millis(100);
 /// Rows of a worker's first batch, and the least and the most it goes to.
 pub(super) const FIRST_SIZE: i64 = 500;
@@ -49,15 +49,15 @@ pub struct Pace {
 /// What the workers of a server tell each other.
 #[derive(Debug)]
 pub(crate) struct Notes {
-    /// The deletion that was put by last.
-    put_by: Option<PutBy>,
-    /// The database's count of writes that somebody waited for. Whoever has worked has just looked at it.
+    /// The deletion that was set aside last.
+    aside: Option<Aside>,
+    /// The database's count of writes that a caller waited for. A worker that has worked has just looked at it.
     writes: Tally,
 }
 
-/// Where a worker has put a deletion by: whoever goes on with it goes on as fast.
+/// Where a worker has set a deletion aside: the worker that goes on with it goes on as fast.
 #[derive(Debug)]
-struct PutBy {
+struct Aside {
     deletion: Uuid,
     fence: i64,
     last_outcome: Outcome,
@@ -99,7 +99,7 @@ impl Tally {
 impl Notes {
     /// Those of a server that starts.
     pub(crate) fn new(clock: &Clock) -> Notes {
-        Notes { put_by: None, writes: Tally::new(0, clock.stopwatch()) }
+        Notes { aside: None, writes: Tally::new(0, clock.stopwatch()) }
     }
 
     fn of(plane: &Plane) -> MutexGuard<'_, Notes> {
@@ -107,7 +107,7 @@ impl Notes {
     }
 }
 
-impl PutBy {
+impl Aside {
     fn is(&self, deletion: Uuid, fence: i64) -> bool {
         self.deletion == deletion && self.fence == fence
     }
@@ -132,8 +132,8 @@ impl Pace {
     /// Begins a turn with a deletion, under a fencing number. Returns what its last batch came to.
     pub(super) fn begin(&mut self, plane: &Plane, deletion: Uuid, fence: i64) -> Outcome {
         self.last_batch = Duration::ZERO;
-        // Nobody else has had it meanwhile.
-        if let Some(PutBy { last_outcome, size, is_alone, .. }) = Notes::of(plane).put_by.take_if(|put_by| put_by.is(deletion, fence - 1)) {
+        // No other worker has had it meanwhile.
+        if let Some(Aside { last_outcome, size, is_alone, .. }) = Notes::of(plane).aside.take_if(|aside| aside.is(deletion, fence - 1)) {
             (self.size, self.is_alone) = (size, is_alone);
             return last_outcome;
         }
@@ -142,8 +142,8 @@ impl Pace {
     }
 
     /// Ends a turn with a deletion that can go on.
-    pub(super) fn put_by(&self, plane: &Plane, deletion: Uuid, fence: i64, last_outcome: Outcome) {
-        Notes::of(plane).put_by = Some(PutBy { deletion, fence, last_outcome, size: self.size, is_alone: self.is_alone });
+    pub(super) fn set_aside(&self, plane: &Plane, deletion: Uuid, fence: i64, last_outcome: Outcome) {
+        Notes::of(plane).aside = Some(Aside { deletion, fence, last_outcome, size: self.size, is_alone: self.is_alone });
     }
 
     /// The next rows may cost more than the last, but not so many times more.
@@ -155,11 +155,11 @@ impl Pace {
     pub(super) fn look_out(&mut self, plane: &Plane, kind: Work) {
         let now = plane.clock.stopwatch();
         Notes::of(plane).writes.look(writes_of_others(plane), now);
-        // To whoever goes on, who begins is one of the others.
+        // A worker that goes on counts one that begins as other work.
         let more = self.begun.look(begun(plane), now);
         self.is_behind = kind == Work::GoOn && more > 0;
         if more < 0 {
-            // What was taken back was put by, and is not of others any more.
+            // What was set aside and taken up again is not other work any more.
             self.begun.busy = None;
         }
     }
@@ -210,13 +210,13 @@ impl Pace {
         (!self.is_alone).then(|| self.last_batch * if self.is_behind { BEHIND } else { 1 })
     }
 
-    /// Whether there is a processor for a second batch at the same time, and nobody else to use it.
+    /// Whether there is a processor for a second batch at the same time, and no other work to use it.
     pub(super) fn may_be_abreast(&self) -> bool {
         self.is_alone && self.is_wide
     }
 }
 
-/// Writes that somebody waited for, without those that gave the drain its work: on an idle server it need not step back for them.
+/// Writes that a caller waited for, without those that gave the drain its work: on an idle server it need not step back for them.
 fn writes_of_others(plane: &Plane) -> u64 {
     plane.db.prompt_writes().wrapping_sub(plane.closings.load(Ordering::Relaxed))
 }

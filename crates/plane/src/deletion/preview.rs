@@ -1,5 +1,5 @@
-//! What a deletion would do, before anybody orders it: rows by table, their fate and why, the credentials that would die, whom it would tell,
-//! and everything that stands in the way. Nothing is changed.
+//! What a deletion would do, before anybody orders it: rows by table, their fate and why, the credentials that would die, which webhooks it
+//! would tell, and everything that stands in the way. Nothing is changed.
 
 use jiff::Timestamp;
 use sql::{Tx, params, sql};
@@ -76,17 +76,15 @@ impl Preview {
     }
 }
 
-/// Looks at what a deletion would do that is ordered with these details. Whoever may order it may look.
+/// Looks at what a deletion would do that is ordered with these details. Callers who may order it may look.
 ///
 /// # Errors
 /// Those of the deletion itself, but for [`crate::Error::Blocked`]: blockers are part of the answer.
 pub async fn preview(cx: &Cx, subject: Subject, details: Details) -> Result<Preview> {
     check_reason(details.reason.as_deref())?;
     let (organization, root, id) = subject.find(cx, details.export).await?;
-    cx.read((organization, root, id, details.reason), |cx, tx, (organization, root, id, reason)| {
-        Box::pin(look(cx, tx, *organization, (*root, *id), reason.as_deref()))
-    })
-    .await
+    let reason = details.reason;
+    cx.read(async move |cx, tx| look(cx, tx, organization, (root, id), reason.as_deref()).await).await
 }
 
 async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subject): (Root, Uuid), reason: Option<&str>) -> Result<Preview> {
@@ -149,7 +147,7 @@ fn kept_until(cx: &Cx, kept: Kept) -> Option<Timestamp> {
     }
 }
 
-/// The events of a deletion that somebody listens to.
+/// The events of a deletion that a webhook listens to.
 async fn heard(tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid) -> Result<Vec<Effect>> {
     // A webhook hears nothing of its own end.
     let statement = sql!("SELECT events FROM webhooks WHERE organization_id = $1 AND state = 'live' AND is_active AND id <> $2");

@@ -1,7 +1,8 @@
 //! How far a deletion is, how fast it goes, and what it waits for: read from its record, and from an estimate of what is ahead of it.
 //!
-//! The estimate is made when somebody looks at an open deletion for the first time, beside the request and not in it: rows are counted along
-//! the drain's own indexes in slices, each a read of its own, and only so many of them. Until then, and for what is larger, it is not known.
+//! The estimate is made when a reader looks at an open deletion for the first time, beside the request and not in it: rows are counted
+//! along the drain's own indexes in slices, each a read of its own, and only so many of them. Until then, and for what is larger, it is not
+//! known.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -87,7 +88,7 @@ pub struct Condition {
     pub remedy: &'static str,
 }
 
-/// What somebody who keeps looking has seen lately: the rate of the last seconds comes from it.
+/// What a reader who keeps looking has seen lately: the rate of the last seconds comes from it.
 #[derive(Debug, Default)]
 pub struct Pulse(VecDeque<(Timestamp, i64)>);
 
@@ -150,7 +151,7 @@ impl Watched {
             return vec![Condition {
                 kind: "grace_period",
                 since: deletion.created_at,
-                detail: "Nobody has access to what it deletes. Nothing is erased before its grace period is over.".to_owned(),
+                detail: "Access to what it deletes has ended. Nothing is erased before its grace period is over.".to_owned(),
                 remedy: "It goes on by itself then; until then POST /api/deletions/{id}/restore takes it back.",
             }];
         }
@@ -181,7 +182,7 @@ impl Watched {
                 Some(number) => (
                     "webhook_deliveries",
                     format!("Deliveries to webhooks of the organization that have not come to their end: {number}."),
-                    // Nobody can change the webhooks of an organization that is being deleted.
+                    // The webhooks of an organization that is being deleted cannot be changed.
                     match deletion.root == Root::Organization.name() {
                         true => "It goes on by itself: each webhook is told or given up within two minutes.",
                         false => {
@@ -201,7 +202,7 @@ impl Watched {
             conditions.push(Condition {
                 kind: "not_begun",
                 since: deletion.created_at,
-                detail: "No worker has begun with it. Nobody has access to what it deletes all the same.".into(),
+                detail: "No worker has begun with it. Access to what it deletes has ended all the same.".into(),
                 remedy: "The server takes it up by itself, the one that waited longest first. If it does not, its operators find the reason in the log.",
             });
         }
@@ -258,7 +259,7 @@ impl Estimates {
     }
 }
 
-/// Has the rows ahead of a deletion counted, unless they are known or somebody has asked before. Returns at once.
+/// Has the rows ahead of a deletion counted, unless they are known or a reader has asked before. Returns at once.
 pub(super) fn estimate(plane: &Arc<Plane>, watched: &Watched) {
     let deletion = &watched.deletion;
     if watched.rows_expected.is_some() || watched.is_over() {
@@ -296,8 +297,8 @@ async fn count(plane: &Arc<Plane>, id: Uuid) -> Result<()> {
     let (mut before, mut rows): (i64, i64) = (0, 0);
     let (mut step, mut after): (usize, Option<Cursor>) = (0, None);
     for _ in 0..MOST_SLICES {
-        let slice =
-            cx.read((id, step, after.clone()), |_, tx, (id, step, after)| Box::pin(look_ahead(tx, *id, *step, after.clone()))).await?;
+        let from = after.clone();
+        let slice = cx.read(async move |_, tx| look_ahead(tx, id, step, from.clone()).await).await?;
         let Some((slice, steps)) = slice else { return Ok(()) };
         rows = slice.anew.unwrap_or(rows) + slice.rows;
         after = slice.next;
@@ -316,7 +317,7 @@ async fn count(plane: &Arc<Plane>, id: Uuid) -> Result<()> {
 async fn look_ahead(tx: &mut sql::Tx, id: Uuid, step: usize, after: Option<Cursor>) -> Result<Option<(Slice, usize)>> {
     let statement = sql!(
         "SELECT organization_id, subject_id, root, stage, cursor, counts
-             FROM deletions WHERE id = $1 AND state NOT IN ('sealed', 'restored')"
+         FROM deletions WHERE id = $1 AND state NOT IN ('sealed', 'restored')"
     );
     let Some(mut row) = tx.query_opt(statement, params![id]).await? else { return Ok(None) };
     let (organization, subject, root): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
@@ -338,12 +339,10 @@ async fn look_ahead(tx: &mut sql::Tx, id: Uuid, step: usize, after: Option<Curso
 }
 
 async fn keep(cx: &Cx, id: Uuid, rows: i64) -> Result<()> {
-    cx.write_behind(true, (id, rows), |_, tx, (id, rows)| {
-        Box::pin(async move {
-            let statement = sql!("UPDATE deletions SET rows_expected = $2 WHERE id = $1 AND rows_expected IS NULL AND state <> 'sealed'");
-            tx.execute(statement, params![*id, *rows]).await?;
-            Ok(())
-        })
+    cx.write_behind(true, async move |_, tx| {
+        let statement = sql!("UPDATE deletions SET rows_expected = $2 WHERE id = $1 AND rows_expected IS NULL AND state <> 'sealed'");
+        tx.execute(statement, params![id, rows]).await?;
+        Ok(())
     })
     .await
 }
@@ -418,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_of_somebody_who_keeps_looking_is_that_of_the_last_seconds() {
+    fn the_rate_for_a_reader_who_keeps_looking_is_that_of_the_last_seconds() {
         let mut pulse = Pulse::default();
         let at = |second: u64| Timestamp::UNIX_EPOCH + Duration::from_secs(second);
         for second in 0..20 {

@@ -1,4 +1,4 @@
-//! Deletions as records: what was ordered by whom, how far it is, and the receipt of what was done.
+//! Deletions as records: what was ordered and by which actor, how far it is, and the receipt of what was done.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -49,7 +49,7 @@ pub struct Deletion {
     pub longest_batch_micros: i64,
     /// What it waits for, when it cannot go on.
     pub waiting_for: Option<String>,
-    /// When it was ordered; from the answer on nobody has access.
+    /// When it was ordered; from the answer on access has ended.
     pub created_at: Timestamp,
     /// When it last made progress.
     pub updated_at: Timestamp,
@@ -133,7 +133,7 @@ pub async fn get(cx: &Cx, id: Uuid) -> Result<Deletion> {
 }
 
 async fn owns_closed(cx: &Cx, organization: Uuid) -> Result<bool> {
-    cx.read(organization, |cx, tx, organization| Box::pin(grace::owns_closed(cx, tx, *organization))).await
+    cx.read(async move |cx, tx| grace::owns_closed(cx, tx, organization).await).await
 }
 
 /// The same with what tells how it is getting on. The first look at an open one has what is ahead of it counted.
@@ -142,7 +142,7 @@ async fn owns_closed(cx: &Cx, organization: Uuid) -> Result<bool> {
 /// Those of [`get`].
 pub async fn watch(cx: &Cx, id: Uuid) -> Result<Watched> {
     let principal = cx.principal()?.clone();
-    let watched = cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await?.ok_or(Error::NotFound("Deletion"))?;
+    let watched = cx.read(async move |_, tx| load(tx, id).await).await?.ok_or(Error::NotFound("Deletion"))?;
     let deletion = &watched.deletion;
     let is_good_here = principal.organization.is_none_or(|own| own == deletion.organization);
     let has_ordered_it = is_good_here && deletion.actor_id == Some(principal.user);
@@ -165,14 +165,12 @@ async fn may_follow(cx: &Cx, deletion: &Deletion) -> Result<bool> {
     if principal.needs(Action::ReadDeletions.scope()).is_ok() {
         return Ok(true);
     }
-    let asked = (deletion.organization, deletion.subject, deletion.id, principal.credential);
-    cx.read(asked, |_, tx, (organization, subject, deletion, credential)| {
-        Box::pin(async move {
-            let statement = sql!(
-                "SELECT 1 FROM audit_entries WHERE organization_id = $1 AND subject_id = $2 AND deletion_id = $3 AND credential_id = $4 LIMIT 1"
-            );
-            Ok(tx.query_opt(statement, params![*organization, *subject, *deletion, *credential]).await?.is_some())
-        })
+    let (organization, subject, deletion, credential) = (deletion.organization, deletion.subject, deletion.id, principal.credential);
+    cx.read(async move |_, tx| {
+        let statement = sql!(
+            "SELECT 1 FROM audit_entries WHERE organization_id = $1 AND subject_id = $2 AND deletion_id = $3 AND credential_id = $4 LIMIT 1"
+        );
+        Ok(tx.query_opt(statement, params![organization, subject, deletion, credential]).await?.is_some())
     })
     .await
 }
@@ -190,8 +188,8 @@ pub async fn list(cx: &Cx, wanted: &Wanted, filter: DeletionFilter, request: Pag
             principal => readable(cx, principal.user).await?,
         },
     };
-    cx.read((organizations, filter.states(), request), |_, tx, (organizations, states, request)| {
-        Box::pin(async move {
+    let states = filter.states();
+    cx.read(async move |_, tx| {
             let count = sql!("SELECT count(*) FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2)");
             let total = match request.after {
                 Some(_) => 0,
@@ -205,9 +203,8 @@ pub async fn list(cx: &Cx, wanted: &Wanted, filter: DeletionFilter, request: Pag
                  FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2) AND id < $5 ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
             let bound = params![organizations.clone(), states.clone(), request.limit(), request.offset(), request.below()];
-            part(tx.query(statement, bound).await?, total, *request)
+            part(tx.query(statement, bound).await?, total, request)
         })
-    })
     .await
 }
 
@@ -223,8 +220,7 @@ async fn one(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
 async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
     cx.principal()?.needs(Action::ReadDeletions.scope())?;
     let roles = cx
-        .read(user, |_, tx, user| {
-            Box::pin(async move {
+        .read(async move |_, tx| {
                 let statement = sql!(
                     "SELECT members.organization_id, members.role
                      FROM members JOIN organizations ON organizations.id = members.organization_id
@@ -234,10 +230,9 @@ async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
                                                                    WHERE deletions.organization_id = organizations.id
                                                                      AND subject_id = organizations.id AND deletions.state = 'reversible')))"
                 );
-                let rows = tx.query(statement, params![*user]).await?;
+                let rows = tx.query(statement, params![user]).await?;
                 rows.into_iter().map(|mut row| Ok((row.next::<Uuid>()?, row.next::<String>()?))).collect::<Result<Vec<_>>>()
             })
-        })
         .await?;
     if roles.is_empty() {
         return Err(Error::Outsider("User is not a member of this organization.".into()));
@@ -252,8 +247,8 @@ async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
 
 /// For operators: along the index of all ids.
 async fn everywhere(cx: &Cx, filter: DeletionFilter, request: PageRequest) -> Result<Page<Watched>> {
-    cx.read((filter.states(), request), |_, tx, (states, request)| {
-        Box::pin(async move {
+    let states = filter.states();
+    cx.read(async move |_, tx| {
             let count = sql!("SELECT count(*) FROM deletions WHERE state = ANY($1)");
             let total = match request.after {
                 Some(_) => 0,
@@ -267,9 +262,8 @@ async fn everywhere(cx: &Cx, filter: DeletionFilter, request: PageRequest) -> Re
                  FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
             );
             let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
-            part(tx.query(statement, bound).await?, total, *request)
+            part(tx.query(statement, bound).await?, total, request)
         })
-    })
     .await
 }
 

@@ -1,7 +1,7 @@
 //! What a deletion does, table by table: the only place.
 //!
 //! [`TABLES`] says of every column what it holds; [`Root::rules`] says of every root what happens to every table that hangs on it or points
-//! at it. [`check`] holds both against the live schema when the server starts: a table or column that nobody decided about stops it.
+//! at it. [`check`] holds both against the live schema when the server starts: a table or column that no rule decides about stops it.
 
 pub use super::coverage::check;
 use super::family::Kin;
@@ -35,7 +35,7 @@ pub enum Root {
     OauthToken,
     /// A user's account.
     User,
-    /// Many customers at once, each of whom is deleted as a customer.
+    /// Many customers at once, each deleted as a customer.
     CustomerPurge,
 }
 
@@ -53,7 +53,7 @@ pub enum Fate {
 /// How long the rows stay that a rule keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// Nobody has said: right for what is erased, and stops the server for anything else.
+    /// No rule says: right for what is erased, and stops the server for anything else.
     Unsaid,
     /// They live on, and are none of what is deleted.
     Alive,
@@ -121,7 +121,7 @@ const fn table(name: &'static str, columns: &'static [(&'static str, Holds)]) ->
 /// Every column of every table.
 #[rustfmt::skip]
 pub const TABLES: &[TableColumns] = &[
-    table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("operator_revision", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain), ("email_key", Personal), ("search_key", Personal)]),
+    table("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("operator_revision", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain), ("email_key", Personal), ("search_key", Personal), ("credential_revision", Plain)]),
     table("ledger", &[("id", Plain), ("position", Plain), ("position_at", Plain), ("beat", Plain), ("is_restored", Plain)]),
     table("ledger_lines", &[("id", Plain), ("at", Plain), ("entry", Plain)]),
     table("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain), ("retires_at", Plain)]),
@@ -174,7 +174,7 @@ pub const TABLES: &[TableColumns] = &[
         ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
         ("is_active", Plain), ("rate_limit_per_minute", Plain), ("rate_limit_per_hour", Plain), ("allowed_ips", Plain), ("last_used_at", Plain),
         ("metadata", Plain), ("made_by", Plain), ("rotations", Plain), ("previous_hash", Secret), ("previous_until", Plain), ("told_days", Plain),
-        ("role", Plain), ("created_by", MEMBER),
+        ("role", Plain), ("created_by", MEMBER), ("credential_revision", Plain),
     ]),
     table("screens", &[
         ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("pass_id", Plain), ("created_at", Plain),
@@ -182,7 +182,7 @@ pub const TABLES: &[TableColumns] = &[
     table("webhooks", &[
         ("organization_id", ORGANIZATION), ("id", WEBHOOK), ("url", Plain), ("description", Plain), ("events", Plain), ("secret", Secret),
         ("is_active", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain), ("old_secret", Secret),
-        ("old_secret_until", Plain),
+        ("old_secret_until", Plain), ("credential_revision", Plain),
     ]),
     table("webhook_deliveries", &[
         ("organization_id", ORGANIZATION), ("webhook_id", WEBHOOK), ("id", Plain), ("event", Plain), ("subject_id", CUSTOMER),
@@ -192,7 +192,7 @@ pub const TABLES: &[TableColumns] = &[
     table("oauth_apps", &[
         ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),
         ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("is_active", Plain), ("state", Plain), ("version", Plain),
-        ("created_at", Plain), ("updated_at", Plain), ("made_by", Plain),
+        ("created_at", Plain), ("updated_at", Plain), ("made_by", Plain), ("credential_revision", Plain),
     ]),
     table("oauth_tokens", &[
         ("organization_id", ORGANIZATION), ("id", Link(&[Root::OauthToken])), ("app_id", OAUTH_APP), ("member_id", MEMBER), ("access_hash", Secret),
@@ -203,7 +203,7 @@ pub const TABLES: &[TableColumns] = &[
         ("id", Plain), ("user_id", USER), ("name", Plain), ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain),
         ("rate_limit_per_minute", Plain), ("rate_limit_per_hour", Plain), ("allowed_ips", Plain), ("is_active", Plain), ("created_at", Plain),
         ("expires_at", Plain), ("last_used_at", Plain), ("metadata", Plain), ("rotations", Plain), ("previous_hash", Secret),
-        ("previous_until", Plain),
+        ("previous_until", Plain), ("credential_revision", Plain),
     ]),
     table("preferences", &[("user_id", USER), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
     table("idempotent_answers", &[
@@ -276,7 +276,7 @@ const BY_SUBJECT: &[&str] = &["organization_id", "subject_id"];
 /// Of exports: whether a deletion was ordered with it.
 const ON_ITS_OWN: &str = "deletion_id IS NULL";
 const OF_A_DELETION: &str = "deletion_id IS NOT NULL";
-/// Of approvals: whether its maker is somebody else than the member whose removal it is about.
+/// Of approvals: whether its maker is another member than the one whose removal it is about.
 const OF_ANOTHER: &str = "member_id <> subject_id";
 const FETCHED: &str = "what was ordered with the deletion is there to be fetched after it; row and file are erased when it expires";
 const NO_LABEL: Fate = Redact(&[("subject_label", "NULL")]);
@@ -319,7 +319,7 @@ const MEMBER_RULES: &[Rule] = &[
     rule("oauth_apps", BY_MEMBER, &["id"], Erase, "an app acts as the member who made it"),
     rule("sessions", BY_MEMBER, &["id"], Erase, "a session bound to the membership ends with it"),
     rule("customers", &["organization_id", "managed_by"], &["id"], Redact(&[("managed_by", "NULL")]), "customers outlive their manager").kept(Kept::Alive),
-    rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "stays listed, and is good no more: nobody stands for its role").kept(Kept::Alive),
+    rule("invitations", &["organization_id", "invited_by"], &["id"], Redact(&[("invited_by", "NULL")]), "stays listed, and is good no more: no member stands for its role").kept(Kept::Alive),
     rule("deletion_approvals", BY_MEMBER, &["id"], Erase, "an approval counts while its maker is an owner"),
     rule("deletion_approvals", BY_SUBJECT, &["id"], Erase, "approves the removal that is done with this").only(OF_ANOTHER),
     rule("members", BY_ID, &[], Erase, "the membership itself"),
@@ -472,7 +472,7 @@ impl Root {
         }
     }
 
-    /// How the root's row is marked when it is closed, `{now}` standing for the time. From then on nobody finds it.
+    /// How the root's row is marked when it is closed, `{now}` standing for the time. From then on no reader finds it.
     pub(crate) fn mark(self) -> Option<&'static str> {
         match self {
             Root::Organization | Root::Customer | Root::Member | Root::Webhook | Root::OauthApp => {
@@ -570,14 +570,14 @@ impl Root {
                 "a subscription is active; a transaction is pending; a legal hold on the customer or the organization is in force; what the \
                  organization asks for is missing"
             }
-            Root::Webhook => "a legal hold on the organization, or on a customer of whom the webhook was told, is in force",
+            Root::Webhook => "a legal hold on the organization, or on a customer that the webhook was told of, is in force",
             Root::User => {
                 "the person is the last owner of an organization, each of which is named; a membership is held; they are the last operator"
             }
             Root::ApiKey | Root::Invitation | Root::OauthApp | Root::OauthToken => "nothing",
             Root::CustomerPurge => {
-                "the organization is archived; what the organization asks for, but for approvals, is missing. What blocks one of the customers, or \
-                                    that nobody has approved of, leaves that one out and no other"
+                "the organization is archived; what the organization asks for, but for approvals, is missing. A customer \
+                 that something blocks, or that has no approval, is left out, and no other"
             }
         }
     }

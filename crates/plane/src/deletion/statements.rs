@@ -47,8 +47,8 @@ pub(super) struct Plan {
 pub(super) struct Step {
     /// The table.
     pub(super) table: &'static str,
-    /// Whether its rows go with the subject's own row by their foreign key, and nobody can add one between the count and that: erasing
-    /// them first would have PostgreSQL look for them a second time.
+    /// Whether its rows go with the subject's own row by their foreign key, and no transaction can add one between the count and that:
+    /// erasing them first would have PostgreSQL look for them a second time.
     is_carried: bool,
     keys: usize,
     walk: usize,
@@ -70,7 +70,7 @@ pub(super) struct Step {
 pub(super) enum Advance {
     /// So many rows were touched, and there are more after these.
     Touched(i64, Option<Cursor>),
-    /// Somebody has hung something on rows that were to go, while the steps of that were done: those follow again.
+    /// Another transaction has hung something on rows that were to go, while their steps were done: those steps follow again.
     Overtaken,
 }
 
@@ -204,7 +204,7 @@ impl Plan {
         }
     }
 
-    /// The tables whose rows go with the subject's own row, and nobody looks again whether they are gone.
+    /// The tables whose rows go with the subject's own row, without a second look whether they are gone.
     pub(super) fn carried_tables(&self) -> impl Iterator<Item = &'static str> {
         self.steps.iter().filter(|step| step.is_carried).map(|step| step.table)
     }
@@ -214,8 +214,8 @@ impl Plan {
         self.erase_root.is_some()
     }
 
-    /// Locks the subjects' rows against everybody who wants to hang something on them: whoever is doing so is waited for, and whoever comes
-    /// later finds them gone. What the sweep finds after this is all there is.
+    /// Locks the subjects' rows against transactions that want to hang something on them: it waits for those under way, and later ones find
+    /// the rows gone. What the sweep finds after this is all there is.
     pub(super) async fn claim(&self, tx: &mut Tx, organization: Uuid, subjects: &[Uuid]) -> Result<()> {
         if let Some(claim) = self.claim.filter(|_| !tx.is_alone()) {
             tx.query(claim, &about(organization, subjects, self.keys)).await?;
@@ -514,7 +514,7 @@ pub(super) fn subject_column(rule: &Rule) -> &'static str {
     rule.by.last().unwrap_or(&"id")
 }
 
-/// Whether the rows of a rule go with the root's own row, which whoever orders the deletion has locked against new ones.
+/// Whether the rows of a rule go with the root's own row, which the order of the deletion has locked against new ones.
 fn is_carried(root: Root, own: &Rule, rule: &Rule) -> bool {
     let of_own = PARENTS.into_iter().find(|kin| kin.parents == own.table && own.fate == Fate::Erase && root.is_claimed_when_ordered());
     of_own.is_some_and(|kin| subject_column(rule) == kin.by && children(root, kin).any(|child| child == rule.table))

@@ -1,5 +1,5 @@
-//! What somebody considers deleting, found for those who may delete it: with the rights and the refusals of the deletion itself, and without
-//! its locks.
+//! What a caller considers deleting, found for those who may delete it: with the rights and the refusals of the deletion itself, and
+//! without its locks.
 
 use sql::{Tx, params, sql};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::ids::OrganizationRef;
 use crate::policy::{Action, Role};
 use crate::{Error, Result, members, oauth_apps, oauth_tokens, recovery, users};
 
-/// What somebody considers deleting.
+/// What a caller considers deleting.
 #[derive(Debug, Clone)]
 pub enum Subject {
     /// An organization.
@@ -45,7 +45,7 @@ impl Subject {
                 if export {
                     tenant.also(cx, Action::ExportOrganization)?;
                 }
-                cx.read(tenant, |cx, tx, tenant| Box::pin(expect_organization(cx, tx, tenant))).await?;
+                cx.read(async move |cx, tx| expect_organization(cx, tx, &tenant).await).await?;
                 (tenant, Root::Organization, tenant.organization())
             }
             Subject::Member(organization, member) => {
@@ -54,7 +54,7 @@ impl Subject {
                 if !is_own {
                     tenant.also(cx, Action::RemoveReseller)?;
                 }
-                let role = cx.read((tenant, member), |cx, tx, (tenant, member)| Box::pin(find_member(cx, tx, tenant, *member))).await?;
+                let role = cx.read(async move |cx, tx| find_member(cx, tx, &tenant, member).await).await?;
                 if !is_own {
                     tenant.also(cx, members::removal(role))?;
                 }
@@ -65,14 +65,12 @@ impl Subject {
                 if export {
                     tenant.also(cx, Action::ExportCustomer)?;
                 }
-                let input = (tenant, reference, how);
-                let id =
-                    cx.read(input, |cx, tx, (tenant, reference, how)| Box::pin(find_customer(cx, tx, tenant, reference, *how))).await?;
+                let id = cx.read(async move |cx, tx| find_customer(cx, tx, &tenant, &reference, how).await).await?;
                 (tenant, how.root(), id)
             }
             Subject::ApiKey(organization, key) => {
                 let tenant = enter(cx, &organization, Action::RevokeOwnApiKey).await?;
-                let maker = cx.read((tenant, key), |_, tx, (tenant, key)| Box::pin(maker(tx, tenant, *key))).await?;
+                let maker = cx.read(async move |_, tx| maker(tx, &tenant, key).await).await?;
                 let is_own = maker.is_some() && tenant.membership().map(|own| own.id) == maker;
                 if !is_own && cx.principal()?.credential != key {
                     tenant.also(cx, Action::RevokeApiKey)?;
@@ -81,12 +79,14 @@ impl Subject {
             }
             Subject::Invitation(organization, invitation) => {
                 let tenant = enter(cx, &organization, Action::CancelInvitation).await?;
-                cx.read((tenant, invitation), |_, tx, (tenant, id)| Box::pin(find_invitation(tx, tenant, *id))).await?;
+                let id = invitation;
+                cx.read(async move |_, tx| find_invitation(tx, &tenant, id).await).await?;
                 (tenant, Root::Invitation, invitation)
             }
             Subject::Webhook(organization, webhook) => {
                 let tenant = enter(cx, &organization, Action::DeleteWebhook).await?;
-                cx.read((tenant, webhook), |_, tx, (tenant, id)| Box::pin(find_webhook(tx, tenant, *id))).await?;
+                let id = webhook;
+                cx.read(async move |_, tx| find_webhook(tx, &tenant, id).await).await?;
                 (tenant, Root::Webhook, webhook)
             }
             Subject::OauthApp(client_id) => {

@@ -179,8 +179,8 @@ fn subjects_of(part: &[Ready]) -> Vec<Uuid> {
     part.iter().map(|ready| ready.order.subject).collect()
 }
 
-/// All steps and the sweep in the transaction at hand, but for the subjects' own rows with what these take along: for subjects on which little
-/// hangs. Returns those that are done; one is not when somebody has added a row meanwhile.
+/// All steps and the sweep in the transaction at hand, but for the subjects' own rows with what these take along: for subjects on which
+/// little hangs. Returns those that are done; one is not when another transaction has added a row meanwhile.
 async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready], counted: &Counted) -> Result<Vec<Uuid>> {
     let subjects = subjects_of(part);
     let (touched, is_swept) = plan.run(tx, organization, &subjects, counted).await?;
@@ -196,7 +196,8 @@ async fn finish(tx: &mut Tx, plan: &Plan, organization: Uuid, part: &mut [Ready]
     Ok(part.iter().filter(|ready| ready.is_done).map(|ready| ready.order.subject).collect())
 }
 
-/// What remains to be done for each alone: its mark, whom it tells, the end of its credentials. Returns what is to be written down of it.
+/// What remains to be done for each alone: its mark, the events that it sends, the end of its credentials. Returns what is to be written
+/// down of it.
 async fn end_access(tx: &mut Tx, plan: &Plan, organization: Uuid, ready: Ready) -> Result<([Value; 15], Deletion)> {
     let Ready { cx, order, id, facts, counts, is_done, reversible_until, approval, .. } = ready;
     let (root, subject) = (order.root, order.subject);

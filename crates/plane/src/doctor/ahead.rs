@@ -56,7 +56,7 @@ pub(super) fn ahead<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let (past, waits) = columns();
         let mut findings = Vec::new();
-        for column in past {
+        for column in past.iter().filter(|column| patient.may_have(column.table)) {
             tell(column.table);
             // A server beside goes on writing while the doctor reads.
             let limit = after(patient.clock.now(), TOLERANCE);
@@ -93,7 +93,7 @@ pub(super) fn ahead<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
             }
         }
         let usual = Config::new(sql::Options::new(String::new()));
-        for (column, timer) in waits.iter().zip(TIMERS) {
+        for (column, timer) in waits.iter().zip(TIMERS).filter(|(column, _)| patient.may_have(column.table)) {
             tell(column.table);
             let limit = after(patient.clock.now(), timer.furthest(&usual) + LONGEST_LEASE);
             let (rows, sample) = look(patient, column, limit.into()).await?;

@@ -24,7 +24,7 @@ pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a>
     Box::pin(async move {
         let (place, storage) = (&patient.exports, Storage::open(&patient.exports)?);
         let failed = |failure: Failure| Error::Malformed(format!("{place}: {failure}"));
-        let owner = patient.db.read((), |tx, ()| Box::pin(owner_of(tx))).await?;
+        let owner = patient.db.read(async move |tx| owner_of(tx).await).await?;
         let of = match storage.owner().await {
             // It does not say whose it is, which the next start asks.
             Err(Failure::Damaged) => None,
@@ -104,13 +104,11 @@ async fn promised(patient: &Patient, after: Uuid) -> Result<Vec<Promised>> {
     let now = patient.now;
     patient
         .db
-        .read((), move |tx, ()| {
-            Box::pin(async move {
-                let statement =
-                    sql!("SELECT id, bytes, sha256 FROM exports WHERE state = 'done' AND expires_at > $1 AND id > $2 ORDER BY id LIMIT $3");
-                let rows = tx.query(statement, params![now, after, BATCH]).await?;
-                rows.into_iter().map(|mut row| Ok(Promised { export: row.next()?, bytes: row.next()?, sha256: row.next()? })).collect()
-            })
+        .read(async move |tx| {
+            let statement =
+                sql!("SELECT id, bytes, sha256 FROM exports WHERE state = 'done' AND expires_at > $1 AND id > $2 ORDER BY id LIMIT $3");
+            let rows = tx.query(statement, params![now, after, BATCH]).await?;
+            rows.into_iter().map(|mut row| Ok(Promised { export: row.next()?, bytes: row.next()?, sha256: row.next()? })).collect()
         })
         .await
 }
@@ -120,11 +118,9 @@ async fn is_promised(patient: &Patient, export: Uuid) -> Result<bool> {
     let now = patient.clock.now();
     patient
         .db
-        .read((), move |tx, ()| {
-            Box::pin(async move {
-                let statement = sql!("SELECT 1 FROM exports WHERE id = $1 AND state = 'done' AND expires_at > $2");
-                Ok(tx.query_opt(statement, params![export, now]).await?.is_some())
-            })
+        .read(async move |tx| {
+            let statement = sql!("SELECT 1 FROM exports WHERE id = $1 AND state = 'done' AND expires_at > $2");
+            Ok(tx.query_opt(statement, params![export, now]).await?.is_some())
         })
         .await
 }

@@ -69,7 +69,7 @@ pub(super) fn integrity<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a
             });
         }
         tell("what rows hang on");
-        for orphans in patient.db.orphans(MIGRATIONS, MOST_SAMPLES).await? {
+        for orphans in patient.db.orphans(&patient.filled, MOST_SAMPLES).await? {
             let sqlite = patient.engine_name() == "sqlite";
             let (table, parent, columns) = (&orphans.table, &orphans.parent, orphans.columns.join(", "));
             let with = if sqlite { "sqlite3" } else { "psql" };
@@ -143,7 +143,7 @@ pub(super) fn closed<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
             .await?;
             if rows > 0 {
                 findings.push(Finding {
-                    what: "they are closed, so nobody finds them, and no open deletion covers them, so they stay".into(),
+                    what: "they are closed, so no reader finds them, and no open deletion covers them, so they stay".into(),
                     table: Some(closable.table.into()),
                     rows,
                     of: closable.table,
@@ -156,7 +156,7 @@ pub(super) fn closed<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     })
 }
 
-/// Nobody can remove the last owner. Without one nobody archives, hands over or deletes the organization.
+/// The last owner cannot be removed. Without one no member archives, hands over or deletes the organization.
 pub(super) fn owners<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let count = sql!(
@@ -180,7 +180,7 @@ pub(super) fn owners<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
         };
         let (rows, sample) = rows_and_sample(patient, (count, Vec::new()), (list, told), params![MOST_SAMPLES].to_vec()).await?;
         let finding = Finding {
-            what: "organizations have no owner: nobody can delete them or hand them over".into(),
+            what: "organizations have no owner: no member can delete them or hand them over".into(),
             table: Some("organizations".into()),
             rows,
             of: "organizations",
@@ -223,7 +223,7 @@ pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
             rows_and_sample(patient, (count, params![patient.now].to_vec()), (list, told), params![patient.now, MOST_SAMPLES].to_vec())
                 .await?;
         let finding = Finding {
-            what: "legal holds are in force on what is not there any more: somebody removed it beside the server".into(),
+            what: "legal holds are in force on what is not there any more: it was removed beside the server".into(),
             table: Some("holds".into()),
             rows,
             of: "holds",
@@ -237,7 +237,7 @@ pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
 pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let limit = before(patient.now, STUCK_AFTER);
-        // Somebody wants those under a legal hold to wait, for as long as it takes. What waits for others is not stuck: they may be. Webhooks
+        // Those under a legal hold are meant to wait, for as long as it takes. What waits for others is not stuck: they may be. Webhooks
         // are told again for a while, and a large export takes as long as it takes.
         let bound = params![limit, before(patient.now, LATE_AFTER), patient.now].to_vec();
         let listed = [bound.clone(), params![MOST_SAMPLES].to_vec()].concat();
@@ -284,7 +284,7 @@ pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
             rows_and_sample(patient, (lost, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
         if rows > 0 {
             findings.push(Finding {
-                what: "deletions are held by a worker whose lease ended more than a minute ago, and nobody took them over".into(),
+                what: "deletions are held by a worker whose lease ended more than a minute ago, and no other took them over".into(),
                 table: Some("deletions".into()),
                 rows,
                 of: "deletions",
@@ -313,7 +313,7 @@ pub(super) fn deliveries<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> 
             of: "webhooks",
             sample,
             remedy: format!(
-                "if no server runs, {START_THE_SERVER}. If one runs: freehold webhooks show ID, and freehold webhooks delete ID where nobody listens any more"
+                "if no server runs, {START_THE_SERVER}. If one runs: freehold webhooks show ID, and freehold webhooks delete ID where no receiver listens any more"
             ),
         };
         Ok((rows > 0).then_some(finding).into_iter().collect())
@@ -323,22 +323,20 @@ pub(super) fn deliveries<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> 
 /// Counts, and when there is something reads some of it, on one snapshot.
 pub(super) async fn rows_and_sample(
     patient: &Patient,
-    count: (Statement, Vec<Value>),
-    list: (Statement, fn(Row) -> Result<String>),
+    (count, counted): (Statement, Vec<Value>),
+    (list, name): (Statement, fn(Row) -> Result<String>),
     bound: Vec<Value>,
 ) -> Result<(i64, Vec<String>)> {
     patient
         .db
-        .read((count, list, bound), |tx, ((count, counted), (list, name), bound)| {
-            Box::pin(async move {
-                tx.take_time().await?;
-                let rows: i64 = tx.query_one(*count, counted).await?.next()?;
-                let sample = match rows {
-                    0 => Vec::new(),
-                    _ => tx.query(*list, bound).await?,
-                };
-                Ok::<_, Error>((rows, sample.into_iter().map(name).collect::<Result<_>>()?))
-            })
+        .read(async move |tx| {
+            tx.take_time().await?;
+            let rows: i64 = tx.query_one(count, &counted).await?.next()?;
+            let sample = match rows {
+                0 => Vec::new(),
+                _ => tx.query(list, &bound).await?,
+            };
+            Ok::<_, Error>((rows, sample.into_iter().map(name).collect::<Result<_>>()?))
         })
         .await
 }

@@ -13,6 +13,7 @@ mod repair;
 mod residue;
 mod secrets;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ pub struct Examined {
     pub failure: Option<String>,
 }
 
-/// What somebody who waits wants to see: the check under way, and how far it is in words.
+/// What a person who waits wants to see: the check under way, and how far it is in words.
 pub type Teller<'a> = dyn Fn(&'static str, &str) + Send + Sync + 'a;
 
 /// A database under examination.
@@ -71,6 +72,9 @@ pub struct Patient {
     /// The file of an embedded one.
     path: PathBuf,
     schema: Schema,
+    /// The tables that had rows when it was opened; all where that is not known. What asks for rows of others is not asked: most of what a check
+    /// of a small database costs is to ask.
+    filled: BTreeSet<String>,
     periods: Periods,
     exports: Place,
 }
@@ -117,14 +121,34 @@ impl Patient {
         }
         let db = Database::open(options).await?;
         let schema = db.schema(MIGRATIONS).await?;
-        Ok(Patient { db, now: clock.now(), clock: clock.clone(), path: path_of(options), schema, periods, exports: exports.clone() })
+        let filled = match db.filled(schema.tables.keys().map(String::as_str)).await {
+            Ok(filled) => filled,
+            // The checks tell what is damaged.
+            Err(_) => tables_of(&schema),
+        };
+        Ok(Patient {
+            db,
+            now: clock.now(),
+            clock: clock.clone(),
+            path: path_of(options),
+            schema,
+            filled,
+            periods,
+            exports: exports.clone(),
+        })
     }
 
     /// The database of a plane that has been opened.
     fn of(plane: &Arc<Plane>, schema: Schema) -> Patient {
         let (periods, exports) = (plane.config.retention.clone(), plane.config.exports.clone());
         let (clock, path) = (plane.clock.clone(), path_of(&plane.config.database));
-        Patient { db: plane.db.clone(), now: clock.now(), clock, path, schema, periods, exports }
+        let filled = tables_of(&schema);
+        Patient { db: plane.db.clone(), now: clock.now(), clock, path, schema, filled, periods, exports }
+    }
+
+    /// Whether there may be rows in a table.
+    fn may_have(&self, table: &str) -> bool {
+        self.filled.contains(table)
     }
 
     /// Lets go of the database, and leaves no file beside an embedded one.
@@ -156,6 +180,10 @@ impl Patient {
         }
         examined
     }
+}
+
+fn tables_of(schema: &Schema) -> BTreeSet<String> {
+    schema.tables.keys().cloned().collect()
 }
 
 /// A text as one word of a shell.

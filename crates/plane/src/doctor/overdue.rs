@@ -12,7 +12,7 @@ use crate::sessions::before;
 pub(super) fn overdue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let mut findings = customers(patient, tell).await?;
-        for sweep in sweeps() {
+        for sweep in sweeps().iter().filter(|sweep| patient.may_have(sweep.table)) {
             let Some(limit) = patient.periods.limit(sweep.retention, patient.now) else { continue };
             tell(sweep.table);
             let limit = before(limit, GRACE);

@@ -36,13 +36,13 @@ pub async fn repair(plane: &Arc<Plane>) -> Result<Repaired> {
     let patient = Patient::of(plane, plane.schema().await?);
     let mut repaired = Repaired::default();
     for batch in unfinished(&patient).await?.chunks(BATCH) {
-        repaired.reopened += cx.write_as_server(batch.to_vec(), |cx, tx, deletions| Box::pin(reopen(cx, tx, deletions))).await?;
+        let deletions = batch.to_vec();
+        repaired.reopened += cx.write_as_server(async move |cx, tx| reopen(cx, tx, &deletions).await).await?;
     }
     for closable in closables() {
         let mut after = Uuid::nil();
         loop {
-            let (ordered, last) =
-                cx.write_as_server((closable, after), |cx, tx, (closable, after)| Box::pin(order(cx, tx, closable, *after))).await?;
+            let (ordered, last) = cx.write_as_server(async move |cx, tx| order(cx, tx, closable, after).await).await?;
             repaired.ordered += ordered;
             match last {
                 Some(last) => after = last,
@@ -54,7 +54,7 @@ pub async fn repair(plane: &Arc<Plane>) -> Result<Repaired> {
 }
 
 async fn reopen(cx: &Cx, tx: &mut Tx, deletions: &[Uuid]) -> Result<u64> {
-    // The fence, so that nobody who held it once goes on from where that was.
+    // The fence, so that no worker that held it once goes on from where that was.
     let statement = sql!(
         "UPDATE deletions SET state = 'closed', sealed_at = NULL, stage = 0, cursor = NULL, fence = fence + 1, lease_until = NULL,
                 waiting_for = NULL, waiting_since = NULL, rows_expected = NULL, updated_at = $2

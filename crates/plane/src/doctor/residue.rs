@@ -32,7 +32,8 @@ pub(super) fn residue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> 
         let mut left: Vec<(i64, Vec<Uuid>)> = looks().iter().map(|_| (0, Vec::new())).collect();
         let (mut from, mut seen) = (Uuid::nil(), 0);
         while let Some((slice, roots, deletions)) = next(patient, from).await? {
-            for (look, found) in looks().iter().zip(&mut left).filter(|(look, _)| roots.contains(&look.root)) {
+            let is_due = |look: &Look| roots.contains(&look.root) && patient.may_have(look.rule.table);
+            for (look, found) in looks().iter().zip(&mut left).filter(|(look, _)| is_due(look)) {
                 let (rows, sample) = look_at(patient, look, slice).await?;
                 found.0 += rows;
                 found.1.extend(sample);
@@ -50,47 +51,44 @@ pub(super) fn residue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> 
 async fn next(patient: &Patient, from: Uuid) -> Result<Option<(Slice, Vec<Root>, i64)>> {
     patient
         .db
-        .read(from, |tx, from| {
-            Box::pin(async move {
-                tx.take_time().await?;
-                let end = sql!("SELECT id FROM deletions WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2");
-                let to = match tx.query_opt(end, params![*from, SLICE - 1]).await? {
-                    Some(mut row) => row.next()?,
-                    None => Uuid::max(),
-                };
-                let statement = sql!("SELECT root, count(*) FROM deletions WHERE id > $1 AND id <= $2 GROUP BY root");
-                let (mut roots, mut deletions) = (Vec::new(), 0);
-                for mut row in tx.query(statement, params![*from, to]).await? {
-                    let name: String = row.next()?;
-                    roots.push(Root::of_record(&name)?);
-                    deletions += row.next::<i64>()?;
-                }
-                Ok::<_, Error>((deletions > 0).then_some(((*from, to), roots, deletions)))
-            })
+        .read(async move |tx| {
+            tx.take_time().await?;
+            let end = sql!("SELECT id FROM deletions WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2");
+            let to = match tx.query_opt(end, params![from, SLICE - 1]).await? {
+                Some(mut row) => row.next()?,
+                None => Uuid::max(),
+            };
+            let statement = sql!("SELECT root, count(*) FROM deletions WHERE id > $1 AND id <= $2 GROUP BY root");
+            let (mut roots, mut deletions) = (Vec::new(), 0);
+            for mut row in tx.query(statement, params![from, to]).await? {
+                let name: String = row.next()?;
+                roots.push(Root::of_record(&name)?);
+                deletions += row.next::<i64>()?;
+            }
+            Ok::<_, Error>((deletions > 0).then_some(((from, to), roots, deletions)))
         })
         .await
 }
 
-async fn look_at(patient: &Patient, look: &'static Look, slice: Slice) -> Result<(i64, Vec<Uuid>)> {
+async fn look_at(patient: &Patient, look: &'static Look, (from, to): Slice) -> Result<(i64, Vec<Uuid>)> {
+    let (count, list, root) = (look.count, look.list, look.root);
     patient
         .db
-        .read((look, slice), |tx, (look, (from, to))| {
-            Box::pin(async move {
-                tx.take_time().await?;
-                let rows: i64 = tx.query_one(look.count, params![look.root.name(), *from, *to]).await?.next()?;
-                let sample = match rows {
-                    0 => Vec::new(),
-                    _ => read(tx, look, (*from, *to), MOST_SAMPLES).await?,
-                };
-                Ok::<_, Error>((rows, sample))
-            })
+        .read(async move |tx| {
+            tx.take_time().await?;
+            let rows: i64 = tx.query_one(count, params![root.name(), from, to]).await?.next()?;
+            let sample = match rows {
+                0 => Vec::new(),
+                _ => read(tx, list, root, (from, to), MOST_SAMPLES).await?,
+            };
+            Ok::<_, Error>((rows, sample))
         })
         .await
 }
 
 /// The first deletions of a slice that left something.
-async fn read(tx: &mut Tx, look: &Look, (from, to): Slice, most: i64) -> Result<Vec<Uuid>> {
-    let rows = tx.query(look.list, params![look.root.name(), from, to, most]).await?;
+async fn read(tx: &mut Tx, list: Statement, root: Root, (from, to): Slice, most: i64) -> Result<Vec<Uuid>> {
+    let rows = tx.query(list, params![root.name(), from, to, most]).await?;
     Ok(rows.into_iter().map(|mut row| row.next::<Uuid>()).collect::<sql::Result<_>>()?)
 }
 
@@ -162,14 +160,13 @@ pub(super) async fn unfinished(patient: &Patient) -> Result<Vec<Uuid>> {
     let mut from = Uuid::nil();
     while let Some((slice, roots, _)) = next(patient, from).await? {
         for look in looks().iter().filter(|look| roots.contains(&look.root)) {
+            let (list, root) = (look.list, look.root);
             deletions.extend(
                 patient
                     .db
-                    .read((look, slice), |tx, (look, slice)| {
-                        Box::pin(async move {
-                            tx.take_time().await?;
-                            read(tx, look, *slice, SLICE).await
-                        })
+                    .read(async move |tx| {
+                        tx.take_time().await?;
+                        read(tx, list, root, slice, SLICE).await
                     })
                     .await?,
             );

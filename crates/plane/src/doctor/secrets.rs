@@ -10,8 +10,7 @@ use crate::{Error, Result};
 pub(super) fn secrets<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let count = sql!("SELECT count(*) FROM secret_keys");
-        let keys: i64 =
-            patient.db.read((), move |tx, ()| Box::pin(async move { Ok::<_, Error>(tx.query_one(count, &[]).await?.next()?) })).await?;
+        let keys: i64 = patient.db.read(async move |tx| Ok::<_, Error>(tx.query_one(count, &[]).await?.next()?)).await?;
         let remedy = match keys {
             0 => format!(
                 "give the server a key, one that `openssl rand -base64 32` makes, with --secret-key-file or FREEHOLD_SECRET_KEY, and {START_THE_SERVER}: \

@@ -18,7 +18,7 @@ use super::Export;
 use super::plan::{Part, Plan};
 use crate::deletion::rules::{Fate, Holds};
 use crate::passwords::hex;
-use crate::storage::{Failure, Sink};
+use crate::storage::{Failure, Sink, Writing};
 
 /// What programs look at before they read an archive.
 const FORMAT: &str = "freehold-export";
@@ -26,6 +26,8 @@ const VERSION: i64 = 1;
 
 /// An archive that is being written.
 pub(super) struct Archive {
+    /// Goes before the zip does.
+    _writing: Writing,
     zip: ZipWriter<StreamWriter<Sink>>,
     options: SimpleFileOptions,
     /// The file in it that is being written.
@@ -51,7 +53,7 @@ impl Archive {
             .large_file(true)
             .last_modified_time(zip_time(now))
             .unix_permissions(0o600);
-        Archive { zip: ZipWriter::new_stream(sink), options, open: None, files: Vec::new() }
+        Archive { _writing: sink.writing(), zip: ZipWriter::new_stream(sink), options, open: None, files: Vec::new() }
     }
 
     /// Begins the file of a table.

@@ -42,7 +42,7 @@ pub(super) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
 async fn once(plane: &Arc<Plane>, looked: &mut Option<Stopwatch>) -> Result<()> {
     let cx = Cx::new(plane, "housekeeping").with_actor(Actor::System);
     let mut has_ended = false;
-    // Whether there is anything to do is a question that nobody's writes wait behind.
+    // Whether there is anything to do is a question that no write waits behind.
     while is_any_due(&cx).await? {
         expire(&cx).await?;
         has_ended = true;
@@ -86,28 +86,24 @@ async fn sweep(plane: &Arc<Plane>, cx: &Cx) -> Result<bool> {
 }
 
 async fn is_any_due(cx: &Cx) -> Result<bool> {
-    cx.read((), |cx, tx, ()| {
-        Box::pin(async move {
-            let statement = sql!("SELECT 1 FROM exports WHERE state = 'done' AND expires_at <= $1 LIMIT 1");
-            Ok(tx.query_opt(statement, params![cx.now]).await?.is_some())
-        })
+    cx.read(async move |cx, tx| {
+        let statement = sql!("SELECT 1 FROM exports WHERE state = 'done' AND expires_at <= $1 LIMIT 1");
+        Ok(tx.query_opt(statement, params![cx.now]).await?.is_some())
     })
     .await
 }
 
 /// The record of an export stays and says that it was there. Of one that was ordered with a deletion nothing stays.
 async fn expire(cx: &Cx) -> Result<()> {
-    cx.write_behind(false, (), |cx, tx, ()| {
-        Box::pin(async move {
-            let due = sql!("SELECT id FROM exports WHERE state = 'done' AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2");
-            let found = tx.query(due, params![cx.now, BATCH as i64]).await?;
-            let ids = found.into_iter().map(|mut row| row.next()).collect::<sql::Result<Vec<Uuid>>>()?;
-            let erase = sql!("DELETE FROM exports WHERE id = ANY($1) AND deletion_id IS NOT NULL");
-            tx.execute(erase, params![ids.as_slice()]).await?;
-            let mark = sql!("UPDATE exports SET state = 'expired', subject_label = NULL WHERE id = ANY($1) AND state = 'done'");
-            tx.execute(mark, params![ids.as_slice()]).await?;
-            Ok(())
-        })
+    cx.write_behind(false, async move |cx, tx| {
+        let due = sql!("SELECT id FROM exports WHERE state = 'done' AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2");
+        let found = tx.query(due, params![cx.now, BATCH as i64]).await?;
+        let ids = found.into_iter().map(|mut row| row.next()).collect::<sql::Result<Vec<Uuid>>>()?;
+        let erase = sql!("DELETE FROM exports WHERE id = ANY($1) AND deletion_id IS NOT NULL");
+        tx.execute(erase, params![ids.as_slice()]).await?;
+        let mark = sql!("UPDATE exports SET state = 'expired', subject_label = NULL WHERE id = ANY($1) AND state = 'done'");
+        tx.execute(mark, params![ids.as_slice()]).await?;
+        Ok(())
     })
     .await
 }
@@ -153,12 +149,10 @@ impl Found {
 
 pub(super) async fn rows_of(cx: &Cx, files: &[Found]) -> Result<HashMap<Uuid, Standing>> {
     let ids: Vec<Uuid> = files.iter().map(|file| file.export).collect();
-    cx.read(ids, |_, tx, ids| {
-        Box::pin(async move {
-            let statement = sql!("SELECT id, state, fence FROM exports WHERE id = ANY($1)");
-            let rows = tx.query(statement, params![ids.as_slice()]).await?;
-            rows.into_iter().map(|mut row| Ok((row.next()?, (row.next()?, row.next()?)))).collect()
-        })
+    cx.read(async move |_, tx| {
+        let statement = sql!("SELECT id, state, fence FROM exports WHERE id = ANY($1)");
+        let rows = tx.query(statement, params![ids.as_slice()]).await?;
+        rows.into_iter().map(|mut row| Ok((row.next()?, (row.next()?, row.next()?)))).collect()
     })
     .await
 }

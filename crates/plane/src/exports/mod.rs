@@ -1,8 +1,8 @@
 //! Exports: everything an organization or a customer owns, as a zip of one NDJSON file a table, with a manifest and a schema.
 //!
-//! What is exported is what the rules of deletion name, so that nothing can be deleted that was not in the export before: a table that
-//! somebody adds is in both from the start. An export is a job with a row of its own, made by `worker.rs`, kept in a folder of the server
-//! or a bucket until it expires, and removed by `housekeeping.rs`.
+//! What is exported is what the rules of deletion name, so that nothing can be deleted that was not in the export before: a new table is in
+//! both from the start. An export is a job with a row of its own, made by `worker.rs`, kept in a folder of the server or a bucket until it
+//! expires, and removed by `housekeeping.rs`.
 
 mod archive;
 mod housekeeping;
@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sql::{Row, Tx, Work, params, sql};
+use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
 pub(crate) use housekeeping::Found;
@@ -84,7 +84,7 @@ pub struct Export {
 }
 
 impl Export {
-    /// The name of the archive for whoever saves it.
+    /// The name of the archive for the person who saves it.
     pub fn file_name(&self) -> String {
         format!("freehold-{}-{}.zip", self.root.name(), self.id)
     }
@@ -131,7 +131,7 @@ pub async fn of_organization(cx: &Cx, organization: &OrganizationRef) -> Result<
     let note = Note { action: "export.create", subject: "organization", ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::ExportOrganization).await?;
-        tenant.write(cx, (), |cx, tx, tenant, ()| Box::pin(create(cx, tx, tenant, None))).await
+        tenant.write(cx, async move |cx, tx, tenant| create(cx, tx, tenant, None).await).await
     })
     .await
 }
@@ -145,7 +145,8 @@ pub async fn of_customer(cx: &Cx, organization: &OrganizationRef, reference: &st
     let note = Note { action: "export.create", subject: "customer", subject_label, ..Note::default() };
     audit::attempt(cx, organization, note, async {
         let tenant = enter(cx, organization, Action::ExportCustomer).await?;
-        tenant.write(cx, reference.to_owned(), |cx, tx, tenant, reference| Box::pin(create(cx, tx, tenant, Some(reference)))).await
+        let reference = reference.to_owned();
+        tenant.write(cx, async move |cx, tx, tenant| create(cx, tx, tenant, Some(&reference)).await).await
     })
     .await
 }
@@ -191,7 +192,7 @@ pub async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, root: Root, subjec
     Ok(id)
 }
 
-/// Whether no export that was ordered with this deletion is still to be made. One that fails is tried until it succeeds or somebody deletes
+/// Whether no export that was ordered with this deletion is still to be made. One that fails is tried until it succeeds or a member deletes
 /// it: what is erased was in the archive before. When the last one is there the drain's bell is rung.
 ///
 /// # Errors
@@ -230,24 +231,22 @@ async fn insert(
 pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Export>> {
     let tenant = enter(cx, organization, Action::ExportCustomer).await?;
     let is_owner = tenant.also(cx, Action::ExportOrganization).is_ok();
-    cx.read((tenant, is_owner, request), |cx, tx, (tenant, is_owner, request)| {
-        Box::pin(async move {
+    cx.read(async move |cx, tx| {
             let count = sql!("SELECT count(*) FROM exports WHERE organization_id = $1 AND (root <> 'organization' OR $2)");
-            let total = tx.query_one(count, params![tenant.organization(), *is_owner]).await?.next()?;
+            let total = tx.query_one(count, params![tenant.organization(), is_owner]).await?.next()?;
             let statement = sql!(
                 "SELECT id, organization_id, root, subject_id, subject_label, deletion_id, state, actor, actor_id, counts, rows_done, rows_total,
                         bytes, sha256, error, created_at, finished_at, expires_at
                  FROM exports WHERE organization_id = $1 AND (root <> 'organization' OR $2) ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
-            let rows = tx.query(statement, params![tenant.organization(), *is_owner, request.limit(), request.offset()]).await?;
+            let rows = tx.query(statement, params![tenant.organization(), is_owner, request.limit(), request.offset()]).await?;
             let entries = rows.into_iter().map(|row| Ok(read(row)?.at(cx.now))).collect::<Result<_>>()?;
-            Ok(Page::new(entries, total, *request))
+            Ok(Page::new(entries, total, request))
         })
-    })
     .await
 }
 
-/// Reads an export: for those who may order such a one. One that was ordered with a deletion is for whoever ordered it also when the
+/// Reads an export: for those who may order such a one. One that was ordered with a deletion is for the one who ordered it also when the
 /// organization is gone.
 ///
 /// # Errors
@@ -287,9 +286,7 @@ pub async fn download(
         let Some(range) = wanted(&export, bytes) else { return Ok(Err(bytes)) };
         let reader = stored.read(range.clone()).await.map_err(of_exports)?;
         let organization = export.organization;
-        standing
-            .write(cx, (organization, note), |cx, tx, (organization, note)| Box::pin(audit::record(cx, tx, *organization, note)))
-            .await?;
+        standing.write(cx, async move |cx, tx| audit::record(cx, tx, organization, &note).await).await?;
         Ok(Ok(Download { export, range, reader }))
     })
     .await
@@ -324,23 +321,22 @@ pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
     audit::attempt(cx, &organization, note.clone(), async {
         let (export, standing) = enter_of(cx, found).await?;
         let standing = standing.also_ordering(cx, &export)?;
-        let write = standing.write(cx, (export.organization, export.id, note), |cx, tx, (organization, id, note)| {
-            Box::pin(async move {
-                if cx.precondition.is_some() {
-                    // Takes the row's lock: its state stays what it is compared with.
-                    tx.execute(sql!("UPDATE exports SET fence = fence WHERE id = $1"), params![*id]).await?;
-                    cx.expects_tag(&load(tx, *id).await?.ok_or(NOT_FOUND)?.at(cx.now).etag())?;
-                }
-                let statement = sql!("DELETE FROM exports WHERE organization_id = $1 AND id = $2");
-                if tx.execute(statement, params![*organization, *id]).await? == 0 {
-                    return Err(NOT_FOUND);
-                }
-                audit::record(cx, tx, *organization, note).await?;
-                let plane = cx.plane.clone();
-                // A deletion that waited for it waits no longer.
-                tx.on_commit(move || plane.going_on_bell.notify_one());
-                Ok(())
-            })
+        let (organization, id) = (export.organization, export.id);
+        let write = standing.write(cx, async move |cx, tx| {
+            if cx.precondition.is_some() {
+                // Takes the row's lock: its state stays what it is compared with.
+                tx.execute(sql!("UPDATE exports SET fence = fence WHERE id = $1"), params![id]).await?;
+                cx.expects_tag(&load(tx, id).await?.ok_or(NOT_FOUND)?.at(cx.now).etag())?;
+            }
+            let statement = sql!("DELETE FROM exports WHERE organization_id = $1 AND id = $2");
+            if tx.execute(statement, params![organization, id]).await? == 0 {
+                return Err(NOT_FOUND);
+            }
+            audit::record(cx, tx, organization, &note).await?;
+            let plane = cx.plane.clone();
+            // A deletion that waited for it waits no longer.
+            tx.on_commit(move || plane.going_on_bell.notify_one());
+            Ok(())
         });
         write.await
     })
@@ -376,9 +372,9 @@ fn told(action: &'static str, id: Uuid, found: Option<&Export>) -> (Organization
 }
 
 async fn find(cx: &Cx, id: Uuid) -> Result<Option<Export>> {
-    // Who is nobody hears nothing, not even that there is no such export.
+    // A caller who is not signed in hears nothing, not even that there is no such export.
     cx.principal()?;
-    cx.read(id, |_, tx, id| Box::pin(load(tx, *id))).await
+    cx.read(async move |_, tx| load(tx, id).await).await
 }
 
 /// Why an actor may have an export.
@@ -407,19 +403,10 @@ impl Standing {
         }
     }
 
-    async fn write<I, T>(
-        &self,
-        cx: &Cx,
-        input: I,
-        work: impl for<'a> Fn(&'a Cx, &'a mut Tx, &'a I) -> Work<'a, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-    {
+    async fn write<T: Send + 'static>(&self, cx: &Cx, work: impl AsyncFn(&Cx, &mut Tx) -> Result<T> + Send + Sync + 'static) -> Result<T> {
         match self {
-            Standing::Inside(tenant) => tenant.write(cx, (input, work), |cx, tx, _, (input, work)| work(cx, tx, input)).await,
-            Standing::Orderer => cx.write_own(input, work).await,
+            Standing::Inside(tenant) => tenant.write(cx, async move |cx, tx, _| work(cx, tx).await).await,
+            Standing::Orderer => cx.write_own(work).await,
         }
     }
 }

@@ -199,16 +199,14 @@ async fn look(plane: &Arc<Plane>) -> Result<Looked, Failure> {
 /// Which database this is. One that does not know yet is told.
 async fn identify(plane: &Arc<Plane>) -> Result<Owner> {
     let cx = Cx::new(plane, "exports").with_actor(Actor::System);
-    if let Some(owner) = cx.read((), |_, tx, ()| Box::pin(owner_of(tx))).await? {
+    if let Some(owner) = cx.read(async move |_, tx| owner_of(tx).await).await? {
         return Ok(owner);
     }
     let id = cx.new_id()?;
-    cx.write_behind(false, id, |cx, tx, id| {
-        Box::pin(async move {
-            let insert = sql!("INSERT INTO installation (id, created_at) VALUES ($1, $2)");
-            tx.execute(insert, params![*id, cx.now]).await?;
-            Ok(Owner { id: *id, former: None })
-        })
+    cx.write_behind(false, async move |cx, tx| {
+        let insert = sql!("INSERT INTO installation (id, created_at) VALUES ($1, $2)");
+        tx.execute(insert, params![id, cx.now]).await?;
+        Ok(Owner { id, former: None })
     })
     .await
 }
@@ -222,17 +220,16 @@ pub(crate) async fn owner_of(tx: &mut Tx) -> Result<Option<Owner>> {
 /// Makes a database another one than that which its backup is of: both may run.
 pub(crate) async fn become_another(database: &Database) -> Result<()> {
     let id = uuid::Builder::from_random_bytes(crate::cx::random()?).into_uuid();
+    let now = Clock::default().now();
     database
-        .write((id, Clock::default().now()), |tx, (id, now)| {
-            Box::pin(async move {
-                let is_named = tx.execute(sql!("UPDATE installation SET former_id = id, id = $1"), params![*id]).await? > 0;
-                // A backup of before databases had names is one all the same.
-                if !is_named {
-                    let insert = sql!("INSERT INTO installation (id, former_id, created_at) VALUES ($1, $2, $3)");
-                    tx.execute(insert, params![*id, Uuid::nil(), *now]).await?;
-                }
-                Ok(())
-            })
+        .write(async move |tx| {
+            let is_named = tx.execute(sql!("UPDATE installation SET former_id = id, id = $1"), params![id]).await? > 0;
+            // A backup of before databases had names is one all the same.
+            if !is_named {
+                let insert = sql!("INSERT INTO installation (id, former_id, created_at) VALUES ($1, $2, $3)");
+                tx.execute(insert, params![id, Uuid::nil(), now]).await?;
+            }
+            Ok(())
         })
         .await
 }

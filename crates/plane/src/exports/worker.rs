@@ -1,13 +1,13 @@
 //! The worker: takes the export that waited longest, reads its tables in short batches along their keys and writes them to the disk.
 //!
-//! It holds the export's row by a lease with a fencing number, as the drain does. A worker that dies leaves a file that nobody looks at; the
-//! next one begins from scratch under another number. Rows that are written meanwhile may or may not be in the archive.
+//! It holds the export's row by a lease with a fencing number, as the drain does. A worker that dies leaves a file that is not read again;
+//! the next one begins from scratch under another number. Rows that are written meanwhile may or may not be in the archive.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
-use sql::{Tx, Value, params, sql};
+use sql::{Static, Tx, Value, params, sql};
 use tokio::sync::watch;
 
 use super::archive::{self, Archive, Columns};
@@ -25,7 +25,7 @@ const LEAST_SIZE: i64 = 10;
 const MOST_SIZE: i64 = 1_000;
 /// Bytes that a batch should come to at the most: what the worker holds in memory does not depend on how long rows are.
 const BATCH_BYTES: usize = 1 << 20;
-/// How often exports are looked for when nobody rings.
+/// How often exports are looked for when no bell rings.
 const ROUND: Duration = Duration::from_secs(1);
 /// How often the record says how far it is, unless the lease is too short for that.
 const TELLING: Duration = Duration::from_millis(500);
@@ -74,7 +74,7 @@ struct Held {
 enum End {
     /// The archive is where it belongs.
     Done(Written),
-    /// Somebody else holds it, or it was deleted.
+    /// Another worker holds it, or it was deleted.
     Fenced,
     /// The server stops.
     Stopped,
@@ -129,7 +129,7 @@ fn failed(failure: Failure) -> Error {
 }
 
 async fn take(plane: &Arc<Plane>) -> Result<Option<Held>> {
-    job(plane).write_behind(false, (), |cx, tx, ()| Box::pin(take_in(cx, tx))).await
+    job(plane).write_behind(false, async move |cx, tx| take_in(cx, tx).await).await
 }
 
 async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
@@ -161,7 +161,7 @@ async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
 /// Makes the archive where it belongs, and leaves no draft behind if that comes to nothing.
 async fn make(plane: &Arc<Plane>, held: &Arc<Held>, progress: &mut Progress, stop: &watch::Receiver<bool>) -> Result<End> {
     is_ours(plane).await?;
-    let made = make_there(plane, held, progress, stop).await;
+    let made = Box::pin(make_there(plane, held, progress, stop)).await;
     // However it went, there may be something, and what was listed meanwhile may not have shown it.
     plane.archives.note_unsure();
     made
@@ -252,23 +252,21 @@ async fn write(
 }
 
 async fn count(plane: &Arc<Plane>, held: &Arc<Held>, part: &'static Part) -> Result<i64> {
+    let (held, part) = (held.clone(), Static(part));
     job(plane)
-        .read((held.clone(), part), |_, tx, (held, part)| {
-            Box::pin(async move {
-                let keys = part.keys(held.export.organization, held.export.subject);
-                Ok(tx.query_one(part.count, &keys).await?.next()?)
-            })
+        .read(async move |_, tx| {
+            let keys = part.keys(held.export.organization, held.export.subject);
+            Ok(tx.query_one(part.count, &keys).await?.next()?)
         })
         .await
 }
 
 async fn read(plane: &Arc<Plane>, held: &Arc<Held>, part: &'static Part, from: Vec<Value>, size: i64) -> Result<Vec<Vec<Value>>> {
+    let (held, part) = (held.clone(), Static(part));
     job(plane)
-        .read((held.clone(), part, from, size), |_, tx, (held, part, from, size)| {
-            Box::pin(async move {
-                let (statement, bound) = part.question(held.export.organization, held.export.subject, from, *size);
-                Ok(tx.query(statement, &bound).await?.into_iter().map(sql::Row::rest).collect())
-            })
+        .read(async move |_, tx| {
+            let (statement, bound) = part.question(held.export.organization, held.export.subject, &from, size);
+            Ok(tx.query(statement, &bound).await?.into_iter().map(sql::Row::rest).collect())
         })
         .await
 }
@@ -289,25 +287,23 @@ struct Telling {
 }
 
 impl Telling {
-    /// False when the export is somebody else's by now, or nobody's.
+    /// False when another worker, or none, holds the export by now.
     async fn tell(&mut self, plane: &Arc<Plane>, held: &Arc<Held>, progress: &Progress) -> Result<bool> {
         if self.watch.elapsed() < self.every {
             return Ok(true);
         }
         self.watch = plane.clock.stopwatch();
-        let told = (held.clone(), progress.clone());
         let cx = job(plane);
-        let renewed = cx.write_behind(true, told, |cx, tx, (held, progress)| {
-            Box::pin(async move {
-                let statement = sql!(
-                    "UPDATE exports SET lease_until = $4, counts = $5, rows_done = $6, rows_total = $7
-                     WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
-                );
-                let (export, counts) = (&held.export, Json::Object(progress.counts.clone()));
-                let lease = after(cx.now, cx.plane.config.lease);
-                let bound = params![export.organization, export.id, held.fence, lease, counts, progress.done, progress.total];
-                Ok(tx.execute(statement, bound).await? > 0)
-            })
+        let (held, progress) = (held.clone(), progress.clone());
+        let renewed = cx.write_behind(true, async move |cx, tx| {
+            let statement = sql!(
+                "UPDATE exports SET lease_until = $4, counts = $5, rows_done = $6, rows_total = $7
+                 WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
+            );
+            let (export, counts) = (&held.export, Json::Object(progress.counts.clone()));
+            let lease = after(cx.now, cx.plane.config.lease);
+            let bound = params![export.organization, export.id, held.fence, lease, counts, progress.done, progress.total];
+            Ok(tx.execute(statement, bound).await? > 0)
         });
         renewed.await
     }
@@ -316,7 +312,7 @@ impl Telling {
 /// How many rows at once, and how much rest between.
 struct Pace {
     size: i64,
-    /// The database's count of writes that somebody waited for.
+    /// The database's count of writes that a caller waited for.
     seen: u64,
 }
 
@@ -343,27 +339,26 @@ impl Pace {
 /// Writes down that the archive is there. If the export was deleted meanwhile the archive is an orphan.
 async fn finish(plane: &Arc<Plane>, held: &Arc<Held>, progress: Progress, written: Written) -> Result<()> {
     let bytes = i64::try_from(written.bytes).unwrap_or(i64::MAX);
-    let told = (held.clone(), progress, (bytes, written.sha256));
+    let (export, sha256) = (held.export.id, written.sha256);
+    let held = held.clone();
     let cx = job(plane);
-    let noted = cx.write_behind(false, told, |cx, tx, (held, progress, (bytes, sha256))| {
-        Box::pin(async move {
-            let statement = sql!(
-                "UPDATE exports SET state = 'done', lease_until = NULL, error = NULL, counts = $4, rows_done = $5, rows_total = $5, bytes = $6,
-                        finished_at = $7, expires_at = $8, sha256 = $9
-                 WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
-            );
-            let (export, counts) = (&held.export, Json::Object(progress.counts.clone()));
-            let end = after(cx.now, cx.plane.config.export_life);
-            let bound = params![export.organization, export.id, held.fence, counts, progress.done, *bytes, cx.now, end, sha256.as_slice()];
-            let is_there = tx.execute(statement, bound).await? > 0;
-            let plane = cx.plane.clone();
-            tx.on_commit(move || plane.going_on_bell.notify_one());
-            Ok(is_there)
-        })
+    let noted = cx.write_behind(false, async move |cx, tx| {
+        let statement = sql!(
+            "UPDATE exports SET state = 'done', lease_until = NULL, error = NULL, counts = $4, rows_done = $5, rows_total = $5, bytes = $6,
+                    finished_at = $7, expires_at = $8, sha256 = $9
+             WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
+        );
+        let (export, counts) = (&held.export, Json::Object(progress.counts.clone()));
+        let end = after(cx.now, cx.plane.config.export_life);
+        let bound = params![export.organization, export.id, held.fence, counts, progress.done, bytes, cx.now, end, sha256.as_slice()];
+        let is_there = tx.execute(statement, bound).await? > 0;
+        let plane = cx.plane.clone();
+        tx.on_commit(move || plane.going_on_bell.notify_one());
+        Ok(is_there)
     });
     match noted.await? {
-        true => tracing::info!(export = %held.export.id, bytes, "exported"),
-        false => tracing::info!(export = %held.export.id, "an export was deleted while it was made"),
+        true => tracing::info!(%export, bytes, "exported"),
+        false => tracing::info!(%export, "an export was deleted while it was made"),
     }
     Ok(())
 }
@@ -373,31 +368,28 @@ async fn finish(plane: &Arc<Plane>, held: &Arc<Held>, progress: Progress, writte
 async fn release(plane: &Arc<Plane>, held: &Arc<Held>, error: Option<Error>) -> Result<()> {
     let is_of_the_bucket = error.as_ref().is_some_and(|error| is_of_the_bucket(plane, error));
     // The database's own words may hold data of others: they go to the log.
-    let words = error.map(|error| error.words());
+    let (held, error) = (held.clone(), error.map(|error| error.words()));
     job(plane)
-        .write_behind(false, (held.clone(), words, is_of_the_bucket), |cx, tx, (held, error, is_of_the_bucket)| {
-            Box::pin(async move {
-                let is_counted = error.is_some() && !is_of_the_bucket;
-                let has_failed = is_counted && held.attempts >= MOST_ATTEMPTS && held.export.deletion.is_none();
-                let doublings = u32::try_from(held.attempts.clamp(1, 16) - 1).unwrap_or(0);
-                let pause = match is_of_the_bucket {
-                    true => BUCKET_PAUSE,
-                    false => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE),
-                };
-                let statement = sql!(
-                    "UPDATE exports SET state = $4, attempts = attempts - $5, error = coalesce($6, error), lease_until = $7, finished_at = $8
-                     WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
-                );
-                let state = if has_failed { "failed" } else { "waiting" };
-                // To be stopped is no failure, and that its bucket does not work is none of the export's.
-                let pardoned = i64::from(!is_counted);
-                let again = error.is_some().then(|| after(cx.now, pause)).filter(|_| !has_failed);
-                let ended = has_failed.then_some(cx.now);
-                let export = &held.export;
-                let bound = params![export.organization, export.id, held.fence, state, pardoned, error.as_deref(), again, ended];
-                tx.execute(statement, bound).await?;
-                Ok(())
-            })
+        .write_behind(false, async move |cx, tx| {
+            let is_counted = error.is_some() && !is_of_the_bucket;
+            let has_failed = is_counted && held.attempts >= MOST_ATTEMPTS && held.export.deletion.is_none();
+            let doublings = u32::try_from(held.attempts.clamp(1, 16) - 1).unwrap_or(0);
+            let pause = match is_of_the_bucket {
+                true => BUCKET_PAUSE,
+                false => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE),
+            };
+            let statement = sql!(
+                "UPDATE exports SET state = $4, attempts = attempts - $5, error = coalesce($6, error), lease_until = $7, finished_at = $8
+                 WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
+            );
+            let state = if has_failed { "failed" } else { "waiting" };
+            // To be stopped is no failure, and that its bucket does not work is none of the export's.
+            let pardoned = i64::from(!is_counted);
+            let again = error.is_some().then(|| after(cx.now, pause)).filter(|_| !has_failed);
+            let (ended, export) = (has_failed.then_some(cx.now), &held.export);
+            let bound = params![export.organization, export.id, held.fence, state, pardoned, error.as_deref(), again, ended];
+            tx.execute(statement, bound).await?;
+            Ok(())
         })
         .await
 }

@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Lines that leave the table at once, when the files have them.
 const MOST: usize = 10_000;
 
+/// The revision of a credential that is gone.
+const GONE: i64 = i64::MAX;
+
 /// Where a server keeps its ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerPlace {
@@ -67,7 +70,15 @@ pub(crate) enum Entry {
     /// A customer's device or session was removed.
     Removed { organization: Uuid, customer: Uuid, kind: String, id: Uuid },
     /// A credential was changed: what it was before is good no longer.
-    Changed { credential: Credential, organization: Option<Uuid>, id: Uuid, digest: String },
+    Changed {
+        credential: Credential,
+        organization: Option<Uuid>,
+        id: Uuid,
+        digest: String,
+        /// 0 in lines of older programs.
+        #[serde(default)]
+        revision: i64,
+    },
     /// A member has this role now.
     Role { organization: Uuid, member: Uuid, role: String, revision: i64 },
     /// A user is an operator, or none any more.
@@ -310,7 +321,8 @@ impl Order {
 pub(crate) async fn changed(cx: &Cx, tx: &mut Tx, credential: Credential, organization: Option<Uuid>, id: Uuid) -> Result<()> {
     if cx.plane.ledger.writer().is_some() {
         let digest = credential.digest(cx, tx, organization, id).await?.unwrap_or_default();
-        note(cx, tx, Entry::Changed { credential, organization, id, digest }).await?;
+        let revision = credential.count(tx, organization, id, 0).await?;
+        note(cx, tx, Entry::Changed { credential, organization, id, digest, revision }).await?;
     }
     Ok(())
 }
@@ -330,6 +342,40 @@ pub(crate) async fn role_changed(cx: &Cx, tx: &mut Tx, organization: Uuid, membe
 }
 
 impl Credential {
+    /// Counts a change, and returns how many there were: more than the ledger knows of. Another change of the same waits for its row until this one
+    /// is committed, and counts on.
+    async fn count(self, tx: &mut Tx, organization: Option<Uuid>, id: Uuid, known: i64) -> Result<i64> {
+        let user = sql!(
+            "UPDATE users SET credential_revision = CASE WHEN credential_revision < $2 THEN $2 ELSE credential_revision END + 1 WHERE id = $1
+             RETURNING credential_revision"
+        );
+        let own = sql!(
+            "UPDATE user_api_keys SET credential_revision = CASE WHEN credential_revision < $2 THEN $2 ELSE credential_revision END + 1
+             WHERE id = $1 RETURNING credential_revision"
+        );
+        let key = sql!(
+            "UPDATE api_keys SET credential_revision = CASE WHEN credential_revision < $3 THEN $3 ELSE credential_revision END + 1
+             WHERE organization_id = $1 AND id = $2 RETURNING credential_revision"
+        );
+        let app = sql!(
+            "UPDATE oauth_apps SET credential_revision = CASE WHEN credential_revision < $3 THEN $3 ELSE credential_revision END + 1
+             WHERE organization_id = $1 AND id = $2 RETURNING credential_revision"
+        );
+        let webhook = sql!(
+            "UPDATE webhooks SET credential_revision = CASE WHEN credential_revision < $3 THEN $3 ELSE credential_revision END + 1
+             WHERE organization_id = $1 AND id = $2 RETURNING credential_revision"
+        );
+        let counted = match self {
+            Credential::Password => tx.query_opt(user, params![id, known]).await?,
+            Credential::UserApiKey => tx.query_opt(own, params![id, known]).await?,
+            Credential::ApiKey => tx.query_opt(key, params![organization, id, known]).await?,
+            Credential::OauthApp => tx.query_opt(app, params![organization, id, known]).await?,
+            Credential::Webhook | Credential::WebhookSecret => tx.query_opt(webhook, params![organization, id, known]).await?,
+        };
+        // Of what is gone this is the last word.
+        counted.map_or(Ok(GONE), |mut row| Ok(row.next()?))
+    }
+
     /// Says what the credential is and may do without telling either; none when it is not there. A digest of digests: it leads back to no secret.
     async fn digest(self, cx: &Cx, tx: &mut Tx, organization: Option<Uuid>, id: Uuid) -> Result<Option<String>> {
         let text = |bytes: Vec<u8>| Json::from(hex(&bytes));
@@ -388,16 +434,15 @@ pub(crate) async fn beat(cx: &Cx) -> Result<()> {
     }
     let many = written.len();
     // While lines are missing, the next start has to look for them from where they began to be.
-    let beaten = cx.write_behind(false, (position, ledger.is_whole(), written), |cx, tx, (position, is_whole, written)| {
-        Box::pin(async move {
-            tx.execute(sql!("DELETE FROM ledger_lines WHERE id = ANY($1)"), params![&written[..]]).await?;
-            let statement = sql!(
-                "UPDATE ledger SET position = $1, position_at = CASE WHEN CAST($3 AS boolean) THEN $2 ELSE position_at END, beat = beat + 1
-                 RETURNING beat"
-            );
-            let beat = tx.query_opt(statement, params![i64::try_from(*position).unwrap_or(i64::MAX), cx.now, *is_whole]).await?;
-            beat.map(|mut row| Ok(row.next()?)).transpose()
-        })
+    let is_whole = ledger.is_whole();
+    let beaten = cx.write_behind(false, async move |cx, tx| {
+        tx.execute(sql!("DELETE FROM ledger_lines WHERE id = ANY($1)"), params![&written[..]]).await?;
+        let statement = sql!(
+            "UPDATE ledger SET position = $1, position_at = CASE WHEN CAST($3 AS boolean) THEN $2 ELSE position_at END, beat = beat + 1
+             RETURNING beat"
+        );
+        let beat = tx.query_opt(statement, params![i64::try_from(position).unwrap_or(i64::MAX), cx.now, is_whole]).await?;
+        beat.map(|mut row| Ok(row.next()?)).transpose()
     });
     // Only what the database is sure to have.
     let beaten = beaten.await.inspect_err(|_| ledger.count_write())?;

@@ -12,24 +12,44 @@ use crate::fields::Check;
 use crate::normal_forms::{composed, domain_key};
 use crate::{Error, Result};
 
-/// What the customers to be purged have in common: all that is given.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What customers have in common: those are meant who meet all that is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "CustomerCriteria", extend("minProperties" = 1, "x-null" = ["invalid_type", "must not be null: leave it out"]))]
 pub struct Criteria {
     /// Made before this.
+    #[serde(default)]
+    #[schemars(with = "Timestamp", example = &"2020-01-31T12:00:00Z")]
     pub created_before: Option<Timestamp>,
     /// Made at this time or later.
+    #[serde(default)]
+    #[schemars(with = "Timestamp", example = &"2019-01-31T12:00:00Z")]
     pub created_after: Option<Timestamp>,
     /// Last changed before this.
+    #[serde(default)]
+    #[schemars(with = "Timestamp", example = &"2021-01-31T12:00:00Z")]
     pub updated_before: Option<Timestamp>,
     /// Under this member's management.
+    #[serde(default)]
+    #[schemars(with = "crate::wire::MemberId", extend("x-unshown" = true))]
     pub managed_by: Option<Uuid>,
-    /// With an address of this domain, in whatever case and spelling; 1 to 253 characters.
+    /// With an address of this domain, in whatever case.
+    #[serde(default)]
+    #[schemars(with = "String", length(min = 1, max = 253), example = &"example.com")]
     pub email_domain: Option<String>,
-    /// With these texts among their metadata.
+    /// With each of these texts among their metadata.
+    #[serde(default)]
+    #[schemars(with = "crate::wire::Metadata", extend("minProperties" = 1))]
     pub metadata: Map<String, Json>,
-    /// Those who were softly deleted, and not those who are there.
+    /// Those who were softly deleted, in the place of those who are there. For those who may hard-delete them.
+    #[serde(rename = "state", default, deserialize_with = "crate::wire::is_there")]
+    #[schemars(
+        with = "String",
+        extend("enum" = ["deleted"], "x-refusal" = ["invalid", "must be deleted, or left out"], "x-unshown" = true)
+    )]
     pub is_deleted: bool,
-    /// All of them. Whoever gives nothing else must say so.
+    /// All of them: what to say where nothing else is given.
+    #[serde(rename = "all", default)]
+    #[schemars(extend("const" = true))]
     pub is_all: bool,
 }
 
@@ -83,7 +103,7 @@ impl Criteria {
         if self.is_deleted { "deleted" } else { "live" }
     }
 
-    /// Whether a customer is meant, of a purge that was ordered at this time: not whoever came by afterwards.
+    /// Whether a purge that was ordered at this time means a customer: not one that was made afterwards.
     pub(super) fn matches(&self, person: &Person, ordered_at: Timestamp) -> bool {
         let domain = || domain_key(person.email.rsplit_once('@').map_or("", |(_, domain)| domain));
         let has = |key: &str, value: &Json| {

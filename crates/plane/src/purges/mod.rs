@@ -36,7 +36,7 @@ pub const MOST_LISTED: usize = 100_000;
 const SAMPLE: usize = 100;
 /// Customers that are looked at in one read.
 const SLICE: usize = 1_000;
-/// Reads after which nobody counts any further: neither a look nor an order goes through all customers of the largest organizations.
+/// Reads after which counting ends: neither a look nor an order goes through all customers of the largest organizations.
 const MOST_SLICES: usize = 500;
 /// How long a look counts.
 const MOST_TIME: Duration = Duration::from_secs(10);
@@ -47,10 +47,10 @@ const UNKNOWN: Uuid = Uuid::nil();
 /// Stands in it for one who was named before.
 const REPEATED: Uuid = Uuid::max();
 
-/// Whom somebody wants to be purged.
+/// Which customers shall be purged.
 #[derive(Debug, Clone)]
 pub enum Meant {
-    /// Whoever has this in common.
+    /// Those who have this in common.
     Criteria(Criteria),
     /// Customers by their references, up to [`MOST_LISTED`].
     List(Vec<String>),
@@ -68,13 +68,13 @@ impl Meant {
 /// What becomes of one customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Nobody finds the customer any more; the customer's own deletion goes on or is sealed.
+    /// No reader finds the customer any more; the customer's own deletion goes on or is sealed.
     Deleted,
     /// Something stands in the way.
     Blocked,
-    /// Whoever ordered it may not delete this one, or nobody may now.
+    /// The member who ordered it may not delete this one, or no member may now.
     Refused,
-    /// Nobody of this id is there, or was any more when it was the customer's turn.
+    /// No customer of this id is there, or none was any more when it was their turn.
     NotFound,
     /// The list names the customer twice.
     Repeated,
@@ -115,7 +115,7 @@ pub struct Survey {
     pub sample: Vec<String>,
     /// What refuses the order now; and that customers lack an approval, which leaves these out and no other.
     pub blockers: Vec<Blocker>,
-    /// The first of the customers whom nobody has approved of, and how many they are.
+    /// The first of the customers without an approval, and how many they are.
     unapproved: Option<(Uuid, i64)>,
     /// Whether there may be more than were counted.
     pub is_part: bool,
@@ -128,18 +128,17 @@ impl Survey {
     }
 }
 
-/// Looks at what a purge would come to that is ordered for this reason. Whoever may order it may look. It goes through half a million customers
-/// at the most, and looks for ten seconds.
+/// Looks at what a purge would come to that is ordered for this reason. Callers who may order it may look. It goes through half a million
+/// customers at the most, and looks for ten seconds.
 ///
 /// # Errors
 /// Those of [`order`], but for [`Error::Blocked`]: blockers are part of the answer.
 pub async fn look(cx: &Cx, organization: &OrganizationRef, meant: &Meant, reason: Option<&str>) -> Result<Survey> {
     let tenant = enter_to_purge(cx, organization, meant).await?;
-    let missing = cx.read((tenant, reason.map(str::to_owned)), |cx, tx, (tenant, reason)| {
-        Box::pin(async move {
-            tenant.is_writable(tx).await?;
-            deletion::of_purge(cx, tx, tenant.organization(), reason.as_deref()).await
-        })
+    let reason = reason.map(str::to_owned);
+    let missing = cx.read(async move |cx, tx| {
+        tenant.is_writable(tx).await?;
+        deletion::of_purge(cx, tx, tenant.organization(), reason.as_deref()).await
     });
     let missing = missing.await?;
     let (mut survey, _) = survey(cx, tenant, meant, true).await?;
@@ -188,11 +187,7 @@ pub async fn order(
             export: false,
         };
         let expected = (!survey.is_part).then(|| survey.outcomes.values().sum());
-        tenant
-            .write(cx, (order, wanted, expected), |cx, tx, tenant, (order, wanted, expected)| {
-                Box::pin(order_in(cx, tx, tenant, order, wanted.clone(), *expected))
-            })
-            .await
+        tenant.write(cx, async move |cx, tx, tenant| order_in(cx, tx, tenant, &order, wanted.clone(), expected).await).await
     })
     .await
 }
@@ -251,17 +246,16 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
                     survey.is_part = true;
                     break;
                 }
+                let criteria = criteria.clone();
                 let slice = cx
-                    .read((tenant, criteria.clone(), last, is_thorough), |cx, tx, (tenant, criteria, last, is_thorough)| {
-                        Box::pin(async move {
-                            let (people, next) = scan(tx, tenant.organization(), *last, SLICE as i64).await?;
-                            let own = tenant.only_managed_by();
-                            let is_meant =
-                                |person: &Person| criteria.matches(person, cx.now) && own.is_none_or(|own| person.managed_by == Some(own));
-                            let people: Vec<Person> = people.into_iter().filter(is_meant).collect();
-                            let blocked = blocked(cx, tx, tenant, &people, *is_thorough).await?;
-                            Ok((people, blocked, next))
-                        })
+                    .read(async move |cx, tx| {
+                        let (people, next) = scan(tx, tenant.organization(), last, SLICE as i64).await?;
+                        let own = tenant.only_managed_by();
+                        let is_meant =
+                            |person: &Person| criteria.matches(person, cx.now) && own.is_none_or(|own| person.managed_by == Some(own));
+                        let people: Vec<Person> = people.into_iter().filter(is_meant).collect();
+                        let blocked = blocked(cx, tx, &tenant, &people, is_thorough).await?;
+                        Ok((people, blocked, next))
                     })
                     .await?;
                 let (people, blocked, next) = slice;
@@ -272,13 +266,12 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
         Meant::List(references) => {
             let mut seen = HashSet::new();
             for part in references.chunks(SLICE) {
+                let references = part.to_vec();
                 let (people, blocked) = cx
-                    .read((tenant, part.to_vec(), is_thorough), |cx, tx, (tenant, references, is_thorough)| {
-                        Box::pin(async move {
-                            let people = find(tx, tenant.organization(), references).await?;
-                            let blocked = blocked(cx, tx, tenant, &people, *is_thorough).await?;
-                            Ok((people, blocked))
-                        })
+                    .read(async move |cx, tx| {
+                        let people = find(tx, tenant.organization(), &references).await?;
+                        let blocked = blocked(cx, tx, &tenant, &people, is_thorough).await?;
+                        Ok((people, blocked))
                     })
                     .await?;
                 let found: HashMap<&str, &Person> = people.iter().map(|person| (person.reference.as_str(), person)).collect();
@@ -317,7 +310,7 @@ impl Survey {
     }
 }
 
-/// Whether a customer is one of those whom whoever ordered it may not delete.
+/// Whether a customer is one of those that the member who ordered it may not delete.
 fn is_others(only_managed_by: Option<Uuid>, person: &Person) -> bool {
     only_managed_by.is_some_and(|own| person.managed_by != Some(own))
 }
@@ -326,7 +319,7 @@ fn is_others(only_managed_by: Option<Uuid>, person: &Person) -> bool {
 #[derive(Default)]
 struct Blocked {
     all: HashSet<Uuid>,
-    /// Those of them whom nobody has approved of.
+    /// Those of them without an approval.
     unapproved: HashSet<Uuid>,
 }
 
@@ -385,46 +378,45 @@ pub struct Item {
     pub deletion: Option<Uuid>,
 }
 
-/// Lists what became of each customer of a purge, in their order; nothing of other deletions. Whoever may read the deletion may read it.
+/// Lists what became of each customer of a purge, in their order; nothing of other deletions. Callers who may read the deletion may read
+/// it.
 ///
 /// # Errors
 /// Those of [`deletion::get`].
 pub async fn items(cx: &Cx, deletion: Uuid, outcome: Option<String>, request: PageRequest) -> Result<(Uuid, Page<Item>)> {
     let deletion = deletion::get(cx, deletion).await?;
     cx.principal()?.needs(Action::ReadCustomers.scope())?;
-    // It tells of customers who are there, and of what holds them: that is nothing for somebody who was removed since.
+    // It tells of customers who are there, and of what holds them. A member who was removed since may not read that.
     access::remains(cx, deletion.organization).await.map_err(|error| match error {
         Error::Storage(_) | Error::Internal(_) => error,
         _ => Error::NotFound("Deletion"),
     })?;
-    let of = (deletion.organization, deletion.subject, outcome, request);
+    let (organization, purge) = (deletion.organization, deletion.subject);
     let page = cx
-        .read(of, |_, tx, (organization, purge, outcome, request)| {
-            Box::pin(async move {
-                let outcome = outcome.as_deref();
-                let count = sql!(
-                    "SELECT count(*) FROM purge_items
-                     WHERE organization_id = $1 AND purge_id = $2 AND (CAST($3 AS text) IS NULL OR outcome = $3)"
-                );
-                let total = match request.after {
-                    Some(_) => 0,
-                    None => tx.query_one(count, params![*organization, *purge, outcome]).await?.next()?,
-                };
-                let statement = sql!(
-                    "SELECT purge_items.id, number, customer_id,
-                            (SELECT reference FROM customers
-                             WHERE customers.organization_id = $1 AND customers.id = customer_id AND customers.state <> 'closed'),
-                            outcome, detail, blockers, deletion_id
-                     FROM purge_items
-                     WHERE organization_id = $1 AND purge_id = $2 AND (CAST($3 AS text) IS NULL OR outcome = $3) AND purge_items.id > $6
-                     ORDER BY purge_items.id LIMIT $4 OFFSET $5"
-                );
-                // It is the first slice that comes after nothing here: the list begins with the first and not with the last.
-                let after = request.after.filter(|after| *after != PageRequest::FIRST).unwrap_or_default();
-                let bound = params![*organization, *purge, outcome, request.limit(), request.offset(), after];
-                let items = tx.query(statement, bound).await?.into_iter().map(read).collect::<Result<_>>()?;
-                Ok(Page::part(items, total, *request, |item: &Item| item.id))
-            })
+        .read(async move |_, tx| {
+            let outcome = outcome.as_deref();
+            let count = sql!(
+                "SELECT count(*) FROM purge_items
+                 WHERE organization_id = $1 AND purge_id = $2 AND (CAST($3 AS text) IS NULL OR outcome = $3)"
+            );
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.query_one(count, params![organization, purge, outcome]).await?.next()?,
+            };
+            let statement = sql!(
+                "SELECT purge_items.id, number, customer_id,
+                        (SELECT reference FROM customers
+                         WHERE customers.organization_id = $1 AND customers.id = customer_id AND customers.state <> 'closed'),
+                        outcome, detail, blockers, deletion_id
+                 FROM purge_items
+                 WHERE organization_id = $1 AND purge_id = $2 AND (CAST($3 AS text) IS NULL OR outcome = $3) AND purge_items.id > $6
+                 ORDER BY purge_items.id LIMIT $4 OFFSET $5"
+            );
+            // It is the first slice that comes after nothing here: the list begins with the first and not with the last.
+            let after = request.after.filter(|after| *after != PageRequest::FIRST).unwrap_or_default();
+            let bound = params![organization, purge, outcome, request.limit(), request.offset(), after];
+            let items = tx.query(statement, bound).await?.into_iter().map(read).collect::<Result<_>>()?;
+            Ok(Page::part(items, total, request, |item: &Item| item.id))
         })
         .await?;
     Ok((deletion.organization, page))

@@ -1,4 +1,5 @@
-//! Stopping a purge: who was deleted stays deleted, nobody else is from the answer on, and the drain goes through the rest only to say so.
+//! Stopping a purge: who was deleted stays deleted, no other customer is deleted from the answer on, and the drain goes through the rest
+//! only to say so.
 
 use serde_json::Value as Json;
 use sql::{Tx, params, sql};
@@ -15,7 +16,7 @@ use crate::{Error, Result, ledger};
 
 /// Stops a purge. One that was stopped already stays as it is.
 ///
-/// For whoever may order one and read this one's record: owners and admins, those who ordered it, and operators.
+/// For those who may order one and read this one's record: owners and admins, those who ordered it, and operators.
 ///
 /// # Errors
 /// Those of [`watch`]; [`Error::Forbidden`]; [`Error::Conflict`] when it is sealed, or no purge.
@@ -35,7 +36,7 @@ pub async fn stop(cx: &Cx, id: Uuid) -> Result<Watched> {
             return Err(Error::Conflict(whole(&deletion).into()));
         }
         let tenant = enter(cx, &organization, Action::StopPurge).await?;
-        tenant.write(cx, (deletion, note), |cx, tx, _, (deletion, note)| Box::pin(stop_in(cx, tx, deletion, note))).await
+        tenant.write(cx, async move |cx, tx, _| stop_in(cx, tx, &deletion, &note).await).await
     })
     .await?;
     watch(cx, id).await
@@ -80,6 +81,6 @@ async fn is_stopped(tx: &mut Tx, deletion: &Deletion) -> Result<()> {
     let mut row = tx.query_opt(statement, params![deletion.organization, deletion.id]).await?.ok_or(Error::NotFound("Deletion"))?;
     match row.next()? {
         true => Ok(()),
-        false => Err(Error::Conflict("It is sealed: every customer was gone through, and nobody is left to be spared.".into())),
+        false => Err(Error::Conflict("It is sealed: every customer was gone through, and no customer is left to be spared.".into())),
     }
 }

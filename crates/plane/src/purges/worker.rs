@@ -34,7 +34,7 @@ pub(crate) struct Step {
     pub(crate) last: Option<Uuid>,
 }
 
-/// Rows that the deletion of a customer on whom nothing hangs is taken to cost.
+/// Rows that the deletion of a customer with nothing hanging on it is taken to cost.
 pub(super) const EACH: i64 = 8;
 /// Customers that are looked at in one transaction at the most.
 const MOST: i64 = 1_000;
@@ -42,7 +42,7 @@ const MOST: i64 = 1_000;
 /// than go with a family.
 const LEAST: i64 = 16;
 
-/// What was ordered, by whom.
+/// What was ordered, and who ordered it.
 struct Job {
     purge: Purge,
     criteria: Option<Criteria>,
@@ -51,7 +51,7 @@ struct Job {
     only_managed_by: Option<Uuid>,
     ordered_at: Timestamp,
     reason: Option<String>,
-    /// Whether nobody is to be deleted any more: who is left is only gone through.
+    /// Whether no customer is to be deleted any more: those that are left are only gone through.
     is_stopped: bool,
     /// Who ordered it, and with what.
     orderer: Arc<Orderer>,
@@ -139,7 +139,7 @@ impl Job {
         let Some(user) = self.orderer.user else { return Ok(None) };
         let organization = self.purge.organization;
         let member = self.membership(tx, user).await?.map(|own| own.id);
-        // From here on nobody takes the right away before this batch is done.
+        // From here on the right cannot be taken away before this batch is done.
         authority::share(tx, [Some(user), Some(organization), member, self.orderer.credential].into_iter().flatten()).await?;
         let membership = self.membership(tx, user).await?;
         let action = if self.state() == "live" { Action::DeleteCustomer } else { Action::EraseCustomer };
@@ -213,7 +213,7 @@ enum Judged {
     Over(Outcome, Option<Error>),
 }
 
-/// Has the customers deleted whom nothing saves, and writes down what became of each.
+/// Has the customers deleted that nothing saves, and writes down what became of each.
 async fn delete(tx: &mut Tx, job: &Job, subjects: &[Uuid], refused: Option<&Error>, counts: Json, done: i64) -> Result<Json> {
     let people = find(tx, job, subjects).await?;
     let mut judged: Vec<(Uuid, Option<&Person>, Judged)> = Vec::new();

@@ -45,7 +45,7 @@ pub(super) async fn holds(
     plane: &Arc<Plane>,
     waiting: &mut Waiting,
     table: &'static str,
-    due: (Statement, Vec<Value>),
+    (count, bound): (Statement, Vec<Value>),
     reaches: Statement,
 ) -> Result<bool> {
     let share = i64::from(plane.config.retention_brake);
@@ -53,15 +53,13 @@ pub(super) async fn holds(
         return Ok(false);
     }
     let cx = Cx::new(plane, "retention").with_actor(Actor::System);
-    let rows = cx.read((due, reaches), move |_, tx, ((count, bound), reaches)| {
-        Box::pin(async move {
-            tx.take_time().await?;
-            let rows: i64 = tx.query_one(*count, bound).await?.next()?;
-            // Of so many rows it would be no more than the share. More of them are not counted.
-            let least = rows.saturating_mul(100) / share.max(1);
-            let is_much = rows > FEW && tx.query_opt(*reaches, &[Value::from(least - 1)]).await?.is_none();
-            Ok(is_much.then_some(rows))
-        })
+    let rows = cx.read(async move |_, tx| {
+        tx.take_time().await?;
+        let rows: i64 = tx.query_one(count, &bound).await?.next()?;
+        // Of so many rows it would be no more than the share. More of them are not counted.
+        let least = rows.saturating_mul(100) / share.max(1);
+        let is_much = rows > FEW && tx.query_opt(reaches, &[Value::from(least - 1)]).await?.is_none();
+        Ok(is_much.then_some(rows))
     });
     let rows = rows.await?;
     *waiting.entry(table).or_default() += rows.unwrap_or_default();

@@ -18,11 +18,11 @@ const OVER: &str = "state = 'deleted' AND deleted_at <= $1
     AND NOT EXISTS (SELECT 1 FROM deletions
                     WHERE deletions.organization_id = customers.organization_id AND deletions.subject_id = customers.id
                       AND deletions.state = 'reversible')";
-/// Of these, those whom a legal hold keeps that is in force at $2.
+/// Of these, those that a legal hold in force at $2 keeps.
 const HELD: &str = "EXISTS (SELECT 1 FROM holds
             WHERE holds.organization_id = customers.organization_id AND holds.subject_id IN (customers.organization_id, customers.id)
               AND released_at IS NULL AND (until IS NULL OR until > $2))";
-/// What somebody waits for whom no hold keeps.
+/// What a customer waits for that no hold keeps.
 const WAITS_FOR: &str = "CASE WHEN EXISTS (SELECT 1 FROM subscriptions
                       WHERE subscriptions.organization_id = customers.organization_id AND customer_id = customers.id
                         AND status = 'active') THEN 'an active subscription'
@@ -83,7 +83,7 @@ pub(super) async fn find(tx: &mut Tx, from: Place, limit: Timestamp, size: i64) 
 pub(super) struct Expired {
     /// Those whose deletion is ordered, or done.
     pub(super) gone: u64,
-    /// Those whom something stands in the way of.
+    /// Those that something keeps.
     pub(super) blocked: u64,
 }
 

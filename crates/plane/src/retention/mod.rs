@@ -1,5 +1,5 @@
-//! Retention: how long what nobody deletes is kept, and what a deletion keeps. Each period has a name, a default and a setting; the rules of
-//! deletion name the periods (`deletion/rules.rs`), and one job erases what has had its time.
+//! Retention: how long data that no one deletes is kept, and what a deletion keeps. Each period has a name, a default and a setting; the
+//! rules of deletion name the periods (`deletion/rules.rs`), and one job erases what has had its time.
 //!
 //! What goes row by row stands in `sweeps.rs`; softly deleted customers end by an ordinary deletion, in `customers.rs`; when and how fast, and
 //! what the audit trail says of it, in `reconciler.rs`.
@@ -145,7 +145,7 @@ impl Default for Periods {
     }
 }
 
-/// One period, as somebody sets it.
+/// One period, as a setting gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
     retention: Retention,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sql::{Tx, params, sql};
+use sql::{Static, Tx, params, sql};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ const TARGET: Duration = Duration::from_millis(5);
 const SHARED_TARGET: Duration = Duration::from_millis(20);
 /// Rows of the first transaction, and the least and the most.
 const ROWS: [i64; 3] = [200, 100, 5_000];
-/// The same of customers, on each of whom up to 500 rows may hang that go at once.
+/// The same of customers. Up to 500 rows may hang on each, and go at once.
 const CUSTOMERS: [i64; 3] = [4, 1, 64];
 
 /// What a round came to.
@@ -36,7 +36,7 @@ pub struct Round {
     pub erased: HashMap<&'static str, u64>,
     /// Customers whose deletion was ordered.
     pub expired: u64,
-    /// Customers whose time is over and whom something stands in the way of.
+    /// Customers whose time is over and that something keeps.
     pub blocked: u64,
     /// Transactions, and the longest of them.
     pub batches: u64,
@@ -117,9 +117,8 @@ async fn expire(plane: &Arc<Plane>, round: &mut Round, waiting: &mut Waiting) ->
     let (mut pace, mut from) = (Pace::new(plane, CUSTOMERS), BEGINNING);
     let mut outcome = Ok(());
     loop {
-        let found = job(plane)
-            .read((from, limit, pace.size), |_, tx, (from, limit, size)| Box::pin(customers::find(tx, *from, *limit, *size)))
-            .await?;
+        let size = pace.size;
+        let found = job(plane).read(async move |_, tx| customers::find(tx, from, limit, size).await).await?;
         let Some(last) = found.last() else { return outcome };
         from = last.place;
         let mut by_organization: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
@@ -129,11 +128,9 @@ async fn expire(plane: &Arc<Plane>, round: &mut Round, waiting: &mut Waiting) ->
         let mut together: Vec<(Uuid, Vec<Uuid>)> = by_organization.into_iter().collect();
         while let Some((organization, customers)) = together.pop() {
             let watch = plane.clock.stopwatch();
-            let input = (organization, customers.clone(), limit, kept.clone());
+            let (expiring, kept) = (customers.clone(), kept.clone());
             let cx = job(plane);
-            let ended = cx.write_behind(false, input, |cx, tx, (organization, customers, limit, kept)| {
-                Box::pin(customers::expire(cx, tx, *organization, customers, *limit, kept))
-            });
+            let ended = cx.write_behind(false, async move |cx, tx| customers::expire(cx, tx, organization, &expiring, limit, &kept).await);
             match ended.await {
                 Ok(Expired { gone, blocked }) => {
                     round.expired += gone;
@@ -157,8 +154,8 @@ struct Batch {
     before: u64,
 }
 
-/// Erases the rows of one sweep that have had their time. What is under legal holds is looked at where nobody waits for it, and looked at again
-/// when the rest is erased.
+/// Erases the rows of one sweep that have had their time. What is under legal holds is looked at where no caller waits for it, and looked
+/// at again when the rest is erased.
 async fn erase(plane: &Arc<Plane>, sweep: &'static Sweep, round: &mut Round, waiting: &mut Waiting) -> Result<()> {
     let Some(limit) = plane.config.retention.limit(sweep.retention, job(plane).now) else { return Ok(()) };
     // These rows open nothing any more and are no evidence: they have no brake.
@@ -170,18 +167,16 @@ async fn erase(plane: &Arc<Plane>, sweep: &'static Sweep, round: &mut Round, wai
     }
     let (mut pace, mut from, mut rows) = (Pace::new(plane, ROWS), BEGINNING, 0);
     let entry = job(plane).new_id()?;
+    let looking = Static(sweep);
     loop {
-        let ahead = job(plane)
-            .read((sweep, from, limit, pace.size), |cx, tx, (sweep, from, limit, size)| {
-                Box::pin(sweep.look_ahead(tx, *from, *limit, *size, cx.now))
-            })
-            .await?;
+        let size = pace.size;
+        let ahead = job(plane).read(async move |cx, tx| looking.look_ahead(tx, from, limit, size, cx.now).await).await?;
         let Some(stretch) = ahead else { return Ok(()) };
         let to = stretch.to;
         if stretch.is_free {
             let watch = plane.clock.stopwatch();
             let batch = Batch { sweep, from, stretch, entry, before: rows };
-            let erased = job(plane).write_behind(true, batch, |cx, tx, batch| Box::pin(erase_in(cx, tx, batch))).await?;
+            let erased = job(plane).write_behind(true, async move |cx, tx| erase_in(cx, tx, &batch).await).await?;
             rows += erased;
             *round.erased.entry(sweep.table).or_default() += erased;
             pace.rest(round, watch.elapsed()).await;

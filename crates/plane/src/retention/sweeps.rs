@@ -40,7 +40,7 @@ const LINES: &[Line] = &[
     Line { retention: Retention::Deliveries, table: "webhook_deliveries", since: "finished_at", only: "state <> 'pending' AND (deletion_id IS NULL OR payload IS NULL)", about: &["organization_id", "subject_id"] },
     Line { retention: Retention::Exports, table: "exports", since: "created_at", only: "state = 'expired'", about: &["organization_id", "subject_id", "actor_id"] },
     Line { retention: Retention::Exports, table: "exports", since: "created_at", only: "state = 'failed' AND deletion_id IS NULL", about: &["organization_id", "subject_id", "actor_id"] },
-    // These open nothing any more and tell nobody anything: no hold keeps them, and the audit trail does not say that they went.
+    // These open nothing any more and hold nothing worth reading: no hold keeps them, and the audit trail does not say that they went.
     Line { retention: Retention::Answers, table: "idempotent_answers", since: "created_at", only: "", about: &[] },
     Line { retention: Retention::Sessions, table: "sessions", since: "expires_at", only: "", about: &[] },
     Line { retention: Retention::Addresses, table: "client_addresses", since: "created_at", only: "", about: &[] },
@@ -56,7 +56,7 @@ pub(crate) struct Sweep {
     pub(super) is_evidence: bool,
     /// Whether some of them belong to no organization, and are about people who are there.
     is_of_people: bool,
-    /// The next rows in the order of their age, each with its place, whether it is held, and whom that would be about.
+    /// The next rows in the order of their age, each with its place, whether it is held, and which user or customer that would be about.
     find: Statement,
     erase: Statement,
     /// How many are overdue, and which.
@@ -82,7 +82,7 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
-    /// Touches what whoever places a legal hold on any of it touches: either the hold is found, or it finds what is left.
+    /// Touches what placing a legal hold on any of it touches: either the hold is found, or it finds what is left.
     pub(super) async fn lock(&self, tx: &mut Tx) -> Result<()> {
         let ids = |ids: &BTreeSet<Uuid>| ids.iter().copied().collect::<Vec<_>>();
         if !self.organizations.is_empty() {

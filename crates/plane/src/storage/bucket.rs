@@ -4,9 +4,10 @@
 //! An upload has a small object beside it, under the name of its draft, that tells its id: a server that finds the draft ends the upload with it, so
 //! that no parts are left that no list shows and that cost money.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ClientConfigKey, GetOptions, GetRange, GetResult, MultipartId, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    Attribute, Attributes, ClientConfigKey, GetOptions, GetRange, GetResult, MultipartId, ObjectStore, ObjectStoreExt, PutMode,
     PutMultipartOptions, PutOptions, RetryConfig,
 };
 use serde::{Deserialize, Serialize};
@@ -41,11 +42,13 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 /// A place in a bucket.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    store: AmazonS3,
+    pub(super) store: AmazonS3,
     /// For the log.
-    place: String,
-    prefix: String,
+    pub(super) place: String,
+    pub(super) prefix: String,
     is_up: AtomicBool,
+    /// Names there that were told of in the log, since nothing can be done with them.
+    pub(super) unreadable: Mutex<BTreeSet<String>>,
 }
 
 /// An upload that is under way.
@@ -89,7 +92,8 @@ impl Bucket {
         // The words of this one repeat a setting at the most, but which is not known.
         let unusable = |_| Error::Malformed(format!("the AWS_… variables of the environment make no sense for the bucket {bucket}"));
         let place = Place::Bucket { bucket: bucket.into(), prefix: prefix.into() }.to_string();
-        Ok(Bucket { store: builder.build().map_err(unusable)?, place, prefix: prefix.to_owned(), is_up: AtomicBool::new(true) })
+        let store = builder.build().map_err(unusable)?;
+        Ok(Bucket { store, place, prefix: prefix.to_owned(), is_up: AtomicBool::new(true), unreadable: Mutex::default() })
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -104,7 +108,7 @@ impl Bucket {
     }
 
     /// Says in the log when the bucket begins to fail, and when it works again.
-    fn noted<T>(&self, outcome: object_store::Result<T>) -> Result<T, Failure> {
+    pub(super) fn noted<T>(&self, outcome: object_store::Result<T>) -> Result<T, Failure> {
         match outcome.map_err(|error| sort(&error)) {
             Err((failure @ (Failure::Away | Failure::Refused | Failure::Absent), code)) => {
                 if self.is_up.swap(false, Ordering::Relaxed) {
@@ -134,20 +138,6 @@ impl Bucket {
             }
             outcome => self.noted(outcome).map(Some),
         }
-    }
-
-    pub(super) async fn list(&self) -> Result<Vec<String>, Failure> {
-        let prefix = (!self.prefix.is_empty()).then(|| Path::from(self.prefix.as_str()));
-        // What lies further below is not this server's, and is not asked for.
-        let listed = match self.store.list_with_delimiter(prefix.as_ref()).await {
-            Err(object_store::Error::InvalidPath { .. }) => return Err(Failure::Unreadable),
-            listed => self.noted(listed)?,
-        };
-        let name = |object: &ObjectMeta| {
-            object.location.as_ref().strip_prefix(&self.prefix).unwrap_or_default().trim_start_matches('/').to_owned()
-        };
-        // A console's folder is an object without a name.
-        Ok(listed.objects.iter().map(name).filter(|name| !name.is_empty()).collect())
     }
 
     /// What is known of an object; none if it is not there.

@@ -4,6 +4,7 @@
 mod bucket;
 mod files;
 mod folder;
+mod listing;
 mod owner;
 mod reading;
 mod upload;
@@ -17,7 +18,7 @@ use bucket::Bucket;
 pub(crate) use owner::{MARKER, Marker, Owner};
 pub use reading::Reader;
 pub(crate) use reading::Stored;
-pub(crate) use upload::{Sink, Upload, Written};
+pub(crate) use upload::{Sink, Upload, Writing, Written};
 
 use crate::{Error, Result};
 
@@ -118,9 +119,6 @@ pub(crate) enum Failure {
     /// There is no such bucket.
     #[error("there is no such bucket: make it, or name another")]
     Absent,
-    /// An object's name cannot be read.
-    #[error("an object there has an empty part, a part . or .., or a control character in its name: rename it, or name another prefix")]
-    Unreadable,
     /// What is stored is not what was written.
     #[error("what is stored is not what was written")]
     Damaged,
@@ -146,9 +144,6 @@ impl Failure {
                 Error::Overloaded("The bucket with the exports refuses the server's credentials: its operators must set others.")
             }
             (Failure::Absent, _) => Error::Overloaded("The bucket for exports is not there: the server's operators must make it."),
-            (Failure::Unreadable, _) => Error::Overloaded(
-                "The bucket for exports has an object whose name cannot be read: its operators must rename it, or name another prefix.",
-            ),
             (failure @ (Failure::Damaged | Failure::TooLarge), _) => Error::Internal(format!("an export: {failure}")),
         }
     }

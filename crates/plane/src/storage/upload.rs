@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -28,6 +29,25 @@ pub(crate) struct Sink {
     to: To,
     bytes: u64,
     hash: Context,
+    /// Whether nothing is written any more.
+    is_given_up: Arc<AtomicBool>,
+    has_failed: bool,
+}
+
+/// When this goes, what its sink is still given goes nowhere: a zip that comes to nothing writes its end all the same, and tells on standard error
+/// when it cannot.
+pub(crate) struct Writing(Arc<AtomicBool>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Sink {
+    pub(crate) fn writing(&self) -> Writing {
+        Writing(self.is_given_up.clone())
+    }
 }
 
 enum To {
@@ -38,8 +58,11 @@ enum To {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.has_failed || self.is_given_up.load(Ordering::Relaxed) {
+            return Ok(bytes.len());
+        }
         let written = match &mut self.to {
-            To::File(file) => file.write(bytes)?,
+            To::File(file) => file.write(bytes).inspect_err(|_| self.has_failed = true)?,
             To::Parts(buffer) => {
                 buffer.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
                 bytes.len()
@@ -52,8 +75,8 @@ impl Write for Sink {
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.to {
-            To::File(file) => file.flush(),
-            To::Parts(_) => Ok(()),
+            To::File(file) if !self.has_failed => file.flush().inspect_err(|_| self.has_failed = true),
+            To::File(_) | To::Parts(_) => Ok(()),
         }
     }
 }
@@ -83,7 +106,7 @@ impl Upload {
                 (Upload::Bucket { bucket: bucket.clone(), parts, buffer: Arc::clone(&buffer), part: PART }, To::Parts(buffer))
             }
         };
-        Ok((upload, Sink { to, bytes: 0, hash: Context::new(&SHA256) }))
+        Ok((upload, Sink { to, bytes: 0, hash: Context::new(&SHA256), is_given_up: Arc::default(), has_failed: false }))
     }
 
     /// Sends what has become full parts. To be called often: what is written meanwhile is held in memory.
@@ -98,7 +121,10 @@ impl Upload {
     /// Ends it: the file has its name, and is there after a power cut.
     pub(crate) async fn finish(mut self, sink: Sink) -> Result<Written, Failure> {
         self.send().await?;
-        let Sink { to, bytes, hash } = sink;
+        let Sink { to, bytes, hash, has_failed, .. } = sink;
+        if has_failed {
+            return Err(Failure::Disk(io::Error::other("an earlier write has failed")));
+        }
         let written = Written { bytes, sha256: hash.finish().as_ref().to_vec() };
         match (self, to) {
             (Upload::Folder { draft, to: path }, To::File(file)) => {

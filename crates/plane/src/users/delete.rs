@@ -28,15 +28,15 @@ struct Membership {
 /// mentions the person holds ids only, or no longer points at them.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for anything but a session of the person's own that is bound to no organization and not older than
-/// ten minutes; [`Error::Blocked`] with every organization that would be left without an owner, and for the last operator;
-/// [`Error::Conflict`] for somebody with more than [`MOST_MEMBERSHIPS`] memberships.
+/// [`Error::Forbidden`] for anything but a session of the person's own that is bound to no organization and not older than ten minutes;
+/// [`Error::Blocked`] with every organization that would be left without an owner, and for the last operator; [`Error::Conflict`] for a
+/// user with more than [`MOST_MEMBERSHIPS`] memberships.
 pub async fn delete(cx: &Cx, reason: Option<String>) -> Result<Deletion> {
     let user = may_delete(cx)?;
     let note = Note { reason: reason.clone(), ..about("user.delete", user) };
     audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
-        let input = (user, cx.principal()?.credential, reason);
-        cx.write_own_ending(Some(user), input, |cx, tx, (user, session, reason)| Box::pin(delete_in(cx, tx, *user, *session, reason))).await
+        let session = cx.principal()?.credential;
+        cx.write_own_ending(Some(user), async move |cx, tx| delete_in(cx, tx, user, session, &reason).await).await
     })
     .await
 }
@@ -53,7 +53,7 @@ pub(crate) fn may_delete(cx: &Cx) -> Result<Uuid> {
 }
 
 async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Option<String>) -> Result<Deletion> {
-    // From here on nobody signs this user in or makes them a member of anything.
+    // From here on this user cannot be signed in, nor be made a member of anything.
     hold(tx, user).await?;
     sessions::is_fresh(cx, tx, session, "an account can be deleted").await?;
     lock_all(tx, user).await?;

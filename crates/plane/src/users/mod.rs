@@ -28,42 +28,54 @@ use crate::{Cx, Error, FieldError, Result, ledger, sessions};
 const LIGHT: usize = 1_024;
 
 /// A new user.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "SignUp")]
 pub struct NewUser {
-    /// The address, unique in whatever case and spelling.
+    /// Unique without regard to case.
+    #[schemars(with = "crate::wire::Email")]
     pub email: String,
-    /// 8 to 128 characters that others would not guess.
-    pub password: String,
-    /// How the person wants to be called, 1 to 100 characters; the address' first part if missing.
+    /// How the person wants to be called; the address' first part if missing.
+    #[schemars(length(min = 1, max = 100), example = &"Ada Lovelace")]
     pub name: Option<String>,
+    /// One that others would not guess.
+    #[schemars(with = "crate::wire::Password")]
+    pub password: String,
     /// Whether this is one of the people who run the server.
+    #[serde(skip)]
     pub is_operator: bool,
 }
 
-/// A user.
-#[derive(Debug, Clone)]
+/// A user as they see themselves.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "OwnUser")]
 pub struct User {
     /// Its id.
     pub id: Uuid,
     /// The address.
+    #[schemars(length(min = 1, max = 254))]
     pub email: String,
     /// The name.
+    #[schemars(length(min = 1, max = 100), example = &"Ada Lovelace")]
     pub name: String,
-    /// What the user says about themselves: a flat object of texts.
+    /// What the user says about themselves.
+    #[schemars(with = "crate::wire::Metadata")]
     pub metadata: Json,
 }
 
 /// What a user changes about themselves. What is missing stays.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 pub struct UserChange {
-    /// 1 to 100 characters.
+    /// How the person wants to be called.
+    #[schemars(length(min = 1, max = 100), example = &"Ada Lovelace")]
     pub name: Option<String>,
-    /// A flat object of texts that is merged into what is there; an empty text takes a key away.
+    /// Merged into what is there; an empty text takes a key away.
+    #[serde(default = "crate::wire::no_object", deserialize_with = "crate::wire::object")]
+    #[schemars(with = "Option<crate::wire::Metadata>")]
     pub metadata: Json,
 }
 
-/// Makes a user. An address that is taken is no error, and takes as long: whoever asks does not learn whose addresses are known here.
-/// Returns the id if the user is new.
+/// Makes a user. An address that is taken is no error, and takes as long: the caller does not learn whose addresses are known here. Returns
+/// the id if the user is new.
 ///
 /// # Errors
 /// [`Error::Invalid`], or [`Error::Overloaded`] when too many passwords are being hashed.
@@ -77,17 +89,16 @@ pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
     guessable::check(&mut check, "password", &password, &context);
     check.finish()?;
     let hash = cx.plane.hasher.hash(password).await?;
-    cx.write_as_server((email, name, hash, new.is_operator), |cx, tx, (email, name, hash, is_operator)| {
-        Box::pin(async move {
-            let id = cx.new_id()?;
-            let statement = sql!(
-                "INSERT INTO users (id, email, name, password_hash, is_operator, created_at, email_key, search_key)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
-            );
-            let values = params![id, email, name, hash, *is_operator, cx.now, email_key(email), search_key(&[name], email)];
-            let inserted = tx.execute(statement, values).await?;
-            Ok((inserted == 1).then_some(id))
-        })
+    let is_operator = new.is_operator;
+    cx.write_as_server(async move |cx, tx| {
+        let id = cx.new_id()?;
+        let statement = sql!(
+            "INSERT INTO users (id, email, name, password_hash, is_operator, created_at, email_key, search_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
+        );
+        let values = params![id, &email, &name, &hash, is_operator, cx.now, email_key(&email), search_key(&[&name], &email)];
+        let inserted = tx.execute(statement, values).await?;
+        Ok((inserted == 1).then_some(id))
     })
     .await
 }
@@ -97,7 +108,7 @@ pub async fn sign_up(cx: &Cx, new: NewUser) -> Result<Option<Uuid>> {
 /// # Errors
 /// The database's.
 pub async fn are_there(cx: &Cx) -> Result<bool> {
-    cx.read((), |_, tx, ()| Box::pin(async move { Ok(tx.query_opt(sql!("SELECT 1 FROM users LIMIT 1"), &[]).await?.is_some()) })).await
+    cx.read(async move |_, tx| Ok(tx.query_opt(sql!("SELECT 1 FROM users LIMIT 1"), &[]).await?.is_some())).await
 }
 
 /// The signed-in user.
@@ -110,7 +121,8 @@ pub async fn me(cx: &Cx) -> Result<Arc<User>> {
         return Ok(known);
     }
     let mark = cx.plane.liveness.read_mark();
-    let user = Arc::new(cx.read(principal.user, |_, tx, id| Box::pin(load(tx, *id))).await?);
+    let id = principal.user;
+    let user = Arc::new(cx.read(async move |_, tx| load(tx, id).await).await?);
     if user.metadata.to_string().len() <= LIGHT {
         cx.plane.liveness.keep_user(&mark, &user);
     }
@@ -130,55 +142,52 @@ pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
         check.name("name", name, 1..=100);
     }
     check.metadata("metadata", &change.metadata).finish()?;
-    cx.write_own_ending(Some(principal.user), (principal.user, change), |cx, tx, (id, change)| {
-        Box::pin(async move {
-            // Takes the row's lock: of two who write different keys at once neither loses one.
-            tx.execute(sql!("UPDATE users SET name = name WHERE id = $1"), params![*id]).await?;
-            let old = load(tx, *id).await?;
-            cx.expects_tag(&old.etag())?;
-            let metadata = merge_metadata("metadata", &old.metadata, &change.metadata)?;
-            let name = change.name.as_ref().unwrap_or(&old.name);
-            if (name, &metadata) == (&old.name, &old.metadata) {
-                return Ok(old);
-            }
-            let statement = sql!("UPDATE users SET name = $2, metadata = $3, search_key = $4 WHERE id = $1");
-            tx.execute(statement, params![*id, name, &metadata, search_key(&[name], &old.email)]).await?;
-            audit::record(cx, tx, NO_ORGANIZATION, &about("user.update", *id)).await?;
-            revoke(cx, tx, *id).await?;
-            load(tx, *id).await
-        })
+    let id = principal.user;
+    cx.write_own_ending(Some(principal.user), async move |cx, tx| {
+        // Takes the row's lock: of two who write different keys at once neither loses one.
+        tx.execute(sql!("UPDATE users SET name = name WHERE id = $1"), params![id]).await?;
+        let old = load(tx, id).await?;
+        cx.expects_tag(&old.etag())?;
+        let metadata = merge_metadata("metadata", &old.metadata, &change.metadata)?;
+        let name = change.name.as_ref().unwrap_or(&old.name);
+        if (name, &metadata) == (&old.name, &old.metadata) {
+            return Ok(old);
+        }
+        let statement = sql!("UPDATE users SET name = $2, metadata = $3, search_key = $4 WHERE id = $1");
+        tx.execute(statement, params![id, name, &metadata, search_key(&[name], &old.email)]).await?;
+        audit::record(cx, tx, NO_ORGANIZATION, &about("user.update", id)).await?;
+        revoke(cx, tx, id).await?;
+        load(tx, id).await
     })
     .await
 }
 
-/// A user whom the signed-in user knows from an organization that the credential is good for, and whose members their role may list; or
-/// themselves.
+/// A user in an organization of the signed-in user, where the credential is good and their role may list members; or the signed-in user.
 ///
 /// # Errors
 /// [`Error::NotFound`] for everybody else; [`Error::Forbidden`] for a key without the scope.
 pub async fn get(cx: &Cx, user: Uuid) -> Result<User> {
     let principal = cx.needs("read:user")?;
-    cx.read((principal.clone(), user), |_, tx, (principal, user)| {
-        Box::pin(async move {
-            if principal.user != *user {
-                let statement = sql!(
-                    "SELECT own.role
-                     FROM members AS own
-                     JOIN organizations ON organizations.id = own.organization_id AND organizations.state = 'live'
-                     JOIN members AS theirs ON theirs.organization_id = own.organization_id AND theirs.state = 'live'
-                     WHERE own.user_id = $1 AND own.state = 'live' AND theirs.user_id = $2 AND (own.organization_id = $3 OR $3 IS NULL)"
-                );
-                let mut may_know = false;
-                for mut row in tx.query(statement, params![principal.user, *user, principal.organization]).await? {
-                    let role = Role::parse(&row.next::<String>()?);
-                    may_know |= role.is_some_and(|role| decide(role, Action::ListMembers) == Verdict::Yes);
-                }
-                if !may_know {
-                    return Err(Error::NotFound("User"));
-                }
+    let principal = principal.clone();
+    cx.read(async move |_, tx| {
+        if principal.user != user {
+            let statement = sql!(
+                "SELECT own.role
+                 FROM members AS own
+                 JOIN organizations ON organizations.id = own.organization_id AND organizations.state = 'live'
+                 JOIN members AS theirs ON theirs.organization_id = own.organization_id AND theirs.state = 'live'
+                 WHERE own.user_id = $1 AND own.state = 'live' AND theirs.user_id = $2 AND (own.organization_id = $3 OR $3 IS NULL)"
+            );
+            let mut may_know = false;
+            for mut row in tx.query(statement, params![principal.user, user, principal.organization]).await? {
+                let role = Role::parse(&row.next::<String>()?);
+                may_know |= role.is_some_and(|role| decide(role, Action::ListMembers) == Verdict::Yes);
             }
-            load(tx, *user).await
-        })
+            if !may_know {
+                return Err(Error::NotFound("User"));
+            }
+        }
+        load(tx, user).await
     })
     .await
 }
@@ -195,23 +204,22 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
     }
     let new = normal_forms::password(&new).into_owned();
     let wrong = || Error::from(FieldError::new("current_password", "wrong_password", "is not your password"));
+    let id = principal.user;
     let (email, old, context) = cx
-        .read(principal.user, |cx, tx, id| {
-            Box::pin(async move {
-                let found = tx.query_opt(sql!("SELECT email, name, password_hash FROM users WHERE id = $1"), params![*id]).await?;
-                let mut row = found.ok_or(Error::Unauthenticated)?;
-                let (email, name): (String, String) = (row.next()?, row.next()?);
-                let mut context = Context::new(&cx.plane.config.public_url).email(&email).name(&name);
-                let statement = sql!(
-                    "SELECT organizations.name, organizations.slug
-                     FROM members JOIN organizations ON organizations.id = members.organization_id
-                     WHERE members.user_id = $1 AND members.state = 'live' LIMIT 1000"
-                );
-                for mut row in tx.query(statement, params![*id]).await? {
-                    context = context.name(&row.next::<String>()?).name(&row.next::<String>()?);
-                }
-                Ok((email, row.next::<String>()?, context))
-            })
+        .read(async move |cx, tx| {
+            let found = tx.query_opt(sql!("SELECT email, name, password_hash FROM users WHERE id = $1"), params![id]).await?;
+            let mut row = found.ok_or(Error::Unauthenticated)?;
+            let (email, name): (String, String) = (row.next()?, row.next()?);
+            let mut context = Context::new(&cx.plane.config.public_url).email(&email).name(&name);
+            let statement = sql!(
+                "SELECT organizations.name, organizations.slug
+                 FROM members JOIN organizations ON organizations.id = members.organization_id
+                 WHERE members.user_id = $1 AND members.state = 'live' LIMIT 1000"
+            );
+            for mut row in tx.query(statement, params![id]).await? {
+                context = context.name(&row.next::<String>()?).name(&row.next::<String>()?);
+            }
+            Ok((email, row.next::<String>()?, context))
         })
         .await?;
     let mut check = Check::new();
@@ -223,19 +231,18 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
     }
     ledger::takes_lines(cx)?;
     let hash = cx.plane.hasher.hash(new).await?;
+    let principal = principal.clone();
     let changed = cx
-        .write_own_ending(Some(principal.user), (principal.clone(), old, hash), |cx, tx, (principal, old, hash)| {
-            Box::pin(async move {
-                let statement = sql!("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2");
-                if tx.execute(statement, params![principal.user, old, hash]).await? == 0 {
-                    return Ok(false);
-                }
-                cx.expects_tag(&load(tx, principal.user).await?.etag())?;
-                sessions::end_others(cx, tx, principal.user, principal.credential).await?;
-                ledger::changed(cx, tx, ledger::Credential::Password, None, principal.user).await?;
-                audit::record(cx, tx, NO_ORGANIZATION, &about("user.change_password", principal.user)).await?;
-                Ok(true)
-            })
+        .write_own_ending(Some(principal.user), async move |cx, tx| {
+            let statement = sql!("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2");
+            if tx.execute(statement, params![principal.user, &old, &hash]).await? == 0 {
+                return Ok(false);
+            }
+            cx.expects_tag(&load(tx, principal.user).await?.etag())?;
+            sessions::end_others(cx, tx, principal.user, principal.credential).await?;
+            ledger::changed(cx, tx, ledger::Credential::Password, None, principal.user).await?;
+            audit::record(cx, tx, NO_ORGANIZATION, &about("user.change_password", principal.user)).await?;
+            Ok(true)
         })
         .await?;
     // Of two changes at once the second was based on a password that is none any more.
@@ -256,14 +263,13 @@ pub async fn reset_password(cx: &Cx, email: &str, new: String) -> Result<()> {
     guessable::check(&mut check, "password", &new, &Context::new(&cx.plane.config.public_url).email(email.trim()));
     check.finish()?;
     let hash = cx.plane.hasher.hash(new).await?;
-    cx.write_as_server((email_key(email), hash), |cx, tx, (email, hash)| {
-        Box::pin(async move {
-            let statement = sql!("UPDATE users SET password_hash = $2 WHERE email_key = $1 AND state = 'live' RETURNING id");
-            let id: Uuid = tx.query_opt(statement, params![email, hash]).await?.ok_or(Error::NotFound("User"))?.next()?;
-            sessions::end_others(cx, tx, id, Uuid::nil()).await?;
-            ledger::changed(cx, tx, ledger::Credential::Password, None, id).await?;
-            audit::record(cx, tx, NO_ORGANIZATION, &about("user.reset_password", id)).await
-        })
+    let email = email_key(email);
+    cx.write_as_server(async move |cx, tx| {
+        let statement = sql!("UPDATE users SET password_hash = $2 WHERE email_key = $1 AND state = 'live' RETURNING id");
+        let id: Uuid = tx.query_opt(statement, params![&email, &hash]).await?.ok_or(Error::NotFound("User"))?.next()?;
+        sessions::end_others(cx, tx, id, Uuid::nil()).await?;
+        ledger::changed(cx, tx, ledger::Credential::Password, None, id).await?;
+        audit::record(cx, tx, NO_ORGANIZATION, &about("user.reset_password", id)).await
     })
     .await
 }

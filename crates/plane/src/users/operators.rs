@@ -19,15 +19,17 @@ use crate::{Cx, Error, FieldError, Result, ledger, sessions};
 const REFUSAL: &str = "Access denied. This is for the operators of the server.";
 
 /// One of the people who run the server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Operator {
     /// Their id.
     pub id: Uuid,
     /// Their address.
+    #[schemars(length(min = 1, max = 254), example = &"ada@example.com")]
     pub email: String,
     /// Their name.
+    #[schemars(length(min = 1, max = 100), example = &"Ada Lovelace")]
     pub name: String,
-    /// When their account was made.
+    /// When the account was made.
     pub created_at: Timestamp,
 }
 
@@ -39,12 +41,9 @@ pub async fn list(cx: &Cx) -> Result<Vec<Operator>> {
     if !matches!(cx.actor, Actor::System) {
         as_operator(cx, REFUSAL)?;
     }
-    cx.read((), |_, tx, ()| {
-        Box::pin(async move {
-            let statement =
-                sql!("SELECT id, email, name, created_at FROM users WHERE is_operator AND state = 'live' ORDER BY email_key, id");
-            tx.query(statement, &[]).await?.into_iter().map(read).collect()
-        })
+    cx.read(async move |_, tx| {
+        let statement = sql!("SELECT id, email, name, created_at FROM users WHERE is_operator AND state = 'live' ORDER BY email_key, id");
+        tx.query(statement, &[]).await?.into_iter().map(read).collect()
     })
     .await
 }
@@ -54,15 +53,14 @@ pub async fn list(cx: &Cx) -> Result<Vec<Operator>> {
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Conflict`] when they are one already.
 pub async fn add(cx: &Cx, email: &str) -> Result<Uuid> {
-    cx.write_as_server(email.to_owned(), |cx, tx, email| {
-        Box::pin(async move {
-            let (id, is_operator) = find(tx, email).await?;
-            if is_operator {
-                return Err(Error::Conflict(format!("{email} is an operator already.")));
-            }
-            set(cx, tx, id, true, None).await?;
-            Ok(id)
-        })
+    let email = email.to_owned();
+    cx.write_as_server(async move |cx, tx| {
+        let (id, is_operator) = find(tx, &email).await?;
+        if is_operator {
+            return Err(Error::Conflict(format!("{email} is an operator already.")));
+        }
+        set(cx, tx, id, true, None).await?;
+        Ok(id)
     })
     .await
 }
@@ -72,19 +70,18 @@ pub async fn add(cx: &Cx, email: &str) -> Result<Uuid> {
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Conflict`] when they are none, or the last.
 pub async fn remove(cx: &Cx, email: &str, also_the_last: bool) -> Result<Uuid> {
-    cx.write_as_server((email.to_owned(), also_the_last), |cx, tx, (email, also_the_last)| {
-        Box::pin(async move {
-            lock_all(tx).await?;
-            let (id, is_operator) = find(tx, email).await?;
-            if !is_operator {
-                return Err(Error::Conflict(format!("{email} is no operator.")));
-            }
-            if !also_the_last && is_last(tx, id).await? {
-                return Err(Error::Conflict(format!("{email} is the last operator: add another one first.")));
-            }
-            set(cx, tx, id, false, None).await?;
-            Ok(id)
-        })
+    let email = email.to_owned();
+    cx.write_as_server(async move |cx, tx| {
+        lock_all(tx).await?;
+        let (id, is_operator) = find(tx, &email).await?;
+        if !is_operator {
+            return Err(Error::Conflict(format!("{email} is no operator.")));
+        }
+        if !&also_the_last && is_last(tx, id).await? {
+            return Err(Error::Conflict(format!("{email} is the last operator: add another one first.")));
+        }
+        set(cx, tx, id, false, None).await?;
+        Ok(id)
     })
     .await
 }
@@ -102,20 +99,19 @@ pub async fn appoint(cx: &Cx, email: &str, reason: String) -> Result<Operator> {
         check.email("email", email.trim()).text("reason", &reason, 1..=500);
         check.finish()?;
         let unknown = || FieldError::new("email", "unknown_account", "must be the address of an account: its person signs up first");
-        let found = cx.read(email.to_owned(), |_, tx, email| Box::pin(find(tx, email))).await;
+        let email = email.to_owned();
+        let found = cx.read(async move |_, tx| find(tx, &email).await).await;
         let (id, _) = found.map_err(|error| if matches!(error, Error::NotFound(_)) { unknown().into() } else { error })?;
         ledger::takes_lines(cx)?;
-        cx.write_own_ending(Some(id), (id, reason), |cx, tx, (id, reason)| {
-            Box::pin(async move {
-                as_operator(cx, REFUSAL)?;
-                sessions::is_fresh(cx, tx, cx.principal()?.credential, "an operator can be added").await?;
-                if was_operator(tx, *id).await? {
-                    return Err(Error::Conflict("This person is an operator already.".into()));
-                }
-                set(cx, tx, *id, true, Some(reason)).await?;
-                let statement = sql!("SELECT id, email, name, created_at FROM users WHERE id = $1");
-                read(tx.query_one(statement, params![*id]).await?)
-            })
+        cx.write_own_ending(Some(id), async move |cx, tx| {
+            as_operator(cx, REFUSAL)?;
+            sessions::is_fresh(cx, tx, cx.principal()?.credential, "an operator can be added").await?;
+            if was_operator(tx, id).await? {
+                return Err(Error::Conflict("This person is an operator already.".into()));
+            }
+            set(cx, tx, id, true, Some(&reason)).await?;
+            let statement = sql!("SELECT id, email, name, created_at FROM users WHERE id = $1");
+            read(tx.query_one(statement, params![id]).await?)
         })
         .await
     })
@@ -135,19 +131,17 @@ pub async fn dismiss(cx: &Cx, user: Uuid, reason: String) -> Result<()> {
         let mut check = Check::new();
         check.text("reason", &reason, 1..=500);
         check.finish()?;
-        cx.write_own_ending(Some(user), (user, reason), |cx, tx, (user, reason)| {
-            Box::pin(async move {
-                as_operator(cx, REFUSAL)?;
-                sessions::is_fresh(cx, tx, cx.principal()?.credential, "an operator can be removed").await?;
-                lock_all(tx).await?;
-                if !was_operator(tx, *user).await? {
-                    return Err(Error::Conflict("This person is no operator.".into()));
-                }
-                if is_last(tx, *user).await? {
-                    return Err(Error::Conflict("This is the last operator: add another one first.".into()));
-                }
-                set(cx, tx, *user, false, Some(reason)).await
-            })
+        cx.write_own_ending(Some(user), async move |cx, tx| {
+            as_operator(cx, REFUSAL)?;
+            sessions::is_fresh(cx, tx, cx.principal()?.credential, "an operator can be removed").await?;
+            lock_all(tx).await?;
+            if !was_operator(tx, user).await? {
+                return Err(Error::Conflict("This person is no operator.".into()));
+            }
+            if is_last(tx, user).await? {
+                return Err(Error::Conflict("This is the last operator: add another one first.".into()));
+            }
+            set(cx, tx, user, false, Some(&reason)).await
         })
         .await
     })

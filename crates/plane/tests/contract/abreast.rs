@@ -1,5 +1,5 @@
 //! Two transactions that erase an organization's customers at the same time come to the same end as one: each row goes once, with exact
-//! counts, also when the second began in the wrong place or has lost the deletion to somebody else. PostgreSQL alone has room for two.
+//! counts, also when the second began in the wrong place or has lost the deletion to another worker. PostgreSQL alone has room for two.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const HANGING: i64 = 40;
 async fn every_row_goes_once_whatever_the_size() {
     let stage = Stage::on_postgresql().await;
     for size in [1, 16, 40, 100, 1_000] {
-        // A customer on whom much hangs is passed over: one the first batch meets, one the second.
+        // A customer with many rows is passed over: one the first batch meets, one the second.
         let organization = stage.customers(&format!("size-{size}"), &[40, 40, 300, 40, 40, 300, 300, 40, 40, 40, 40, 40, 40]).await;
         let doomed = stage.doom(organization).await;
         let held = take(&stage.plane).await.unwrap();
@@ -57,7 +57,7 @@ async fn the_second_is_undone_where_the_first_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_is_undone_where_somebody_took_the_deletion_over() {
+async fn the_second_is_undone_where_another_worker_took_the_deletion_over() {
     let stage = Stage::on_postgresql().await;
     let Stage { plane, engine, .. } = &stage;
     engine.run("", STAND_STILL).await.unwrap();
@@ -76,7 +76,7 @@ async fn the_second_is_undone_where_somebody_took_the_deletion_over() {
         let other = take(plane).await.unwrap();
         let goes_on = async { while stage.advance(&other, 100).await != Outcome::Sealed {} };
         let lets_go = async {
-            // The other one waits for a customer whom the paused one is erasing.
+            // The other one waits for a customer that the paused one is erasing.
             while engine.waiters("%").await < 2 {}
             engine.run("", "SELECT pg_advisory_unlock(1)").await.unwrap();
         };
@@ -89,7 +89,7 @@ async fn the_second_is_undone_where_somebody_took_the_deletion_over() {
 }
 
 impl Stage {
-    /// A furnished organization, and customers on whom so many devices hang. Each is born after the one before, and is erased after it.
+    /// A furnished organization, and customers with so many devices. Each is born after the one before, and is erased after it.
     async fn customers(&self, slug: &str, devices: &[i64]) -> Uuid {
         let organization = furnish(&self.owner, slug).await;
         for (number, devices) in devices.iter().enumerate() {

@@ -31,7 +31,7 @@ async fn a_million_mutations_of_a_character_are_refused_without_a_look_up() {
     let plane = Plane::open(Config::new(DatabaseOptions::new(url)), Clock::default()).await.unwrap();
     let owner = sign_in(&plane).await;
     let organization = found(&owner).await;
-    let nobody = Cx::new(&plane, "test");
+    let anonymous = Cx::new(&plane, "test");
     let mut keys = Vec::new();
     for number in 0..180 {
         keys.push(make(&owner, &organization, Kind::ALL[number % 3]).await.1);
@@ -45,7 +45,7 @@ async fn a_million_mutations_of_a_character_are_refused_without_a_look_up() {
                 let mut changed = key.clone().into_bytes();
                 changed[place] = byte;
                 let changed = String::from_utf8(changed).unwrap();
-                assert!(authenticate(nobody.clone(), Presented::ApiKey(&changed)).await.is_err(), "{changed}");
+                assert!(authenticate(anonymous.clone(), Presented::ApiKey(&changed)).await.is_err(), "{changed}");
                 tried += 1;
             }
         }
@@ -53,7 +53,7 @@ async fn a_million_mutations_of_a_character_are_refused_without_a_look_up() {
     assert!(tried > 1_000_000, "{tried}");
     assert_eq!(plane.credential_lookups(), before);
     for key in &keys {
-        assert!(authenticate(nobody.clone(), Presented::ApiKey(key)).await.is_ok());
+        assert!(authenticate(anonymous.clone(), Presented::ApiKey(key)).await.is_ok());
     }
     assert_eq!(plane.credential_lookups(), before + 180, "the counter counts");
 }

@@ -1,6 +1,6 @@
-//! The drain of every kind of subject, with batches of one row: each batch fails at the first row it touches, fails again when it is about to
-//! say how far it came, is done by a worker who is gone after it, and once more by that one past its lease. The end is that of a drain that
-//! nobody disturbs.
+//! The drain of every kind of subject, with batches of one row: each batch fails at the first row it touches, fails again when it is about
+//! to say how far it came, is done by a worker that is gone after it, and once more by that one past its lease. The end is that of a drain
+//! without a disturbance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -121,8 +121,8 @@ impl Doomed {
         Doomed { root, subject, deletion }
     }
 
-    /// A purge of customers on whom little hangs, of one on whom everything does, of one on whom there is too much to be done at once, and of
-    /// some who are blocked.
+    /// A purge of customers with few rows, of one with rows of every kind, of one with too many to be done at once, and of some who are
+    /// blocked.
     async fn purge(stage: &Stage, owner: &Person, by_list: bool) -> Doomed {
         let (organization, _) = furnish(stage, owner, Root::CustomerPurge).await;
         let (cx, here) = (owner.cx(&stage.plane), &OrganizationRef::Id(organization));
@@ -161,7 +161,7 @@ impl Doomed {
         let (mut failed, mut gone): (usize, Vec<(Uuid, Arc<Held>)>) = (0, Vec::new());
         while !self.is_sealed(stage).await {
             let held = take(plane).await.unwrap();
-            // Which it is: nobody has been taken later.
+            // The deletion that was taken: none has been taken later.
             let taken = stage.engine.id("SELECT id FROM deletions ORDER BY updated_at DESC LIMIT 1").await;
             let before = stage.everything().await;
             if let Some((_, paused)) = gone.iter().rfind(|(id, _)| *id == taken) {
@@ -228,8 +228,8 @@ impl Doomed {
 }
 
 impl Doomed {
-    /// Who was deleted is gone with what was tied to them, each once, with one entry and one receipt, and all else is as it was. Returns what
-    /// became of whom, by the id that people know.
+    /// Who was deleted is gone with what was tied to them, each once, with one entry and one receipt, and all else is as it was. Returns
+    /// what became of each, by the id that people know.
     async fn check_purge(&self, stage: &Stage, before: &Snapshot) -> Vec<(Option<String>, String)> {
         let after = Snapshot::take(&stage.engine, &stage.schema).await;
         let text = |cells: &Cells, column: &str| cells[column].as_deref().map(|text| text.trim_matches('\'').to_owned());

@@ -80,7 +80,7 @@ const WAYS: &[(&str, Way)] = &[
     ("exports", Way::Export),
 ];
 
-/// Tables whose rows are made under the lock of their organization, as every order of a deletion is: nobody can be overtaken. Of a purge,
+/// Tables whose rows are made under the lock of their organization, as every order of a deletion is: none of these is overtaken. Of a purge,
 /// moreover, either receipt may tell: its own or the organization's, whichever of the two is drained first.
 const NOT_RACED: [&str; 4] = ["requirements", "deletion_approvals", "purges", "purge_items"];
 
@@ -149,11 +149,11 @@ fn pairs(stage: &Stage) -> Vec<(&'static str, Way, Root)> {
     for (child, table) in &stage.schema.tables {
         for key in &table.foreign_keys {
             let root = Root::ALL.into_iter().find(|root| own_table(*root) == Some(&key.parent));
-            let root = root.unwrap_or_else(|| panic!("{child} hangs on {}, which nobody can delete", key.parent));
+            let root = root.unwrap_or_else(|| panic!("{child} hangs on {}, which cannot be deleted", key.parent));
             if NOT_RACED.contains(&child.as_str()) {
                 continue;
             }
-            assert!(WAYS.iter().any(|(known, _)| known == child), "nobody makes rows of {child} here: add how they come to be to WAYS");
+            assert!(WAYS.iter().any(|(known, _)| known == child), "no way makes rows of {child} here: add how they come to be to WAYS");
             pairs.insert((child.as_str(), root.name()));
             if table.columns.iter().any(|column| column.name == "organization_id") {
                 pairs.insert((child.as_str(), Root::Organization.name()));
@@ -279,8 +279,8 @@ impl Ground {
             Way::Accept => invitations::accept(&self.guest.cx(&self.plane), &self.invitation).await.map(drop),
             Way::SignIn => {
                 let bound = Some(organization.clone()).filter(|_| self.root != Root::User);
-                let nobody = uncounted(&Cx::new(&self.plane, "test").with_client([192, 0, 2, 7].into()));
-                sessions::sign_in(&nobody, &self.person.email, PASSWORD.into(), bound).await.map(drop)
+                let anonymous = uncounted(&Cx::new(&self.plane, "test").with_client([192, 0, 2, 7].into()));
+                sessions::sign_in(&anonymous, &self.person.email, PASSWORD.into(), bound).await.map(drop)
             }
             Way::Invite => {
                 let email = format!("{}@example.org", Uuid::from_bytes(plane::cx::random()?).simple());
@@ -479,7 +479,7 @@ impl<'a> Race<'a> {
         let record = plane::deletion::get(&ground.owner(), deletion.id).await;
         let record = match record {
             Ok(record) => record,
-            // Nobody but an operator reads of an account that is gone.
+            // Only an operator reads of an account that is gone.
             Err(_) => deletion,
         };
         let id = stage.engine.uuid(record.id);

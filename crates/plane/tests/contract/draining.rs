@@ -26,7 +26,7 @@ pub(crate) struct Doomed {
 on_both_engines! {
     a_worker_that_is_paused_past_its_lease_commits_nothing
     a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size
-    a_customer_on_whom_much_hangs_is_passed_over_and_goes_table_by_table
+    a_customer_with_many_rows_is_passed_over_and_goes_table_by_table
     workers_that_take_it_from_each_other_all_the_time_count_every_row_once
     what_was_just_ordered_does_not_wait_for_what_goes_on
     what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_counted_twice
@@ -111,13 +111,13 @@ async fn a_customer_who_is_erased_while_the_drain_ends_their_devices_has_each_of
     assert_eq!(told(&stage.record(&softly).await) + told(&erased), devices);
 }
 
-async fn a_customer_on_whom_much_hangs_is_passed_over_and_goes_table_by_table(stage: Stage) {
+async fn a_customer_with_many_rows_is_passed_over_and_goes_table_by_table(stage: Stage) {
     let doomed = stage.close_with("much", 3).await;
     let customers = format!("SELECT count(*) FROM customers WHERE organization_id = {}", stage.engine.uuid(doomed.organization));
     assert_eq!(stage.engine.count(&customers).await, 4);
     let held = take(&stage.plane).await.unwrap();
     while stage.advance(&held, 10).await == Outcome::More {}
-    assert_eq!(stage.engine.count(&customers).await, 1, "the one on whom much hangs is left");
+    assert_eq!(stage.engine.count(&customers).await, 1, "the one with many rows is left");
     while stage.advance(&held, 10).await != Outcome::Sealed {}
     stage.check(&doomed).await;
 }
@@ -131,7 +131,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(
             while deletion::get(&owner, deletion).await.unwrap().state != "sealed" {
                 // Every lease is over at once, so that others take over in the middle of this worker's batches.
                 plane.clock.advance(plane.config.lease);
-                // None when somebody was quicker.
+                // None when another worker was quicker.
                 let Some(held) = take(&plane).await else { continue };
                 for _ in 0..3 {
                     let outcome = drain::advance(&plane, &held, 3, Duration::ZERO, false).await.unwrap();
@@ -146,7 +146,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(
         fenced += worker.await.unwrap();
     }
     stage.check(&doomed).await;
-    assert!(fenced > 0, "nobody took it from anybody");
+    assert!(fenced > 0, "no worker took it from another");
 }
 
 async fn what_was_just_ordered_does_not_wait_for_what_goes_on(stage: Stage) {
@@ -154,7 +154,7 @@ async fn what_was_just_ordered_does_not_wait_for_what_goes_on(stage: Stage) {
     let going_on = stage.close("going-on").await;
     let held = take(plane).await.unwrap();
     stage.advance(&held, 10).await;
-    // Whoever had it is gone, and it has waited for longer than what comes now.
+    // The worker that had it is gone, and it has waited for longer than what comes now.
     plane.clock.advance(plane.config.lease);
     let ordered = stage.close("just-ordered").await;
     let mut pace = Pace::new(plane);
@@ -200,7 +200,7 @@ impl Stage {
         self.close_with(slug, 0).await
     }
 
-    /// The same, with so many more customers on whom nothing hangs.
+    /// The same, with so many more customers without other rows.
     async fn close_with(&self, slug: &str, others: usize) -> Doomed {
         let organization = furnish(&self.owner, slug).await;
         for number in 0..others {

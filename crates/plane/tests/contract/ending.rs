@@ -13,7 +13,7 @@ use crate::world::Engine;
 
 on_both_engines! {
     a_restoration_that_fails_half_way_opens_nothing_and_the_next_one_ends_the_rest
-    what_an_archive_has_not_ended_yet_opens_nothing_and_is_ended_by_whoever_comes_next
+    what_an_archive_has_not_ended_yet_opens_nothing_and_is_ended_by_the_next_worker
     an_archive_ends_however_much_there_is
 }
 
@@ -40,7 +40,7 @@ async fn a_restoration_that_fails_half_way_opens_nothing_and_the_next_one_ends_t
     organizations::get(&stage.now(), &here).await.unwrap();
 }
 
-async fn what_an_archive_has_not_ended_yet_opens_nothing_and_is_ended_by_whoever_comes_next(stage: Stage) {
+async fn what_an_archive_has_not_ended_yet_opens_nothing_and_is_ended_by_the_next_worker(stage: Stage) {
     let (organization, _) = stage.found("archived", 0).await;
     let here = OrganizationRef::Id(organization);
     let key = api_keys::create(&stage.now(), &here, NewApiKey::new(Kind::Organization, "Key")).await.unwrap().1;
@@ -131,7 +131,7 @@ impl Stage {
         secret
     }
 
-    /// Whoever ends the last of the keys fails from here on.
+    /// A transaction that ends the last of the keys fails from here on.
     async fn fail_at_the_last_key(&self) {
         let mark = "UPDATE api_keys SET name = 'last' WHERE id = (SELECT id FROM api_keys ORDER BY id DESC LIMIT 1);";
         let on_sqlite =

@@ -34,8 +34,8 @@ on_both_engines! {
     a_name_is_taken_until_the_seal_and_free_after_it
     of_the_end_of_a_grace_period_and_a_restoration_one_wins
     what_the_server_deletes_by_itself_has_no_grace_period
-    whoever_deletes_their_account_does_not_wait_for_a_grace_period
-    whoever_deleted_their_account_meanwhile_does_not_come_back_with_the_organization
+    a_user_who_deletes_their_account_does_not_wait_for_a_grace_period
+    a_user_who_deleted_their_account_meanwhile_does_not_come_back_with_the_organization
     what_webhooks_were_told_of_a_deletion_that_was_taken_back_goes_with_the_customer_later
     a_purge_rests_while_its_organization_does_and_goes_on_when_that_is_taken_back
     an_archive_ends_nothing_that_a_legal_hold_keeps
@@ -144,7 +144,7 @@ async fn nothing_is_erased_before_the_end_of_the_grace_period_and_all_after_it(s
     let progress = deletion::watch(&stage.now(), deletion.id).await.unwrap().progress(stage.plane.clock.now(), None);
     assert_eq!(progress.conditions[0].kind, "grace_period");
     stage.plane.clock.advance(Duration::from_secs(60));
-    // Nobody was quick enough to begin, and it is too late all the same.
+    // No worker was quick enough to begin, and it is too late all the same.
     let refused = deletion::restore(&stage.now(), deletion.id).await;
     assert!(matches!(&refused, Err(Error::Conflict(words)) if words.contains("is over")), "{refused:?}");
     for _ in 0..3 {
@@ -210,7 +210,7 @@ async fn what_the_server_deletes_by_itself_has_no_grace_period(stage: Stage) {
     assert_eq!(stage.count("customers", organization).await, 0);
 }
 
-async fn whoever_deletes_their_account_does_not_wait_for_a_grace_period(stage: Stage) {
+async fn a_user_who_deletes_their_account_does_not_wait_for_a_grace_period(stage: Stage) {
     let (organization, _) = stage.found("leaving", 0).await;
     let (removed, member) = stage.join(organization, "removed@example.com").await;
     let (leaving, _) = stage.join(organization, "leaving@example.com").await;
@@ -225,7 +225,7 @@ async fn whoever_deletes_their_account_does_not_wait_for_a_grace_period(stage: S
     assert_eq!(stage.record(&removal).await.state, "sealed");
 }
 
-async fn whoever_deleted_their_account_meanwhile_does_not_come_back_with_the_organization(stage: Stage) {
+async fn a_user_who_deleted_their_account_meanwhile_does_not_come_back_with_the_organization(stage: Stage) {
     let (organization, _) = stage.found("without-them", 0).await;
     let (leaving, member) = stage.join(organization, "leaving@example.com").await;
     stage.grant(organization, 7).await;
@@ -239,7 +239,7 @@ async fn whoever_deleted_their_account_meanwhile_does_not_come_back_with_the_org
     assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
     stage.drain().await;
     assert_eq!(stage.engine.count(&accounts).await, 0);
-    // And nobody is given an organization back that nobody would own.
+    // And an organization that would have no owner is not given back.
     let (alone, _) = stage.found("nobodys", 0).await;
     stage.grant(alone, 7).await;
     let (other, member) = stage.join(alone, "other@example.com").await;
@@ -257,7 +257,7 @@ async fn whoever_deleted_their_account_meanwhile_does_not_come_back_with_the_org
         sessions::sign_in(&uncounted(&Cx::new(&stage.plane, "test")), "owner@example.com", "correct horse".into(), None).await.unwrap();
     let operator = authenticate(Cx::new(&stage.plane, "test"), Presented::Bearer(&operator.access_token)).await.unwrap();
     let refused = deletion::restore(&operator, deletion.id).await;
-    assert!(matches!(&refused, Err(Error::Conflict(words)) if words.contains("nobody is left")), "{refused:?}");
+    assert!(matches!(&refused, Err(Error::Conflict(words)) if words.contains("no one is left")), "{refused:?}");
 }
 
 async fn what_webhooks_were_told_of_a_deletion_that_was_taken_back_goes_with_the_customer_later(stage: Stage) {

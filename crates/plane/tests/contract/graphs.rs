@@ -49,7 +49,7 @@ const COUNTERS: [&str; 3] = ["version", "revision", "updated_at"];
 const RESTORABLE: usize = 4;
 /// Tables of what opens something: it does not come back with what is taken back.
 const CREDENTIALS: [&str; 5] = ["api_keys", "oauth_tokens", "sessions", "customer_sessions", "devices"];
-/// Those of a customer are of nobody else: what an organization's customers have stays with them.
+/// Those of a customer belong to no other record: what an organization's customers have stays with them.
 const OF_CUSTOMERS: [&str; 2] = ["customer_sessions", "devices"];
 
 async fn a_deletion_does_what_was_planned_to_what_is_tied_to_its_subject_and_to_nothing_else(stage: Stage) {
@@ -92,7 +92,7 @@ struct World<'a> {
     outcomes: BTreeSet<&'static str>,
 }
 
-/// What is to be deleted, and by whom.
+/// What is to be deleted, and who deletes it.
 struct Doomed {
     root: Root,
     id: Uuid,
@@ -155,7 +155,7 @@ impl<'a> World<'a> {
         self.stage.drain().await;
         let after = self.look().await;
         let check = Check { told: &self.told, doomed: &doomed, preview: Some(&preview), at_plan: &at_plan, before: &before, after: &after };
-        check.nobody_touches_what_is_held();
+        check.nothing_touches_what_is_held();
         let word = match &outcome {
             Ok(deletion) if deletion.state == "reversible" => {
                 check.nothing_is_gone();
@@ -199,7 +199,7 @@ impl<'a> World<'a> {
                 Root::User => Uuid::nil(),
                 _ => cells["organization_id"].as_ref()?.parse().unwrap(),
             };
-            // Nobody is left to delete it.
+            // No member is left to delete it.
             let Some(actor) = self.actor(now, root, id, organization) else { continue };
             let is_retired = cells.get("state").is_some_and(|state| state.as_deref().is_some_and(|state| state.contains("deleted")));
             let how = match root {
@@ -447,7 +447,7 @@ impl Check<'_> {
     }
 
     /// Nothing of what is under a hold that lasts until it is released is gone, and the hold is as it was.
-    fn nobody_touches_what_is_held(&self) {
+    fn nothing_touches_what_is_held(&self) {
         let Check { told, doomed, before, after, .. } = self;
         for (key, hold) in &before.rows["holds"] {
             let is_in_force = hold["released_at"].is_none() && hold["until"].is_none();

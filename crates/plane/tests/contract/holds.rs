@@ -89,7 +89,11 @@ async fn a_hold_that_has_ended_stops_nothing(stage: Stage) {
     assert_eq!(holds::get(&stage.now(), &OrganizationRef::Id(organization), hold.id).await.unwrap().state, "expired");
     stage.delete(organization, "held", Deleting::Permanently).await.unwrap();
     let kept = holds::get(&stage.now(), &OrganizationRef::Id(organization), hold.id).await.unwrap();
-    assert_eq!((kept.state.as_str(), kept.subject_label), ("expired", None), "who held whom until when is still to be seen");
+    assert_eq!(
+        (kept.state.as_str(), kept.subject_label),
+        ("expired", None),
+        "who placed it, on which subject and until when is still to be seen"
+    );
 }
 
 async fn what_the_doctor_orders_waits_for_a_hold_too(stage: Stage) {
@@ -98,7 +102,7 @@ async fn what_the_doctor_orders_waits_for_a_hold_too(stage: Stage) {
         let (organization, _) = stage.found(closes, 0).await;
         new_customer(&stage.now(), organization, "user123").await;
         stage.hold(organization, Subject::Customer("user123".into()), Some(Duration::from_secs(3_600))).await;
-        // Somebody closes it beside the server, and no deletion covers it.
+        // A statement beside the server closes it, and no deletion covers it.
         let key = if closes == "customers" { "organization_id" } else { "id" };
         let close = format!("UPDATE {closes} SET state = 'closed' WHERE {key} = {}", stage.engine.uuid(organization));
         stage.engine.run(&close, &close).await.unwrap();
@@ -167,7 +171,7 @@ async fn a_hold_waits_for_what_is_just_being_erased_on_postgresql() {
     for (reference, devices, subject) in [("restored", 1, whole()), ("large", 1_001, one("large"))] {
         stage.equip(organization, reference, devices).await;
         let deletion = stage.delete(organization, reference, Deleting::Softly).await.unwrap();
-        let restore = async { drop(deletion::restore(&stage.now(), deletion.id).await.unwrap()) };
+        let restore = Box::pin(async { drop(deletion::restore(&stage.now(), deletion.id).await.unwrap()) });
         stage.race("devices", organization, restore, subject).await;
     }
 
@@ -178,9 +182,9 @@ async fn a_hold_waits_for_what_is_just_being_erased_on_postgresql() {
     stage.race("webhook_deliveries", organization, deafen, whole()).await;
 }
 
-/// Other organizations wait for the drain, too: it does not stand in line behind whoever places a hold.
+/// Other organizations wait for the drain, too: it does not stand in line behind a member who places a hold.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_drain_does_not_wait_for_whoever_is_placing_a_hold_on_postgresql() {
+async fn the_drain_does_not_wait_for_a_hold_that_is_being_placed_on_postgresql() {
     let stage = Stage::on_postgresql().await;
     let (organization, _) = stage.found("placing", 0).await;
     stage.fill(organization, "drained").await;

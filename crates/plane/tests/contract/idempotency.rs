@@ -1,4 +1,4 @@
-//! Answers to repeated requests: kept for a day, sealed, and not taken for known when nobody knows.
+//! Answers to repeated requests: kept for a day, sealed, and not taken for known when the result is unknown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,11 +79,11 @@ async fn how_a_request_ended_decides_what_a_repetition_hears() {
     let Begun::Go(ticket) = begin(&user, &lost).await.unwrap() else { panic!() };
     finish(&user, ticket, Ending::Unknown).await.unwrap();
     assert!(matches!(begin(&user, &lost).await.unwrap(), Begun::Unknown));
-    let nobody = Cx::new(&plane, "test");
-    answer(&nobody, &request("nobody's", "password"), "token").await;
+    let anonymous = Cx::new(&plane, "test");
+    answer(&anonymous, &request("nobody's", "password"), "token").await;
     assert!(matches!(begin(&user, &left).await.unwrap(), Begun::Go(_)));
     let actor = user.actor.clone();
-    drop((plane, user, nobody));
+    drop((plane, user, anonymous));
 
     // The next run of the server does not know what came of what the last one had begun, and cannot open what strangers were answered.
     let plane = open().await;

@@ -227,13 +227,13 @@ impl Stage {
         (app, token)
     }
 
-    /// Somebody who becomes a member and has a key, an app, a token and preferences. Returns them and their membership.
+    /// A person who becomes a member and has a key, an app, a token and preferences. Returns them and their membership.
     pub(crate) async fn join(&self, organization: Uuid, email: &str) -> (Cx, Uuid) {
-        let (nobody, place) = (Cx::new(&self.plane, "test"), OrganizationRef::Id(organization));
+        let (anonymous, place) = (Cx::new(&self.plane, "test"), OrganizationRef::Id(organization));
         let new = NewUser { email: email.into(), password: "correct horse".into(), name: Some("Person".into()), is_operator: false };
-        users::sign_up(&nobody, new).await.unwrap();
-        let signed_in = sessions::sign_in(&uncounted(&nobody), email, "correct horse".into(), None).await.unwrap();
-        let person = authenticate(nobody, Presented::Bearer(&signed_in.access_token)).await.unwrap();
+        users::sign_up(&anonymous, new).await.unwrap();
+        let signed_in = sessions::sign_in(&uncounted(&anonymous), email, "correct horse".into(), None).await.unwrap();
+        let person = authenticate(anonymous, Presented::Bearer(&signed_in.access_token)).await.unwrap();
         let (_, token) = invitations::create(&self.now(), &place, email, Role::Admin).await.unwrap();
         let (_, member) = invitations::accept(&person, &token).await.unwrap();
         api_keys::create(&person, &place, described_key()).await.unwrap();

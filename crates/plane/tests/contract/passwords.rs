@@ -21,7 +21,7 @@ async fn a_hash_from_before_normal_forms_fits_as_typed_and_is_made_anew(stage: S
     let sign_in = async |password: &str| {
         sessions::sign_in(&uncounted(&Cx::new(&stage.plane, "test")), "owner@example.com", password.into(), None).await
     };
-    assert!(matches!(sign_in(COMPOSED).await, Err(Error::Unauthenticated)), "nobody knows how it was typed");
+    assert!(matches!(sign_in(COMPOSED).await, Err(Error::Unauthenticated)), "the server does not know how it was typed");
     assert_eq!(stage.engine.count(&kept).await, 1);
     sign_in(TYPED).await.unwrap();
     assert_eq!(stage.engine.count(&kept).await, 0, "the hash is of the normal form from now on");

@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// Everybody's.
 pub(crate) const PASSWORD: &str = "correct horse";
 
-/// Somebody with an account.
+/// A person with an account.
 #[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) email: String,
@@ -29,11 +29,11 @@ impl Person {
     /// Signs up and in.
     pub(crate) async fn new(plane: &Arc<Plane>) -> Person {
         let email = format!("{}@example.com", Uuid::from_bytes(plane::cx::random().unwrap()).simple());
-        let nobody = Cx::new(plane, "test");
+        let anonymous = Cx::new(plane, "test");
         let new = NewUser { email: email.clone(), password: PASSWORD.into(), name: None, is_operator: false };
-        let id = users::sign_up(&nobody, new).await.unwrap().unwrap();
-        let signed_in = sessions::sign_in(&uncounted(&nobody), &email, PASSWORD.into(), None).await.unwrap();
-        let actor = authenticate(nobody, Presented::Bearer(&signed_in.access_token)).await.unwrap().actor;
+        let id = users::sign_up(&anonymous, new).await.unwrap().unwrap();
+        let signed_in = sessions::sign_in(&uncounted(&anonymous), &email, PASSWORD.into(), None).await.unwrap();
+        let actor = authenticate(anonymous, Presented::Bearer(&signed_in.access_token)).await.unwrap().actor;
         Person { email, id, actor }
     }
 

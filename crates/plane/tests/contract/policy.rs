@@ -1,4 +1,4 @@
-//! What no change of the policy may break, whatever else the golden page shows: who is above whom, and that scopes only narrow.
+//! What no change of the policy may break, whatever else the golden page shows: which role is above which, and that scopes only narrow.
 
 use plane::policy::{Action, Role, SCOPES, Scopes, Verdict, decide, operator_may, refusal};
 
@@ -21,7 +21,7 @@ fn strength(role: Role, action: Action) -> u8 {
 }
 
 #[test]
-fn nobody_may_do_what_an_owner_may_not() {
+fn no_role_may_do_what_an_owner_may_not() {
     for action in Action::ALL {
         if GIVEN_TO_THE_MAKER_ALONE.contains(action) || FOR_OPERATORS_ALONE.contains(action) {
             assert!(Role::ALL.iter().all(|role| strength(*role, *action) == 0));

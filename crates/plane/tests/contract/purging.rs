@@ -34,19 +34,19 @@ struct Ordered {
 }
 
 on_both_engines! {
-    a_worker_that_is_paused_past_its_lease_deletes_nobody
+    a_worker_that_is_paused_past_its_lease_deletes_no_customer
     a_purge_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size
     workers_that_take_it_from_each_other_all_the_time_delete_everybody_once
     customers_who_came_by_or_changed_after_the_order_stay
     a_purge_is_not_sealed_before_the_deletions_that_it_ordered_are
     a_purge_ends_with_its_organization
-    after_a_stop_nobody_else_is_deleted_and_whoever_is_left_is_told_so
+    after_a_stop_no_other_customer_is_deleted_and_those_that_are_left_are_listed
     a_stop_that_meets_workers_at_work_is_the_last_they_hear
     who_went_before_a_stop_is_not_told_of_as_spared
-    a_purge_deletes_nobody_else_once_its_orderer_may_no_longer_delete
+    a_purge_deletes_no_other_customer_once_its_orderer_may_no_longer_delete
 }
 
-async fn a_worker_that_is_paused_past_its_lease_deletes_nobody(stage: Stage) {
+async fn a_worker_that_is_paused_past_its_lease_deletes_no_customer(stage: Stage) {
     let Stage { plane, engine, schema, .. } = &stage;
     let ordered = stage.order_list("paused").await;
     let paused = take(plane).await.unwrap();
@@ -109,7 +109,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_delete_everybody_once
             fenced += worker.await.unwrap();
         }
         stage.check_purge(&ordered).await;
-        assert!(fenced > 0, "nobody took it from anybody");
+        assert!(fenced > 0, "no worker took it from another");
     }
 }
 
@@ -168,7 +168,7 @@ async fn a_purge_ends_with_its_organization(stage: Stage) {
     assert_eq!(stage.record(&ordered.deletion).await.counts, json!({"deleted": 12, "blocked": 4}));
 }
 
-async fn after_a_stop_nobody_else_is_deleted_and_whoever_is_left_is_told_so(stage: Stage) {
+async fn after_a_stop_no_other_customer_is_deleted_and_those_that_are_left_are_listed(stage: Stage) {
     for by_list in [true, false] {
         for batches in [0, 1] {
             let ordered = stage.order(&format!("stopped-{by_list}-{batches}"), by_list).await;
@@ -181,7 +181,7 @@ async fn after_a_stop_nobody_else_is_deleted_and_whoever_is_left_is_told_so(stag
             let stopped = purges::stop(&stage.now(), ordered.deletion.id).await.unwrap().deletion;
             let reached = stopped.counts.as_object().unwrap().values().filter_map(|count| count.as_i64()).sum::<i64>();
             assert_eq!((stopped.sealed_at, stopped.stopped_at.is_some(), reached), (None, true, 25 * batches));
-            // The worker that had it goes on with it, and whoever takes it up after that one is gone.
+            // The worker that had it goes on with it, and so does the one that takes it up after that one is gone.
             if let Some(held) = &held {
                 assert_eq!(stage.advance_purge(held, 200).await, Outcome::Ordered);
                 stage.plane.clock.advance(stage.plane.config.lease);
@@ -194,7 +194,7 @@ async fn after_a_stop_nobody_else_is_deleted_and_whoever_is_left_is_told_so(stag
             for (outcome, count) in stopped.counts.as_object().unwrap() {
                 assert_eq!(&record.counts[outcome], count, "{outcome}");
             }
-            // Whoever did not hear of the answer asks again.
+            // A client that did not get the answer asks again.
             assert!(purges::stop(&stage.now(), ordered.deletion.id).await.is_ok());
         }
     }
@@ -244,7 +244,7 @@ async fn a_stop_that_meets_workers_at_work_is_the_last_they_hear(stage: Stage) {
         // One that was over before anybody could stop it was not stopped.
         if let (Ok(first), Ok(second)) = (first, second) {
             assert_eq!(first.deletion.stopped_at, second.deletion.stopped_at);
-            assert_eq!(stage.count("customers", ordered.organization).await, left, "somebody was deleted after the answer");
+            assert_eq!(stage.count("customers", ordered.organization).await, left, "a customer was deleted after the answer");
             stage.check_stopped(&ordered).await;
         } else {
             stage.check_purge(&ordered).await;
@@ -252,7 +252,7 @@ async fn a_stop_that_meets_workers_at_work_is_the_last_they_hear(stage: Stage) {
     }
 }
 
-async fn a_purge_deletes_nobody_else_once_its_orderer_may_no_longer_delete(stage: Stage) {
+async fn a_purge_deletes_no_other_customer_once_its_orderer_may_no_longer_delete(stage: Stage) {
     for loss in ["removal", "demotion", "revocation", "none"] {
         let organization = stage.populate(&format!("orderer-{loss}")).await;
         let (owner, here) = (stage.now(), OrganizationRef::Id(organization));
@@ -303,7 +303,7 @@ fn no_change() -> customers::CustomerChange {
 }
 
 impl Stage {
-    /// An organization with customers, some of whom cannot be deleted now.
+    /// An organization with customers, of which some cannot be deleted now.
     async fn populate(&self, slug: &str) -> Uuid {
         let (organization, _) = self.found(slug, 0).await;
         for number in 0..CUSTOMERS {

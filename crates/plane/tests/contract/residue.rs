@@ -58,7 +58,7 @@ async fn leave_nothing(url: &str, engine: &Engine) {
     }
 }
 
-/// Moves everything from the log into the file. The server does so too, in a thread of its own: while it is at it nobody else can.
+/// Moves everything from the log into the file. The server does so too, in a thread of its own: no one else can meanwhile.
 pub(crate) fn checkpoint(file: &std::path::Path) {
     let connection = rusqlite::Connection::open(file).unwrap();
     let is_busy = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).unwrap();

@@ -23,14 +23,14 @@ use crate::world::{Engine, deliver, new_customer, sign_in};
 on_both_engines! {
     a_softly_deleted_customer_goes_after_its_time_and_not_a_day_before
     who_is_held_stays_and_goes_after_the_release
-    those_in_whose_way_something_stands_keep_nobody_who_comes_after_them
+    those_in_whose_way_something_stands_do_not_keep_those_after_them
     many_rows_go_in_short_batches_and_the_audit_trail_counts_them
     every_kind_of_row_goes_after_its_time
     a_legal_hold_keeps_what_there_is_about_its_subject
     a_round_that_stops_anywhere_is_taken_up_again_and_counted_exactly
     several_servers_erase_the_same_once
     what_opens_nothing_any_more_goes_a_month_later
-    what_the_database_refuses_keeps_nobody_else
+    what_the_database_refuses_keeps_no_other
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -91,7 +91,7 @@ async fn who_is_held_stays_and_goes_after_the_release(stage: Stage) {
     let vitals = vitals::look(&stage.plane).await.unwrap();
     assert_eq!((vitals.overdue_held, vitals.overdue_blocked), (2, 0));
     let tries = format!("SELECT count(*) FROM audit_entries WHERE action = 'customer.expire' AND subject_id = {}", stage.engine.uuid(id));
-    assert_eq!(stage.engine.count(&tries).await, 0, "a round is nobody's attempt");
+    assert_eq!(stage.engine.count(&tries).await, 0, "a round is no caller's attempt");
     stage.release(organization, &hold).await;
     let round = stage.round().await;
     assert_eq!((round.expired, round.blocked), (1, 1));
@@ -102,7 +102,7 @@ async fn who_is_held_stays_and_goes_after_the_release(stage: Stage) {
     assert_eq!((vitals.overdue_held, vitals.overdue_blocked), (0, 0));
 }
 
-async fn those_in_whose_way_something_stands_keep_nobody_who_comes_after_them(stage: Stage) {
+async fn those_in_whose_way_something_stands_do_not_keep_those_after_them(stage: Stage) {
     let (organization, _) = stage.found("blocked", 0).await;
     let (archived, _) = stage.found("archived", 0).await;
     stage.retire(archived, "archived").await;
@@ -247,14 +247,14 @@ async fn a_legal_hold_keeps_what_there_is_about_its_subject(stage: Stage) {
     assert_eq!(stage.engine.count(&member).await, 1);
     let person = stage.member(organization).await;
     stage.age_entries(organization, 6, 2_193).await;
-    let nobody = stage.engine.uuid(Uuid::nil());
+    let none = stage.engine.uuid(Uuid::nil());
     let aged = "reason = 'aged'";
     for change in [
         format!("UPDATE audit_entries SET actor_id = {id} WHERE {aged} AND request_id = '1'"),
         format!("UPDATE audit_entries SET subject_id = {id} WHERE {aged} AND request_id = '2'"),
         format!("UPDATE audit_entries SET subject_id = {} WHERE {aged} AND request_id = '3'", stage.engine.uuid(person)),
-        format!("UPDATE audit_entries SET subject_id = {id}, organization_id = {nobody} WHERE {aged} AND request_id = '4'"),
-        format!("UPDATE audit_entries SET organization_id = {nobody} WHERE {aged} AND request_id = '5'"),
+        format!("UPDATE audit_entries SET subject_id = {id}, organization_id = {none} WHERE {aged} AND request_id = '4'"),
+        format!("UPDATE audit_entries SET organization_id = {none} WHERE {aged} AND request_id = '5'"),
     ] {
         stage.engine.run(&change, &change).await.unwrap();
     }
@@ -343,7 +343,7 @@ async fn what_opens_nothing_any_more_goes_a_month_later(stage: Stage) {
     let app = NewOauthApp { name: "App".into(), description: None, redirect_uris: Vec::new(), scopes: vec!["read:user".into()] };
     let (app, secret) = oauth_apps::create(&stage.now(), &place, app).await.unwrap();
     let client = Client { client_id: app.client_id, secret };
-    // A hold keeps neither: both are the end of access, and tell nobody anything.
+    // A hold keeps neither: both are the end of access, and hold nothing worth reading.
     stage.put_hold(organization, Subject::Organization).await;
     oauth_tokens::issue(&stage.now(), &client, None, None).await.unwrap();
     // One that ends after its thirty days, beside the owner's, which does not.
@@ -360,7 +360,7 @@ async fn what_opens_nothing_any_more_goes_a_month_later(stage: Stage) {
     assert_eq!(count("oauth_tokens").await, 1);
 }
 
-async fn what_the_database_refuses_keeps_nobody_else(stage: Stage) {
+async fn what_the_database_refuses_keeps_no_other(stage: Stage) {
     let (organization, _) = stage.found("refusing", 0).await;
     for reference in ["before", "refused", "after"] {
         stage.retire(organization, reference).await;
@@ -378,7 +378,7 @@ async fn what_the_database_refuses_keeps_nobody_else(stage: Stage) {
     assert_eq!(stage.round().await.expired, 1);
 }
 
-/// Either the hold is found, or it finds what is left: while somebody places one, the job waits for them and looks again.
+/// Either the hold is found, or it finds what is left: while a member places one, the job waits for them and looks again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_is_being_placed_is_waited_for_on_postgresql() {
     let stage = Stage::on_postgresql().await;
@@ -394,11 +394,11 @@ async fn a_hold_that_is_being_placed_is_waited_for_on_postgresql() {
     stage.engine.run(&placing, &placing).await.unwrap();
     let plane = stage.plane.clone();
     let round = tokio::spawn(async move { retention::once(&plane).await.unwrap() });
-    // Somebody in this database, and not in that of another test.
+    // A user in this database, and not in that of another test.
     let waiting = "SELECT count(*) FROM pg_locks
                    WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database WHERE datname = current_database())";
     while stage.engine.count(waiting).await == 0 {
-        assert!(!round.is_finished(), "it waited for nobody");
+        assert!(!round.is_finished(), "it did not wait");
         tokio::task::yield_now().await;
     }
     stage.engine.run("COMMIT", "COMMIT").await.unwrap();

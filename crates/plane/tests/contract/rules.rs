@@ -26,14 +26,14 @@ async fn the_rules_cover_the_schema_of_both_engines() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_nobody_ruled_about_stops_the_start() {
+async fn a_table_without_a_rule_stops_the_start() {
     let mut schema = live().await;
     schema.tables.insert("notes".into(), Table { columns: vec![column("organization_id")], ..Table::default() });
     assert!(complaint(&schema).contains("the table notes is not in TABLES"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_column_that_nobody_ruled_about_stops_the_start() {
+async fn a_column_without_a_rule_stops_the_start() {
     let mut schema = live().await;
     schema.tables.get_mut("customers").unwrap().columns.push(column("nickname"));
     assert!(complaint(&schema).contains("the column customers.nickname is not in TABLES"));

@@ -22,8 +22,8 @@ fn kids(stage: &Stage) -> Vec<String> {
 async fn a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_erased_then(stage: Stage) {
     let plane = &stage.plane;
     let sign_in = async || {
-        let nobody = Cx::new(plane, "test");
-        let signed_in = sessions::sign_in(&uncounted(&nobody), "owner@example.com", "correct horse".into(), None).await.unwrap();
+        let anonymous = Cx::new(plane, "test");
+        let signed_in = sessions::sign_in(&uncounted(&anonymous), "owner@example.com", "correct horse".into(), None).await.unwrap();
         signed_in.access_token
     };
     let is_good = async |token: &str| authenticate(Cx::new(plane, "test"), Presented::Bearer(token)).await.is_ok();
@@ -60,8 +60,8 @@ async fn a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_
 async fn a_key_that_ends_at_once_does_so_also_where_the_clock_was_set_back(stage: Stage) {
     let plane = &stage.plane;
     operators::add(&Cx::new(plane, "test"), "owner@example.com").await.unwrap();
-    let nobody = Cx::new(plane, "test");
-    let signed_in = sessions::sign_in(&uncounted(&nobody), "owner@example.com", "correct horse".into(), None).await.unwrap();
+    let anonymous = Cx::new(plane, "test");
+    let signed_in = sessions::sign_in(&uncounted(&anonymous), "owner@example.com", "correct horse".into(), None).await.unwrap();
     let mut operator = authenticate(Cx::new(plane, "test"), Presented::Bearer(&signed_in.access_token)).await.unwrap();
     signing_keys::rotate(&operator, false).await.unwrap();
     operator.now = operator.now.checked_sub(Duration::from_hours(1)).unwrap();

@@ -1,4 +1,4 @@
-//! Deletions tell webhooks, and the queues that do it: nothing is sealed before it was told, nothing is lost, nobody is starved.
+//! Deletions tell webhooks, and the queues that do it: nothing is sealed before it was told, nothing is lost, no webhook is starved.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -156,7 +156,11 @@ async fn a_deletion_waits_for_no_webhook_that_is_deleted_itself(stage: Stage) {
     stage.drain().await;
     assert_eq!(stage.record(&deletion).await.effects, json!({"webhooks": {"delivered": 2, "failed": 0}}));
     let last = webhooks::delete(&stage.owner, &OrganizationRef::Id(organization), hooks[1], None).await.unwrap();
-    assert_eq!((last.state.as_str(), stage.count("webhook_deliveries", organization).await), ("sealed", 0), "nobody is left to be told");
+    assert_eq!(
+        (last.state.as_str(), stage.count("webhook_deliveries", organization).await),
+        ("sealed", 0),
+        "no webhook is left to be told"
+    );
 }
 
 async fn a_deletion_that_is_refused_says_so_once(stage: Stage) {

@@ -26,11 +26,11 @@ use sql::Schema;
 use uuid::Uuid;
 
 pub(crate) async fn sign_in(plane: &Arc<Plane>) -> Cx {
-    let nobody = Cx::new(plane, "test");
+    let anonymous = Cx::new(plane, "test");
     let new = NewUser { email: "owner@example.com".into(), password: "correct horse".into(), name: None, is_operator: false };
-    users::sign_up(&nobody, new).await.unwrap();
-    let signed_in = sessions::sign_in(&uncounted(&nobody), "owner@example.com", "correct horse".into(), None).await.unwrap();
-    authenticate(nobody, Presented::Bearer(&signed_in.access_token)).await.unwrap()
+    users::sign_up(&anonymous, new).await.unwrap();
+    let signed_in = sessions::sign_in(&uncounted(&anonymous), "owner@example.com", "correct horse".into(), None).await.unwrap();
+    authenticate(anonymous, Presented::Bearer(&signed_in.access_token)).await.unwrap()
 }
 
 /// An organization with one of everything. More customers than a deletion does at once, so that it is drained.
@@ -102,7 +102,7 @@ pub(crate) async fn listen(owner: &Cx, organization: Uuid) -> Uuid {
     webhooks::create(owner, &OrganizationRef::Id(organization), new).await.unwrap().0.id
 }
 
-/// Carries everything that is due, as a courier whom every webhook answers with this status. Returns how many there were.
+/// Carries everything that is due, as a courier that gets this status from every webhook. Returns how many there were.
 pub(crate) async fn deliver(plane: &Arc<Plane>, status: u16) -> usize {
     let mut carried = 0;
     loop {
@@ -118,7 +118,7 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, status: u16) -> usize {
     }
 }
 
-/// What a trigger calls that stops whoever sets it off for as long as the advisory lock 1 is taken. PostgreSQL only.
+/// What a trigger calls to stop the transaction that sets it off while the advisory lock 1 is taken. PostgreSQL only.
 pub(crate) const STAND_STILL: &str = "CREATE FUNCTION stand_still() RETURNS trigger LANGUAGE plpgsql AS $$
      BEGIN PERFORM pg_advisory_xact_lock(1); RETURN coalesce(NEW, OLD); END $$";
 

@@ -1,4 +1,4 @@
-//! Many callers at once: no update is lost, a deadlock is nobody's error, and what somebody waits for is counted.
+//! Many callers at once: no update is lost, no caller gets a deadlock as an error, and writes that a caller waits for are counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::engines::{Gate, Place, on_both_engines, one, run};
 
-on_both_engines!(sixty_four_writers_lose_no_update, whoever_has_a_key_is_alone_with_it, readers_and_a_writer_run_side_by_side);
-on_both_engines!(place: long_work_is_told_from_what_somebody_waits_for);
+on_both_engines!(sixty_four_writers_lose_no_update, the_one_that_has_a_key_is_alone_with_it, readers_and_a_writer_run_side_by_side);
+on_both_engines!(place: long_work_is_told_from_what_a_caller_waits_for);
 
 async fn counters(database: &Database) -> Result<()> {
     run(database, sql!("CREATE TABLE counters (id bigint PRIMARY KEY, n bigint NOT NULL)"), &[]).await?;
@@ -23,7 +23,8 @@ async fn counters(database: &Database) -> Result<()> {
 /// Adds one as a step of long work.
 async fn behind(database: &Database, may_be_lost: bool) -> Result<()> {
     let statement = sql!("UPDATE counters SET n = n + 1 WHERE id = 1");
-    database.write_behind(may_be_lost, statement, |tx, add| Box::pin(async move { tx.execute(*add, &[]).await.map(drop) })).await
+    let add = statement;
+    database.write_behind(may_be_lost, async move |tx| tx.execute(add, &[]).await.map(drop)).await
 }
 
 async fn sixty_four_writers_lose_no_update(database: Database) -> Result<()> {
@@ -52,19 +53,17 @@ async fn sixty_four_writers_lose_no_update(database: Database) -> Result<()> {
 
 const KEY: Uuid = Uuid::from_u128(7);
 
-async fn whoever_has_a_key_is_alone_with_it(database: Database) -> Result<()> {
+async fn the_one_that_has_a_key_is_alone_with_it(database: Database) -> Result<()> {
     counters(&database).await?;
     let mut writers = JoinSet::new();
     for _ in 0..16 {
         let database = database.clone();
         writers.spawn(async move {
-            let add = database.write((), |tx, ()| {
-                Box::pin(async move {
-                    tx.seize(KEY).await?;
-                    // Two who both read before one of them writes would lose an update.
-                    let n: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
-                    tx.execute(sql!("UPDATE counters SET n = $1 WHERE id = 1"), params![n + 1]).await
-                })
+            let add = database.write(async move |tx| {
+                tx.seize(KEY).await?;
+                // Two who both read before one of them writes would lose an update.
+                let n: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
+                tx.execute(sql!("UPDATE counters SET n = $1 WHERE id = 1"), params![n + 1]).await
             });
             add.await
         });
@@ -82,12 +81,11 @@ async fn those_who_share_a_key_do_not_wait_for_each_other_on_postgresql() -> Res
     let database = place.open().await?;
     let meeting = Arc::new(Barrier::new(2));
     let share = || {
-        database.write(meeting.clone(), |tx, meeting| {
-            Box::pin(async move {
-                tx.share(KEY).await?;
-                meeting.wait().await;
-                Ok::<_, Error>(())
-            })
+        let meeting = meeting.clone();
+        database.write(async move |tx| {
+            tx.share(KEY).await?;
+            meeting.wait().await;
+            Ok::<_, Error>(())
         })
     };
     let both = async { tokio::join!(share(), share()) };
@@ -103,19 +101,19 @@ async fn share_until(tx: &mut Tx, gate: &Gate) -> Result<()> {
     Ok(())
 }
 
-/// Whoever waits for a key keeps others from it for a few seconds at the most, and who asks without waiting is told at once.
+/// A transaction that waits for a key keeps others from it for a few seconds at the most. One that asks without waiting is told at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_waits_for_a_key_gives_up_on_postgresql() -> Result<()> {
+async fn a_transaction_that_waits_for_a_key_gives_up_on_postgresql() -> Result<()> {
     let place = Place::postgres().await;
     let database = place.open().await?;
     let (gate, mut door) = Gate::new();
     let sharer = tokio::spawn({
         let database = database.clone();
-        async move { database.write(gate, |tx, gate| Box::pin(share_until(tx, gate))).await }
+        async move { database.write(async move |tx| share_until(tx, &gate).await).await }
     });
     door.wait().await;
-    let seizes = database.write((), |tx, ()| Box::pin(tx.seize(KEY)));
-    let try_to_share = || database.write((), |tx, ()| Box::pin(tx.try_share(KEY)));
+    let seizes = database.write(async move |tx| tx.seize(KEY).await);
+    let try_to_share = || database.write(async move |tx| tx.try_share(KEY).await);
     assert!(try_to_share().await?, "several share it");
     let look = async {
         let waiting = sql!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'");
@@ -123,11 +121,11 @@ async fn whoever_waits_for_a_key_gives_up_on_postgresql() -> Result<()> {
         try_to_share().await
     };
     let (seized, shared) = tokio::join!(seizes, look);
-    assert!(!shared?, "somebody waits for it");
+    assert!(!shared?, "a transaction waits for it");
     assert!(matches!(seized, Err(Error::Unavailable(_))), "{seized:?}");
     door.open();
     sharer.await.unwrap()?;
-    database.write((), |tx, ()| Box::pin(tx.seize(KEY))).await?;
+    database.write(async move |tx| tx.seize(KEY).await).await?;
     place.remove().await;
     Ok(())
 }
@@ -137,7 +135,7 @@ async fn level(tx: &mut Tx) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_has_waited_for_a_key_sees_what_was_done_under_it_whatever_postgresql_is_set_to() -> Result<()> {
+async fn a_transaction_that_has_waited_for_a_key_sees_what_was_done_under_it_whatever_postgresql_is_set_to() -> Result<()> {
     let place = Place::postgres().await;
     let set = sql!(
         "DO $$ BEGIN
@@ -146,8 +144,8 @@ async fn whoever_has_waited_for_a_key_sees_what_was_done_under_it_whatever_postg
     );
     run(&place.open().await?, set, &[]).await?;
     let database = place.open().await?;
-    assert_eq!(database.write((), |tx, ()| Box::pin(level(tx))).await?, "read committed");
-    assert_eq!(database.write_behind(true, (), |tx, ()| Box::pin(level(tx))).await?, "read committed");
+    assert_eq!(database.write(async move |tx| level(tx).await).await?, "read committed");
+    assert_eq!(database.write_behind(true, async move |tx| level(tx).await).await?, "read committed");
     place.remove().await;
     Ok(())
 }
@@ -159,12 +157,10 @@ async fn readers_and_a_writer_run_side_by_side(database: Database) -> Result<()>
         let database = database.clone();
         async move {
             database
-                .write(gate, |tx, gate| {
-                    Box::pin(async move {
-                        tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
-                        gate.pass();
-                        Ok::<_, Error>(())
-                    })
+                .write(async move |tx| {
+                    tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
+                    gate.pass();
+                    Ok::<_, Error>(())
                 })
                 .await
         }
@@ -177,7 +173,7 @@ async fn readers_and_a_writer_run_side_by_side(database: Database) -> Result<()>
     Ok(())
 }
 
-async fn long_work_is_told_from_what_somebody_waits_for(place: &Place) -> Result<()> {
+async fn long_work_is_told_from_what_a_caller_waits_for(place: &Place) -> Result<()> {
     let database = place.open().await?;
     counters(&database).await?;
     let before = database.prompt_writes();
@@ -201,22 +197,20 @@ async fn a_deadlock_is_run_again_and_both_succeed() -> Result<()> {
     let hooks = Arc::new(AtomicUsize::new(0));
     let mut writers = JoinSet::new();
     for rows in [[1, 2], [2, 1]] {
-        let (database, input) = (database.clone(), (rows, meeting.clone(), attempts.clone(), hooks.clone()));
+        let (database, meeting, attempts, hooks) = (database.clone(), meeting.clone(), attempts.clone(), hooks.clone());
         writers.spawn(async move {
             database
-                .write(input, |tx, (rows, meeting, attempts, hooks)| {
-                    Box::pin(async move {
-                        let update = sql!("UPDATE counters SET n = n + 1 WHERE id = $1");
-                        let hooks = hooks.clone();
-                        tx.on_commit(move || {
-                            hooks.fetch_add(1, Ordering::SeqCst);
-                        });
-                        tx.execute(update, params![rows[0]]).await?;
-                        if attempts.fetch_add(1, Ordering::SeqCst) < 2 {
-                            meeting.wait().await;
-                        }
-                        tx.execute(update, params![rows[1]]).await
-                    })
+                .write(async move |tx| {
+                    let update = sql!("UPDATE counters SET n = n + 1 WHERE id = $1");
+                    let hooks = hooks.clone();
+                    tx.on_commit(move || {
+                        hooks.fetch_add(1, Ordering::SeqCst);
+                    });
+                    tx.execute(update, params![rows[0]]).await?;
+                    if attempts.fetch_add(1, Ordering::SeqCst) < 2 {
+                        meeting.wait().await;
+                    }
+                    tx.execute(update, params![rows[1]]).await
                 })
                 .await
         });
@@ -248,14 +242,12 @@ async fn what_reads_for_long_on_sqlite_stands_behind_others_and_what_comes_after
     let own = place_of_this_thread();
     let read = async |steps: i64| {
         database
-            .read(steps, |tx, steps| {
-                Box::pin(async move {
-                    let count = sql!(
-                        "WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < $1) SELECT count(*) FROM counted"
-                    );
-                    tx.query_one(count, params![*steps]).await?;
-                    Ok::<_, Error>(place_of_this_thread())
-                })
+            .read(async move |tx| {
+                let count = sql!(
+                    "WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < $1) SELECT count(*) FROM counted"
+                );
+                tx.query_one(count, params![steps]).await?;
+                Ok::<_, Error>(place_of_this_thread())
             })
             .await
     };

@@ -128,12 +128,13 @@ fn random() -> u64 {
 
 /// Runs one statement in a transaction of its own.
 pub(crate) async fn run(database: &Database, statement: Statement, params: &[Value]) -> Result<u64> {
-    database.write((statement, params.to_vec()), |tx, (statement, params)| Box::pin(tx.execute(*statement, params))).await
+    let params = params.to_vec();
+    database.write(async move |tx| tx.execute(statement, &params).await).await
 }
 
 /// Reads the one value that a statement returns.
 pub(crate) async fn one<T: FromValue + Send + 'static>(database: &Database, statement: Statement) -> Result<T> {
-    database.read(statement, |tx, statement| Box::pin(async move { tx.query_one(*statement, &[]).await?.next::<T>() })).await
+    database.read(async move |tx| tx.query_one(statement, &[]).await?.next::<T>()).await
 }
 
 /// Holds a transaction or a hook at one point: it says that it has come there and goes on when the [`Door`] is opened or dropped.

@@ -1,11 +1,9 @@
 //! What a transaction asks to be done on its commit is done after the commit, before its caller hears of it, and never otherwise.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
-use futures_util::future::{MaybeDone, maybe_done};
+use futures_util::future::join_all;
 use sql::{Database, Error, Options, Result, Statement, params, sql};
 
 use crate::engines::{Gate, Place, on_both_engines, one, run};
@@ -17,7 +15,7 @@ on_both_engines!(
     a_hook_never_runs_after_a_refused_commit,
     a_hook_never_runs_after_a_read,
     of_transactions_that_wait_together_only_the_kept_ones_run_their_hooks,
-    a_hook_that_panics_harms_nobody,
+    a_hook_that_panics_harms_no_one,
 );
 
 const TABLE: Statement = sql!("CREATE TABLE notes (id bigint PRIMARY KEY)");
@@ -40,13 +38,12 @@ async fn a_hook_runs_after_the_commit_and_before_the_answer(database: Database) 
     let writer = tokio::spawn({
         let database = database.clone();
         async move {
+            let gate = Mutex::new(Some(gate));
             database
-                .write(Mutex::new(Some(gate)), |tx, gate| {
-                    Box::pin(async move {
-                        let gate = gate.lock().unwrap().take().unwrap();
-                        tx.on_commit(move || gate.pass());
-                        tx.execute(INSERT, params![1]).await
-                    })
+                .write(async move |tx| {
+                    let gate = gate.lock().unwrap().take().unwrap();
+                    tx.on_commit(move || gate.pass());
+                    tx.execute(INSERT, params![1]).await
                 })
                 .await
         }
@@ -61,16 +58,15 @@ async fn a_hook_runs_after_the_commit_and_before_the_answer(database: Database) 
 
 async fn hooks_run_in_the_order_they_were_given(database: Database) -> Result<()> {
     let log = Log::default();
+    let noting = log.clone();
     database
-        .write(log.clone(), |tx, log| {
-            Box::pin(async move {
-                for number in 1..=3 {
-                    let log = log.clone();
-                    tx.on_commit(move || note(&log, number.to_string()));
-                }
-                note(log, "end of the transaction");
-                Ok::<_, Error>(())
-            })
+        .write(async move |tx| {
+            for number in 1..=3 {
+                let log = noting.clone();
+                tx.on_commit(move || note(&log, number.to_string()));
+            }
+            note(&noting, "end of the transaction");
+            Ok::<_, Error>(())
         })
         .await?;
     assert_eq!(noted(&log), ["end of the transaction", "1", "2", "3"]);
@@ -80,16 +76,15 @@ async fn hooks_run_in_the_order_they_were_given(database: Database) -> Result<()
 async fn a_hook_never_runs_after_a_roll_back(database: Database) -> Result<()> {
     let log = Log::default();
     for kind in ["error", "panic"] {
+        let log = log.clone();
         let refused = database
-            .write((kind, log.clone()), |tx, (kind, log)| {
-                Box::pin(async move {
-                    let log = log.clone();
-                    tx.on_commit(move || note(&log, "hook"));
-                    if *kind == "panic" {
-                        panic!("no more")
-                    }
-                    Err::<(), _>(Error::Migration("no more".into()))
-                })
+            .write(async move |tx| {
+                let log = log.clone();
+                tx.on_commit(move || note(&log, "hook"));
+                if kind == "panic" {
+                    panic!("no more")
+                }
+                Err::<(), _>(Error::Migration("no more".into()))
             })
             .await;
         assert!(refused.is_err());
@@ -105,13 +100,12 @@ async fn a_hook_never_runs_after_a_refused_commit(database: Database) -> Result<
     let later = sql!("CREATE TABLE replies (note_id bigint NOT NULL REFERENCES notes (id) DEFERRABLE INITIALLY DEFERRED)");
     run(&database, later, &[]).await?;
     let log = Log::default();
+    let noting = log.clone();
     let refused = database
-        .write(log.clone(), |tx, log| {
-            Box::pin(async move {
-                let log = log.clone();
-                tx.on_commit(move || note(&log, "hook"));
-                tx.execute(sql!("INSERT INTO replies (note_id) VALUES (9)"), &[]).await
-            })
+        .write(async move |tx| {
+            let log = noting.clone();
+            tx.on_commit(move || note(&log, "hook"));
+            tx.execute(sql!("INSERT INTO replies (note_id) VALUES (9)"), &[]).await
         })
         .await;
     assert!(matches!(refused, Err(Error::ForeignKey(_))), "{refused:?}");
@@ -125,12 +119,10 @@ async fn a_hook_never_runs_after_a_read(database: Database) -> Result<()> {
     let log = Log::default();
     let witness = Arc::downgrade(&log);
     database
-        .read(log, |tx, log| {
-            Box::pin(async move {
-                let log = log.clone();
-                tx.on_commit(move || note(&log, "hook"));
-                Ok::<_, Error>(())
-            })
+        .read(async move |tx| {
+            let log = log.clone();
+            tx.on_commit(move || note(&log, "hook"));
+            Ok::<_, Error>(())
         })
         .await?;
     // The reader that is asked next may be another one: all of them have forgotten the hook when each has been asked.
@@ -172,23 +164,22 @@ async fn many_waiting_transactions(database: &Database, count: i64) -> Result<Ve
         let database = database.clone();
         async move {
             database
-                .write(gate, |_, gate| {
-                    Box::pin(async move {
-                        gate.pass();
-                        Ok::<_, Error>(())
-                    })
+                .write(async move |_| {
+                    gate.pass();
+                    Ok::<_, Error>(())
                 })
                 .await
         }
     });
     door.wait().await;
     let log = Log::default();
-    let mut waiting: Vec<_> = (0..count).map(|number| begun(hooked(database.clone(), number, log.clone()))).collect();
+    let mut waiting = Box::pin(join_all((0..count).map(|number| hooked(database.clone(), number, log.clone()))));
+    // Polled once, each of them is under way.
+    assert!((&mut waiting).now_or_never().is_none());
     door.open();
     blocker.await.unwrap()?;
-    for (number, write) in waiting.iter_mut().enumerate() {
-        write.as_mut().await;
-        assert_eq!(write.as_mut().take_output().unwrap().is_ok(), number % 2 == 0);
+    for (number, outcome) in waiting.await.into_iter().enumerate() {
+        assert_eq!(outcome.is_ok(), number % 2 == 0);
     }
     let kept = one::<i64>(database, COUNT).await?;
     assert_eq!(kept, (count + 1) / 2);
@@ -197,37 +188,78 @@ async fn many_waiting_transactions(database: &Database, count: i64) -> Result<Ve
 
 async fn hooked(database: Database, number: i64, log: Log) -> Result<()> {
     database
-        .write((number, log), |tx, (number, log)| {
-            Box::pin(async move {
-                let number = *number;
-                tx.execute(INSERT, params![number]).await?;
-                note(log, format!("body {number}"));
-                let log = log.clone();
-                tx.on_commit(move || note(&log, format!("hook {number}")));
-                if number % 2 == 0 { Ok(()) } else { Err(Error::Migration("not this one".into())) }
-            })
+        .write(async move |tx| {
+            tx.execute(INSERT, params![number]).await?;
+            note(&log, format!("body {number}"));
+            let log = log.clone();
+            tx.on_commit(move || note(&log, format!("hook {number}")));
+            if number % 2 == 0 { Ok(()) } else { Err(Error::Migration("not this one".into())) }
         })
         .await
 }
 
-/// A future that has been polled once, so that what it waits for is under way.
-fn begun<F: Future>(future: F) -> Pin<Box<MaybeDone<F>>> {
-    let mut future = Box::pin(maybe_done(future));
-    let _ = (&mut future).now_or_never();
-    future
+/// Its commit may be kept, and what ends with it must end with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hook_runs_when_the_caller_goes_away_during_the_commit_on_postgresql() -> Result<()> {
+    let place = Place::postgres().await;
+    let database = place.open().await?;
+    run(&database, TABLE, &[]).await?;
+    let wait =
+        sql!("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END'");
+    run(&database, wait, &[]).await?;
+    let at_the_commit =
+        sql!("CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()");
+    run(&database, at_the_commit, &[]).await?;
+    let (gate, mut door) = Gate::new();
+    let blocker = tokio::spawn({
+        let database = database.clone();
+        async move {
+            let hold = database.write(async move |tx| {
+                tx.query(sql!("SELECT CAST(pg_advisory_xact_lock(7) AS text)"), &[]).await?;
+                gate.pass();
+                Ok::<_, Error>(())
+            });
+            hold.await
+        }
+    });
+    door.wait().await;
+    let log = Log::default();
+    let noting = log.clone();
+    let committing = tokio::spawn({
+        let database = database.clone();
+        async move {
+            let write = database.write(async move |tx| {
+                let (sure, any) = (noting.clone(), noting.clone());
+                tx.on_sure_commit(move || note(&sure, "sure"));
+                tx.on_commit(move || note(&any, "any"));
+                tx.execute(INSERT, params![1]).await
+            });
+            write.await
+        }
+    });
+    let waiting =
+        sql!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' AND wait_event = 'advisory'");
+    while one::<i64>(&database, waiting).await? == 0 {}
+    assert_eq!(noted(&log), [""; 0]);
+    committing.abort();
+    assert!(committing.await.unwrap_err().is_cancelled());
+    assert_eq!(noted(&log), ["any"], "what needs a sure commit is not done");
+    door.open();
+    blocker.await.unwrap()?;
+    place.remove().await;
+    Ok(())
 }
 
-async fn a_hook_that_panics_harms_nobody(database: Database) -> Result<()> {
+async fn a_hook_that_panics_harms_no_one(database: Database) -> Result<()> {
     run(&database, TABLE, &[]).await?;
     let log = Log::default();
+    let noting = log.clone();
     let kept = database
-        .write(log.clone(), |tx, log| {
-            Box::pin(async move {
-                let log = log.clone();
-                tx.on_commit(|| panic!("a hook of the test"));
-                tx.on_commit(move || note(&log, "the next hook"));
-                tx.execute(INSERT, params![1]).await
-            })
+        .write(async move |tx| {
+            let log = noting.clone();
+            tx.on_commit(|| panic!("a hook of the test"));
+            tx.on_commit(move || note(&log, "the next hook"));
+            tx.execute(INSERT, params![1]).await
         })
         .await;
     assert_eq!(kept?, 1, "what is committed is no error");

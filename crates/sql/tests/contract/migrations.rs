@@ -138,7 +138,7 @@ async fn until_waiting(place: &Place, count: usize, runners: &mut JoinSet<Result
     let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while watcher.query(waiting, &[]).await.unwrap().len() < count {
         if let Some(ended) = runners.try_join_next() {
-            panic!("it waits for whoever came before: {ended:?}");
+            panic!("it waits for those that came before: {ended:?}");
         }
     }
 }

@@ -48,7 +48,7 @@ async fn a_second_server_on_the_same_file_is_refused() -> Result<()> {
 async fn a_file_that_is_no_database_is_refused_and_left_as_it_was() -> Result<()> {
     let place = Place::sqlite();
     std::fs::create_dir_all(place.file().parent().unwrap()).unwrap();
-    let content = b"A letter that somebody has put into the wrong folder. ".repeat(100);
+    let content = b"A letter that a person has put into the wrong folder. ".repeat(100);
     std::fs::write(place.file(), &content).unwrap();
     let refused = place.open().await.err().expect("it is refused");
     assert!(matches!(&refused, Error::Unavailable(words) if words.contains("file is not a database")), "{refused:?}");
@@ -62,7 +62,7 @@ async fn every_connection_of_the_embedded_engine_is_strict_and_erases_what_it_de
     let database = place.open().await?;
     for pragma in [sql!("PRAGMA foreign_keys"), sql!("PRAGMA secure_delete")] {
         assert_eq!(one::<i64>(&database, pragma).await?, 1, "a reader's {pragma:?}");
-        let writers: i64 = database.write(pragma, |tx, pragma| Box::pin(async move { tx.query_one(*pragma, &[]).await?.next() })).await?;
+        let writers: i64 = database.write(async move |tx| tx.query_one(pragma, &[]).await?.next()).await?;
         assert_eq!(writers, 1, "the writer's {pragma:?}");
     }
     assert_eq!(one::<String>(&database, sql!("PRAGMA journal_mode")).await?, "wal");
@@ -247,7 +247,7 @@ async fn a_claim_whose_end_postgresql_has_not_noticed_is_taken_from_its_own_dead
     while [0, first].contains(&one::<i64>(&observer, holder).await?) {
         tokio::task::yield_now().await;
     }
-    // Nobody else is thought to have it.
+    // No other program is thought to have it.
     while server.check().await.is_err() {
         tokio::task::yield_now().await;
     }

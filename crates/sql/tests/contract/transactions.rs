@@ -1,4 +1,4 @@
-//! A transaction is kept whole or not at all, and what it kept is there for whoever reads next.
+//! A transaction is kept whole or not at all, and what it kept is there for the next reader.
 
 use sql::{Database, Error, Result, params, sql};
 
@@ -46,11 +46,9 @@ async fn what_was_written_is_there_for_the_next_read(database: Database) -> Resu
 async fn a_transaction_reads_what_it_wrote(database: Database) -> Result<()> {
     table(&database).await?;
     let read = database
-        .write((), |tx, ()| {
-            Box::pin(async move {
-                tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
-                tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next::<i64>()
-            })
+        .write(async move |tx| {
+            tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
+            tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next::<i64>()
         })
         .await?;
     assert_eq!(read, 5);
@@ -60,11 +58,9 @@ async fn a_transaction_reads_what_it_wrote(database: Database) -> Result<()> {
 async fn an_error_rolls_back(database: Database) -> Result<()> {
     table(&database).await?;
     let refused = database
-        .write((), |tx, ()| {
-            Box::pin(async move {
-                tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
-                Err::<(), _>(Error::Migration("changed my mind".into()))
-            })
+        .write(async move |tx| {
+            tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
+            Err::<(), _>(Error::Migration("changed my mind".into()))
         })
         .await;
     assert_eq!(refused.unwrap_err().to_string(), "changed my mind");
@@ -75,12 +71,10 @@ async fn an_error_rolls_back(database: Database) -> Result<()> {
 async fn an_error_in_the_middle_rolls_back_what_went_before(database: Database) -> Result<()> {
     table(&database).await?;
     let refused = database
-        .write((), |tx, ()| {
-            Box::pin(async move {
-                tx.execute(sql!("INSERT INTO counters (id, n) VALUES (2, 0)"), &[]).await?;
-                tx.execute(sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await?;
-                tx.execute(sql!("INSERT INTO counters (id, n) VALUES (3, 0)"), &[]).await
-            })
+        .write(async move |tx| {
+            tx.execute(sql!("INSERT INTO counters (id, n) VALUES (2, 0)"), &[]).await?;
+            tx.execute(sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await?;
+            tx.execute(sql!("INSERT INTO counters (id, n) VALUES (3, 0)"), &[]).await
         })
         .await;
     assert!(matches!(refused, Err(Error::Unique(_))), "{refused:?}");
@@ -93,12 +87,10 @@ async fn an_error_in_the_middle_rolls_back_what_went_before(database: Database) 
 async fn a_statement_that_failed_is_never_committed_even_when_its_error_is_swallowed(database: Database) -> Result<()> {
     table(&database).await?;
     let refused = database
-        .write((), |tx, ()| {
-            Box::pin(async move {
-                tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
-                let _ = tx.execute(sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await;
-                Ok::<_, Error>(())
-            })
+        .write(async move |tx| {
+            tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
+            let _ = tx.execute(sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await;
+            Ok::<_, Error>(())
         })
         .await;
     assert!(matches!(refused, Err(Error::Unique(_))), "{refused:?}");
@@ -111,11 +103,9 @@ async fn a_statement_that_failed_is_never_committed_even_when_its_error_is_swall
 async fn a_transaction_goes_no_further_than_its_first_failed_statement(database: Database) -> Result<()> {
     table(&database).await?;
     let refused = database
-        .write((), |tx, ()| {
-            Box::pin(async move {
-                let _ = tx.execute(sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await;
-                tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await
-            })
+        .write(async move |tx| {
+            let _ = tx.execute(sql!("INSERT INTO counters (id, n) VALUES (1, 0)"), &[]).await;
+            tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await
         })
         .await;
     assert!(matches!(refused, Err(Error::Unique(_))), "the first failure is the news, not what came of it: {refused:?}");
@@ -130,13 +120,11 @@ async fn a_read_sees_one_moment(database: Database) -> Result<()> {
         let database = database.clone();
         async move {
             database
-                .read(gate, |tx, gate| {
-                    Box::pin(async move {
-                        let before: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
-                        gate.pass();
-                        let after: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
-                        Ok::<_, Error>((before, after))
-                    })
+                .read(async move |tx| {
+                    let before: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
+                    gate.pass();
+                    let after: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
+                    Ok::<_, Error>((before, after))
                 })
                 .await
         }
@@ -151,7 +139,7 @@ async fn a_read_sees_one_moment(database: Database) -> Result<()> {
 
 async fn a_read_writes_nothing(database: Database) -> Result<()> {
     table(&database).await?;
-    let refused = database.read((), |tx, ()| Box::pin(tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]))).await;
+    let refused = database.read(async move |tx| tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await).await;
     assert!(matches!(refused, Err(Error::Statement(_))), "{refused:?}");
     assert_eq!(first(&database).await?, 0);
     Ok(())
@@ -169,7 +157,7 @@ async fn no_row_is_an_error_where_one_is_expected(database: Database) -> Result<
     table(&database).await?;
     let refused = one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 9")).await;
     assert_eq!(refused.unwrap_err().to_string(), "the database refused a statement: no row where one was expected");
-    let absent = database.read((), |tx, ()| Box::pin(tx.query_opt(sql!("SELECT n FROM counters WHERE id = 9"), &[]))).await?;
+    let absent = database.read(async move |tx| tx.query_opt(sql!("SELECT n FROM counters WHERE id = 9"), &[]).await).await?;
     assert!(absent.is_none());
     Ok(())
 }
@@ -187,26 +175,22 @@ async fn several_statements_run_in_their_order_and_the_first_failure_is_the_answ
     table(&database).await?;
     let add = sql!("INSERT INTO counters (id, n) SELECT count(*) + 1, 7 FROM counters RETURNING id");
     let answers = database
-        .write((), move |tx, ()| {
-            Box::pin(async move {
-                let answers = tx.query_all(&[(add, &[]), (add, &[]), (sql!("SELECT count(*) FROM counters"), &[])]).await?;
-                let mut numbers = Vec::new();
-                for mut rows in answers {
-                    numbers.push(rows.remove(0).next::<i64>()?);
-                }
-                Ok::<_, Error>(numbers)
-            })
+        .write(async move |tx| {
+            let answers = tx.query_all(&[(add, &[]), (add, &[]), (sql!("SELECT count(*) FROM counters"), &[])]).await?;
+            let mut numbers = Vec::new();
+            for mut rows in answers {
+                numbers.push(rows.remove(0).next::<i64>()?);
+            }
+            Ok::<_, Error>(numbers)
         })
         .await?;
     assert_eq!(answers[1], answers[0] + 1);
     assert_eq!(answers[2], rows(&database).await?);
     let refused: Result<()> = database
-        .write((), move |tx, ()| {
-            Box::pin(async move {
-                let twice = params![1];
-                let again = sql!("INSERT INTO counters (id, n) VALUES ($1, 7)");
-                tx.query_all(&[(add, &[]), (again, twice), (add, &[])]).await.map(drop)
-            })
+        .write(async move |tx| {
+            let twice = params![1];
+            let again = sql!("INSERT INTO counters (id, n) VALUES ($1, 7)");
+            tx.query_all(&[(add, &[]), (again, twice), (add, &[])]).await.map(drop)
         })
         .await;
     assert!(matches!(refused, Err(Error::Unique(_))), "{refused:?}");
@@ -217,7 +201,7 @@ async fn several_statements_run_in_their_order_and_the_first_failure_is_the_answ
 async fn a_written_row_can_be_returned(database: Database) -> Result<()> {
     table(&database).await?;
     let next = sql!("UPDATE counters SET n = n + 1 WHERE id = $1 RETURNING n");
-    let count = database.write(next, |tx, next| Box::pin(async move { tx.query_one(*next, params![1]).await?.next::<i64>() })).await?;
+    let count = database.write(async move |tx| tx.query_one(next, params![1]).await?.next::<i64>()).await?;
     assert_eq!(count, 1);
     assert_eq!(first(&database).await?, 1);
     Ok(())

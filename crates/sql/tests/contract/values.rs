@@ -76,7 +76,7 @@ async fn times_survive_to_the_microsecond(database: Database) -> Result<()> {
     assert_eq!(read.as_nanosecond(), 1_764_000_000_123_456_000);
     if database.engine_name() == "postgresql" {
         let shown = one::<String>(&database, sql!("SELECT (happened AT TIME ZONE 'UTC')::text FROM kinds")).await?;
-        assert_eq!(shown, "2025-11-24 16:00:00.123456", "it is the same time for whoever looks with psql");
+        assert_eq!(shown, "2025-11-24 16:00:00.123456", "it is the same time for those who look with psql");
     }
     Ok(())
 }
@@ -111,20 +111,18 @@ async fn null_survives_in_every_type(database: Database) -> Result<()> {
         params![None::<bool>, None::<i64>, None::<String>, None::<Vec<u8>>, None::<Uuid>, None::<Timestamp>, None::<Json>];
     run(&database, insert, nothing).await?;
     database
-        .read((), |tx, ()| {
-            Box::pin(async move {
-                let row = tx.query_one(sql!("SELECT flag, number, words, bytes, id, happened, document FROM kinds"), &[]).await?;
-                assert_eq!(row.rest(), vec![Value::Null; 7]);
-                let mut row = tx.query_one(sql!("SELECT flag, number, words, bytes, id, happened, document FROM kinds"), &[]).await?;
-                assert_eq!(row.next::<Option<bool>>()?, None);
-                assert_eq!(row.next::<Option<i64>>()?, None);
-                assert_eq!(row.next::<Option<String>>()?, None);
-                assert_eq!(row.next::<Option<Vec<u8>>>()?, None);
-                assert_eq!(row.next::<Option<Uuid>>()?, None);
-                assert_eq!(row.next::<Option<Timestamp>>()?, None);
-                assert_eq!(row.next::<Option<Json>>()?, None);
-                Ok::<_, Error>(())
-            })
+        .read(async move |tx| {
+            let row = tx.query_one(sql!("SELECT flag, number, words, bytes, id, happened, document FROM kinds"), &[]).await?;
+            assert_eq!(row.rest(), vec![Value::Null; 7]);
+            let mut row = tx.query_one(sql!("SELECT flag, number, words, bytes, id, happened, document FROM kinds"), &[]).await?;
+            assert_eq!(row.next::<Option<bool>>()?, None);
+            assert_eq!(row.next::<Option<i64>>()?, None);
+            assert_eq!(row.next::<Option<String>>()?, None);
+            assert_eq!(row.next::<Option<Vec<u8>>>()?, None);
+            assert_eq!(row.next::<Option<Uuid>>()?, None);
+            assert_eq!(row.next::<Option<Timestamp>>()?, None);
+            assert_eq!(row.next::<Option<Json>>()?, None);
+            Ok::<_, Error>(())
         })
         .await
 }
@@ -145,13 +143,11 @@ async fn a_column_is_not_read_as_another_type(database: Database) -> Result<()> 
 
 async fn a_row_ends_after_its_last_column(database: Database) -> Result<()> {
     database
-        .read((), |tx, ()| {
-            Box::pin(async move {
-                let mut row = tx.query_one(sql!("SELECT CAST(7 AS bigint)"), &[]).await?;
-                assert_eq!(row.next::<i64>()?, 7);
-                assert!(matches!(row.next::<i64>(), Err(Error::Statement(_))));
-                Ok::<_, Error>(())
-            })
+        .read(async move |tx| {
+            let mut row = tx.query_one(sql!("SELECT CAST(7 AS bigint)"), &[]).await?;
+            assert_eq!(row.next::<i64>()?, 7);
+            assert!(matches!(row.next::<i64>(), Err(Error::Statement(_))));
+            Ok::<_, Error>(())
         })
         .await
 }
@@ -199,11 +195,8 @@ async fn a_list_finds_each_of_its_members_once(database: Database) -> Result<()>
         (by_both, vec![ids(&[1, 3]), words(&["word 3"])], 1),
         (by_both, vec![ids(&[3]), words(&[])], 0),
     ] {
-        let counted: i64 = database
-            .read((statement, lists.clone()), |tx, (statement, lists)| {
-                Box::pin(async move { tx.query_one(*statement, lists).await?.next() })
-            })
-            .await?;
+        let bound = lists.clone();
+        let counted: i64 = database.read(async move |tx| tx.query_one(statement, &bound).await?.next()).await?;
         assert_eq!(counted, found, "{lists:?}");
     }
     Ok(())
@@ -223,12 +216,11 @@ async fn an_object_contains_another_that_has_some_of_its_members(database: Datab
     ];
     for (whole, part, found) in cases {
         run(&database, sql!("INSERT INTO kinds (document) VALUES ($1)"), params![&whole]).await?;
+        let bound = part.clone();
         let count = database
-            .read(part.clone(), |tx, part| {
-                Box::pin(async move {
-                    let statement = sql!("SELECT count(*) FROM kinds WHERE CAST($1 AS jsonb) IS NULL OR jsonb_contains(document, $1)");
-                    tx.query_one(statement, params![&*part]).await?.next::<i64>()
-                })
+            .read(async move |tx| {
+                let statement = sql!("SELECT count(*) FROM kinds WHERE CAST($1 AS jsonb) IS NULL OR jsonb_contains(document, $1)");
+                tx.query_one(statement, params![&bound]).await?.next::<i64>()
             })
             .await?;
         assert_eq!(count, found, "{whole} {part}");

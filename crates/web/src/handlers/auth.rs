@@ -4,19 +4,20 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use plane::ids::OrganizationRef;
 use plane::users::{self, NewUser};
+use plane::wire::{KnownEmail, OrganizationName};
 use plane::{sessions, signing_keys};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::body::Form;
+use crate::body::Body as Given;
 use crate::dialect::time;
 use crate::door::{Door, Guest};
 use crate::limits::{Attempts, Desk};
 use crate::problem::Answer;
 use crate::views;
 
-pub(crate) async fn sign_up(guest: Guest, mut form: Form) -> Answer {
-    let new = NewUser { email: form.text("email"), password: form.text("password"), name: form.optional_text("name"), is_operator: false };
-    form.finish()?;
+pub(crate) async fn sign_up(guest: Guest, Given(new): Given<NewUser>) -> Answer {
     guest.attempt(Desk::SignUp, Attempts::Here)?;
     users::sign_up(&guest.cx, new).await?;
     // The same words whether or not the address was free.
@@ -24,17 +25,33 @@ pub(crate) async fn sign_up(guest: Guest, mut form: Form) -> Answer {
     Ok(views::answer(StatusCode::ACCEPTED, json!({"message": words})))
 }
 
-pub(crate) async fn sign_in(guest: Guest, mut form: Form) -> Answer {
-    let (email, password) = (form.text("email"), form.text("password"));
-    let organization = form.optional("organization", "must be an organization's id or slug", OrganizationRef::parse);
-    form.finish()?;
+/// Who signs in.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct SignIn {
+    #[schemars(with = "KnownEmail")]
+    email: String,
+    #[schemars(length(min = 0, max = 1_000), example = &"correct horse battery staple", extend("x-secret" = true))]
+    password: String,
+    /// Binds the session to this organization (UUID, shortuuid or slug): it is good nowhere else, and addresses without an organization mean it.
+    #[schemars(with = "Option<OrganizationName>", example = &"acme")]
+    organization: Option<String>,
+}
+
+pub(crate) async fn sign_in(guest: Guest, Given(SignIn { email, password, organization }): Given<SignIn>) -> Answer {
+    let organization = organization.as_deref().and_then(OrganizationRef::parse);
     let signed_in = sessions::sign_in(&guest.cx, &email, password, organization).await?;
     Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
 }
 
-pub(crate) async fn refresh(guest: Guest, mut form: Form) -> Answer {
-    let token = form.oauth_text("refresh_token");
-    form.finish()?;
+/// A refresh token. `refresh_token`, as OAuth spells it, is read too.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Refresh {
+    /// Good once.
+    #[schemars(length(min = 1, max = 500), example = &"c0ffee", extend("x-either" = true, "x-secret" = true))]
+    refresh_token: String,
+}
+
+pub(crate) async fn refresh(guest: Guest, Given(Refresh { refresh_token: token }): Given<Refresh>) -> Answer {
     // Only what fails counts: a product's back end may refresh the sessions of all its users from one address.
     guest.attempt(Desk::Refresh, Attempts::Here)?;
     let signed_in = sessions::refresh(&guest.cx, &token).await?;

@@ -1,29 +1,33 @@
 //! Customers, below an organization and on the customer surface, whose organization is the credential's.
 
 use axum::http::StatusCode;
-use plane::customers::{self, Customer, CustomerChange, CustomerFilter, Deleting, NewCustomer};
+use jiff::Timestamp;
+use plane::customers::{self, Customer, CustomerFilter, Deleting, MOST_OF_A_NAME};
 use plane::deletion::Subject;
-use plane::fields::Check;
 use plane::ids::{self, OrganizationRef};
-use serde_json::{Value as Json, json};
+use plane::wire::NumberOrText;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::delete_or_plan;
 use super::deletions::order;
-use crate::body::Form;
+use crate::answers::{One, Sliced};
+use crate::body::Body;
 use crate::dialect::time;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
 use crate::views;
 
-pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Sliced<Customer>> {
     list_in(&door, door.organization(&organization)?).await
 }
 
-pub(crate) async fn list_current(door: Door) -> Answer {
+pub(crate) async fn list_current(door: Door) -> Answer<Sliced<Customer>> {
     list_in(&door, door.current_organization()?).await
 }
 
-async fn list_in(door: &Door, organization: OrganizationRef) -> Answer {
+async fn list_in(door: &Door, organization: OrganizationRef) -> Answer<Sliced<Customer>> {
     let filter = CustomerFilter {
         text: door.query.text("q"),
         email: door.query.text("email"),
@@ -32,7 +36,7 @@ async fn list_in(door: &Door, organization: OrganizationRef) -> Answer {
         is_deleted: is_deleted(door)?,
     };
     let page = customers::list(&door.cx, &organization, filter, door.query.part()?).await?;
-    Ok(views::page(door.dialect, page, views::customer))
+    Ok(door.slice(page))
 }
 
 /// Whether those are meant who were softly deleted.
@@ -52,100 +56,140 @@ async fn find(door: &Door, organization: &OrganizationRef, customer: &str) -> pl
     }
 }
 
-pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, form: Form) -> Answer {
-    create_in(&door, door.organization(&organization)?, form).await
+pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, Body(new): Body<NewCustomer>) -> Answer<One<Customer>> {
+    create_in(&door, door.organization(&organization)?, new).await
 }
 
-pub(crate) async fn create_current(door: Door, form: Form) -> Answer {
-    create_in(&door, door.current_organization()?, form).await
+pub(crate) async fn create_current(door: Door, Body(new): Body<NewCustomer>) -> Answer<One<Customer>> {
+    create_in(&door, door.current_organization()?, new).await
 }
 
-/// The name, from either of its fields. What is given besides is checked all the same.
-fn name(form: &mut Form) -> plane::Result<Option<String>> {
-    let (name, legal_name) = (form.optional_text("name"), form.optional_text("legal_name"));
-    Check::new().optional("legal_name", legal_name.as_deref().filter(|_| name.is_some()), 1..=200).finish()?;
-    Ok(name.or(legal_name))
+/// A new customer.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct NewCustomer {
+    #[serde(flatten)]
+    new: customers::NewCustomer,
+    /// The same as `name`.
+    #[schemars(length(min = 1, max = MOST_OF_A_NAME), example = &"Ada Lovelace")]
+    legal_name: Option<String>,
 }
 
-async fn create_in(door: &Door, organization: OrganizationRef, mut form: Form) -> Answer {
-    let managed_by = form.optional("managed_by", "must be a member's id", ids::parse);
-    let name = name(&mut form)?;
-    let new = NewCustomer {
-        reference: form.optional_text("id"),
-        name: name.unwrap_or_default(),
-        email: form.text("email"),
-        phone: form.optional_text("phone"),
-        tax_id: form.optional_text("tax_id"),
-        address: form.object("address"),
-        metadata: form.object("metadata"),
-        managed_by,
-    };
-    form.finish()?;
+/// What shall be changed about a customer. What is missing stays.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct CustomerChange {
+    #[serde(flatten)]
+    change: customers::CustomerChange,
+    /// The same as `name`.
+    #[schemars(length(min = 1, max = MOST_OF_A_NAME), example = &"Ada Lovelace")]
+    legal_name: Option<String>,
+}
+
+async fn create_in(door: &Door, organization: OrganizationRef, NewCustomer { mut new, legal_name }: NewCustomer) -> Answer<One<Customer>> {
+    if new.name.is_empty() {
+        new.name = legal_name.unwrap_or_default();
+    }
     let customer = customers::create(&door.cx, &organization, new).await?;
-    Ok(views::tagged(StatusCode::CREATED, &customer.etag(), views::customer(door.dialect, customer)))
+    Ok(door.created(&customer.etag(), &customer))
 }
 
-pub(crate) async fn read(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
+pub(crate) async fn read(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Customer>> {
     let customer = find(&door, &door.organization(&organization)?, &customer).await?;
-    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
+    Ok(door.tagged(&customer.etag(), &customer))
 }
 
-pub(crate) async fn read_current(door: Door, Segments(customer): Segments<String>) -> Answer {
+pub(crate) async fn read_current(door: Door, Segments(customer): Segments<String>) -> Answer<One<Customer>> {
     let customer = find(&door, &door.current_organization()?, &customer).await?;
-    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
+    Ok(door.tagged(&customer.etag(), &customer))
 }
 
-pub(crate) async fn update(door: Door, Segments((organization, customer)): Segments<(String, String)>, form: Form) -> Answer {
-    update_in(&door, door.organization(&organization)?, &customer, form).await
+pub(crate) async fn update(
+    door: Door,
+    Segments((organization, customer)): Segments<(String, String)>,
+    Body(change): Body<CustomerChange>,
+) -> Answer<One<Customer>> {
+    update_in(&door, door.organization(&organization)?, &customer, change).await
 }
 
-pub(crate) async fn update_current(door: Door, Segments(customer): Segments<String>, form: Form) -> Answer {
-    update_in(&door, door.current_organization()?, &customer, form).await
+pub(crate) async fn update_current(
+    door: Door,
+    Segments(customer): Segments<String>,
+    Body(change): Body<CustomerChange>,
+) -> Answer<One<Customer>> {
+    update_in(&door, door.current_organization()?, &customer, change).await
 }
 
-async fn update_in(door: &Door, organization: OrganizationRef, customer: &str, mut form: Form) -> Answer {
-    let name = name(&mut form)?;
-    let address = form.clearable("address", "must be an object", |address| address.is_object().then(|| address.clone()));
-    let change = CustomerChange {
-        reference: form.optional_text("id"),
-        name,
-        email: form.optional_text("email"),
-        phone: form.clearable_text("phone"),
-        tax_id: form.clearable_text("tax_id"),
-        address: address.map(|address| address.unwrap_or_else(|| json!({}))),
-        metadata: form.object("metadata"),
-        managed_by: form.clearable("managed_by", "must be a member's id", |id| id.as_str().and_then(ids::parse)),
-    };
-    form.finish()?;
+async fn update_in(door: &Door, organization: OrganizationRef, customer: &str, body: CustomerChange) -> Answer<One<Customer>> {
+    let CustomerChange { mut change, legal_name } = body;
+    change.name = change.name.or(legal_name);
     let customer = customers::update(&door.cx, &organization, customer, change).await?;
-    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
+    Ok(door.tagged(&customer.etag(), &customer))
 }
 
-pub(crate) async fn archive(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
+pub(crate) async fn archive(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Customer>> {
     let customer = customers::archive(&door.cx, &door.organization(&organization)?, &customer).await?;
-    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
+    Ok(door.tagged(&customer.etag(), &customer))
 }
 
-pub(crate) async fn unarchive(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
+pub(crate) async fn unarchive(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Customer>> {
     let customer = customers::unarchive(&door.cx, &door.organization(&organization)?, &customer).await?;
-    Ok(views::tagged(StatusCode::OK, &customer.etag(), views::customer(door.dialect, customer)))
+    Ok(door.tagged(&customer.etag(), &customer))
 }
 
-pub(crate) async fn extend_current(door: Door, Segments(customer): Segments<String>, mut form: Form) -> Answer {
-    let credits = form.number("credits");
-    form.finish()?;
+/// Credits for a customer: 30 days each.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Credits {
+    #[schemars(range(min = 1, max = 120), example = 12)]
+    credits: i64,
+}
+
+/// A screen for a customer.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct NewScreen {
+    /// The pass, which is used once in an organization: a whole number, or a text. 7 and "7" are the same.
+    #[schemars(with = "NumberOrText", example = 7)]
+    pass_id: String,
+}
+
+/// The customer API's words for credits that were added.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct CustomerExtended {
+    success: bool,
+    #[schemars(length(min = 1, max = 200), example = &"Customer extended successfully")]
+    message: &'static str,
+    /// Until when the customer's credits last now.
+    #[schemars(with = "Timestamp")]
+    expires_at: Option<Timestamp>,
+}
+
+/// The customer API's words for a screen that was added.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ScreenAdded {
+    success: bool,
+    #[schemars(length(min = 1, max = 200), example = &"Screen added successfully")]
+    message: &'static str,
+    /// How many the customer has now.
+    #[schemars(example = 2)]
+    screens: i64,
+}
+
+pub(crate) async fn extend_current(
+    door: Door,
+    Segments(customer): Segments<String>,
+    Body(Credits { credits }): Body<Credits>,
+) -> Answer<One<CustomerExtended>> {
     let customer = customers::extend(&door.cx, &door.current_organization()?, &customer, credits).await?;
-    let expires_at = customer.expires_at.map_or(Json::Null, time);
-    let body = json!({"success": true, "message": "Customer extended successfully", "expiresAt": expires_at});
-    Ok(views::tagged(StatusCode::OK, &customer.etag(), body))
+    let extended = CustomerExtended { success: true, message: "Customer extended successfully", expires_at: customer.expires_at };
+    Ok(door.tagged(&customer.etag(), &extended))
 }
 
-pub(crate) async fn add_screen_current(door: Door, Segments(customer): Segments<String>, mut form: Form) -> Answer {
-    let pass = form.number_or_text("pass_id");
-    form.finish()?;
+pub(crate) async fn add_screen_current(
+    door: Door,
+    Segments(customer): Segments<String>,
+    Body(NewScreen { pass_id: pass }): Body<NewScreen>,
+) -> Answer<One<ScreenAdded>> {
     let customer = customers::add_screen(&door.cx, &door.current_organization()?, &customer, &pass).await?;
-    let body = json!({"success": true, "message": "Screen added successfully", "screens": customer.screens});
-    Ok(views::tagged(StatusCode::OK, &customer.etag(), body))
+    let added = ScreenAdded { success: true, message: "Screen added successfully", screens: customer.screens };
+    Ok(door.tagged(&customer.etag(), &added))
 }
 
 pub(crate) async fn delete(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {

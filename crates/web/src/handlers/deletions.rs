@@ -6,12 +6,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
+use plane::audit::{self, Entry};
 use plane::customers::Deleting;
 use plane::deletion::{Deletion, DeletionFilter, Details, Pulse, Subject, Wanted, Watched};
 use plane::ids::OrganizationRef;
-use plane::{Result, audit, deletion};
+use plane::{Result, deletion};
 use serde_json::Value as Json;
 
+use crate::answers::Sliced;
 use crate::dialect::Dialect;
 use crate::door::{Door, Segments};
 use crate::problem::{Answer, Failure};
@@ -41,7 +43,7 @@ pub(crate) async fn restore(door: Door, Segments(deletion): Segments<String>) ->
     Ok(views::tagged(StatusCode::OK, &watched.deletion.etag(), view(door.dialect, watched, door.cx.now, None)))
 }
 
-/// The record with how it is getting on; somebody who keeps looking brings along what they have seen.
+/// The record with how it is getting on; a client that keeps looking sends what it has seen.
 pub(crate) fn view(dialect: &Dialect, watched: Watched, now: Timestamp, pulse: Option<&mut Pulse>) -> Json {
     let progress = watched.progress(now, pulse);
     views::deletion(dialect, watched.deletion, progress)
@@ -56,9 +58,9 @@ pub(crate) async fn events(
     watching::stream(&doors, &door, door.id("id", &deletion)?, &headers).await
 }
 
-pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<String>) -> Answer<Sliced<Entry>> {
     let page = audit::list(&door.cx, &door.organization(&organization)?, door.query.part()?).await?;
-    Ok(views::page(door.dialect, page, views::audit_entry))
+    Ok(door.slice(page))
 }
 
 pub(crate) async fn plan_of_organization(door: Door, Segments(organization): Segments<String>) -> Answer {

@@ -11,14 +11,18 @@ use base64::engine::general_purpose::STANDARD;
 use plane::access::{enter, find};
 use plane::deletion::Subject;
 use plane::ids::{self, OrganizationRef};
-use plane::oauth_apps::{self, NewOauthApp, OauthAppChanges};
+use plane::oauth_apps::{self, OauthApp, OauthAppChanges};
 use plane::oauth_tokens::{self, Client, Introspection, Issued};
 use plane::policy::{Action, SCOPES};
-use plane::{Cx, Error, OauthRefusal};
+use plane::wire::{OrganizationName, Url};
+use plane::{Cx, Error, FieldError, OauthRefusal};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::delete_or_plan;
-use crate::body::{Form, MOST_BYTES, TOO_LARGE};
+use crate::answers::{One, Paged};
+use crate::body::{Body as Given, MOST_BYTES, TOO_LARGE};
 use crate::content::media_type;
 use crate::door::{Door, Guest, Segments};
 use crate::json;
@@ -27,15 +31,63 @@ use crate::problem::{Answer, Failure};
 use crate::query::Query;
 use crate::views;
 
-pub(crate) async fn create_app(door: Door, mut form: Form) -> Answer {
-    let organization = form.optional("organization_id", "must be an organization's id or slug", OrganizationRef::parse);
-    let new = NewOauthApp {
-        name: form.text("name"),
-        description: form.optional_text("description"),
-        redirect_uris: redirect_uris(&mut form).unwrap_or_default(),
-        scopes: form.optional_texts("scopes").unwrap_or_default(),
-    };
-    form.finish()?;
+/// An OAuth app without its secret.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OauthApp")]
+pub(crate) struct App {
+    #[serde(flatten)]
+    app: OauthApp,
+    /// The first of `redirectUris`.
+    #[schemars(with = "Option<Url>", example = &"https://example.com/callback")]
+    redirect_uri: Option<String>,
+}
+
+impl From<OauthApp> for App {
+    fn from(app: OauthApp) -> App {
+        App { redirect_uri: app.redirect_uris.first().cloned(), app }
+    }
+}
+
+/// An OAuth app with its secret.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CreatedOauthApp")]
+pub(crate) struct CreatedApp {
+    #[serde(flatten)]
+    app: App,
+    /// Shown once.
+    #[schemars(length(min = 1, max = 100), example = &"fhs_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg")]
+    client_secret: String,
+}
+
+/// A new app. It acts as the member who makes it, within its scopes.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct NewOauthApp {
+    #[serde(flatten)]
+    new: oauth_apps::NewOauthApp,
+    /// An https address, or an http address of localhost, 127.0.0.1 or [::1]; no fragment.
+    #[schemars(with = "Option<Url>", example = &"https://example.com/callback")]
+    redirect_uri: Option<String>,
+    /// UUID, shortuuid or slug; the credential's organization if missing.
+    #[schemars(with = "Option<OrganizationName>", example = &"acme")]
+    organization_id: Option<String>,
+}
+
+/// What shall change; what is missing stays as it is.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "OauthAppChanges")]
+pub(crate) struct AppChanges {
+    #[serde(flatten)]
+    changes: OauthAppChanges,
+    /// An https address, or an http address of localhost, 127.0.0.1 or [::1]; no fragment.
+    #[schemars(with = "Option<Url>", example = &"https://example.com/callback")]
+    redirect_uri: Option<String>,
+}
+
+pub(crate) async fn create_app(door: Door, Given(body): Given<NewOauthApp>) -> Answer<One<CreatedApp>> {
+    let several = Some(body.new.redirect_uris).filter(|several| !several.is_empty());
+    let redirect_uris = redirect_uris(body.redirect_uri, several)?.unwrap_or_default();
+    let new = oauth_apps::NewOauthApp { redirect_uris, ..body.new };
+    let organization = body.organization_id.as_deref().and_then(OrganizationRef::parse);
     let organization = match (organization, door.current_organization()?) {
         (Some(named), OrganizationRef::Current) => named,
         // Both are read: of two that differ neither is guessed. A stranger to the one in the header is told no more than that.
@@ -46,46 +98,39 @@ pub(crate) async fn create_app(door: Door, mut form: Form) -> Answer {
         (_, by_header) => by_header,
     };
     let (app, secret) = oauth_apps::create(&door.cx, &organization, new).await?;
-    Ok(views::tagged(StatusCode::CREATED, &app.etag(), views::new_oauth_app(door.dialect, app, secret)))
+    Ok(door.created(&app.etag(), &CreatedApp { app: app.into(), client_secret: secret }))
 }
 
 /// The document has one address, in `redirectUri`; there can be several, in `redirectUris`.
-fn redirect_uris(form: &mut Form) -> Option<Vec<String>> {
-    let (one, several) = (form.optional_text("redirect_uri"), form.optional_texts("redirect_uris"));
-    if let (Some(one), Some(several)) = (&one, &several)
-        && !several.contains(one)
-    {
-        form.refuse("redirect_uri", "not_listed", "must be one of redirectUris, or be left out");
+fn redirect_uris(one: Option<String>, several: Option<Vec<String>>) -> Result<Option<Vec<String>>, Error> {
+    match (one, several) {
+        (Some(one), Some(several)) if !several.contains(&one) => {
+            Err(FieldError::new("redirect_uri", "not_listed", "must be one of redirectUris, or be left out").into())
+        }
+        (one, several) => Ok(several.or(one.map(|one| vec![one]))),
     }
-    several.or(one.map(|one| vec![one]))
 }
 
-pub(crate) async fn list_apps(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn list_apps(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<App>> {
     let page = oauth_apps::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::oauth_app))
+    Ok(door.page(page, App::from))
 }
 
-pub(crate) async fn read_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
+pub(crate) async fn read_app(door: Door, Segments(client_id): Segments<String>) -> Answer<One<App>> {
     let app = oauth_apps::get(&door.cx, &client_id).await?;
-    Ok(views::tagged(StatusCode::OK, &app.etag(), views::oauth_app(door.dialect, app)))
+    Ok(door.tagged(&app.etag(), &App::from(app)))
 }
 
-pub(crate) async fn update_app(door: Door, Segments(client_id): Segments<String>, mut form: Form) -> Answer {
-    let changes = OauthAppChanges {
-        name: form.optional_text("name"),
-        description: form.optional_text("description"),
-        redirect_uris: redirect_uris(&mut form),
-        scopes: form.optional_texts("scopes"),
-        is_active: form.optional_flag("is_active"),
-    };
-    form.finish()?;
+pub(crate) async fn update_app(door: Door, Segments(client_id): Segments<String>, Given(body): Given<AppChanges>) -> Answer<One<App>> {
+    let redirect_uris = redirect_uris(body.redirect_uri, body.changes.redirect_uris)?;
+    let changes = OauthAppChanges { redirect_uris, ..body.changes };
     let app = oauth_apps::update(&door.cx, &client_id, changes).await?;
-    Ok(views::tagged(StatusCode::OK, &app.etag(), views::oauth_app(door.dialect, app)))
+    Ok(door.tagged(&app.etag(), &App::from(app)))
 }
 
-pub(crate) async fn rotate_secret(door: Door, Segments(client_id): Segments<String>) -> Answer {
+pub(crate) async fn rotate_secret(door: Door, Segments(client_id): Segments<String>) -> Answer<One<CreatedApp>> {
     let (app, secret) = oauth_apps::rotate_secret(&door.cx, &client_id).await?;
-    Ok(views::tagged(StatusCode::OK, &app.etag(), views::new_oauth_app(door.dialect, app, secret)))
+    Ok(door.tagged(&app.etag(), &CreatedApp { app: app.into(), client_secret: secret }))
 }
 
 pub(crate) async fn delete_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
@@ -242,7 +287,7 @@ fn uncached(mut response: Response<Body>) -> Response<Body> {
 }
 
 /// What a client sends to a token endpoint: a form (RFC 6749) or a JSON object, names in either spelling, and who it is in the body or in
-/// `Authorization: Basic`. Parameters that nobody asks for are ignored, those without a value too.
+/// `Authorization: Basic`. Parameters that the endpoint does not know are ignored, those without a value too.
 pub(crate) struct ClientForm {
     guest: Guest,
     fields: Vec<(String, String)>,

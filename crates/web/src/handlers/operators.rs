@@ -4,25 +4,34 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use plane::organization_limits::{self, LimitsChange, OrganizationLimits};
 use plane::users::operators::{self, Operator};
-use serde_json::Value as Json;
+use plane::wire::{KnownEmail, OrganizationId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::body::Form;
-use crate::dialect::{Dialect, time};
+use crate::answers::{Listed, One};
+use crate::body::Body;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
-use crate::views;
 
-pub(crate) async fn list(door: Door) -> Answer {
-    let list: Vec<Json> = operators::list(&door.cx).await?.into_iter().map(|one| view(door.dialect, one)).collect();
-    Ok(views::answer(StatusCode::OK, list.into()))
+pub(crate) async fn list(door: Door) -> Answer<Listed<Operator>> {
+    Ok(door.list(&operators::list(&door.cx).await?))
 }
 
-pub(crate) async fn add(door: Door, mut form: Form) -> Answer {
-    let (email, reason) = (form.text("email"), form.text("reason"));
-    form.finish()?;
+/// Who shall run the server, too.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct NewOperator {
+    /// Of an account that is there.
+    #[schemars(with = "KnownEmail")]
+    email: String,
+    /// Why, in your words: kept in the server's audit trail, and in the organization's if it is about one. No personal data, please.
+    #[schemars(length(min = 1, max = 500), example = &"Joins the team on call")]
+    reason: String,
+}
+
+pub(crate) async fn add(door: Door, Body(NewOperator { email, reason }): Body<NewOperator>) -> Answer<One<Operator>> {
     let operator = operators::appoint(&door.cx, &email, reason).await?;
-    Ok(views::answer(StatusCode::CREATED, view(door.dialect, operator)))
+    Ok(door.one(StatusCode::CREATED, &operator))
 }
 
 pub(crate) async fn remove(door: Door, Segments(user): Segments<String>) -> Answer {
@@ -30,35 +39,42 @@ pub(crate) async fn remove(door: Door, Segments(user): Segments<String>) -> Answ
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub(crate) async fn read_limits(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn read_limits(door: Door, Segments(organization): Segments<String>) -> Answer<One<Limits>> {
     let limits = organization_limits::get(&door.cx, &door.organization(&organization)?).await?;
-    Ok(views::answer(StatusCode::OK, limits_view(door.dialect, limits)))
+    Ok(door.one(StatusCode::OK, &Limits::from(limits)))
 }
 
-pub(crate) async fn change_limits(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
-    let change = LimitsChange {
-        requests_per_day: form.change("requests_per_day", Form::optional_number),
-        requests_per_minute: form.change("requests_per_minute", Form::optional_number),
-    };
-    let reason = form.text("reason");
-    form.finish()?;
+/// How many requests an organization may make, where that is otherwise than for all.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OrganizationLimits")]
+pub(crate) struct Limits {
+    #[schemars(with = "OrganizationId")]
+    organization_id: Uuid,
+    #[serde(flatten)]
+    limits: OrganizationLimits,
+}
+
+impl From<(Uuid, OrganizationLimits)> for Limits {
+    fn from((organization_id, limits): (Uuid, OrganizationLimits)) -> Limits {
+        Limits { organization_id, limits }
+    }
+}
+
+/// What shall be changed. What is missing stays.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct OrganizationLimitsChange {
+    #[serde(flatten)]
+    change: LimitsChange,
+    /// Why, in your words: kept in the server's audit trail, and in the organization's if it is about one. No personal data, please.
+    #[schemars(length(min = 1, max = 500), example = &"Moves its data to us this week")]
+    reason: String,
+}
+
+pub(crate) async fn change_limits(
+    door: Door,
+    Segments(organization): Segments<String>,
+    Body(OrganizationLimitsChange { change, reason }): Body<OrganizationLimitsChange>,
+) -> Answer<One<Limits>> {
     let limits = organization_limits::change(&door.cx, &door.organization(&organization)?, change, reason).await?;
-    Ok(views::answer(StatusCode::OK, limits_view(door.dialect, limits)))
-}
-
-fn view(dialect: &Dialect, operator: Operator) -> Json {
-    dialect.object(vec![
-        ("id", dialect.id(operator.id)),
-        ("email", operator.email.into()),
-        ("name", operator.name.into()),
-        ("created_at", time(operator.created_at)),
-    ])
-}
-
-fn limits_view(dialect: &Dialect, (organization, limits): (Uuid, OrganizationLimits)) -> Json {
-    dialect.object(vec![
-        ("organization_id", dialect.id(organization)),
-        ("requests_per_day", limits.requests_per_day.into()),
-        ("requests_per_minute", limits.requests_per_minute.into()),
-    ])
+    Ok(door.one(StatusCode::OK, &Limits::from(limits)))
 }

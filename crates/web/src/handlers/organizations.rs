@@ -1,70 +1,83 @@
 //! Organizations.
 
-use axum::http::StatusCode;
 use plane::deletion::Subject;
-use plane::organizations::{self, NewOrganization, OrganizationChange};
+use plane::organizations::{self, NewOrganization, Organization, OrganizationChange};
 use plane::recovery;
+use plane::wire::KnownEmail;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use uuid::Uuid;
 
 use super::delete_or_plan;
-use crate::body::Form;
+use crate::answers::{One, Paged};
+use crate::body::Body;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
-use crate::views;
 
-pub(crate) async fn list(door: Door) -> Answer {
+pub(crate) async fn list(door: Door) -> Answer<Paged<Organization>> {
     let page = organizations::list_mine(&door.cx, &door.query.texts("metadata")?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::organization))
+    Ok(door.page(page, |organization| organization))
 }
 
-pub(crate) async fn create(door: Door, mut form: Form) -> Answer {
-    let new = NewOrganization {
-        name: form.text("name"),
-        slug: form.text("slug"),
-        logo: form.optional_text("logo"),
-        metadata: form.object("metadata"),
-    };
-    form.finish()?;
+pub(crate) async fn create(door: Door, Body(new): Body<NewOrganization>) -> Answer<One<Organization>> {
     let organization = organizations::create(&door.cx, new).await?;
-    Ok(views::tagged(StatusCode::CREATED, &organization.etag(), views::organization(door.dialect, organization)))
+    Ok(door.created(&organization.etag(), &organization))
 }
 
-pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -> Answer<One<Organization>> {
     let organization = organizations::get(&door.cx, &door.organization(&organization)?).await?;
-    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
+    Ok(door.tagged(&organization.etag(), &organization))
 }
 
-pub(crate) async fn update(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
-    let (name, slug, logo) = (form.optional_text("name"), form.optional_text("slug"), form.clearable_text("logo"));
-    let metadata = form.object("metadata");
-    form.finish()?;
-    let change = OrganizationChange { name, slug, logo, metadata };
+pub(crate) async fn update(
+    door: Door,
+    Segments(organization): Segments<String>,
+    Body(change): Body<OrganizationChange>,
+) -> Answer<One<Organization>> {
     let organization = organizations::update(&door.cx, &door.organization(&organization)?, change).await?;
-    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
+    Ok(door.tagged(&organization.etag(), &organization))
 }
 
-pub(crate) async fn archive(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn archive(door: Door, Segments(organization): Segments<String>) -> Answer<One<Organization>> {
     let organization = organizations::archive(&door.cx, &door.organization(&organization)?).await?;
-    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
+    Ok(door.tagged(&organization.etag(), &organization))
 }
 
-pub(crate) async fn unarchive(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn unarchive(door: Door, Segments(organization): Segments<String>) -> Answer<One<Organization>> {
     let organization = organizations::unarchive(&door.cx, &door.organization(&organization)?).await?;
-    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
+    Ok(door.tagged(&organization.etag(), &organization))
 }
 
-pub(crate) async fn transfer(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
-    let member = form.text("member_id");
-    form.finish()?;
-    let (organization, member) = (door.organization(&organization)?, door.id("member_id", &member)?);
-    let organization = organizations::transfer(&door.cx, &organization, member).await?;
-    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
+/// Who shall own the organization.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct NewOwner {
+    /// The membership's id, not the user's.
+    member_id: Uuid,
 }
 
-pub(crate) async fn recover(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
-    let (email, reason) = (form.text("email"), form.text("reason"));
-    form.finish()?;
+pub(crate) async fn transfer(door: Door, Segments(organization): Segments<String>, Body(new): Body<NewOwner>) -> Answer<One<Organization>> {
+    let organization = organizations::transfer(&door.cx, &door.organization(&organization)?, new.member_id).await?;
+    Ok(door.tagged(&organization.etag(), &organization))
+}
+
+/// Who shall own an organization whose owners cannot act.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Recovery {
+    /// Of an account, whether or not it is a member's.
+    #[schemars(with = "KnownEmail")]
+    email: String,
+    /// Why, in your words: kept in the audit trails of the organization and the server. No personal data, please.
+    #[schemars(length(min = 1, max = 500), example = &"Its only owner has left the company")]
+    reason: String,
+}
+
+pub(crate) async fn recover(
+    door: Door,
+    Segments(organization): Segments<String>,
+    Body(Recovery { email, reason }): Body<Recovery>,
+) -> Answer<One<Organization>> {
     let organization = recovery::recover(&door.cx, &door.organization(&organization)?, &email, reason).await?;
-    Ok(views::tagged(StatusCode::OK, &organization.etag(), views::organization(door.dialect, organization)))
+    Ok(door.tagged(&organization.etag(), &organization))
 }
 
 pub(crate) async fn delete(door: Door, Segments(organization): Segments<String>) -> Answer {

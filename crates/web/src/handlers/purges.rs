@@ -1,20 +1,33 @@
 //! Purges: many customers deleted at once.
 
 use axum::http::StatusCode;
+use plane::deletion;
 use plane::deletion::check_reason;
 use plane::purges::{self, Criteria, Meant, Outcome};
-use plane::{Result, deletion, ids};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::deletions::view;
-use crate::body::Form;
 use crate::door::{Door, Segments};
-use crate::lists::FormOrList;
+use crate::lists::BodyOrList;
 use crate::problem::Answer;
 use crate::remedies::Case;
-use crate::shapes::bodies::CUSTOMER_CRITERIA;
 use crate::views;
 
-pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, body: FormOrList) -> Answer {
+/// Customers to be deleted at once.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct CustomerPurge {
+    /// Which customers.
+    filter: Criteria,
+    /// Deletes them. Without it they are counted and nothing is changed.
+    #[schemars(example = false)]
+    force: Option<bool>,
+    /// Why, in your words: kept in the audit trail and the records. No personal data, please.
+    #[schemars(length(min = 0, max = 500), example = &"Trials that ended")]
+    reason: Option<String>,
+}
+
+pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, body: BodyOrList<CustomerPurge>) -> Answer {
     let organization = door.organization(&organization)?;
     let only_validates = door.only_validates()?;
     let mut is_forced = door.query.flag("force")?;
@@ -23,13 +36,11 @@ pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, 
     let mut reason = door.reason();
     check_reason(reason.as_deref())?;
     let meant = match body {
-        FormOrList::List(references) => Meant::List(references),
-        FormOrList::Form(mut form) => {
-            let criteria = criteria(&mut form)?;
-            is_forced |= form.optional_flag("force").unwrap_or(false);
-            reason = form.optional_text("reason").filter(|reason| !reason.is_empty()).or(reason);
-            form.finish()?;
-            Meant::Criteria(criteria)
+        BodyOrList::List(references) => Meant::List(references),
+        BodyOrList::Body(body) => {
+            is_forced |= body.force.unwrap_or(false);
+            reason = body.reason.filter(|reason| !reason.is_empty()).or(reason);
+            Meant::Criteria(body.filter)
         }
     };
     check_reason(reason.as_deref())?;
@@ -42,19 +53,6 @@ pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, 
     let watched = deletion::watch(&door.cx, ordered.id).await?;
     let answer = views::answer(StatusCode::ACCEPTED, view(door.dialect, watched, door.cx.now, None));
     Ok(views::with_deletion(answer, &ordered))
-}
-
-fn criteria(form: &mut Form) -> Result<Criteria> {
-    form.part("filter", &CUSTOMER_CRITERIA, |form| Criteria {
-        created_before: form.optional_time("created_before"),
-        created_after: form.optional_time("created_after"),
-        updated_before: form.optional_time("updated_before"),
-        managed_by: form.optional("managed_by", "must be a member's id", ids::parse),
-        email_domain: form.optional_text("email_domain"),
-        metadata: form.pairs("metadata"),
-        is_deleted: form.optional("state", "must be deleted, or left out", |state| (state == "deleted").then_some(true)).unwrap_or(false),
-        is_all: form.yes("all"),
-    })
 }
 
 pub(crate) async fn stop(door: Door, Segments(deletion): Segments<String>) -> Answer {

@@ -2,10 +2,13 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use plane::approvals::{self, Subject};
-use plane::requirements::{self, ByKind, Requirements};
+use plane::approvals::{self, Approval, Subject};
+use plane::requirements::{self, ByKind};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::body::Form;
+use crate::answers::{One, Paged};
+use crate::body::Body as Given;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
 use crate::views;
@@ -15,54 +18,60 @@ pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -
     Ok(views::tagged(StatusCode::OK, &asked.etag(), views::requirements(door.dialect, &asked)))
 }
 
-pub(crate) async fn replace(door: Door, Segments(organization): Segments<String>, mut form: Form) -> Answer {
-    let new = ByKind {
-        organization: form.optional_part("organization", of_kind)?,
-        member: form.optional_part("member", of_kind)?,
-        customer: form.optional_part("customer", of_kind)?,
-    };
-    form.finish()?;
+pub(crate) async fn replace(door: Door, Segments(organization): Segments<String>, Given(new): Given<ByKind>) -> Answer {
     let asked = requirements::replace(&door.cx, &door.organization(&organization)?, new).await?;
     Ok(views::tagged(StatusCode::OK, &asked.etag(), views::requirements(door.dialect, &asked)))
 }
 
-fn of_kind(form: &mut Form) -> Requirements {
-    Requirements {
-        reason_required: form.optional_flag("reason_required").unwrap_or_default(),
-        confirmation_required: form.optional_flag("confirmation_required").unwrap_or_default(),
-        fresh_minutes: form.optional_number("fresh_minutes"),
-        approval_required: form.optional_flag("approval_required").unwrap_or_default(),
-        grace_days: form.optional_number("grace_days").unwrap_or_default(),
-    }
+/// An approval.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct NewApproval {
+    /// Why, in your words: kept in the audit trail. No personal data, please.
+    #[schemars(length(min = 1, max = 500), example = &"Asked for in writing")]
+    reason: Option<String>,
 }
 
-pub(crate) async fn approve_organization(door: Door, Segments(organization): Segments<String>, form: Form) -> Answer {
-    approve(&door, &organization, Subject::Organization, form).await
+pub(crate) async fn approve_organization(
+    door: Door,
+    Segments(organization): Segments<String>,
+    Given(new): Given<NewApproval>,
+) -> Answer<One<Approval>> {
+    approve(&door, &organization, Subject::Organization, new).await
 }
 
-pub(crate) async fn approve_member(door: Door, Segments((organization, member)): Segments<(String, String)>, form: Form) -> Answer {
+pub(crate) async fn approve_member(
+    door: Door,
+    Segments((organization, member)): Segments<(String, String)>,
+    Given(new): Given<NewApproval>,
+) -> Answer<One<Approval>> {
     let member = door.id("member_id", &member)?;
-    approve(&door, &organization, Subject::Member(member), form).await
+    approve(&door, &organization, Subject::Member(member), new).await
 }
 
-pub(crate) async fn approve_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>, form: Form) -> Answer {
-    approve(&door, &organization, Subject::Customer(customer), form).await
+pub(crate) async fn approve_customer(
+    door: Door,
+    Segments((organization, customer)): Segments<(String, String)>,
+    Given(new): Given<NewApproval>,
+) -> Answer<One<Approval>> {
+    approve(&door, &organization, Subject::Customer(customer), new).await
 }
 
-pub(crate) async fn approve_weakening(door: Door, Segments(organization): Segments<String>, form: Form) -> Answer {
-    approve(&door, &organization, Subject::Requirements, form).await
+pub(crate) async fn approve_weakening(
+    door: Door,
+    Segments(organization): Segments<String>,
+    Given(new): Given<NewApproval>,
+) -> Answer<One<Approval>> {
+    approve(&door, &organization, Subject::Requirements, new).await
 }
 
-async fn approve(door: &Door, organization: &str, subject: Subject, mut form: Form) -> Answer {
-    let reason = form.optional_text("reason");
-    form.finish()?;
-    let approval = approvals::give(&door.cx, &door.organization(organization)?, subject, reason).await?;
-    Ok(views::tagged(StatusCode::CREATED, &approval.etag(), views::approval(door.dialect, approval)))
+async fn approve(door: &Door, organization: &str, subject: Subject, new: NewApproval) -> Answer<One<Approval>> {
+    let approval = approvals::give(&door.cx, &door.organization(organization)?, subject, new.reason).await?;
+    Ok(door.created(&approval.etag(), &approval))
 }
 
-pub(crate) async fn list_approvals(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn list_approvals(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<Approval>> {
     let page = approvals::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::approval))
+    Ok(door.page(page, |approval| approval))
 }
 
 pub(crate) async fn withdraw_approval(door: Door, Segments((organization, approval)): Segments<(String, String)>) -> Answer {

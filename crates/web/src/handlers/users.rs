@@ -2,35 +2,48 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
+use jiff::Timestamp;
+use plane::credentials::{CredentialKind, Principal};
 use plane::deletion::{Details, Subject};
+use plane::organizations;
 use plane::page::PageRequest;
-use plane::users::{self, UserChange};
-use plane::{organizations, preferences};
-use serde_json::{Map, Value as Json, json};
+use plane::preferences::{self, Preference};
+use plane::users::{self, User, UserChange};
+use plane::wire::{Metadata, OrganizationId, Password, Scope};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
 
 use super::auth::is_https;
 use super::{deleted, deletions};
-use crate::body::Form;
+use crate::answers::{Listed, One};
+use crate::body::Body as Given;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
 use crate::views;
 
-pub(crate) async fn me(door: Door) -> Answer {
+pub(crate) async fn me(door: Door) -> Answer<One<User>> {
     let user = users::me(&door.cx).await?;
-    Ok(views::tagged(StatusCode::OK, &user.etag(), views::own_user(door.dialect, &user)))
+    Ok(door.tagged(&user.etag(), &user))
 }
 
-pub(crate) async fn update_me(door: Door, mut form: Form) -> Answer {
-    let change = UserChange { name: form.optional_text("name"), metadata: form.object("metadata") };
-    form.finish()?;
+pub(crate) async fn update_me(door: Door, Given(change): Given<UserChange>) -> Answer<One<User>> {
     let user = users::update(&door.cx, change).await?;
-    Ok(views::tagged(StatusCode::OK, &user.etag(), views::own_user(door.dialect, &user)))
+    Ok(door.tagged(&user.etag(), &user))
 }
 
-pub(crate) async fn change_password(door: Door, mut form: Form) -> Answer {
-    let (current, new) = (form.text("current_password"), form.text("new_password"));
-    form.finish()?;
-    users::change_password(&door.cx, current, new).await?;
+/// A new password, and the one it replaces.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct NewPassword {
+    #[schemars(length(min = 0, max = 1_000), example = &"my old password", extend("x-secret" = true))]
+    current_password: String,
+    #[schemars(with = "Password")]
+    new_password: String,
+}
+
+pub(crate) async fn change_password(door: Door, Given(new): Given<NewPassword>) -> Answer {
+    users::change_password(&door.cx, new.current_password, new.new_password).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
@@ -47,27 +60,103 @@ pub(crate) async fn plan_of_me(door: Door) -> Answer {
     deletions::plan(&door, Subject::User, Details::default()).await
 }
 
-pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer {
-    let user = users::get(&door.cx, door.id("id", &user)?).await?;
-    Ok(views::tagged(StatusCode::OK, &user.etag(), views::user(door.dialect, &user)))
+/// A user.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+pub(crate) struct KnownUser {
+    id: Uuid,
+    #[schemars(length(min = 1, max = 254))]
+    email: String,
+    #[schemars(length(min = 1, max = 100), example = &"Ada Lovelace")]
+    name: String,
 }
 
-pub(crate) async fn whoami(door: Door) -> Answer {
+/// The key that the request came with.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct OwnApiKey {
+    id: Uuid,
+    #[schemars(with = "Vec<Scope>")]
+    scopes: Vec<String>,
+    expires_at: Option<Timestamp>,
+}
+
+impl OwnApiKey {
+    /// None for a request that came without.
+    fn of(principal: &Principal) -> Option<OwnApiKey> {
+        match (principal.kind, principal.scopes) {
+            (CredentialKind::ApiKey, Some(scopes)) => {
+                Some(OwnApiKey { id: principal.credential, scopes: scopes.names(), expires_at: principal.expires_at.map(Into::into) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// An organization's id and name.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct NamedOrganization {
+    #[schemars(with = "OrganizationId")]
+    id: Uuid,
+    #[schemars(length(min = 3, max = 100), example = &"Acme")]
+    name: String,
+}
+
+/// Who the credential stands for.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Whoami {
+    user_id: Uuid,
+    #[schemars(length(min = 1, max = 254))]
+    email: String,
+    /// Those the credential is good for.
+    organizations: Vec<NamedOrganization>,
+    #[schemars(with = "Metadata")]
+    metadata: Json,
+    api_key: Option<OwnApiKey>,
+}
+
+/// A user's stance on a trait.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Preference")]
+pub(crate) struct PreferenceOut {
+    /// For programs.
+    #[schemars(length(min = 1, max = 50), example = &"peanuts")]
+    r#trait: &'static str,
+    /// For people.
+    #[schemars(length(min = 1, max = 100), example = &"Peanuts")]
+    trait_label: &'static str,
+    #[schemars(extend("enum" = ["ALLERGEN", "DIETARY", "RELIGIOUS", "SOURCING", "OTHER"]))]
+    category: &'static str,
+    /// NEUTRAL when it was taken back.
+    #[schemars(extend("enum" = ["AVOID", "REQUIRE", "PREFER", "NEUTRAL"]))]
+    stance: &'static str,
+}
+
+impl From<Preference> for PreferenceOut {
+    fn from(Preference { subject, stance }: Preference) -> PreferenceOut {
+        PreferenceOut { r#trait: subject.name, trait_label: subject.label, category: subject.category.name(), stance: stance.name() }
+    }
+}
+
+pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer<One<KnownUser>> {
+    let user = users::get(&door.cx, door.id("id", &user)?).await?;
+    let etag = user.etag();
+    Ok(door.tagged(&etag, &KnownUser { id: user.id, email: user.email.clone(), name: user.name.clone() }))
+}
+
+pub(crate) async fn whoami(door: Door) -> Answer<One<Whoami>> {
     let user = users::me(&door.cx).await?;
     let page = organizations::list_mine(&door.cx, &Map::new(), PageRequest::new(1, 100)).await?;
-    let organizations: Vec<Json> = page.entries.into_iter().map(|one| json!({"id": door.dialect.id(one.id), "name": one.name})).collect();
-    let body = vec![
-        ("user_id", door.dialect.id(user.id)),
-        ("email", user.email.as_str().into()),
-        ("organizations", organizations.into()),
-        ("metadata", user.metadata.clone()),
-        ("api_key", views::own_api_key(door.dialect, door.cx.principal()?)),
-    ];
-    Ok(views::answer(StatusCode::OK, door.dialect.object(body)))
+    let whoami = Whoami {
+        user_id: user.id,
+        email: user.email.clone(),
+        organizations: page.entries.into_iter().map(|one| NamedOrganization { id: one.id, name: one.name }).collect(),
+        metadata: user.metadata.clone(),
+        api_key: OwnApiKey::of(door.cx.principal()?),
+    };
+    Ok(door.one(StatusCode::OK, &whoami))
 }
 
-pub(crate) async fn preferences(door: Door) -> Answer {
-    let taken = preferences::list(&door.cx).await?;
-    let list: Vec<Json> = taken.into_iter().map(|one| views::preference(door.dialect, one)).collect();
-    Ok(views::answer(StatusCode::OK, list.into()))
+pub(crate) async fn preferences(door: Door) -> Answer<Listed<PreferenceOut>> {
+    let taken: Vec<PreferenceOut> = preferences::list(&door.cx).await?.into_iter().map(PreferenceOut::from).collect();
+    Ok(door.list(&taken))
 }

@@ -1,5 +1,5 @@
 //! How many requests of a caller are under way at a time, and how many bytes of bodies are held in memory: of one caller and of all. Counted
-//! before a body is taken in, so that nobody fills the memory with bodies that they send slowly, or never to the end.
+//! before a body is taken in, so that no client fills the memory with bodies that it sends slowly, or never to the end.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

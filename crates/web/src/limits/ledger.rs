@@ -27,7 +27,7 @@ const DISORDER: i64 = 5;
 /// Callers are spread over so many locks.
 const SHARDS: usize = 32;
 /// No entry.
-const NOBODY: u32 = u32::MAX;
+const NO_ENTRY: u32 = u32::MAX;
 
 pub(super) struct Ledger {
     shards: Vec<Mutex<Shard>>,
@@ -142,7 +142,7 @@ impl Shard {
                     let length = self.entries.len();
                     self.entries.reserve_exact(length.max(8).min(most.saturating_sub(length)));
                 }
-                self.entries.push(Entry { caller, counts: Default::default(), newer: NOBODY, older: NOBODY });
+                self.entries.push(Entry { caller, counts: Default::default(), newer: NO_ENTRY, older: NO_ENTRY });
                 self.entries.len() as u32 - 1
             }
         };
@@ -162,17 +162,17 @@ impl Shard {
         self.ends = self.ends.and_then(|(newest, oldest)| {
             let newest = if newest == place { older } else { newest };
             let oldest = if oldest == place { newer } else { oldest };
-            (newest != NOBODY && oldest != NOBODY).then_some((newest, oldest))
+            (newest != NO_ENTRY && oldest != NO_ENTRY).then_some((newest, oldest))
         });
     }
 
     fn put_first(&mut self, place: u32) {
-        let before = self.ends.map_or(NOBODY, |(newest, _)| newest);
+        let before = self.ends.map_or(NO_ENTRY, |(newest, _)| newest);
         if let Some(entry) = self.entries.get_mut(before as usize) {
             entry.newer = place;
         }
         let entry = &mut self.entries[place as usize];
-        (entry.newer, entry.older) = (NOBODY, before);
+        (entry.newer, entry.older) = (NO_ENTRY, before);
         self.ends = Some((place, self.ends.map_or(place, |(_, oldest)| oldest)));
     }
 }
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_by_a_clock_that_was_ahead_keeps_nobody_out() {
+    fn what_was_counted_by_a_clock_that_was_ahead_keeps_no_one_out() {
         let now = 1_700_000_000;
         for ahead in [61, 3_601, 86_400, 400 * 86_400] {
             let ledger = Ledger::new(SHARDS);

@@ -47,9 +47,9 @@ enum Caller {
     Key(Uuid),
     /// An OAuth app.
     App(Uuid),
-    /// Nobody signed in: the client's address. Of IPv6 the first 64 bits, since the rest is the client's to choose.
+    /// A request without a sign-in: the client's address. Of IPv6 the first 64 bits, since the rest is the client's to choose.
     Address(Ipv6Addr),
-    /// Somebody who wants a credential: a keyed hash of where and for which account.
+    /// A request for a credential: a keyed hash of where and for which account.
     Attempt([u8; 16]),
 }
 

@@ -5,7 +5,9 @@ use serde_json::{Map, Value as Json, json};
 use super::headers;
 use super::responses::{Refusal, refusal_words};
 use super::webhooks::pascal;
+use crate::catalogue::Record;
 use crate::dialect::{API, Dialect};
+use crate::schema::Type;
 use crate::shapes::{Is, Shape, Way, records, reference, words};
 
 /// Collects what is referred to, each under its name.
@@ -32,6 +34,22 @@ impl<'a> Components<'a> {
         reference(shape, dialect)
     }
 
+    /// A reference to a record.
+    pub fn record(&mut self, record: Record, dialect: &'static Dialect) -> Json {
+        match record {
+            Record::Shape(shape) => self.of(shape, dialect, Way::Out),
+            Record::Type(known) => self.body(known, dialect),
+        }
+    }
+
+    /// A reference to a type.
+    pub fn body(&mut self, body: &Type, dialect: &'static Dialect) -> Json {
+        for (name, schema) in body.components(dialect) {
+            self.schemas.entry(name).or_insert(schema);
+        }
+        json!({"$ref": format!("#/components/schemas/{}", body.component(dialect))})
+    }
+
     /// The schema of a value, with all that it refers to.
     pub fn schema(&mut self, is: Is, dialect: &'static Dialect, way: Way) -> Json {
         let mut name = |words: &'static words::Words| {
@@ -39,8 +57,7 @@ impl<'a> Components<'a> {
         };
         match is {
             Is::Named(words) => name(words),
-            Is::Scopes | Is::SomeScopes => name(&words::SCOPE),
-            Is::Events => name(&words::EVENT),
+            Is::Scopes => name(&words::SCOPE),
             Is::Objects(shape) | Is::Maybe(shape) => drop(self.of(shape, dialect, way)),
             _ => {}
         }
@@ -51,10 +68,14 @@ impl<'a> Components<'a> {
     }
 
     /// A list in its envelope.
-    pub fn page(&mut self, shape: &'static Shape, dialect: &'static Dialect, is_sliced: bool) -> Json {
-        let entry = self.of(shape, dialect, Way::Out);
+    pub fn page(&mut self, record: Record, dialect: &'static Dialect, is_sliced: bool) -> Json {
+        let entry = self.record(record, dialect);
         let pagination = self.of(&records::PAGINATION, dialect, Way::Out);
-        let name = format!("{}Page", shape.component(dialect));
+        let name = match record {
+            Record::Shape(shape) => shape.component(dialect),
+            Record::Type(known) => known.component(dialect),
+        };
+        let name = format!("{name}Page");
         let pagination = match is_sliced {
             false => pagination,
             // Not `oneOf`: to generators that take a missing field for a null one, a page is a slice, too, and they refuse what is both.

@@ -1,4 +1,4 @@
-//! One operation in the words of OpenAPI: what it takes, whom it is for.
+//! One operation in the words of OpenAPI: what it takes, who it is for.
 
 use plane::policy::{Action, Role, Verdict, decide, operator_may};
 use serde_json::{Value as Json, json};
@@ -58,10 +58,10 @@ pub(super) fn describe(place: Place, components: &mut Components) -> Json {
     if !parameters.is_empty() {
         described["parameters"] = parameters.into();
     }
-    if let Some(body) = operation.body {
-        let schema = components.of(body, dialect, Way::In);
+    if let Some(body) = &operation.body {
+        let schema = components.body(body, dialect);
         let content = json!({"schema": schema, "example": body.example(dialect)});
-        described["requestBody"] = json!({"required": true, "description": body.about, "content": {"application/json": content}});
+        described["requestBody"] = json!({"required": true, "description": body.about(), "content": {"application/json": content}});
         if operation.takes_forms {
             described["requestBody"]["content"]["application/x-www-form-urlencoded"] = content;
         }
@@ -109,7 +109,7 @@ fn roles(dialect: &Dialect, action: Action) -> String {
     }
     let operators = if operator_may(action) { " Operators of the server may too." } else { "" };
     match roles.len() {
-        0 => format!("For nobody.{operators}"),
+        0 => format!("For no one.{operators}"),
         all if all == Role::ALL.len() => format!("For every member.{operators}"),
         _ => format!("For {}.{operators}", roles.join(", ")),
     }

@@ -10,7 +10,7 @@ use crate::catalogue::{Access, Content, Operation};
 use crate::conditional::has_tag;
 use crate::dialect::Dialect;
 use crate::problem::{self, describe};
-use crate::shapes::{Shape, Way, plans, records};
+use crate::shapes::{Shape, plans, records};
 
 /// Characters of a page, or of a stream as long as it goes on.
 const MOST_TEXT: i32 = i32::MAX;
@@ -24,11 +24,11 @@ pub(super) fn responses(Place { surface, operation, .. }: Place, components: &mu
     let mut responses = Map::new();
     responses.insert(operation.status.to_string(), success(dialect, operation, components));
     if operation.deletes {
-        let plan = components.of(operation.plan, dialect, Way::Out);
+        let plan = components.record(operation.plan, dialect);
         let example = operation.plan.example(dialect);
         match responses.get_mut("200") {
             Some(deleted) => {
-                // Each has fields that the other must not lack, so that nobody takes one for the other.
+                // Each has fields that the other must not lack, so that no client takes one for the other.
                 let content = &mut deleted["content"]["application/json"];
                 let (schema, done) = (content["schema"].take(), content["example"].take());
                 *content = json!({"schema": {"oneOf": [schema, plan]}, "examples": {
@@ -67,7 +67,7 @@ pub(super) fn responses(Place { surface, operation, .. }: Place, components: &mu
     Json::Object(responses)
 }
 
-/// The statuses that follow from what an operation takes and whom it is for.
+/// The statuses that follow from what an operation takes and who it is for.
 fn usual_refusals(dialect: &Dialect, operation: &Operation) -> Vec<u16> {
     // What an operation does not know is refused by each, and so is what cannot be read: a body where it takes none, too.
     let mut statuses = vec![400, 408, 413, 415, 417];
@@ -177,9 +177,9 @@ fn success(dialect: &'static Dialect, operation: &Operation, components: &mut Co
     let json_body = |schema: Json, example: Json| json!({"application/json": {"schema": schema, "example": example}});
     let content = match operation.content {
         Content::Nothing => None,
-        Content::One(shape) => Some(json_body(components.of(shape, dialect, Way::Out), shape.example(dialect))),
+        Content::One(shape) => Some(json_body(components.record(shape, dialect), shape.example(dialect))),
         Content::List(shape) => {
-            let schema = json!({"type": "array", "items": components.of(shape, dialect, Way::Out), "maxItems": 10_000});
+            let schema = json!({"type": "array", "items": components.record(shape, dialect), "maxItems": 10_000});
             Some(json_body(schema, json!([shape.example(dialect)])))
         }
         Content::Page(shape) | Content::Slices(shape) => {

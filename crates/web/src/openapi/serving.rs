@@ -1,4 +1,4 @@
-//! How the documents are sent: made when somebody first asks, kept compressed, with a tag by which a client knows that nothing is new.
+//! How the documents are sent: made when first asked for, kept compressed, with a tag by which a client knows that nothing is new.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use super::PARTS;
 
-/// The documents that somebody has asked for, in the order of [`PARTS`].
+/// The documents that were asked for, in the order of [`PARTS`].
 #[derive(Default)]
 pub(crate) struct Documents([OnceLock<Kept>; PARTS.len()]);
 

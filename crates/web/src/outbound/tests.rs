@@ -167,7 +167,7 @@ impl Resolve for Script {
     }
 }
 
-/// Counts connections and answers each with the same bytes, and then with zeros for as long as somebody reads.
+/// Counts connections and answers each with the same bytes, and then with zeros for as long as the client reads.
 struct Listener {
     port: u16,
     connections: Arc<AtomicUsize>,

@@ -140,8 +140,8 @@ pub(crate) fn told(event: Event) -> (&'static str, &'static Shape) {
     }
 }
 
-/// The event that a test sends, which nobody subscribes to.
-pub(crate) const TEST: (&str, &str, &Shape) = ("webhook.test", "Somebody asked for a test.", &RECORD);
+/// The event that a test sends, which no webhook subscribes to.
+pub(crate) const TEST: (&str, &str, &Shape) = ("webhook.test", "A test was asked for.", &RECORD);
 
 /// What of a payload differs from its documentation: for development builds.
 pub(crate) fn differences(payload: &str) -> Vec<String> {

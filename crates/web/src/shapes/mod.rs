@@ -1,20 +1,20 @@
 //! The shapes of bodies and records: what the documentation says about every field, and what development builds hold the program against.
 
-pub(crate) mod bodies;
 pub(crate) mod events;
 pub(crate) mod found;
 pub(crate) mod keys;
 pub(crate) mod oauth;
-pub(crate) mod operators;
 pub(crate) mod plans;
 pub(crate) mod records;
 pub(crate) mod requirements;
+pub(crate) mod token_bodies;
 pub(crate) mod words;
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::catalogue::Parameter;
 use crate::dialect::Dialect;
+use plane::wire::NO_CONTROLS;
 use uuid::Uuid;
 use words::Words;
 
@@ -29,8 +29,6 @@ pub(crate) struct Shape {
     base: Option<&'static Shape>,
     /// Its names stay as they are on every surface: another document has fixed them.
     verbatim: bool,
-    /// As a body it must have one field at least.
-    needs_one: bool,
 }
 
 /// One field.
@@ -43,10 +41,6 @@ pub(crate) struct Field {
     pub about: &'static str,
     /// What it may look like; made up from what it is if empty.
     pub example: &'static str,
-    /// It never changes; a body may hold it as it is, because who changes a record often sends all of it.
-    pub is_fixed: bool,
-    /// It is left out of examples: what it may hold depends on what there is, or on who asks.
-    pub is_unshown: bool,
 }
 
 /// Whether a field is there.
@@ -83,23 +77,13 @@ pub(crate) enum Is {
     Time,
     /// A whole number in this range.
     Number(i64, i64),
-    /// A whole number, or text of 1 to so many characters.
-    NumberOrText(usize),
     Flag,
-    /// True: whoever does not mean it leaves it out.
-    Yes,
     /// A list of up to so many texts.
     Texts(usize),
     /// A list of scopes.
     Scopes,
-    /// A list of one or more scopes.
-    SomeScopes,
-    /// A list of names of events.
-    Events,
     /// An object of texts: so many keys, of such length, values of such length.
     Map(usize, usize, usize),
-    /// The same with one key at least.
-    Pairs(usize, usize, usize),
     /// An object of numbers.
     Counts,
     /// An object of anything.
@@ -110,33 +94,21 @@ pub(crate) enum Is {
 }
 
 pub(crate) const fn required(name: &'static str, is: Is, about: &'static str) -> Field {
-    Field { name, is, need: Need::Required, about, example: "", is_fixed: false, is_unshown: false }
+    Field { name, is, need: Need::Required, about, example: "" }
 }
 
 pub(crate) const fn optional(name: &'static str, is: Is, about: &'static str) -> Field {
-    Field { name, is, need: Need::Optional, about, example: "", is_fixed: false, is_unshown: false }
+    Field { name, is, need: Need::Optional, about, example: "" }
 }
 
 pub(crate) const fn sometimes(name: &'static str, is: Is, about: &'static str) -> Field {
-    Field { name, is, need: Need::Sometimes, about, example: "", is_fixed: false, is_unshown: false }
+    Field { name, is, need: Need::Sometimes, about, example: "" }
 }
 
 impl Field {
     /// The same with an example.
     pub const fn like(mut self, example: &'static str) -> Field {
         self.example = example;
-        self
-    }
-
-    /// The same, left out of examples.
-    pub const fn unshown(mut self) -> Field {
-        self.is_unshown = true;
-        self
-    }
-
-    /// The same for a field that never changes.
-    pub const fn fixed(mut self) -> Field {
-        self.is_fixed = true;
         self
     }
 }
@@ -179,7 +151,7 @@ pub(crate) const HOLD_FILTER: [Parameter; 1] =
 pub(crate) const CUSTOMER_FILTER: [Parameter; 3] = [
     Parameter { name: "q", is: Is::Text(0, 200), about: "Only customers whose name, address or id contains this, in whatever case." },
     Parameter { name: "email", is: Is::Text(0, 254), about: "Only customers with this address, in whatever case." },
-    Parameter { name: "managedBy", is: Is::Id, about: "Only customers whom this member manages." },
+    Parameter { name: "managedBy", is: Is::Id, about: "Only customers that this member manages." },
 ];
 
 /// Why, for the audit trail.
@@ -270,7 +242,7 @@ pub(crate) const PLAN: [Parameter; 2] = [
     Parameter {
         name: "validate_only",
         is: Is::Flag,
-        about: "Deletes nothing and answers 200 with the plan, for whoever may delete. What stands in the way is part of it, and no error. \
+        about: "Deletes nothing and answers 200 with the plan, for those who may delete. What stands in the way is part of it, and no error. \
                 `validateOnly` is read too.",
     },
 ];
@@ -280,7 +252,7 @@ pub(crate) const EXPORT: [Parameter; 1] = [Parameter {
     name: "export",
     is: Is::Flag,
     about: "Access ends at once, and nothing is erased before an export of it is done: the deletion's record names it in `exportId`. Needs \
-            the right to export. Only whoever ordered the deletion can download it, until it expires.",
+            the right to export. Only the person who ordered the deletion can download it, until it expires.",
 }];
 
 /// Whether a shape is for what comes in or what goes out: what `Optional` means differs.
@@ -292,13 +264,7 @@ pub(crate) enum Way {
 
 impl Shape {
     pub const fn new(name: &'static str, about: &'static str, own: &'static [Field]) -> Shape {
-        Shape { name, about, own, base: None, verbatim: false, needs_one: false }
-    }
-
-    /// The same for a body that must have one field at least.
-    pub const fn not_empty(mut self) -> Shape {
-        self.needs_one = true;
-        self
+        Shape { name, about, own, base: None, verbatim: false }
     }
 
     /// The same with the fields of another before its own.
@@ -339,9 +305,6 @@ impl Shape {
         }
         if way == Way::In {
             schema["additionalProperties"] = false.into();
-            if self.needs_one {
-                schema["minProperties"] = 1.into();
-            }
         }
         schema["examples"] = json!([self.example(dialect)]);
         schema
@@ -349,8 +312,7 @@ impl Shape {
 
     /// What it may look like.
     pub fn example(&self, dialect: &Dialect) -> Json {
-        let shown = self.fields().filter(|field| !field.is_fixed && !field.is_unshown);
-        Json::Object(shown.map(|field| (self.spell(dialect, field), field.sample(dialect))).collect())
+        Json::Object(self.fields().map(|field| (self.spell(dialect, field), field.sample(dialect))).collect())
     }
 
     /// What of a record differs from this shape: for development builds.
@@ -387,9 +349,6 @@ impl Field {
         if !self.about.is_empty() {
             schema["description"] = self.about.into();
         }
-        if self.is_fixed {
-            schema["readOnly"] = true.into();
-        }
         schema
     }
 
@@ -398,24 +357,16 @@ impl Field {
             return self.is.sample(dialect);
         }
         match self.is {
-            Is::Number(..)
-            | Is::NumberOrText(_)
-            | Is::Flag
-            | Is::Map(..)
-            | Is::Pairs(..)
-            | Is::Counts
-            | Is::Texts(_)
-            | Is::Scopes
-            | Is::SomeScopes
-            | Is::Events
-            | Is::Anything => serde_json::from_str(self.example).unwrap_or_else(|_| Json::from(self.example)),
+            Is::Number(..) | Is::Flag | Is::Map(..) | Is::Counts | Is::Texts(_) | Is::Scopes | Is::Anything => {
+                serde_json::from_str(self.example).unwrap_or_else(|_| Json::from(self.example))
+            }
             _ => Json::from(self.example),
         }
     }
 }
 
 /// The same, or null. Null is never one of the words of a set: generators make types of those, and some linters take them for texts.
-fn nullable(mut schema: Json) -> Json {
+pub(crate) fn nullable(mut schema: Json) -> Json {
     match schema.get("type").and_then(Json::as_str) {
         Some(kind) if schema.get("enum").is_none() => {
             schema["type"] = json!([kind, "null"]);
@@ -430,17 +381,26 @@ const SHORT_ID: &str = "^[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvw
 /// Entries of a list of scopes or of events.
 pub(crate) const MOST_WORDS: usize = 100;
 /// Entries of a list of records inside another record.
-const MOST_RECORDS: usize = 10_000;
+pub(crate) const MOST_RECORDS: usize = 10_000;
 /// The largest whole number that JavaScript has exactly, 2^53 - 1: no count comes near it.
-const MOST_COUNTED: i64 = 9_007_199_254_740_991;
+pub(crate) const MOST_COUNTED: i64 = 9_007_199_254_740_991;
 /// Characters of an entry of a list of texts.
-const MOST_CHARACTERS: usize = 2_000;
+pub(crate) const MOST_CHARACTERS: usize = 2_000;
 
 /// Space but U+0020, and characters that are left out when a text is shown, for a class of characters in a pattern: see
 /// `plane::normal_forms`. Those beyond U+FFFF are not among them: languages whose characters have 16 bits cannot read such a class.
 const SPACES: &str = r"\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000";
 const UNSEEN: &str = "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\
                       \\ufeff\\uffa0\\ufff0-\\ufff8";
+
+/// The pattern of texts of so many characters at least: if they must not be empty, there is something to see in them.
+pub(crate) fn text_pattern(least: usize) -> String {
+    let controls = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f";
+    match least {
+        0 => NO_CONTROLS.to_owned(),
+        _ => format!(r"^[^{controls}]*[^{controls}\u0009\u000a {SPACES}{UNSEEN}][^{controls}]*$"),
+    }
+}
 
 /// How an organization is named where slugs are read: UUID, shortuuid or slug.
 pub(crate) const ORGANIZATION: Is = Is::Pattern(
@@ -474,24 +434,12 @@ impl Is {
             Is::Named(words) => words.reference(dialect),
             Is::Time => json!({"type": "string", "format": "date-time", "maxLength": 64}),
             Is::Number(least, most) => json!({"type": "integer", "format": "int64", "minimum": least, "maximum": most}),
-            Is::NumberOrText(most) => {
-                let number = json!({"type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX});
-                json!({"oneOf": [number, {"type": "string", "minLength": 1, "maxLength": most}]})
-            }
             Is::Flag => json!({"type": "boolean"}),
-            Is::Yes => json!({"type": "boolean", "const": true}),
             Is::Texts(most) => json!({"type": "array", "items": {"type": "string", "maxLength": MOST_CHARACTERS}, "maxItems": most}),
             Is::Scopes => json!({"type": "array", "items": words::SCOPE.reference(dialect), "maxItems": MOST_WORDS}),
-            Is::SomeScopes => json!({"type": "array", "minItems": 1, "items": words::SCOPE.reference(dialect), "maxItems": MOST_WORDS}),
-            Is::Events => json!({"type": "array", "minItems": 1, "items": words::EVENT.reference(dialect), "maxItems": MOST_WORDS}),
             Is::Map(keys, key, value) => {
                 json!({"type": "object", "maxProperties": keys, "propertyNames": {"minLength": 1, "maxLength": key},
                 "additionalProperties": {"type": "string", "maxLength": value}})
-            }
-            Is::Pairs(keys, key, value) => {
-                let mut schema = Is::Map(*keys, *key, *value).schema(dialect);
-                schema["minProperties"] = 1.into();
-                schema
             }
             Is::Counts => json!({"type": "object", "maxProperties": 100,
                 "additionalProperties": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MOST_COUNTED}}),
@@ -503,17 +451,11 @@ impl Is {
 
     /// The same for what comes in: texts have no control characters but tabs and ends of lines (see `plane::fields::Check::text`).
     pub fn schema_in(&self, dialect: &Dialect) -> Json {
-        const NO_CONTROLS: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
         let mut schema = self.schema(dialect);
         match self {
             Is::Password => schema["pattern"] = format!("^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029{UNSEEN}]*$").into(),
-            Is::Text(0, _) => schema["pattern"] = NO_CONTROLS.into(),
-            Is::Text(..) => {
-                let controls = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f";
-                schema["pattern"] = format!(r"^[^{controls}]*[^{controls}\u0009\u000a {SPACES}{UNSEEN}][^{controls}]*$").into();
-            }
-            Is::NumberOrText(_) => schema["oneOf"][1]["pattern"] = NO_CONTROLS.into(),
-            Is::Map(..) | Is::Pairs(..) => {
+            Is::Text(least, _) => schema["pattern"] = text_pattern(*least).into(),
+            Is::Map(..) => {
                 schema["propertyNames"]["pattern"] = NO_CONTROLS.into();
                 schema["additionalProperties"]["pattern"] = NO_CONTROLS.into();
             }
@@ -533,12 +475,10 @@ impl Is {
             Is::Named(words) => words.sample(dialect),
             Is::Time => Json::from("2026-01-20T14:45:00.000Z"),
             Is::Number(least, most) => Json::from((*least).max(1).min(*most)),
-            Is::NumberOrText(_) => Json::from(1),
-            Is::Flag | Is::Yes => Json::from(true),
+            Is::Flag => Json::from(true),
             Is::Texts(_) => json!(["text"]),
-            Is::Scopes | Is::SomeScopes => json!(["read:organization", "read:customers"]),
-            Is::Events => json!(["customer.created", "customer.deleted"]),
-            Is::Map(..) | Is::Pairs(..) => json!({"key": "value"}),
+            Is::Scopes => json!(["read:organization", "read:customers"]),
+            Is::Map(..) => json!({"key": "value"}),
             Is::Counts => json!({"customers": 1}),
             Is::Anything => json!({}),
             Is::Maybe(shape) => shape.example(dialect),
@@ -554,12 +494,9 @@ impl Is {
             Is::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Is::Named(words) => value.as_str().is_some_and(|word| words.all(dialect).contains(&word)),
             Is::Number(..) => value.is_i64() || value.is_u64(),
-            Is::NumberOrText(_) => value.is_i64() || value.is_string(),
-            Is::Flag | Is::Yes => value.is_boolean(),
-            Is::Texts(_) | Is::Scopes | Is::SomeScopes | Is::Events => {
-                value.as_array().is_some_and(|list| list.iter().all(Json::is_string))
-            }
-            Is::Map(..) | Is::Pairs(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
+            Is::Flag => value.is_boolean(),
+            Is::Texts(_) | Is::Scopes => value.as_array().is_some_and(|list| list.iter().all(Json::is_string)),
+            Is::Map(..) => value.as_object().is_some_and(|map| map.values().all(Json::is_string)),
             Is::Counts => value.as_object().is_some_and(|map| map.values().all(Json::is_number)),
             Is::Anything => value.is_object(),
             Is::Maybe(shape) => shape.differences(dialect, value).is_empty(),

@@ -97,21 +97,10 @@ pub(crate) static PURGE_ITEM: Shape = Shape::new(
         .like("1"),
         required("outcome", Named(&PURGE_OUTCOME), "`stopped`: the purge was, before it was the customer’s turn.").like("deleted"),
         optional("customer_id", Text(1, 100), "The customer's id; null once the customer is gone.").like("user123"),
-        optional("subject_id", Id, "The `subjectId` of the customer's deletion; null for an id that nobody had."),
+        optional("subject_id", Id, "The `subjectId` of the customer's deletion; null for an id that no customer had."),
         optional("deletion_id", Id, "The customer's own deletion, if there is one."),
         optional("detail", Text(1, 1_000), "Why it was refused.").like("Access denied. This customer is not under your management."),
         required("blockers", Objects(&BLOCKER), "What stood in the way."),
-    ],
-);
-
-pub(crate) static PERIOD: Shape = Shape::new(
-    "RetentionPeriod",
-    "How long something is kept before the server erases it by itself. What is under a legal hold stays as long as that lasts.",
-    &[
-        required("name", Text(1, 50), "What the server's setting calls it.").like("customers"),
-        required("what", Text(1, 200), "What is kept.").like("softly deleted customers, with what is kept with them"),
-        optional("days", Number(1, 36_500), "For how many days; null: forever.").like("365"),
-        required("since", Text(1, 200), "When the time begins.").like("their soft deletion"),
     ],
 );
 

@@ -1,7 +1,6 @@
 //! Closed sets of words that more than one field holds. Each has a name of its own among the components, so that a generated client has one
 //! type for it.
 
-use plane::api_keys::SERVICE_ROLES;
 use plane::audit::ACTIONS;
 use plane::deletion::{BLOCKER_CODES, BLOCKER_KINDS, CONDITION_TYPES, DeletionFilter, Root};
 use plane::events::Event;
@@ -71,14 +70,6 @@ pub(crate) static ROLE: Words = Words {
     ..Words::new("Role", "What a member is in an organization.", |dialect| Role::ALL.map(|role| dialect.role(role)).to_vec()).like("member")
 };
 
-pub(crate) static SERVICE_ROLE: Words = Words {
-    differs: true,
-    ..Words::new("ServiceRole", "What a service account can be in its organization.", |dialect| {
-        SERVICE_ROLES.map(|role| dialect.role(role)).to_vec()
-    })
-    .like("member")
-};
-
 pub(crate) static EVENT: Words =
     Words::new("Event", "Something that webhooks are told.", |_| Event::ALL.iter().map(|event| event.name()).collect());
 
@@ -109,10 +100,6 @@ pub(crate) static DELETION_FILTER: Words =
 
 pub(crate) static AUDIT_ACTION: Words = Words::new("AuditAction", "What was done or tried.", |_| ACTIONS.to_vec()).like("customer.delete");
 
-pub(crate) static AUDIT_OUTCOME: Words = Words::new("AuditOutcome", "What came of it.", |_| {
-    vec!["done", "refused", "not_found", "blocked", "invalid", "failed", "unauthenticated"]
-});
-
 pub(crate) static ACTOR: Words = Words::new("Actor", "What acted: the kind of credential, or the server itself.", |_| {
     vec!["nobody", "user", "api_key", "service_account", "oauth_app", "operator", "system"]
 })
@@ -134,10 +121,6 @@ pub(crate) static TRANSACTION_STATUS: Words =
         vec!["settled", "pending", "failed"]
     });
 
-pub(crate) static INVITATION_STATUS: Words = Words::new("InvitationStatus", "Only a pending invitation can be accepted.", |_| {
-    vec!["pending", "accepted", "cancelled", "expired", "revoked"]
-});
-
 pub(crate) static CUSTOMER_STATE: Words =
     Words::new("CustomerState", "Whether a customer is there, or was softly deleted and is kept.", |_| vec!["live", "deleted"]);
 
@@ -148,8 +131,6 @@ pub(crate) static PURGE_OUTCOME: Words =
 
 pub(crate) static EXPORT_STATE: Words =
     Words::new("ExportState", "How far an export is.", |_| vec!["waiting", "running", "done", "failed", "expired"]);
-
-pub(crate) static DELIVERY_STATE: Words = Words::new("DeliveryState", "How far a delivery is.", |_| vec!["pending", "delivered", "failed"]);
 
 pub(crate) static FATE: Words = Words::new("RowFate", "What a deletion does with rows.", |_| vec!["erased", "redacted", "kept"]);
 

@@ -2,11 +2,11 @@
 
 use plane::policy::Action;
 
-use crate::catalogue::Content::{List, One, Page};
-use crate::catalogue::{Operation, Surface, tagged};
+use crate::catalogue::Content::One;
+use crate::catalogue::{Operation, Record, Surface, tagged};
 use crate::dialect::ACCOUNT;
 use crate::handlers::{api_keys, invitations, members, organizations, users};
-use crate::shapes::{CONFIRM, EXPORT, MEMBER_FILTER, METADATA_FILTER, bodies, records};
+use crate::shapes::{CONFIRM, EXPORT, MEMBER_FILTER, METADATA_FILTER, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -32,7 +32,7 @@ fn account_operations() -> Vec<Operation> {
         Operation::get("/whoami", "accountWhoami", users::whoami)
             .says("Who am I?")
             .explains("Scopes: `read:user` and `read:organization`.")
-            .answers(200, "The credential's user, organizations and key.", One(&records::WHOAMI))
+            .gives(200, "The credential's user, organizations and key.")
             .refuses(403, "The credential lacks a scope."),
     ]
 }
@@ -45,7 +45,7 @@ fn preference_operations() -> Vec<Operation> {
                 "The traits on which the user has taken a stance, those taken back as `NEUTRAL`. Read-only here: they are set on the page \
                  `/dashboard/preferences`. Scope: `read:user`.",
             )
-            .answers(200, "Stances by trait.", List(&records::PREFERENCE))
+            .gives(200, "Stances by trait.")
             .refuses(403, "The credential lacks the scope."),
     ]
 }
@@ -56,13 +56,12 @@ fn organization_operations() -> Vec<Operation> {
             .says("List my organizations")
             .explains("Scope: `read:organization`.")
             .parameters(&METADATA_FILTER)
-            .answers(200, "Organizations that the credential is good for.", Page(&records::ORGANIZATION))
+            .gives(200, "Organizations that the credential is good for.")
             .refuses(403, "The credential lacks the scope."),
         Operation::post("/organizations", "accountCreateOrganization", organizations::create)
             .etag()
             .says("Make an organization")
-            .takes(&bodies::NEW_ORGANIZATION)
-            .answers(201, "The organization. Who made it owns it.", One(&records::ORGANIZATION))
+            .gives(201, "The organization. Who made it owns it.")
             .leads("accountReadOrganization", &[("id", "body.id")])
             .refuses(403, "The credential is bound to one organization.")
             .refuses(409, "The slug is taken."),
@@ -70,14 +69,13 @@ fn organization_operations() -> Vec<Operation> {
             .etag()
             .says("Read an organization")
             .may(Action::ReadOrganization)
-            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+            .gives(200, "The organization."),
         Operation::put("/organizations/{id}", "accountUpdateOrganization", organizations::update)
             .etag()
             .says("Change an organization's profile")
             .explains("What is missing stays. The slug never changes.")
             .may(Action::UpdateOrganization)
-            .takes(&bodies::ORGANIZATION_CHANGE)
-            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .gives(200, "The organization.")
             .refuses(409, "The organization is archived."),
         Operation::delete("/organizations/{id}", "accountDeleteOrganization", organizations::delete)
             .parameters(&EXPORT)
@@ -86,7 +84,7 @@ fn organization_operations() -> Vec<Operation> {
             .says("Delete an organization")
             .explains("**For owners only. This cannot be undone.** Permanently deletes the organization with its members, invitations, keys and all other data.")
             .may(Action::DeleteOrganization)
-            .answers(200, "The organization is gone.", One(&records::DELETED))
+            .answers(200, "The organization is gone.", One(Record::Shape(&records::DELETED)))
             .refuses(409, "A legal hold on the organization, or on something in it, forbids it; or something is missing that it asks for."),
     ]
 }
@@ -97,27 +95,25 @@ fn member_operations() -> Vec<Operation> {
             .says("List the members")
             .may(Action::ListMembers)
             .parameters(&MEMBER_FILTER)
-            .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER_OUT)),
+            .gives(200, "Members, the longest-standing first."),
         Operation::post("/organizations/{org_id}/members", "accountInviteMember", invitations::create_out)
             .etag()
             .says("Invite a person")
             .explains("The person becomes a member by accepting, and is `invited` until then. An earlier invitation of the same address is replaced.")
             .may(Action::Invite)
-            .takes(&bodies::NEW_INVITATION)
-            .answers(201, "The person who was invited, with the invitation's secret.", One(&records::INVITED_MEMBER))
+            .gives(201, "The person who was invited, with the invitation's secret.")
             .refuses(409, "The person is a member already, or the organization is archived."),
         Operation::get("/organizations/{org_id}/members/{member_id}", "accountReadMember", members::read_out)
             .etag()
             .says("Read a member")
             .may(Action::ListMembers)
-            .answers(200, "The member.", One(&records::MEMBER_OUT)),
+            .gives(200, "The member."),
         Operation::put("/organizations/{org_id}/members/{member_id}", "accountChangeRole", members::change_role_out)
             .etag()
             .says("Give a member another role")
             .explains("It counts from the answer on. Only owners make and unmake owners.")
             .may(Action::ChangeRole)
-            .takes(&bodies::NEW_ROLE)
-            .answers(200, "The member.", One(&records::MEMBER_OUT))
+            .gives(200, "The member.")
             .refuses(409, "The member is the organization's last owner, or the organization is archived."),
         Operation::delete("/organizations/{org_id}/members/{member_id}", "apps_accounts_api_members_remove_member", members::remove)
             .parameters(&CONFIRM)
@@ -125,7 +121,7 @@ fn member_operations() -> Vec<Operation> {
             .says("Remove a member")
             .explains("Remove a member from the organization.")
             .may_or_own(Action::RemoveMember, Action::Leave)
-            .answers(200, "OK", One(&records::DELETED))
+            .answers(200, "OK", One(Record::Shape(&records::DELETED)))
             .refuses(409, "The member is the organization's last owner, a legal hold forbids it, or something is missing that the organization asks for."),
     ]
 }
@@ -136,38 +132,35 @@ fn api_key_operations() -> Vec<Operation> {
             .says("List the API keys")
             .may(Action::ListApiKeys)
             .parameters(&METADATA_FILTER)
-            .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY)),
+            .gives(200, "Keys without their secrets, newest first."),
         Operation::post("/organizations/{organization_id}/api-keys", "accountCreateApiKey", api_keys::create)
             .etag()
             .says("Make an API key")
             .may(Action::CreateApiKey)
-            .takes(&bodies::NEW_API_KEY)
-            .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY))
+            .gives(201, "The key with its secret, shown once.")
             .leads("accountReadApiKey", &[("organization_id", "path.organization_id"), ("key_id", "body.id")]),
         Operation::get("/organizations/{organization_id}/api-keys/{key_id}", "accountReadApiKey", api_keys::read)
             .etag()
             .says("Read an API key")
             .may(Action::ListApiKeys)
-            .answers(200, "The key without its secret.", One(&records::API_KEY)),
+            .gives(200, "The key without its secret."),
         Operation::patch("/organizations/{organization_id}/api-keys/{key_id}", "accountUpdateApiKey", api_keys::update)
             .etag()
             .says("Change an API key")
             .explains("With effect from the next request. A key that acts as an owner is changed by owners only.")
             .may(Action::UpdateApiKey)
-            .takes(&bodies::CHANGE_API_KEY)
-            .answers(200, "The key as it is now.", One(&records::API_KEY)),
+            .gives(200, "The key as it is now."),
         Operation::post("/organizations/{organization_id}/api-keys/{key_id}/rotate", "accountRotateApiKey", api_keys::rotate)
             .etag()
             .says("Give an API key a new secret")
             .explains("The secret it had is good for `overlap_seconds` more, one before that no longer. For the member whose key it is, the key itself, and the key or \
                        token that made it; of a service account for those who could make another with its role.")
             .may_or_own(Action::GiveToApiKey, Action::RotateOwnApiKey)
-            .takes(&bodies::ROTATION)
-            .answers(200, "The key with its new secret, shown once.", One(&records::NEW_API_KEY)),
+            .gives(200, "The key with its new secret, shown once."),
         Operation::delete("/organizations/{organization_id}/api-keys/{key_id}", "accountRevokeApiKey", api_keys::revoke)
             .etag()
             .says("Revoke an API key")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
-            .answers(200, "The key is gone.", One(&records::KEY_REVOKED)),
+            .answers(200, "The key is gone.", One(Record::Shape(&records::KEY_REVOKED))),
     ]
 }

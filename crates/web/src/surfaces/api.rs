@@ -1,19 +1,16 @@
 //! The organizations API, below `/api`: seeds 000, 002 and 004, and what a client of theirs needs besides.
 
-use std::sync::Arc;
-
-use axum::handler::Handler;
 use axum::http::Method;
 use plane::policy::Action;
 
 use super::{api_customers, api_exports, api_holds, api_operators, api_requirements, api_webhooks, oauth};
-use crate::Doors;
-use crate::catalogue::Content::{List, Nothing, One, Page, Slices, Text};
-use crate::catalogue::{Operation, Surface, tagged};
+use crate::catalogue::Content::{Nothing, One, Slices, Text};
+use crate::catalogue::{Operation, Record, Surface, tagged};
 use crate::dialect::API;
+use crate::endpoint::Endpoint;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, users};
 use crate::shapes::keys::SIGNING_KEY;
-use crate::shapes::{AT_ONCE, CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, METADATA_FILTER, SAID, bodies, plans, records};
+use crate::shapes::{AT_ONCE, CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, METADATA_FILTER, SAID, plans, records};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -58,14 +55,12 @@ fn auth_operations() -> Vec<Operation> {
             .says("Make a user")
             .explains("Answers the same whether or not the address is known here.")
             .anybody()
-            .takes(&bodies::SIGN_UP)
-            .answers(202, "The address has an account now, if it had none.", One(&records::MESSAGE)),
+            .answers(202, "The address has an account now, if it had none.", One(Record::Shape(&records::MESSAGE))),
         Operation::post("/auth/sign-in", "signIn", auth::sign_in)
             .sets_cookie()
             .says("Sign in")
             .anybody()
-            .takes(&bodies::SIGN_IN)
-            .answers(200, "Tokens, and the cookie `sessionid`.", One(&records::SIGNED_IN))
+            .answers(200, "Tokens, and the cookie `sessionid`.", One(Record::Shape(&records::SIGNED_IN)))
             .refuses(401, "The address is unknown or the password wrong.")
             .refuses(403, "The user is not a member of the organization named.")
             .refuses(404, "There is no such organization."),
@@ -74,8 +69,7 @@ fn auth_operations() -> Vec<Operation> {
             .says("Turn a refresh token into new tokens")
             .explains("The refresh token is used up; so is the old cookie. One that comes again after it was answered ends its session, also for the holder of the newest: send an `Idempotency-Key` to be able to repeat a request whose answer was lost.")
             .anybody()
-            .takes(&bodies::REFRESH)
-            .answers(200, "New tokens, and a new cookie.", One(&records::SIGNED_IN))
+            .answers(200, "New tokens, and a new cookie.", One(Record::Shape(&records::SIGNED_IN)))
             .refuses(401, "The token is unknown, used or past its end."),
         Operation::post("/auth/sign-out", "signOut", auth::sign_out)
             .sets_cookie()
@@ -91,7 +85,7 @@ fn auth_operations() -> Vec<Operation> {
             )
             .operators()
             .parameters(&AT_ONCE)
-            .answers(200, "The key that signs.", One(&SIGNING_KEY))
+            .answers(200, "The key that signs.", One(Record::Shape(&SIGNING_KEY)))
             .refuses(409, "Ten keys verify already."),
     ]
 }
@@ -103,14 +97,13 @@ fn user_operations() -> Vec<Operation> {
             .etag()
             .says("Read one's own profile")
             .explains("Scope: `read:user`.")
-            .answers(200, "The signed-in user.", One(&records::OWN_USER))
+            .gives(200, "The signed-in user.")
             .refuses(403, "The credential lacks the scope."),
         Operation::patch("/users/me", "updateMe", users::update_me)
             .etag()
             .says("Change one's own profile")
             .explains("Scope: `write:user`. What is missing stays. Metadata merges; an empty text takes a key away.")
-            .takes(&bodies::USER_CHANGE)
-            .answers(200, "The signed-in user.", One(&records::OWN_USER))
+            .gives(200, "The signed-in user.")
             .refuses(403, "The credential lacks the scope."),
         Operation::delete("/users/me", "deleteMe", users::delete_me)
             .etag()
@@ -118,7 +111,7 @@ fn user_operations() -> Vec<Operation> {
             .explains("Sign in again first: a session serves for 10 minutes, and only one that is bound to no organization. Each membership ends as a deletion of its own \
                        in its organization, with its keys, apps and tokens; every session ends; what others have that mentions the person holds ids only. \
                        All organizations that would be left without an owner are named in one refusal.")
-            .answers(204, "Nobody gets in with anything of this account any more.", Nothing)
+            .answers(204, "Nothing of this account gives access any more.", Nothing)
             .refuses(403, "A key, a token, a bound session, or one that is older than 10 minutes.")
             .refuses(409, "The person is the last owner of an organization or the last operator (`blockers`), or a member of more than 500 organizations."),
         plan("/users/me/deletion-plan", "planAccountDeletion", users::plan_of_me)
@@ -127,22 +120,20 @@ fn user_operations() -> Vec<Operation> {
             .etag()
             .says("Change one's own password")
             .explains("All other sessions of the user end at once; API keys go on. A wrong current password is an error of that field.")
-            .takes(&bodies::NEW_PASSWORD)
             .answers(204, "The new password counts from now on.", Nothing)
             .refuses(403, "A key or token cannot change a password."),
         Operation::get("/users/me/api-keys", "listMyApiKeys", api_keys::list_own)
             .says("List one's own API keys")
             .explains("Scope: `read:user`. Keys of one's own (`csu_…`) are good in all organizations of their person.")
             .parameters(&METADATA_FILTER)
-            .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY))
+            .gives(200, "Keys without their secrets, newest first.")
             .refuses(403, "The credential lacks the scope, or is bound to one organization."),
         Operation::post("/users/me/api-keys", "createMyApiKey", api_keys::create_own)
             .etag()
             .says("Make an API key of one's own")
             .explains("It acts as you in all your organizations, as you are a member there, within its scopes; with `write:organization` it can found some. \
                        An organization is named in the address or in `X-Organization`. It ends with your account; where you leave, it opens nothing any more, and what it made there ends.")
-            .takes(&bodies::NEW_PERSONAL_API_KEY)
-            .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY))
+            .gives(201, "The key with its secret, shown once.")
             .refuses(403, "A key or token makes no keys of a person.")
             .refuses(409, "The person has 100 keys.")
             .leads("readMyApiKey", OWN_KEY)
@@ -152,23 +143,21 @@ fn user_operations() -> Vec<Operation> {
             .etag()
             .says("Read an API key of one's own")
             .explains("Scope: `read:user`.")
-            .answers(200, "The key without its secret.", One(&records::API_KEY))
+            .gives(200, "The key without its secret.")
             .refuses(403, "The credential lacks the scope, or is bound to one organization.")
             .refuses(404, "The person has no such key."),
         Operation::patch("/users/me/api-keys/{keyId}", "updateMyApiKey", api_keys::update_own)
             .etag()
             .says("Change an API key of one's own")
             .explains("With effect from the next request.")
-            .takes(&bodies::CHANGE_API_KEY)
-            .answers(200, "The key as it is now.", One(&records::API_KEY))
+            .gives(200, "The key as it is now.")
             .refuses(403, "A key or token changes no keys of a person.")
             .refuses(404, "The person has no such key."),
         Operation::post("/users/me/api-keys/{keyId}/rotate", "rotateMyApiKey", api_keys::rotate_own)
             .etag()
             .says("Give an API key of one's own a new secret")
             .explains("The secret it had is good for `overlapSeconds` more, one before that no longer. A key can rotate itself.")
-            .takes(&bodies::ROTATION)
-            .answers(200, "The key with its new secret, shown once.", One(&records::NEW_API_KEY))
+            .gives(200, "The key with its new secret, shown once.")
             .refuses(403, "A key or token rotates no other.")
             .refuses(404, "The person has no such key."),
         Operation::new(Method::DELETE, "/users/me/api-keys/{keyId}", "revokeMyApiKey", api_keys::revoke_own)
@@ -181,8 +170,8 @@ fn user_operations() -> Vec<Operation> {
         Operation::get("/users/{id}", "readUser", users::read)
             .etag()
             .says("Read a user")
-            .explains("Scope: `read:user`. Oneself, and whoever is in an organization whose members one may list.")
-            .answers(200, "The user.", One(&records::USER))
+            .explains("Scope: `read:user`. Oneself, and the members of organizations whose members one may list.")
+            .gives(200, "The user.")
             .refuses(403, "The credential lacks the scope."),
     ]
 }
@@ -194,12 +183,11 @@ fn organization_operations() -> Vec<Operation> {
             .says("List my organizations")
             .explains("Scope: `read:organization`.")
             .parameters(&METADATA_FILTER)
-            .answers(200, "Organizations that the credential is good for.", Page(&records::ORGANIZATION))
+            .gives(200, "Organizations that the credential is good for.")
             .refuses(403, "The credential lacks the scope."),
         Operation::post("/organizations", "createOrganization", organizations::create).etag()
             .says("Make an organization")
-            .takes(&bodies::NEW_ORGANIZATION)
-            .answers(201, "The organization. Who made it owns it.", One(&records::ORGANIZATION))
+            .gives(201, "The organization. Who made it owns it.")
             .refuses(403, "The credential is bound to one organization.")
             .refuses(409, "The slug is taken.")
             .leads("readOrganization", ID)
@@ -209,13 +197,12 @@ fn organization_operations() -> Vec<Operation> {
         Operation::get("/organizations/{id}", "readOrganization", organizations::read).etag()
             .says("Read an organization")
             .may(Action::ReadOrganization)
-            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+            .gives(200, "The organization."),
         Operation::put("/organizations/{id}", "updateOrganization", organizations::update).etag()
             .says("Change an organization's profile")
             .explains("What is missing stays. The slug never changes.")
             .may(Action::UpdateOrganization)
-            .takes(&bodies::ORGANIZATION_CHANGE)
-            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .gives(200, "The organization.")
             .refuses(409, "The organization is archived."),
         Operation::post("/organizations/{id}/archive", "archiveOrganization", organizations::archive).etag()
             .says("Archive an organization")
@@ -225,26 +212,24 @@ fn organization_operations() -> Vec<Operation> {
                  of them comes back when it is unarchived. One that is archived already stays as it is.",
             )
             .may(Action::ArchiveOrganization)
-            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+            .gives(200, "The organization."),
         Operation::post("/organizations/{id}/unarchive", "unarchiveOrganization", organizations::unarchive).etag()
             .says("Unarchive an organization")
             .explains("It can be written to again. One that is not archived stays as it is.")
             .may(Action::ArchiveOrganization)
-            .answers(200, "The organization.", One(&records::ORGANIZATION)),
+            .gives(200, "The organization."),
         Operation::post("/organizations/{id}/transfer", "transferOrganization", organizations::transfer).etag()
             .says("Hand an organization over")
             .explains("The member becomes an owner and you an admin, in one step.")
             .may(Action::TransferOrganization)
-            .takes(&bodies::NEW_OWNER)
-            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .gives(200, "The organization.")
             .refuses(409, "The organization is archived."),
         Operation::post("/organizations/{id}/recover", "recoverOrganization", organizations::recover).etag()
             .says("Give an organization an owner")
             .explains("For those whose owners are gone or cannot sign in. The person becomes an owner, whatever they were there; those who are owners stay \
                        it. In the organization's audit trail and in the server's, with the reason. Sign in again first: a session serves for 10 minutes.")
             .may(Action::RecoverOrganization)
-            .takes(&bodies::RECOVERY)
-            .answers(200, "The organization.", One(&records::ORGANIZATION))
+            .gives(200, "The organization.")
             .refuses(409, "The person owns it already, or their removal from it is not over."),
         Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
             .says("Delete organization (owner only)")
@@ -261,7 +246,7 @@ fn organization_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/audit", "listAudit", deletions::list_audit)
             .says("Read the audit trail")
             .may(Action::ReadAudit)
-            .answers(200, "Entries, newest first.", Slices(&records::AUDIT_ENTRY)),
+            .gives(200, "Entries, newest first."),
     ]
 }
 
@@ -271,17 +256,16 @@ fn member_operations() -> Vec<Operation> {
             .says("List the members")
             .may(Action::ListMembers)
             .parameters(&MEMBER_FILTER)
-            .answers(200, "Members, the longest-standing first.", Page(&records::MEMBER)),
+            .gives(200, "Members, the longest-standing first."),
         Operation::get("/organizations/{organizationId}/members/{memberId}", "readMember", members::read).etag()
             .says("Read a member")
             .may(Action::ListMembers)
-            .answers(200, "The member.", One(&records::MEMBER)),
+            .gives(200, "The member."),
         Operation::put("/organizations/{organizationId}/members/{memberId}/role", "changeRole", members::change_role).etag()
             .says("Give a member another role")
             .explains("It counts from the answer on. Only owners make and unmake owners.")
             .may(Action::ChangeRole)
-            .takes(&bodies::NEW_ROLE)
-            .answers(200, "The member.", One(&records::MEMBER))
+            .gives(200, "The member.")
             .refuses(409, "The member is the organization's last owner, or the organization is archived."),
         Operation::post("/organizations/{organizationId}/members/invite", "inviteMember", invitations::create)
             .etag()
@@ -291,8 +275,7 @@ fn member_operations() -> Vec<Operation> {
                  be accepted. A master invites resellers only.",
             )
             .may(Action::Invite)
-            .takes(&bodies::NEW_INVITATION)
-            .answers(201, "The invitation with its secret.", One(&records::NEW_INVITATION))
+            .gives(201, "The invitation with its secret.")
             .refuses(409, "The person is a member already, or the organization is archived.")
             .leads("cancelInvitation", &[("organizationId", "path.organizationId"), ("inviteId", "body.id")]),
         Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove).etag()
@@ -310,7 +293,7 @@ fn invitation_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/invites", "listInvitations", invitations::list)
             .says("List the invitations")
             .may(Action::ListInvitations)
-            .answers(200, "Invitations, newest first.", Page(&records::INVITATION)),
+            .gives(200, "Invitations, newest first."),
         Operation::delete("/organizations/{organizationId}/invites/{inviteId}", "cancelInvitation", invitations::cancel)
             .etag()
             .says("Cancel an invitation")
@@ -320,8 +303,7 @@ fn invitation_operations() -> Vec<Operation> {
         Operation::post("/invites/accept", "acceptInvitation", invitations::accept)
             .says("Accept an invitation")
             .explains("For the user with the address that was invited; a session, not a key.")
-            .takes(&bodies::ACCEPT_INVITATION)
-            .answers(200, "The membership.", One(&records::ACCEPTED))
+            .gives(200, "The membership.")
             .refuses(403, "A key or token cannot accept.")
             .refuses(404, "There is no such pending invitation for this user.")
             .refuses(409, "The user is a member already, or the organization is archived.")
@@ -336,13 +318,12 @@ fn api_key_operations() -> Vec<Operation> {
             .says("List the API keys")
             .may(Action::ListApiKeys)
             .parameters(&METADATA_FILTER)
-            .answers(200, "Keys without their secrets, newest first.", Page(&records::API_KEY)),
+            .gives(200, "Keys without their secrets, newest first."),
         Operation::post("/organizations/{organizationId}/api-keys", "createApiKey", api_keys::create)
             .etag()
             .says("Make an API key")
             .may(Action::CreateApiKey)
-            .takes(&bodies::NEW_API_KEY)
-            .answers(201, "The key with its secret, shown once.", One(&records::NEW_API_KEY))
+            .gives(201, "The key with its secret, shown once.")
             .leads("readApiKey", KEY)
             .leads("updateApiKey", KEY)
             .leads("revokeApiKey", KEY),
@@ -350,22 +331,20 @@ fn api_key_operations() -> Vec<Operation> {
             .etag()
             .says("Read an API key")
             .may(Action::ListApiKeys)
-            .answers(200, "The key without its secret.", One(&records::API_KEY)),
+            .gives(200, "The key without its secret."),
         Operation::patch("/organizations/{organizationId}/api-keys/{keyId}", "updateApiKey", api_keys::update)
             .etag()
             .says("Change an API key")
             .explains("With effect from the next request. A key that acts as an owner is changed by owners only.")
             .may(Action::UpdateApiKey)
-            .takes(&bodies::CHANGE_API_KEY)
-            .answers(200, "The key as it is now.", One(&records::API_KEY)),
+            .gives(200, "The key as it is now."),
         Operation::post("/organizations/{organizationId}/api-keys/{keyId}/rotate", "rotateApiKey", api_keys::rotate)
             .etag()
             .says("Give an API key a new secret")
             .explains("The secret it had is good for `overlapSeconds` more, one before that no longer. For the member whose key it is, the key itself, and the key or \
                        token that made it; of a service account for those who could make another with its role.")
             .may_or_own(Action::GiveToApiKey, Action::RotateOwnApiKey)
-            .takes(&bodies::ROTATION)
-            .answers(200, "The key with its new secret, shown once.", One(&records::NEW_API_KEY)),
+            .gives(200, "The key with its new secret, shown once."),
         Operation::delete("/organizations/{organizationId}/api-keys/{keyId}", "revokeApiKey", api_keys::revoke)
             .etag()
             .says("Revoke an API key")
@@ -376,7 +355,7 @@ fn api_key_operations() -> Vec<Operation> {
             .says("Find out whether an API key is good")
             .explains("The key stands in the header `X-API-Key`; other credentials are not looked at.")
             .anybody()
-            .answers(200, "The key is good.", One(&records::VALIDATED_API_KEY))
+            .gives(200, "The key is good.")
             .refuses(401, "There is no key, or it is not good: mistyped, revoked, or past its end.")
             .refuses(403, "The key is switched off, or not allowed from this address."),
     ]
@@ -391,11 +370,11 @@ fn deletion_operations() -> Vec<Operation> {
                        otherwise of all whose deletions one may read. For operators: of all that ever were.")
             .may(Action::ReadDeletions)
             .parameters(&DELETION_FILTER)
-            .answers(200, "Deletions, newest first.", Slices(&records::DELETION)),
+            .answers(200, "Deletions, newest first.", Slices(Record::Shape(&records::DELETION))),
         Operation::get("/retention", "listRetention", retention::list)
             .says("How long things are kept")
-            .explains("What nobody deletes, and what a deletion keeps, is erased when its time is over. The server's operators set the periods.")
-            .answers(200, "Every period.", List(&plans::PERIOD)),
+            .explains("What no one deletes, and what a deletion keeps, is erased when its time is over. The server's operators set the periods.")
+            .gives(200, "Every period."),
         plan("/organizations/{organizationId}/deletion-plan", "planOrganizationDeletion", deletions::plan_of_organization)
             .parameters(&SAID)
             .may(Action::DeleteOrganization),
@@ -417,9 +396,9 @@ fn deletion_operations() -> Vec<Operation> {
         Operation::get("/deletions/{id}", "readDeletion", deletions::read)
             .etag()
             .says("Read a deletion")
-            .explains("For owners and admins of its organization, whoever ordered it, and operators: also after the organization is gone.")
+            .explains("For owners and admins of its organization, the person who ordered it, and operators: also after the organization is gone.")
             .may(Action::ReadDeletions)
-            .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(&records::DELETION)),
+            .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(Record::Shape(&records::DELETION))),
         Operation::post("/deletions/{id}/restore", "restoreDeletion", deletions::restore)
             .etag()
             .says("Take a deletion back")
@@ -428,23 +407,23 @@ fn deletion_operations() -> Vec<Operation> {
                        owners, admins and operators; a deleted organization, and an owner’s membership, for owners and operators. One that was taken back \
                        already stays as it is.")
             .may(Action::RestoreDeletion)
-            .answers(200, "The deletion, which is `restored`.", One(&records::DELETION))
+            .answers(200, "The deletion, which is `restored`.", One(Record::Shape(&records::DELETION)))
             .refuses(409, "It had no grace period, or that is over; or what it is in is deleted or archived itself."),
         Operation::post("/deletions/{id}/stop", "stopPurge", purges::stop)
             .etag()
             .says("Stop a purge")
-            .explains("Who was deleted stays deleted, and nobody else is from the answer on. Customers who were not reached are items with the \
-                       outcome `stopped`, and the purge is sealed with its receipt as always. For operators, owners, admins and whoever ordered it. One \
+            .explains("Who was deleted stays deleted, and no other customer is from the answer on. Customers who were not reached are items with the \
+                       outcome `stopped`, and the purge is sealed with its receipt as always. For operators, owners, admins and the person who ordered it. One \
                        that was stopped already stays as it is.")
             .may(Action::StopPurge)
-            .answers(200, "The deletion, with `stoppedAt`.", One(&records::DELETION))
+            .answers(200, "The deletion, with `stoppedAt`.", One(Record::Shape(&records::DELETION)))
             .refuses(409, "It is sealed, or no purge: a deletion in its grace period is taken back with `restore`, any other goes on."),
         Operation::get("/deletions/{id}/items", "listPurgeItems", purges::items)
             .says("List what became of each customer of a purge")
-            .explains("In their order. Nothing for other deletions. For whoever may read the deletion.")
+            .explains("In their order. Nothing for other deletions. For those who may read the deletion.")
             .may(Action::ReadDeletions)
             .parameters(&ITEM_FILTER)
-            .answers(200, "Items, the first first.", Slices(&plans::PURGE_ITEM)),
+            .answers(200, "Items, the first first.", Slices(Record::Shape(&plans::PURGE_ITEM))),
         Operation::get("/deletions/{id}/events", "watchDeletion", deletions::events)
             .says("Watch a deletion")
             .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \
@@ -457,12 +436,12 @@ fn deletion_operations() -> Vec<Operation> {
 }
 
 /// What a deletion would do: the same words for every subject.
-pub(super) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+pub(super) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: impl Endpoint<T>) -> Operation {
     Operation::get(path, id, handler)
         .says("See what a deletion would do")
         .explains(
             "Rows by table with a sample of their ids, their fate and why, the credentials that would die, the events that webhooks would be \
              told, everything that stands in the way, and about how long it would take. Give `plan` to the DELETE, and it does this or nothing.",
         )
-        .answers(200, "The plan. Nothing has been changed.", One(&plans::DELETION_PLAN))
+        .answers(200, "The plan. Nothing has been changed.", One(Record::Shape(&plans::DELETION_PLAN)))
 }

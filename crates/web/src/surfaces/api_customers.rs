@@ -4,12 +4,12 @@ use axum::http::Method;
 use plane::dependants::Kind;
 use plane::policy::Action;
 
-use crate::body::Form;
-use crate::catalogue::Content::{Nothing, One, Page, Slices};
-use crate::catalogue::Operation;
+use crate::body::Fields;
+use crate::catalogue::Content::{Nothing, One, Page};
+use crate::catalogue::{Operation, Record};
 use crate::door::{Door, Segments};
 use crate::handlers::{customers, dependants, purges};
-use crate::shapes::{CONFIRM, CUSTOMER_FILTER, CUSTOMER_STATE, EXPORT, METADATA_FILTER, PURGE, REASON, Shape, bodies, plans, records};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, CUSTOMER_STATE, EXPORT, METADATA_FILTER, PURGE, REASON, Shape, plans, records};
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "body.id")];
@@ -20,12 +20,11 @@ pub(super) fn operations() -> Vec<Operation> {
             .parameters(&CUSTOMER_FILTER)
             .parameters(&METADATA_FILTER)
             .parameters(&CUSTOMER_STATE)
-            .answers(200, "Customers, newest first; a reseller's own.", Slices(&records::CUSTOMER)),
+            .gives(200, "Customers, newest first; a reseller's own."),
         Operation::post("/organizations/{organizationId}/customers", "createCustomer", customers::create).etag()
             .says("Make a customer")
             .may(Action::WriteCustomers)
-            .takes(&bodies::NEW_CUSTOMER)
-            .answers(201, "The customer.", One(&records::CUSTOMER))
+            .gives(201, "The customer.")
             .refuses(409, "The id is taken, or the organization is archived.")
             .leads("readCustomer", BOTH)
             .leads("CustomersController_remove", BOTH)
@@ -35,13 +34,12 @@ pub(super) fn operations() -> Vec<Operation> {
             .explains(
                 "Customers that meet criteria, or those of a list (`text/csv`). Without `force` they are counted and nothing is changed. With it \
                  they are deleted for good in the background, each as by `DELETE`: **this cannot be undone.** It is one deletion; what became of \
-                 each customer is at `/api/deletions/{id}/items`. One that is blocked keeps nobody else. Customers that are made later are not taken.",
+                 each customer is at `/api/deletions/{id}/items`. One that is blocked keeps no other. Customers that are made later are not taken.",
             )
             .may(Action::DeleteCustomer)
             .parameters(&PURGE)
             .parameters(&CONFIRM)
-            .takes_list(&bodies::CUSTOMER_PURGE)
-            .answers(202, "The customers will be deleted. This is the deletion's record.", One(&records::DELETION))
+            .answers(202, "The customers will be deleted. This is the deletion's record.", One(Record::Shape(&records::DELETION)))
             .orders(&plans::PURGE_PLAN)
             .refuses(409, "The organization is archived, or something is missing of what it asks: `blockers` names each with its remedy.")
             .refuses(412, "There are not as many customers to be deleted as `count` says.")
@@ -52,7 +50,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("Read a customer")
             .may(Action::ReadCustomers)
             .parameters(&CUSTOMER_STATE)
-            .answers(200, "The customer.", One(&records::CUSTOMER)),
+            .gives(200, "The customer."),
         change(Operation::put("/organizations/{organizationId}/customers/{customerId}", "updateCustomer", customers::update).etag()),
         change(Operation::patch("/organizations/{organizationId}/customers/{customerId}", "patchCustomer", customers::update).etag()),
         Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
@@ -76,13 +74,13 @@ pub(super) fn operations() -> Vec<Operation> {
                  disconnected, for good; all else is kept, and it can be read, exported and deleted. One that is archived already stays as it is.",
             )
             .may(Action::ArchiveCustomer)
-            .answers(200, "The customer.", One(&records::CUSTOMER))
+            .gives(200, "The customer.")
             .refuses(409, "The organization is archived, or a legal hold keeps the customer's sessions and devices."),
         Operation::post("/organizations/{organizationId}/customers/{customerId}/unarchive", "unarchiveCustomer", customers::unarchive).etag()
             .says("Unarchive a customer")
             .explains("It can be changed again. One that is not archived stays as it is.")
             .may(Action::ArchiveCustomer)
-            .answers(200, "The customer.", One(&records::CUSTOMER))
+            .gives(200, "The customer.")
             .refuses(409, "The organization is archived."),
     ]);
     operations.extend(KINDS.iter().flat_map(owned));
@@ -95,8 +93,7 @@ pub(super) fn change(operation: Operation) -> Operation {
         .says("Change a customer")
         .explains("What is missing stays, null takes away what may be missing. Metadata merges; an empty text takes a key away.")
         .may(Action::WriteCustomers)
-        .takes(&bodies::CUSTOMER_CHANGE)
-        .answers(200, "The customer.", One(&records::CUSTOMER))
+        .gives(200, "The customer.")
         .refuses(409, "The customer or the organization is archived.")
 }
 
@@ -109,13 +106,15 @@ struct Owned {
     says: [&'static str; 2],
     /// How its removal is called, of a kind that can be removed.
     removal: Option<(&'static str, &'static str)>,
-    new: &'static Shape,
-    change: &'static Shape,
+    /// How its record is called, and what it is: itself, and one of several.
+    name: &'static str,
+    about: &'static str,
+    entry: &'static str,
     record: &'static Shape,
 }
 
 macro_rules! owned {
-    ($kind:literal, $ids:expr, $says:expr, $new:ident, $change:ident, $record:ident, $removal:expr) => {
+    ($kind:literal, $ids:expr, $says:expr, $name:literal, $about:literal, $entry:literal, $record:ident, $removal:expr) => {
         Owned {
             kind: $kind,
             many: concat!("/organizations/{organizationId}/customers/{customerId}/", $kind),
@@ -123,8 +122,9 @@ macro_rules! owned {
             ids: $ids,
             says: $says,
             removal: $removal,
-            new: &bodies::$new,
-            change: &bodies::$change,
+            name: $name,
+            about: $about,
+            entry: $entry,
             record: &records::$record,
         }
     };
@@ -132,19 +132,20 @@ macro_rules! owned {
 
 #[rustfmt::skip]
 static KINDS: [Owned; 5] = [
-    owned!("subscriptions", ["listSubscriptions", "createSubscription", "readSubscription", "updateSubscription"], ["List a customer's subscriptions", "Give a customer a subscription"], NEW_SUBSCRIPTION, SUBSCRIPTION_CHANGE, SUBSCRIPTION, None),
-    owned!("transactions", ["listTransactions", "createTransaction", "readTransaction", "updateTransaction"], ["List a customer's transactions", "Add a transaction of a customer"], NEW_TRANSACTION, TRANSACTION_CHANGE, TRANSACTION, None),
-    owned!("devices", ["listDevices", "createDevice", "readDevice", "updateDevice"], ["List a customer's devices", "Add a device of a customer"], NEW_DEVICE, DEVICE_CHANGE, DEVICE, Some(("deleteDevice", "Disconnect a customer's device"))),
-    owned!("sessions", ["listCustomerSessions", "createCustomerSession", "readCustomerSession", "updateCustomerSession"], ["List a customer's sessions", "Add a session of a customer"], NEW_CUSTOMER_SESSION, CUSTOMER_SESSION_CHANGE, CUSTOMER_SESSION, Some(("deleteCustomerSession", "End a customer's session"))),
-    owned!("activity", ["listActivity", "createActivityEntry", "readActivityEntry", "updateActivityEntry"], ["List what a customer did", "Add something a customer did"], NEW_ACTIVITY, ACTIVITY_CHANGE, ACTIVITY, None),
+    owned!("subscriptions", ["listSubscriptions", "createSubscription", "readSubscription", "updateSubscription"], ["List a customer's subscriptions", "Give a customer a subscription"], "Subscription", "A customer's subscription.", "a subscription", SUBSCRIPTION, None),
+    owned!("transactions", ["listTransactions", "createTransaction", "readTransaction", "updateTransaction"], ["List a customer's transactions", "Add a transaction of a customer"], "Transaction", "A customer's transaction.", "a transaction", TRANSACTION, None),
+    owned!("devices", ["listDevices", "createDevice", "readDevice", "updateDevice"], ["List a customer's devices", "Add a device of a customer"], "Device", "A customer's device.", "a device", DEVICE, Some(("deleteDevice", "Disconnect a customer's device"))),
+    owned!("sessions", ["listCustomerSessions", "createCustomerSession", "readCustomerSession", "updateCustomerSession"], ["List a customer's sessions", "Add a session of a customer"], "CustomerSession", "A customer's session in the product.", "a session", CUSTOMER_SESSION, Some(("deleteCustomerSession", "End a customer's session"))),
+    owned!("activity", ["listActivity", "createActivityEntry", "readActivityEntry", "updateActivityEntry"], ["List what a customer did", "Add something a customer did"], "ActivityEntry", "Something a customer did.", "an entry", ACTIVITY, None),
 ];
 
 fn owned(owned: &'static Owned) -> Vec<Operation> {
     let Some(kind) = Kind::at(owned.kind) else { return Vec::new() };
     let list = move |door: Door, Segments(at): Segments<(String, String)>| dependants::list(kind, door, at);
     let read = move |door: Door, Segments(at): Segments<(String, String, String)>| dependants::read(kind, door, at);
-    let update = move |door: Door, Segments(at): Segments<(String, String, String)>, form: Form| dependants::update(kind, door, at, form);
-    let create = move |door: Door, Segments(at): Segments<(String, String)>, form: Form| dependants::create(kind, door, at, form);
+    let update =
+        move |door: Door, Segments(at): Segments<(String, String, String)>, given: Fields| dependants::update(kind, door, at, given);
+    let create = move |door: Door, Segments(at): Segments<(String, String)>, given: Fields| dependants::create(kind, door, at, given);
     const ENTRY: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "path.customerId"), ("id", "body.id")];
     let removal = owned.removal.map(|(id, says)| {
         let remove = move |door: Door, Segments(at): Segments<(String, String, String)>| dependants::remove(kind, door, at);
@@ -161,27 +162,27 @@ fn owned(owned: &'static Owned) -> Vec<Operation> {
         Operation::get(owned.many, owned.ids[0], list).says(owned.says[0]).may(Action::ReadCustomers).answers(
             200,
             "Entries, newest first.",
-            Page(owned.record),
+            Page(Record::Shape(owned.record)),
         ),
         Operation::post(owned.many, owned.ids[1], create)
             .etag()
             .says(owned.says[1])
             .may(Action::WriteCustomers)
-            .takes(owned.new)
+            .takes(dependants::new_entry(kind, owned.name, owned.about))
             .leads(owned.ids[2], ENTRY)
-            .answers(201, "The entry.", One(owned.record)),
+            .answers(201, "The entry.", One(Record::Shape(owned.record))),
         Operation::get(owned.one, owned.ids[2], read).etag().says("Read an entry").may(Action::ReadCustomers).answers(
             200,
             "The entry.",
-            One(owned.record),
+            One(Record::Shape(owned.record)),
         ),
         Operation::patch(owned.one, owned.ids[3], update)
             .etag()
             .says("Change an entry")
             .explains("What is missing stays, null takes away what may be missing.")
             .may(Action::WriteCustomers)
-            .takes(owned.change)
-            .answers(200, "The entry.", One(owned.record))
+            .takes(dependants::changed_entry(kind, owned.name, owned.entry))
+            .answers(200, "The entry.", One(Record::Shape(owned.record)))
             .refuses(409, "The organization is archived."),
     ];
     operations.extend(removal);

@@ -4,7 +4,7 @@ use axum::http::Method;
 use plane::policy::Action;
 
 use crate::catalogue::Content::{File, Nothing, One, Page};
-use crate::catalogue::Operation;
+use crate::catalogue::{Operation, Record};
 use crate::handlers::exports;
 use crate::shapes::records;
 
@@ -20,7 +20,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("Export an organization")
             .explains(CONTENTS)
             .may(Action::ExportOrganization)
-            .answers(202, "The export will be made.", One(&records::EXPORT))
+            .answers(202, "The export will be made.", One(Record::Shape(&records::EXPORT)))
             .located()
             .refuses(409, "As many exports are kept as may be.")
             .leads("readExport", EXPORT)
@@ -30,7 +30,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("Export a customer")
             .explains(CONTENTS)
             .may(Action::ExportCustomer)
-            .answers(202, "The export will be made.", One(&records::EXPORT))
+            .answers(202, "The export will be made.", One(Record::Shape(&records::EXPORT)))
             .located()
             .refuses(409, "As many exports are kept as may be.")
             .leads("readExport", EXPORT)
@@ -40,13 +40,13 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("List the exports")
             .explains("Those of the whole organization are listed for owners only.")
             .may(Action::ExportCustomer)
-            .answers(200, "Exports, newest first.", Page(&records::EXPORT)),
+            .answers(200, "Exports, newest first.", Page(Record::Shape(&records::EXPORT))),
         Operation::get("/exports/{id}", "readExport", exports::read)
             .etag()
             .says("Read an export")
             .explains(FOR_OWNERS)
             .may(Action::ExportCustomer)
-            .answers(200, "The export and its progress.", One(&records::EXPORT)),
+            .answers(200, "The export and its progress.", One(Record::Shape(&records::EXPORT))),
         Operation::get("/exports/{id}/download", "downloadExport", exports::download)
             .says("Download an export")
             .explains(FOR_OWNERS)

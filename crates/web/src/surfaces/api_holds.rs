@@ -2,10 +2,9 @@
 
 use plane::policy::Action;
 
-use crate::catalogue::Content::{One, Page};
 use crate::catalogue::Operation;
 use crate::handlers::holds;
-use crate::shapes::{HOLD_FILTER, bodies, records};
+use crate::shapes::HOLD_FILTER;
 
 pub(super) fn operations() -> Vec<Operation> {
     const HOLD: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("holdId", "body.id")];
@@ -13,33 +12,30 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::post("/organizations/{organizationId}/holds", "holdOrganization", holds::of_organization).etag()
             .says("Place a legal hold on an organization")
             .explains(
-                "As long as it is in force nobody deletes the organization, nor a customer, a membership or a webhook of it; deletions that \
+                "As long as it is in force no one deletes the organization, nor a customer, a membership or a webhook of it; deletions that \
                  were ordered before stop where they are, and histories are not cut. Keys, tokens and invitations can be revoked all the same.",
             )
             .may(Action::PlaceHold)
-            .takes(&bodies::NEW_HOLD)
-            .answers(201, "The hold, which is in force.", One(&records::HOLD))
+            .gives(201, "The hold, which is in force.")
             .refuses(409, "There are as many holds on it as may be.")
             .leads("readHold", HOLD)
             .leads("releaseHold", HOLD),
         Operation::post("/organizations/{organizationId}/customers/{customerId}/holds", "holdCustomer", holds::of_customer).etag()
             .says("Place a legal hold on a customer")
-            .explains("As long as it is in force nobody deletes the customer, in any way, nor the organization. One that was softly deleted can be held, too.")
+            .explains("As long as it is in force no one deletes the customer, in any way, nor the organization. One that was softly deleted can be held, too.")
             .may(Action::PlaceHold)
-            .takes(&bodies::NEW_HOLD)
-            .answers(201, "The hold, which is in force.", One(&records::HOLD))
+            .gives(201, "The hold, which is in force.")
             .refuses(409, "There are as many holds on it as may be.")
             .leads("readHold", HOLD)
             .leads("releaseHold", HOLD),
         Operation::post("/organizations/{organizationId}/members/{memberId}/holds", "holdMember", holds::of_member).etag()
             .says("Place a legal hold on a member's user")
             .explains(
-                "As long as it is in force nobody removes the user from this organization, nor deletes the organization. Their access can be \
+                "As long as it is in force no one removes the user from this organization, nor deletes the organization. Their access can be \
                  taken away all the same: by another role, and by revoking their API keys.",
             )
             .may(Action::PlaceHold)
-            .takes(&bodies::NEW_HOLD)
-            .answers(201, "The hold, which is in force.", One(&records::HOLD))
+            .gives(201, "The hold, which is in force.")
             .refuses(409, "There are as many holds on it as may be.")
             .leads("readHold", HOLD)
             .leads("releaseHold", HOLD),
@@ -47,12 +43,12 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("List the legal holds")
             .may(Action::ReadHolds)
             .parameters(&HOLD_FILTER)
-            .answers(200, "Holds, newest first: also those that are over.", Page(&records::HOLD)),
+            .gives(200, "Holds, newest first: also those that are over."),
         Operation::get("/organizations/{organizationId}/holds/{holdId}", "readHold", holds::read)
             .etag()
             .says("Read a legal hold")
             .may(Action::ReadHolds)
-            .answers(200, "The hold: who placed it, until when and why, and who released it.", One(&records::HOLD)),
+            .gives(200, "The hold: who placed it, until when and why, and who released it."),
         Operation::post("/organizations/{organizationId}/holds/{holdId}/release", "releaseHold", holds::release)
             .etag()
             .says("Release a legal hold")
@@ -61,8 +57,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  server placed is released by operators only.",
             )
             .may(Action::ReleaseHold)
-            .takes(&bodies::HOLD_RELEASE)
-            .answers(200, "The hold, which is over.", One(&records::HOLD))
+            .gives(200, "The hold, which is over.")
             .refuses(409, "It was released already."),
     ]
 }

@@ -3,12 +3,11 @@
 use axum::http::Method;
 use plane::policy::Action;
 
-use crate::catalogue::Content::{List, Nothing, One};
-use crate::catalogue::Operation;
+use crate::catalogue::Content::{List, Nothing};
+use crate::catalogue::{Operation, Record};
 use crate::handlers::{operators, search};
 use crate::shapes::REASON;
 use crate::shapes::found::{FOUND, SEARCH};
-use crate::shapes::operators::{LIMITS, LIMITS_CHANGE, NEW_OPERATOR, OPERATOR};
 
 pub(super) fn operator_operations() -> Vec<Operation> {
     const PERSON: &[(&str, &str)] = &[("userId", "body.id")];
@@ -18,12 +17,12 @@ pub(super) fn operator_operations() -> Vec<Operation> {
             .explains("With their ids, states and sizes, and the audit entries of a request. Of customers nothing but how many there are. Up to 20 of a kind.")
             .operators()
             .parameters(&SEARCH)
-            .answers(200, "What was found, which may be nothing.", List(&FOUND)),
+            .answers(200, "What was found, which may be nothing.", List(Record::Shape(&FOUND))),
         Operation::get("/operator/operators", "listOperators", operators::list)
             .says("List the operators")
             .explains("By their addresses. There are few.")
             .operators()
-            .answers(200, "All of them.", List(&OPERATOR)),
+            .gives(200, "All of them."),
         Operation::post("/operator/operators", "addOperator", operators::add)
             .says("Make a person an operator")
             .explains(
@@ -31,8 +30,7 @@ pub(super) fn operator_operations() -> Vec<Operation> {
                  reason. Sign in again first: a session serves for 10 minutes.",
             )
             .operators()
-            .takes(&NEW_OPERATOR)
-            .answers(201, "They are one.", One(&OPERATOR))
+            .gives(201, "They are one.")
             .leads("removeOperator", PERSON)
             .refuses(409, "They are an operator already."),
         Operation::new(Method::DELETE, "/operator/operators/{userId}", "removeOperator", operators::remove)
@@ -49,7 +47,7 @@ pub(super) fn operator_operations() -> Vec<Operation> {
         Operation::get("/operator/organizations/{organizationId}/limits", "readLimits", operators::read_limits)
             .says("Read the limits of an organization")
             .may(Action::ChangeLimits)
-            .answers(200, "What is otherwise than for all.", One(&LIMITS)),
+            .gives(200, "What is otherwise than for all."),
         Operation::patch("/operator/organizations/{organizationId}/limits", "changeLimits", operators::change_limits)
             .says("Change the limits of an organization")
             .explains(
@@ -57,7 +55,6 @@ pub(super) fn operator_operations() -> Vec<Operation> {
                  with the reason. Sign in again first: a session serves for 10 minutes.",
             )
             .may(Action::ChangeLimits)
-            .takes(&LIMITS_CHANGE)
-            .answers(200, "What is otherwise than for all.", One(&LIMITS)),
+            .gives(200, "What is otherwise than for all."),
     ]
 }

@@ -1,24 +1,20 @@
 //! The organizations API's requirements of those who delete, and approvals.
 
-use std::sync::Arc;
-
-use axum::handler::Handler;
 use axum::http::Method;
 use plane::policy::Action;
 
-use crate::Doors;
-use crate::catalogue::Content::{Nothing, One, Page};
-use crate::catalogue::Operation;
+use crate::catalogue::Content::{Nothing, One};
+use crate::catalogue::{Operation, Record};
+use crate::endpoint::Endpoint;
 use crate::handlers::requirements;
-use crate::shapes::requirements::{APPROVAL, CHANGE, NEW_APPROVAL, REQUIREMENTS};
+use crate::shapes::requirements::REQUIREMENTS;
 
-/// An operation in which an owner approves of what somebody else can then do once.
-fn approves<T: 'static>(path: &'static str, id: &'static str, handler: impl Handler<T, Arc<Doors>>) -> Operation {
+/// An operation in which an owner approves of what another person can then do once.
+fn approves<T: 'static>(path: &'static str, id: &'static str, handler: impl Endpoint<T>) -> Operation {
     Operation::post(path, id, handler)
         .may(Action::ApproveDeletion)
         .etag()
-        .takes(&NEW_APPROVAL)
-        .answers(201, "The approval.", One(&APPROVAL))
+        .gives(201, "The approval.")
         .refuses(403, "The role does not suffice, or it is no session: a key or an app's token approves of nothing.")
         .leads("withdrawApproval", &[("organizationId", "path.organizationId"), ("approvalId", "body.id")])
 }
@@ -33,7 +29,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  on every surface alike; what is missing is told with everything else that stands in the way (`blockers`), in the plan too.",
             )
             .may(Action::ReadOrganization)
-            .answers(200, "What is asked.", One(&REQUIREMENTS)),
+            .answers(200, "What is asked.", One(Record::Shape(&REQUIREMENTS))),
         Operation::put("/organizations/{organizationId}/deletion-requirements", "replaceDeletionRequirements", requirements::replace)
             .etag()
             .says("Change what is asked of those who delete")
@@ -42,8 +38,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  the same: that sign-in, and another owner's approval of it (`approveWeakerRequirements`).",
             )
             .may(Action::ChangeRequirements)
-            .takes(&CHANGE)
-            .answers(200, "What is asked from now on.", One(&REQUIREMENTS))
+            .answers(200, "What is asked from now on.", One(Record::Shape(&REQUIREMENTS)))
             .refuses(
                 409,
                 "Something is missing to ask for less (`blockers`), there is no second owner who could approve, or the organization is archived.",
@@ -59,17 +54,17 @@ pub(super) fn operations() -> Vec<Operation> {
             ),
         approves("/organizations/{organizationId}/members/{memberId}/deletion-approvals", "approveMemberRemoval", requirements::approve_member)
         .says("Approve of a member's removal")
-        .explains("Somebody else who may remove the member can then do so, once, within 24 hours, as long as you are an owner."),
+        .explains("Another person who may remove the member can then do so, once, within 24 hours, as long as you are an owner."),
         approves("/organizations/{organizationId}/customers/{customerId}/deletion-approvals", "approveCustomerDeletion", requirements::approve_customer)
         .says("Approve of a customer's deletion")
         .explains(
-            "Somebody else who may delete the customer can then do so in any way, once, within 24 hours, as long as you are an owner. One that was \
+            "Another person who may delete the customer can then do so in any way, once, within 24 hours, as long as you are an owner. One that was \
              softly deleted can be approved to be erased.",
         ),
         Operation::get("/organizations/{organizationId}/deletion-approvals", "listApprovals", requirements::list_approvals)
             .says("List the approvals")
             .may(Action::ReadApprovals)
-            .answers(200, "Approvals that can still be used, newest first.", Page(&APPROVAL)),
+            .gives(200, "Approvals that can still be used, newest first."),
         Operation::new(
             Method::DELETE,
             "/organizations/{organizationId}/deletion-approvals/{approvalId}",

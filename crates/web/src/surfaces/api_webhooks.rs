@@ -3,10 +3,10 @@
 use axum::http::Method;
 use plane::policy::Action;
 
-use crate::catalogue::Content::{Nothing, One, Page, Slices};
+use crate::catalogue::Content::Nothing;
 use crate::catalogue::Operation;
 use crate::handlers::webhooks;
-use crate::shapes::{OVERLAP, bodies, records};
+use crate::shapes::OVERLAP;
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("webhookId", "body.id")];
@@ -14,7 +14,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/webhooks", "listWebhooks", webhooks::list)
             .says("List the webhooks")
             .may(Action::ReadWebhooks)
-            .answers(200, "Webhooks without their secrets, newest first.", Page(&records::WEBHOOK)),
+            .gives(200, "Webhooks without their secrets, newest first."),
         Operation::post("/organizations/{organizationId}/webhooks", "createWebhook", webhooks::create)
             .etag()
             .says("Make a webhook")
@@ -25,8 +25,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  seldom twice (the id stays the same), and in no promised order.",
             )
             .may(Action::WriteWebhooks)
-            .takes(&bodies::NEW_WEBHOOK)
-            .answers(201, "The webhook with its secret, shown once.", One(&records::NEW_WEBHOOK))
+            .gives(201, "The webhook with its secret, shown once.")
             .refuses(409, "The organization has 20 webhooks, or is archived.")
             .leads("readWebhook", BOTH)
             .leads("updateWebhook", BOTH)
@@ -38,14 +37,13 @@ pub(super) fn operations() -> Vec<Operation> {
             .etag()
             .says("Read a webhook")
             .may(Action::ReadWebhooks)
-            .answers(200, "The webhook without its secret.", One(&records::WEBHOOK)),
+            .gives(200, "The webhook without its secret."),
         Operation::put("/organizations/{organizationId}/webhooks/{webhookId}", "updateWebhook", webhooks::update)
             .etag()
             .says("Change a webhook")
             .explains("What waits for delivery goes to where it leads then; nothing goes out while it is switched off.")
             .may(Action::WriteWebhooks)
-            .takes(&bodies::WEBHOOK_CHANGE)
-            .answers(200, "The webhook.", One(&records::WEBHOOK))
+            .gives(200, "The webhook.")
             .refuses(409, "The organization is archived."),
         Operation::post("/organizations/{organizationId}/webhooks/{webhookId}/rotate", "rotateWebhookSecret", webhooks::rotate)
             .etag()
@@ -57,7 +55,7 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .may(Action::WriteWebhooks)
             .parameters(&OVERLAP)
-            .answers(200, "The webhook with its new secret, shown once.", One(&records::NEW_WEBHOOK))
+            .gives(200, "The webhook with its new secret, shown once.")
             .refuses(409, "The organization is archived."),
         Operation::new(
             Method::DELETE,
@@ -81,12 +79,12 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("List a webhook's deliveries")
             .explains("Those that wait, and the last hundred that were delivered or given up.")
             .may(Action::ReadWebhooks)
-            .answers(200, "Deliveries, newest first.", Slices(&records::DELIVERY)),
+            .gives(200, "Deliveries, newest first."),
         Operation::post("/organizations/{organizationId}/webhooks/{webhookId}/test", "testWebhook", webhooks::test)
             .says("Send a webhook a test event")
             .explains("`webhook.test`, whatever it subscribes to.")
             .may(Action::WriteWebhooks)
-            .answers(202, "It is on its way.", One(&records::TEST_EVENT))
+            .gives(202, "It is on its way.")
             .refuses(409, "The organization is archived."),
     ]
 }

@@ -4,11 +4,11 @@ use plane::policy::Action;
 
 use super::api::plan;
 use super::api_customers::change;
-use crate::catalogue::Content::{One, Slices};
-use crate::catalogue::{Operation, Parameter, Surface, tagged};
+use crate::catalogue::Content::One;
+use crate::catalogue::{Operation, Parameter, Record, Surface, tagged};
 use crate::dialect::CUSTOMER;
 use crate::handlers::{customers, deletions};
-use crate::shapes::{CONFIRM, CUSTOMER_FILTER, CUSTOMER_STATE, EXPORT, Is, METADATA_FILTER, SAID, bodies, records};
+use crate::shapes::{CONFIRM, CUSTOMER_FILTER, CUSTOMER_STATE, EXPORT, Is, METADATA_FILTER, SAID, records};
 
 const HARD: [Parameter; 1] =
     [Parameter { name: "hard", is: Is::Flag, about: "Erase the customer for good instead of marking it: for ADMIN only." }];
@@ -26,13 +26,12 @@ pub(crate) fn surface() -> Surface {
             .parameters(&CUSTOMER_FILTER)
             .parameters(&METADATA_FILTER)
             .parameters(&CUSTOMER_STATE)
-            .answers(200, "Customers, newest first; a RESALE's own.", Slices(&records::CUSTOMER)),
+            .gives(200, "Customers, newest first; a RESALE's own."),
         Operation::post("", "customerCreate", customers::create_current)
             .etag()
             .says("Make a customer")
             .may(Action::WriteCustomers)
-            .takes(&bodies::NEW_CUSTOMER)
-            .answers(201, "The customer.", One(&records::CUSTOMER))
+            .gives(201, "The customer.")
             .leads("customerRead", &[("id", "body.id")])
             .refuses(409, "The id is taken, or the organization is archived."),
         Operation::get("/{id}", "customerRead", customers::read_current)
@@ -40,23 +39,21 @@ pub(crate) fn surface() -> Surface {
             .says("Read a customer")
             .may(Action::ReadCustomers)
             .parameters(&CUSTOMER_STATE)
-            .answers(200, "The customer.", One(&records::CUSTOMER)),
+            .gives(200, "The customer."),
         change(Operation::patch("/{id}", "customerUpdate", customers::update_current).etag()),
         Operation::patch("/extend/{id}", "customerExtend", customers::extend_current)
             .etag()
             .says("Add credits to a customer")
             .explains("30 days each, from now or from the end of those that are left.")
             .may(Action::WriteCustomers)
-            .takes(&bodies::CREDITS)
-            .answers(200, "The credits were added.", One(&records::CUSTOMER_EXTENDED))
+            .gives(200, "The credits were added.")
             .refuses(409, "The organization is archived, or the credits would last beyond the year 9999."),
         Operation::patch("/addscreen/{id}", "customerAddScreen", customers::add_screen_current)
             .etag()
             .says("Add a screen to a customer")
-            .explains("A pass is used once in an organization, whoever the customer.")
+            .explains("A pass is used once in an organization, whichever the customer.")
             .may(Action::WriteCustomers)
-            .takes(&bodies::NEW_SCREEN)
-            .answers(200, "The screen was added.", One(&records::SCREEN_ADDED))
+            .gives(200, "The screen was added.")
             .refuses(409, "The pass was used already, or the organization is archived."),
         Operation::delete("/{id}", "customerDelete", customers::delete_current)
             .parameters(&EXPORT)
@@ -69,7 +66,7 @@ pub(crate) fn surface() -> Surface {
             )
             .may(Action::RetireCustomer)
             .parameters(&HARD)
-            .answers(200, "The customer is deleted.", One(&records::CUSTOMER_DELETED))
+            .answers(200, "The customer is deleted.", One(Record::Shape(&records::CUSTOMER_DELETED)))
             .refuses(
                 409,
                 "A subscription is active or a transaction pending, a legal hold forbids it, the organization is archived, or something is \

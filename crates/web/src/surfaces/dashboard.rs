@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse};
 use plane::preferences::{self, Category, Preference, Stance, TRAITS};
 use plane::{Error, FieldError, sessions, users};
 
-use crate::body::Fields;
+use crate::body::BrowserForm;
 use crate::catalogue::Content::{Html as Pages, Nothing, Text};
 use crate::catalogue::{Operation, Parameter, Surface, tagged};
 use crate::dialect::API;
@@ -18,7 +18,7 @@ use crate::problem::{Answer, Failure, not_found};
 use crate::shapes::Is;
 use crate::views;
 
-/// Every operation of this surface. Whoever has not signed in is sent to the page where one does, and not refused.
+/// Every operation of this surface. A person who has not signed in is sent to the page where one does, and not refused.
 pub(crate) fn surface() -> Surface {
     let operations = vec![
         Operation::get("/sign-in", "dashboardSignIn", show_sign_in)
@@ -69,7 +69,7 @@ const SAVED: [Parameter; 1] = [Parameter { name: "saved", is: Is::Flag, about: "
 const SIGN_IN: &str = "/dashboard/sign-in";
 const PREFERENCES: &str = "/dashboard/preferences";
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame.
+/// Nothing from elsewhere, nothing inline, in no other page's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 
@@ -135,8 +135,8 @@ async fn show_sign_in(door: Result<Door, Failure>) -> Answer {
     }
 }
 
-async fn sign_in(guest: Guest, headers: HeaderMap, fields: Fields) -> Answer {
-    // Another site must not sign people in as somebody else, who then reads what they enter.
+async fn sign_in(guest: Guest, headers: HeaderMap, fields: BrowserForm) -> Answer {
+    // Another site must not sign people in as another person, who then reads what they enter.
     refuse_cross_site(&headers)?;
     let (email, password) = (fields.text("email"), fields.text("password"));
     let outcome = sessions::sign_in(&guest.cx, email, password.to_owned(), None).await;
@@ -177,7 +177,7 @@ async fn show_preferences(door: Result<Door, Failure>) -> Answer {
     )
 }
 
-async fn save_preferences(door: Result<Door, Failure>, headers: HeaderMap, fields: Fields) -> Answer {
+async fn save_preferences(door: Result<Door, Failure>, headers: HeaderMap, fields: BrowserForm) -> Answer {
     let sends_itself = headers.contains_key("hx-request");
     let door = match door {
         Err(Failure::Plane(Error::Unauthenticated)) if sends_itself => {

@@ -3,11 +3,12 @@
 
 use plane::policy::Action;
 
-use crate::catalogue::Content::{Nothing, One, Page};
-use crate::catalogue::{Operation, Surface, tagged};
+use crate::catalogue::Content::{Nothing, One};
+use crate::catalogue::{Operation, Record, Surface, tagged};
 use crate::dialect::OAUTH;
 use crate::handlers::oauth;
 use crate::shapes::oauth as shapes;
+use crate::shapes::token_bodies::{ClientCredentials, PresentedToken, RefreshToken, TokenRequest};
 
 /// What of it is below `/api`.
 pub(super) fn operations() -> Vec<Operation> {
@@ -29,8 +30,7 @@ fn app_operations() -> Vec<Operation> {
             .etag()
             .says("Make an OAuth app")
             .may(Action::WriteOauthApps)
-            .takes(&shapes::NEW_APP)
-            .answers(201, "The app with its secret, shown once.", One(&shapes::CREATED_APP))
+            .gives(201, "The app with its secret, shown once.")
             .refuses(409, "organizationId and X-Organization name two organizations, the organization has as many apps as it may have, or is archived.")
             .leads("readOauthApp", CLIENT)
             .leads("updateOauthApp", CLIENT)
@@ -38,20 +38,19 @@ fn app_operations() -> Vec<Operation> {
         Operation::get("/oauth/apps/organization/{organizationId}", "listOauthApps", oauth::list_apps)
             .says("List an organization's OAuth apps")
             .may(Action::ReadOauthApps)
-            .answers(200, "Apps without their secrets, newest first.", Page(&shapes::APP)),
+            .gives(200, "Apps without their secrets, newest first."),
         Operation::get("/oauth/apps/{clientId}", "readOauthApp", oauth::read_app)
             .etag()
             .says("Read an OAuth app")
             .explains("For strangers to its organization there is no such app.")
             .may(Action::ReadOauthApps)
-            .answers(200, "The app without its secret.", One(&shapes::APP)),
+            .gives(200, "The app without its secret."),
         Operation::put("/oauth/apps/{clientId}", "updateOauthApp", oauth::update_app)
             .etag()
             .says("Change an OAuth app")
             .explains("Its tokens change with it, at once. Who did not make the app can take from it and not give to it.")
             .may(Action::WriteOauthApps)
-            .takes(&shapes::APP_CHANGES)
-            .answers(200, "The app without its secret.", One(&shapes::APP))
+            .gives(200, "The app without its secret.")
             .refuses(409, "The organization is archived."),
         Operation::delete("/oauth/apps/{clientId}", "deleteOauthApp", oauth::delete_app)
             .etag()
@@ -64,10 +63,10 @@ fn app_operations() -> Vec<Operation> {
             .says("Give an OAuth app a new secret")
             .explains(
                 "The old secret is no longer good; tokens got with it are. Only for the member who made the app, with a credential that has \
-                 all of the app's scopes: whoever has the secret acts as that member.",
+                 all of the app's scopes: what holds the secret acts as that member.",
             )
             .may_or_own(Action::GiveToOauthApp, Action::WriteOauthApps)
-            .answers(200, "The app with its new secret, shown once.", One(&shapes::CREATED_APP))
+            .gives(200, "The app with its new secret, shown once.")
             .refuses(409, "The organization is archived."),
     ]
 }
@@ -78,8 +77,8 @@ fn token_operations() -> Vec<Operation> {
             .says("Get a token for an OAuth app")
             .explains("Errors carry `error` and `error_description` of RFC 6749 as well. The standard endpoint is `/oauth2/token`.")
             .anybody()
-            .takes_form(&shapes::DOCUMENTED_TOKEN_REQUEST)
-            .answers(200, "Tokens.", One(&shapes::TOKENS))
+            .takes_form::<ClientCredentials>()
+            .answers(200, "Tokens.", One(Record::Shape(&shapes::TOKENS)))
             .refuses(401, "The client is unknown, or its secret is not the right one.")
             .leads("revokeOauthToken", &[("tokenId", "body.token_id")]),
         Operation::post("/oauth/token/refresh", "refreshOauthToken", oauth::documented_refresh)
@@ -89,8 +88,8 @@ fn token_operations() -> Vec<Operation> {
                  and `error_description` of RFC 6749 as well.",
             )
             .anybody()
-            .takes_form(&shapes::DOCUMENTED_REFRESH)
-            .answers(200, "New tokens.", One(&shapes::TOKENS))
+            .takes_form::<RefreshToken>()
+            .answers(200, "New tokens.", One(Record::Shape(&shapes::TOKENS)))
             .refuses(401, "The refresh token is unknown, used or past its end.")
             .leads("revokeOauthToken", &[("tokenId", "body.token_id")]),
         Operation::delete("/oauth/token/{tokenId}", "revokeOauthToken", oauth::revoke_token)
@@ -107,29 +106,29 @@ fn standard_operations() -> Vec<Operation> {
         Operation::post("/oauth2/token", "oauthToken", oauth::token)
             .says("The token endpoint (RFC 6749)")
             .explains("For the grants `client_credentials` and `refresh_token`. Errors carry `error` and `error_description` as well.")
-            .takes_form(&shapes::TOKEN_REQUEST)
-            .answers(200, "Tokens.", One(&shapes::TOKENS))
+            .takes_form::<TokenRequest>()
+            .answers(200, "Tokens.", One(Record::Shape(&shapes::TOKENS)))
             .refuses(400, "`invalid_request`, `invalid_grant`, `invalid_scope` or `unsupported_grant_type`.")
             .refuses(401, CLIENT)
             .leads("revokeOauthToken", &[("tokenId", "body.token_id")]),
         Operation::post("/oauth2/revoke", "oauthRevoke", oauth::revoke)
             .says("The revocation endpoint (RFC 7009)")
             .explains("Access token and refresh token go together. A token that is unknown or gone is no error.")
-            .takes_form(&shapes::PRESENTED_TOKEN)
+            .takes_form::<PresentedToken>()
             .answers(200, "The token is not good, if it ever was.", Nothing)
             .refuses(400, "`invalid_request`, or `invalid_grant` for another client's token.")
             .refuses(401, CLIENT),
         Operation::post("/oauth2/introspect", "oauthIntrospect", oauth::introspect)
             .says("The introspection endpoint (RFC 7662)")
             .explains("An app is told about tokens that are good for its own organization, access tokens of sessions too.")
-            .takes_form(&shapes::PRESENTED_TOKEN)
-            .answers(200, "What the token is good for.", One(&shapes::INTROSPECTION))
+            .takes_form::<PresentedToken>()
+            .answers(200, "What the token is good for.", One(Record::Shape(&shapes::INTROSPECTION)))
             .refuses(400, "`invalid_request`.")
             .refuses(401, CLIENT),
         Operation::get("/.well-known/oauth-authorization-server", "oauthMetadata", oauth::metadata)
             .unlimited()
             .says("What this authorization server can do")
             .explains("RFC 8414.")
-            .answers(200, "The metadata.", One(&shapes::SERVER_METADATA)),
+            .answers(200, "The metadata.", One(Record::Shape(&shapes::SERVER_METADATA))),
     ]
 }

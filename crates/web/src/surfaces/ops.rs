@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::Doors;
 use crate::catalogue::Content::{Document, Html as Pages, One, Text};
-use crate::catalogue::{Operation, Surface, tagged};
+use crate::catalogue::{Operation, Record, Surface, tagged};
 use crate::dialect::API;
 use crate::door::{Door, Segments};
 use crate::openapi::PARTS;
@@ -42,13 +42,13 @@ pub(crate) fn surface() -> Surface {
         Operation::get("/health/live", "live", live).unlimited().says("Is the process alive?").answers(
             200,
             "It is.",
-            One(&records::HEALTH),
+            One(Record::Shape(&records::HEALTH)),
         ),
         Operation::get("/health/ready", "ready", ready)
             .unlimited()
             .says("Can the server work?")
             .explains("A load balancer should send no requests here while it cannot.")
-            .answers(200, "The database answers and takes writes, and all background jobs run.", One(&records::READINESS))
+            .answers(200, "The database answers and takes writes, and all background jobs run.", One(Record::Shape(&records::READINESS)))
             .refuses(503, "The database does not answer or takes no writes, or a background job has ended; `detail` says which and why."),
         Operation::get("/.well-known/jwks.json", "jwks", jwks)
             .unlimited()
@@ -57,7 +57,7 @@ pub(crate) fn surface() -> Surface {
                 "A JSON Web Key Set (RFC 7517). Of several keys the first signs, and the others verify tokens from before it. It may be kept for five \
                  minutes: a token whose `kid` is not in it is signed with a newer key, so read it again then.",
             )
-            .answers(200, "The keys.", One(&keys::JWKS)),
+            .answers(200, "The keys.", One(Record::Shape(&keys::JWKS))),
         Operation::get("/docs", "docs", docs_index).says("The documentation").answers(200, "A page for people.", Pages),
         Operation::get("/docs/operations/{page}", "operationPage", operation_page).says("One operation as Markdown").answers(
             200,

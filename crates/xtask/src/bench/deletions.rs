@@ -177,7 +177,7 @@ fn told(name: &str, answers: &Answers) -> String {
     format!("{name} {:.0}/s (p50 {:.1} ms, p99 {:.1} ms)", answers.per_second(), answers.percentile(50), answers.percentile(99))
 }
 
-/// Counts what is left: the customers nobody asked for with all they own, and an audit entry for each of the others.
+/// Counts what is left: the customers that no one asked for with all they own, and an audit entry for each of the others.
 async fn are_gone(store: &Store, organization: &str, stock: usize, deleted: usize) -> Result {
     for table in DEPENDANTS.iter().map(|(table, ..)| *table).chain(["customers"]) {
         let left = store.count(table, organization, "").await?;
@@ -294,7 +294,7 @@ fn sqlite_section(outcome: &Outcome) -> Section {
         ],
         notes: vec![
             "The program without a group commit speaks no HTTP, checks no rights and writes no record of the deletion.".into(),
-            "Its connection goes to whoever locks first, so that its p99 says little.".into(),
+            "Its connection goes to the thread that locks first, so that its p99 says little.".into(),
         ],
     }
 }

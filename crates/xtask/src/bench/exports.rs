@@ -120,7 +120,7 @@ fn contents_of(archive: &[u8]) -> Result<(f64, f64)> {
 }
 
 /// Seconds in which a plain program reads the same tables and writes the text that the engine makes of each row into a file: nothing is
-/// packed, no checksum is made, and nobody waits for the disk.
+/// packed, no checksum is made, and there is no wait for the disk.
 async fn floor(store: &Store, organization: &str) -> Result<f64> {
     let folder = tempfile::tempdir().map_err(words)?;
     let mut file = BufWriter::new(fs::File::create(folder.path().join("rows")).map_err(words)?);

@@ -121,7 +121,7 @@ impl Store {
     /// Puts rows into an organization.
     pub(super) async fn fill(&self, organization: &str, bulk: Bulk) -> Result {
         let statements = bulk.statements().iter().map(|statement| self.spell(statement, organization)).collect::<Vec<_>>().join(";\n");
-        // The parents are there: nobody needs to look for them a million times.
+        // The parents are there: they need not be looked for a million times.
         match self {
             Store::Postgres(_) => {
                 self.run(&format!("BEGIN;\nSET LOCAL session_replication_role = replica;\n{statements};\nCOMMIT")).await?

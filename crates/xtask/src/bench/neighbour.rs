@@ -1,5 +1,5 @@
-//! Another tenant at its daily work: a few callers who write and read at a fixed pace. What they wait while somebody else's rows are deleted
-//! is what a deletion costs those whom it does not concern.
+//! Another tenant at its daily work: a few callers who write and read at a fixed pace. Their waits while another tenant's rows are deleted
+//! are the price of a deletion for those it does not concern.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,7 +69,7 @@ impl Neighbour {
         Ok(Neighbour::at(desks))
     }
 
-    /// The same writes as plain SQL over the connection that whoever deletes writes over, too.
+    /// The same writes as plain SQL over the connection that the deletion writes over, too.
     pub(super) fn plain(hand: &Hand, store: &Store, organization: &str) -> Neighbour {
         let insert = "INSERT INTO customers (organization_id, id, reference, name, email, address, metadata, state, version, created_at, updated_at)
                       VALUES ({organization}, randomblob(16), hex(randomblob(16)), 'Neighbour', 'neighbour@example.com', '{}', '{}', 'live', 1,

@@ -17,7 +17,7 @@ use crate::Result;
 /// The path of the read that the targets hold for: the signed-in user's own profile.
 const ME: &str = "/api/users/me";
 
-/// Somebody who is asked, and what came of it in each round.
+/// A server that is asked, and what came of it in each round.
 struct Contestant {
     name: &'static str,
     load: Load,

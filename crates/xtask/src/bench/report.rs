@@ -5,7 +5,7 @@
 pub(super) struct Section {
     /// A heading.
     pub(super) title: String,
-    /// What was done, by how many, against whom: one paragraph.
+    /// What was done, by how many, against which server: one paragraph.
     pub(super) about: String,
     pub(super) tables: Vec<Table>,
     pub(super) plots: Vec<Plot>,

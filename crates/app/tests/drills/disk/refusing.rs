@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::atomic::Ordering;
 
 use reqwest::{Method, StatusCode};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
@@ -265,6 +265,47 @@ on_both_engines! {
             drill.export(case).await;
         }
         println!("{engine:?}: {} calls refused, {} exports made", drill.refused_calls, EXPORTS.len());
+    }
+
+    async fn a_full_disk_under_the_exports_keeps_them_waiting_and_nothing_else(engine: Engine) {
+        let mut drill = Drill::prepare(engine).await;
+        let (mut server, disk, organization, token) = drill.start().await;
+        // More than is held back before it is written, however well it is packed.
+        for _ in 0..40 {
+            let path = format!("/api/organizations/{}/customers", organization.id);
+            let mut noise = || (0..24).map(|_| format!("{:08x}", drill.chance.number(0..=0xffff_ffff))).collect::<String>();
+            let address = json!({"street": noise(), "city": noise(), "region": noise(), "country": noise()});
+            let body = json!({"name": "Ada", "email": "ada@example.com", "address": address});
+            expect(server.request(Method::POST, &path).bearer_auth(&token).json(&body), StatusCode::CREATED).await;
+        }
+        let path = format!("/api/organizations/{}/exports", organization.id);
+        // The disk is full at the first of its bytes, in the middle, and at the last ones, which are written when all else is done.
+        for after in [0, 1] {
+            disk.refuse(ENOSPC, WRITE, "exports/", after, -1);
+            let export = expect(server.request(Method::POST, &path).bearer_auth(&token), StatusCode::ACCEPTED).await;
+            let record = format!("/api/exports/{}", export["id"].as_str().unwrap());
+            let read = async || expect(server.request(Method::GET, &record).bearer_auth(&token), StatusCode::OK).await;
+            until("the export tells why it waits", async || read().await["error"] != Json::Null).await;
+            let waiting = read().await;
+            assert!(waiting["state"] != "failed" && waiting["error"].as_str().unwrap().contains("disk of the server is full"), "{waiting}");
+            assert!(disk.refused() > 0);
+            assert_eq!(ready(&server).await.0, StatusCode::OK);
+            server.new_customer(&organization, &token).await;
+            let early = server.request(Method::GET, &format!("{record}/download")).bearer_auth(&token).send().await.unwrap();
+            assert!(early.status().is_client_error(), "{}", early.status());
+            disk.allow();
+            until("the export is made", async || read().await["state"] == "done").await;
+            let answer = server.request(Method::GET, &format!("{record}/download")).bearer_auth(&token).send().await.unwrap();
+            assert!(Archive::unpack(answer.bytes().await.unwrap().to_vec()).counts()["customers"] > 40);
+        }
+        // One that the stop meets while the disk is full is left to the next start.
+        disk.refuse(ENOSPC, WRITE, "exports/", 1, -1);
+        expect(server.request(Method::POST, &path).bearer_auth(&token), StatusCode::ACCEPTED).await;
+        until("a write is refused", async || disk.refused() > 0).await;
+        server.stop().await;
+        for line in server.log().lines() {
+            assert!(line.starts_with("20") && line.contains('Z'), "no line of the log: {line}");
+        }
     }
 
     async fn a_start_whose_disk_refuses_says_so_and_the_next_one_finds_what_it_needs(engine: Engine) {

@@ -34,7 +34,7 @@ impl Chance {
     }
 }
 
-/// Something that nobody expected there.
+/// Something that is not expected there.
 fn odd_value(chance: &mut Chance) -> Json {
     let odd = [
         Json::Null,

@@ -116,7 +116,7 @@ on_both_engines! {
         is_ready(&server).await;
     }
 
-    async fn credentials_that_are_empty_broken_or_twice_there_are_nobodys(server: Server) {
+    async fn credentials_that_are_empty_broken_or_twice_there_belong_to_no_one(server: Server) {
         let person = server.new_person().await;
         let good = format!("Authorization: Bearer {}", person.token);
         let heads: [Vec<u8>; 12] = [
@@ -152,7 +152,7 @@ on_both_engines! {
         let body = br#"{"name":"Acme","slug":"acme"}"#;
         let cases = [
             ("chunks that are none", post(&person.token, "Transfer-Encoding: chunked\r\n", b"zz\r\nnonsense\r\n")),
-            ("an encoding nobody knows", post(&person.token, "Transfer-Encoding: rot13\r\n", body)),
+            ("an unknown encoding", post(&person.token, "Transfer-Encoding: rot13\r\n", body)),
             ("two lengths", post(&person.token, "Content-Length: 29\r\nContent-Length: 5\r\n", body)),
             ("no length at all", post(&person.token, "", body)),
             ("a length that is too short", post(&person.token, "Content-Length: 5\r\n", body)),
@@ -179,7 +179,7 @@ on_both_engines! {
         is_ready(&server).await;
     }
 
-    async fn a_client_that_goes_away_harms_nobody(server: Server) {
+    async fn a_client_that_goes_away_harms_no_one(server: Server) {
         let person = server.new_person().await;
         let address = server.url.strip_prefix("http://").unwrap().to_owned();
         let half = post(&person.token, "Content-Length: 1000\r\n", b"{\"name\":");

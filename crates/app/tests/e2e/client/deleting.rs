@@ -19,7 +19,7 @@ on_both_engines! {
             let said = shell.run(&format!("organizations delete {slug} --yes {wrong}")).await;
             assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:?}");
         }
-        // What is piped in is nobody's word.
+        // What is piped in is no person's word.
         assert_eq!(shell.run_with(&format!("organizations delete {slug}"), &format!("{slug}\n")).await.code, 2);
         let typed = shell.type_into(&format!("organizations delete {slug}"), "yes\n").await;
         assert_eq!(typed.code, 2, "{typed:?}");
@@ -93,7 +93,7 @@ on_both_engines! {
         let drifted = shell.run(&format!("organizations delete {slug} --plan {plan} --yes {slug}")).await;
         assert_eq!(drifted.code, 5, "{drifted:?}");
         assert!(drifted.err.contains("devices: 0 planned, now 1"), "{drifted:?}");
-        // What is added while somebody looks at the plan is not deleted unseen.
+        // What is added while a person looks at the plan is not deleted unseen.
         let add = async {
             server.new_dependant(&organization, &customer, "devices", json!({"name": "Phone"})).await;
         };

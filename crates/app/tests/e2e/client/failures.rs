@@ -14,12 +14,12 @@ on_both_engines! {
         let (viewer, _) = server.new_member(&organization, "viewer").await;
         let owner = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token);
         let viewer = Shell::new(&server).with("FREEHOLD_TOKEN", &viewer.token);
-        let nobody = Shell::new(&server);
+        let anonymous = Shell::new(&server);
         assert_eq!(owner.run("organizations create --name Ab --slug new-slug").await.code, 1);
         assert_eq!(owner.run("organizations frobnicate").await.code, 2);
         assert_eq!(owner.run("members list --organization").await.code, 2);
         assert_eq!(owner.run("customers show ..").await.code, 2);
-        assert_eq!(nobody.run("users me").await.code, 3);
+        assert_eq!(anonymous.run("users me").await.code, 3);
         assert_eq!(viewer.run("keys create --name Import").await.code, 3);
         assert_eq!(viewer.run(&format!("organizations delete {0} --yes {0}", organization.slug)).await.code, 3);
         assert_eq!(owner.run("customers show nobody").await.code, 4);

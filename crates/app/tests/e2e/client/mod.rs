@@ -1,4 +1,4 @@
-//! The client commands of the binary, run against a real server as somebody at a terminal or a script runs them.
+//! The client commands of the binary, run against a real server as a person at a terminal or a script runs them.
 
 mod completions;
 mod coverage;
@@ -22,7 +22,7 @@ use tokio::process::Command;
 
 use crate::support::{PASSWORD, Server};
 
-/// Somebody with a home of their own, and what is set in their environment.
+/// A person with a home of their own, and what is set in their environment.
 pub struct Shell {
     home: TempDir,
     variables: Vec<(&'static str, String)>,
@@ -52,17 +52,17 @@ impl Said {
 }
 
 impl Shell {
-    /// Somebody who has not signed in.
+    /// A person who has not signed in.
     pub fn new(server: &Server) -> Shell {
         Shell::at(&server.url)
     }
 
-    /// Somebody who has not signed in to the server at this address.
+    /// A person who has not signed in to the server at this address.
     pub fn at(url: &str) -> Shell {
         Shell { home: tempfile::tempdir().unwrap(), variables: vec![("FREEHOLD_SERVER", url.to_owned())] }
     }
 
-    /// Somebody with one more variable in the environment.
+    /// A person with one more variable in the environment.
     pub fn with(mut self, name: &'static str, value: &str) -> Shell {
         self.variables.retain(|(known, _)| *known != name);
         self.variables.push((name, value.to_owned()));
@@ -88,7 +88,7 @@ impl Shell {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     }
 
-    /// Runs a command with nobody at the terminal. The words of the line have no spaces in them.
+    /// Runs a command without a terminal. The words of the line have no spaces in them.
     pub async fn run(&self, line: &str) -> Said {
         told(self.command(line).output().await.unwrap())
     }
@@ -100,7 +100,7 @@ impl Shell {
         told(child.wait_with_output().await.unwrap())
     }
 
-    /// Runs a command at a terminal, where somebody types a line. What it prints is all in `out`.
+    /// Runs a command at a terminal, where a person types a line. What it prints is all in `out`.
     pub async fn type_into(&self, line: &str, typed: &str) -> Said {
         let mut child = self.at_a_terminal(line).spawn().unwrap();
         let mut keyboard = child.stdin.take().unwrap();

@@ -1,4 +1,4 @@
-//! Access ends with the answer to the DELETE: on every surface, for every credential, and for nobody else.
+//! Access ends with the answer to the DELETE: on every surface, for every credential, and for no other.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value as Json, json};
@@ -74,7 +74,7 @@ async fn listed(server: &Server, token: &str) -> Vec<Vec<String>> {
     lists
 }
 
-/// Makes a second organization of somebody who has one already.
+/// Makes a second organization for a person who has one already.
 async fn another_of(server: &Server, owner: &Person) -> Organization {
     let slug = format!("another-{}", uuid::Uuid::new_v4().simple());
     let body = json!({"name": "Another", "slug": &slug});
@@ -253,7 +253,7 @@ on_both_engines! {
         refused(revoke(), StatusCode::UNAUTHORIZED).await;
     }
 
-    async fn a_cancelled_invitation_is_listed_as_such_and_lets_nobody_in(server: Server) {
+    async fn a_cancelled_invitation_is_listed_as_such_and_lets_no_one_in(server: Server) {
         let organization = server.new_organization().await;
         let invited = server.new_person().await;
         let token = &organization.owner.token;

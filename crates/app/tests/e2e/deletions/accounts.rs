@@ -98,7 +98,7 @@ on_both_engines! {
         assert_eq!((&removal["subjectId"], &removal["state"]), (&json!(member), &json!("sealed")));
     }
 
-    async fn whoever_owns_alone_is_told_of_every_such_organization_at_once(server: Server) {
+    async fn a_sole_owner_is_told_of_every_such_organization_at_once(server: Server) {
         let person = server.new_person().await;
         let (alone, another) = (server.found_organization(&person).await, server.found_organization(&person).await);
         let shared = server.found_organization(&person).await;
@@ -184,7 +184,7 @@ on_both_engines! {
         answered(server.request(Method::DELETE, "/api/users/me").bearer_auth(token), StatusCode::NO_CONTENT).await;
     }
 
-    async fn nobody_becomes_a_member_of_anything_while_their_account_goes(server: Server) {
+    async fn no_one_becomes_a_member_of_anything_while_their_account_goes(server: Server) {
         let organization = server.new_organization().await;
         let owner = &organization.owner.token;
         let path = format!("/api/organizations/{}/members/invite", organization.id);

@@ -147,7 +147,7 @@ on_both_engines! {
         }
     }
 
-    async fn owners_and_admins_read_it_and_nobody_else(server: Server) {
+    async fn only_owners_and_admins_read_it(server: Server) {
         let cast = Cast::assemble(&server).await;
         let path = format!("/api/organizations/{}/audit", cast.organization.id);
         for role in ["owner", "admin"] {

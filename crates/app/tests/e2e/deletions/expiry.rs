@@ -120,11 +120,11 @@ on_both_engines! {
         assert_eq!((days(table(&hard, "customers")), days(table(&hard, "deletions"))), (None, Some(2_192)), "{hard}");
     }
 
-    async fn who_stays_beyond_their_time_is_counted_and_found_and_keeps_nobody_else(engine: Engine) {
+    async fn who_stays_beyond_their_time_is_counted_and_found_and_keeps_no_other(engine: Engine) {
         let mut server = Server::start(engine, &[FIGURES]).await;
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
-        // The one whom nothing holds comes last.
+        // The one that nothing holds comes last.
         for (reference, days) in [("held", 400), ("open", 399), ("free", 398)] {
             retire(&server, &organization, reference, days).await;
         }

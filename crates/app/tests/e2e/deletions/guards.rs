@@ -80,7 +80,7 @@ on_both_engines! {
         assert_eq!(deletions["data"], json!([]));
     }
 
-    async fn whoever_may_not_delete_does_not_learn_what_stands_in_the_way(server: Server) {
+    async fn a_caller_who_may_not_delete_does_not_learn_what_stands_in_the_way(server: Server) {
         let organization = server.new_organization().await;
         let (viewer, _) = server.new_member(&organization, "viewer").await;
         new_customer(&server, &organization, "user123", None).await;

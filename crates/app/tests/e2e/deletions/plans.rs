@@ -60,7 +60,7 @@ on_both_engines! {
         assert_eq!(plan(&hard, &token, StatusCode::OK).await["root"], "customer");
     }
 
-    async fn whoever_may_not_delete_does_not_see_the_plan(server: Server) {
+    async fn a_caller_who_may_not_delete_does_not_see_the_plan(server: Server) {
         let organization = server.new_organization().await;
         let (admin, member) = server.new_member(&organization, "admin").await;
         let path = format!("/api/organizations/{}", organization.id);

@@ -72,7 +72,7 @@ pub(super) fn ids(range: std::ops::Range<usize>) -> Vec<String> {
 }
 
 on_both_engines! {
-    async fn hundreds_of_customers_go_in_one_deletion_and_whoever_stays_is_named_with_the_reason(server: Server) {
+    async fn hundreds_of_customers_go_in_one_deletion_and_those_who_stay_are_named_with_the_reason(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         populate(&server, &organization, &ids(0..300), json!({})).await;
@@ -111,12 +111,12 @@ on_both_engines! {
         let call = &blocked[0]["blockers"][0]["call"];
         let path = format!("/api/organizations/{}/customers/customer-010/subscriptions/{subscription}", organization.id);
         assert_eq!(call, &json!({"method": "PATCH", "path": path}));
-        // Nobody is told who they were that are gone, or were never there.
+        // Items of customers that are gone, or were never there, have no id.
         for item in all.iter().filter(|item| item["outcome"] != "blocked") {
             assert_eq!(item["customerId"], Json::Null, "{item}");
             assert_eq!(item["deletionId"].is_null(), item["outcome"] != "deleted", "{item}");
         }
-        // Each has its own receipt and its own entry in the audit trail, in the name of whoever ordered it.
+        // Each has its own receipt and its own entry in the audit trail, in the name of the member who ordered it.
         let own = server.wait_for_seal(all[20]["deletionId"].as_str().unwrap(), token).await;
         assert_eq!((&own["root"], &own["counts"]), (&json!("customer"), &json!({"devices": 3})));
         assert_eq!((&own["subjectId"], &own["requestId"], &own["actorId"]), (&all[20]["subjectId"], &sealed["requestId"], &sealed["actorId"]));
@@ -128,7 +128,7 @@ on_both_engines! {
         assert!(trail.iter().filter(|entry| entry["action"] == "customer.delete").all(|entry| entry["credentialId"] == ordered["credentialId"]));
     }
 
-    async fn criteria_take_whoever_meets_all_of_them(server: Server) {
+    async fn criteria_take_those_who_meet_all_of_them(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         let (_, member) = server.new_member(&organization, "member").await;
@@ -207,7 +207,7 @@ on_both_engines! {
         assert_eq!(done(&server, listed, token).await["counts"], json!({"not_found": 1}));
     }
 
-    async fn whoever_says_nothing_of_whom_they_mean_purges_nobody(server: Server) {
+    async fn an_order_without_criteria_purges_no_one(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         new_customer(&server, &organization, "user123", None).await;
@@ -233,7 +233,7 @@ on_both_engines! {
             refused(purge(&server, &organization, query, token).json(&all), StatusCode::BAD_REQUEST).await;
         }
         assert_eq!(left(&server, &organization).await, ["user123"]);
-        // A list of nobody deletes nobody.
+        // An empty list deletes no customer.
         let sealed = done(&server, listed(&server, &organization, "?force=true", token, "id\n"), token).await;
         assert_eq!(sealed["counts"], json!({}));
         assert_eq!(left(&server, &organization).await, ["user123"]);
@@ -300,7 +300,7 @@ on_both_engines! {
         let answer = refused(listed(&server, &organization, "?force=true", token, long(100_001)), StatusCode::BAD_REQUEST).await;
         assert_eq!(answer["errors"][0]["field"], "list");
         refused(listed(&server, &organization, "", token, "x".repeat(12 * 1024 * 1024 + 1)), StatusCode::PAYLOAD_TOO_LARGE).await;
-        // Whoever is not known is listened to no longer than elsewhere.
+        // The server reads from an unknown caller no longer than elsewhere.
         refused(listed(&server, &organization, "", "nobody", long(100_000)), StatusCode::PAYLOAD_TOO_LARGE).await;
         refused(listed(&server, &organization, "", "nobody", "user123"), StatusCode::UNAUTHORIZED).await;
         assert_eq!(left(&server, &organization).await, ["user123"]);

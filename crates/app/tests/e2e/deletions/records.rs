@@ -49,7 +49,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_record_is_for_owners_admins_and_whoever_ordered_it(server: Server) {
+    async fn a_record_is_for_owners_admins_and_the_one_who_ordered_it(server: Server) {
         let cast = Cast::assemble(&server).await;
         new_customer(&server, &cast.organization, "user123", None).await;
         let path = format!("/api/organizations/{}/customers/user123", cast.organization.id);
@@ -96,7 +96,7 @@ on_both_engines! {
         refused(read().bearer_auth(bound), StatusCode::NOT_FOUND).await;
     }
 
-    async fn whoever_deleted_the_organization_can_still_read_the_record(server: Server) {
+    async fn the_one_who_deleted_the_organization_can_still_read_the_record(server: Server) {
         let organization = server.new_organization().await;
         let (admin, _) = server.new_member(&organization, "admin").await;
         let request = server.request(Method::DELETE, &format!("/api/organizations/{}", organization.id));

@@ -99,7 +99,7 @@ on_both_engines! {
         server.wait_for_seal(&deletion, &first.owner.token).await;
         let made = expect(make(), StatusCode::CREATED).await;
         assert_ne!(made["id"], first.id);
-        // Whoever had the slug before is a stranger to whoever has it now.
+        // The organization that had the slug before is a stranger to the one that has it now.
         let by_slug = server.request(Method::GET, &format!("/api/organizations/{}", first.slug));
         refused(by_slug.bearer_auth(&first.owner.token), StatusCode::FORBIDDEN).await;
     }

@@ -1,4 +1,4 @@
-//! A purge that is stopped: by whom, what becomes of those whom it had not reached, and what cannot be stopped.
+//! A purge that is stopped: who may stop it, what becomes of customers it had not reached, and what cannot be stopped.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value as Json, json};
@@ -10,7 +10,7 @@ use crate::requirements::ask;
 use crate::support::{Engine, Organization, Server, expect};
 use crate::tools::{Cast, OTHER_ROLES, change_database, deleted, entries, new_customer, refused};
 
-/// From here on nobody works on a purge before [`let_go`], as if whoever had taken it were gone.
+/// From here on no worker works on a purge before [`let_go`], as if the one that had taken it were gone.
 async fn hold_up(server: &Server) {
     let trigger = match server.engine {
         Engine::Sqlite => {
@@ -40,7 +40,7 @@ fn stop(server: &Server, deletion: &str, token: &str) -> RequestBuilder {
 }
 
 on_both_engines! {
-    async fn whoever_may_purge_and_read_this_purge_stops_it_and_so_do_operators(server: Server) {
+    async fn those_who_may_purge_and_read_this_purge_stop_it_and_so_do_operators(server: Server) {
         let mut server = server;
         let operator = server.new_operator().await;
         let cast = Cast::assemble(&server).await;
@@ -88,7 +88,7 @@ on_both_engines! {
         assert_eq!((stops("done", "operator"), stops("done", "user"), stops("refused", "user")), (OTHER_ROLES.len() - 1, 5, 1));
     }
 
-    async fn whom_a_stopped_purge_had_not_reached_is_named_and_can_be_purged_again(server: Server) {
+    async fn a_customer_that_a_stopped_purge_had_not_reached_is_named_and_can_be_purged_again(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         populate(&server, &organization, &ids(0..20), json!({})).await;

@@ -1,5 +1,5 @@
-//! Customers who are deleted at the same time: the server may do it in one transaction, and nobody can tell by the answers, the records or
-//! the audit trail.
+//! Customers who are deleted at the same time: the server may do it in one transaction, and the answers, the records and the audit trail do
+//! not show it.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ on_both_engines! {
             (answer.status(), id, deletion)
         };
         let mut orders: Vec<(String, &str)> = (0..40).map(|number| (format!("customer-{number}"), owner)).collect();
-        // Twice the same, one whom nobody knows, one who is blocked, and those who are not the reseller's.
+        // Twice the same, one who is unknown, one who is blocked, and those who are not the reseller's.
         orders.extend((0..5).map(|number| (format!("customer-{number}"), owner)));
         orders.extend([("nobody".to_owned(), owner), ("no%20customer".to_owned(), owner), ("subscriber".to_owned(), owner)]);
         orders.push(("subscriber".to_owned(), reseller));

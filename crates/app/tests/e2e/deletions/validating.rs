@@ -1,4 +1,4 @@
-//! `validate_only`: every DELETE can be asked what it would do, by whoever may do it, and does nothing then.
+//! `validate_only`: every DELETE can be asked what it would do, by those who may do it, and does nothing then.
 
 use std::collections::BTreeMap;
 
@@ -193,7 +193,7 @@ on_both_engines! {
         answered(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
     }
 
-    async fn whoever_may_not_delete_may_not_look_and_hears_the_same(server: Server) {
+    async fn a_caller_who_may_not_delete_may_not_look_and_hears_the_same(server: Server) {
         let cast = Cast::assemble(&server).await;
         let organization = &cast.organization;
         new_customer(&server, organization, "user123", None).await;

@@ -12,7 +12,7 @@ use crate::tools::{Cast, answered, change_database, deleted, new_customer, refus
 use crate::webhooks::receiver::{Answer, Receiver};
 
 /// An address that refuses at once: what is to be told there waits for half a minute until it is given up.
-const NOBODY: &str = "http://127.0.0.1:9/";
+const NO_RECEIVER: &str = "http://127.0.0.1:9/";
 
 /// A stream of events that is being read.
 struct Events {
@@ -67,9 +67,9 @@ async fn start(engine: Engine) -> Server {
     Server::start(engine, &["--webhook-allow=127.0.0.0/8", "--metrics-token=figures"]).await
 }
 
-/// A customer's deletion that waits for a webhook at which nobody is.
+/// A customer's deletion that waits for a webhook without a receiver.
 async fn waiting(server: &Server, organization: &Organization) -> String {
-    hook(server, organization, NOBODY, &["customer.deleted"]).await;
+    hook(server, organization, NO_RECEIVER, &["customer.deleted"]).await;
     new_customer(server, organization, "user123", None).await;
     deleted(server.request(Method::DELETE, "/customer/user123?hard=true").bearer_auth(&organization.owner.token), StatusCode::OK).await
 }
@@ -111,7 +111,7 @@ on_both_engines! {
         assert!(events.next().await.is_none(), "it goes on after the seal");
         assert!(told.len() as u128 <= began.elapsed().as_millis() / 250 + 1, "{} events in {:?}", told.len(), began.elapsed());
         assert_eq!((&sealed["state"], &sealed["rowsToDo"], &sealed["stage"], &sealed["conditions"]), (&json!("sealed"), &json!(0), &Json::Null, &json!([])));
-        let waited = waited.unwrap_or_else(|| panic!("nobody said what it waited for: {told:#?}"));
+        let waited = waited.unwrap_or_else(|| panic!("no event said what it waited for: {told:#?}"));
         assert_eq!((&waited["stage"], &waited["rate"], &waited["etaSeconds"]), (&json!("webhook_deliveries"), &Json::Null, &Json::Null));
         assert!(waited["conditions"][0]["since"].is_string() && waited["conditions"][0]["remedy"].as_str().unwrap().contains("webhook"), "{waited}");
         // What was ahead of it then was counted along the drain's own way, and came true.
@@ -128,7 +128,7 @@ on_both_engines! {
         assert_eq!((&read["rowsDone"], &read["counts"]), (&sealed["rowsDone"], &sealed["counts"]));
     }
 
-    async fn a_stream_is_for_whoever_may_read_the_deletion_and_for_as_long_as_they_may(engine: Engine) {
+    async fn a_stream_is_for_those_who_may_read_the_deletion_and_for_as_long_as_they_may(engine: Engine) {
         let server = start(engine).await;
         let cast = Cast::assemble(&server).await;
         let organization = &cast.organization;
@@ -162,7 +162,7 @@ on_both_engines! {
         let demote = server.request(Method::PUT, &format!("{path}/members/{}/role", cast.member("admin"))).bearer_auth(cast.token("owner"));
         answered(demote.json(&json!({"role": "viewer"})), StatusCode::OK).await;
         assert_eq!(by_admin.end().await, "not_found");
-        // Whoever still may goes on.
+        // The reader who still may goes on.
         let state = expect(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(cast.token("owner")), StatusCode::OK).await;
         assert_ne!(state["state"], "sealed");
         let next = tokio::time::timeout(Duration::from_millis(600), by_owner.next()).await;
@@ -210,7 +210,7 @@ on_both_engines! {
         let foreign = server.new_organization().await;
         let token = &first.owner.token;
         let open = {
-            hook(&server, &second, NOBODY, &["customer.deleted"]).await;
+            hook(&server, &second, NO_RECEIVER, &["customer.deleted"]).await;
             let path = format!("/api/organizations/{}/customers/user123", second.id);
             new_customer(&server, &second, "user123", None).await;
             deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await

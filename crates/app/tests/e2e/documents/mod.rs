@@ -1,11 +1,13 @@
 //! What the server says about itself: the OpenAPI document, the pages for people and for machines, the figures.
 
+mod by_hand;
 mod examples;
 mod generators;
 mod guide;
 mod links;
 mod pages;
 mod seeds;
+mod sizes;
 mod wording;
 
 use std::collections::BTreeSet;
@@ -102,7 +104,7 @@ on_both_engines! {
 }
 
 on_both_engines! {
-    async fn the_figures_are_for_operators_and_for_whoever_has_the_token(engine: Engine) {
+    async fn the_figures_are_for_operators_and_for_those_who_have_the_token(engine: Engine) {
         let mut server = Server::start(engine, &["--metrics-token=figures-for-prometheus"]).await;
         let operator = server.new_operator().await;
         let organization = server.new_organization().await;

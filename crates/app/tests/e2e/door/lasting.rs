@@ -200,7 +200,7 @@ on_both_engines! {
         eprintln!("lasting: {} operations, {cells} cells", lasting.len());
     }
 
-    async fn nobody_takes_the_streams_of_others(engine: Engine) {
+    async fn no_one_takes_the_streams_of_others(engine: Engine) {
         let server = Server::start(engine, &[]).await;
         let watch = async |(organization, deletion): &(Organization, String)| {
             let credential = format!("Authorization: Bearer {}", organization.owner.token);

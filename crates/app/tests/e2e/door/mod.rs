@@ -37,7 +37,7 @@ enum Expected {
 fn expected(operation: &Operation, caller: &Caller, target: Target) -> Expected {
     match (&operation.access, caller.standing) {
         (Access::Anybody, _) => Expected::Anything,
-        (_, Standing::Nobody) => Expected::Unknown,
+        (_, Standing::Unknown) => Expected::Unknown,
         (Access::Person, _) => Expected::Anything,
         (Access::Operators, Standing::Operator) => Expected::LetIn,
         (Access::Operators, _) => Expected::Refused,
@@ -58,7 +58,7 @@ fn expected(operation: &Operation, caller: &Caller, target: Target) -> Expected 
             Verdict::Yes => Expected::LetIn,
             Verdict::Managed if operation.names_a_customer() => Expected::Refused,
             Verdict::Managed => Expected::LetIn,
-            // What nobody may with what is somebody else's is for those who made it, and one of the callers did.
+            // What no role may do with another member's things is for those who made them, and one of the callers did.
             Verdict::No if !operator_may(*action) && Role::ALL.iter().all(|role| decide(*role, *action) == Verdict::No) => {
                 Expected::Anything
             }
@@ -78,16 +78,16 @@ fn fits(expected: Expected, status: StatusCode) -> bool {
 }
 
 on_both_engines! {
-    async fn nobody_comes_in_where_the_policy_does_not_let_them(server: Server) {
+    async fn no_one_comes_in_where_the_policy_does_not_let_them(server: Server) {
         let mut server = server;
         let world = World::make(&mut server).await;
         let operations = operations(&server).await;
         assert!(operations.len() > 60, "only {} operations were found", operations.len());
         let (mut cells, mut leaks) = (0, Vec::new());
         for operation in &operations {
-            // Whoever signs out, or deletes their account, is nobody for the rest of the test.
+            // A caller who signs out, or deletes their account, is unknown for the rest of the test.
             let signs_out = ["signOut", "dashboardSignOut", "deleteMe"].contains(&operation.id.as_str());
-            for caller in world.callers.iter().filter(|caller| !signs_out || caller.standing == Standing::Nobody) {
+            for caller in world.callers.iter().filter(|caller| !signs_out || caller.standing == Standing::Unknown) {
                 let mut refusals: Vec<(Target, StatusCode, Json)> = Vec::new();
                 for target in Target::ALL {
                     let expected = expected(operation, caller, target);
@@ -132,7 +132,7 @@ fn plain(text: &str) -> Json {
 /// Where the contract says so, an outsider cannot tell what exists from what does not: on the account API organizations, everywhere what was
 /// deleted from what never was.
 fn distinguishable(operation: &Operation, caller: &Caller, refusals: &[(Target, StatusCode, Json)]) -> Vec<String> {
-    if caller.standing == Standing::Nobody {
+    if caller.standing == Standing::Unknown {
         return Vec::new();
     }
     let alike: &[Target] = match operation.path.starts_with("/account/") {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::catalogue::{Access, Operation, operations};
@@ -79,6 +81,37 @@ on_both_engines! {
         }
         assert!(done.is_empty(), "of {cells} writes {} were done after their actor had lost the right:\n{}", done.len(), done.join("\n"));
         eprintln!("overtaken writes: {} kinds of loss, {cells} cells, none done", Loss::ALL.len());
+    }
+
+    async fn what_waits_in_the_database_is_done_also_when_its_client_hangs_up(engine: Engine) {
+        let server = Server::start(engine, &[&format!("--metrics-token={METRICS_TOKEN}")]).await;
+        let organization = server.new_organization().await;
+        let (keys, token) = (format!("/api/organizations/{}/api-keys", organization.id), &organization.owner.token);
+        let body = json!({"name": "Of one who left"}).to_string();
+        let request = format!(
+            "POST {keys} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let barrier = Barrier::raise(&server).await;
+        let before = writes(&server).await;
+        let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        while writes(&server).await == before {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        barrier.has_waiting().await;
+        drop(stream);
+        // By then the server has seen that the client is gone.
+        for _ in 0..50 {
+            expect(server.request(Method::GET, "/health/live"), StatusCode::OK).await;
+        }
+        barrier.lower().await;
+        loop {
+            let found = expect(server.request(Method::GET, &keys).bearer_auth(token), StatusCode::OK).await;
+            if found["data"].as_array().unwrap().iter().any(|key| key["name"] == "Of one who left") {
+                break;
+            }
+        }
     }
 }
 

@@ -45,7 +45,7 @@ on_both_engines! {
             .iter()
             .flat_map(|(what, secret, good)| {
                 let ways = WAYS.into_iter().filter(move |(way, _)| Some(*way) != *good);
-                ways.map(move |(way, credential)| caller(&format!("{what} as a {way}"), Standing::Nobody, credential(secret.clone())))
+                ways.map(move |(way, credential)| caller(&format!("{what} as a {way}"), Standing::Unknown, credential(secret.clone())))
             })
             .collect();
         let operations = operations(&server).await;
@@ -67,7 +67,7 @@ on_both_engines! {
             // From here on the server remembers every one of them.
             for (what, secret, good) in &secrets {
                 let Some((_, credential)) = WAYS.into_iter().find(|(way, _)| Some(*way) == *good) else { continue };
-                let right = caller(what, Standing::Nobody, credential(secret.clone()));
+                let right = caller(what, Standing::Unknown, credential(secret.clone()));
                 let path = format!("/api/organizations/{}", organization.id);
                 expect(right.sign(server.request(Method::GET, &path)), StatusCode::OK).await;
             }

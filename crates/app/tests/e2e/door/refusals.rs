@@ -70,12 +70,12 @@ on_both_engines! {
         let mut server = server;
         let world = World::make(&mut server).await;
         let owner = world.callers.iter().find(|caller| caller.name == "owner").unwrap();
-        let nobody = world.callers.iter().find(|caller| caller.standing == Standing::Nobody).unwrap();
+        let unknown = world.callers.iter().find(|caller| caller.standing == Standing::Unknown).unwrap();
         let (mut cells, mut refused, mut faults) = (0, 0, Vec::new());
         for operation in &operations(&server).await {
-            // Whoever signs out, or deletes their account, is nobody for the rest of the test.
+            // A caller who signs out, or deletes their account, is unknown for the rest of the test.
             let ends = ["signOut", "dashboardSignOut", "deleteMe"].contains(&operation.id.as_str());
-            let caller = if ends { nobody } else { owner };
+            let caller = if ends { unknown } else { owner };
             let target = if operation.is_destructive() { Target::Unknown } else { Target::Own };
             let (tenant, _) = world.case(&server, operation, target, false).await;
             let request = || operation.request(&server, caller, &tenant);

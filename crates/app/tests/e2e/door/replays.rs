@@ -1,4 +1,5 @@
-//! A kept answer is for those only who would be let in now: whoever has lost role, scope, or organization since is refused like everybody.
+//! A kept answer is for those only who would be let in now: a caller who has lost role, scope, or organization since is refused like all
+//! others.
 
 use plane::policy::{Action, Role, Verdict, decide};
 use reqwest::{Method, Response, StatusCode};
@@ -57,7 +58,7 @@ async fn is_replayed(server: &Server, repeated: &Repeated<'_>, sender: &Caller, 
 }
 
 fn bearer(name: &str, token: String) -> Caller {
-    caller(name, Standing::Nobody, Credential::Bearer(token))
+    caller(name, Standing::Unknown, Credential::Bearer(token))
 }
 
 on_both_engines! {
@@ -82,7 +83,7 @@ on_both_engines! {
         for repeated in &done {
             cells += 2;
             if decide(Role::Viewer, repeated.action) == Verdict::No && is_replayed(&server, repeated, &sender, &tenant).await.is_some() {
-                told.push(format!("{} to somebody who was demoted", repeated.operation.id));
+                told.push(format!("{} to a member who was demoted", repeated.operation.id));
             }
             if is_replayed(&server, repeated, &bound, &tenant).await.is_some() {
                 told.push(format!("{} to a session of another organization", repeated.operation.id));
@@ -97,7 +98,7 @@ on_both_engines! {
         for repeated in &done {
             cells += 1;
             if is_replayed(&server, repeated, &sender, &tenant).await.is_some() {
-                told.push(format!("{} to somebody who was removed", repeated.operation.id));
+                told.push(format!("{} to a member who was removed", repeated.operation.id));
             }
         }
 

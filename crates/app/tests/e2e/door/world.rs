@@ -29,7 +29,7 @@ impl Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// No credential that is good.
-    Nobody,
+    Unknown,
     /// Nothing to do with any.
     Stranger,
     /// A member of the organization that is their home, a stranger elsewhere.
@@ -48,7 +48,7 @@ pub enum Credential {
     Cookie(String),
 }
 
-/// Somebody at the door.
+/// A caller at the door.
 pub struct Caller {
     pub name: String,
     pub standing: Standing,
@@ -126,7 +126,7 @@ impl World {
         let foreign = server.new_organization().await;
         let doomed = server.new_organization().await;
         let mut callers = vec![
-            caller("nobody", Standing::Nobody, Credential::None),
+            caller("unknown caller", Standing::Unknown, Credential::None),
             caller("outsider", Standing::Stranger, Credential::Bearer(server.new_person().await.token)),
             caller("operator", Standing::Operator, Credential::Bearer(operator.token)),
         ];
@@ -142,7 +142,7 @@ impl World {
         let token = server.sign_in(&removed.email, Some(&own.slug)).await;
         let path = format!("/api/organizations/{}/members/{member}", own.id);
         expect(server.request(Method::DELETE, &path).bearer_auth(&own.owner.token), StatusCode::NO_CONTENT).await;
-        callers.push(caller("removed member", Standing::Nobody, Credential::Bearer(token)));
+        callers.push(caller("removed member", Standing::Unknown, Credential::Bearer(token)));
         let (_, key) = server.new_api_key(&own, &own.owner.token, &["write:user"]).await;
         callers.push(caller("owner's key without the scope", Standing::WrongScope, Credential::Key(key)));
         let (_, key) = server.new_api_key(&foreign, &foreign.owner.token, &["admin:organization"]).await;

@@ -24,8 +24,8 @@ on_both_engines! {
         answered(of_customer(cast.token("owner")), StatusCode::ACCEPTED).await;
         refused(of_organization(&cast.outsider.token), StatusCode::FORBIDDEN).await;
         refused(server.request(Method::POST, &format!("{path}/exports")), StatusCode::UNAUTHORIZED).await;
-        let nobody = server.request(Method::POST, &format!("{path}/customers/nobody/exports")).bearer_auth(cast.token("owner"));
-        refused(nobody, StatusCode::NOT_FOUND).await;
+        let unknown = server.request(Method::POST, &format!("{path}/customers/nobody/exports")).bearer_auth(cast.token("owner"));
+        refused(unknown, StatusCode::NOT_FOUND).await;
         let list = |role: &str| {
             let (path, token) = (format!("{path}/exports"), cast.token(role).to_owned());
             let server = &server;

@@ -15,7 +15,7 @@ async fn export_of(server: &Server, deletion: &str, token: &str) -> String {
 }
 
 on_both_engines! {
-    async fn an_organization_is_exported_before_it_is_erased_and_nobody_gets_in_meanwhile(server: Server) {
+    async fn an_organization_is_exported_before_it_is_erased_and_no_one_gets_in_meanwhile(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         for customer in ["ada", "grace"] {

@@ -132,7 +132,7 @@ on_both_engines! {
         }
     }
 
-    async fn what_was_ordered_with_a_deletion_can_be_fetched_after_it_by_whoever_ordered_it(server: Server) {
+    async fn what_was_ordered_with_a_deletion_can_be_fetched_after_it_by_the_one_who_ordered_it(server: Server) {
         let organization = server.new_organization().await;
         let (admin, _) = server.new_member(&organization, "admin").await;
         let token = &organization.owner.token;

@@ -218,7 +218,7 @@ on_both_engines! {
         let arguments = [format!("--backups={}", text(&backups)), "--backup-hours=2".into(), "--backups-kept=2".into()];
         let arguments: Vec<&str> = [&["--public-url=http://localhost:3001", "--metrics-token=secret"][..], &arguments.each_ref().map(String::as_str)].concat();
         std::fs::create_dir(&backups).unwrap();
-        // Of somebody else, long ago, and of a clock that was ahead.
+        // Of another program, long ago, and of a clock that was ahead.
         let there = ["freehold-2020-01-01T00-00-00Z.db", "freehold-2020-01-02T00-00-00Z.db", "freehold-9000-01-01T00-00-00Z.db", "notes.db"];
         std::fs::write(backups.join("freehold-2020-01-03T00-00-00Z.db.unfinished"), "").unwrap();
         for name in there {

@@ -434,7 +434,7 @@ on_both_engines! {
         std::fs::write(&file, whole.lines().next().unwrap().to_owned() + "\n").unwrap();
         let words = refusal(&server, &[]).await;
         assert!(words.contains("is older than the database"), "{words}");
-        // Somebody decides to go on without.
+        // The operator decides to go on without.
         server.start_again_with(&["--ledger=none"]).await;
         expect(server.request(Method::GET, &path).bearer_auth(&organization.owner.token), StatusCode::NOT_FOUND).await;
         server.stop().await;

@@ -18,7 +18,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-async fn back_up(server: &Server, file: &Path) {
+pub async fn back_up(server: &Server, file: &Path) {
     let (code, _, words) = server.command(&["backup", text(file)]).await;
     assert_eq!(code, 0, "{words}");
 }
@@ -173,7 +173,7 @@ on_both_engines! {
 }
 
 /// The whole lines of a ledger: its server may be writing the next one.
-fn lines(folder: &Path) -> Vec<Json> {
+pub fn lines(folder: &Path) -> Vec<Json> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ending| ending == "ndjson"));
     files.sort();

@@ -10,6 +10,7 @@ mod logging;
 mod schemas;
 mod secrets;
 mod stopping;
+mod swapped_lines;
 
 pub use crate::support::cluster::connect;
 pub use databases::wait_until_ready;

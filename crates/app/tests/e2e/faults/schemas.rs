@@ -8,7 +8,7 @@ use crate::support::{Engine, Server, make_database};
 
 /// What another program keeps, with names of ours.
 const OTHERS: &str = "CREATE TABLE users (id bigint PRIMARY KEY, organization_id bigint NOT NULL, name text);
-     INSERT INTO users VALUES (1, 1, 'Somebody else''s');
+     INSERT INTO users VALUES (1, 1, 'Another user''s');
      CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL)";
 /// What there is of it, to the letter.
 const LEFT: &str = "SELECT count(*), max(users::text), (SELECT count(*) FROM schema_migrations),
@@ -34,7 +34,7 @@ async fn a_new_database_that_others_use_keeps_our_tables_in_a_schema_of_their_ow
     assert_eq!(tables("public").await, 2);
     assert!(tables("freehold").await > 20);
     let left = database.query_one(LEFT, &[]).await.unwrap();
-    assert_eq!((left.get(0), left.get(1), left.get(2), left.get(3)), (1_i64, "(1,1,\"Somebody else's\")", 0_i64, 0_i64));
+    assert_eq!((left.get(0), left.get(1), left.get(2), left.get(3)), (1_i64, "(1,1,\"Another user's\")", 0_i64, 0_i64));
     // There is no place for our migrations in the other program's.
     let (code, _, words) = server.command(&["operators", "list", "--schema=public"]).await;
     assert!(code == 1 && words.contains("another program") && words.contains("--schema"), "{words}");

@@ -1,5 +1,5 @@
-//! Secrets in the database: nobody who has it or a backup of it can use them without the key, and a key that is not the right one is told at the
-//! start.
+//! Secrets in the database: those who have it or a backup of it cannot use them without the key, and a key that is not the right one is
+//! told at the start.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -100,7 +100,7 @@ fn new_key(byte: u8) -> String {
 }
 
 on_both_engines! {
-    async fn no_secret_that_somebody_could_use_is_in_the_database(engine: Engine) {
+    async fn no_usable_secret_is_in_the_database(engine: Engine) {
         let mut server = Server::start(engine, &[ALLOW]).await;
         let hook = Hook::hang(&server).await;
         hook.still_signs(&server, 1).await;

@@ -13,15 +13,15 @@ use crate::support::{Engine, Organization, Server, expect};
 const MARKER: &str = "Zebedee Quillfeather";
 
 /// Makes a customer with a name of its own.
-async fn make_somebody(server: &Server, organization: &Organization) {
+async fn make_customer(server: &Server, organization: &Organization) {
     let customers = format!("/api/organizations/{}/customers", organization.id);
     let body = json!({"id": "erased", "name": MARKER, "email": "zebedee@example.com"});
     expect(server.request(Method::POST, &customers).bearer_auth(&organization.owner.token).json(&body), StatusCode::CREATED).await;
 }
 
 /// Makes one, and deletes them.
-async fn erase_somebody(server: &Server, organization: &Organization) {
-    make_somebody(server, organization).await;
+async fn erase_customer(server: &Server, organization: &Organization) {
+    make_customer(server, organization).await;
     let customers = format!("/api/organizations/{}/customers", organization.id);
     let token = &organization.owner.token;
     expect(server.request(Method::DELETE, &format!("{customers}/erased")).bearer_auth(token), StatusCode::NO_CONTENT).await;
@@ -50,7 +50,7 @@ async fn a_stop_leaves_one_file_that_is_the_database_and_holds_nothing_that_was_
     let mut server = Server::start(Engine::Sqlite, &[]).await;
     let organization = server.new_organization().await;
     let kept = server.new_customer(&organization, &organization.owner.token).await;
-    erase_somebody(&server, &organization).await;
+    erase_customer(&server, &organization).await;
     server.stop().await;
     assert_eq!(files(&server), (vec![], vec!["freehold.db".to_owned(), "freehold.lock".into(), "secret.key".into()]));
     let database = rusqlite::Connection::open(server.database_file()).unwrap();
@@ -67,11 +67,11 @@ async fn a_stop_leaves_one_file_that_is_the_database_and_holds_nothing_that_was_
 async fn what_was_erased_leaves_the_log_of_a_server_that_goes_on() {
     let server = Server::start(Engine::Sqlite, &[]).await;
     let organization = server.new_organization().await;
-    erase_somebody(&server, &organization).await;
+    erase_customer(&server, &organization).await;
     while !files(&server).0.is_empty() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    make_somebody(&server, &organization).await;
+    make_customer(&server, &organization).await;
     assert!(!files(&server).0.is_empty(), "the marker is found where it is");
 }
 

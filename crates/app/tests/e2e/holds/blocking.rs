@@ -59,7 +59,7 @@ on_both_engines! {
             let plan = expect(server.request(Method::GET, &format!("{path}/deletion-plan")).bearer_auth(token), StatusCode::OK).await;
             assert_eq!(blockers(&plan), [("legal_hold", id.as_str())]);
         }
-        // Nobody else is.
+        // No other customer is blocked.
         deleted(server.request(Method::DELETE, &ways(&organization, "other")[0]).bearer_auth(token), StatusCode::NO_CONTENT).await;
         release(&server, &organization, &id).await;
         let soft = server.request(Method::DELETE, "/customer/held").bearer_auth(token);
@@ -127,7 +127,7 @@ on_both_engines! {
         for path in revocations {
             answered(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
         }
-        // Nobody is kept from working.
+        // No one is kept from working.
         let change = server.request(Method::PUT, &format!("{path}/customers/user123")).bearer_auth(token);
         expect(change.json(&json!({"name": "Ada King"})), StatusCode::OK).await;
 

@@ -61,7 +61,7 @@ on_both_engines! {
         }
     }
 
-    async fn any_change_of_a_key_makes_it_nobodys(server: Server) {
+    async fn any_change_of_a_key_makes_it_unknown(server: Server) {
         let organization = server.new_organization().await;
         let made = make(&server, &organization, json!({"name": "Test key"})).await;
         let key = made["key"].as_str().unwrap();

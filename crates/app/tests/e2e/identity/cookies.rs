@@ -48,7 +48,7 @@ on_both_engines! {
         // Reading changes nothing, and what a script of another site got to see is the browser's affair.
         let request = server.request(Method::GET, "/customer/user123").header("Sec-Fetch-Site", "cross-site");
         answered(Credential::Cookie(session.cookie.clone()).on(request), StatusCode::OK).await;
-        // Nobody but a browser adds a credential by itself.
+        // Only a browser adds a credential by itself.
         let request = server.request(Method::DELETE, "/api/deletions").header("Sec-Fetch-Site", "cross-site");
         refused(Credential::Key(key).on(request), StatusCode::METHOD_NOT_ALLOWED).await;
     }
@@ -86,7 +86,7 @@ on_both_engines! {
         refused(request().bearer_auth("nonsense"), StatusCode::UNAUTHORIZED).await;
         refused(request().header("X-API-Key", "nonsense"), StatusCode::UNAUTHORIZED).await;
         refused(request().header("Authorization", ""), StatusCode::UNAUTHORIZED).await;
-        // Two answers to the question who somebody is are none.
+        // Two credentials at once are none.
         let twice = server.request(Method::GET, "/api/users/me").bearer_auth(&person.token).header("Authorization", "Bearer nonsense");
         refused(twice, StatusCode::UNAUTHORIZED).await;
         let twice = server.request(Method::GET, "/api/users/me").bearer_auth(&person.token).bearer_auth(&person.token);

@@ -18,7 +18,7 @@ fn accept(server: &Server, invitation: &Json, person: &Person) -> RequestBuilder
 }
 
 on_both_engines! {
-    async fn it_lets_the_invited_address_in_and_nobody_else(server: Server) {
+    async fn it_lets_only_the_invited_address_in(server: Server) {
         let organization = server.new_organization().await;
         let (invited, other) = (server.new_person().await, server.new_person().await);
         let invitation = invite(&server, &organization, &invited.email.to_uppercase(), "viewer").await;

@@ -1,5 +1,5 @@
-//! Nobody gives more than they have now: roles that are given, taken and offered with a key of few scopes, and invitations whose inviter has
-//! lost the right since.
+//! No member gives more than they have now: roles that are given, taken and offered with a key of few scopes, and invitations whose inviter
+//! has lost the right since.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
@@ -45,7 +45,7 @@ on_both_engines! {
             let change = server.request(Method::PUT, &format!("{}/role", path(member))).header("X-API-Key", &narrow);
             expect(change.json(&json!({"role": role})), StatusCode::FORBIDDEN).await;
         }
-        // Who runs the organization is out of its reach; to take another role gives nobody anything.
+        // Who runs the organization is out of its reach; to take another role gives no rights.
         expect(server.request(Method::DELETE, &path(&owner)).header("X-API-Key", &narrow), StatusCode::FORBIDDEN).await;
         expect(server.request(Method::DELETE, &path(&owner)).header("X-API-Key", &wide), StatusCode::NO_CONTENT).await;
         expect(server.request(Method::DELETE, &path(&member)).header("X-API-Key", &narrow), StatusCode::NO_CONTENT).await;

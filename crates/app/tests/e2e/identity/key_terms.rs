@@ -121,7 +121,7 @@ on_both_engines! {
         answered(who, StatusCode::OK).await;
     }
 
-    async fn nobody_is_believed_about_their_address_without_a_trusted_proxy(server: Server) {
+    async fn no_client_is_believed_about_its_address_without_a_trusted_proxy(server: Server) {
         let organization = server.new_organization().await;
         let key = make(&server, &organization, json!({"name": "Test key", "allowedIps": ["203.0.113.7"]})).await;
         let me = with(server.request(Method::GET, "/api/users/me"), &key);

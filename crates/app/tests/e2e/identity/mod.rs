@@ -1,4 +1,4 @@
-//! Who somebody is: passwords, sessions, tokens, cookies, API keys and invitations, and everything that must not pass for one of them.
+//! Who a caller is: passwords, sessions, tokens, cookies, API keys and invitations, and everything that must not pass for one of them.
 
 mod api_keys;
 mod cookies;

@@ -101,11 +101,11 @@ on_both_engines! {
         assert_eq!(expect(plan, StatusCode::OK).await["blockers"], json!([]));
         let answer = refused(deleting(""), StatusCode::BAD_REQUEST).await;
         assert_eq!(answer["errors"][0]["field"], "reason", "{answer}");
-        let deletion = deleted(deleting("?reason=nobody+is+left"), StatusCode::NO_CONTENT).await;
+        let deletion = deleted(deleting("?reason=no+one+is+left"), StatusCode::NO_CONTENT).await;
         let receipt = server.wait_for_seal(&deletion, &operator.token).await;
-        assert_eq!((&receipt["reason"], &receipt["state"]), (&json!("nobody is left"), &json!("sealed")), "{receipt}");
+        assert_eq!((&receipt["reason"], &receipt["state"]), (&json!("no one is left"), &json!("sealed")), "{receipt}");
         let found = told(&server, &format!("/api/organizations/{}/audit", doomed.id), "organization.delete", &operator).await;
-        assert!(found.iter().any(|entry| entry["outcome"] == "done" && entry["actor"] == "operator" && entry["reason"] == "nobody is left"), "{found:?}");
+        assert!(found.iter().any(|entry| entry["outcome"] == "done" && entry["actor"] == "operator" && entry["reason"] == "no one is left"), "{found:?}");
 
         assert_eq!(owner_of(&server, &kept.id, &operator.token).await, Json::Null);
         let shell = Shell::new(&server);

@@ -1,4 +1,4 @@
-//! New secrets for keys: the one before is good for a chosen time, and nobody gets one who could not act as the key's member anyway.
+//! New secrets for keys: the one before is good for a chosen time, and only those get one who could act as the key's member anyway.
 
 use std::time::Duration;
 

@@ -70,7 +70,7 @@ on_both_engines! {
         assert!(said.code == 0 && said.out.contains("customers=1") && said.out.contains(&organization.id), "{said:?}");
     }
 
-    async fn nobody_else_searches_and_no_customer_is_found(server: Server) {
+    async fn no_one_else_searches_and_no_customer_is_found(server: Server) {
         let mut server = server;
         let operator = server.new_operator().await;
         let organization = server.new_organization().await;

@@ -58,7 +58,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_used_refresh_token_ends_its_session_for_whoever_goes_on_with_it(server: Server) {
+    async fn a_used_refresh_token_ends_its_session_for_the_one_who_goes_on_with_it(server: Server) {
         let person = server.new_person().await;
         let other = Session::begin(&server, &person.email, None).await;
         let ends = async || Store::open(&server).await.number("SELECT count(*) FROM audit_entries WHERE action = 'session.end'").await;

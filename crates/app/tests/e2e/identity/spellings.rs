@@ -1,4 +1,4 @@
-//! One form for what identifies somebody or something: two spellings of it meet wherever they are compared.
+//! One form for what identifies a person or a thing: two spellings of it meet wherever they are compared.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value as Json, json};
@@ -58,7 +58,7 @@ on_both_engines! {
     async fn an_account_has_one_address_and_one_password_however_they_are_typed(server: Server) {
         sign_up(&server, SPELLINGS[1], PASSWORDS[1]).await;
         for email in SPELLINGS {
-            // Nobody learns whether an address is known: the second account is not made.
+            // The answer does not tell whether an address is known: the second account is not made.
             sign_up(&server, email, "another password").await;
             refused(sign_in(&server, email, "another password"), StatusCode::UNAUTHORIZED).await;
             for password in PASSWORDS {
@@ -148,7 +148,7 @@ on_both_engines! {
         assert_eq!(purged(&server, &organization, json!({"metadata": {"cafe\u{301}": "\u{e5}"}})).await, 0, "one key in two spellings is one key");
     }
 
-    async fn names_that_nobody_sees_and_addresses_that_nobody_has_are_refused_everywhere(server: Server) {
+    async fn names_that_cannot_be_seen_and_addresses_that_cannot_exist_are_refused_everywhere(server: Server) {
         let organization = server.new_organization().await;
         let owner = &organization.owner.token;
         let at = format!("/api/organizations/{}", organization.id);

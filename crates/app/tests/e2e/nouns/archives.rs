@@ -28,7 +28,7 @@ on_both_engines! {
         assert_eq!(set(&server, &organization, "unarchive").await, back);
     }
 
-    async fn nobody_but_an_owner_archives(server: Server) {
+    async fn only_an_owner_archives(server: Server) {
         let cast = Cast::assemble(&server).await;
         for verb in ["archive", "unarchive"] {
             let path = format!("/api/organizations/{}/{verb}", cast.organization.id);
@@ -123,7 +123,7 @@ on_both_engines! {
         refused(by_token(), StatusCode::UNAUTHORIZED).await;
         let form = [("grant_type", "client_credentials"), ("client_id", &app.client_id), ("client_secret", &app.secret)];
         answered(server.form("/oauth2/token", &form), StatusCode::UNAUTHORIZED).await;
-        // The app is there all the same, and whoever made it gives it a new secret.
+        // The app is there all the same, and the member who made it gives it a new secret.
         let rotate = server.request(Method::POST, &format!("/api/oauth/apps/{}/secret", app.client_id)).bearer_auth(token);
         let rotated = expect(rotate, StatusCode::OK).await;
         let app = OauthApp { secret: rotated["clientSecret"].as_str().unwrap().to_owned(), ..app };

@@ -150,7 +150,7 @@ on_both_engines! {
         new_customer(&server, organization, "of-an-admin", Some(cast.member("admin"))).await;
         new_customer(&server, organization, "assigned", Some(cast.member("reseller"))).await;
         let path = format!("/api/organizations/{}/customers", organization.id);
-        // What a reseller makes is theirs, whomever they name.
+        // What a reseller makes is theirs, no matter which manager they name.
         let body = json!({"id": "own", "name": "Ada", "email": "ada@example.com", "managedBy": cast.member("admin")});
         let made = expect(server.request(Method::POST, &path).bearer_auth(token).json(&body), StatusCode::CREATED).await;
         assert_eq!(made["managedBy"], cast.member("reseller"));

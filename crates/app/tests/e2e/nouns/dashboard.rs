@@ -66,7 +66,7 @@ on_both_engines! {
         let page = page.text().await.unwrap();
         assert!(page.contains("Saved. You have a stance on 3 of 28."), "{page}");
         assert!(page.contains(r#"<option value="AVOID" selected>"#) && page.contains(&person.email), "{page}");
-        // Taken back, it is told as neutral to whoever keeps a copy.
+        // Taken back, it is told as neutral to a client that keeps a copy.
         answered(submit(&server, PREFERENCES, "peanuts=NEUTRAL").header("Cookie", &cookie), StatusCode::SEE_OTHER).await;
         assert_eq!(read().await[0], entry("peanuts", "Peanuts", "ALLERGEN", "NEUTRAL"));
         assert_eq!(read().await.as_array().unwrap().len(), 3);

@@ -1,4 +1,4 @@
-//! Customers who were softly deleted: listed and read by those who may delete them, and by nobody else.
+//! Customers who were softly deleted: listed and read by those who may delete them, and by no one else.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -38,7 +38,7 @@ on_both_engines! {
             // A key that may read and not delete finds what everybody finds.
             let (_, key) = server.new_api_key(&cast.organization, owner, &["read:customers"]).await;
             refused(server.request(Method::GET, &format!("{list}?state=deleted")).header("X-API-Key", &key), StatusCode::FORBIDDEN).await;
-            // Those who are there are in the other list, and nobody is in both.
+            // Those who are there are in the other list, and no customer is in both.
             let here: Vec<_> = entries(&server, &format!("{list}?state=live"), owner).await.iter().map(|one| one["id"].clone()).collect();
             assert_eq!(here, [json!("here")]);
             assert_eq!(entries(&server, list, owner).await.len(), 1);

@@ -1,4 +1,4 @@
-//! What can be changed about an organization, by whom, and how it goes into other hands.
+//! What can be changed about an organization, who may do so, and how it goes into other hands.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -43,7 +43,7 @@ on_both_engines! {
         assert_eq!((&read["name"], &read["slug"]), (&json!("Test organization"), &json!(organization.slug)));
     }
 
-    async fn nobody_but_an_owner_changes_or_hands_over_the_organization(server: Server) {
+    async fn only_an_owner_changes_or_hands_over_the_organization(server: Server) {
         let cast = Cast::assemble(&server).await;
         let one = format!("/api/organizations/{}", cast.organization.id);
         let hand_over = |token: &str| {

@@ -1,4 +1,4 @@
-//! A master invites, lists and removes resellers, and nobody else. And who is invited through the account API looks like a member.
+//! A master invites, lists and removes resellers only. A person who is invited through the account API looks like a member.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;

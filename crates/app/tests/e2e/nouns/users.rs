@@ -77,7 +77,7 @@ on_both_engines! {
         refused(server.request(Method::GET, &path), StatusCode::UNAUTHORIZED).await;
     }
 
-    async fn a_credential_of_one_organization_knows_nobody_from_another(server: Server) {
+    async fn a_credential_of_one_organization_knows_no_one_from_another(server: Server) {
         let (one, other) = (server.new_organization().await, server.new_organization().await);
         let (person, _) = server.new_member(&one, "admin").await;
         server.add_member(&other, &person, "admin").await;
@@ -136,7 +136,7 @@ on_both_engines! {
         answered(sign_in("staple battery horse correct"), StatusCode::OK).await;
     }
 
-    async fn a_password_is_changed_by_whoever_knows_it(server: Server) {
+    async fn a_password_is_changed_by_those_who_know_it(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         let change = |current: &str, new: &str| {

@@ -43,8 +43,8 @@ on_both_engines! {
         let longer = format!("{}0", tokens.access);
         let mut changed = tokens.access.clone();
         changed.replace_range(20..21, if &changed[20..21] == "0" { "1" } else { "0" });
-        for nobody in [&tokens.refresh, &app.secret, &app.client_id, &tokens.id, &longer, &changed, &tokens.access[..46].to_owned(), &"fho_".to_owned()] {
-            refused(me(&server, nobody), StatusCode::UNAUTHORIZED).await;
+        for bad in [&tokens.refresh, &app.secret, &app.client_id, &tokens.id, &longer, &changed, &tokens.access[..46].to_owned(), &"fho_".to_owned()] {
+            refused(me(&server, bad), StatusCode::UNAUTHORIZED).await;
         }
         for request in [
             server.request(Method::GET, "/api/users/me").header("X-API-Key", &tokens.access),

@@ -78,7 +78,7 @@ on_both_engines! {
             ] {
                 refused_as(bad, StatusCode::BAD_REQUEST, error).await;
             }
-            for nobody in [
+            for unknown in [
                 server.form(path, &[GRANT]),
                 server.form(path, &[GRANT, id]),
                 server.form(path, &[GRANT, secret]),
@@ -86,7 +86,7 @@ on_both_engines! {
                 server.form(path, &[GRANT]).header("Authorization", "Basic YQ=="),
                 server.form(path, &[GRANT]).bearer_auth(&organization.owner.token),
             ] {
-                refused_as(nobody, StatusCode::UNAUTHORIZED, "invalid_client").await;
+                refused_as(unknown, StatusCode::UNAUTHORIZED, "invalid_client").await;
             }
         }
         let without = server.form("/oauth2/token", &[id, secret]);

@@ -8,7 +8,7 @@ use crate::on_both_engines;
 use crate::support::{Engine, Organization, Server, expect};
 use crate::tools::{Cast, OTHER_ROLES, UNKNOWN_ID, answered, change_database, deleted, entries, new_customer, refused};
 
-/// Tries to delete a customer whose deletion nobody counts as having approved.
+/// Tries to delete a customer whose deletion has no approval that counts.
 async fn unapproved(server: &Server, organization: &Organization, customer: &str, token: &str) {
     let path = format!("/api/organizations/{}/customers/{customer}", organization.id);
     let refusal = refused(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::CONFLICT).await;
@@ -29,7 +29,7 @@ on_both_engines! {
         let plan = format!("/api/organizations/{}/customers/user123/deletion-plan", organization.id);
         let plan = expect(server.request(Method::GET, &plan).bearer_auth(owner), StatusCode::OK).await;
         assert_eq!(plan["blockers"], json!([]));
-        // Whoever approves of what they want to do themselves has approved of nothing.
+        // An owner's approval of their own deletion does not count.
         unapproved(&server, &organization, "user123", &second.token).await;
         let delete = format!("/api/organizations/{}/customers/user123", organization.id);
         deleted(server.request(Method::DELETE, &delete).bearer_auth(owner), StatusCode::NO_CONTENT).await;
@@ -70,7 +70,7 @@ on_both_engines! {
         assert_eq!(missing(&refused(delete("?hard=true"), StatusCode::CONFLICT).await), ["approval_required"]);
         approve(&server, &organization, "/customers/user123", &second.token).await;
         deleted(delete("?hard=true"), StatusCode::OK).await;
-        // Whoever has the id after that has no approval.
+        // A customer who has the id after that has no approval.
         new_customer(&server, &organization, "user123", None).await;
         unapproved(&server, &organization, "user123", owner).await;
     }
@@ -141,11 +141,11 @@ on_both_engines! {
         answered(role("owner"), StatusCode::OK).await;
         deleted(server.request(Method::DELETE, &path).bearer_auth(owner), StatusCode::NO_CONTENT).await;
         server.add_member(&organization, &second, "owner").await;
-        // It was given by somebody who is no longer there.
+        // It was given by a member who is no longer there.
         unapproved(&server, &organization, "user123", owner).await;
     }
 
-    async fn approvals_of_other_organizations_do_not_count_and_are_nobodys_business(server: Server) {
+    async fn approvals_of_other_organizations_do_not_count_and_are_not_shown(server: Server) {
         let (organization, second) = two_owners(&server).await;
         let (other, their_second) = two_owners(&server).await;
         for tenant in [&organization, &other] {

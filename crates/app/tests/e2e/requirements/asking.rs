@@ -1,4 +1,4 @@
-//! What is asked: for each kind of subject on its own, on every surface alike, and of nobody who leaves.
+//! What is asked: for each kind of subject on its own, on every surface alike, and of no member who leaves.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};

@@ -37,7 +37,7 @@ on_both_engines! {
         refused(again.json(&json!({"id": "user123", "name": "Ada", "email": "ada@example.com"})), StatusCode::CONFLICT).await;
     }
 
-    async fn owners_and_admins_take_back_what_is_in_the_organization_and_nobody_else_does(server: Server) {
+    async fn only_owners_and_admins_take_back_what_is_in_the_organization(server: Server) {
         let cast = Cast::assemble(&server).await;
         let organization = &cast.organization;
         let token = &organization.owner.token;

@@ -1,5 +1,5 @@
-//! What an organization asks of those who delete: on every surface, told with everything else that stands in the way, and not to be had by
-//! whoever stole one owner's session.
+//! What an organization asks of those who delete: on every surface, told with everything else that stands in the way, and not to be had
+//! with a stolen session of one owner.
 
 mod approvals;
 mod asking;

@@ -46,7 +46,7 @@ on_both_engines! {
         let path = format!("/api/organizations/{}/customers:purge?reason=Moved&confirm={}", organization.id, organization.slug);
         let look = server.request(Method::POST, &path).bearer_auth(&fresh).header("content-type", "text/csv").body("approved");
         assert_eq!(expect(look, StatusCode::OK).await["blockers"], json!([]));
-        // Whoever approved of it would need somebody else's approval for a purge of their own.
+        // The owner who approved of it would need another owner's approval for a purge of their own.
         let own = server.sign_in(&second.email, None).await;
         assert_eq!(expect(meant(&own, "reason=Moved"), StatusCode::OK).await["outcomes"], json!({"blocked": 2}));
         // The terminal says it before anybody has to confirm.

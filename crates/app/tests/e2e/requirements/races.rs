@@ -15,7 +15,7 @@ async fn after(start: Duration, request: RequestBuilder) -> StatusCode {
     request.send().await.unwrap().status()
 }
 
-/// Sends a request that must wait for a statement which somebody else has run and not committed yet, and commits it then. The embedded
+/// Sends a request that must wait for a statement which another connection has run and not committed yet, and commits it then. The embedded
 /// database has one writer: there it is committed before.
 async fn send_into(server: &Server, statement: &str, request: RequestBuilder) -> reqwest::Response {
     let Some(url) = server.database_url() else {
@@ -29,7 +29,7 @@ async fn send_into(server: &Server, statement: &str, request: RequestBuilder) ->
     let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while holder.query(waits, &[]).await.unwrap().is_empty() {
         assert!(!answer.is_finished(), "it was answered without waiting for {statement}: {:?}", answer.await);
-        // That somebody waits is the event, and there is nothing else to wait on from outside.
+        // That a request waits is the event, and there is nothing else to wait on from outside.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     holder.batch_execute("COMMIT").await.unwrap();

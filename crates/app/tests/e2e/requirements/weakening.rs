@@ -41,7 +41,7 @@ on_both_engines! {
         assert!(detail.contains("30 days of grace instead of") && detail.contains("; approval ") && detail.contains(" by the user "), "{detail}");
     }
 
-    async fn less_is_asked_by_whoever_has_just_signed_in_only(server: Server) {
+    async fn only_an_owner_who_has_just_signed_in_asks_less(server: Server) {
         let organization = server.new_organization().await;
         let owner = &organization.owner;
         ask(&server, &organization, json!({"organization": {"freshMinutes": 30}, "customer": {"freshMinutes": 5, "reasonRequired": true}})).await;
@@ -65,7 +65,7 @@ on_both_engines! {
         ask(&server, &organization, json!({})).await;
     }
 
-    async fn an_approval_that_nobody_could_give_is_not_asked_for(server: Server) {
+    async fn an_approval_that_no_one_could_give_is_not_asked_for(server: Server) {
         let organization = server.new_organization().await;
         let wanted = json!({"organization": {"approvalRequired": true}});
         let refusal = refused(asking(&server, &organization, &organization.owner.token, &wanted), StatusCode::CONFLICT).await;

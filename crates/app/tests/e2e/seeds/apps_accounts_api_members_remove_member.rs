@@ -83,7 +83,7 @@ on_both_engines! {
         refused(server.request(Method::DELETE, &path).bearer_auth("nonsense"), StatusCode::UNAUTHORIZED).await;
     }
 
-    async fn owners_and_admins_may_remove_others_and_nobody_else(server: Server) {
+    async fn only_owners_and_admins_may_remove_others(server: Server) {
         let cast = Cast::assemble(&server).await;
         let organization = short(&cast.organization.id);
         let (_, someone) = server.new_member(&cast.organization, "viewer").await;

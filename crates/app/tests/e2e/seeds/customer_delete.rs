@@ -75,7 +75,7 @@ on_both_engines! {
             let body = refused(request(&server, cast.token(role)), StatusCode::FORBIDDEN).await;
             assert!(body["message"].as_str().unwrap().contains("ADMIN, MASTER or RESALE"), "{body}");
         }
-        // Somebody without any organization, somebody who names one that is not theirs, and somebody with another of their own.
+        // A person without any organization, one who names an organization that is not theirs, and one with another of their own.
         let body = refused(request(&server, &cast.outsider.token), StatusCode::FORBIDDEN).await;
         assert_eq!(body["message"], "User is not a member of this organization.");
         let elsewhere = server.new_organization().await.owner;

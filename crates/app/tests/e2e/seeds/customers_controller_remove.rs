@@ -55,7 +55,7 @@ on_both_engines! {
         }
     }
 
-    async fn those_who_work_with_customers_may_and_nobody_else(server: Server) {
+    async fn only_those_who_work_with_customers_may(server: Server) {
         let cast = Cast::assemble(&server).await;
         let organization = &cast.organization;
         let path = format!("/api/organizations/{}/customers/{CUSTOMER}", organization.id);

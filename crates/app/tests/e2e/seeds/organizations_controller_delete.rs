@@ -62,7 +62,7 @@ on_both_engines! {
             ("Cookie", "sessionid=0123456789abcdef".to_owned()),
             ("Cookie", format!("other={}", organization.owner.token)),
         ];
-        // Whoever is nobody does not learn which organizations exist.
+        // An unknown caller does not learn which organizations exist.
         for id in [organization.id.as_str(), UNKNOWN_ID, "no-such-slug"] {
             for (name, value) in &bad {
                 let request = server.request(Method::DELETE, &format!("/api/organizations/{id}")).header(*name, value);

@@ -9,17 +9,18 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::faults::{connect, wait_until_ready};
 use crate::support::{Engine, Organization, Server, header};
 use crate::tools::entries;
 
 /// Stands in what the transaction writes whose connection breaks.
-const MARKER: &str = "A name whose commit is lost";
+pub const MARKER: &str = "A name whose commit is lost";
 
 /// Where it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cut {
+pub enum Cut {
     Nowhere,
     /// Before the statement with the marker.
     Statement,
@@ -29,23 +30,29 @@ enum Cut {
     Commit,
     /// When its commit was answered, before the answer is passed on.
     Answer,
+    /// Nowhere: that answer is passed on when [`Way::let_go`] says so.
+    Held,
 }
 
 /// The way from the server to its database.
-struct Way {
+pub struct Way {
     port: u16,
     target: String,
     cut: std::sync::Mutex<Cut>,
     is_closed: AtomicBool,
+    /// Rung when an answer is held, and when it may go on.
+    held: Notify,
+    go_on: Notify,
 }
 
 impl Way {
-    async fn lay() -> Arc<Way> {
+    pub async fn lay() -> Arc<Way> {
         let admin = std::env::var("FREEHOLD_TEST_POSTGRES").unwrap();
         let target = admin.split_once('@').unwrap().1.split('/').next().unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let way = Arc::new(Way { port, target, cut: Cut::Nowhere.into(), is_closed: false.into() });
+        let way =
+            Arc::new(Way { port, target, cut: Cut::Nowhere.into(), is_closed: false.into(), held: Notify::new(), go_on: Notify::new() });
         let layer = way.clone();
         tokio::spawn(async move {
             while let Ok((server, _)) = listener.accept().await {
@@ -58,10 +65,24 @@ impl Way {
     }
 
     async fn server(&self) -> Server {
-        Server::start_through(Engine::Postgresql, &[], &format!("127.0.0.1:{}", self.port)).await
+        self.server_with(&[]).await
     }
 
-    fn set(&self, cut: Cut) {
+    pub async fn server_with(&self, arguments: &[&str]) -> Server {
+        Server::start_through(Engine::Postgresql, arguments, &format!("127.0.0.1:{}", self.port)).await
+    }
+
+    /// Waits until an answer is held.
+    pub async fn holds(&self) {
+        self.held.notified().await;
+    }
+
+    /// Passes it on.
+    pub fn let_go(&self) {
+        self.go_on.notify_one();
+    }
+
+    pub fn set(&self, cut: Cut) {
         *self.cut.lock().unwrap() = cut;
     }
 
@@ -92,9 +113,15 @@ impl Way {
                     }
                     database.write_all(bytes).await.ok()?;
                     if cut == Cut::Answer && is_marked && has(b"COMMIT\0") {
-                        // When the database answers it has committed, and nobody is told.
+                        // When the database answers it has committed, and the answer is lost.
                         let _ = database.read(&mut answered).await;
                         return None;
+                    }
+                    if cut == Cut::Held && is_marked && has(b"COMMIT\0") {
+                        let read = database.read(&mut answered).await.ok()?;
+                        self.held.notify_one();
+                        self.go_on.notified().await;
+                        server.write_all(&answered[..read]).await.ok()?;
                     }
                 }
                 read = database.read(&mut answered) => {
@@ -130,10 +157,10 @@ async fn count(server: &Server, organization: &Organization) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_may_have_come_true_though_nobody_heard_of_it_is_not_done_again() {
+async fn what_may_have_come_true_though_no_one_heard_of_it_is_not_done_again() {
     let way = Way::lay().await;
     let server = way.server().await;
-    // PostgreSQL has committed, or has not: nobody here can tell.
+    // PostgreSQL has committed, or has not: the server cannot tell.
     for (cut, made) in [(Cut::Answer, 1), (Cut::Commit, 0)] {
         let organization = server.new_organization().await;
         way.set(cut);

@@ -2,7 +2,7 @@
 //! them. The operations and their parameters come from `/openapi.json`, so that a new one is covered as it is.
 
 mod credentials;
-mod lost;
+pub mod lost;
 mod parameters;
 mod preconditions;
 mod repetitions;

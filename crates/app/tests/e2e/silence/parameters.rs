@@ -56,7 +56,7 @@ fn faults(operation: &Operation) -> Vec<Fault> {
     faults.push(header("two hosts", vec![("host", b"one"), ("host", b"two")], INVALID, "host"));
     faults.push(header("two cookies", vec![("cookie", b"sessionid=one; sessionid=two")], &[401], "sessionid"));
     faults.push(header("a part of a body", vec![("content-range", b"bytes 0-1/2")], INVALID, "Content-Range"));
-    faults.push(header("an expectation that nobody meets", vec![("expect", b"a-miracle")], &[417], "Expect"));
+    faults.push(header("an expectation that no server meets", vec![("expect", b"a-miracle")], &[417], "Expect"));
     faults.push(header("an unknown coding", vec![("content-encoding", b"br")], &[415], "gzip"));
     let twice = vec![("content-type", &b"application/json"[..]), ("content-type", b"text/csv")];
     faults.push(header("two types", twice, INVALID, "content-type"));
@@ -113,7 +113,7 @@ on_both_engines! {
             for fault in faults(operation) {
                 let (status, text) = ask(&server, operation, &owner, &tenant, &fault).await;
                 cells += 1;
-                // Metrics are for operators, who are nobody here.
+                // Metrics are for operators, and the caller is none.
                 let is_refused = fault.statuses.contains(&status) && text.contains(&fault.words);
                 if !is_refused {
                     ignored.push(format!("{} {} with {}: {status} {text}", operation.method, operation.path, fault.name));

@@ -9,7 +9,7 @@ use crate::on_both_engines;
 use crate::support::{Engine, Server, expect, header};
 use crate::tools::refused;
 
-/// Operations after which the caller is nobody.
+/// Operations after which the caller is unknown.
 const FAREWELLS: [&str; 3] = ["signOut", "dashboardSignOut", "deleteMe"];
 
 /// What others need goes last, and the organization itself at the very end.

@@ -37,7 +37,7 @@ on_both_engines! {
         assert!(record["counts"]["webhook_deliveries"].as_i64().unwrap() >= 4, "{record}");
     }
 
-    async fn one_dead_endpoint_holds_up_its_own_deletion_and_nobody_else(engine: Engine) {
+    async fn one_dead_endpoint_holds_up_its_own_deletion_and_no_other(engine: Engine) {
         let server = Server::start(engine, &[ALLOW]).await;
         let (stuck, other) = (server.new_organization().await, server.new_organization().await);
         let (silent, alive) = (Receiver::open(&[Answer::Silence, Answer::Silence, Answer::Silence]).await, Receiver::open(&[]).await);

@@ -23,30 +23,27 @@ pub(super) async fn left_out(cx: &Cx, survey: &Survey, since: Timestamp) -> Resu
     let first = uuid::Builder::from_unix_timestamp_millis(u64::try_from(since.as_millisecond()).unwrap_or(0), &[0; 10]).into_uuid();
     let mut after = first;
     loop {
-        let page = cx.read(after, |_, tx, after| Box::pin(orders_after(tx, *after))).await?;
+        let page = cx.read(async move |_, tx| orders_after(tx, after).await).await?;
         let Some((_, last, _)) = page.last() else { break };
         after = last.deletion;
         let unknown = page.into_iter().filter(|(_, order, is_taken_back)| !is_taken_back && !survey.orders.contains(&order.deletion));
         left_out.extend(unknown.map(|(at, order, _)| (at, None, Entry::Ordered(order))));
     }
-    let restored = cx.read(since, |_, tx, since| {
-        Box::pin(async move {
-            let statement = sql!(
-                "SELECT id, organization_id, root, subject_id, restored_at FROM deletions WHERE restored_at >= $1 AND state = 'restored'"
-            );
-            let rows = tx.query(statement, params![*since]).await?.into_iter();
-            rows.map(|mut row| {
-                let (deletion, organization, root, subject) = (row.next()?, row.next()?, row.next()?, row.next()?);
-                Ok((row.next()?, TakenBack { deletion, organization, root, subject }))
-            })
-            .collect::<Result<Vec<(Timestamp, TakenBack)>>>()
+    let restored = cx.read(async move |_, tx| {
+        let statement =
+            sql!("SELECT id, organization_id, root, subject_id, restored_at FROM deletions WHERE restored_at >= $1 AND state = 'restored'");
+        let rows = tx.query(statement, params![since]).await?.into_iter();
+        rows.map(|mut row| {
+            let (deletion, organization, root, subject) = (row.next()?, row.next()?, row.next()?, row.next()?);
+            Ok((row.next()?, TakenBack { deletion, organization, root, subject }))
         })
+        .collect::<Result<Vec<(Timestamp, TakenBack)>>>()
     });
     let unknown = restored.await?.into_iter().filter(|(_, taken_back)| !survey.taken_back.contains(&taken_back.deletion));
     left_out.extend(unknown.map(|(at, taken_back)| (at, None, Entry::Restored(taken_back))));
     let mut last = (since, Uuid::nil());
     loop {
-        let page = cx.read(last, |_, tx, last| Box::pin(sealed_after(tx, *last))).await?;
+        let page = cx.read(async move |_, tx| sealed_after(tx, last).await).await?;
         let Some((at, id, _)) = page.last() else { return Ok(left_out) };
         last = (*at, *id);
         // One that was left out as well has what it erased in its own line.

@@ -139,46 +139,38 @@ pub(crate) async fn open(plane: &Arc<Plane>, place: &LedgerPlace) -> Result<()> 
 }
 
 async fn load(cx: &Cx) -> Result<Option<Known>> {
-    cx.read((), |_, tx, ()| {
-        Box::pin(async move {
-            let statement = sql!("SELECT id, position, position_at, beat, is_restored FROM ledger");
-            let Some(mut row) = tx.query_opt(statement, &[]).await? else { return Ok(None) };
-            let (id, position) = (row.next()?, u64::try_from(row.next::<i64>()?).unwrap_or(0));
-            Ok(Some(Known { id, position, position_at: row.next()?, beat: row.next()?, is_restored: row.next()? }))
-        })
+    cx.read(async move |_, tx| {
+        let statement = sql!("SELECT id, position, position_at, beat, is_restored FROM ledger");
+        let Some(mut row) = tx.query_opt(statement, &[]).await? else { return Ok(None) };
+        let (id, position) = (row.next()?, u64::try_from(row.next::<i64>()?).unwrap_or(0));
+        Ok(Some(Known { id, position, position_at: row.next()?, beat: row.next()?, is_restored: row.next()? }))
     })
     .await
 }
 
 async fn forget(cx: &Cx) -> Result<()> {
-    cx.write_behind(false, (), |_, tx, ()| {
-        Box::pin(async move {
-            tx.query_all(&[(sql!("DELETE FROM ledger"), &[]), (sql!("DELETE FROM ledger_lines"), &[])]).await?;
-            Ok(())
-        })
+    cx.write_behind(false, async move |_, tx| {
+        tx.query_all(&[(sql!("DELETE FROM ledger"), &[]), (sql!("DELETE FROM ledger_lines"), &[])]).await?;
+        Ok(())
     })
     .await
 }
 
 /// The lines in the table, in the order in which what they tell of began.
 async fn kept(cx: &Cx) -> Result<Vec<(Uuid, Timestamp, Entry)>> {
-    cx.read((), |_, tx, ()| {
-        Box::pin(async move {
-            let rows = tx.query(sql!("SELECT id, at, entry FROM ledger_lines ORDER BY id"), &[]).await?.into_iter();
-            let read = |told: Json| serde_json::from_value(told).map_err(|error| Error::Internal(format!("ledger_lines: {error}")));
-            rows.map(|mut row| Ok((row.next()?, row.next()?, read(row.next()?)?))).collect()
-        })
+    cx.read(async move |_, tx| {
+        let rows = tx.query(sql!("SELECT id, at, entry FROM ledger_lines ORDER BY id"), &[]).await?.into_iter();
+        let read = |told: Json| serde_json::from_value(told).map_err(|error| Error::Internal(format!("ledger_lines: {error}")));
+        rows.map(|mut row| Ok((row.next()?, row.next()?, read(row.next()?)?))).collect()
     })
     .await
 }
 
 async fn begin(cx: &Cx, id: Uuid) -> Result<Known> {
-    cx.write_behind(false, id, |cx, tx, id| {
-        Box::pin(async move {
-            let insert = sql!("INSERT INTO ledger (id, position, position_at, beat, is_restored) VALUES ($1, 0, $2, 0, FALSE)");
-            tx.execute(insert, params![*id, cx.now]).await?;
-            Ok(Known { id: *id, position: 0, position_at: cx.now, beat: 0, is_restored: false })
-        })
+    cx.write_behind(false, async move |cx, tx| {
+        let insert = sql!("INSERT INTO ledger (id, position, position_at, beat, is_restored) VALUES ($1, 0, $2, 0, FALSE)");
+        tx.execute(insert, params![id, cx.now]).await?;
+        Ok(Known { id, position: 0, position_at: cx.now, beat: 0, is_restored: false })
     })
     .await
 }
@@ -189,11 +181,9 @@ async fn begin(cx: &Cx, id: Uuid) -> Result<Known> {
 /// The database's.
 pub(crate) async fn mark_restored(database: &Database) -> Result<()> {
     database
-        .write((), |tx, ()| {
-            Box::pin(async move {
-                tx.execute(sql!("UPDATE ledger SET is_restored = TRUE"), &[]).await?;
-                Ok(())
-            })
+        .write(async move |tx| {
+            tx.execute(sql!("UPDATE ledger SET is_restored = TRUE"), &[]).await?;
+            Ok(())
         })
         .await
 }
@@ -208,7 +198,8 @@ async fn catch_up(cx: &Cx, folder: &Folder, survey: &Survey, known: Known, is_ol
     done.others += others::hold_again(cx, survey).await?;
     // Before later deletions of the same.
     for taken_back in survey.restored.values() {
-        let again = cx.write_behind(false, taken_back.clone(), |cx, tx, taken_back| Box::pin(deletion::restore_again(cx, tx, taken_back)));
+        let taken_back = taken_back.clone();
+        let again = cx.write_behind(false, async move |cx, tx| deletion::restore_again(cx, tx, &taken_back).await);
         done.others += u64::from(again.await?);
     }
     let mut batch = Vec::new();
@@ -234,14 +225,12 @@ async fn catch_up(cx: &Cx, folder: &Folder, survey: &Survey, known: Known, is_ol
 type Ordered = (Order, Timestamp, Option<(Json, Timestamp)>);
 
 async fn repeat(cx: &Cx, orders: Vec<Ordered>, done: &mut Done) -> Result<()> {
-    let outcomes = cx.write_behind(false, orders, |cx, tx, orders| {
-        Box::pin(async move {
-            let mut outcomes = Vec::with_capacity(orders.len());
-            for (order, at, completed) in orders {
-                outcomes.push((order.deletion, deletion::repeat(cx, tx, order, *at, completed.clone()).await?));
-            }
-            Ok(outcomes)
-        })
+    let outcomes = cx.write_behind(false, async move |cx, tx| {
+        let mut outcomes = Vec::with_capacity(orders.len());
+        for (order, at, completed) in &orders {
+            outcomes.push((order.deletion, deletion::repeat(cx, tx, order, *at, completed.clone()).await?));
+        }
+        Ok(outcomes)
     });
     for (id, outcome) in outcomes.await? {
         match outcome {
@@ -259,17 +248,15 @@ async fn repeat(cx: &Cx, orders: Vec<Ordered>, done: &mut Done) -> Result<()> {
 /// Says that the database has caught up. Returns the beat.
 async fn settle(cx: &Cx, survey: &Survey, known: Known) -> Result<i64> {
     let beat = survey.beat.max(known.beat) + 1;
-    let input = (survey.last, beat, cx.plane.ledger.is_whole(), survey.written.clone());
-    cx.write_behind(false, input, |cx, tx, (last, beat, is_whole, written)| {
-        Box::pin(async move {
-            tx.execute(sql!("DELETE FROM ledger_lines WHERE id = ANY($1)"), params![&written[..]]).await?;
-            let statement = sql!(
-                "UPDATE ledger SET position = $1, position_at = CASE WHEN CAST($4 AS boolean) THEN $2 ELSE position_at END, beat = $3,
+    let (last, is_whole, written) = (survey.last, cx.plane.ledger.is_whole(), survey.written.clone());
+    cx.write_behind(false, async move |cx, tx| {
+        tx.execute(sql!("DELETE FROM ledger_lines WHERE id = ANY($1)"), params![&written[..]]).await?;
+        let statement = sql!(
+            "UPDATE ledger SET position = $1, position_at = CASE WHEN CAST($4 AS boolean) THEN $2 ELSE position_at END, beat = $3,
                         is_restored = FALSE"
-            );
-            tx.execute(statement, params![i64::try_from(*last).unwrap_or(i64::MAX), cx.now, *beat, *is_whole]).await?;
-            Ok(*beat)
-        })
+        );
+        tx.execute(statement, params![i64::try_from(last).unwrap_or(i64::MAX), cx.now, beat, is_whole]).await?;
+        Ok(beat)
     })
     .await
 }

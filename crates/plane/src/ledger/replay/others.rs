@@ -8,7 +8,7 @@ use super::{BATCH, MOST};
 use crate::audit::{self, NO_ORGANIZATION};
 use crate::cx::{Cx, random};
 use crate::deletion::{self, Root};
-use crate::ledger::{Credential, Entry};
+use crate::ledger::{Credential, Entry, GONE};
 use crate::passwords::hex;
 use crate::{Error, Result, customers, dependants, requirements, users};
 
@@ -19,21 +19,19 @@ use crate::{Error, Result, customers, dependants, requirements, users};
 pub(super) async fn hold_again(cx: &Cx, survey: &Survey) -> Result<u64> {
     let mut done = 0;
     for (hold, (at, (organization, subject, subject_id, until))) in &survey.holds {
-        let input = (*hold, *at, *organization, subject.clone(), *subject_id, *until);
-        let again = cx.write_behind(false, input, |_, tx, (hold, at, organization, subject, subject_id, until)| {
-            Box::pin(async move {
-                let known = sql!("SELECT 1 FROM holds WHERE organization_id = $1 AND id = $2");
-                if tx.query_opt(known, params![*organization, *hold]).await?.is_some() {
-                    return Ok(false);
-                }
-                let insert = sql!(
-                    "INSERT INTO holds (organization_id, id, subject, subject_id, reason, until, placed_by, placed_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, 'system', $7)"
-                );
-                let reason = "The database was restored from before this hold, and its reason is not known any more.";
-                tx.execute(insert, params![*organization, *hold, subject, *subject_id, reason, *until, *at]).await?;
-                Ok(true)
-            })
+        let (hold, at, organization, subject, subject_id, until) = (*hold, *at, *organization, subject.clone(), *subject_id, *until);
+        let again = cx.write_behind(false, async move |_, tx| {
+            let known = sql!("SELECT 1 FROM holds WHERE organization_id = $1 AND id = $2");
+            if tx.query_opt(known, params![organization, hold]).await?.is_some() {
+                return Ok(false);
+            }
+            let insert = sql!(
+                "INSERT INTO holds (organization_id, id, subject, subject_id, reason, until, placed_by, placed_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, 'system', $7)"
+            );
+            let reason = "The database was restored from before this hold, and its reason is not known any more.";
+            tx.execute(insert, params![organization, hold, &subject, subject_id, reason, until, at]).await?;
+            Ok(true)
         });
         done += u64::from(again.await?);
     }
@@ -46,20 +44,18 @@ pub(super) async fn hold_again(cx: &Cx, survey: &Survey) -> Result<u64> {
 /// # Errors
 /// The database's.
 pub(super) async fn as_it_is(cx: &Cx, entry: Entry) -> Result<Option<Entry>> {
-    cx.read(entry, |cx, tx, entry| {
-        Box::pin(async move {
-            Ok(match entry.clone() {
-                Entry::Changed { credential, organization, id, .. } => {
-                    let digest = credential.digest(cx, tx, organization, id).await?;
-                    digest.map(|digest| Entry::Changed { credential, organization, id, digest })
-                }
-                Entry::Held { organization, hold, .. } => {
-                    let placed = sql!("SELECT 1 FROM holds WHERE organization_id = $1 AND id = $2 AND released_at IS NULL");
-                    tx.query_opt(placed, params![organization, hold]).await?.map(|_| entry.clone())
-                }
-                // Done once and for all, or with a revision.
-                _ => Some(entry.clone()),
-            })
+    cx.read(async move |cx, tx| {
+        Ok(match entry.clone() {
+            Entry::Changed { credential, organization, id, revision, .. } => {
+                let digest = credential.digest(cx, tx, organization, id).await?;
+                digest.map(|digest| Entry::Changed { credential, organization, id, digest, revision })
+            }
+            Entry::Held { organization, hold, .. } => {
+                let placed = sql!("SELECT 1 FROM holds WHERE organization_id = $1 AND id = $2 AND released_at IS NULL");
+                tx.query_opt(placed, params![organization, hold]).await?.map(|_| entry.clone())
+            }
+            // Done once and for all, or with a revision.
+            _ => Some(entry.clone()),
         })
     })
     .await
@@ -74,94 +70,90 @@ pub(super) async fn repeat(cx: &Cx, survey: &Survey, is_older: bool) -> Result<u
     // A purge that was over has deleted its customers, and each has a line: it spares all others.
     let over: Vec<Uuid> = if is_older { survey.completed.keys().copied().collect() } else { Vec::new() };
     for deletions in over.chunks(BATCH) {
-        let stop = cx.write_behind(false, deletions.to_vec(), |cx, tx, deletions| Box::pin(deletion::end_purges(cx, tx, deletions)));
+        let deletions = deletions.to_vec();
+        let stop = cx.write_behind(false, async move |cx, tx| deletion::end_purges(cx, tx, &deletions).await);
         done += stop.await?;
     }
-    for accepted in &survey.accepted {
-        let again = cx.write_behind(false, *accepted, |_, tx, (organization, invitation)| {
-            Box::pin(async move {
-                let statement =
-                    sql!("UPDATE invitations SET status = 'cancelled' WHERE organization_id = $1 AND id = $2 AND status = 'pending'");
-                Ok(tx.execute(statement, params![*organization, *invitation]).await? > 0)
-            })
+    for &(organization, invitation) in &survey.accepted {
+        let again = cx.write_behind(false, async move |_, tx| {
+            let statement =
+                sql!("UPDATE invitations SET status = 'cancelled' WHERE organization_id = $1 AND id = $2 AND status = 'pending'");
+            Ok(tx.execute(statement, params![organization, invitation]).await? > 0)
         });
         done += u64::from(again.await?);
     }
     for deletion in &survey.stopped {
-        let again = cx.write_behind(false, *deletion, |cx, tx, deletion| Box::pin(deletion::stop_again(cx, tx, *deletion)));
+        let deletion = *deletion;
+        let again = cx.write_behind(false, async move |cx, tx| deletion::stop_again(cx, tx, deletion).await);
         done += u64::from(again.await?);
     }
-    for removed in &survey.removed {
-        let again = cx.write_behind(false, removed.clone(), |_, tx, (kind, ids)| Box::pin(dependants::remove_again(tx, kind, *ids)));
+    for (kind, ids) in survey.removed.iter().cloned() {
+        let again = cx.write_behind(false, async move |_, tx| dependants::remove_again(tx, &kind, ids).await);
         done += u64::from(again.await?);
     }
     for (member, (organization, role, revision)) in &survey.roles {
-        let again =
-            cx.write_behind(false, (*organization, *member, role.clone(), *revision), |_, tx, (organization, member, role, revision)| {
-                Box::pin(async move {
-                    let statement =
-                        sql!("UPDATE members SET role = $3, revision = $4 WHERE organization_id = $1 AND id = $2 AND revision < $4");
-                    Ok(tx.execute(statement, params![*organization, *member, role, *revision]).await? > 0)
-                })
-            });
+        let (organization, member, role, revision) = (*organization, *member, role.clone(), *revision);
+        let again = cx.write_behind(false, async move |_, tx| {
+            let statement = sql!("UPDATE members SET role = $3, revision = $4 WHERE organization_id = $1 AND id = $2 AND revision < $4");
+            Ok(tx.execute(statement, params![organization, member, &role, revision]).await? > 0)
+        });
         done += u64::from(again.await?);
     }
     for (user, (is_operator, revision)) in &survey.operators {
-        let again = cx.write_behind(false, (*user, *is_operator, *revision), |_, tx, (user, is_operator, revision)| {
-            Box::pin(async move {
-                let statement = sql!(
-                    "UPDATE users SET is_operator = $2, operator_revision = $3
-                     WHERE id = $1 AND (operator_revision < $3 OR operator_revision = $3 AND is_operator <> $2)"
-                );
-                Ok(tx.execute(statement, params![*user, *is_operator, *revision]).await? > 0)
-            })
+        let (user, is_operator, revision) = (*user, *is_operator, *revision);
+        let again = cx.write_behind(false, async move |_, tx| {
+            let statement = sql!(
+                "UPDATE users SET is_operator = $2, operator_revision = $3
+                 WHERE id = $1 AND (operator_revision < $3 OR operator_revision = $3 AND is_operator <> $2)"
+            );
+            Ok(tx.execute(statement, params![user, is_operator, revision]).await? > 0)
         });
         done += u64::from(again.await?);
     }
     for (organization, (is_archived, revision)) in &survey.archived {
-        let input = (*organization, *is_archived, *revision);
-        let again = cx.write_behind(false, input, |cx, tx, (organization, is_archived, revision)| {
-            Box::pin(async move {
-                let statement = sql!("UPDATE organizations SET archived_at = $2, revision = $3 WHERE id = $1 AND revision < $3");
-                if tx.execute(statement, params![*organization, is_archived.then_some(cx.now), *revision]).await? == 0 {
-                    return Ok(false);
-                }
-                deletion::end_archive(cx, tx, *organization).await?;
-                Ok(true)
-            })
+        let (organization, is_archived, revision) = (*organization, *is_archived, *revision);
+        let again = cx.write_behind(false, async move |cx, tx| {
+            let statement = sql!("UPDATE organizations SET archived_at = $2, revision = $3 WHERE id = $1 AND revision < $3");
+            if tx.execute(statement, params![organization, is_archived.then_some(cx.now), revision]).await? == 0 {
+                return Ok(false);
+            }
+            deletion::end_archive(cx, tx, organization).await?;
+            Ok(true)
         });
         done += u64::from(again.await?);
     }
     for ((organization, customer), state) in &survey.customers {
-        let again = cx.write_behind(false, (*organization, *customer, *state), |cx, tx, (organization, customer, state)| {
-            Box::pin(customers::set_again(
+        let (organization, customer, state) = (*organization, *customer, *state);
+        let again = cx.write_behind(false, async move |cx, tx| {
+            customers::set_again(
                 cx,
                 tx,
-                (*organization, *customer),
+                (organization, customer),
                 state.managed_by,
                 (state.is_archived, state.was_archived),
                 state.revision,
-            ))
+            )
+            .await
         });
         done += u64::from(again.await?);
     }
     for (organization, (by_kind, revision)) in &survey.asked {
-        let again = cx.write_behind(false, (*organization, *by_kind, *revision), |cx, tx, (organization, by_kind, revision)| {
-            Box::pin(requirements::ask_again(cx, tx, *organization, by_kind, *revision))
-        });
+        let (organization, by_kind, revision) = (*organization, *by_kind, *revision);
+        let again = cx.write_behind(false, async move |cx, tx| requirements::ask_again(cx, tx, organization, &by_kind, revision).await);
         done += u64::from(again.await?);
     }
     // A change that a power failure took back was not answered: what was before it is still good.
     let mut unusable = None;
-    for ((credential, id), (organization, digest)) in survey.changed.iter().filter(|_| is_older) {
+    for ((credential, id), (organization, digest, revision)) in survey.changed.iter().filter(|_| is_older) {
         let unusable = match &unusable {
             Some(hash) => String::clone(hash),
             // The hash of a random password.
             None => unusable.insert(cx.plane.hasher.hash(hex(&random::<32>()?)).await?).clone(),
         };
-        let input = (*credential, *organization, *id, digest.clone(), unusable);
-        let again = cx.write_behind(false, input, |cx, tx, (credential, organization, id, digest, unusable)| {
-            Box::pin(end_changed(cx, tx, (*credential, *organization, *id), digest, unusable))
+        let (changed, digest) = ((*credential, *organization, *id), (digest.clone(), *revision));
+        let again = cx.write_behind(false, async move |cx, tx| {
+            let (digest, revision) = &digest;
+            end_changed(cx, tx, changed, (digest, *revision), &unusable).await
         });
         done += u64::from(again.await?);
     }
@@ -173,9 +165,13 @@ async fn end_changed(
     cx: &Cx,
     tx: &mut Tx,
     (credential, organization, id): (Credential, Option<Uuid>, Uuid),
-    digest: &str,
+    (digest, revision): (&str, i64),
     unusable: &str,
 ) -> Result<bool> {
+    if revision < GONE {
+        // What is changed from now on comes after what the ledger knows.
+        credential.count(tx, organization, id, revision).await?;
+    }
     match credential.digest(cx, tx, organization, id).await? {
         None => return Ok(false),
         Some(now) if now == digest => return Ok(false),
@@ -228,9 +224,7 @@ pub(super) async fn end_sessions(cx: &Cx) -> Result<u64> {
     );
     for statement in [sessions, tokens, approvals] {
         loop {
-            let batch = cx.write_behind(false, statement, |_, tx, statement| {
-                Box::pin(async move { tx.execute(*statement, params![MOST]).await.map_err(Error::from) })
-            });
+            let batch = cx.write_behind(false, async move |_, tx| tx.execute(statement, params![MOST]).await.map_err(Error::from));
             match batch.await? {
                 0 => break,
                 rows => ended += rows,

@@ -29,7 +29,7 @@ pub(super) struct Survey {
     pub(super) restored: HashMap<Uuid, TakenBack>,
     pub(super) stopped: Vec<Uuid>,
     pub(super) removed: Vec<(String, (Uuid, Uuid, Uuid))>,
-    pub(super) changed: HashMap<(Credential, Uuid), (Option<Uuid>, String)>,
+    pub(super) changed: HashMap<(Credential, Uuid), (Option<Uuid>, String, i64)>,
     pub(super) roles: HashMap<Uuid, (Uuid, String, i64)>,
     pub(super) operators: HashMap<Uuid, (bool, i64)>,
     pub(super) archived: HashMap<Uuid, (bool, i64)>,
@@ -118,8 +118,11 @@ impl Survey {
             }
             Entry::Stopped { deletion } => self.stopped.push(deletion),
             Entry::Removed { organization, customer, kind, id } => self.removed.push((kind, (organization, customer, id))),
-            Entry::Changed { credential, organization, id, digest } => {
-                self.changed.insert((credential, id), (organization, digest));
+            Entry::Changed { credential, organization, id, digest, revision } => {
+                let last = self.changed.entry((credential, id)).or_insert((organization, String::new(), revision));
+                if revision >= last.2 {
+                    *last = (organization, digest, revision);
+                }
             }
             Entry::Role { organization, member, role, revision } => {
                 let last = self.roles.entry(member).or_insert((organization, String::new(), -1));

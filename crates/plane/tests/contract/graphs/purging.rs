@@ -1,5 +1,5 @@
-//! Purges in worlds made by chance, by whoever may order one, and now and then stopped: the look counts what will be, each customer has the outcome that what is in the
-//! way says, those who are deleted go with everything that is tied to them, and nothing else does.
+//! Purges in worlds made by chance, ordered by those who may, and now and then stopped: the look counts what will be, each customer has the
+//! outcome that what is in the way says, those who are deleted go with everything that is tied to them, and nothing else does.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -20,7 +20,7 @@ const A_WHILE: Duration = Duration::from_secs(11);
 /// Roles that may purge customers.
 const ROLES: [&str; 5] = ["owner", "admin", "master", "member", "reseller"];
 
-/// Whoever orders a purge.
+/// The actor who orders a purge.
 struct Orderer {
     person: Person,
     organization: Uuid,
@@ -29,7 +29,7 @@ struct Orderer {
     only: Option<Uuid>,
 }
 
-/// A place in the list, or a customer who meets the criteria: whom it is about, and what must become of them.
+/// A place in the list, or a customer who meets the criteria: the customer, and what must become of them.
 type Fate = (Option<String>, &'static str);
 
 impl World<'_> {
@@ -92,7 +92,7 @@ impl World<'_> {
         );
         let check = Check { told: &told, doomed: &doomed, preview: None, at_plan: &before, before: &before, after: &after };
         self.outcomes.extend(expected.iter().map(|(_, outcome)| *outcome));
-        check.nobody_touches_what_is_held();
+        check.nothing_touches_what_is_held();
         match can_be_taken_back {
             // The receipts name also the labels that came with the orders, and were not there before.
             true => drop(check.only_what_is_tied_is_gone()),

@@ -1,0 +1,105 @@
+//! What the signature of a handler says of its operation: the body that it reads is the one that is documented.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::handler::Handler;
+use axum::http::{HeaderMap, Method};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::Doors;
+use crate::answers::Answers;
+use crate::body::{Body, BrowserForm, Fields};
+use crate::catalogue::Content;
+use crate::door::{Door, Guest, Segments};
+use crate::handlers::oauth::ClientForm;
+use crate::lists::BodyOrList;
+use crate::problem::Failure;
+use crate::schema::Type;
+
+/// A handler, and what its last argument takes.
+pub(crate) trait Endpoint<T>: Handler<T, Arc<Doors>> {
+    /// Whether the body may also be a list of ids.
+    const TAKES_LISTS: bool = false;
+
+    fn body() -> Option<Type> {
+        None
+    }
+
+    /// What the answer holds, if its type says so.
+    fn content() -> Option<Content>;
+}
+
+/// The last argument of a handler.
+pub(crate) trait Takes {
+    const TAKES_LISTS: bool = false;
+
+    fn body() -> Option<Type> {
+        None
+    }
+}
+
+impl<T: JsonSchema + DeserializeOwned> Takes for Body<T> {
+    fn body() -> Option<Type> {
+        Some(Type::read::<T>())
+    }
+}
+
+impl<T: JsonSchema + DeserializeOwned> Takes for BodyOrList<T> {
+    const TAKES_LISTS: bool = true;
+
+    fn body() -> Option<Type> {
+        Some(Type::read::<T>())
+    }
+}
+
+impl Takes for Door {}
+impl Takes for Guest {}
+impl<T> Takes for Segments<T> {}
+impl Takes for HeaderMap {}
+impl Takes for Method {}
+impl<T> Takes for State<T> {}
+impl Takes for Result<Door, Failure> {}
+// These read their body by themselves, and the catalogue says what is in it.
+impl Takes for BrowserForm {}
+impl Takes for ClientForm {}
+impl Takes for Fields {}
+
+impl<F, A, R: Answers> Endpoint<((),)> for F
+where
+    F: Handler<((),), Arc<Doors>> + Fn() -> A,
+    A: Future<Output = Result<R, Failure>>,
+{
+    fn content() -> Option<Content> {
+        R::content()
+    }
+}
+
+macro_rules! endpoints {
+    ($($($part:ident)*;)*) => {$(
+        impl<F, A, R: Answers, M, $($part,)* L: Takes> Endpoint<(M, $($part,)* L)> for F
+        where
+            F: Handler<(M, $($part,)* L), Arc<Doors>> + Fn($($part,)* L) -> A,
+            A: Future<Output = Result<R, Failure>>,
+        {
+            const TAKES_LISTS: bool = L::TAKES_LISTS;
+
+            fn body() -> Option<Type> {
+                L::body()
+            }
+
+            fn content() -> Option<Content> {
+                R::content()
+            }
+        }
+    )*};
+}
+
+endpoints! {
+    ;
+    A1;
+    A1 A2;
+    A1 A2 A3;
+    A1 A2 A3 A4;
+}
