@@ -82,7 +82,10 @@ pub const KINDS: [Kind; 5] = [
         noun: "Subscription",
         fields: &[
             required("plan", Holds::Text(100)).like("basic"),
-            optional("status", Holds::Word(&["active", "cancelled", "expired"])).like("cancelled"),
+            Field {
+                about: "An active subscription keeps its customer from being deleted.",
+                ..optional("status", Holds::Word(&["active", "cancelled", "expired"])).like("cancelled")
+            },
             required("starts_at", Holds::Time),
             optional("ends_at", Holds::Time),
         ],
@@ -95,7 +98,10 @@ pub const KINDS: [Kind; 5] = [
         fields: &[
             Field { about: "In the currency's smallest unit.", ..required("amount", Holds::Number).like("1999") },
             required("currency", Holds::Text(3)).like("EUR"),
-            optional("status", Holds::Word(&["settled", "pending", "failed"])).like("settled"),
+            Field {
+                about: "A pending transaction keeps its customer from being deleted.",
+                ..optional("status", Holds::Word(&["settled", "pending", "failed"])).like("settled")
+            },
             optional("description", Holds::Text(500)).like("Invoice 42"),
         ],
         is_removable: false,

@@ -111,14 +111,17 @@ impl OauthRefusal {
     }
 }
 
-/// One input that is not acceptable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One field that is not acceptable.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct FieldError {
-    /// The field's name in snake case, with dots into objects.
+    /// The field's name, with dots into objects.
+    #[schemars(length(min = 0, max = 500), example = &"name")]
     pub field: String,
-    /// A stable machine-readable word, such as `too_long`.
+    /// Stable and machine-readable.
+    #[schemars(length(min = 1, max = 50), example = &"too_short")]
     pub code: &'static str,
-    /// A sentence for people.
+    /// For people.
+    #[schemars(length(min = 1, max = 500), example = &"must have 3 or more characters")]
     pub message: String,
 }
 

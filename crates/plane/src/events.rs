@@ -3,6 +3,7 @@
 //! Payloads are thin: ids, and plain facts such as a role. No name, address or anything else about a person, so that the history of
 //! deliveries holds none either; a receiver that wants more asks the API with the id.
 
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 use sql::{Statement, Tx, params, sql};
 use uuid::Uuid;
@@ -98,14 +99,26 @@ pub(crate) struct Told {
     pub subject_id: Option<Uuid>,
     /// The deletion that is not sealed before everybody was told.
     pub deletion_id: Option<Uuid>,
-    /// Ids and plain facts.
+    /// One of [`crate::payloads`].
     pub data: Json,
 }
 
 /// Puts an event into the queue of every webhook of the organization that wants it, in the transaction of what happened. Returns how many.
-/// `data` holds ids and plain facts only; `subject_id` is the customer it speaks of, if it does.
-pub(crate) async fn emit(cx: &Cx, tx: &mut Tx, organization: Uuid, event: Event, subject_id: Option<Uuid>, data: Json) -> Result<u64> {
-    tell(cx, tx, organization, Told { event, subject_id, deletion_id: None, data }).await
+/// `data` is one of [`crate::payloads`]; `subject_id` is the customer it speaks of, if it does.
+pub(crate) async fn emit(
+    cx: &Cx,
+    tx: &mut Tx,
+    organization: Uuid,
+    event: Event,
+    subject_id: Option<Uuid>,
+    data: impl Serialize + Send,
+) -> Result<u64> {
+    tell(cx, tx, organization, Told { event, subject_id, deletion_id: None, data: as_json(&data) }).await
+}
+
+/// What a payload of [`crate::payloads`] comes to.
+pub(crate) fn as_json(data: &impl Serialize) -> Json {
+    serde_json::to_value(data).unwrap_or_default()
 }
 
 /// Like [`emit`], for an event that a deletion may wait for.
@@ -141,9 +154,9 @@ pub(crate) async fn tell(cx: &Cx, tx: &mut Tx, organization: Uuid, told: Told) -
 pub(crate) const LISTENER: Statement = sql!("SELECT 1 FROM webhooks WHERE organization_id = $1 AND state = 'live' AND is_active LIMIT 1");
 
 /// The body of a delivery, as Standard Webhooks spells it.
-pub(crate) fn payload(cx: &Cx, name: &str, data: Json) -> String {
+pub(crate) fn payload(cx: &Cx, name: &str, data: impl Serialize) -> String {
     let timestamp = cx.now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-    json!({"type": name, "timestamp": timestamp, "data": data}).to_string()
+    json!({"type": name, "timestamp": timestamp, "data": as_json(&data)}).to_string()
 }
 
 /// Wakes the courier when the transaction at hand is committed.

@@ -1,7 +1,7 @@
 //! Invitations: how people become members. Good for seven days, once, and only for a user with the address that was invited.
 
 use jiff::Timestamp;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -90,7 +90,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
             })?;
             let note = Note { action: "invitation.create", subject: "invitation", subject_id: Some(id), ..Note::default() };
             audit::record(cx, tx, tenant.organization(), &note).await?;
-            let data = json!({"organizationId": tenant.organization(), "id": id, "role": role.name()});
+            let data = crate::payloads::InvitationEvent { organization_id: tenant.organization(), id, role };
             events::emit(cx, tx, tenant.organization(), Event::InviteCreated, None, data).await?;
             Ok(Invitation { id, email: email.clone(), role, status: "pending".into(), created_at: cx.now, expires_at })
         })
@@ -203,9 +203,9 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
         ledger::note(cx, tx, ledger::Entry::Accepted { organization, invitation }).await?;
         let note = Note { action: "invitation.accept", subject: "invitation", subject_id: Some(invitation), ..Note::default() };
         audit::record(cx, tx, organization, &note).await?;
-        let accepted = json!({"organizationId": organization, "id": invitation, "memberId": member});
+        let accepted = crate::payloads::InvitationAcceptedEvent { organization_id: organization, id: invitation, member_id: member };
         events::emit(cx, tx, organization, Event::InviteAccepted, None, accepted).await?;
-        let added = json!({"organizationId": organization, "id": member, "userId": &user, "role": role});
+        let added = crate::payloads::MemberEvent { organization_id: organization, id: member, user_id: user, role };
         events::emit(cx, tx, organization, Event::MemberAdded, None, added).await?;
         Ok((organization, member))
     })

@@ -45,6 +45,7 @@ pub mod organization_limits;
 pub mod organizations;
 pub mod page;
 mod passwords;
+pub mod payloads;
 mod plane;
 pub mod policy;
 pub mod preferences;

@@ -1,7 +1,7 @@
 //! Members: the users of an organization, each with a role.
 
 use jiff::Timestamp;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -147,7 +147,7 @@ pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<O
 pub(crate) async fn set_role(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, role: Role) -> Result<()> {
     let statement = sql!("UPDATE members SET role = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'");
     tx.execute(statement, params![tenant.organization(), member, role.name()]).await?;
-    let data = json!({"organizationId": tenant.organization(), "id": member, "role": role.name()});
+    let data = crate::payloads::MemberRoleEvent { organization_id: tenant.organization(), id: member, role };
     events::emit(cx, tx, tenant.organization(), Event::MemberRoleUpdated, None, data).await?;
     ledger::role_changed(cx, tx, tenant.organization(), member, role).await?;
     // The old role must not live on in memory.

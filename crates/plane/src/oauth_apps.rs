@@ -4,7 +4,7 @@
 //! may give it more; everybody else who may manage apps can only take from it.
 
 use jiff::Timestamp;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -184,7 +184,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
                 other => other.into(),
             })?;
             record(cx, tx, tenant, "oauth_app.create", app.id).await?;
-            let data = json!({"organizationId": tenant.organization(), "id": app.id, "clientId": app.client_id});
+            let data =
+                crate::payloads::OauthAppEvent { organization_id: tenant.organization(), id: app.id, client_id: app.client_id.clone() };
             events::emit(cx, tx, tenant.organization(), Event::OauthAppCreated, None, data).await?;
             Ok(app.clone())
         })

@@ -1,7 +1,7 @@
 //! Organizations: the tenants. Everything but users belongs to one of them.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use sql::{Row, params, sql};
 use uuid::Uuid;
 
@@ -347,8 +347,7 @@ pub(crate) async fn count_change(cx: &Cx, tx: &mut sql::Tx, organization: Uuid) 
 }
 
 async fn tell(cx: &Cx, tx: &mut sql::Tx, organization: Uuid, event: Event) -> Result<()> {
-    let data = json!({"organizationId": organization, "id": organization});
-    events::emit(cx, tx, organization, event, None, data).await?;
+    events::emit(cx, tx, organization, event, None, crate::payloads::OrganizationEvent::of(organization)).await?;
     Ok(())
 }
 

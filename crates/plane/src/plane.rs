@@ -342,7 +342,7 @@ impl Plane {
     }
 
     /// The public keys that verify this plane's tokens, as a JSON Web Key Set (RFC 7517).
-    pub fn jwks(&self) -> serde_json::Value {
+    pub fn jwks(&self) -> crate::tokens::JsonWebKeySet {
         self.keys.jwks(self.clock.now())
     }
 }

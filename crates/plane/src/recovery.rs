@@ -3,7 +3,6 @@
 //! Whether an owner can still sign in no database knows, so a person is made an owner beside those who are there. The organization's own trail
 //! says so, its webhooks are told, and its owners can undo it.
 
-use serde_json::json;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
@@ -107,7 +106,7 @@ async fn add_owner(cx: &Cx, tx: &mut Tx, organization: Uuid, user: Uuid) -> Resu
         }
         other => other.into(),
     })?;
-    let added = json!({"organizationId": organization, "id": member, "userId": user, "role": Role::Owner.name()});
+    let added = crate::payloads::MemberEvent { organization_id: organization, id: member, user_id: user, role: Role::Owner.name().into() };
     events::emit(cx, tx, organization, Event::MemberAdded, None, added).await?;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! What operators find: organizations, people, keys, and what a request did, by what a person names who asks them for help. Each is looked up
 //! along an index, so many of each kind are told, and nothing of an organization's customers but their number.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use sql::{Row, Statement, Tx, Value, params, sql};
 use uuid::Uuid;
@@ -15,86 +17,74 @@ pub const MOST: i64 = 20;
 /// What there is of a thing is counted to here.
 pub const COUNTED_TO: i64 = 1_000;
 
-/// How much there is of something, counted to [`COUNTED_TO`]: its name and number.
-pub type Sizes = Vec<(&'static str, i64)>;
-
-/// Something that was found.
-#[derive(Debug, Clone)]
-pub enum Found {
-    /// An organization.
-    Organization {
-        /// Its id.
-        id: Uuid,
-        /// Its name in addresses.
-        slug: String,
-        /// What people call it.
-        name: String,
-        /// `live`, `archived`, or `closed` while it is deleted.
-        state: String,
-        /// Its members, customers and keys, also those that are closed, and its deletions that are not sealed.
-        sizes: Sizes,
-        /// When it was made.
-        created_at: Timestamp,
-    },
-    /// A person.
-    User {
-        /// Their id.
-        id: Uuid,
-        /// Their address.
-        email: String,
-        /// Their name.
-        name: String,
-        /// `live`, or `closed` while the account is deleted.
-        state: String,
-        /// Whether they run the server.
-        is_operator: bool,
-        /// Where they are members, up to [`MOST`].
-        memberships: Vec<Membership>,
-        /// Their memberships and the keys of their own.
-        sizes: Sizes,
-        /// When the account was made.
-        created_at: Timestamp,
-    },
-    /// An API key.
-    Key {
-        /// Its id.
-        id: Uuid,
-        /// The organization it is of; none of a person's own.
-        organization: Option<Uuid>,
-        /// The person it acts as; none of a service account.
-        user: Option<Uuid>,
-        /// What its people call it.
-        name: String,
-        /// Its prefix and last characters.
-        hint: String,
-        /// `active`, `off` or `expired`.
-        state: String,
-        /// When it was made.
-        created_at: Timestamp,
-    },
-    /// An entry of the audit trail that a request wrote.
-    Entry {
-        /// Its id.
-        id: Uuid,
-        /// The organization in whose trail it is; the nil one for the server's.
-        organization: Uuid,
-        /// What was done or tried.
-        action: String,
-        /// What came of it.
-        outcome: String,
-        /// When.
-        created_at: Timestamp,
-    },
+/// Something that an operator found. What it does not have is missing.
+#[derive(Debug, Clone, Default, serde::Serialize, schemars::JsonSchema)]
+pub struct Found {
+    /// What it is.
+    #[schemars(with = "String", extend("enum" = ["organization", "user", "api_key", "audit_entry"]))]
+    pub kind: &'static str,
+    /// Its id.
+    pub id: Uuid,
+    /// `live`, `archived` or `closed`; of a key `active`, `off` or `expired`; of an audit entry its outcome.
+    #[schemars(length(min = 1, max = 50), example = &"live")]
+    pub state: String,
+    /// The name in addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 3, max = 50), example = &"acme")]
+    pub slug: Option<String>,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 100), example = &"Acme")]
+    pub name: Option<String>,
+    /// The address of a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 254))]
+    pub email: Option<String>,
+    /// Whether a person runs the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub is_operator: Option<bool>,
+    /// Prefix and last characters of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 50), example = &"csb_…1f3a")]
+    pub hint: Option<String>,
+    /// The organization of a key, or the one whose trail holds the entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "crate::wire::OrganizationId")]
+    pub organization_id: Option<Uuid>,
+    /// The person whose key it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Uuid")]
+    pub user_id: Option<Uuid>,
+    /// What was done or tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "crate::wire::AuditAction")]
+    pub action: Option<String>,
+    /// Up to 20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Membership>")]
+    pub memberships: Option<Vec<Membership>>,
+    /// Of an organization `members`, `customers`, `keys` and `openDeletions`, of a person `memberships` and `keys`; 1000 is as far as is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "crate::wire::Counts")]
+    pub sizes: Option<BTreeMap<&'static str, i64>>,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
-/// A membership of a person who was found.
-#[derive(Debug, Clone)]
+/// Where a person is a member.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "FoundMembership")]
 pub struct Membership {
     /// The organization.
+    #[serde(rename = "organization_id")]
+    #[schemars(with = "crate::wire::OrganizationId")]
     pub organization: Uuid,
     /// Its slug.
+    #[schemars(length(min = 3, max = 50), example = &"acme")]
     pub slug: String,
     /// What they are there.
+    #[schemars(with = "crate::policy::Role")]
     pub role: String,
 }
 
@@ -223,8 +213,9 @@ async fn search_in(cx: &Cx, tx: &mut Tx, text: &str, hints: &[String]) -> Result
         }
     }
     for mut row in tx.query(ENTRIES, params![text, MOST]).await? {
-        let (id, organization, action) = (row.next()?, row.next()?, row.next()?);
-        found.push(Found::Entry { id, organization, action, outcome: row.next()?, created_at: row.next()? });
+        let (id, organization_id, action) = (row.next()?, Some(row.next()?), Some(row.next()?));
+        let (state, created_at) = (row.next()?, row.next()?);
+        found.push(Found { kind: "audit_entry", id, state, organization_id, action, created_at, ..Found::default() });
     }
     Ok(found)
 }
@@ -233,12 +224,13 @@ async fn organizations(tx: &mut Tx, statement: Statement, by: Value, found: &mut
     for mut row in tx.query(statement, &[by]).await? {
         let id: Uuid = row.next()?;
         let mut counted = tx.query_one(SIZES_OF_ORGANIZATION, params![id, COUNTED_TO]).await?;
-        let mut sizes = Sizes::new();
-        for name in ["members", "customers", "keys", "open_deletions"] {
-            sizes.push((name, counted.next()?));
+        let mut sizes = BTreeMap::new();
+        for name in ["members", "customers", "keys", "openDeletions"] {
+            sizes.insert(name, counted.next()?);
         }
-        let (slug, name, state) = (row.next()?, row.next()?, row.next()?);
-        found.push(Found::Organization { id, slug, name, state, sizes, created_at: row.next()? });
+        let (slug, name, state) = (Some(row.next()?), Some(row.next()?), row.next()?);
+        let (sizes, created_at) = (Some(sizes), row.next()?);
+        found.push(Found { kind: "organization", id, state, slug, name, sizes, created_at, ..Found::default() });
     }
     Ok(())
 }
@@ -247,20 +239,21 @@ async fn users(tx: &mut Tx, statement: Statement, by: Value, found: &mut Vec<Fou
     for mut row in tx.query(statement, &[by]).await? {
         let id: Uuid = row.next()?;
         let mut counted = tx.query_one(SIZES_OF_USER, params![id, COUNTED_TO]).await?;
-        let sizes = vec![("memberships", counted.next()?), ("keys", counted.next()?)];
+        let sizes = Some(BTreeMap::from([("memberships", counted.next()?), ("keys", counted.next()?)]));
         let read = |mut row: Row| Ok(Membership { organization: row.next()?, slug: row.next()?, role: row.next()? });
-        let memberships = tx.query(MEMBERSHIPS, params![id, MOST]).await?.into_iter().map(read).collect::<Result<_>>()?;
-        let (email, name, state, is_operator) = (row.next()?, row.next()?, row.next()?, row.next()?);
-        found.push(Found::User { id, email, name, state, is_operator, memberships, sizes, created_at: row.next()? });
+        let memberships = Some(tx.query(MEMBERSHIPS, params![id, MOST]).await?.into_iter().map(read).collect::<Result<_>>()?);
+        let (email, name, state, is_operator) = (Some(row.next()?), Some(row.next()?), row.next()?, Some(row.next()?));
+        let created_at = row.next()?;
+        found.push(Found { kind: "user", id, state, name, email, is_operator, memberships, sizes, created_at, ..Found::default() });
     }
     Ok(())
 }
 
 fn keys(rows: Vec<Row>, found: &mut Vec<Found>) -> Result<()> {
     for mut row in rows {
-        let (id, organization, user) = (row.next()?, row.next()?, row.next()?);
-        let (name, hint, state) = (row.next()?, row.next()?, row.next()?);
-        found.push(Found::Key { id, organization, user, name, hint, state, created_at: row.next()? });
+        let (id, organization_id, user_id) = (row.next()?, row.next()?, row.next()?);
+        let (name, hint, state, created_at) = (Some(row.next()?), Some(row.next()?), row.next()?, row.next()?);
+        found.push(Found { kind: "api_key", id, state, name, hint, organization_id, user_id, created_at, ..Found::default() });
     }
     Ok(())
 }

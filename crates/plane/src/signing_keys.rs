@@ -13,7 +13,7 @@ use crate::audit::{self, NO_ORGANIZATION, Note};
 use crate::cx::Cx;
 use crate::encryption::{Encryption, SIGNING_KEYS};
 use crate::sessions::after;
-use crate::tokens::{Claims, TokenKey, verify};
+use crate::tokens::{Claims, JsonWebKeySet, TokenKey, verify};
 use crate::{Error, Result};
 
 /// The lock of those who replace the key that signs.
@@ -24,14 +24,16 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// Keys that verify at a time. Those who verify tokens read all of them.
 const MOST: i64 = 10;
 
-/// A key that was made to sign.
-#[derive(Debug, Clone)]
+/// A key that signs access tokens.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct SigningKey {
-    /// What tokens call it: `kid`.
+    /// What tokens call it in their header.
+    #[serde(rename = "kid")]
+    #[schemars(length(max = 16), extend("pattern" = "^[0-9a-f]{16}$"), example = &"2f6d5c4b3a291807")]
     pub id: String,
     /// When it began to sign.
     pub created_at: Timestamp,
-    /// Until when the one before it verifies; none if that has ended at once.
+    /// Until when the key before it verifies; null if that ended at once.
     pub previous_until: Option<Timestamp>,
 }
 
@@ -82,9 +84,8 @@ impl SigningKeys {
         verify(&self.all(), token, issuer, now)
     }
 
-    pub(crate) fn jwks(&self, now: Timestamp) -> serde_json::Value {
-        let keys: Vec<_> = self.all().iter().filter(|key| key.is_good(now)).map(TokenKey::jwk).collect();
-        serde_json::json!({"keys": keys})
+    pub(crate) fn jwks(&self, now: Timestamp) -> JsonWebKeySet {
+        JsonWebKeySet { keys: self.all().iter().filter(|key| key.is_good(now)).map(TokenKey::jwk).collect() }
     }
 }
 

@@ -97,9 +97,37 @@ impl TokenKey {
         jsonwebtoken::encode(&header, claims, &self.signing).map_err(|error| Error::Internal(format!("signing a token: {error}")))
     }
 
-    pub(crate) fn jwk(&self) -> serde_json::Value {
-        serde_json::json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.id, "x": self.x, "y": self.y})
+    pub(crate) fn jwk(&self) -> JsonWebKey {
+        let (kid, x, y) = (self.id.clone(), self.x.clone(), self.y.clone());
+        JsonWebKey { kty: "EC", crv: "P-256", alg: "ES256", r#use: "sig", kid, x, y }
     }
+}
+
+/// The keys that verify this server's access tokens.
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
+pub struct JsonWebKeySet {
+    /// The first signs.
+    pub keys: Vec<JsonWebKey>,
+}
+
+/// A public key (RFC 7517).
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
+pub struct JsonWebKey {
+    #[schemars(length(min = 1, max = 10), example = &"EC")]
+    kty: &'static str,
+    #[schemars(length(min = 1, max = 10), example = &"P-256")]
+    crv: &'static str,
+    #[schemars(length(min = 1, max = 10), example = &"ES256")]
+    alg: &'static str,
+    #[schemars(length(min = 1, max = 10), example = &"sig")]
+    r#use: &'static str,
+    /// What tokens call it in their header.
+    #[schemars(length(min = 1, max = 64), example = &"2f6d5c4b3a291807")]
+    pub kid: String,
+    #[schemars(length(min = 1, max = 64), example = &"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU")]
+    x: String,
+    #[schemars(length(min = 1, max = 64), example = &"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0")]
+    y: String,
 }
 
 /// What a token says that one of these keys has signed.

@@ -7,7 +7,6 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -139,7 +138,7 @@ async fn create_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: &Webhook, sec
     tx.execute(insert, values).await?;
     let note = Note { action: "webhook.create", subject: "webhook", subject_id: Some(webhook.id), ..Note::default() };
     audit::record(cx, tx, tenant.organization(), &note).await?;
-    let data = json!({"organizationId": tenant.organization(), "id": webhook.id});
+    let data = crate::payloads::RecordEvent { organization_id: tenant.organization(), id: webhook.id };
     events::emit(cx, tx, tenant.organization(), Event::WebhookCreated, None, data).await?;
     Ok(webhook.clone())
 }
@@ -351,7 +350,7 @@ pub async fn test(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Res
                  SELECT organization_id, id, $3, 'webhook.test', $4, 'pending', 0, $5, $5
                  FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'"
             );
-            let data = json!({"organizationId": tenant.organization(), "id": &webhook});
+            let data = crate::payloads::RecordEvent { organization_id: tenant.organization(), id: webhook };
             let payload = events::payload(cx, "webhook.test", data);
             match tx.execute(insert, params![tenant.organization(), webhook, id, payload, cx.now]).await {
                 // Or it was deleted in this very moment.

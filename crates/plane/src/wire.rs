@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::api_keys::{Kind, SERVICE_ROLES};
 use crate::audit::ACTIONS;
+use crate::deletion::Root;
 use crate::events;
 use crate::holds;
 use crate::policy::{Role, SCOPES};
@@ -60,6 +61,8 @@ kinds! {
     KnownEmail, true, json_schema!({"type": "string", "format": "known-email", "examples": ["ada@example.com"]});
     /// A new slug.
     Slug, true, json_schema!({"type": "string", "format": "slug", "x-refusal": ["invalid_slug", SLUG], "examples": ["acme"]});
+    /// The id of a row, whatever the table.
+    RowId, true, json_schema!({"type": "string", "format": "row-id"});
     /// A new customer's id.
     Reference, true, json_schema!({"type": "string", "format": "reference", "x-refusal": ["invalid_id", REFERENCE], "examples": ["user123"]});
     /// The address of a page or picture: see [`crate::destinations`].
@@ -75,28 +78,91 @@ kinds! {
     ]});
     /// Texts by name. How many keys there are counts once they are [merged](crate::fields::merge_metadata).
     Metadata, true, texts(50, 500, true);
+    /// Texts by name, of which an entry must have each.
+    MetadataFilter, true, json_schema!({
+        "type": "object",
+        "maxProperties": crate::fields::MOST_METADATA_FILTERS,
+        "propertyNames": {"minLength": 1, "maxLength": 40, "pattern": NO_CONTROLS},
+        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 500, "pattern": NO_CONTROLS},
+    });
     /// A postal address.
     Address, true, texts(20, 200, false);
     /// What a key or token may be used for, within its owner's role.
     Scope, false, words("What a key or token may be used for, within its owner's role.", SCOPES.to_vec(), "unknown_scope", &["read:organization", "read:customers"]);
     /// Something that webhooks are told.
     Event, false, words("Something that webhooks are told.", events::Event::ALL.iter().map(|event| event.name()).collect(), "unknown_event", &["customer.created", "customer.deleted"]);
-    /// What acted: the kind of credential, or the server itself.
-    Actor, false, set("What acted: the kind of credential, or the server itself.", &["nobody", "user", "api_key", "service_account", "oauth_app", "operator", "system"], "user");
-    /// What was done or tried.
-    AuditAction, false, set("What was done or tried.", ACTIONS, "customer.delete");
-    /// What came of it.
-    AuditOutcome, false, set("What came of it.", &["done", "refused", "not_found", "blocked", "invalid", "failed", "unauthenticated"], "done");
-    /// Only a pending invitation can be accepted.
-    InvitationStatus, false, set("Only a pending invitation can be accepted.", &["pending", "accepted", "cancelled", "expired", "revoked"], "pending");
-    /// Whether a legal hold is in force.
-    HoldState, false, set("Whether a legal hold is in force.", &holds::State::NAMES, "active");
-    /// How far a delivery is.
-    DeliveryState, false, set("How far a delivery is.", &["pending", "delivered", "failed"], "pending");
     /// An object of anything.
     Anything, true, json_schema!({"type": "object", "additionalProperties": true, "examples": [{}]});
+    /// How many there are, by name.
+    Counts, true, json_schema!({
+        "type": "object", "maxProperties": 100, "additionalProperties": {"type": "integer"}, "examples": [{"customers": 1}],
+    });
     /// What a service account can be in its organization.
     ServiceRole, false, roles("What a service account can be in its organization.", &SERVICE_ROLES);
+}
+
+macro_rules! sets {
+    ($(#[doc = $about:literal] $name:ident, $all:expr, $like:literal;)*) => {
+        kinds! {$(
+            #[doc = $about]
+            $name, false, set($about.trim(), $all, $like);
+        )*}
+    };
+}
+
+sets! {
+    /// What acted: the kind of credential, or the server itself.
+    Actor, &["nobody", "user", "api_key", "service_account", "oauth_app", "operator", "system"], "user";
+    /// What was done or tried.
+    AuditAction, ACTIONS, "customer.delete";
+    /// What came of it.
+    AuditOutcome, &["done", "refused", "not_found", "blocked", "invalid", "failed", "unauthenticated"], "done";
+    /// Why something stands in a deletion's way.
+    BlockerCode, &crate::deletion::BLOCKER_CODES, "active_subscription";
+    /// The kind of what stands in a deletion's way.
+    BlockerKind, &crate::deletion::BLOCKER_KINDS, "subscription";
+    /// Why a deletion waits.
+    ConditionType, &crate::deletion::CONDITION_TYPES, "webhook_deliveries";
+    /// Whether a customer is there, or was softly deleted and is kept.
+    CustomerState, &["live", "deleted"], "live";
+    /// Which deletions are listed; `open` are those not sealed yet.
+    DeletionFilter, &crate::deletion::DeletionFilter::NAMES, "reversible";
+    /// How far a deletion is.
+    DeletionState, &["reversible", "closed", "draining", "sealed", "restored"], "sealed";
+    /// How far a delivery is.
+    DeliveryState, &["pending", "delivered", "failed"], "pending";
+    /// How far an export is.
+    ExportState, &["waiting", "running", "done", "failed", "expired"], "waiting";
+    /// Whether a legal hold is in force.
+    HoldState, &holds::State::NAMES, "active";
+    /// Only a pending invitation can be accepted.
+    InvitationStatus, &["pending", "accepted", "cancelled", "expired", "revoked"], "pending";
+    /// A method of HTTP.
+    Method, &["POST", "PUT", "PATCH", "DELETE"], "PATCH";
+    /// What became of one customer of a purge.
+    PurgeOutcome, &crate::purges::Outcome::NAMES, "deleted";
+    /// What a deletion does with rows.
+    RowFate, &["erased", "redacted", "kept"], "erased";
+    /// The kind of what is deleted.
+    SubjectKind, &subjects(), "customer";
+    /// How a token is presented (RFC 6750).
+    TokenType, &["Bearer"], "Bearer";
+}
+
+impl JsonSchema for Root {
+    fn schema_name() -> Cow<'static, str> {
+        "DeletionRoot".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        set("The rules that a deletion follows.", &Root::ALL.map(Root::name), "organization")
+    }
+}
+
+impl Serialize for Root {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 impl JsonSchema for Role {
@@ -148,6 +214,11 @@ impl<'de> Deserialize<'de> for Kind {
         let name = String::deserialize(deserializer)?;
         Kind::parse(&name).ok_or_else(|| serde::de::Error::custom("no kind has this name"))
     }
+}
+
+/// Two roots delete customers.
+fn subjects() -> Vec<&'static str> {
+    Root::ALL.into_iter().filter(|root| root.name() == root.noun()).map(Root::noun).collect()
 }
 
 fn roles(about: &str, all: &[Role]) -> Schema {

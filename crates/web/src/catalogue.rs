@@ -15,10 +15,11 @@ use serde_json::Value as Json;
 
 use crate::Doors;
 use crate::addresses;
+use crate::answers::Answers;
 use crate::dialect::{CUSTOMER, Dialect};
 use crate::endpoint::Endpoint;
-use crate::schema::Type;
-use crate::shapes::Shape;
+use crate::parameters::{After, Pages, Plan, Reason};
+use crate::schema::{Type, kind};
 
 /// Who an operation is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,36 +36,19 @@ pub(crate) enum Access {
     MayOrOwn(Action, Action),
 }
 
-/// How a record is documented.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Record {
-    Shape(&'static Shape),
-    Type(&'static Type),
-}
-
-impl Record {
-    /// What it may look like.
-    pub fn example(self, dialect: &Dialect) -> Json {
-        match self {
-            Record::Shape(shape) => shape.example(dialect),
-            Record::Type(known) => known.example(dialect),
-        }
-    }
-}
-
 /// What an answer holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Content {
     /// No body.
     Nothing,
     /// One record.
-    One(Record),
+    One(&'static Type),
     /// A bare list of records.
-    List(Record),
+    List(&'static Type),
     /// One page of records in the documented envelope.
-    Page(Record),
+    Page(&'static Type),
     /// The same, and with `?after=` a slice of the list with a cursor to the next.
-    Slices(Record),
+    Slices(&'static Type),
     /// A page for people.
     Html,
     /// Text of this media type.
@@ -76,14 +60,24 @@ pub(crate) enum Content {
 }
 
 /// A parameter behind the `?`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Parameter {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
+    /// The type of which it is a field.
+    pub of: Type,
+}
+
+impl Parameter {
     /// What it holds.
-    pub is: crate::shapes::Is,
-    /// What it does.
-    pub about: &'static str,
+    pub fn schema(&self) -> &Json {
+        &self.of.schema()["properties"][&self.name]
+    }
+
+    /// Whether it is an object, of which each member comes by itself: `name[key]=text`.
+    pub fn is_object(&self) -> bool {
+        kind(self.of.resolve(self.schema())) == "object"
+    }
 }
 
 /// How a record that an operation answers leads to another operation: an OpenAPI link.
@@ -124,10 +118,8 @@ pub(crate) struct Operation {
     pub links: Vec<Link>,
     /// It is about a record that has a revision: it comes with an `ETag`, and is changed under `If-Match`.
     pub has_etag: bool,
-    /// The answer leads to a deletion's record; or it is the plan of one, when no more was asked for.
-    pub deletes: bool,
-    /// What such a plan holds.
-    pub plan: Record,
+    /// The answer leads to a deletion's record; or it is the plan of one, which holds this, when no more was asked for.
+    pub plan: Option<&'static Type>,
     /// The answer says in `Location` where the record is that was made. One with status 201 always does.
     pub has_location: bool,
     /// When it sends the browser elsewhere in place of its answer (303), if it ever does.
@@ -162,12 +154,11 @@ impl Operation {
             takes_fields: false,
             status: 200,
             answer: "OK",
-            content: H::content().unwrap_or(Content::Nothing),
+            content: H::Answer::content().unwrap_or(Content::Nothing),
             refusals: Vec::new(),
             links: Vec::new(),
             has_etag: false,
-            deletes: false,
-            plan: Record::Shape(&crate::shapes::plans::DELETION_PLAN),
+            plan: H::Answer::plan(),
             has_location: false,
             redirects: None,
             sets_cookie: false,
@@ -195,7 +186,7 @@ impl Operation {
     }
 
     pub fn delete<T: 'static>(path: &'static str, id: &'static str, handler: impl Endpoint<T>) -> Operation {
-        Operation::new(Method::DELETE, path, id, handler).parameters(&crate::shapes::REASON).parameters(&crate::shapes::PLAN).deletes()
+        Operation::new(Method::DELETE, path, id, handler).parameters::<Reason>().parameters::<Plan>()
     }
 
     /// One line that says what it does.
@@ -230,8 +221,11 @@ impl Operation {
         self
     }
 
-    pub fn parameters(mut self, parameters: &[Parameter]) -> Operation {
-        self.parameters.extend_from_slice(parameters);
+    /// It knows these parameters.
+    pub fn parameters<T: JsonSchema>(mut self) -> Operation {
+        let of = Type::of::<T>();
+        let names = of.schema()["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+        self.parameters.extend(names.map(|name| Parameter { name, of: of.clone() }));
         self
     }
 
@@ -262,10 +256,10 @@ impl Operation {
     pub fn answers(mut self, status: u16, words: &'static str, content: Content) -> Operation {
         (self.status, self.answer, self.content) = (status, words, content);
         if matches!(content, Content::Page(_) | Content::Slices(_)) {
-            self.parameters.extend_from_slice(&crate::shapes::PAGE);
+            self = self.parameters::<Pages>();
         }
         if matches!(content, Content::Slices(_)) {
-            self.parameters.extend_from_slice(&crate::shapes::AFTER);
+            self = self.parameters::<After>();
         }
         self
     }
@@ -309,17 +303,6 @@ impl Operation {
     pub fn unlimited(mut self) -> Operation {
         self.is_unlimited = true;
         self
-    }
-
-    fn deletes(mut self) -> Operation {
-        self.deletes = true;
-        self
-    }
-
-    /// It orders a deletion, or answers with what that would come to.
-    pub fn orders(mut self, plan: &'static Shape) -> Operation {
-        self.plan = Record::Shape(plan);
-        self.deletes()
     }
 
     /// Whether it changes a record that has a revision, and so honours `If-Match`. What it makes has none yet.

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use plane::ids;
 use plane::policy::Role;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 /// One surface's habits.
@@ -103,9 +103,6 @@ pub(crate) static CUSTOMER: Dialect = Dialect {
 /// RFC 9457.
 const PROBLEM: &str = "application/problem+json";
 
-/// An object whose keys are names of this program in snake case, before a dialect spells them.
-pub(crate) type Fields = Vec<(&'static str, Json)>;
-
 impl Dialect {
     /// The dialect of an address.
     pub fn of(path: &str) -> &'static Dialect {
@@ -130,11 +127,6 @@ impl Dialect {
             }
         }
         spelled
-    }
-
-    /// Spells an object's keys; values are left alone.
-    pub fn object(&self, fields: Fields) -> Json {
-        Json::Object(fields.into_iter().map(|(name, value)| (self.name(name), value)).collect::<Map<_, _>>())
     }
 
     /// Writes an id.

@@ -5,10 +5,9 @@ use std::fmt::Write;
 
 use serde_json::Value as Json;
 
-use crate::catalogue::{Catalogue, Content, Operation, Record, Surface};
+use crate::catalogue::{Catalogue, Content, Operation, Surface};
 use crate::openapi;
-use crate::schema::{Type, is_nullable};
-use crate::shapes::Shape;
+use crate::schema::{Type, is_nullable, one_line};
 
 /// The pages that do not change while the server runs.
 pub(crate) struct Docs {
@@ -115,7 +114,7 @@ fn inline(text: &str) -> String {
     html
 }
 
-fn record(content: Content) -> Option<Record> {
+fn record(content: Content) -> Option<&'static Type> {
     match content {
         Content::One(shape) | Content::List(shape) | Content::Page(shape) | Content::Slices(shape) => Some(shape),
         Content::Nothing | Content::Html | Content::Text(_) | Content::Document | Content::File(_) => None,
@@ -163,7 +162,8 @@ pub(crate) fn operation_page(catalogue: &Catalogue, public_url: &str, id: &str) 
     if !operation.parameters.is_empty() {
         text.push_str("\n## Parameters\n\n");
         for parameter in &operation.parameters {
-            let _ = writeln!(text, "- `{}`: {}", parameter.name, parameter.about);
+            let about = one_line(&parameter.schema()["description"]);
+            let _ = writeln!(text, "- `{}`: {about}", parameter.name);
         }
     }
     if let Some(body) = &operation.body {
@@ -174,10 +174,7 @@ pub(crate) fn operation_page(catalogue: &Catalogue, public_url: &str, id: &str) 
     let _ = write!(text, "\n## Answer\n\n**{}** {}\n", operation.status, operation.answer);
     if let Some(record) = record(operation.content) {
         text.push('\n');
-        match record {
-            Record::Shape(shape) => shape_fields(&mut text, surface, shape),
-            Record::Type(known) => fields(&mut text, surface, known),
-        }
+        fields(&mut text, surface, record);
         let _ = write!(text, "\n```json\n{}\n```\n", pretty(&record.example(surface.dialect)));
     }
     if !operation.refusals.is_empty() {
@@ -194,15 +191,5 @@ fn fields(text: &mut String, surface: &Surface, known: &Type) {
         let need = if is_required && !is_nullable(&schema) { "" } else { ", optional" };
         let about = schema["description"].as_str().unwrap_or_default();
         let _ = writeln!(text, "- `{name}` ({}{need}) {about}", known.kind_of(&schema));
-    }
-}
-
-fn shape_fields(text: &mut String, surface: &Surface, shape: &Shape) {
-    for field in shape.fields() {
-        let need = if field.need == crate::shapes::Need::Required { "" } else { ", optional" };
-        let kind = field.is.schema(surface.dialect);
-        let is_word = matches!(field.is, crate::shapes::Is::Named(_));
-        let kind = if is_word { "string" } else { kind.get("type").and_then(Json::as_str).unwrap_or("object") };
-        let _ = writeln!(text, "- `{}` ({kind}{need}) {}", shape.spell(surface.dialect, field), field.about);
     }
 }

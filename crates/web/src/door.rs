@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::Doors;
 use crate::body::{MOST_BYTES, TOO_LARGE, discard, receive};
-use crate::catalogue::{Access, Content, Operation, Record};
+use crate::catalogue::{Access, Operation};
 use crate::conditional;
 use crate::content::decoded;
 use crate::dialect::Dialect;
@@ -32,7 +32,6 @@ use crate::limits::{Attempts, Desk, Place, Tally};
 use crate::lists;
 use crate::problem::{self, Failure};
 use crate::query::Query;
-use crate::shapes::CONFIRM;
 use crate::strict::{self, sessions};
 
 /// How long a body may take to arrive, and how long the work on a request may take.
@@ -220,18 +219,6 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
     let work = async move {
         let response = run(next.run(request)).await;
         let response = match &inside.operation {
-            Some(operation) if cfg!(debug_assertions) && !matches!(operation.content, Content::File(_) | Content::Document) => {
-                // What is ordered is accepted; what is answered at once was only looked at.
-                let is_looked_at = operation.deletes && operation.status == 202 && response.status() == StatusCode::OK;
-                let (status, content) = match inside.only_validates() {
-                    Ok(is_plan) if is_plan || is_looked_at => (StatusCode::OK.as_u16(), Content::One(operation.plan)),
-                    _ => (operation.status, operation.content),
-                };
-                as_documented(inside.dialect, operation, (status, content), response).await
-            }
-            _ => response,
-        };
-        let response = match &inside.operation {
             Some(operation) => {
                 let response = inside.doors.catalogue.located(operation, &path, response).await;
                 conditional::answer(operation, &method, wanted, response).await
@@ -244,7 +231,7 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
     let response = match repeatable {
         None => work.await,
         Some(repeatable) => {
-            let tells = !visit.operation.as_ref().is_some_and(|operation| operation.deletes && operation.method == Method::DELETE);
+            let tells = !visit.operation.as_ref().is_some_and(|operation| operation.plan.is_some() && operation.method == Method::DELETE);
             visit.settle(Box::pin(idempotency::once(cx.clone(), repeatable, tells, work)).await)
         }
     };
@@ -328,7 +315,7 @@ impl Visit {
 
     /// Whether it is a deletion that is to be looked at and not to be done.
     fn only_validates(&self) -> Result<bool> {
-        let deletes = self.operation.as_ref().is_some_and(|operation| operation.deletes);
+        let deletes = self.operation.as_ref().is_some_and(|operation| operation.plan.is_some());
         Ok(deletes && self.query.flag("validate_only")?)
     }
 
@@ -339,9 +326,9 @@ impl Visit {
             // A publishable key is none: also where an operation asks for no more than a sign-in.
             cx.principal()?;
         }
-        let takes_confirmation = |operation: &Arc<Operation>| operation.parameters.iter().any(|one| one.name == CONFIRM[0].name);
-        if let Some(typed) = self.query.get(CONFIRM[0].name).filter(|_| self.operation.as_ref().is_some_and(takes_confirmation)) {
-            Check::new().text(CONFIRM[0].name, typed, 0..=100).finish()?;
+        let takes_confirmation = |operation: &Arc<Operation>| operation.parameters.iter().any(|one| one.name == "confirm");
+        if let Some(typed) = self.query.get("confirm").filter(|_| self.operation.as_ref().is_some_and(takes_confirmation)) {
+            Check::new().text("confirm", typed, 0..=100).finish()?;
             cx = cx.confirmed(typed);
         }
         let Some(plan) = self.query.get("plan") else { return Ok(cx) };
@@ -365,46 +352,6 @@ impl Visit {
         let allowed = headers.into_iter().filter_map(|(name, value)| Some((name.filter(|name| name == header::ALLOW)?, value)));
         response.headers_mut().extend(allowed);
         response
-    }
-}
-
-/// In development builds an answer that differs from its documentation is a defect that every test sees.
-async fn as_documented(
-    dialect: &Dialect,
-    operation: &Operation,
-    (status, content): (u16, Content),
-    response: Response<Body>,
-) -> Response<Body> {
-    let has_failed = response.extensions().get::<Failure>().is_some();
-    if has_failed || response.status().is_client_error() || response.status().is_redirection() {
-        return response;
-    }
-    let (parts, body) = response.into_parts();
-    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let record = || serde_json::from_slice(&bytes).unwrap_or(serde_json::Value::Null);
-    let mut differences = match content {
-        Content::One(Record::Shape(shape)) => shape.differences(dialect, &record()),
-        Content::List(Record::Shape(shape)) => entries(dialect, shape, &record()),
-        Content::Page(Record::Shape(shape)) | Content::Slices(Record::Shape(shape)) => entries(dialect, shape, &record()["data"]),
-        // The compiler holds the others to theirs.
-        Content::One(_) | Content::List(_) | Content::Page(_) | Content::Slices(_) => Vec::new(),
-        Content::Nothing if !bytes.is_empty() => vec!["a body where none is documented".to_owned()],
-        Content::Nothing | Content::Html | Content::Text(_) | Content::Document | Content::File(_) => Vec::new(),
-    };
-    if parts.status.as_u16() != status {
-        differences.push(format!("the status {} where {status} is documented", parts.status.as_u16()));
-    }
-    if differences.is_empty() {
-        return Response::from_parts(parts, Body::from(bytes));
-    }
-    let words = format!("{} answers otherwise than documented: {}", operation.id, differences.join("; "));
-    Failure::Plane(Error::Internal(words)).into_response()
-}
-
-fn entries(dialect: &Dialect, shape: &crate::shapes::Shape, list: &serde_json::Value) -> Vec<String> {
-    match list.as_array() {
-        Some(list) => list.iter().flat_map(|record| shape.differences(dialect, record)).collect(),
-        None => vec!["no list where one is documented".to_owned()],
     }
 }
 

@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 use crate::Doors;
 use crate::answers::Answers;
 use crate::body::{Body, BrowserForm, Fields};
-use crate::catalogue::Content;
 use crate::door::{Door, Guest, Segments};
 use crate::handlers::oauth::ClientForm;
 use crate::lists::BodyOrList;
@@ -20,15 +19,15 @@ use crate::schema::Type;
 
 /// A handler, and what its last argument takes.
 pub(crate) trait Endpoint<T>: Handler<T, Arc<Doors>> {
+    /// What it returns.
+    type Answer: Answers;
+
     /// Whether the body may also be a list of ids.
     const TAKES_LISTS: bool = false;
 
     fn body() -> Option<Type> {
         None
     }
-
-    /// What the answer holds, if its type says so.
-    fn content() -> Option<Content>;
 }
 
 /// The last argument of a handler.
@@ -71,9 +70,7 @@ where
     F: Handler<((),), Arc<Doors>> + Fn() -> A,
     A: Future<Output = Result<R, Failure>>,
 {
-    fn content() -> Option<Content> {
-        R::content()
-    }
+    type Answer = R;
 }
 
 macro_rules! endpoints {
@@ -83,14 +80,11 @@ macro_rules! endpoints {
             F: Handler<(M, $($part,)* L), Arc<Doors>> + Fn($($part,)* L) -> A,
             A: Future<Output = Result<R, Failure>>,
         {
+            type Answer = R;
             const TAKES_LISTS: bool = L::TAKES_LISTS;
 
             fn body() -> Option<Type> {
                 L::body()
-            }
-
-            fn content() -> Option<Content> {
-                R::content()
             }
         }
     )*};

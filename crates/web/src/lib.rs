@@ -25,17 +25,16 @@ mod lists;
 mod metrics;
 mod openapi;
 mod outbound;
+mod parameters;
 mod problem;
 mod query;
 mod ranges;
 mod remedies;
 mod request_ids;
 mod schema;
-mod shapes;
 mod strict;
 mod surfaces;
 mod validation;
-mod views;
 mod watching;
 
 use std::sync::{Arc, OnceLock};

@@ -3,14 +3,18 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use plane::deletion::Blocker;
+use plane::deletion::{Blocker, TableDrift};
+use plane::wire::Url;
 use plane::{Cx, Error, FieldError, FieldErrors, OauthRefusal, clipped};
-use serde_json::{Value as Json, json};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::Value as Json;
 
 use crate::dialect::Dialect;
+use crate::error_pages;
 use crate::limits::Full;
-use crate::remedies::Case;
-use crate::views;
+use crate::remedies::{BlockerOut, Case};
+use crate::schema::write;
 
 /// An operation's error on its way to `door.rs`, which knows the dialect and turns it into a response.
 #[derive(Debug, Clone)]
@@ -81,11 +85,78 @@ const MOST_ENTRIES: usize = FieldErrors::MOST;
 /// The words of every 401.
 pub(crate) const UNAUTHORIZED: &str = "Authentication required. Provide a valid bearer token.";
 
+/// An error (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(extend("x-verbatim" = true))]
+pub(crate) struct Problem {
+    /// A page about errors of this kind.
+    #[schemars(with = "Url", example = &"http://localhost:3001/docs/errors/not_found")]
+    r#type: String,
+    #[schemars(length(min = 1, max = 100), example = &"Not Found")]
+    title: &'static str,
+    #[schemars(range(min = 400, max = 599), example = 404)]
+    status: u16,
+    /// What was wrong, for people.
+    #[schemars(length(min = 0, max = 100_000), example = &"The requested resource was not found.")]
+    detail: String,
+    /// Stable and machine-readable.
+    #[schemars(with = "ErrorCode")]
+    error_code: &'static str,
+    /// Whether the same request may succeed later.
+    retryable: bool,
+    #[schemars(with = "jiff::Timestamp", example = &"2026-03-31T12:00:00+00:00")]
+    timestamp: String,
+    /// For the server's operators.
+    #[schemars(length(min = 1, max = 64), example = &"0192f7c1a2b34c5d8e9f0a1b2c3d4e5f")]
+    request_id: String,
+}
+
+/// The members that only some errors have.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(extend("x-verbatim" = true))]
+pub(crate) struct More {
+    /// The fields that are not acceptable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<FieldError>")]
+    errors: Option<Vec<FieldError>>,
+    /// Everything that stands in the way of a deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<BlockerOut>")]
+    blockers: Option<Vec<BlockerOut>>,
+    /// What differs from the plan of a deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<TableDrift>")]
+    drift: Option<Vec<TableDrift>>,
+    /// Seconds after which the request may succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64", range(min = 0, max = 86_400))]
+    retry_after_seconds: Option<i64>,
+    /// At a token endpoint the same as `detail` (RFC 6749).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 1_000))]
+    error_description: Option<String>,
+}
+
+struct ErrorCode;
+
+impl JsonSchema for ErrorCode {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ErrorCode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let about = "The kind of an error. Each has a page at `/docs/errors/{code}`.";
+        json_schema!({"type": "string", "description": about, "enum": error_pages::codes(), "examples": ["not_found"]})
+    }
+}
+
 /// What a failure comes to on one surface.
 struct Told {
     status: StatusCode,
     detail: String,
-    more: Vec<(&'static str, Json)>,
+    /// OAuth's code.
+    error: Option<&'static str>,
+    more: More,
 }
 
 /// Writes a failure as this surface's clients expect it. `presents` says whether the request came with a credential.
@@ -93,29 +164,30 @@ pub(crate) fn render(cx: &Cx, dialect: &Dialect, failure: Failure, presents: boo
     let mut told = tell(cx, dialect, &failure);
     told.bound();
     let (code, title, retryable) = describe(told.status);
-    let mut problem = json!({
-        "type": format!("{}/docs/errors/{code}", cx.plane.config.public_url),
-        "title": title,
-        "status": told.status.as_u16(),
-        "detail": told.detail,
-        "error_code": code,
-        "retryable": retryable,
-        "timestamp": cx.now.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string(),
-        "request_id": &*cx.request_id,
-    });
-    let retry_after = told.more.iter().find(|(name, _)| *name == "retry_after_seconds").and_then(|(_, value)| value.as_i64());
+    let retry_after = told.more.retry_after_seconds;
+    let problem = Problem {
+        r#type: format!("{}/docs/errors/{code}", cx.plane.config.public_url),
+        title,
+        status: told.status.as_u16(),
+        detail: told.detail,
+        error_code: code,
+        retryable,
+        timestamp: cx.now.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string(),
+        request_id: cx.request_id.to_string(),
+    };
+    // As it is on every surface, the time too.
+    let mut problem = serde_json::to_value(problem).unwrap_or_default();
     if dialect.nest_errors {
-        problem["statusCode"] = told.status.as_u16().into();
-        problem["message"] = told.detail.as_str().into();
-        problem["error"] = title.into();
+        problem["statusCode"] = problem["status"].clone();
+        problem["message"] = problem["detail"].clone();
+        problem["error"] = told.error.unwrap_or(title).into();
     }
     if dialect.success_errors {
         problem["success"] = false.into();
-        problem["message"] = told.detail.as_str().into();
+        problem["message"] = problem["detail"].clone();
     }
-    // After the surface's own members: at a token endpoint `error` is OAuth's.
-    for (name, value) in told.more {
-        problem[name] = value;
+    if let (Some(members), Json::Object(more)) = (problem.as_object_mut(), write(dialect, &told.more)) {
+        members.extend(more);
     }
     let mut response = (told.status, bounded(problem)).into_response();
     let headers = response.headers_mut();
@@ -154,21 +226,34 @@ fn challenge(status: StatusCode, failure: &Failure, presents: bool) -> Option<St
 }
 
 impl Told {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Told {
+        Told { status, detail: detail.into(), error: None, more: More::default() }
+    }
+
+    fn with(self, more: More) -> Told {
+        Told { more, ..self }
+    }
+
     /// Cuts what repeats something of the request, or of many records: an answer that refuses is short, whatever was sent.
     fn bound(&mut self) {
         self.detail = clipped(std::mem::take(&mut self.detail), MOST_OF_A_TEXT);
-        for (_, value) in &mut self.more {
-            match value {
-                Json::String(text) => *text = clipped(std::mem::take(text), MOST_OF_A_TEXT),
-                Json::Array(entries) if entries.len() > MOST_ENTRIES => {
-                    let more = entries.len() - MOST_ENTRIES;
-                    entries.truncate(MOST_ENTRIES);
-                    self.detail.push_str(&format!(" And {more} more."));
-                }
-                _ => {}
-            }
+        let More { errors, blockers, drift, error_description, .. } = &mut self.more;
+        *error_description = error_description.take().map(|text| clipped(text, MOST_OF_A_TEXT));
+        for more in [cut(errors), cut(blockers), cut(drift)].into_iter().flatten() {
+            self.detail.push_str(&format!(" And {more} more."));
         }
     }
+}
+
+/// Cuts a list that is too long; returns by how many entries.
+fn cut<T>(entries: &mut Option<Vec<T>>) -> Option<usize> {
+    let entries = entries.as_mut().filter(|entries| entries.len() > MOST_ENTRIES)?;
+    Some(entries.split_off(MOST_ENTRIES).len())
+}
+
+/// Of too many requests.
+fn to_wait(status: StatusCode, detail: impl Into<String>, seconds: i64) -> Told {
+    Told::new(status, detail).with(More { retry_after_seconds: Some(seconds), ..More::default() })
 }
 
 /// The text of a problem. Twenty entries fit but for the longest that there can be, of which fewer are told.
@@ -187,13 +272,13 @@ fn bounded(mut problem: Json) -> String {
 }
 
 fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
-    let told = |status, detail: &str| Told { status, detail: detail.to_owned(), more: Vec::new() };
+    let told = |status, detail: &str| Told::new(status, detail);
     let error = match failure {
         Failure::Http(status, detail) => return told(*status, detail),
         Failure::ContentCoding(detail) => return told(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail),
         Failure::RateLimited(seconds) => {
             let detail = format!("Too many requests. Try again in {seconds} seconds.");
-            return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", (*seconds).into())] };
+            return to_wait(StatusCode::TOO_MANY_REQUESTS, detail, *seconds);
         }
         Failure::Full(Full::Server) => {
             return told(
@@ -202,16 +287,16 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
             );
         }
         Failure::Full(Full::Caller) => {
-            let detail = "You have as many requests under way as one caller may have: wait for the answers to some.".to_owned();
-            return Told { status: StatusCode::TOO_MANY_REQUESTS, detail, more: vec![("retry_after_seconds", 1.into())] };
+            let detail = "You have as many requests under way as one caller may have: wait for the answers to some.";
+            return to_wait(StatusCode::TOO_MANY_REQUESTS, detail, 1);
         }
         Failure::Unready(words) => return told(StatusCode::SERVICE_UNAVAILABLE, words),
         Failure::As(status, error) => return Told { status: *status, ..tell(cx, dialect, &Failure::Plane(error.clone())) },
         Failure::OfCustomer(customer, Error::Blocked(blockers)) => return blocked(cx, dialect, blockers, Some(customer)),
         Failure::OfCustomer(_, error) => return tell(cx, dialect, &Failure::Plane(error.clone())),
         Failure::UnderWay => {
-            let detail = "The first request with this Idempotency-Key is still under way: send this one again in a moment.".to_owned();
-            return Told { status: StatusCode::CONFLICT, detail, more: vec![("retry_after_seconds", 1.into())] };
+            let detail = "The first request with this Idempotency-Key is still under way: send this one again in a moment.";
+            return to_wait(StatusCode::CONFLICT, detail, 1);
         }
         Failure::NotThatLong(bytes) => {
             return told(StatusCode::RANGE_NOT_SATISFIABLE, &format!("The file has {bytes} bytes, and none of those in `Range`."));
@@ -219,11 +304,11 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Failure::Plane(error) => error,
     };
     match error {
-        Error::Invalid(errors) => Told {
-            status: dialect.invalid,
-            detail: summary(dialect, errors),
-            more: vec![("errors", errors.first().iter().map(|error| field_error(dialect, error)).collect())],
-        },
+        Error::Invalid(errors) => {
+            let spelled = |error: &FieldError| FieldError { field: dialect.name(&error.field), ..error.clone() };
+            let told = Told::new(dialect.invalid, summary(dialect, errors));
+            told.with(More { errors: Some(errors.first().iter().map(spelled).collect()), ..More::default() })
+        }
         Error::Malformed(words) => told(StatusCode::BAD_REQUEST, words),
         Error::Unauthenticated => told(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
         Error::Inactive(words) => told(StatusCode::UNAUTHORIZED, words),
@@ -237,20 +322,18 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
         Error::NotFound(noun) => told(StatusCode::NOT_FOUND, &format!("{noun} not found.")),
         Error::Gone(words) => told(StatusCode::GONE, words),
         Error::Stale => told(StatusCode::PRECONDITION_FAILED, &error.to_string()),
-        Error::Drifted(drift) => {
-            Told { status: StatusCode::PRECONDITION_FAILED, detail: error.to_string(), more: vec![("drift", views::drift(dialect, drift))] }
-        }
+        Error::Drifted(drift) => Told::new(StatusCode::PRECONDITION_FAILED, error.to_string())
+            .with(More { drift: Some(drift.tables.clone()), ..More::default() }),
         Error::Conflict(words) => told(StatusCode::CONFLICT, words),
         Error::Blocked(blockers) => blocked(cx, dialect, blockers, None),
         Error::Oauth(refusal, words) => Told {
             status: if *refusal == OauthRefusal::InvalidClient { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST },
             detail: words.clone(),
-            more: vec![("error", refusal.code().into()), ("error_description", words.as_str().into())],
+            error: Some(refusal.code()),
+            more: More { error_description: Some(words.clone()), ..More::default() },
         },
         Error::TooManyAttempts(seconds) => tell(cx, dialect, &Failure::RateLimited(*seconds)),
-        Error::Throttled(words, seconds) => {
-            Told { status: StatusCode::TOO_MANY_REQUESTS, detail: words.clone(), more: vec![("retry_after_seconds", (*seconds).into())] }
-        }
+        Error::Throttled(words, seconds) => to_wait(StatusCode::TOO_MANY_REQUESTS, words, *seconds),
         Error::Overloaded(words) => told(StatusCode::SERVICE_UNAVAILABLE, words),
         Error::Storage(storage) => {
             error.log("the database failed", Some(&cx.request_id));
@@ -268,8 +351,8 @@ fn tell(cx: &Cx, dialect: &Dialect, failure: &Failure) -> Told {
 
 fn blocked(cx: &Cx, dialect: &Dialect, blockers: &[Blocker], customer: Option<&str>) -> Told {
     let detail = Error::Blocked(blockers.to_vec()).to_string();
-    let blockers = views::blockers(dialect, blockers, Case::of(cx, customer));
-    Told { status: StatusCode::CONFLICT, detail, more: vec![("blockers", blockers)] }
+    let blockers = Case::of(cx, customer).blockers(dialect, blockers);
+    Told::new(StatusCode::CONFLICT, detail).with(More { blockers: Some(blockers), ..More::default() })
 }
 
 /// Whether the same request may well succeed a moment later.
@@ -284,10 +367,6 @@ fn summary(dialect: &Dialect, errors: &FieldErrors) -> String {
         0 => format!("{first}."),
         more => format!("{first}; and {more} more."),
     }
-}
-
-fn field_error(dialect: &Dialect, error: &FieldError) -> Json {
-    json!({"field": dialect.name(&error.field), "code": error.code, "message": error.message})
 }
 
 /// Code, title and whether trying again makes sense.

@@ -3,10 +3,44 @@
 //! All of them are addresses of the organizations API, which has the most of them, whichever surface the deletion was asked of.
 
 use plane::Cx;
+use plane::deletion::Blocker;
+use plane::wire::{BlockerCode, BlockerKind, Method};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::dialect::{API, Dialect};
+
+/// One reason why a deletion cannot happen now.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Blocker")]
+pub(crate) struct BlockerOut {
+    /// Stable and machine-readable.
+    #[schemars(with = "BlockerCode")]
+    code: String,
+    /// The kind of what blocks.
+    #[schemars(with = "BlockerKind")]
+    kind: String,
+    id: Uuid,
+    /// For people.
+    #[schemars(length(min = 1, max = 1_000), example = &"The subscription is active.")]
+    detail: String,
+    /// What to do about it.
+    #[schemars(length(min = 1, max = 500), example = &"Cancel the subscription.")]
+    remedy: String,
+    /// The request that does it; null if that takes more than one.
+    call: Option<Call>,
+}
+
+/// A request of the organizations API.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Call {
+    #[schemars(with = "Method")]
+    method: String,
+    #[schemars(length(min = 1, max = 1_000), example = &"/api/organizations/acme/customers/user123/subscriptions/550e8400-e29b-41d4-a716-446655440000")]
+    path: String,
+}
 
 /// What the address of a remedy is made of.
 #[derive(Debug, Clone, Copy)]
@@ -26,14 +60,23 @@ impl<'a> Case<'a> {
         Case { organization: Some(organization), customer }
     }
 
-    /// The request; null where it takes more than one, or it is not known whose.
-    pub fn call(self, dialect: &Dialect, code: &str, kind: &str, id: Uuid) -> Json {
-        match self.request(code, kind, id) {
-            // On other surfaces a customer is deleted in other ways: no remedy leads from a gentler one to this.
-            Some(("DELETE", _)) if kind == "customer" && !std::ptr::eq(dialect, &API) => Json::Null,
-            Some((method, path)) => dialect.object(vec![("method", method.into()), ("path", path.into())]),
-            None => Json::Null,
-        }
+    /// What blocks, each with the request that takes it away.
+    pub fn blockers(self, dialect: &Dialect, blockers: &[Blocker]) -> Vec<BlockerOut> {
+        self.kept_blockers(dialect, blockers.iter().filter_map(|blocker| serde_json::to_value(blocker).ok()))
+    }
+
+    /// The same of those that are kept as JSON.
+    pub fn kept_blockers(self, dialect: &Dialect, blockers: impl IntoIterator<Item = Json>) -> Vec<BlockerOut> {
+        let read = blockers.into_iter().filter_map(|blocker| serde_json::from_value(blocker).ok());
+        read.map(|blocker: BlockerOut| BlockerOut { call: self.call(dialect, &blocker), ..blocker }).collect()
+    }
+
+    /// The request; none where it takes more than one, or it is not known whose.
+    fn call(self, dialect: &Dialect, BlockerOut { code, kind, id, .. }: &BlockerOut) -> Option<Call> {
+        let (method, path) = self.request(code, kind, *id)?;
+        // On other surfaces a customer is deleted in other ways: no remedy leads from a gentler one to this.
+        let is_gentler = method == "DELETE" && kind == "customer" && !std::ptr::eq(dialect, &API);
+        (!is_gentler).then(|| Call { method: method.to_owned(), path })
     }
 
     fn request(self, code: &str, kind: &str, id: Uuid) -> Option<(&'static str, String)> {

@@ -3,19 +3,48 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use plane::ids;
 use plane::policy::Role;
+use plane::wire::NO_CONTROLS;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
+use uuid::Uuid;
 
 use crate::dialect::{Dialect, time};
-use crate::shapes::{Is, MOST_COUNTED, MOST_RECORDS, MOST_WORDS, ORGANIZATION, nullable, text_pattern};
+
+/// A shortuuid as a pattern: the document's. What is larger than 128 bits fits it, and is refused all the same.
+const SHORT_ID: &str = "^[23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{22}$";
+/// A UUID as this server writes it.
+const UUID: &str = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
+/// How an organization is named where slugs are read: UUID, shortuuid or slug.
+const ORGANIZATION: &str = "^([a-z0-9-]{3,50}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\
+     [23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmn][23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz]{21})$";
+/// Entries of a list of scopes or of events.
+pub(crate) const MOST_WORDS: usize = 100;
+/// Entries of a list of records inside another record.
+const MOST_RECORDS: usize = 10_000;
+/// The largest whole number that JavaScript has exactly, 2^53 - 1: no count comes near it.
+const MOST_COUNTED: i64 = 9_007_199_254_740_991;
+/// Characters of an entry of a list of texts.
+const MOST_CHARACTERS: usize = 2_000;
+/// The id in examples: the one of the reference documents.
+const EXAMPLE_ID: Uuid = Uuid::from_u128(0x550e8400_e29b_41d4_a716_446655440000);
+
+/// The time in examples.
+pub(crate) const EXAMPLE_TIME: &str = "2026-01-20T14:45:00.000Z";
+
+/// Space but U+0020, and characters that are left out when a text is shown, for a class of characters in a pattern: see
+/// `plane::normal_forms`. Those beyond U+FFFF are not among them: languages whose characters have 16 bits cannot read such a class.
+const SPACES: &str = r"\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000";
+const UNSEEN: &str = "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\
+                      \\ufeff\\uffa0\\ufff0-\\ufff8";
 
 /// Where components stand in the documents.
 const COMPONENTS: &str = "#/components/schemas/";
@@ -71,11 +100,11 @@ impl Type {
     }
 
     /// One that no Rust type stands for.
-    pub fn made(name: String, schema: Json, others: Map<String, Json>) -> Type {
+    pub fn made(name: String, is_read: bool, schema: Json, others: Map<String, Json>) -> Type {
         let definitions = std::iter::once((name.clone(), schema)).chain(others).collect();
         Type {
             name,
-            is_read: true,
+            is_read,
             definitions: Arc::new(definitions),
             #[cfg(test)]
             reads: |_| Ok(()),
@@ -115,6 +144,17 @@ impl Type {
     /// All components that it is made of, each as a surface spells it.
     pub fn components(&self, dialect: &Dialect) -> impl Iterator<Item = (String, Json)> {
         self.definitions.iter().map(|(name, schema)| (component(name, schema, dialect), self.spelled(schema, dialect)))
+    }
+
+    /// The same without its own.
+    pub fn others(&self, dialect: &Dialect) -> impl Iterator<Item = (String, Json)> {
+        let own = self.component(dialect);
+        self.components(dialect).filter(move |(name, _)| *name != own)
+    }
+
+    /// One of its fields as a surface spells it.
+    pub fn field(&self, name: &str, dialect: &Dialect) -> Json {
+        self.spelled(&self.schema()["properties"][name], dialect)
     }
 
     /// Its fields as a surface spells them, each with its schema and whether it must be there.
@@ -163,8 +203,8 @@ impl Type {
             return word.clone();
         }
         match (kind(resolved), resolved["format"].as_str()) {
-            ("string", Some("uuid" | "organization-id")) => Is::Id.sample(dialect),
-            ("string", Some("date-time")) => Is::Time.sample(dialect),
+            ("string", Some("uuid" | "organization-id")) => dialect.id(EXAMPLE_ID),
+            ("string", Some("date-time")) => EXAMPLE_TIME.into(),
             ("string", _) => "text".into(),
             ("integer", _) => resolved["minimum"].as_i64().unwrap_or_default().max(1).into(),
             ("array", _) => {
@@ -196,7 +236,7 @@ impl Type {
             Json::String(text) => {
                 let schema = self.resolve(schema);
                 let written = match schema["format"].as_str() {
-                    Some("uuid" | "organization-id") if dialect.short_ids => ids::parse(&text).map(|id| dialect.id(id)),
+                    Some("uuid" | "organization-id" | "row-id") if dialect.short_ids => ids::parse(&text).map(|id| dialect.id(id)),
                     Some("date-time") => text.parse::<Timestamp>().ok().map(time),
                     None if schema["x-roles"] == true => Role::parse(&text).map(|role| dialect.role(role).into()),
                     _ => None,
@@ -266,21 +306,22 @@ impl Type {
     fn limited(&self, schema: &Json, dialect: &Dialect) -> Map<String, Json> {
         let has = |keyword: &str| schema.get(keyword).is_some();
         let limits = match (kind(schema), schema["format"].as_str()) {
-            ("string", Some("uuid")) => Is::Id.schema(dialect),
-            ("string", Some("organization-id")) => Is::OrganizationId.schema(dialect),
-            ("string", Some("organization")) => ORGANIZATION.schema(dialect),
-            ("string", Some("new-password")) => Is::Password.schema_in(dialect),
-            ("string", Some("email" | "known-email")) => Is::Email.schema(dialect),
-            ("string", Some("uri" | "link")) => Is::Url.schema(dialect),
-            ("string", Some("slug")) => Is::Pattern("^[a-z0-9-]{3,50}$", 50).schema(dialect),
-            ("string", Some("reference")) => Is::Pattern("^[!-.0-~]{1,100}$", 100).schema(dialect),
-            ("string", Some("date-time")) => Is::Time.schema(dialect),
+            // Of the type that it has in addresses, where it may be a slug: generated clients take `uuid` for another one.
+            ("string", Some("organization-id")) if dialect.slugs => patterned(UUID, 36..=36),
+            ("string", Some("uuid" | "organization-id")) => id(dialect),
+            ("string", Some("organization")) => organization(),
+            ("string", Some("new-password")) => patterned(&format!("^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029{UNSEEN}]*$"), 8..=128),
+            ("string", Some("email" | "known-email")) => json!({"type": "string", "format": "email", "maxLength": 254}),
+            ("string", Some("uri" | "link")) => json!({"type": "string", "format": "uri", "maxLength": 2_000}),
+            ("string", Some("slug")) => json!({"type": "string", "pattern": "^[a-z0-9-]{3,50}$", "maxLength": 50}),
+            ("string", Some("reference")) => json!({"type": "string", "pattern": "^[!-.0-~]{1,100}$", "maxLength": 100}),
+            ("string", Some("date-time")) => json!({"type": "string", "format": "date-time", "maxLength": 64}),
             ("string", _) if has("enum") || has("const") || has("pattern") => json!({"type": "string"}),
             ("string", _) if has("maxLength") && !self.is_read => json!({"type": "string"}),
             ("string", _) if has("maxLength") => {
                 json!({"type": "string", "pattern": text_pattern(schema["minLength"].as_u64().unwrap_or_default() as usize)})
             }
-            ("string", _) => json!({"type": "string", "maxLength": crate::shapes::MOST_CHARACTERS}),
+            ("string", _) => json!({"type": "string", "maxLength": MOST_CHARACTERS}),
             ("integer", _) => json!({"type": "integer", "format": "int64", "minimum": 0, "maximum": MOST_COUNTED}),
             ("array", _) => {
                 let is_of_words = self.resolve(&schema["items"]).get("enum").is_some();
@@ -293,6 +334,43 @@ impl Type {
             Json::Object(limits) => limits,
             _ => Map::new(),
         }
+    }
+}
+
+/// An id.
+pub(crate) fn id(dialect: &Dialect) -> Json {
+    match dialect.short_ids {
+        true => json!({"type": "string", "format": "shortuuid", "minLength": 22, "maxLength": 22, "pattern": SHORT_ID}),
+        false => json!({"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36}),
+    }
+}
+
+/// How an organization is named where slugs are read.
+pub(crate) fn organization() -> Json {
+    json!({"type": "string", "pattern": ORGANIZATION, "maxLength": 50})
+}
+
+fn patterned(pattern: &str, length: RangeInclusive<usize>) -> Json {
+    json!({"type": "string", "pattern": pattern, "minLength": length.start(), "maxLength": length.end()})
+}
+
+/// The pattern of texts of so many characters at least: if they must not be empty, there is something to see in them.
+fn text_pattern(least: usize) -> String {
+    let controls = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f";
+    match least {
+        0 => NO_CONTROLS.to_owned(),
+        _ => format!(r"^[^{controls}]*[^{controls}\u0009\u000a {SPACES}{UNSEEN}][^{controls}]*$"),
+    }
+}
+
+/// The same, or null. Null is never one of the words of a set: generators make types of those, and some linters take them for texts.
+pub(crate) fn nullable(mut schema: Json) -> Json {
+    match schema.get("type").and_then(Json::as_str) {
+        Some(kind) if schema.get("enum").is_none() => {
+            schema["type"] = json!([kind, "null"]);
+            schema
+        }
+        _ => json!({"anyOf": [schema, {"type": "null"}]}),
     }
 }
 
@@ -336,6 +414,6 @@ fn component(name: &str, schema: &Json, dialect: &Dialect) -> String {
 }
 
 /// A description without the ends of lines of its comment.
-fn one_line(about: &Json) -> String {
+pub(crate) fn one_line(about: &Json) -> String {
     about.as_str().unwrap_or_default().replace('\n', " ")
 }

@@ -12,7 +12,6 @@ use crate::catalogue::{Access, Operation, Parameter};
 use crate::dialect::CUSTOMER;
 use crate::problem::Failure;
 use crate::query::Query;
-use crate::shapes::Is;
 
 /// How much alike two names must be for one to be meant by the other, from 0 to 1.
 const LIKE: f64 = 0.8;
@@ -126,30 +125,30 @@ pub(crate) fn parameters(operation: &Operation, query: Option<&str>) -> Result<Q
 
 /// The documented name of a parameter that a request calls so, in snake case or in camel case.
 fn meant(parameter: &Parameter, name: &str) -> Option<String> {
-    if matches!(parameter.is, Is::Map(..)) {
+    if parameter.is_object() {
         // One for each key: `metadata[key]`.
-        let key = name.strip_prefix(parameter.name).and_then(|key| key.strip_prefix('[')?.strip_suffix(']'));
+        let key = name.strip_prefix(&parameter.name).and_then(|key| key.strip_prefix('[')?.strip_suffix(']'));
         return key.map(|_| name.to_owned());
     }
-    let is_meant = name == parameter.name || name == CUSTOMER.name(parameter.name) || CUSTOMER.name(name) == parameter.name;
-    is_meant.then(|| parameter.name.to_owned())
+    let is_meant = name == parameter.name || name == CUSTOMER.name(&parameter.name) || CUSTOMER.name(name) == parameter.name;
+    is_meant.then(|| parameter.name.clone())
 }
 
 /// What is wrong with a parameter, with the name that was meant; where none is near, all there are, once.
 fn unknown(operation: &Operation, name: &str, is_first: bool) -> FieldError {
     let plain = |name: &str| name.to_lowercase().replace(['_', '-', '.', ' '], "");
     let given = plain(&shortened(name.split('[').next().unwrap_or(name)));
-    let likeness = |known: &Parameter| strsim::normalized_damerau_levenshtein(&plain(known.name), &given);
+    let likeness = |known: &Parameter| strsim::normalized_damerau_levenshtein(&plain(&known.name), &given);
     let nearest = operation.parameters.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
     let words = match nearest {
         None => "is not a parameter here: this operation has none".to_owned(),
         Some(nearest) if likeness(nearest) >= LIKE => {
-            let key = if matches!(nearest.is, Is::Map(..)) { "[key]" } else { "" };
+            let key = if nearest.is_object() { "[key]" } else { "" };
             format!("is not a parameter here: is `{}{key}` meant?", nearest.name)
         }
         Some(_) if !is_first => "is not a parameter here".to_owned(),
         Some(_) => {
-            let known: Vec<&str> = operation.parameters.iter().map(|parameter| parameter.name).collect();
+            let known: Vec<&str> = operation.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
             format!("is not a parameter here; the parameters are {}", known.join(", "))
         }
     };

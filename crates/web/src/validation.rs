@@ -13,8 +13,7 @@ use plane::{FieldErrors, Result, normal_forms};
 use serde_json::{Map, Value as Json};
 
 use crate::dialect::Dialect;
-use crate::schema::{Type, is_nullable, kind, spell};
-use crate::shapes::MOST_WORDS;
+use crate::schema::{MOST_WORDS, Type, is_nullable, kind, spell};
 
 /// Entries of a list at the most, whatever its schema says: no operation takes as many.
 const MOST_ENTRIES: usize = 1_000;

@@ -1,6 +1,6 @@
 //! Watching a deletion as server-sent events: the way around the door for an answer that has no end of its own, and how it ends all the same.
 //!
-//! The door holds every answer against its documentation, keeps some for repetitions and gives each 30 seconds, so it must have the whole of it.
+//! The door keeps some answers for repetitions and gives each 30 seconds, so it must have the whole of it.
 //! A stream therefore passes it as an empty answer that carries the stream beside it; [`put_in`] stands outside of the door and puts it in.
 
 use std::convert::Infallible;
@@ -21,9 +21,10 @@ use uuid::Uuid;
 use crate::Doors;
 use crate::dialect::Dialect;
 use crate::door::Door;
-use crate::handlers::deletions::view;
+use crate::handlers::deletions::DeletionOut;
 use crate::lasting::{Asker, Full, Limits, Place};
 use crate::problem::Answer;
+use crate::schema::write;
 
 /// How often a stream looks, and so how often it tells something at the most.
 const PACE: Duration = Duration::from_millis(250);
@@ -102,7 +103,7 @@ impl Watcher {
                 Deletion { restored_at: Some(_), .. } => Some("restored"),
                 _ => None,
             };
-            let record = view(self.dialect, watched, self.plane.clock.now(), Some(&mut self.pulse));
+            let record = write(self.dialect, &DeletionOut::of(watched, self.plane.clock.now(), Some(&mut self.pulse)));
             let words = if let Some(end) = end {
                 event(end, &record)
             } else if steady(&record) != self.told {

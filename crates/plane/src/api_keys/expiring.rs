@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -76,7 +75,9 @@ async fn tell_batch(cx: &Cx, tx: &mut Tx, days: i64, ending: &[Ending]) -> Resul
         let is_new = tx.execute(statement, params![key.organization, key.id, key.expires_at, days]).await? == 1;
         // A person who makes a key for a week knows that it ends within thirty days.
         if is_new && after(key.created_at, before(days)) <= key.expires_at {
-            let data = json!({"organizationId": key.organization, "id": key.id, "kind": key.kind, "days": days, "expiresAt": format!("{:.3}", key.expires_at)});
+            let expires_at = format!("{:.3}", key.expires_at);
+            let told = crate::payloads::ApiKeyEvent { organization_id: key.organization, id: key.id, kind: &key.kind };
+            let data = crate::payloads::ApiKeyExpiringEvent { key: told, days, expires_at };
             events::emit(cx, tx, key.organization, Event::ApiKeyExpiring, None, data).await?;
         }
     }

@@ -122,7 +122,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                 })?;
                 let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
                 audit::record(cx, tx, tenant.organization(), &note).await?;
-                let data = json!({"organizationId": tenant.organization(), "id": key.id, "kind": key.kind});
+                let data = crate::payloads::ApiKeyEvent { organization_id: tenant.organization(), id: key.id, kind: &key.kind };
                 events::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await?;
                 Ok(key.clone())
             })

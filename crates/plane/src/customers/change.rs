@@ -1,7 +1,7 @@
 //! Changes of a customer: its fields, who manages it, how long its credits last, and its screens.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
@@ -291,7 +291,7 @@ async fn finish(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: &Customer, acti
 async fn tell(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: &Customer, action: &'static str) -> Result<Customer> {
     let note = Note { action, subject: "customer", subject_id: Some(customer.id), ..Note::default() };
     audit::record(cx, tx, customer.organization, &note).await?;
-    let data = json!({"organizationId": customer.organization, "id": customer.reference});
+    let data = crate::payloads::CustomerEvent { organization_id: customer.organization, id: &customer.reference };
     events::emit(cx, tx, customer.organization, Event::CustomerUpdated, Some(customer.id), data).await?;
     load(tx, tenant, &customer.reference).await
 }

@@ -5,7 +5,7 @@ mod delete;
 mod list;
 
 use jiff::Timestamp;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
@@ -192,7 +192,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
             insert(tx, &customer).await?;
             let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
             audit::record(cx, tx, customer.organization, &note).await?;
-            let data = json!({"organizationId": customer.organization, "id": customer.reference});
+            let data = crate::payloads::CustomerEvent { organization_id: customer.organization, id: &customer.reference };
             events::emit(cx, tx, customer.organization, Event::CustomerCreated, Some(customer.id), data).await?;
             Ok(customer.clone())
         })

@@ -168,14 +168,18 @@ pub struct Drift {
     pub tables: Vec<TableDrift>,
 }
 
-/// What was found in a table in place of what was planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A table in which something else was found than the plan says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Drift")]
 pub struct TableDrift {
     /// The table.
+    #[schemars(length(min = 1, max = 50), example = &"devices")]
     pub table: &'static str,
-    /// Rows that would have gone.
+    /// Rows that were to go.
+    #[schemars(example = 2)]
     pub planned: i64,
     /// Rows that would go now. If they are as many, they are others.
+    #[schemars(example = 3)]
     pub now: i64,
 }
 

@@ -12,7 +12,11 @@ use super::rules::Root;
 use crate::Result;
 use crate::audit::Note;
 use crate::cx::Cx;
-use crate::events::{Event, Told, emit, tell};
+use crate::events::{Event, Told, as_json, emit, tell};
+use crate::payloads::{
+    CustomerDeletedEvent, DeletionBlockedEvent, DeletionEvent, EndedEvent, EventBlocker, MemberEvent, MemberRemovedEvent, OauthAppEvent,
+    OauthAppRevokedEvent, OrganizationDeletedEvent, OrganizationEvent,
+};
 
 /// What webhooks are told of a deletion. Those of an organization end with it, and hear nothing after that.
 pub(super) fn events(root: Root) -> Vec<Event> {
@@ -20,55 +24,58 @@ pub(super) fn events(root: Root) -> Vec<Event> {
     root.event().into_iter().chain([Event::DeletionStarted]).chain(last).collect()
 }
 
-/// What of the subject its event will say, read while it is still there: ids and plain facts.
-pub(super) async fn facts(tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid, label: Option<&str>) -> Result<Json> {
-    let mut facts = json!({"organizationId": organization, "id": subject});
-    match root {
+/// What its event will say of the subject, read while that is still there.
+pub(super) async fn facts(
+    tx: &mut Tx,
+    root: Root,
+    organization_id: Uuid,
+    deletion_id: Uuid,
+    (id, label): (Uuid, Option<&str>),
+) -> Result<Json> {
+    Ok(match root {
+        Root::Organization => as_json(&OrganizationDeletedEvent { organization: OrganizationEvent::of(organization_id), deletion_id }),
+        // The id that callers know.
         Root::Customer | Root::RetiredCustomer => {
-            // The id that callers know.
-            facts["id"] = label.into();
-            facts["permanent"] = (root == Root::Customer).into();
+            as_json(&CustomerDeletedEvent { organization_id, id: label, permanent: root == Root::Customer, deletion_id })
         }
         Root::Member => {
             let statement = sql!("SELECT user_id, role FROM members WHERE organization_id = $1 AND id = $2");
-            let mut row = tx.query_one(statement, params![organization, subject]).await?;
-            facts["userId"] = row.next::<Uuid>()?.to_string().into();
-            facts["role"] = row.next::<String>()?.into();
+            let mut row = tx.query_one(statement, params![organization_id, id]).await?;
+            let member = MemberEvent { organization_id, id, user_id: row.next()?, role: row.next()? };
+            as_json(&MemberRemovedEvent { member, deletion_id })
         }
         Root::OauthApp => {
             let statement = sql!("SELECT client_id FROM oauth_apps WHERE organization_id = $1 AND id = $2");
-            facts["clientId"] = tx.query_one(statement, params![organization, subject]).await?.next::<String>()?.into();
+            let client_id = tx.query_one(statement, params![organization_id, id]).await?.next()?;
+            as_json(&OauthAppRevokedEvent { app: OauthAppEvent { organization_id, id, client_id }, deletion_id })
         }
-        Root::Organization | Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthToken | Root::User | Root::CustomerPurge => {}
-    }
-    Ok(facts)
+        Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthToken | Root::User | Root::CustomerPurge => {
+            as_json(&EndedEvent { organization_id, id, deletion_id })
+        }
+    })
 }
 
 /// Queues the events of a deletion that is being ordered. Returns how many deliveries it waits for from here on.
 pub(super) async fn start(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid, (root, subject): (Root, Uuid), facts: Json) -> Result<u64> {
     let mut queued = 0;
     if let Some(event) = root.event() {
-        let mut data = facts;
-        data["deletionId"] = id.to_string().into();
-        queued += tell(cx, tx, organization, Told { event, subject_id: None, deletion_id: Some(id), data }).await?;
+        queued += tell(cx, tx, organization, Told { event, subject_id: None, deletion_id: Some(id), data: facts }).await?;
     }
-    let data = of_deletion(organization, id, root, subject);
+    let data = as_json(&of_deletion(organization, id, root, subject));
     queued += tell(cx, tx, organization, Told { event: Event::DeletionStarted, subject_id: None, deletion_id: Some(id), data }).await?;
     Ok(queued)
 }
 
 /// Queues what tells that a deletion was refused, in the transaction that writes the refusal down.
 pub(crate) async fn blocked(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note, blockers: &[Blocker]) -> Result<()> {
-    let blockers: Vec<Json> =
-        blockers.iter().map(|blocker| json!({"code": blocker.code, "kind": blocker.kind, "id": blocker.id})).collect();
-    let data = json!({
-        "organizationId": organization,
-        "kind": note.subject,
-        "subjectId": note.subject_id,
+    let data = DeletionBlockedEvent {
+        organization_id: organization,
+        kind: note.subject,
+        subject_id: note.subject_id,
         // The id that callers know, for customers.
-        "id": note.subject_label,
-        "blockers": blockers,
-    });
+        id: note.subject_label.as_deref(),
+        blockers: blockers.iter().map(|Blocker { code, kind, id, .. }| EventBlocker { code, kind, id: *id }).collect(),
+    };
     // A customer's own deletion erases what speaks of the customer; no other id is one of a customer.
     emit(cx, tx, organization, Event::DeletionBlocked, note.subject_id, data).await?;
     Ok(())
@@ -114,6 +121,6 @@ pub(super) async fn complete(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid,
     Ok(())
 }
 
-pub(super) fn of_deletion(organization: Uuid, id: Uuid, root: Root, subject: Uuid) -> Json {
-    json!({"organizationId": organization, "id": id, "kind": root.noun(), "subjectId": subject})
+pub(super) fn of_deletion(organization_id: Uuid, id: Uuid, root: Root, subject_id: Uuid) -> DeletionEvent {
+    DeletionEvent { organization_id, id, kind: root.noun(), subject_id }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 use sql::{Statement, Tx, params, sql};
 use uuid::Uuid;
 
@@ -253,7 +252,7 @@ async fn part_with_the_gone(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<
 async fn tell(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<()> {
     let organization = deletion.organization;
     if root == Root::Organization {
-        let data = json!({"organizationId": organization, "id": organization});
+        let data = crate::payloads::OrganizationEvent::of(organization);
         events::emit(cx, tx, organization, Event::OrganizationRestored, None, data).await?;
     }
     let data = effects::of_deletion(organization, deletion.id, root, deletion.subject);

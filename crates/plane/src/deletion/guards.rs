@@ -29,7 +29,7 @@ pub const BLOCKER_KINDS: [&str; 9] =
     ["hold", "subscription", "transaction", "organization", "member", "customer", "customer_purge", "user", "requirements"];
 
 /// One reason why a deletion cannot happen now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Blocker {
     /// A stable machine-readable word, one of [`BLOCKER_CODES`].
     pub code: &'static str,

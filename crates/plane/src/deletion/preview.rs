@@ -42,29 +42,39 @@ pub struct Preview {
     pub token: String,
 }
 
-/// What would happen to one table.
-#[derive(Debug, Clone)]
+/// What would happen to the rows of one table.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "TablePlan")]
 pub struct TablePreview {
     /// The table.
+    #[schemars(length(min = 1, max = 50), example = &"customers")]
     pub table: &'static str,
-    /// `erased`, `redacted` or `kept`.
+    /// What becomes of its rows.
+    #[schemars(with = "crate::wire::RowFate")]
     pub fate: &'static str,
-    /// How many rows.
+    /// How many.
+    #[schemars(example = 3)]
     pub rows: i64,
-    /// Ids of the first hundred of those that would not stay as they are.
+    /// Ids of up to a hundred of those that would not stay as they are. A customer's is the `subjectId` of its deletion, not the id that was given
+    /// to it.
+    #[schemars(with = "Vec<crate::wire::RowId>", length(max = 100), example = ["550e8400-e29b-41d4-a716-446655440000"])]
     pub sample: Vec<Uuid>,
     /// Why.
+    #[schemars(length(min = 1, max = 500), example = &"belongs to the organization")]
     pub why: &'static str,
-    /// When the last of what is kept goes too, if it is deleted now; none when no time is set for that, and for what is not kept.
+    /// When the last of what is kept goes too, if it is deleted now; null when no time is set for that, and for what is not kept.
     pub kept_until: Option<Timestamp>,
 }
 
 /// An event that webhooks would be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "PlannedEffect")]
 pub struct Effect {
     /// The event.
+    #[schemars(with = "crate::wire::Event", example = &"organization.deleted")]
     pub event: Event,
-    /// How many of them.
+    /// Webhooks that listen to it. The deletion is not sealed before each was told or given up.
+    #[schemars(example = 1)]
     pub endpoints: i64,
 }
 

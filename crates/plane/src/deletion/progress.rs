@@ -55,19 +55,24 @@ pub struct Watched {
 }
 
 /// How a deletion is getting on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Progress {
-    /// The table it is at, or `sweep`; none once it is sealed.
+    /// The table it is at, or `sweep`, where it looks whether anything is left.
+    #[schemars(length(min = 1, max = 50), example = &"transactions")]
     pub stage: Option<&'static str>,
-    /// Rows erased or redacted so far.
+    /// Rows erased or redacted so far; of a purge customers.
+    #[schemars(example = 12_000)]
     pub rows_done: i64,
-    /// Rows that are still to be, as far as that is known: an estimate, and 0 once it is sealed.
+    /// Rows that are still to be, estimated when the deletion was first read; null while that is not known.
+    #[schemars(example = 88_000)]
     pub rows_to_do: Option<i64>,
-    /// Rows in a second, while it goes on.
+    /// Rows in a second: of the last seconds in a stream, otherwise since it was ordered; null while it waits.
+    #[schemars(example = 40_000)]
     pub rate: Option<i64>,
     /// Seconds until nothing is left to do at that rate.
+    #[schemars(example = 3)]
     pub eta_seconds: Option<i64>,
-    /// What it waits for.
+    /// What it waits for now.
     pub conditions: Vec<Condition>,
 }
 
@@ -76,15 +81,19 @@ pub const CONDITION_TYPES: [&str; 9] =
     ["grace_period", "webhook_deliveries", "export", "memberships", "customers", "legal_hold", "database", "not_begun", "worker_lost"];
 
 /// Something that a deletion waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Condition {
-    /// Stable and machine-readable, one of [`CONDITION_TYPES`].
+    /// Stable and machine-readable.
+    #[serde(rename = "type")]
+    #[schemars(with = "crate::wire::ConditionType")]
     pub kind: &'static str,
     /// Since when.
     pub since: Timestamp,
-    /// What, for people.
+    /// For people.
+    #[schemars(length(min = 1, max = 2_000), example = &"Deliveries to webhooks of the organization that have not come to their end: 2.")]
     pub detail: String,
     /// What would let it go on.
+    #[schemars(length(min = 1, max = 500), example = &"It goes on by itself: each webhook is told or given up within two minutes.")]
     pub remedy: &'static str,
 }
 

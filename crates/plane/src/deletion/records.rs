@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::grace;
 use super::progress::{Watched, estimate};
+use super::rules::Root;
 use crate::access::{self, enter};
 use crate::cx::Cx;
 use crate::ids::OrganizationRef;
@@ -15,39 +16,55 @@ use crate::policy::{Action, Role, Verdict, decide, refusal};
 use crate::{Error, Result};
 
 /// A deletion.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Deletion {
     /// Its id.
     pub id: Uuid,
     /// The organization, which may be gone.
+    #[serde(rename = "organization_id")]
+    #[schemars(with = "crate::wire::OrganizationId")]
     pub organization: Uuid,
     /// The rules it follows.
+    #[schemars(with = "Root")]
     pub root: String,
     /// What is or was deleted.
+    #[serde(rename = "subject_id")]
     pub subject: Uuid,
-    /// How the caller named it; none after the seal.
+    /// How the caller named it; null after the seal.
+    #[schemars(length(min = 0, max = 200), example = &"user123")]
     pub subject_label: Option<String>,
-    /// `reversible`, `closed`, `draining`, `sealed` or `restored`.
+    /// From the order on access has ended. `reversible`: it can be taken back until `reversibleUntil`, and nothing is erased yet. After `sealed`
+    /// nothing is left; after `restored` everything is there again but the credentials.
+    #[schemars(with = "crate::wire::DeletionState")]
     pub state: String,
-    /// `user`, `api_key`, `oauth_app`, `operator` or `system`.
+    /// What ordered it.
+    #[schemars(with = "crate::wire::Actor")]
     pub actor: String,
     /// The user who ordered it.
     pub actor_id: Option<Uuid>,
     /// Why, in their words.
+    #[schemars(length(min = 0, max = 500), example = &"The contract ended")]
     pub reason: Option<String>,
     /// The request that ordered it.
+    #[schemars(length(min = 1, max = 64), example = &"0192f7c1a2b34c5d8e9f0a1b2c3d4e5f")]
     pub request_id: String,
-    /// Rows erased or redacted so far, by table.
+    /// Rows erased or redacted so far, by table; of a purge its customers so far, by outcome.
+    #[schemars(with = "crate::wire::Counts")]
     pub counts: Json,
-    /// What was done outside of the database, such as `{"webhooks":{"delivered":2,"failed":0}}`; empty if nothing was to be done.
+    /// What was done outside of the database; empty if nothing was to be done.
+    #[schemars(with = "crate::wire::Anything", example = serde_json::json!({"webhooks": {"delivered": 2, "failed": 0}}))]
     pub effects: Json,
-    /// The export that it waits for before it erases anything.
+    /// The export that was ordered with it: nothing is erased before that is done.
+    #[serde(rename = "export_id")]
     pub export: Option<Uuid>,
     /// Transactions that the drain took.
+    #[schemars(example = 3)]
     pub batches: i64,
     /// The longest of them, in microseconds.
+    #[schemars(example = 41_000)]
     pub longest_batch_micros: i64,
     /// What it waits for, when it cannot go on.
+    #[schemars(length(min = 0, max = 1_000), example = &"2 webhook deliveries")]
     pub waiting_for: Option<String>,
     /// When it was ordered; from the answer on access has ended.
     pub created_at: Timestamp,
@@ -55,11 +72,11 @@ pub struct Deletion {
     pub updated_at: Timestamp,
     /// When the sweep found nothing left.
     pub sealed_at: Option<Timestamp>,
-    /// Until when it can or could be taken back; none for one without a grace period.
+    /// Until when it can or could be taken back; null for one without a grace period.
     pub reversible_until: Option<Timestamp>,
     /// When it was taken back.
     pub restored_at: Option<Timestamp>,
-    /// When it was stopped, if it is a purge.
+    /// When the purge that it is was stopped: no customer was deleted after that.
     pub stopped_at: Option<Timestamp>,
 }
 

@@ -101,8 +101,8 @@ pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec
     approvals::use_up(tx, organization, root.noun(), &approved).await?;
     let mut counted = (ready.len() == subjects.len()).then_some(of_all);
     if is_heard {
-        for Ready { order, facts, .. } in &mut ready {
-            *facts = Some(effects::facts(tx, root, organization, order.subject, order.label.as_deref()).await?);
+        for Ready { id, order, facts, .. } in &mut ready {
+            *facts = Some(effects::facts(tx, root, organization, *id, (order.subject, order.label.as_deref())).await?);
         }
     }
     // The webhooks of an organization must outlive it until they were told.

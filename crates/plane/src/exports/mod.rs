@@ -42,45 +42,80 @@ const NOT_FOUND: Error = Error::NotFound(NOUN);
 const LOST: Error = Error::Gone("The archive of this export is not there any more, or not whole: order another.");
 const EXPIRED: Error = Error::Gone("The export has expired and its archive was removed: order another.");
 
-/// An export.
-#[derive(Debug, Clone)]
+/// An export: who ordered what, how far it is, and until when it can be downloaded.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Export {
     /// Its id.
     pub id: Uuid,
     /// The organization, which may be gone.
+    #[serde(rename = "organization_id")]
+    #[schemars(with = "crate::wire::OrganizationId")]
     pub organization: Uuid,
     /// What is exported.
+    #[schemars(with = "String", extend("enum" = ["organization", "customer"]))]
     pub root: Root,
     /// The organization's or the customer's id.
+    #[serde(rename = "subject_id")]
     pub subject: Uuid,
-    /// How the caller named the customer; none once it has expired.
+    /// How the caller named it; null once it has expired.
+    #[schemars(length(min = 0, max = 200), example = &"user123")]
     pub subject_label: Option<String>,
-    /// The deletion that it was ordered with.
+    /// The deletion that waits for it.
+    #[serde(rename = "deletion_id")]
     pub deletion: Option<Uuid>,
-    /// `waiting`, `running`, `done`, `failed` or `expired`.
+    /// It can be downloaded while it is `done`.
+    #[schemars(with = "crate::wire::ExportState")]
     pub state: String,
-    /// `user`, `api_key`, `oauth_app` or `operator`.
+    /// What ordered it.
+    #[schemars(with = "crate::wire::Actor")]
     pub actor: String,
     /// The user who ordered it.
     pub actor_id: Option<Uuid>,
-    /// Rows written so far, by table.
+    /// Those that were begun.
+    #[serde(rename = "tables", serialize_with = "exported_tables")]
+    #[schemars(with = "Vec<ExportedTable>")]
     pub counts: Json,
-    /// All of them.
+    /// Rows written so far.
+    #[schemars(example = 3)]
     pub rows_done: i64,
-    /// How many there were when it began; none before that.
+    /// How many there were when it began.
+    #[schemars(example = 3)]
     pub rows_total: Option<i64>,
     /// The archive's size.
+    #[schemars(example = 4_096)]
     pub bytes: Option<i64>,
-    /// The archive's SHA-256; none for one that was made before there were any.
+    /// The archive's SHA-256, in hexadecimal digits.
+    #[serde(serialize_with = "hexadecimal")]
+    #[schemars(with = "Option<String>", length(equal = 64), example = &"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
     pub sha256: Option<Vec<u8>>,
-    /// Why it failed, or is tried again.
+    /// Why it failed, or is being tried again.
+    #[schemars(length(min = 0, max = 1_000))]
     pub error: Option<String>,
     /// When it was ordered.
     pub created_at: Timestamp,
     /// When it was done, or failed for good.
     pub finished_at: Option<Timestamp>,
-    /// When its archive is removed.
+    /// When the archive is removed.
     pub expires_at: Option<Timestamp>,
+}
+
+/// One table's part of an export.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct ExportedTable<'a> {
+    /// The table.
+    #[schemars(length(min = 1, max = 50), example = &"customers")]
+    table: &'a str,
+    /// Rows written so far.
+    #[schemars(with = "i64", example = 3)]
+    rows: &'a Json,
+}
+
+fn exported_tables<S: serde::Serializer>(counts: &Json, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_seq(counts.as_object().into_iter().flatten().map(|(table, rows)| ExportedTable { table, rows }))
+}
+
+fn hexadecimal<S: serde::Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&bytes.as_deref().map(hex), serializer)
 }
 
 impl Export {

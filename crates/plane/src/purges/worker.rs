@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sql::{Statement, Tx, Value, params, sql};
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use super::criteria::{Criteria, Person};
 use super::{Outcome, REPEATED, UNKNOWN, WIDTH, is_others, read_all, scan};
 use crate::audit::{self, Note, SERVICE_ACCOUNT};
 use crate::cx::{Actor, Cx, Orderer};
-use crate::deletion::{Blocker, Deletion, Order, Root, SMALL_FAMILY, delete_together, rows};
+use crate::deletion::{Deletion, Order, Root, SMALL_FAMILY, delete_together, rows};
 use crate::inserts::Insert;
 use crate::liveness::Membership;
 use crate::policy::{Action, Verdict, decide};
@@ -292,7 +292,7 @@ fn columns(job: &Job, number: i64, customer: Option<Uuid>, outcome: Outcome, err
     // The purge's own id with the number in the place of its last 32 bits.
     let id = Uuid::from_u128(purge.id.as_u128() >> 32 << 32 | u128::from(number.unsigned_abs() as u32));
     let (detail, blockers) = match error {
-        Some(Error::Blocked(blockers)) => (None, Some(blockers.iter().map(blocker).collect::<Json>())),
+        Some(Error::Blocked(blockers)) => (None, serde_json::to_value(blockers).ok()),
         Some(other) => (Some(other.words()), None),
         None => (None, None),
     };
@@ -308,11 +308,6 @@ fn columns(job: &Job, number: i64, customer: Option<Uuid>, outcome: Outcome, err
         deletion.into(),
         job.cx.now.into(),
     ]
-}
-
-fn blocker(blocker: &Blocker) -> Json {
-    let Blocker { code, kind, id, detail, remedy } = blocker;
-    json!({"code": code, "kind": kind, "id": id, "detail": detail, "remedy": remedy})
 }
 
 pub(super) fn sum(counts: &Json) -> i64 {

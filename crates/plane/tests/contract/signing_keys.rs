@@ -16,7 +16,7 @@ on_both_engines! {
 }
 
 fn kids(stage: &Stage) -> Vec<String> {
-    stage.plane.jwks()["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    stage.plane.jwks().keys.into_iter().map(|key| key.kid).collect()
 }
 
 async fn a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_erased_then(stage: Stage) {

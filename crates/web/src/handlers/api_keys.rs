@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use jiff::Timestamp;
 use plane::Error;
 use plane::api_keys::{self, ApiKey, Change, Kind, NewApiKey, personal};
 use plane::credentials::{Presented, authenticate};
-use plane::deletion::Subject;
+use plane::deletion::{Deletion, Subject};
 use plane::policy::Scopes;
 use plane::wire::{OrganizationId, Scope};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -15,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{delete_or_plan, success};
-use crate::answers::{One, Paged};
+use super::deletions::order;
+use crate::answers::{One, OrPlan, Paged};
 use crate::body::Body;
 use crate::door::{Door, Guest, Segments, X_API_KEY};
 use crate::problem::Answer;
@@ -161,7 +162,7 @@ pub(crate) async fn rotate_own(door: Door, Segments(key): Segments<String>, Body
 
 pub(crate) async fn revoke_own(door: Door, Segments(key): Segments<String>) -> Answer {
     personal::revoke(&door.cx, door.id("key_id", &key)?).await?;
-    Ok(success(door.dialect))
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Whether the key in `X-API-Key` is good, whatever other credential came with it.
@@ -182,15 +183,23 @@ pub(crate) async fn validate(guest: Guest, headers: HeaderMap) -> Answer<One<Val
         expires_at: principal.expires_at.map(Into::into),
         is_active: true,
     };
-    Ok(guest.one(&validated))
+    Ok(guest.one(StatusCode::OK, &validated))
 }
 
-pub(crate) async fn revoke(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer {
+/// A key that is gone.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct KeyRevoked {
+    /// The deletion's id, as in the header `Deletion-Id`; null for a person's own key, which has no such record.
+    deletion_id: Option<Uuid>,
+}
+
+pub(crate) async fn revoke(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer<OrPlan<KeyRevoked>> {
     let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
     if personal::is_own(&door.cx, key).await? && !door.only_validates()? {
         personal::revoke(&door.cx, key).await?;
-        return Ok(success(door.dialect));
+        return Ok(door.ended(&KeyRevoked { deletion_id: None }).into());
     }
     let deleting = api_keys::revoke(&door.cx, &organization, key, door.reason());
-    delete_or_plan(&door, Subject::ApiKey(organization.clone(), key), deleting).await
+    let done = |deletion: &Deletion| door.ended(&KeyRevoked { deletion_id: Some(deletion.id) });
+    order(&door, Subject::ApiKey(organization.clone(), key), deleting, done).await
 }

@@ -2,27 +2,34 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
 use plane::ids::OrganizationRef;
+use plane::signing_keys::{self, SigningKey};
 use plane::users::{self, NewUser};
-use plane::wire::{KnownEmail, OrganizationName};
-use plane::{sessions, signing_keys};
+use plane::wire::{KnownEmail, OrganizationName, TokenType};
+use plane::{Cx, sessions};
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde::{Deserialize, Serialize};
 
+use crate::answers::{One, with_cookie};
 use crate::body::Body as Given;
-use crate::dialect::time;
 use crate::door::{Door, Guest};
 use crate::limits::{Attempts, Desk};
 use crate::problem::Answer;
-use crate::views;
 
-pub(crate) async fn sign_up(guest: Guest, Given(new): Given<NewUser>) -> Answer {
+/// A sentence for people.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Message {
+    #[schemars(length(min = 0, max = 500))]
+    message: &'static str,
+}
+
+pub(crate) async fn sign_up(guest: Guest, Given(new): Given<NewUser>) -> Answer<One<Message>> {
     guest.attempt(Desk::SignUp, Attempts::Here)?;
     users::sign_up(&guest.cx, new).await?;
     // The same words whether or not the address was free.
-    let words = "If no account had this address, it has one now: sign in.";
-    Ok(views::answer(StatusCode::ACCEPTED, json!({"message": words})))
+    let message = "If no account had this address, it has one now: sign in.";
+    Ok(guest.one(StatusCode::ACCEPTED, &Message { message }))
 }
 
 /// Who signs in.
@@ -37,10 +44,33 @@ pub(crate) struct SignIn {
     organization: Option<String>,
 }
 
-pub(crate) async fn sign_in(guest: Guest, Given(SignIn { email, password, organization }): Given<SignIn>) -> Answer {
+/// Tokens, in OAuth's spelling (RFC 6749). The answer also sets the cookie `sessionid`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(extend("x-verbatim" = true))]
+pub(crate) struct SignedIn {
+    /// A JWT for `Authorization: Bearer`.
+    #[schemars(length(min = 1, max = 2_000))]
+    access_token: String,
+    #[schemars(with = "TokenType")]
+    token_type: &'static str,
+    /// Seconds for which the access token is good.
+    #[schemars(example = 900)]
+    expires_in: u64,
+    /// Good for one new pair.
+    #[schemars(length(min = 1, max = 500))]
+    refresh_token: String,
+}
+
+fn signed_in(guest: &Guest, signed_in: sessions::SignedIn) -> One<SignedIn> {
+    let sessions::SignedIn { access_token, refresh_token, cookie, .. } = signed_in;
+    let expires_in = signed_in.expires_in.as_secs();
+    let record = guest.one(StatusCode::OK, &SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token });
+    record.with(|response| with_cookie(response, &cookie, signed_in.session_life.as_secs(), &guest.cx))
+}
+
+pub(crate) async fn sign_in(guest: Guest, Given(SignIn { email, password, organization }): Given<SignIn>) -> Answer<One<SignedIn>> {
     let organization = organization.as_deref().and_then(OrganizationRef::parse);
-    let signed_in = sessions::sign_in(&guest.cx, &email, password, organization).await?;
-    Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
+    Ok(signed_in(&guest, sessions::sign_in(&guest.cx, &email, password, organization).await?))
 }
 
 /// A refresh token. `refresh_token`, as OAuth spells it, is read too.
@@ -51,29 +81,24 @@ pub(crate) struct Refresh {
     refresh_token: String,
 }
 
-pub(crate) async fn refresh(guest: Guest, Given(Refresh { refresh_token: token }): Given<Refresh>) -> Answer {
+pub(crate) async fn refresh(guest: Guest, Given(Refresh { refresh_token: token }): Given<Refresh>) -> Answer<One<SignedIn>> {
     // Only what fails counts: a product's back end may refresh the sessions of all its users from one address.
     guest.attempt(Desk::Refresh, Attempts::Here)?;
-    let signed_in = sessions::refresh(&guest.cx, &token).await?;
+    let refreshed = sessions::refresh(&guest.cx, &token).await?;
     guest.give_back(Desk::Refresh, Attempts::Here);
-    Ok(views::signed_in(&signed_in, is_https(&guest.cx)))
+    Ok(signed_in(&guest, refreshed))
 }
 
 pub(crate) async fn sign_out(door: Door) -> Answer {
     sessions::sign_out(&door.cx).await?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(views::with_cookie(response, "", 0, is_https(&door.cx)))
+    Ok(without_cookie(StatusCode::NO_CONTENT.into_response(), &door.cx))
 }
 
-pub(crate) async fn rotate_signing_key(door: Door) -> Answer {
-    let key = signing_keys::rotate(&door.cx, door.query.flag("at_once")?).await?;
-    let fields =
-        vec![("kid", key.id.into()), ("created_at", time(key.created_at)), ("previous_until", key.previous_until.map_or(Json::Null, time))];
-    Ok(views::answer(StatusCode::OK, door.dialect.object(fields)))
+/// Takes the session's cookie back.
+pub(crate) fn without_cookie(response: Response<Body>, cx: &Cx) -> Response<Body> {
+    with_cookie(response, "", 0, cx)
 }
 
-/// Whether clients see this server behind TLS, so that its cookie may say so.
-pub(crate) fn is_https(cx: &plane::Cx) -> bool {
-    cx.plane.config.public_url.starts_with("https://")
+pub(crate) async fn rotate_signing_key(door: Door) -> Answer<One<SigningKey>> {
+    Ok(door.one(StatusCode::OK, &signing_keys::rotate(&door.cx, door.query.flag("at_once")?).await?))
 }

@@ -8,16 +8,13 @@ use plane::ids::{self, OrganizationRef};
 use plane::wire::NumberOrText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::delete_or_plan;
 use super::deletions::order;
-use crate::answers::{One, Sliced};
+use super::{Deleted, delete_or_plan};
+use crate::answers::{One, OrPlan, Sliced};
 use crate::body::Body;
-use crate::dialect::time;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
-use crate::views;
 
 pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Sliced<Customer>> {
     list_in(&door, door.organization(&organization)?).await
@@ -36,7 +33,7 @@ async fn list_in(door: &Door, organization: OrganizationRef) -> Answer<Sliced<Cu
         is_deleted: is_deleted(door)?,
     };
     let page = customers::list(&door.cx, &organization, filter, door.query.part()?).await?;
-    Ok(door.slice(page))
+    Ok(door.slice(page, |entry| entry))
 }
 
 /// Whether those are meant who were softly deleted.
@@ -192,19 +189,28 @@ pub(crate) async fn add_screen_current(
     Ok(door.tagged(&customer.etag(), &added))
 }
 
-pub(crate) async fn delete(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
+pub(crate) async fn delete(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
     let organization = door.organization(&organization)?;
     let deleting = customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.details()?);
     delete_or_plan(&door, Subject::Customer(organization.clone(), customer.clone(), Deleting::Permanently), deleting).await
 }
 
-pub(crate) async fn delete_current(door: Door, Segments(customer): Segments<String>) -> Answer {
+/// The customer API's words for a deletion that succeeded.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct CustomerDeleted {
+    success: bool,
+    #[schemars(length(min = 1, max = 200), example = &"Customer deleted successfully")]
+    message: &'static str,
+    deleted_at: Timestamp,
+}
+
+pub(crate) async fn delete_current(door: Door, Segments(customer): Segments<String>) -> Answer<OrPlan<CustomerDeleted>> {
     let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
     let organization = door.current_organization()?;
     let deleting = customers::delete(&door.cx, &organization, &customer, how, door.details()?);
-    order(&door, Subject::Customer(organization.clone(), customer.clone(), how), deleting, |_, deletion| {
-        let body = json!({"success": true, "message": "Customer deleted successfully", "deletedAt": time(deletion.created_at)});
-        views::with_deletion(views::answer(StatusCode::OK, body), deletion)
+    order(&door, Subject::Customer(organization.clone(), customer.clone(), how), deleting, |deletion| {
+        let message = "Customer deleted successfully";
+        door.one(StatusCode::OK, &CustomerDeleted { success: true, message, deleted_at: deletion.created_at })
     })
     .await
 }

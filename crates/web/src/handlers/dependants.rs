@@ -1,40 +1,59 @@
 //! What customers own: one set of adapters for all kinds.
 
-use axum::http::StatusCode;
+use axum::Json as JsonBody;
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
-use plane::dependants::{self, Field, Holds, Kind};
+use plane::dependants::{self, Dependant, Field, Holds, Kind};
 use serde_json::{Map, Value as Json, json};
 
+use crate::answers::{part, tagged};
 use crate::body::Fields;
-use crate::dialect::API;
+use crate::dialect::{Dialect, time};
 use crate::door::Door;
 use crate::problem::Answer;
-use crate::schema::Type;
-use crate::shapes::nullable;
-use crate::shapes::words::{SUBSCRIPTION_STATUS, TRANSACTION_STATUS};
-use crate::views;
+use crate::schema::{Type, nullable};
 
-/// What is given to make an entry of a kind, from its table of fields.
+/// The record of an entry of a kind, from its table of fields.
+pub(crate) fn record(kind: &Kind, name: &str, about: &str) -> Type {
+    let own = [("id", json!({"type": "string", "format": "uuid"})), ("created_at", json!({"type": "string", "format": "date-time"}))];
+    let own = own.map(|(name, schema)| (name.to_owned(), schema));
+    let can_be_null = |field: &Field| !field.required && !matches!(field.holds, Holds::Word(_));
+    let fields = kind.fields.iter().map(|field| {
+        let schema = schema_of(field, name, can_be_null(field), field.about);
+        (field.name.to_owned(), with_usual_word(field, schema))
+    });
+    let properties: Map<String, Json> = own.into_iter().chain(fields).collect();
+    let required: Vec<&String> = properties.keys().collect();
+    let schema = json!({"type": "object", "description": about, "required": required, "properties": properties});
+    Type::made(name.to_owned(), false, schema, words_of(kind, name))
+}
+
+/// What is given to make one.
 pub(crate) fn new_entry(kind: &Kind, name: &str, about: &str) -> Type {
     let is_needed = |field: &Field| field.required && field.holds != Holds::Time;
-    let about_field = |field: &Field| match field.holds {
-        Holds::Word(words) => format!("{} if missing.", words[0]),
-        Holds::Time if field.required => "Now if missing.".to_owned(),
-        _ => field.about.to_owned(),
-    };
     let properties = kind.fields.iter().map(|field| {
-        let mut schema = schema_of(field, name, !is_needed(field), about_field(field));
-        if let Holds::Word(words) = field.holds {
-            schema["examples"] = json!([words[0]]);
-        }
-        (field.name.to_owned(), schema)
+        let schema = match field.holds {
+            Holds::Word(words) => schema_of(field, name, true, &format!("{} if missing.", words[0])),
+            Holds::Time if field.required => schema_of(field, name, true, "Now if missing."),
+            _ => schema_of(field, name, !field.required, field.about),
+        };
+        (field.name.to_owned(), with_usual_word(field, schema))
     });
     let required: Vec<&str> = kind.fields.iter().filter(|field| is_needed(field)).map(|field| field.name).collect();
     let mut schema = json!({"type": "object", "description": about, "properties": properties.collect::<Map<_, _>>()});
     if !required.is_empty() {
         schema["required"] = required.into();
     }
-    Type::made(format!("New{name}"), schema, words_of(kind, name))
+    Type::made(format!("New{name}"), true, schema, words_of(kind, name))
+}
+
+/// The same with the word of most entries as its example.
+fn with_usual_word(field: &Field, mut schema: Json) -> Json {
+    if let Holds::Word(words) = field.holds {
+        schema["examples"] = json!([words[0]]);
+    }
+    schema
 }
 
 /// What is given to change one.
@@ -42,14 +61,14 @@ pub(crate) fn changed_entry(kind: &Kind, name: &str, one: &str) -> Type {
     let properties = kind.fields.iter().map(|field| {
         let can_be_emptied = !field.required && !matches!(field.holds, Holds::Word(_));
         let about = if can_be_emptied { "Null takes it away." } else { field.about };
-        (field.name.to_owned(), schema_of(field, name, can_be_emptied, about.to_owned()))
+        (field.name.to_owned(), schema_of(field, name, can_be_emptied, about))
     });
     let about = format!("What shall be changed about {one}. What is missing stays.");
     let schema = json!({"type": "object", "description": about, "properties": properties.collect::<Map<_, _>>()});
-    Type::made(format!("{name}Change"), schema, words_of(kind, name))
+    Type::made(format!("{name}Change"), true, schema, words_of(kind, name))
 }
 
-fn schema_of(field: &Field, name: &str, is_nullable: bool, about: String) -> Json {
+fn schema_of(field: &Field, name: &str, is_nullable: bool, about: &str) -> Json {
     let mut schema = match field.holds {
         Holds::Text(most) => json!({"type": "string", "minLength": 1, "maxLength": most}),
         Holds::Word(_) => json!({"$ref": format!("#/components/schemas/{name}Status")}),
@@ -71,31 +90,42 @@ fn schema_of(field: &Field, name: &str, is_nullable: bool, about: String) -> Jso
 
 /// The set of words of a kind, if a field of it holds one.
 fn words_of(kind: &Kind, name: &str) -> Map<String, Json> {
-    let words = [&SUBSCRIPTION_STATUS, &TRANSACTION_STATUS].into_iter();
-    let of_kind = words.map(|words| (words.component(&API), words.schema(&API))).filter(|(known, _)| *known == format!("{name}Status"));
-    of_kind
-        .map(|(known, mut schema)| {
-            let all = kind.fields.iter().find_map(|field| if let Holds::Word(words) = field.holds { Some(words.join(", ")) } else { None });
-            schema["x-refusal"] = json!(["unknown_word", format!("must be one of {}", all.unwrap_or_default())]);
-            (known, schema)
-        })
-        .collect()
+    let words = kind.fields.iter().filter_map(|field| match field.holds {
+        Holds::Word(words) => Some((field, words)),
+        _ => None,
+    });
+    let of_kind = words.map(|(field, words)| {
+        let refusal = ["unknown_word".to_owned(), format!("must be one of {}", words.join(", "))];
+        (format!("{name}Status"), json!({"type": "string", "description": field.about, "enum": words, "x-refusal": refusal}))
+    });
+    of_kind.collect()
+}
+
+/// An entry as it is shown: its own times are as they were given.
+fn view(dialect: &Dialect, entry: Dependant) -> Json {
+    let own = [("id", dialect.id(entry.id)), ("created_at", time(entry.created_at))];
+    Json::Object(own.into_iter().chain(entry.fields).map(|(name, value)| (dialect.name(name), value)).collect())
+}
+
+fn answer(door: &Door, status: StatusCode, entry: Dependant) -> Response<Body> {
+    let etag = entry.etag();
+    tagged((status, JsonBody(view(door.dialect, entry))).into_response(), &etag)
 }
 
 pub(crate) async fn list(kind: &'static Kind, door: Door, (organization, customer): (String, String)) -> Answer {
     let page = dependants::list(&door.cx, &door.organization(&organization)?, &customer, kind, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::dependant))
+    Ok(part(door.dialect, page, |entry| view(door.dialect, entry)))
 }
 
 pub(crate) async fn create(kind: &'static Kind, door: Door, (organization, customer): (String, String), Fields(given): Fields) -> Answer {
     let dependant = dependants::create(&door.cx, &door.organization(&organization)?, &customer, kind, given).await?;
-    Ok(views::tagged(StatusCode::CREATED, &dependant.etag(), views::dependant(door.dialect, dependant)))
+    Ok(answer(&door, StatusCode::CREATED, dependant))
 }
 
 pub(crate) async fn read(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String)) -> Answer {
     let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
     let dependant = dependants::get(&door.cx, &organization, &customer, kind, id).await?;
-    Ok(views::tagged(StatusCode::OK, &dependant.etag(), views::dependant(door.dialect, dependant)))
+    Ok(answer(&door, StatusCode::OK, dependant))
 }
 
 pub(crate) async fn update(
@@ -106,7 +136,7 @@ pub(crate) async fn update(
 ) -> Answer {
     let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
     let dependant = dependants::update(&door.cx, &organization, &customer, kind, id, given.0).await?;
-    Ok(views::tagged(StatusCode::OK, &dependant.etag(), views::dependant(door.dialect, dependant)))
+    Ok(answer(&door, StatusCode::OK, dependant))
 }
 
 pub(crate) async fn remove(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String)) -> Answer {

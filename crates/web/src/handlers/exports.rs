@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use futures_util::{FutureExt, stream};
 use plane::cx::Stopwatch;
 use plane::exports::{self, Download, Export};
@@ -16,50 +17,48 @@ use plane::{Error, Result};
 use uuid::Uuid;
 
 use crate::Doors;
+use crate::answers::{One, Paged};
 use crate::conditional::{precondition, verdict};
 use crate::door::{Door, Segments};
 use crate::lasting::{Asker, Full, Limits, Place};
 use crate::problem::{Answer, Failure};
 use crate::ranges::{Wanted, check, wanted};
-use crate::views;
 
 /// How often it is looked whether the export is still there. Whether its reader may have it is asked, of memory, before each piece.
 const PACE: Duration = Duration::from_millis(250);
 /// Downloads that are under way at once.
 pub(crate) const MOST: Limits = Limits { altogether: 256, of_an_organization: 32, of_a_caller: 8 };
 
-pub(crate) async fn of_organization(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn of_organization(door: Door, Segments(organization): Segments<String>) -> Answer<One<Export>> {
     let export = exports::of_organization(&door.cx, &door.organization(&organization)?).await?;
-    Ok(accepted(&door, export))
+    Ok(accepted(&door, &export))
 }
 
-pub(crate) async fn of_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer {
+pub(crate) async fn of_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Export>> {
     let export = exports::of_customer(&door.cx, &door.organization(&organization)?, &customer).await?;
-    Ok(accepted(&door, export))
+    Ok(accepted(&door, &export))
 }
 
-fn accepted(door: &Door, export: Export) -> Response<Body> {
-    let location = format!("/api/exports/{}", export.id);
-    let mut response = views::answer(StatusCode::ACCEPTED, views::export(door.dialect, export));
-    set(&mut response, header::LOCATION, &location);
-    response
+fn accepted(door: &Door, export: &Export) -> One<Export> {
+    door.one(StatusCode::ACCEPTED, export).with(|mut response| {
+        set(&mut response, header::LOCATION, &format!("/api/exports/{}", export.id));
+        response
+    })
 }
 
-pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<Export>> {
     let page = exports::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
-    Ok(views::page(door.dialect, page, views::export))
+    Ok(door.page(page, |export| export))
 }
 
-pub(crate) async fn read(door: Door, Segments(export): Segments<String>) -> Answer {
+pub(crate) async fn read(door: Door, Segments(export): Segments<String>) -> Answer<One<Export>> {
     let export = exports::get(&door.cx, door.id("id", &export)?).await?;
-    Ok(views::tagged(StatusCode::OK, &export.etag(), views::export(door.dialect, export)))
+    Ok(door.tagged(&export.etag(), &export))
 }
 
 pub(crate) async fn delete(door: Door, Segments(export): Segments<String>) -> Answer {
     exports::delete(&door.cx, door.id("id", &export)?).await?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 pub(crate) async fn download(

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::delete_or_plan;
 use super::members::for_people;
-use crate::answers::{One, Paged};
+use super::{Deleted, delete_or_plan};
+use crate::answers::{One, OrPlan, Paged};
 use crate::body::Body;
 use crate::door::{Door, Segments};
 use crate::problem::{Answer, Failure};
@@ -121,7 +121,7 @@ pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -
     Ok(door.page(page, |invitation| invitation))
 }
 
-pub(crate) async fn cancel(door: Door, Segments((organization, invitation)): Segments<(String, String)>) -> Answer {
+pub(crate) async fn cancel(door: Door, Segments((organization, invitation)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
     let (organization, invitation) = (door.organization(&organization)?, door.id("invite_id", &invitation)?);
     let deleting = invitations::cancel(&door.cx, &organization, invitation, door.reason());
     delete_or_plan(&door, Subject::Invitation(organization.clone(), invitation), deleting).await

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::delete_or_plan;
-use crate::answers::{One, Paged};
+use super::{Deleted, delete_or_plan};
+use crate::answers::{One, OrPlan, Paged};
 use crate::body::Body;
 use crate::dialect::Dialect;
 use crate::door::{Door, Segments};
@@ -103,7 +103,7 @@ async fn change(door: &Door, (organization, member): (String, String), role: Rol
     Ok(members::change_role(&door.cx, &organization, member, role).await?)
 }
 
-pub(crate) async fn remove(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer {
+pub(crate) async fn remove(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
     let (organization, member) = (door.organization(&organization)?, door.id("member_id", &member)?);
     let deleting = members::remove(&door.cx, &organization, member, door.reason());
     delete_or_plan(&door, Subject::Member(organization.clone(), member), deleting).await

@@ -20,40 +20,29 @@ pub(crate) mod search;
 pub(crate) mod users;
 pub(crate) mod webhooks;
 
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
 use plane::Result;
 use plane::deletion::{Deletion, Subject};
-use serde_json::Value as Json;
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
 
-use crate::dialect::Dialect;
+use crate::answers::{One, OrPlan};
 use crate::door::Door;
 use crate::problem::Answer;
-use crate::views;
+
+/// A deletion that was ordered: access has ended.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Deleted {
+    /// The deletion's id, as in the header `Deletion-Id`: its record is at `/api/deletions/{id}`.
+    deletion_id: Uuid,
+}
 
 /// Has a subject deleted, in the surface's way; or tells what would become of it.
-async fn delete_or_plan(door: &Door, subject: Subject, deleting: impl Future<Output = Result<Deletion>>) -> Answer {
-    deletions::order(door, subject, deleting, deleted).await
+async fn delete_or_plan(door: &Door, subject: Subject, deleting: impl Future<Output = Result<Deletion>>) -> Answer<OrPlan<Deleted>> {
+    deletions::order(door, subject, deleting, |deletion| deleted(door, deletion)).await
 }
 
-/// The answer to a deletion that succeeded, in the surface's way: 204, or 200 with the deletion's id.
-fn deleted(dialect: &Dialect, deletion: &Deletion) -> Response<Body> {
-    let mut response = match dialect.empty_success {
-        true => Response::new(Body::empty()),
-        false => views::answer(StatusCode::OK, dialect.object(vec![("deletion_id", dialect.id(deletion.id))])),
-    };
-    if dialect.empty_success {
-        *response.status_mut() = StatusCode::NO_CONTENT;
-    }
-    views::with_deletion(response, deletion)
-}
-
-/// The answer to what took something away without a deletion's record.
-fn success(dialect: &Dialect) -> Response<Body> {
-    if !dialect.empty_success {
-        return views::answer(StatusCode::OK, dialect.object(vec![("deletion_id", Json::Null)]));
-    }
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
+/// The answer to a deletion that succeeded, in the surface's way.
+fn deleted(door: &Door, deletion: &Deletion) -> One<Deleted> {
+    door.ended(&Deleted { deletion_id: deletion.id })
 }

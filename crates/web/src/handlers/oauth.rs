@@ -8,20 +8,22 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use plane::access::{enter, find};
 use plane::deletion::Subject;
 use plane::ids::{self, OrganizationRef};
 use plane::oauth_apps::{self, OauthApp, OauthAppChanges};
-use plane::oauth_tokens::{self, Client, Introspection, Issued};
+use plane::oauth_tokens::{self, Client, Issued};
 use plane::policy::{Action, SCOPES};
-use plane::wire::{OrganizationName, Url};
-use plane::{Cx, Error, FieldError, OauthRefusal};
+use plane::wire::{OrganizationName, Scope, TokenType, Url};
+use plane::{Error, FieldError, OauthRefusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
+use uuid::Uuid;
 
-use super::delete_or_plan;
-use crate::answers::{One, Paged};
+use super::{Deleted, delete_or_plan};
+use crate::answers::{One, OrPlan, Paged};
 use crate::body::{Body as Given, MOST_BYTES, TOO_LARGE};
 use crate::content::media_type;
 use crate::door::{Door, Guest, Segments};
@@ -29,7 +31,6 @@ use crate::json;
 use crate::limits::{Attempts, Desk};
 use crate::problem::{Answer, Failure};
 use crate::query::Query;
-use crate::views;
 
 /// An OAuth app without its secret.
 #[derive(Serialize, JsonSchema)]
@@ -133,43 +134,130 @@ pub(crate) async fn rotate_secret(door: Door, Segments(client_id): Segments<Stri
     Ok(door.tagged(&app.etag(), &CreatedApp { app: app.into(), client_secret: secret }))
 }
 
-pub(crate) async fn delete_app(door: Door, Segments(client_id): Segments<String>) -> Answer {
+pub(crate) async fn delete_app(door: Door, Segments(client_id): Segments<String>) -> Answer<OrPlan<Deleted>> {
     let deleting = oauth_apps::delete(&door.cx, &client_id, door.reason());
     delete_or_plan(&door, Subject::OauthApp(client_id.clone()), deleting).await
 }
 
-pub(crate) async fn revoke_token(door: Door, Segments(token): Segments<String>) -> Answer {
+pub(crate) async fn revoke_token(door: Door, Segments(token): Segments<String>) -> Answer<OrPlan<Deleted>> {
     let token = door.id("token_id", &token)?;
     delete_or_plan(&door, Subject::OauthToken(token), oauth_tokens::revoke(&door.cx, token, door.reason())).await
 }
 
+/// Tokens, in OAuth's spelling (RFC 6749).
+#[derive(Serialize, JsonSchema)]
+#[schemars(extend("x-verbatim" = true))]
+pub(crate) struct OauthTokens {
+    /// For `Authorization: Bearer`.
+    #[schemars(length(min = 1, max = 200), example = &"fho_c0ffee")]
+    access_token: String,
+    #[schemars(with = "TokenType")]
+    token_type: &'static str,
+    /// Seconds for which the access token is good.
+    #[schemars(example = 3_600)]
+    expires_in: u64,
+    /// Good for one new pair.
+    #[schemars(length(min = 1, max = 200), example = &"fhr_c0ffee")]
+    refresh_token: String,
+    /// What the access token may be used for.
+    #[schemars(length(min = 1, max = 1_000), example = &"read:organization read:customers")]
+    scope: String,
+    /// What revokes it; it stays the same over refreshes.
+    token_id: Uuid,
+}
+
+/// What a token is good for (RFC 7662).
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "Introspection", extend("x-verbatim" = true))]
+pub(crate) struct Introspected {
+    /// Whether the token is good now, for the organization of the app that asks. If not, nothing else is told.
+    active: bool,
+    /// This server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2_000), example = &"http://localhost:3001")]
+    iss: Option<String>,
+    /// The user it acts as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Uuid")]
+    sub: Option<Uuid>,
+    /// The token's id, or that of the session behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Uuid")]
+    jti: Option<Uuid>,
+    /// The app it was given to; missing for a session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 28), extend("pattern" = "^app_[0-9A-Za-z]{24}$"), example = &"app_0123456789abcdefGHIJKLMN")]
+    client_id: Option<String>,
+    /// Of access tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TokenType")]
+    token_type: Option<&'static str>,
+    /// Missing where there is no limit but the user's role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 0, max = 1_000), example = &"read:organization read:customers")]
+    scope: Option<String>,
+    /// When it ends by itself, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64", example = 1_767_225_600)]
+    exp: Option<i64>,
+}
+
+/// Where the endpoints are and what they can do (RFC 8414).
+#[derive(Serialize, JsonSchema)]
+#[schemars(extend("x-verbatim" = true))]
+pub(crate) struct AuthorizationServerMetadata {
+    #[schemars(with = "Url", example = &"http://localhost:3001")]
+    issuer: String,
+    #[schemars(with = "Url", example = &"http://localhost:3001/oauth2/token")]
+    token_endpoint: String,
+    #[schemars(with = "Vec<String>", length(max = 10), example = METHODS)]
+    token_endpoint_auth_methods_supported: [&'static str; 2],
+    #[schemars(with = "Url", example = &"http://localhost:3001/oauth2/revoke")]
+    revocation_endpoint: String,
+    #[schemars(with = "Vec<String>", length(max = 10), example = METHODS)]
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    #[schemars(with = "Url", example = &"http://localhost:3001/oauth2/introspect")]
+    introspection_endpoint: String,
+    #[schemars(with = "Vec<String>", length(max = 10), example = METHODS)]
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    #[schemars(with = "Url", example = &"http://localhost:3001/.well-known/jwks.json")]
+    jwks_uri: String,
+    #[schemars(with = "Vec<String>", length(max = 10), example = GRANTS)]
+    grant_types_supported: [&'static str; 2],
+    #[schemars(with = "Vec<Scope>")]
+    scopes_supported: Vec<&'static str>,
+}
+
+const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+const GRANTS: [&str; 2] = ["client_credentials", "refresh_token"];
+
 /// `POST /oauth2/token`.
-pub(crate) async fn token(form: ClientForm) -> Answer {
+pub(crate) async fn token(form: ClientForm) -> Answer<One<OauthTokens>> {
     let grant = form.text("grant_type")?.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "Name a grant_type."))?;
     let issued = match grant {
         "client_credentials" => issue(&form).await?,
         "refresh_token" => refresh(&form, Some(form.known_client()?)).await?,
         _ => return Err(refuse(OauthRefusal::UnsupportedGrantType, "The grant types are client_credentials and refresh_token.").into()),
     };
-    Ok(view(issued))
+    Ok(form.tokens(issued))
 }
 
 /// `POST /api/oauth/token`: its document names no grant type.
-pub(crate) async fn documented_token(form: ClientForm) -> Answer {
+pub(crate) async fn documented_token(form: ClientForm) -> Answer<One<OauthTokens>> {
     match form.text("grant_type")? {
         Some(_) => token(form).await,
-        None => Ok(view(issue(&form).await?)),
+        None => Ok(form.tokens(issue(&form).await?)),
     }
 }
 
 /// `POST /api/oauth/token/refresh`: its document asks for nothing but the refresh token, and answers 401 when that is no good. A client that
 /// says who it is must be the right one.
-pub(crate) async fn documented_refresh(form: ClientForm) -> Answer {
+pub(crate) async fn documented_refresh(form: ClientForm) -> Answer<One<OauthTokens>> {
     if form.text("grant_type")?.is_some_and(|grant| grant != "refresh_token") {
         return Err(refuse(OauthRefusal::UnsupportedGrantType, "The grant type here is refresh_token.").into());
     }
     match refresh(&form, form.client()?).await {
-        Ok(issued) => Ok(view(issued)),
+        Ok(issued) => Ok(form.tokens(issued)),
         Err(Failure::Plane(error @ Error::Oauth(OauthRefusal::InvalidGrant, _))) => Err(Failure::As(StatusCode::UNAUTHORIZED, error)),
         Err(failure) => Err(failure),
     }
@@ -182,34 +270,44 @@ pub(crate) async fn revoke(form: ClientForm) -> Answer {
 }
 
 /// `POST /oauth2/introspect` (RFC 7662).
-pub(crate) async fn introspect(form: ClientForm) -> Answer {
-    let told = match oauth_tokens::introspect(&form.guest.cx, &form.known_client()?, form.token()?).await? {
-        None => json!({"active": false}),
-        Some(token) => view_introspection(&form.guest.cx, token),
-    };
-    Ok(uncached(views::answer(StatusCode::OK, told)))
+pub(crate) async fn introspect(form: ClientForm) -> Answer<One<Introspected>> {
+    let cx = &form.guest.cx;
+    let told = oauth_tokens::introspect(cx, &form.known_client()?, form.token()?).await?.map(|token| Introspected {
+        active: true,
+        iss: Some(cx.plane.config.public_url.clone()),
+        sub: Some(token.user),
+        jti: Some(token.id),
+        client_id: token.client_id,
+        token_type: token.is_access.then_some("Bearer"),
+        scope: token.scopes.map(|scopes| scopes.join(" ")),
+        exp: token.expires_at.map(Timestamp::as_second),
+    });
+    Ok(form.guest.one(StatusCode::OK, &told.unwrap_or_default()).with(uncached))
 }
 
 /// `GET /.well-known/oauth-authorization-server` (RFC 8414).
-pub(crate) async fn metadata(guest: Guest) -> Answer {
+pub(crate) async fn metadata(guest: Guest) -> Answer<One<AuthorizationServerMetadata>> {
     let issuer = &guest.cx.plane.config.public_url;
-    let methods = ["client_secret_basic", "client_secret_post"];
-    let body = json!({
-        "issuer": issuer,
-        "token_endpoint": format!("{issuer}/oauth2/token"),
-        "token_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
-        "revocation_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
-        "introspection_endpoint_auth_methods_supported": methods,
-        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "grant_types_supported": ["client_credentials", "refresh_token"],
+    let metadata = AuthorizationServerMetadata {
+        issuer: issuer.clone(),
+        token_endpoint: format!("{issuer}/oauth2/token"),
+        token_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint: format!("{issuer}/oauth2/revoke"),
+        revocation_endpoint_auth_methods_supported: METHODS,
+        introspection_endpoint: format!("{issuer}/oauth2/introspect"),
+        introspection_endpoint_auth_methods_supported: METHODS,
+        jwks_uri: format!("{issuer}/.well-known/jwks.json"),
+        grant_types_supported: GRANTS,
         // No `response_types_supported`: there is no authorization endpoint, and lists without elements are left out (section 3.2).
-        "scopes_supported": SCOPES,
-    });
-    let mut response = views::answer(StatusCode::OK, body);
+        scopes_supported: SCOPES.to_vec(),
+    };
+    Ok(guest.one(StatusCode::OK, &metadata).with(for_a_while))
+}
+
+/// What caches may keep for five minutes.
+pub(crate) fn for_a_while(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    Ok(response)
+    response
 }
 
 async fn issue(form: &ClientForm) -> Result<Issued, Failure> {
@@ -246,36 +344,6 @@ async fn counted(
 
 fn refuse(refusal: OauthRefusal, words: &str) -> Error {
     Error::Oauth(refusal, words.into())
-}
-
-/// In OAuth's spelling, whatever the surface.
-fn view(issued: Issued) -> Response<Body> {
-    let body = json!({
-        "access_token": issued.access_token,
-        "token_type": "Bearer",
-        "expires_in": issued.expires_in.as_secs(),
-        "refresh_token": issued.refresh_token,
-        "scope": issued.scopes.join(" "),
-        "token_id": issued.id,
-    });
-    uncached(views::answer(StatusCode::OK, body))
-}
-
-fn view_introspection(cx: &Cx, token: Introspection) -> Json {
-    let mut told = Map::new();
-    told.insert("active".into(), true.into());
-    told.insert("iss".into(), cx.plane.config.public_url.as_str().into());
-    told.insert("sub".into(), token.user.to_string().into());
-    told.insert("jti".into(), token.id.to_string().into());
-    let type_ = token.is_access.then(|| Json::from("Bearer"));
-    let more = [
-        ("client_id", token.client_id.map(Json::from)),
-        ("token_type", type_),
-        ("scope", token.scopes.map(|scopes| scopes.join(" ").into())),
-        ("exp", token.expires_at.map(|end| end.as_second().into())),
-    ];
-    told.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    Json::Object(told)
 }
 
 /// For caches that know nothing newer (RFC 6749, section 5.1).
@@ -347,6 +415,13 @@ fn basic(headers: &HeaderMap) -> Result<Option<Client>, Error> {
 }
 
 impl ClientForm {
+    fn tokens(&self, issued: Issued) -> One<OauthTokens> {
+        let Issued { id: token_id, access_token, refresh_token, scopes, expires_in } = issued;
+        let (scope, expires_in) = (scopes.join(" "), expires_in.as_secs());
+        let tokens = OauthTokens { access_token, token_type: "Bearer", expires_in, refresh_token, scope, token_id };
+        self.guest.one(StatusCode::OK, &tokens).with(uncached)
+    }
+
     /// A parameter, by its name in OAuth's spelling or in camel case.
     fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         let camel_case = crate::dialect::API.name(name);

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::delete_or_plan;
-use crate::answers::{One, Paged};
+use super::{Deleted, delete_or_plan};
+use crate::answers::{One, OrPlan, Paged};
 use crate::body::Body;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -80,7 +80,7 @@ pub(crate) async fn recover(
     Ok(door.tagged(&organization.etag(), &organization))
 }
 
-pub(crate) async fn delete(door: Door, Segments(organization): Segments<String>) -> Answer {
+pub(crate) async fn delete(door: Door, Segments(organization): Segments<String>) -> Answer<OrPlan<Deleted>> {
     let organization = door.organization(&organization)?;
     let deleting = organizations::delete(&door.cx, &organization, door.details()?);
     delete_or_plan(&door, Subject::Organization(organization.clone()), deleting).await

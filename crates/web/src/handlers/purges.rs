@@ -3,16 +3,18 @@
 use axum::http::StatusCode;
 use plane::deletion;
 use plane::deletion::check_reason;
-use plane::purges::{self, Criteria, Meant, Outcome};
+use plane::purges::{self, Criteria, Meant, Outcome, Tally};
+use plane::wire::{Counts, PurgeOutcome};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::deletions::view;
+use super::deletions::{DeletionOut, tagged};
+use crate::answers::{One, OrPlan, Sliced};
 use crate::door::{Door, Segments};
 use crate::lists::BodyOrList;
 use crate::problem::Answer;
-use crate::remedies::Case;
-use crate::views;
+use crate::remedies::{BlockerOut, Case};
 
 /// Customers to be deleted at once.
 #[derive(Deserialize, JsonSchema)]
@@ -27,7 +29,57 @@ pub(crate) struct CustomerPurge {
     reason: Option<String>,
 }
 
-pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, body: BodyOrList<CustomerPurge>) -> Answer {
+/// What a purge would come to. Nothing has been changed.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PurgePlan {
+    /// Customers that would be deleted: what `?count=` binds the order to.
+    #[schemars(example = 97)]
+    count: i64,
+    /// Whether all customers were looked at. Of the largest organizations only the first half million are, or as many as ten seconds allow: then
+    /// there may be more than were counted.
+    #[schemars(example = true)]
+    complete: bool,
+    /// Customers by what would become of each: `deleted`, `blocked`, `refused`; of a list also `not_found` and `repeated`.
+    #[schemars(with = "Counts", example = serde_json::json!({"deleted": 97, "blocked": 2}))]
+    outcomes: Tally,
+    /// Ids of the first hundred that would be deleted.
+    #[schemars(length(max = 100), example = ["user123"])]
+    sample: Vec<String>,
+    /// What the organization asks and is missing: the order is refused, but for `approval_required`, which leaves out those who lack one.
+    blockers: Vec<BlockerOut>,
+    /// About how long it would take, webhooks aside.
+    #[schemars(example = 1)]
+    estimated_seconds: i64,
+}
+
+/// What became of one customer of a purge.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PurgeItem {
+    /// The place in the list that was sent, or in the order in which customers were found.
+    #[schemars(range(min = 1), example = 1)]
+    number: i64,
+    /// `stopped`: the purge was, before it was the customer’s turn.
+    #[schemars(with = "PurgeOutcome")]
+    outcome: String,
+    /// The customer's id; null once the customer is gone.
+    #[schemars(length(min = 1, max = 100), example = &"user123")]
+    customer_id: Option<String>,
+    /// The `subjectId` of the customer's deletion; null for an id that no customer had.
+    subject_id: Option<Uuid>,
+    /// The customer's own deletion, if there is one.
+    deletion_id: Option<Uuid>,
+    /// Why it was refused.
+    #[schemars(length(min = 1, max = 1_000), example = &"Access denied. This customer is not under your management.")]
+    detail: Option<String>,
+    /// What stood in the way.
+    blockers: Vec<BlockerOut>,
+}
+
+pub(crate) async fn order(
+    door: Door,
+    Segments(organization): Segments<String>,
+    body: BodyOrList<CustomerPurge>,
+) -> Answer<OrPlan<DeletionOut, PurgePlan>> {
     let organization = door.organization(&organization)?;
     let only_validates = door.only_validates()?;
     let mut is_forced = door.query.flag("force")?;
@@ -46,24 +98,36 @@ pub(crate) async fn order(door: Door, Segments(organization): Segments<String>, 
     check_reason(reason.as_deref())?;
     if !is_forced || only_validates {
         let survey = purges::look(&door.cx, &organization, &meant, reason.as_deref()).await?;
-        let seconds = purges::seconds(&door.cx, &survey);
-        return Ok(views::answer(StatusCode::OK, views::purge_plan(door.dialect, survey, seconds, Case::of(&door.cx, None))));
+        return Ok(door.plan(&PurgePlan {
+            count: survey.count(),
+            complete: !survey.is_part,
+            estimated_seconds: purges::seconds(&door.cx, &survey),
+            blockers: Case::of(&door.cx, None).blockers(door.dialect, &survey.blockers),
+            outcomes: survey.outcomes,
+            sample: survey.sample,
+        }));
     }
     let ordered = purges::order(&door.cx, &organization, &meant, reason, count).await?;
     let watched = deletion::watch(&door.cx, ordered.id).await?;
-    let answer = views::answer(StatusCode::ACCEPTED, view(door.dialect, watched, door.cx.now, None));
-    Ok(views::with_deletion(answer, &ordered))
+    Ok(door.one(StatusCode::ACCEPTED, &DeletionOut::of(watched, door.cx.now, None)).leading_to(&ordered).into())
 }
 
-pub(crate) async fn stop(door: Door, Segments(deletion): Segments<String>) -> Answer {
-    let watched = purges::stop(&door.cx, door.id("id", &deletion)?).await?;
-    Ok(views::tagged(StatusCode::OK, &watched.deletion.etag(), view(door.dialect, watched, door.cx.now, None)))
+pub(crate) async fn stop(door: Door, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
+    Ok(tagged(&door, purges::stop(&door.cx, door.id("id", &deletion)?).await?))
 }
 
-pub(crate) async fn items(door: Door, Segments(deletion): Segments<String>) -> Answer {
+pub(crate) async fn items(door: Door, Segments(deletion): Segments<String>) -> Answer<Sliced<PurgeItem>> {
     let words = "must be deleted, blocked, refused, not_found, repeated or stopped";
     let read = |name: &str| Outcome::NAMES.contains(&name).then(|| name.to_owned());
     let outcome = door.query.read("outcome", words, read)?;
     let (organization, page) = purges::items(&door.cx, door.id("id", &deletion)?, outcome, door.query.part()?).await?;
-    Ok(views::page(door.dialect, page, |dialect, item| views::purge_item(dialect, organization, item)))
+    Ok(door.slice(page, |item| PurgeItem {
+        number: item.number,
+        blockers: Case::within(organization, item.reference.as_deref()).kept_blockers(door.dialect, item.blockers),
+        outcome: item.outcome,
+        customer_id: item.reference,
+        subject_id: item.customer,
+        deletion_id: item.deletion,
+        detail: item.detail,
+    }))
 }

@@ -1,26 +1,72 @@
 //! What an organization asks of those who delete, and the approvals of its owners.
 
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use jiff::Timestamp;
 use plane::approvals::{self, Approval, Subject};
-use plane::requirements::{self, ByKind};
+use plane::requirements::{self, Asked, ByKind, Requirements};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::answers::{One, Paged};
 use crate::body::Body as Given;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
-use crate::views;
 
-pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -> Answer {
-    let asked = requirements::get(&door.cx, &door.organization(&organization)?).await?;
-    Ok(views::tagged(StatusCode::OK, &asked.etag(), views::requirements(door.dialect, &asked)))
+/// What the organization asks of those who delete, whichever door they come through.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DeletionRequirements {
+    /// Of those who delete the organization.
+    organization: Required,
+    /// Of those who remove a member; never of a member who leaves.
+    member: Required,
+    /// Of those who delete a customer, in any way.
+    customer: Required,
+    /// When it was last changed; null if nothing is asked.
+    updated_at: Option<Timestamp>,
 }
 
-pub(crate) async fn replace(door: Door, Segments(organization): Segments<String>, Given(new): Given<ByKind>) -> Answer {
-    let asked = requirements::replace(&door.cx, &door.organization(&organization)?, new).await?;
-    Ok(views::tagged(StatusCode::OK, &asked.etag(), views::requirements(door.dialect, &asked)))
+/// What is asked for one kind of subject.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Requirements")]
+pub(crate) struct Required {
+    /// They say why: `?reason=`.
+    reason_required: bool,
+    /// They type the organization's slug: `?confirm=`.
+    confirmation_required: bool,
+    /// They have signed in within so many minutes. No key and no app's token has.
+    #[schemars(range(min = 1, max = 1_440), example = 15)]
+    fresh_minutes: Option<u32>,
+    /// Another owner has approved it.
+    approval_required: bool,
+    /// Days until what is deleted is erased; none if 0.
+    #[schemars(range(min = 0, max = 90), example = 30)]
+    grace_days: u32,
+}
+
+impl From<Requirements> for Required {
+    fn from(of_kind: Requirements) -> Required {
+        let Requirements { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days } = of_kind;
+        Required { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days }
+    }
+}
+
+fn told(door: &Door, asked: Asked) -> One<DeletionRequirements> {
+    let ByKind { organization, member, customer } = asked.by_kind;
+    let (organization, member, customer) = (organization.into(), member.into(), customer.into());
+    door.tagged(&asked.etag(), &DeletionRequirements { organization, member, customer, updated_at: asked.updated_at })
+}
+
+pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -> Answer<One<DeletionRequirements>> {
+    Ok(told(&door, requirements::get(&door.cx, &door.organization(&organization)?).await?))
+}
+
+pub(crate) async fn replace(
+    door: Door,
+    Segments(organization): Segments<String>,
+    Given(new): Given<ByKind>,
+) -> Answer<One<DeletionRequirements>> {
+    Ok(told(&door, requirements::replace(&door.cx, &door.organization(&organization)?, new).await?))
 }
 
 /// An approval.
@@ -76,7 +122,5 @@ pub(crate) async fn list_approvals(door: Door, Segments(organization): Segments<
 
 pub(crate) async fn withdraw_approval(door: Door, Segments((organization, approval)): Segments<(String, String)>) -> Answer {
     approvals::withdraw(&door.cx, &door.organization(&organization)?, door.id("approval_id", &approval)?).await?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

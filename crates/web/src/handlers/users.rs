@@ -1,10 +1,10 @@
 //! Users: oneself, and those one knows from an organization.
 
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use jiff::Timestamp;
 use plane::credentials::{CredentialKind, Principal};
-use plane::deletion::{Details, Subject};
+use plane::deletion::{Deletion, Subject};
 use plane::organizations;
 use plane::page::PageRequest;
 use plane::preferences::{self, Preference};
@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::auth::is_https;
-use super::{deleted, deletions};
-use crate::answers::{Listed, One};
+use super::auth::without_cookie;
+use super::deletions::{self, DeletionPlan};
+use super::{Deleted, deleted};
+use crate::answers::{Listed, One, OrPlan};
 use crate::body::Body as Given;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
-use crate::views;
 
 pub(crate) async fn me(door: Door) -> Answer<One<User>> {
     let user = users::me(&door.cx).await?;
@@ -44,20 +44,16 @@ pub(crate) struct NewPassword {
 
 pub(crate) async fn change_password(door: Door, Given(new): Given<NewPassword>) -> Answer {
     users::change_password(&door.cx, new.current_password, new.new_password).await?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub(crate) async fn delete_me(door: Door) -> Answer {
-    let is_https = is_https(&door.cx);
-    let deleting = users::delete(&door.cx, door.reason());
-    deletions::order(&door, Subject::User, deleting, |dialect, deletion| views::with_cookie(deleted(dialect, deletion), "", 0, is_https))
-        .await
+pub(crate) async fn delete_me(door: Door) -> Answer<OrPlan<Deleted>> {
+    let done = |deletion: &Deletion| deleted(&door, deletion).with(|response| without_cookie(response, &door.cx));
+    deletions::order(&door, Subject::User, users::delete(&door.cx, door.reason()), done).await
 }
 
-pub(crate) async fn plan_of_me(door: Door) -> Answer {
-    deletions::plan(&door, Subject::User, Details::default()).await
+pub(crate) async fn plan_of_me(door: Door) -> Answer<One<DeletionPlan>> {
+    deletions::shown(&door, Subject::User).await
 }
 
 /// A user.

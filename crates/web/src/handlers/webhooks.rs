@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::delete_or_plan;
-use crate::answers::{One, Paged, Sliced};
+use super::{Deleted, delete_or_plan};
+use crate::answers::{One, OrPlan, Paged, Sliced};
 use crate::body::Body;
 use crate::door::{Door, Segments};
 use crate::problem::Answer;
@@ -77,7 +77,7 @@ pub(crate) async fn end_old_secret(door: Door, Segments((organization, webhook))
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub(crate) async fn delete(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer {
+pub(crate) async fn delete(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
     let (organization, webhook) = (door.organization(&organization)?, door.id("webhook_id", &webhook)?);
     let deleting = webhooks::delete(&door.cx, &organization, webhook, door.reason());
     delete_or_plan(&door, Subject::Webhook(organization.clone(), webhook), deleting).await
@@ -86,7 +86,7 @@ pub(crate) async fn delete(door: Door, Segments((organization, webhook)): Segmen
 pub(crate) async fn list_deliveries(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer<Sliced<Delivery>> {
     let (organization, webhook) = (door.organization(&organization)?, door.id("webhook_id", &webhook)?);
     let page = deliveries::list(&door.cx, &organization, webhook, door.query.part()?).await?;
-    Ok(door.slice(page))
+    Ok(door.slice(page, |entry| entry))
 }
 
 pub(crate) async fn test(door: Door, Segments((organization, webhook)): Segments<(String, String)>) -> Answer<One<TestEvent>> {

@@ -5,10 +5,10 @@ use serde_json::{Map, Value as Json, json};
 use super::headers;
 use super::responses::{Refusal, refusal_words};
 use super::webhooks::pascal;
-use crate::catalogue::Record;
+use crate::answers::{Pagination, Slice};
 use crate::dialect::{API, Dialect};
+use crate::problem::{More, Problem};
 use crate::schema::Type;
-use crate::shapes::{Is, Shape, Way, records, reference, words};
 
 /// Collects what is referred to, each under its name.
 pub(super) struct Components<'a> {
@@ -22,64 +22,28 @@ impl<'a> Components<'a> {
         Components { public_url, schemas: Map::new(), responses: Map::new() }
     }
 
-    /// A reference to a shape.
-    pub fn of(&mut self, shape: &'static Shape, dialect: &'static Dialect, way: Way) -> Json {
-        let name = shape.component(dialect);
-        if !self.schemas.contains_key(&name) {
-            self.schemas.insert(name, shape.schema(dialect, way));
-            for field in shape.fields() {
-                self.schema(field.is, dialect, way);
-            }
-        }
-        reference(shape, dialect)
-    }
-
-    /// A reference to a record.
-    pub fn record(&mut self, record: Record, dialect: &'static Dialect) -> Json {
-        match record {
-            Record::Shape(shape) => self.of(shape, dialect, Way::Out),
-            Record::Type(known) => self.body(known, dialect),
-        }
-    }
-
     /// A reference to a type.
-    pub fn body(&mut self, body: &Type, dialect: &'static Dialect) -> Json {
-        for (name, schema) in body.components(dialect) {
-            self.schemas.entry(name).or_insert(schema);
-        }
-        json!({"$ref": format!("#/components/schemas/{}", body.component(dialect))})
+    pub fn of(&mut self, known: &Type, dialect: &Dialect) -> Json {
+        self.add(known.components(dialect));
+        json!({"$ref": format!("#/components/schemas/{}", known.component(dialect))})
     }
 
-    /// The schema of a value, with all that it refers to.
-    pub fn schema(&mut self, is: Is, dialect: &'static Dialect, way: Way) -> Json {
-        let mut name = |words: &'static words::Words| {
-            self.schemas.entry(words.component(dialect)).or_insert_with(|| words.schema(dialect));
-        };
-        match is {
-            Is::Named(words) => name(words),
-            Is::Scopes => name(&words::SCOPE),
-            Is::Objects(shape) | Is::Maybe(shape) => drop(self.of(shape, dialect, way)),
-            _ => {}
-        }
-        match way {
-            Way::In => is.schema_in(dialect),
-            Way::Out => is.schema(dialect),
+    /// Adds schemas that are not there yet.
+    pub fn add(&mut self, schemas: impl Iterator<Item = (String, Json)>) {
+        for (name, schema) in schemas {
+            self.schemas.entry(name).or_insert(schema);
         }
     }
 
     /// A list in its envelope.
-    pub fn page(&mut self, record: Record, dialect: &'static Dialect, is_sliced: bool) -> Json {
-        let entry = self.record(record, dialect);
-        let pagination = self.of(&records::PAGINATION, dialect, Way::Out);
-        let name = match record {
-            Record::Shape(shape) => shape.component(dialect),
-            Record::Type(known) => known.component(dialect),
-        };
-        let name = format!("{name}Page");
+    pub fn page(&mut self, record: &Type, dialect: &Dialect, is_sliced: bool) -> Json {
+        let entry = self.of(record, dialect);
+        let pagination = self.of(Type::written::<Pagination>(), dialect);
+        let name = format!("{}Page", record.component(dialect));
         let pagination = match is_sliced {
             false => pagination,
             // Not `oneOf`: to generators that take a missing field for a null one, a page is a slice, too, and they refuse what is both.
-            true => json!({"anyOf": [pagination, self.of(&records::SLICE, dialect, Way::Out)]}),
+            true => json!({"anyOf": [pagination, self.of(Type::written::<Slice>(), dialect)]}),
         };
         self.schemas.entry(name.clone()).or_insert_with(|| {
             json!({
@@ -101,16 +65,13 @@ impl<'a> Components<'a> {
     }
 
     /// The error of a surface: what all have in common, and the surface's own members.
-    pub fn problem(&mut self, dialect: &'static Dialect) -> Json {
+    pub fn problem(&mut self, dialect: &Dialect) -> Json {
         let name = problem_name(dialect);
         if !self.schemas.contains_key(name) {
-            let common = self.of(&records::PROBLEM, &API, Way::Out);
-            let mut properties = Map::new();
-            for (extra, is, about) in records::PROBLEM_EXTRAS {
-                let mut schema = self.schema(is, dialect, Way::Out);
-                schema["description"] = about.into();
-                properties.insert(extra.to_owned(), schema);
-            }
+            let common = self.of(Type::written::<Problem>(), &API);
+            let more = Type::written::<More>();
+            self.add(more.others(dialect));
+            let mut properties: Map<String, Json> = more.fields(dialect).into_iter().map(|(name, schema, _)| (name, schema)).collect();
             let own: &[(&str, Json)] = match (dialect.nest_errors, dialect.success_errors) {
                 (true, _) => &[
                     (
@@ -141,7 +102,7 @@ impl<'a> Components<'a> {
     }
 
     /// An error that means the same wherever it is answered.
-    pub fn usual(&mut self, dialect: &'static Dialect, status: u16) -> Json {
+    pub fn usual(&mut self, dialect: &Dialect, status: u16) -> Json {
         let refusal = Refusal { status, words: refusal_words(status) };
         let name = format!("{}{}", surface_name(dialect), refusal.title().replace(' ', ""));
         if !self.responses.contains_key(&name) {
@@ -152,7 +113,7 @@ impl<'a> Components<'a> {
     }
 
     /// An error with words of its own.
-    pub fn refusal(&mut self, dialect: &'static Dialect, refusal: Refusal) -> Json {
+    pub fn refusal(&mut self, dialect: &Dialect, refusal: Refusal) -> Json {
         let problem = self.problem(dialect);
         refusal.response(dialect, self.public_url, problem)
     }

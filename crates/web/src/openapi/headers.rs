@@ -28,10 +28,10 @@ pub(super) fn and(more: &[&str]) -> Json {
 /// The headers of an operation's success.
 pub(super) fn of_success(operation: &Operation) -> Json {
     let has = [
-        ("ETag", (operation.has_etag && !operation.deletes) || (operation.method == Method::GET && has_tag(operation.content))),
+        ("ETag", (operation.has_etag && operation.plan.is_none()) || (operation.method == Method::GET && has_tag(operation.content))),
         ("Accept-Ranges", matches!(operation.content, Content::File(_))),
-        ("Deletion-Id", operation.deletes),
-        ("Location", operation.deletes || operation.has_location || operation.status == 201),
+        ("Deletion-Id", operation.plan.is_some()),
+        ("Location", operation.plan.is_some() || operation.has_location || operation.status == 201),
         ("Set-Cookie", operation.sets_cookie),
         ("Idempotency-Replayed", operation.is_repeatable()),
     ];

@@ -9,7 +9,7 @@ use super::responses::responses;
 use crate::catalogue::{Access, Content, Operation, Surface};
 use crate::dialect::Dialect;
 use crate::ranges::MOST_CHARACTERS;
-use crate::shapes::{Is, ORGANIZATION, Way};
+use crate::schema;
 
 /// An operation, where it stands.
 #[derive(Clone, Copy)]
@@ -42,15 +42,17 @@ pub(super) fn describe(place: Place, components: &mut Components) -> Json {
     });
     let mut parameters: Vec<Json> = path_parameters(dialect, operation).collect();
     for parameter in &operation.parameters {
-        let schema = components.schema(parameter.is, dialect, Way::In);
-        let mut described =
-            json!({"name": parameter.name, "in": "query", "required": false, "description": parameter.about, "schema": schema});
-        if matches!(parameter.is, Is::Map(..)) {
+        components.add(parameter.of.others(dialect));
+        let mut schema = parameter.of.field(&parameter.name, dialect);
+        let about = schema["description"].take();
+        if let Some(keywords) = schema.as_object_mut() {
+            keywords.shift_remove("description");
+        }
+        let mut described = json!({"name": parameter.name, "in": "query", "required": false, "description": about, "schema": schema});
+        if parameter.is_object() {
             // One parameter a member: `metadata[key]=text`.
             described["style"] = "deepObject".into();
             described["explode"] = true.into();
-            // Nothing has an empty text among its metadata.
-            described["schema"]["additionalProperties"]["minLength"] = 1.into();
         }
         parameters.push(described);
     }
@@ -59,7 +61,7 @@ pub(super) fn describe(place: Place, components: &mut Components) -> Json {
         described["parameters"] = parameters.into();
     }
     if let Some(body) = &operation.body {
-        let schema = components.body(body, dialect);
+        let schema = components.of(body, dialect);
         let content = json!({"schema": schema, "example": body.example(dialect)});
         described["requestBody"] = json!({"required": true, "description": body.about(), "content": {"application/json": content}});
         if operation.takes_forms {
@@ -156,11 +158,11 @@ fn title(name: &str) -> String {
 
 /// What a part of an address holds, by its name and place.
 fn path_parameter(dialect: &Dialect, operation: &Operation, name: &str) -> (Json, &'static str) {
-    let id = Is::Id.schema(dialect);
+    let id = schema::id(dialect);
     let text = |least: usize| json!({"type": "string", "minLength": least, "maxLength": 100});
     let before = operation.path.split(&format!("{{{name}}}")).next().unwrap_or_default();
     match before.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default() {
-        "organizations" | "organization" if dialect.slugs => (ORGANIZATION.schema(dialect), "The organization's UUID, shortuuid or slug."),
+        "organizations" | "organization" if dialect.slugs => (schema::organization(), "The organization's UUID, shortuuid or slug."),
         "organizations" | "organization" => (id, "UUID of the organization, as a shortuuid."),
         "customers" | "customer" | "extend" | "addscreen" | "" => (text(1), "The customer's id: an opaque string."),
         "members" if dialect.short_ids => (id, "UUID of the membership record, as a shortuuid."),
@@ -181,7 +183,7 @@ fn header_parameters(operation: &Operation) -> impl Iterator<Item = Json> {
         header(
             "X-Organization",
             "The organization that is meant, by its UUID, shortuuid or slug: for a credential that is good for several.",
-            ORGANIZATION.schema(&crate::dialect::API),
+            schema::organization(),
         )
     });
     let idempotency = operation.is_repeatable().then(|| {

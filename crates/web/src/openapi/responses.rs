@@ -1,16 +1,19 @@
 //! What an operation answers: its success, the plan of a deletion that is only looked at, and its errors.
 
 use axum::http::{Method, StatusCode};
+use plane::FieldError;
 use serde_json::{Map, Value as Json, json};
 
 use super::components::Components;
 use super::headers;
 use super::operations::Place;
+use crate::answers::Pagination;
 use crate::catalogue::{Access, Content, Operation};
 use crate::conditional::has_tag;
 use crate::dialect::Dialect;
-use crate::problem::{self, describe};
-use crate::shapes::{Shape, plans, records};
+use crate::problem::{self, Problem, describe};
+use crate::remedies::BlockerOut;
+use crate::schema::Type;
 
 /// Characters of a page, or of a stream as long as it goes on.
 const MOST_TEXT: i32 = i32::MAX;
@@ -23,9 +26,9 @@ pub(super) fn responses(Place { surface, operation, .. }: Place, components: &mu
     let dialect = surface.dialect;
     let mut responses = Map::new();
     responses.insert(operation.status.to_string(), success(dialect, operation, components));
-    if operation.deletes {
-        let plan = components.record(operation.plan, dialect);
-        let example = operation.plan.example(dialect);
+    if let Some(plan) = operation.plan {
+        let example = plan.example(dialect);
+        let plan = components.of(plan, dialect);
         match responses.get_mut("200") {
             Some(deleted) => {
                 // Each has fields that the other must not lack, so that no client takes one for the other.
@@ -139,7 +142,7 @@ impl Refusal<'_> {
 
     fn example(self, dialect: &Dialect, public_url: &str) -> Json {
         let (code, title, retryable) = self.described();
-        let mut problem = records::PROBLEM.example(dialect);
+        let mut problem = Type::written::<Problem>().example(dialect);
         let said = [
             ("type", json!(format!("{public_url}/docs/errors/{code}"))),
             ("title", title.into()),
@@ -160,10 +163,10 @@ impl Refusal<'_> {
             problem["success"] = false.into();
             problem["message"] = self.words.into();
         }
-        let more = |shape: &Shape| json!([shape.example(dialect)]);
+        let more = |known: &Type| json!([known.example(dialect)]);
         match self.status {
-            status if status == dialect.invalid.as_u16() => problem["errors"] = more(&records::FIELD_ERROR),
-            409 if self.words.contains("blockers") => problem["blockers"] = more(&plans::BLOCKER),
+            status if status == dialect.invalid.as_u16() => problem["errors"] = more(Type::written::<FieldError>()),
+            409 if self.words.contains("blockers") => problem["blockers"] = more(Type::written::<BlockerOut>()),
             429 => problem["retry_after_seconds"] = 12.into(),
             _ => {}
         }
@@ -177,14 +180,15 @@ fn success(dialect: &'static Dialect, operation: &Operation, components: &mut Co
     let json_body = |schema: Json, example: Json| json!({"application/json": {"schema": schema, "example": example}});
     let content = match operation.content {
         Content::Nothing => None,
-        Content::One(shape) => Some(json_body(components.record(shape, dialect), shape.example(dialect))),
-        Content::List(shape) => {
-            let schema = json!({"type": "array", "items": components.record(shape, dialect), "maxItems": 10_000});
-            Some(json_body(schema, json!([shape.example(dialect)])))
+        Content::One(record) => Some(json_body(components.of(record, dialect), record.example(dialect))),
+        Content::List(record) => {
+            let schema = json!({"type": "array", "items": components.of(record, dialect), "maxItems": 10_000});
+            Some(json_body(schema, json!([record.example(dialect)])))
         }
-        Content::Page(shape) | Content::Slices(shape) => {
-            let example = json!({"data": [shape.example(dialect)], "pagination": records::PAGINATION.example(dialect)});
-            Some(json_body(components.page(shape, dialect, matches!(operation.content, Content::Slices(_))), example))
+        Content::Page(record) | Content::Slices(record) => {
+            let pagination = Type::written::<Pagination>().example(dialect);
+            let example = json!({"data": [record.example(dialect)], "pagination": pagination});
+            Some(json_body(components.page(record, dialect, matches!(operation.content, Content::Slices(_))), example))
         }
         Content::Html => Some(json!({"text/html": {"schema": text()}})),
         Content::Document => Some(json!({"application/json": {"schema": {"type": "object", "additionalProperties": true}}})),

@@ -1,41 +1,81 @@
 //! The section `webhooks`: what is sent to those who listen, event by event.
 
 use plane::events::Event;
+use plane::payloads::{
+    ApiKeyEvent, ApiKeyExpiringEvent, CustomerDeletedEvent, CustomerEvent, DeletionBlockedEvent, DeletionEvent, EndedEvent,
+    InvitationAcceptedEvent, InvitationEvent, MemberEvent, MemberRemovedEvent, MemberRoleEvent, OauthAppEvent, OauthAppRevokedEvent,
+    OrganizationDeletedEvent, OrganizationEvent, RecordEvent,
+};
 use serde_json::{Map, Value as Json, json};
 
 use super::components::Components;
 use crate::dialect::API;
-use crate::shapes::{Shape, Way, events};
+use crate::schema::{EXAMPLE_TIME, Type};
 
 /// The tag of these operations: not the one of those that manage webhooks, or some generators write the two into one file.
 pub(super) const TAG: &str = "webhook-events";
 
-/// Every event, under its name.
-pub(super) fn webhooks(components: &mut Components) -> Json {
-    let told = Event::ALL.iter().map(|event| {
-        let (about, shape) = events::told(*event);
-        (event.name(), about, shape)
-    });
-    let described = told.chain([events::TEST]).map(|(name, about, shape)| (name.to_owned(), webhook(name, about, shape, components)));
-    Json::Object(described.collect::<Map<_, _>>())
+/// The event that a test sends, which no webhook subscribes to.
+const TEST: &str = "webhook.test";
+
+/// What an event means, and what its data holds.
+fn told(event: Event) -> (&'static str, &'static Type) {
+    match event {
+        Event::OrganizationCreated => ("An organization was made.", Type::written::<OrganizationEvent>()),
+        Event::OrganizationUpdated => ("An organization's profile was changed.", Type::written::<OrganizationEvent>()),
+        Event::OrganizationArchived => ("An organization was made read-only.", Type::written::<OrganizationEvent>()),
+        Event::OrganizationRestored => {
+            ("An organization was made writable again, or its deletion was taken back.", Type::written::<OrganizationEvent>())
+        }
+        Event::OrganizationDeleted => {
+            ("An organization was deleted. The last event of its webhooks.", Type::written::<OrganizationDeletedEvent>())
+        }
+        Event::MemberAdded => ("A person became a member.", Type::written::<MemberEvent>()),
+        Event::MemberRemoved => ("A member was removed, or left.", Type::written::<MemberRemovedEvent>()),
+        Event::MemberRoleUpdated => ("A member has another role.", Type::written::<MemberRoleEvent>()),
+        Event::InviteCreated => ("A person was invited.", Type::written::<InvitationEvent>()),
+        Event::InviteAccepted => ("An invitation was accepted.", Type::written::<InvitationAcceptedEvent>()),
+        Event::InviteCancelled => ("An invitation was cancelled.", Type::written::<EndedEvent>()),
+        Event::CustomerCreated => ("A customer was made.", Type::written::<CustomerEvent>()),
+        Event::CustomerUpdated => ("A customer was changed.", Type::written::<CustomerEvent>()),
+        Event::CustomerDeleted => ("A customer was deleted, softly or for good.", Type::written::<CustomerDeletedEvent>()),
+        Event::OauthAppCreated => ("An OAuth app was made.", Type::written::<OauthAppEvent>()),
+        Event::OauthAppRevoked => ("An OAuth app was deleted with its tokens.", Type::written::<OauthAppRevokedEvent>()),
+        Event::ApiKeyCreated => ("An API key was made.", Type::written::<ApiKeyEvent>()),
+        Event::ApiKeyRevoked => ("An API key was revoked.", Type::written::<EndedEvent>()),
+        Event::ApiKeyExpiring => {
+            ("An API key ends by itself in 30, 7 or 1 days; each is told once.", Type::written::<ApiKeyExpiringEvent>())
+        }
+        Event::WebhookCreated => ("A webhook was made.", Type::written::<RecordEvent>()),
+        Event::DeletionStarted => ("A deletion was ordered: access has ended.", Type::written::<DeletionEvent>()),
+        Event::DeletionCompleted => ("A deletion was sealed: nothing is left.", Type::written::<DeletionEvent>()),
+        Event::DeletionRestored => ("A deletion was taken back in its grace period.", Type::written::<DeletionEvent>()),
+        Event::DeletionBlocked => ("A deletion was refused because something stands in its way.", Type::written::<DeletionBlockedEvent>()),
+    }
 }
 
-fn webhook(name: &str, about: &str, shape: &'static Shape, components: &mut Components) -> Json {
+/// Every event, under its name.
+pub(super) fn webhooks(components: &mut Components) -> Json {
+    let all = Event::ALL.iter().map(|event| (event.name(), told(*event)));
+    let described = all.chain([(TEST, ("A test was asked for.", Type::written::<RecordEvent>()))]);
+    Json::Object(described.map(|(name, told)| (name.to_owned(), webhook(name, told, components))).collect::<Map<_, _>>())
+}
+
+fn webhook(name: &str, (about, known): (&str, &'static Type), components: &mut Components) -> Json {
     let header = |name: &str, about: &str, schema: Json| json!({"name": name, "in": "header", "required": true, "description": about, "schema": schema});
-    let [kind, timestamp] = &events::ENVELOPE;
-    let data = components.of(shape, &API, Way::Out);
+    let data = components.of(known, &API);
     // The envelope's own type, so that a client knows by it what the data is.
     let schema = json!({
         "type": "object",
         "description": about,
         "properties": {
-            (kind.name): {"type": "string", "const": name, "description": kind.about},
-            (timestamp.name): components.schema(timestamp.is, &API, Way::Out),
+            "type": {"type": "string", "const": name, "description": "What happened."},
+            "timestamp": {"type": "string", "format": "date-time", "maxLength": 64},
             "data": data,
         },
         "required": ["type", "timestamp", "data"],
     });
-    let example = json!({"type": name, "timestamp": timestamp.is.sample(&API), "data": shape.example(&API)});
+    let example = json!({"type": name, "timestamp": EXAMPLE_TIME, "data": known.example(&API)});
     let payload = components.payload(name, schema);
     json!({"post": {
         "operationId": format!("on{}", pascal(name)),

@@ -2,11 +2,10 @@
 
 use plane::policy::Action;
 
-use crate::catalogue::Content::One;
-use crate::catalogue::{Operation, Record, Surface, tagged};
+use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::ACCOUNT;
 use crate::handlers::{api_keys, invitations, members, organizations, users};
-use crate::shapes::{CONFIRM, EXPORT, MEMBER_FILTER, METADATA_FILTER, records};
+use crate::parameters::{Confirm, Export, MemberFilter, MetadataFilter};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -55,7 +54,7 @@ fn organization_operations() -> Vec<Operation> {
         Operation::get("/organizations", "accountListOrganizations", organizations::list)
             .says("List my organizations")
             .explains("Scope: `read:organization`.")
-            .parameters(&METADATA_FILTER)
+            .parameters::<MetadataFilter>()
             .gives(200, "Organizations that the credential is good for.")
             .refuses(403, "The credential lacks the scope."),
         Operation::post("/organizations", "accountCreateOrganization", organizations::create)
@@ -78,13 +77,13 @@ fn organization_operations() -> Vec<Operation> {
             .gives(200, "The organization.")
             .refuses(409, "The organization is archived."),
         Operation::delete("/organizations/{id}", "accountDeleteOrganization", organizations::delete)
-            .parameters(&EXPORT)
-            .parameters(&CONFIRM)
+            .parameters::<Export>()
+            .parameters::<Confirm>()
             .etag()
             .says("Delete an organization")
             .explains("**For owners only. This cannot be undone.** Permanently deletes the organization with its members, invitations, keys and all other data.")
             .may(Action::DeleteOrganization)
-            .answers(200, "The organization is gone.", One(Record::Shape(&records::DELETED)))
+            .gives(200, "The organization is gone.")
             .refuses(409, "A legal hold on the organization, or on something in it, forbids it; or something is missing that it asks for."),
     ]
 }
@@ -94,7 +93,7 @@ fn member_operations() -> Vec<Operation> {
         Operation::get("/organizations/{org_id}/members", "accountListMembers", members::list_out)
             .says("List the members")
             .may(Action::ListMembers)
-            .parameters(&MEMBER_FILTER)
+            .parameters::<MemberFilter>()
             .gives(200, "Members, the longest-standing first."),
         Operation::post("/organizations/{org_id}/members", "accountInviteMember", invitations::create_out)
             .etag()
@@ -116,12 +115,12 @@ fn member_operations() -> Vec<Operation> {
             .gives(200, "The member.")
             .refuses(409, "The member is the organization's last owner, or the organization is archived."),
         Operation::delete("/organizations/{org_id}/members/{member_id}", "apps_accounts_api_members_remove_member", members::remove)
-            .parameters(&CONFIRM)
+            .parameters::<Confirm>()
             .etag()
             .says("Remove a member")
             .explains("Remove a member from the organization.")
             .may_or_own(Action::RemoveMember, Action::Leave)
-            .answers(200, "OK", One(Record::Shape(&records::DELETED)))
+            .gives(200, "OK")
             .refuses(409, "The member is the organization's last owner, a legal hold forbids it, or something is missing that the organization asks for."),
     ]
 }
@@ -131,7 +130,7 @@ fn api_key_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organization_id}/api-keys", "accountListApiKeys", api_keys::list)
             .says("List the API keys")
             .may(Action::ListApiKeys)
-            .parameters(&METADATA_FILTER)
+            .parameters::<MetadataFilter>()
             .gives(200, "Keys without their secrets, newest first."),
         Operation::post("/organizations/{organization_id}/api-keys", "accountCreateApiKey", api_keys::create)
             .etag()
@@ -161,6 +160,6 @@ fn api_key_operations() -> Vec<Operation> {
             .etag()
             .says("Revoke an API key")
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey)
-            .answers(200, "The key is gone.", One(Record::Shape(&records::KEY_REVOKED))),
+            .gives(200, "The key is gone."),
     ]
 }

@@ -4,13 +4,12 @@ use axum::http::Method;
 use plane::policy::Action;
 
 use super::{api_customers, api_exports, api_holds, api_operators, api_requirements, api_webhooks, oauth};
-use crate::catalogue::Content::{Nothing, One, Slices, Text};
-use crate::catalogue::{Operation, Record, Surface, tagged};
+use crate::catalogue::Content::{Nothing, Text};
+use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::endpoint::Endpoint;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, users};
-use crate::shapes::keys::SIGNING_KEY;
-use crate::shapes::{AT_ONCE, CONFIRM, DELETION_FILTER, EXPORT, ITEM_FILTER, MEMBER_FILTER, METADATA_FILTER, SAID, plans, records};
+use crate::parameters::{AtOnce, Confirm, DeletionsWanted, Export, ItemFilter, MemberFilter, MetadataFilter, Said};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -55,12 +54,12 @@ fn auth_operations() -> Vec<Operation> {
             .says("Make a user")
             .explains("Answers the same whether or not the address is known here.")
             .anybody()
-            .answers(202, "The address has an account now, if it had none.", One(Record::Shape(&records::MESSAGE))),
+            .gives(202, "The address has an account now, if it had none."),
         Operation::post("/auth/sign-in", "signIn", auth::sign_in)
             .sets_cookie()
             .says("Sign in")
             .anybody()
-            .answers(200, "Tokens, and the cookie `sessionid`.", One(Record::Shape(&records::SIGNED_IN)))
+            .gives(200, "Tokens, and the cookie `sessionid`.")
             .refuses(401, "The address is unknown or the password wrong.")
             .refuses(403, "The user is not a member of the organization named.")
             .refuses(404, "There is no such organization."),
@@ -69,7 +68,7 @@ fn auth_operations() -> Vec<Operation> {
             .says("Turn a refresh token into new tokens")
             .explains("The refresh token is used up; so is the old cookie. One that comes again after it was answered ends its session, also for the holder of the newest: send an `Idempotency-Key` to be able to repeat a request whose answer was lost.")
             .anybody()
-            .answers(200, "New tokens, and a new cookie.", One(Record::Shape(&records::SIGNED_IN)))
+            .gives(200, "New tokens, and a new cookie.")
             .refuses(401, "The token is unknown, used or past its end."),
         Operation::post("/auth/sign-out", "signOut", auth::sign_out)
             .sets_cookie()
@@ -84,8 +83,8 @@ fn auth_operations() -> Vec<Operation> {
                  is erased then. With `at_once` it ends now: holders of tokens get new ones for their refresh tokens.",
             )
             .operators()
-            .parameters(&AT_ONCE)
-            .answers(200, "The key that signs.", One(Record::Shape(&SIGNING_KEY)))
+            .parameters::<AtOnce>()
+            .gives(200, "The key that signs.")
             .refuses(409, "Ten keys verify already."),
     ]
 }
@@ -125,7 +124,7 @@ fn user_operations() -> Vec<Operation> {
         Operation::get("/users/me/api-keys", "listMyApiKeys", api_keys::list_own)
             .says("List one's own API keys")
             .explains("Scope: `read:user`. Keys of one's own (`csu_…`) are good in all organizations of their person.")
-            .parameters(&METADATA_FILTER)
+            .parameters::<MetadataFilter>()
             .gives(200, "Keys without their secrets, newest first.")
             .refuses(403, "The credential lacks the scope, or is bound to one organization."),
         Operation::post("/users/me/api-keys", "createMyApiKey", api_keys::create_own)
@@ -182,7 +181,7 @@ fn organization_operations() -> Vec<Operation> {
         Operation::get("/organizations", "listOrganizations", organizations::list)
             .says("List my organizations")
             .explains("Scope: `read:organization`.")
-            .parameters(&METADATA_FILTER)
+            .parameters::<MetadataFilter>()
             .gives(200, "Organizations that the credential is good for.")
             .refuses(403, "The credential lacks the scope."),
         Operation::post("/organizations", "createOrganization", organizations::create).etag()
@@ -231,7 +230,7 @@ fn organization_operations() -> Vec<Operation> {
             .may(Action::RecoverOrganization)
             .gives(200, "The organization.")
             .refuses(409, "The person owns it already, or their removal from it is not over."),
-        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
+        Operation::delete("/organizations/{id}", "OrganizationsController_delete", organizations::delete).parameters::<Export>().parameters::<Confirm>().etag()
             .says("Delete organization (owner only)")
             .explains(
                 "**For owners only. This cannot be undone.** (Of an organization without an owner: for operators of the server, with a `reason`.) Permanently deletes the organization with its members, invitations, customers, \
@@ -255,7 +254,7 @@ fn member_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/members", "listMembers", members::list)
             .says("List the members")
             .may(Action::ListMembers)
-            .parameters(&MEMBER_FILTER)
+            .parameters::<MemberFilter>()
             .gives(200, "Members, the longest-standing first."),
         Operation::get("/organizations/{organizationId}/members/{memberId}", "readMember", members::read).etag()
             .says("Read a member")
@@ -279,7 +278,7 @@ fn member_operations() -> Vec<Operation> {
             .refuses(409, "The person is a member already, or the organization is archived.")
             .leads("cancelInvitation", &[("organizationId", "path.organizationId"), ("inviteId", "body.id")]),
         Operation::delete("/organizations/{organizationId}/members/{memberId}", "removeMember", members::remove).etag()
-            .parameters(&CONFIRM)
+            .parameters::<Confirm>()
             .says("Remove a member, or leave")
             .explains("The person's keys, tokens and sessions for this organization stop at once; their other organizations are untouched. A master removes resellers only.")
             .may_or_own(Action::RemoveMember, Action::Leave)
@@ -317,7 +316,7 @@ fn api_key_operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/api-keys", "listApiKeys", api_keys::list)
             .says("List the API keys")
             .may(Action::ListApiKeys)
-            .parameters(&METADATA_FILTER)
+            .parameters::<MetadataFilter>()
             .gives(200, "Keys without their secrets, newest first."),
         Operation::post("/organizations/{organizationId}/api-keys", "createApiKey", api_keys::create)
             .etag()
@@ -369,20 +368,20 @@ fn deletion_operations() -> Vec<Operation> {
             .explains("Of the organization named, in `?organization=` or the header `X-Organization`, or the one that the credential is bound to; \
                        otherwise of all whose deletions one may read. For operators: of all that ever were.")
             .may(Action::ReadDeletions)
-            .parameters(&DELETION_FILTER)
-            .answers(200, "Deletions, newest first.", Slices(Record::Shape(&records::DELETION))),
+            .parameters::<DeletionsWanted>()
+            .gives(200, "Deletions, newest first."),
         Operation::get("/retention", "listRetention", retention::list)
             .says("How long things are kept")
             .explains("What no one deletes, and what a deletion keeps, is erased when its time is over. The server's operators set the periods.")
             .gives(200, "Every period."),
         plan("/organizations/{organizationId}/deletion-plan", "planOrganizationDeletion", deletions::plan_of_organization)
-            .parameters(&SAID)
+            .parameters::<Said>().parameters::<Confirm>()
             .may(Action::DeleteOrganization),
         plan("/organizations/{organizationId}/members/{memberId}/deletion-plan", "planMemberRemoval", deletions::plan_of_member)
-            .parameters(&SAID)
+            .parameters::<Said>().parameters::<Confirm>()
             .may_or_own(Action::RemoveMember, Action::Leave),
         plan("/organizations/{organizationId}/customers/{customerId}/deletion-plan", "planCustomerDeletion", deletions::plan_of_customer)
-            .parameters(&SAID)
+            .parameters::<Said>().parameters::<Confirm>()
             .may(Action::DeleteCustomer),
         plan("/organizations/{organizationId}/api-keys/{keyId}/deletion-plan", "planApiKeyRevocation", deletions::plan_of_api_key)
             .may_or_own(Action::RevokeApiKey, Action::RevokeOwnApiKey),
@@ -398,7 +397,7 @@ fn deletion_operations() -> Vec<Operation> {
             .says("Read a deletion")
             .explains("For owners and admins of its organization, the person who ordered it, and operators: also after the organization is gone.")
             .may(Action::ReadDeletions)
-            .answers(200, "The deletion: its progress, and its receipt once it is sealed.", One(Record::Shape(&records::DELETION))),
+            .gives(200, "The deletion: its progress, and its receipt once it is sealed."),
         Operation::post("/deletions/{id}/restore", "restoreDeletion", deletions::restore)
             .etag()
             .says("Take a deletion back")
@@ -407,7 +406,7 @@ fn deletion_operations() -> Vec<Operation> {
                        owners, admins and operators; a deleted organization, and an owner’s membership, for owners and operators. One that was taken back \
                        already stays as it is.")
             .may(Action::RestoreDeletion)
-            .answers(200, "The deletion, which is `restored`.", One(Record::Shape(&records::DELETION)))
+            .gives(200, "The deletion, which is `restored`.")
             .refuses(409, "It had no grace period, or that is over; or what it is in is deleted or archived itself."),
         Operation::post("/deletions/{id}/stop", "stopPurge", purges::stop)
             .etag()
@@ -416,14 +415,14 @@ fn deletion_operations() -> Vec<Operation> {
                        outcome `stopped`, and the purge is sealed with its receipt as always. For operators, owners, admins and the person who ordered it. One \
                        that was stopped already stays as it is.")
             .may(Action::StopPurge)
-            .answers(200, "The deletion, with `stoppedAt`.", One(Record::Shape(&records::DELETION)))
+            .gives(200, "The deletion, with `stoppedAt`.")
             .refuses(409, "It is sealed, or no purge: a deletion in its grace period is taken back with `restore`, any other goes on."),
         Operation::get("/deletions/{id}/items", "listPurgeItems", purges::items)
             .says("List what became of each customer of a purge")
             .explains("In their order. Nothing for other deletions. For those who may read the deletion.")
             .may(Action::ReadDeletions)
-            .parameters(&ITEM_FILTER)
-            .answers(200, "Items, the first first.", Slices(Record::Shape(&plans::PURGE_ITEM))),
+            .parameters::<ItemFilter>()
+            .gives(200, "Items, the first first."),
         Operation::get("/deletions/{id}/events", "watchDeletion", deletions::events)
             .says("Watch a deletion")
             .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \
@@ -443,5 +442,5 @@ pub(super) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: im
             "Rows by table with a sample of their ids, their fate and why, the credentials that would die, the events that webhooks would be \
              told, everything that stands in the way, and about how long it would take. Give `plan` to the DELETE, and it does this or nothing.",
         )
-        .answers(200, "The plan. Nothing has been changed.", One(Record::Shape(&plans::DELETION_PLAN)))
+        .gives(200, "The plan. Nothing has been changed.")
 }

@@ -1,15 +1,18 @@
 //! The organizations API's customers and what they own: the part of its page that would make it too long.
 
+use std::sync::OnceLock;
+
 use axum::http::Method;
 use plane::dependants::Kind;
 use plane::policy::Action;
 
 use crate::body::Fields;
 use crate::catalogue::Content::{Nothing, One, Page};
-use crate::catalogue::{Operation, Record};
+use crate::catalogue::Operation;
 use crate::door::{Door, Segments};
 use crate::handlers::{customers, dependants, purges};
-use crate::shapes::{CONFIRM, CUSTOMER_FILTER, CUSTOMER_STATE, EXPORT, METADATA_FILTER, PURGE, REASON, Shape, plans, records};
+use crate::parameters::{Confirm, CustomerFilter, CustomersWanted, Export, MetadataFilter, Purge, Reason};
+use crate::schema::Type;
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "body.id")];
@@ -17,9 +20,9 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/customers", "listCustomers", customers::list)
             .says("List the customers")
             .may(Action::ReadCustomers)
-            .parameters(&CUSTOMER_FILTER)
-            .parameters(&METADATA_FILTER)
-            .parameters(&CUSTOMER_STATE)
+            .parameters::<CustomerFilter>()
+            .parameters::<MetadataFilter>()
+            .parameters::<CustomersWanted>()
             .gives(200, "Customers, newest first; a reseller's own."),
         Operation::post("/organizations/{organizationId}/customers", "createCustomer", customers::create).etag()
             .says("Make a customer")
@@ -37,10 +40,9 @@ pub(super) fn operations() -> Vec<Operation> {
                  each customer is at `/api/deletions/{id}/items`. One that is blocked keeps no other. Customers that are made later are not taken.",
             )
             .may(Action::DeleteCustomer)
-            .parameters(&PURGE)
-            .parameters(&CONFIRM)
-            .answers(202, "The customers will be deleted. This is the deletion's record.", One(Record::Shape(&records::DELETION)))
-            .orders(&plans::PURGE_PLAN)
+            .parameters::<Purge>()
+            .parameters::<Confirm>()
+            .gives(202, "The customers will be deleted. This is the deletion's record.")
             .refuses(409, "The organization is archived, or something is missing of what it asks: `blockers` names each with its remedy.")
             .refuses(412, "There are not as many customers to be deleted as `count` says.")
             .refuses(413, "The list is larger than 12 MiB.")
@@ -49,11 +51,11 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/customers/{customerId}", "readCustomer", customers::read).etag()
             .says("Read a customer")
             .may(Action::ReadCustomers)
-            .parameters(&CUSTOMER_STATE)
+            .parameters::<CustomersWanted>()
             .gives(200, "The customer."),
         change(Operation::put("/organizations/{organizationId}/customers/{customerId}", "updateCustomer", customers::update).etag()),
         change(Operation::patch("/organizations/{organizationId}/customers/{customerId}", "patchCustomer", customers::update).etag()),
-        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).parameters(&EXPORT).parameters(&CONFIRM).etag()
+        Operation::delete("/organizations/{organizationId}/customers/{customerId}", "CustomersController_remove", customers::delete).parameters::<Export>().parameters::<Confirm>().etag()
             .says("Delete a customer")
             .explains("Permanently deletes the customer and all it owns. **This cannot be undone.**")
             .may(Action::DeleteCustomer)
@@ -110,11 +112,11 @@ struct Owned {
     name: &'static str,
     about: &'static str,
     entry: &'static str,
-    record: &'static Shape,
+    record: OnceLock<Type>,
 }
 
 macro_rules! owned {
-    ($kind:literal, $ids:expr, $says:expr, $name:literal, $about:literal, $entry:literal, $record:ident, $removal:expr) => {
+    ($kind:literal, $ids:expr, $says:expr, $name:literal, $about:literal, $entry:literal, $removal:expr) => {
         Owned {
             kind: $kind,
             many: concat!("/organizations/{organizationId}/customers/{customerId}/", $kind),
@@ -125,22 +127,23 @@ macro_rules! owned {
             name: $name,
             about: $about,
             entry: $entry,
-            record: &records::$record,
+            record: OnceLock::new(),
         }
     };
 }
 
 #[rustfmt::skip]
 static KINDS: [Owned; 5] = [
-    owned!("subscriptions", ["listSubscriptions", "createSubscription", "readSubscription", "updateSubscription"], ["List a customer's subscriptions", "Give a customer a subscription"], "Subscription", "A customer's subscription.", "a subscription", SUBSCRIPTION, None),
-    owned!("transactions", ["listTransactions", "createTransaction", "readTransaction", "updateTransaction"], ["List a customer's transactions", "Add a transaction of a customer"], "Transaction", "A customer's transaction.", "a transaction", TRANSACTION, None),
-    owned!("devices", ["listDevices", "createDevice", "readDevice", "updateDevice"], ["List a customer's devices", "Add a device of a customer"], "Device", "A customer's device.", "a device", DEVICE, Some(("deleteDevice", "Disconnect a customer's device"))),
-    owned!("sessions", ["listCustomerSessions", "createCustomerSession", "readCustomerSession", "updateCustomerSession"], ["List a customer's sessions", "Add a session of a customer"], "CustomerSession", "A customer's session in the product.", "a session", CUSTOMER_SESSION, Some(("deleteCustomerSession", "End a customer's session"))),
-    owned!("activity", ["listActivity", "createActivityEntry", "readActivityEntry", "updateActivityEntry"], ["List what a customer did", "Add something a customer did"], "ActivityEntry", "Something a customer did.", "an entry", ACTIVITY, None),
+    owned!("subscriptions", ["listSubscriptions", "createSubscription", "readSubscription", "updateSubscription"], ["List a customer's subscriptions", "Give a customer a subscription"], "Subscription", "A customer's subscription.", "a subscription", None),
+    owned!("transactions", ["listTransactions", "createTransaction", "readTransaction", "updateTransaction"], ["List a customer's transactions", "Add a transaction of a customer"], "Transaction", "A customer's transaction.", "a transaction", None),
+    owned!("devices", ["listDevices", "createDevice", "readDevice", "updateDevice"], ["List a customer's devices", "Add a device of a customer"], "Device", "A customer's device.", "a device", Some(("deleteDevice", "Disconnect a customer's device"))),
+    owned!("sessions", ["listCustomerSessions", "createCustomerSession", "readCustomerSession", "updateCustomerSession"], ["List a customer's sessions", "Add a session of a customer"], "CustomerSession", "A customer's session in the product.", "a session", Some(("deleteCustomerSession", "End a customer's session"))),
+    owned!("activity", ["listActivity", "createActivityEntry", "readActivityEntry", "updateActivityEntry"], ["List what a customer did", "Add something a customer did"], "ActivityEntry", "Something a customer did.", "an entry", None),
 ];
 
 fn owned(owned: &'static Owned) -> Vec<Operation> {
     let Some(kind) = Kind::at(owned.kind) else { return Vec::new() };
+    let record = owned.record.get_or_init(|| dependants::record(kind, owned.name, owned.about));
     let list = move |door: Door, Segments(at): Segments<(String, String)>| dependants::list(kind, door, at);
     let read = move |door: Door, Segments(at): Segments<(String, String, String)>| dependants::read(kind, door, at);
     let update =
@@ -153,7 +156,7 @@ fn owned(owned: &'static Owned) -> Vec<Operation> {
             .etag()
             .says(says)
             .explains("It is erased at once. The audit trail of the organization says so; the rest of the customer stays as it is.")
-            .parameters(&REASON)
+            .parameters::<Reason>()
             .may(Action::WriteCustomers)
             .answers(204, "The entry is gone.", Nothing)
             .refuses(409, "A legal hold on the customer or the organization forbids it, or one of them is archived.")
@@ -162,7 +165,7 @@ fn owned(owned: &'static Owned) -> Vec<Operation> {
         Operation::get(owned.many, owned.ids[0], list).says(owned.says[0]).may(Action::ReadCustomers).answers(
             200,
             "Entries, newest first.",
-            Page(Record::Shape(owned.record)),
+            Page(record),
         ),
         Operation::post(owned.many, owned.ids[1], create)
             .etag()
@@ -170,11 +173,11 @@ fn owned(owned: &'static Owned) -> Vec<Operation> {
             .may(Action::WriteCustomers)
             .takes(dependants::new_entry(kind, owned.name, owned.about))
             .leads(owned.ids[2], ENTRY)
-            .answers(201, "The entry.", One(Record::Shape(owned.record))),
+            .answers(201, "The entry.", One(record)),
         Operation::get(owned.one, owned.ids[2], read).etag().says("Read an entry").may(Action::ReadCustomers).answers(
             200,
             "The entry.",
-            One(Record::Shape(owned.record)),
+            One(record),
         ),
         Operation::patch(owned.one, owned.ids[3], update)
             .etag()
@@ -182,7 +185,7 @@ fn owned(owned: &'static Owned) -> Vec<Operation> {
             .explains("What is missing stays, null takes away what may be missing.")
             .may(Action::WriteCustomers)
             .takes(dependants::changed_entry(kind, owned.name, owned.entry))
-            .answers(200, "The entry.", One(Record::Shape(owned.record)))
+            .answers(200, "The entry.", One(record))
             .refuses(409, "The organization is archived."),
     ];
     operations.extend(removal);

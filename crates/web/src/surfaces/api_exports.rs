@@ -3,10 +3,9 @@
 use axum::http::Method;
 use plane::policy::Action;
 
-use crate::catalogue::Content::{File, Nothing, One, Page};
-use crate::catalogue::{Operation, Record};
+use crate::catalogue::Content::{File, Nothing};
+use crate::catalogue::Operation;
 use crate::handlers::exports;
-use crate::shapes::records;
 
 const FOR_OWNERS: &str = "An export of the whole organization is for owners only.";
 
@@ -20,7 +19,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("Export an organization")
             .explains(CONTENTS)
             .may(Action::ExportOrganization)
-            .answers(202, "The export will be made.", One(Record::Shape(&records::EXPORT)))
+            .gives(202, "The export will be made.")
             .located()
             .refuses(409, "As many exports are kept as may be.")
             .leads("readExport", EXPORT)
@@ -30,7 +29,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("Export a customer")
             .explains(CONTENTS)
             .may(Action::ExportCustomer)
-            .answers(202, "The export will be made.", One(Record::Shape(&records::EXPORT)))
+            .gives(202, "The export will be made.")
             .located()
             .refuses(409, "As many exports are kept as may be.")
             .leads("readExport", EXPORT)
@@ -40,13 +39,13 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("List the exports")
             .explains("Those of the whole organization are listed for owners only.")
             .may(Action::ExportCustomer)
-            .answers(200, "Exports, newest first.", Page(Record::Shape(&records::EXPORT))),
+            .gives(200, "Exports, newest first."),
         Operation::get("/exports/{id}", "readExport", exports::read)
             .etag()
             .says("Read an export")
             .explains(FOR_OWNERS)
             .may(Action::ExportCustomer)
-            .answers(200, "The export and its progress.", One(Record::Shape(&records::EXPORT))),
+            .gives(200, "The export and its progress."),
         Operation::get("/exports/{id}/download", "downloadExport", exports::download)
             .says("Download an export")
             .explains(FOR_OWNERS)

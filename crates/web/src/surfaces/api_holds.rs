@@ -4,7 +4,7 @@ use plane::policy::Action;
 
 use crate::catalogue::Operation;
 use crate::handlers::holds;
-use crate::shapes::HOLD_FILTER;
+use crate::parameters::HoldFilter;
 
 pub(super) fn operations() -> Vec<Operation> {
     const HOLD: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("holdId", "body.id")];
@@ -42,7 +42,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/organizations/{organizationId}/holds", "listHolds", holds::list)
             .says("List the legal holds")
             .may(Action::ReadHolds)
-            .parameters(&HOLD_FILTER)
+            .parameters::<HoldFilter>()
             .gives(200, "Holds, newest first: also those that are over."),
         Operation::get("/organizations/{organizationId}/holds/{holdId}", "readHold", holds::read)
             .etag()

@@ -3,11 +3,10 @@
 use axum::http::Method;
 use plane::policy::Action;
 
-use crate::catalogue::Content::{List, Nothing};
-use crate::catalogue::{Operation, Record};
+use crate::catalogue::Content::Nothing;
+use crate::catalogue::Operation;
 use crate::handlers::{operators, search};
-use crate::shapes::REASON;
-use crate::shapes::found::{FOUND, SEARCH};
+use crate::parameters::{Reason, Search};
 
 pub(super) fn operator_operations() -> Vec<Operation> {
     const PERSON: &[(&str, &str)] = &[("userId", "body.id")];
@@ -16,8 +15,8 @@ pub(super) fn operator_operations() -> Vec<Operation> {
             .says("Find organizations, people and keys")
             .explains("With their ids, states and sizes, and the audit entries of a request. Of customers nothing but how many there are. Up to 20 of a kind.")
             .operators()
-            .parameters(&SEARCH)
-            .answers(200, "What was found, which may be nothing.", List(Record::Shape(&FOUND))),
+            .parameters::<Search>()
+            .gives(200, "What was found, which may be nothing."),
         Operation::get("/operator/operators", "listOperators", operators::list)
             .says("List the operators")
             .explains("By their addresses. There are few.")
@@ -40,7 +39,7 @@ pub(super) fn operator_operations() -> Vec<Operation> {
                  session serves for 10 minutes.",
             )
             .operators()
-            .parameters(&REASON)
+            .parameters::<Reason>()
             .answers(204, "They are none any more.", Nothing)
             .refuses(404, "There is no such person.")
             .refuses(409, "They are no operator, or the last one."),

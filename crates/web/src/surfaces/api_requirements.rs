@@ -3,11 +3,10 @@
 use axum::http::Method;
 use plane::policy::Action;
 
-use crate::catalogue::Content::{Nothing, One};
-use crate::catalogue::{Operation, Record};
+use crate::catalogue::Content::Nothing;
+use crate::catalogue::Operation;
 use crate::endpoint::Endpoint;
 use crate::handlers::requirements;
-use crate::shapes::requirements::REQUIREMENTS;
 
 /// An operation in which an owner approves of what another person can then do once.
 fn approves<T: 'static>(path: &'static str, id: &'static str, handler: impl Endpoint<T>) -> Operation {
@@ -29,7 +28,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  on every surface alike; what is missing is told with everything else that stands in the way (`blockers`), in the plan too.",
             )
             .may(Action::ReadOrganization)
-            .answers(200, "What is asked.", One(Record::Shape(&REQUIREMENTS))),
+            .gives(200, "What is asked."),
         Operation::put("/organizations/{organizationId}/deletion-requirements", "replaceDeletionRequirements", requirements::replace)
             .etag()
             .says("Change what is asked of those who delete")
@@ -38,7 +37,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  the same: that sign-in, and another owner's approval of it (`approveWeakerRequirements`).",
             )
             .may(Action::ChangeRequirements)
-            .answers(200, "What is asked from now on.", One(Record::Shape(&REQUIREMENTS)))
+            .gives(200, "What is asked from now on.")
             .refuses(
                 409,
                 "Something is missing to ask for less (`blockers`), there is no second owner who could approve, or the organization is archived.",

@@ -6,7 +6,7 @@ use plane::policy::Action;
 use crate::catalogue::Content::Nothing;
 use crate::catalogue::Operation;
 use crate::handlers::webhooks;
-use crate::shapes::OVERLAP;
+use crate::parameters::Overlap;
 
 pub(super) fn operations() -> Vec<Operation> {
     const BOTH: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("webhookId", "body.id")];
@@ -54,7 +54,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  then, at once with `overlap_hours=0` or `endOldWebhookSecret`, and when the secret is rotated again.",
             )
             .may(Action::WriteWebhooks)
-            .parameters(&OVERLAP)
+            .parameters::<Overlap>()
             .gives(200, "The webhook with its new secret, shown once.")
             .refuses(409, "The organization is archived."),
         Operation::new(

@@ -4,14 +4,10 @@ use plane::policy::Action;
 
 use super::api::plan;
 use super::api_customers::change;
-use crate::catalogue::Content::One;
-use crate::catalogue::{Operation, Parameter, Record, Surface, tagged};
+use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::CUSTOMER;
 use crate::handlers::{customers, deletions};
-use crate::shapes::{CONFIRM, CUSTOMER_FILTER, CUSTOMER_STATE, EXPORT, Is, METADATA_FILTER, SAID, records};
-
-const HARD: [Parameter; 1] =
-    [Parameter { name: "hard", is: Is::Flag, about: "Erase the customer for good instead of marking it: for ADMIN only." }];
+use crate::parameters::{Confirm, CustomerFilter, CustomersWanted, Export, Hard, MetadataFilter, Said};
 
 const SEVERAL: &str = "The credential is good for several organizations: name one in `X-Organization`.";
 
@@ -23,9 +19,9 @@ pub(crate) fn surface() -> Surface {
         Operation::get("", "customerList", customers::list_current)
             .says("List the customers")
             .may(Action::ReadCustomers)
-            .parameters(&CUSTOMER_FILTER)
-            .parameters(&METADATA_FILTER)
-            .parameters(&CUSTOMER_STATE)
+            .parameters::<CustomerFilter>()
+            .parameters::<MetadataFilter>()
+            .parameters::<CustomersWanted>()
             .gives(200, "Customers, newest first; a RESALE's own."),
         Operation::post("", "customerCreate", customers::create_current)
             .etag()
@@ -38,7 +34,7 @@ pub(crate) fn surface() -> Surface {
             .etag()
             .says("Read a customer")
             .may(Action::ReadCustomers)
-            .parameters(&CUSTOMER_STATE)
+            .parameters::<CustomersWanted>()
             .gives(200, "The customer."),
         change(Operation::patch("/{id}", "customerUpdate", customers::update_current).etag()),
         Operation::patch("/extend/{id}", "customerExtend", customers::extend_current)
@@ -56,8 +52,8 @@ pub(crate) fn surface() -> Surface {
             .gives(200, "The screen was added.")
             .refuses(409, "The pass was used already, or the organization is archived."),
         Operation::delete("/{id}", "customerDelete", customers::delete_current)
-            .parameters(&EXPORT)
-            .parameters(&CONFIRM)
+            .parameters::<Export>()
+            .parameters::<Confirm>()
             .etag()
             .says("Delete a customer")
             .explains(
@@ -65,8 +61,8 @@ pub(crate) fn surface() -> Surface {
                  everything is erased.",
             )
             .may(Action::RetireCustomer)
-            .parameters(&HARD)
-            .answers(200, "The customer is deleted.", One(Record::Shape(&records::CUSTOMER_DELETED)))
+            .parameters::<Hard>()
+            .gives(200, "The customer is deleted.")
             .refuses(
                 409,
                 "A subscription is active or a transaction pending, a legal hold forbids it, the organization is archived, or something is \
@@ -74,8 +70,9 @@ pub(crate) fn surface() -> Surface {
             ),
         plan("/{id}/deletion-plan", "customerPlanDeletion", deletions::plan_of_current_customer)
             .may(Action::RetireCustomer)
-            .parameters(&HARD)
-            .parameters(&SAID),
+            .parameters::<Hard>()
+            .parameters::<Said>()
+            .parameters::<Confirm>(),
     ];
     let operations = operations.into_iter().map(|operation| operation.of_current().refuses(400, SEVERAL));
     let operations = tagged("Customers", operations).collect();

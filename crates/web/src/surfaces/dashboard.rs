@@ -8,15 +8,15 @@ use axum::response::{Html, IntoResponse};
 use plane::preferences::{self, Category, Preference, Stance, TRAITS};
 use plane::{Error, FieldError, sessions, users};
 
+use crate::answers::with_cookie;
 use crate::body::BrowserForm;
 use crate::catalogue::Content::{Html as Pages, Nothing, Text};
-use crate::catalogue::{Operation, Parameter, Surface, tagged};
+use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::door::{Door, Guest, Segments, refuse_cross_site};
-use crate::handlers::auth::is_https;
+use crate::handlers::auth::without_cookie;
+use crate::parameters::Saved;
 use crate::problem::{Answer, Failure, not_found};
-use crate::shapes::Is;
-use crate::views;
 
 /// Every operation of this surface. A person who has not signed in is sent to the page where one does, and not refused.
 pub(crate) fn surface() -> Surface {
@@ -41,7 +41,7 @@ pub(crate) fn surface() -> Surface {
             .refuses(403, "The form was sent by another site."),
         Operation::get("/preferences", "dashboardPreferences", show_preferences)
             .says("The page of one's own preferences")
-            .parameters(&SAVED)
+            .parameters::<Saved>()
             .answers(200, "A page for people.", Pages)
             .redirects("Without a session the browser is led to the page where people sign in.")
             .refuses(403, "The credential lacks a scope."),
@@ -62,9 +62,6 @@ pub(crate) fn surface() -> Surface {
     let tags = &[("dashboard", "Pages for people with a browser.")];
     Surface { name: "", tags, dialect: &API, prefix: "/dashboard", operations }
 }
-
-/// What the page says when it is led back to.
-const SAVED: [Parameter; 1] = [Parameter { name: "saved", is: Is::Flag, about: "Whether the page says that all is saved." }];
 
 const SIGN_IN: &str = "/dashboard/sign-in";
 const PREFERENCES: &str = "/dashboard/preferences";
@@ -143,7 +140,7 @@ async fn sign_in(guest: Guest, headers: HeaderMap, fields: BrowserForm) -> Answe
     // No address is longer; what is, is not shown again.
     let email = if email.len() <= 254 { email } else { "" };
     match outcome {
-        Ok(signed_in) => Ok(views::with_cookie(see(PREFERENCES), &signed_in.cookie, signed_in.session_life.as_secs(), is_https(&guest.cx))),
+        Ok(signed_in) => Ok(with_cookie(see(PREFERENCES), &signed_in.cookie, signed_in.session_life.as_secs(), &guest.cx)),
         Err(Error::Unauthenticated) => page(StatusCode::UNAUTHORIZED, &SignInPage { email, is_wrong: true, wait: None }),
         Err(Error::TooManyAttempts(seconds)) => {
             let mut response = page(StatusCode::TOO_MANY_REQUESTS, &SignInPage { email, is_wrong: false, wait: Some(seconds) })?;
@@ -160,7 +157,7 @@ async fn sign_out(door: Result<Door, Failure>) -> Answer {
         other => other?,
     };
     sessions::sign_out(&door.cx).await?;
-    Ok(views::with_cookie(see(SIGN_IN), "", 0, is_https(&door.cx)))
+    Ok(without_cookie(see(SIGN_IN), &door.cx))
 }
 
 async fn show_preferences(door: Result<Door, Failure>) -> Answer {

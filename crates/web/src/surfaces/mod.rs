@@ -12,6 +12,7 @@ mod customer;
 mod dashboard;
 mod oauth;
 mod ops;
+mod token_bodies;
 
 use crate::catalogue::Surface;
 

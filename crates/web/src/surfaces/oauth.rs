@@ -3,12 +3,11 @@
 
 use plane::policy::Action;
 
-use crate::catalogue::Content::{Nothing, One};
-use crate::catalogue::{Operation, Record, Surface, tagged};
+use super::token_bodies::{ClientCredentials, PresentedToken, RefreshToken, TokenRequest};
+use crate::catalogue::Content::Nothing;
+use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::OAUTH;
 use crate::handlers::oauth;
-use crate::shapes::oauth as shapes;
-use crate::shapes::token_bodies::{ClientCredentials, PresentedToken, RefreshToken, TokenRequest};
 
 /// What of it is below `/api`.
 pub(super) fn operations() -> Vec<Operation> {
@@ -78,7 +77,7 @@ fn token_operations() -> Vec<Operation> {
             .explains("Errors carry `error` and `error_description` of RFC 6749 as well. The standard endpoint is `/oauth2/token`.")
             .anybody()
             .takes_form::<ClientCredentials>()
-            .answers(200, "Tokens.", One(Record::Shape(&shapes::TOKENS)))
+            .gives(200, "Tokens.")
             .refuses(401, "The client is unknown, or its secret is not the right one.")
             .leads("revokeOauthToken", &[("tokenId", "body.token_id")]),
         Operation::post("/oauth/token/refresh", "refreshOauthToken", oauth::documented_refresh)
@@ -89,7 +88,7 @@ fn token_operations() -> Vec<Operation> {
             )
             .anybody()
             .takes_form::<RefreshToken>()
-            .answers(200, "New tokens.", One(Record::Shape(&shapes::TOKENS)))
+            .gives(200, "New tokens.")
             .refuses(401, "The refresh token is unknown, used or past its end.")
             .leads("revokeOauthToken", &[("tokenId", "body.token_id")]),
         Operation::delete("/oauth/token/{tokenId}", "revokeOauthToken", oauth::revoke_token)
@@ -107,7 +106,7 @@ fn standard_operations() -> Vec<Operation> {
             .says("The token endpoint (RFC 6749)")
             .explains("For the grants `client_credentials` and `refresh_token`. Errors carry `error` and `error_description` as well.")
             .takes_form::<TokenRequest>()
-            .answers(200, "Tokens.", One(Record::Shape(&shapes::TOKENS)))
+            .gives(200, "Tokens.")
             .refuses(400, "`invalid_request`, `invalid_grant`, `invalid_scope` or `unsupported_grant_type`.")
             .refuses(401, CLIENT)
             .leads("revokeOauthToken", &[("tokenId", "body.token_id")]),
@@ -122,13 +121,13 @@ fn standard_operations() -> Vec<Operation> {
             .says("The introspection endpoint (RFC 7662)")
             .explains("An app is told about tokens that are good for its own organization, access tokens of sessions too.")
             .takes_form::<PresentedToken>()
-            .answers(200, "What the token is good for.", One(Record::Shape(&shapes::INTROSPECTION)))
+            .gives(200, "What the token is good for.")
             .refuses(400, "`invalid_request`.")
             .refuses(401, CLIENT),
         Operation::get("/.well-known/oauth-authorization-server", "oauthMetadata", oauth::metadata)
             .unlimited()
             .says("What this authorization server can do")
             .explains("RFC 8414.")
-            .answers(200, "The metadata.", One(Record::Shape(&shapes::SERVER_METADATA))),
+            .gives(200, "The metadata."),
     ]
 }

@@ -6,18 +6,21 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use plane::credentials::is_same;
+use plane::tokens::JsonWebKeySet;
 use plane::{Error, vitals};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::Doors;
-use crate::catalogue::Content::{Document, Html as Pages, One, Text};
-use crate::catalogue::{Operation, Record, Surface, tagged};
+use crate::answers::One;
+use crate::catalogue::Content::{Document, Html as Pages, Text};
+use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::door::{Door, Segments};
+use crate::door::{Door, Guest, Segments};
+use crate::handlers::oauth::for_a_while;
 use crate::openapi::PARTS;
 use crate::problem::{Answer, Failure, not_found};
-use crate::shapes::{keys, records};
-use crate::{docs, error_pages, openapi, views};
+use crate::{docs, error_pages, openapi};
 
 /// The operations of the documents, in their order.
 const DOCUMENTS: [(&str, &str); PARTS.len()] = [
@@ -39,16 +42,12 @@ pub(crate) fn surface() -> Surface {
     });
     let open = vec![
         Operation::get("/", "home", home).says("Where everything is").answers(200, "A page for people.", Pages),
-        Operation::get("/health/live", "live", live).unlimited().says("Is the process alive?").answers(
-            200,
-            "It is.",
-            One(Record::Shape(&records::HEALTH)),
-        ),
+        Operation::get("/health/live", "live", live).unlimited().says("Is the process alive?").gives(200, "It is."),
         Operation::get("/health/ready", "ready", ready)
             .unlimited()
             .says("Can the server work?")
             .explains("A load balancer should send no requests here while it cannot.")
-            .answers(200, "The database answers and takes writes, and all background jobs run.", One(Record::Shape(&records::READINESS)))
+            .gives(200, "The database answers and takes writes, and all background jobs run.")
             .refuses(503, "The database does not answer or takes no writes, or a background job has ended; `detail` says which and why."),
         Operation::get("/.well-known/jwks.json", "jwks", jwks)
             .unlimited()
@@ -57,7 +56,7 @@ pub(crate) fn surface() -> Surface {
                 "A JSON Web Key Set (RFC 7517). Of several keys the first signs, and the others verify tokens from before it. It may be kept for five \
                  minutes: a token whose `kid` is not in it is signed with a newer key, so read it again then.",
             )
-            .answers(200, "The keys.", One(Record::Shape(&keys::JWKS))),
+            .gives(200, "The keys."),
         Operation::get("/docs", "docs", docs_index).says("The documentation").answers(200, "A page for people.", Pages),
         Operation::get("/docs/operations/{page}", "operationPage", operation_page).says("One operation as Markdown").answers(
             200,
@@ -92,24 +91,38 @@ async fn home(State(doors): State<Arc<Doors>>) -> Answer {
     Ok(Html(doors.docs().home.clone()).into_response())
 }
 
-async fn live() -> Answer {
-    Ok(views::answer(StatusCode::OK, json!({"status": "live"})))
+/// How the server is.
+#[derive(Serialize, JsonSchema)]
+struct Health {
+    #[schemars(with = "String", extend("enum" = ["live", "ready"]))]
+    status: &'static str,
 }
 
-async fn ready(State(doors): State<Arc<Doors>>) -> Answer {
+/// Whether the server can work.
+#[derive(Serialize, JsonSchema)]
+struct Readiness {
+    #[schemars(with = "String", extend("enum" = ["ready"]))]
+    status: &'static str,
+    #[schemars(with = "String", extend("enum" = ["sqlite", "postgresql"]))]
+    engine: &'static str,
+}
+
+async fn live(guest: Guest) -> Answer<One<Health>> {
+    Ok(guest.one(StatusCode::OK, &Health { status: "live" }))
+}
+
+async fn ready(State(doors): State<Arc<Doors>>, guest: Guest) -> Answer<One<Readiness>> {
     if let Some(job) = doors.plane.jobs.report().iter().find(|job| !job.is_running) {
         return Err(Failure::Unready(format!("The background job `{}` has ended and will be started again.", job.name)));
     }
     match doors.plane.ping().await {
-        Ok(()) => Ok(views::answer(StatusCode::OK, json!({"status": "ready", "engine": doors.plane.engine_name()}))),
+        Ok(()) => Ok(guest.one(StatusCode::OK, &Readiness { status: "ready", engine: doors.plane.engine_name() })),
         Err(error) => Err(Failure::Unready(error.to_string())),
     }
 }
 
-async fn jwks(State(doors): State<Arc<Doors>>) -> Answer {
-    let mut response = views::answer(StatusCode::OK, doors.plane.jwks());
-    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("public, max-age=300"));
-    Ok(response)
+async fn jwks(guest: Guest) -> Answer<One<JsonWebKeySet>> {
+    Ok(guest.one(StatusCode::OK, &guest.cx.plane.jwks()).with(for_a_while))
 }
 
 fn document(doors: &Doors, place: usize, headers: &HeaderMap) -> Answer {
