@@ -9,7 +9,7 @@ use plane::attempts::Uncounted;
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, Deleting, NewCustomer};
 use plane::cx::Actor;
-use plane::deletion::Details;
+use plane::deletions::Details;
 use plane::ids::{OrganizationRef, to_short};
 use plane::members::MemberFilter;
 use plane::organizations::{self, NewOrganization};
@@ -215,7 +215,7 @@ fn address(role: Role) -> String {
 
 /// 80 random bits, as hexadecimal digits in groups.
 fn new_password() -> Result<String> {
-    let digits = plane::cx::random::<10>()?.map(|byte| format!("{byte:02x}")).concat();
+    let digits = plane::random::<10>()?.map(|byte| format!("{byte:02x}")).concat();
     Ok([&digits[..5], &digits[5..10], &digits[10..15], &digits[15..]].join("-"))
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct DoctorArgs {
     /// Print one JSON document instead of lines for people.
     #[arg(long)]
     json: bool,
-    /// First order again what did not come to its end: sealed deletions that left something are opened, what is closed and not being deleted
+    /// First order again what did not come to its end: completed deletions that left something are opened, what is closed and not being deleted
     /// gets its deletion. A server carries them out. Runs missing migrations, as a server does. Nothing else is changed.
     #[arg(long)]
     repair: bool,
@@ -171,7 +171,7 @@ fn document(engine: &str, repaired: Option<Repaired>, examined: &[Examined]) -> 
 struct Progress {
     is_terminal: bool,
     clock: Clock,
-    last: Mutex<plane::cx::Stopwatch>,
+    last: Mutex<plane::Stopwatch>,
 }
 
 impl Progress {

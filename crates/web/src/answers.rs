@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use plane::Cx;
-use plane::deletion::Deletion;
+use plane::deletions::Deletion;
 use plane::page::Page;
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use plane::attempts::{Attempt, CountsAttempts};
 use plane::credentials::{CredentialKind, Presented, authenticate};
-use plane::deletion::Details;
+use plane::deletions::Details;
 use plane::fields::Check;
 use plane::ids::{self, OrganizationRef};
 use plane::policy::Action;

@@ -67,14 +67,14 @@ impl Metrics {
         with_local_recorder(&metrics.recorder, || {
             describe_counter!(REQUESTS, "Requests by operation and status.");
             describe_histogram!(DURATIONS, "How long the answer to a request took.");
-            describe_gauge!(OPEN, "Deletions that are not sealed yet, by state.");
+            describe_gauge!(OPEN, "Deletions that are not completed yet, by state.");
             describe_gauge!(WAITING, "Deletions that cannot go on at the moment; their records say what they wait for.");
             describe_gauge!(STUCK, "Deletions that made no progress for more than a minute; their records say what would let them go on.");
             describe_gauge!(
                 OVERDUE,
                 "Softly deleted customers whose time is over and who are still there, by what they wait for: legal_hold or other."
             );
-            describe_gauge!(OLDEST, "Age of the oldest deletion that is not sealed.");
+            describe_gauge!(OLDEST, "Age of the oldest deletion that is not completed.");
             describe_gauge!(PENDING, "Deliveries to webhooks that are still to be made.");
             describe_counter!(LOOKUPS, "Credentials that were looked for in the database.");
             describe_counter!(WRITES, "Writes to the database that a request asked for and waited for.");

@@ -1,9 +1,11 @@
 //! The parameters behind the `?`, which handlers read one by one: what the documents say of them, and which names an operation knows.
 #![expect(dead_code, reason = "only their schemas are used")]
 
+use plane::deletions::schema::DeletionFilter;
 use plane::policy::Role;
+use plane::purges::schema::PurgeOutcome;
 use plane::webhooks::OVERLAP_HOURS;
-use plane::wire::{CustomerState, DeletionFilter, HoldState, OrganizationName, PurgeOutcome};
+use plane::wire::{CustomerState, HoldState, OrganizationName};
 use schemars::JsonSchema;
 use uuid::Uuid;
 
@@ -42,7 +44,7 @@ pub(crate) struct MemberFilter {
 pub(crate) struct DeletionsWanted {
     /// Only deletions of this organization, by its id or slug.
     organization: OrganizationName,
-    /// Only deletions in this state; `open` are those not sealed yet.
+    /// Only deletions in this state; `open` are those not completed yet.
     state: DeletionFilter,
 }
 

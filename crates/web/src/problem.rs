@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use plane::deletion::{Blocker, TableDrift};
+use plane::deletions::{Blocker, TableDrift};
 use plane::wire::Url;
 use plane::{Cx, Error, FieldError, FieldErrors, OauthRefusal, clipped};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

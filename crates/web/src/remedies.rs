@@ -3,7 +3,7 @@
 //! All of them are addresses of the organizations API, which has the most of them, whichever surface the deletion was asked of.
 
 use plane::Cx;
-use plane::deletion::Blocker;
+use plane::deletions::Blocker;
 use plane::wire::{BlockerCode, BlockerKind, Method};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

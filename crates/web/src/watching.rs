@@ -11,8 +11,8 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Response, header};
 use axum::response::IntoResponse;
 use futures_util::stream;
-use plane::cx::Stopwatch;
-use plane::deletion::{self, Deletion, Pulse, Watched};
+use plane::Stopwatch;
+use plane::deletions::{self, Deletion, RateSample, Watched};
 use plane::{Error, Plane};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
@@ -49,7 +49,7 @@ struct Watcher {
     dialect: &'static Dialect,
     /// Whether the server is about to stop.
     stopping: watch::Receiver<bool>,
-    pulse: Pulse,
+    pulse: RateSample,
     /// What was told last.
     told: Json,
     silence: Stopwatch,
@@ -60,7 +60,7 @@ struct Watcher {
 
 /// The answer that is a stream. What is not allowed or not there is refused before it begins.
 pub(crate) async fn stream(doors: &Arc<Doors>, door: &Door, id: Uuid, headers: &HeaderMap) -> Answer {
-    let first = deletion::watch(&door.cx, id).await?;
+    let first = deletions::watch(&door.cx, id).await?;
     let place = doors.streams.enter(door.cx.principal()?.user, first.deletion.organization).map_err(refusal)?;
     let watcher = Watcher {
         plane: doors.plane.clone(),
@@ -68,7 +68,7 @@ pub(crate) async fn stream(doors: &Arc<Doors>, door: &Door, id: Uuid, headers: &
         deletion: id,
         dialect: door.dialect,
         stopping: doors.settings.stopping.subscribe(),
-        pulse: Pulse::default(),
+        pulse: RateSample::default(),
         told: Json::Null,
         silence: doors.plane.clock.stopwatch(),
         first: Some(first),
@@ -99,7 +99,7 @@ impl Watcher {
                 Err(reason) => return (event("ended", &json!({"reason": reason})), false),
             };
             let end = match watched.deletion {
-                Deletion { sealed_at: Some(_), .. } => Some("sealed"),
+                Deletion { completed_at: Some(_), .. } => Some("completed"),
                 Deletion { restored_at: Some(_), .. } => Some("restored"),
                 _ => None,
             };
@@ -128,7 +128,7 @@ impl Watcher {
             () = tokio::time::sleep(PACE) => {}
         }
         let looked = match self.asker.now().await {
-            Ok(cx) => deletion::watch(&cx, self.deletion).await,
+            Ok(cx) => deletions::watch(&cx, self.deletion).await,
             Err(error) => Err(error),
         };
         looked.map_err(|error| match error {

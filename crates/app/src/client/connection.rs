@@ -440,7 +440,7 @@ impl Connection {
     async fn send(&mut self, call: &Call<'_>) -> Result<Response> {
         let key = match &self.idempotency_key {
             Some(key) => key.clone(),
-            None => format!("{:032x}", u128::from_be_bytes(plane::cx::random().map_err(|error| Failure::other(error.to_string()))?)),
+            None => format!("{:032x}", u128::from_be_bytes(plane::random().map_err(|error| Failure::other(error.to_string()))?)),
         };
         let mut answer = self.send_once(call, &key, &self.credential).await?;
         if answer.status() == StatusCode::UNAUTHORIZED && self.renew().await? {

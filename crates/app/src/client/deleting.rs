@@ -69,11 +69,11 @@ impl DeleteArgs {
         if !self.wait {
             return output.record(&json!({"deletionId": deletion}));
         }
-        let sealed = watch(connection, &deletion).await.map_err(|failure| match failure.code {
+        let completed = watch(connection, &deletion).await.map_err(|failure| match failure.code {
             Code::ReaderGone => failure,
             _ => failure.with(&format!("It is deleted, and the deletion {deletion} goes on. Only its progress could not be read.")),
         })?;
-        output.record(&sealed)
+        output.record(&completed)
     }
 }
 

@@ -19,7 +19,7 @@ const COLUMNS: &[Column] = &[
     ("ROWS", "rowsDone"),
     ("WAITS FOR", "waitingFor"),
     ("BEGAN", "createdAt"),
-    ("SEALED", "sealedAt"),
+    ("COMPLETED", "completedAt"),
 ];
 
 const ITEM_COLUMNS: &[Column] =
@@ -53,8 +53,8 @@ pub(crate) struct DeletionsArgs {
 enum Command {
     /// List deletions, newest first: of the organization named, otherwise of all whose deletions one may read.
     List {
-        /// Only those in this state; open are those neither sealed nor taken back.
-        #[arg(long, value_parser = ["reversible", "closed", "draining", "sealed", "restored", "open"])]
+        /// Only those in this state; open are those neither completed nor taken back.
+        #[arg(long, value_parser = ["reversible", "closed", "draining", "completed", "restored", "open"])]
         state: Option<String>,
         /// Entries to show at the most.
         #[arg(long)]
@@ -86,7 +86,7 @@ enum Command {
         #[arg(long)]
         limit: Option<usize>,
     },
-    /// Wait until a deletion is sealed, that is until nothing is left, and show its receipt. The progress goes to standard error.
+    /// Wait until a deletion is completed, that is until nothing is left, and show its receipt. The progress goes to standard error.
     Watch {
         /// The deletion's id.
         deletion: String,
@@ -118,7 +118,7 @@ pub(super) async fn run(args: DeletionsArgs) -> Result {
     }
 }
 
-/// Looks at a deletion until it is sealed, or taken back: a bar at a terminal, otherwise a line for each change.
+/// Looks at a deletion until it is completed, or taken back: a bar at a terminal, otherwise a line for each change.
 pub(super) async fn watch(connection: &mut Connection, deletion: &str) -> Result<Json> {
     let call = Call::get(["api", "deletions", deletion]);
     let mut screen = Screen::new();
@@ -189,7 +189,7 @@ fn progress(record: &Json) -> String {
 }
 
 fn is_over(record: &Json) -> bool {
-    record["state"] == "sealed" || record["state"] == "restored"
+    record["state"] == "completed" || record["state"] == "restored"
 }
 
 fn rows(record: &Json) -> u64 {

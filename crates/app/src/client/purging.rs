@@ -109,12 +109,12 @@ impl PurgeArgs {
         if !self.wait {
             return output.record(&json!({"deletionId": deletion}));
         }
-        let sealed = watch(connection, &deletion).await.map_err(|failure| match failure.code {
+        let completed = watch(connection, &deletion).await.map_err(|failure| match failure.code {
             Code::ReaderGone => failure,
             _ => failure.with(&format!("It is ordered, and the deletion {deletion} goes on. Only its progress could not be read.")),
         })?;
         note(&format!("What became of each: freehold deletions items {deletion}"));
-        output.record(&sealed)
+        output.record(&completed)
     }
 
     fn filter(&self) -> Result<Json> {

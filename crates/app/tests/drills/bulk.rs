@@ -143,9 +143,9 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
         (
             few,
             "deletions (organization_id, id, root, subject_id, subject_label, state, actor, request_id, stage, counts, effects, batches,
-                        longest_batch_us, fence, created_at, updated_at, sealed_at)",
+                        longest_batch_us, fence, created_at, updated_at, completed_at)",
             format!(
-                "{}, 'retired_customer', {customer}, 'bulk-' || n, 'sealed', 'user', 'bulk', 0, {empty}, {empty}, 0, 0, 0, {now}, {now}, {now}",
+                "{}, 'retired_customer', {customer}, 'bulk-' || n, 'completed', 'user', 'bulk', 0, {empty}, {empty}, 0, 0, 0, {now}, {now}, {now}",
                 made(Place::Deletion, "n")
             ),
         ),

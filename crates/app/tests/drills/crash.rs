@@ -1,10 +1,10 @@
 //! The process is killed the hard way fifty times, in the middle of drains and around the requests that order them. Every doomed
-//! organization ends sealed, with exact counts and no row left; no other rows change by a byte.
+//! organization ends completed, with exact counts and no row left; no other rows change by a byte.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plane::deletion::Root;
+use plane::deletions::Root;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -142,11 +142,11 @@ impl Drill {
         }
     }
 
-    /// Lets the deletion come to its seal. Each start of the server is killed after a moment, while there are kills left.
+    /// Lets the deletion come to its completion. Each start of the server is killed after a moment, while there are kills left.
     async fn drain(&mut self, doomed: &Doomed) {
         loop {
             let progress = self.progress(doomed).await.unwrap();
-            if progress.state == "sealed" {
+            if progress.state == "completed" {
                 return;
             }
             // The worker that was killed still holds its lease: until that is over the next one would do nothing that could be hit.
@@ -158,7 +158,7 @@ impl Drill {
                 let progress = self.progress(doomed).await.unwrap();
                 self.hit(progress.place);
             } else {
-                self.wait_for_seal(&progress.id).await;
+                self.wait_for_completion(&progress.id).await;
                 self.server.kill().await;
             }
         }
@@ -187,15 +187,15 @@ impl Drill {
         );
         let [id, state, stage, lease] = store.texts::<4>(&query).await.pop()?;
         let left = lease.parse::<i64>().unwrap() - jiff::Timestamp::now().as_microsecond();
-        let table = Root::Organization.rules().get(stage.parse::<usize>().unwrap()).map_or("the seal", |rule| rule.table);
-        let place = if state == "sealed" { state.clone() } else { format!("{state}, before {table}") };
+        let table = Root::Organization.rules().get(stage.parse::<usize>().unwrap()).map_or("the completion", |rule| rule.table);
+        let place = if state == "completed" { state.clone() } else { format!("{state}, before {table}") };
         Some(Progress { id, state, place, lease_left: Duration::from_micros(u64::try_from(left).unwrap_or(0)) })
     }
 
-    async fn wait_for_seal(&self, deletion: &str) {
+    async fn wait_for_completion(&self, deletion: &str) {
         let id: Uuid = deletion.parse().unwrap();
         let path = format!("/api/deletions/{id}");
-        while expect(self.request(Method::GET, &path), StatusCode::OK).await["state"] != "sealed" {
+        while expect(self.request(Method::GET, &path), StatusCode::OK).await["state"] != "completed" {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

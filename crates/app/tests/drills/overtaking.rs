@@ -28,7 +28,7 @@ async fn what_a_member_was_making_when_they_were_removed_does_not_point_at_them(
         let removal = stage.delete(&cast.organization, &format!("/members/{}", cast.member));
         let (table, held_at) = (creation.table, creation.held_at);
         let deletion = stage.overtake(creation, removal).await;
-        stage.server.wait_for_seal(&deletion, &cast.organization.owner.token).await;
+        stage.server.wait_for_completion(&deletion, &cast.organization.owner.token).await;
         assert_eq!(stage.store.mentions(cast.member.parse().unwrap()).await, Vec::<String>::new(), "{table} held at {held_at}");
     }
 }
@@ -42,7 +42,7 @@ async fn what_was_made_in_an_organization_when_it_was_deleted_is_refused_or_goes
         let (table, held_at) = (creation.table, creation.held_at);
         let id = cast.organization.id.parse().unwrap();
         let deletion = stage.overtake(creation, stage.delete(&cast.organization, "")).await;
-        stage.server.wait_for_seal(&deletion, &cast.organization.owner.token).await;
+        stage.server.wait_for_completion(&deletion, &cast.organization.owner.token).await;
         assert_eq!(stage.store.mentions(id).await, Vec::<String>::new(), "{table} held at {held_at}");
     }
 }

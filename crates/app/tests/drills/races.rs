@@ -1,6 +1,6 @@
 //! Children that are being made while their parent is deleted, guards that are overtaken, and many who delete the same thing at once.
 //!
-//! A creation either comes first, and goes with its parent, or is refused; nothing is left behind the seal, and nothing is lost of what a
+//! A creation either comes first, and goes with its parent, or is refused; nothing is left behind the completion, and nothing is lost of what a
 //! guard protects.
 
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ on_both_engines! {
                 race.accept(&guest.token, &invite(&server, &organization, &guest.email).await, moment);
             }
             let sent = race.delete(inside(&organization, ""), &owner.token, round).await;
-            let record = server.wait_for_seal(&sent.deletion, &owner.token).await;
+            let record = server.wait_for_completion(&sent.deletion, &owner.token).await;
             assert_eq!(store.mentions(id).await, Vec::<String>::new());
             for (table, path) in [("customers", "/customers"), ("api_keys", "/api-keys"), ("devices", "/devices")] {
                 let before = sent.made_before.iter().filter(|made| made.ends_with(path)).count();
@@ -78,7 +78,7 @@ on_both_engines! {
                 race.create(owner, format!("{path}/{kind}"), move |_| again.clone());
             }
             let sent = race.delete(path, owner, round).await;
-            server.wait_for_seal(&sent.deletion, owner).await;
+            server.wait_for_completion(&sent.deletion, owner).await;
             assert_eq!(store.mentions(id).await, Vec::<String>::new());
         }
     }
@@ -99,7 +99,7 @@ on_both_engines! {
             }
             let path = inside(&organization, &format!("/members/{member}"));
             let sent = race.delete(path, &organization.owner.token, round).await;
-            server.wait_for_seal(&sent.deletion, &organization.owner.token).await;
+            server.wait_for_completion(&sent.deletion, &organization.owner.token).await;
             assert_eq!(store.mentions(member.parse().unwrap()).await, Vec::<String>::new());
         }
     }

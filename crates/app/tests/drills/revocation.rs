@@ -33,7 +33,7 @@ on_both_engines! {
         let mut raced = Raced::default();
         while raced.requests < RACED || raced.rounds < ROUNDS {
             let doomed = server.found_organization(&owner).await;
-            // Every other one is too large to be sealed at once.
+            // Every other one is too large to be completed at once.
             if raced.rounds % 2 == 1 {
                 fill(&store, doomed.id.parse().unwrap(), Filling { number: raced.rounds, customers: 100, dependants: 300 }).await;
             }

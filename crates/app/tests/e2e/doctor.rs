@@ -33,10 +33,10 @@ async fn well_used(server: &mut Server) -> Organization {
     }
     let hook = server.request(Method::POST, &format!("/api/organizations/{}/webhooks", organization.id)).bearer_auth(token);
     expect(hook.json(&json!({"url": "http://127.0.0.1:9/", "events": ["customer.created"]})), StatusCode::CREATED).await;
-    let sealed = deleted(server.request(Method::DELETE, "/customer/erased?hard=true").bearer_auth(token), StatusCode::OK).await;
-    server.wait_for_seal(&sealed, token).await;
-    let sealed = deleted(server.request(Method::DELETE, "/customer/retired").bearer_auth(token), StatusCode::OK).await;
-    server.wait_for_seal(&sealed, token).await;
+    let completed = deleted(server.request(Method::DELETE, "/customer/erased?hard=true").bearer_auth(token), StatusCode::OK).await;
+    server.wait_for_completion(&completed, token).await;
+    let completed = deleted(server.request(Method::DELETE, "/customer/retired").bearer_auth(token), StatusCode::OK).await;
+    server.wait_for_completion(&completed, token).await;
     let made = server.request(Method::POST, &format!("/api/organizations/{}/customers", organization.id)).bearer_auth(token);
     let made = made.header("Idempotency-Key", "doctor-1").json(&json!({"id": "late", "name": "Ada", "email": "ada@example.com"}));
     answered(made, StatusCode::CREATED).await;
@@ -101,8 +101,8 @@ on_both_engines! {
             new_customer(&server, &organization, customer, None).await;
             server.new_dependant(&organization, customer, "devices", json!({"name": "Laptop"})).await;
             let path = format!("/customer/{customer}{parameters}");
-            let sealed = deleted(server.request(Method::DELETE, &path).bearer_auth(&token), StatusCode::OK).await;
-            server.wait_for_seal(&sealed, &token).await;
+            let completed = deleted(server.request(Method::DELETE, &path).bearer_auth(&token), StatusCode::OK).await;
+            server.wait_for_completion(&completed, &token).await;
         }
         // An approval of the deletion for good that is to follow.
         let (second, _) = server.new_member(&organization, "owner").await;
@@ -143,10 +143,10 @@ on_both_engines! {
         assert_eq!(document["repaired"], json!({"reopened": 2, "ordered": 1}));
         server.start_again().await;
         let token = server.sign_in(&organization.owner.email, None).await;
-        server.wait_for_seal(&deletion, &token).await;
+        server.wait_for_completion(&deletion, &token).await;
         let list = server.request(Method::GET, "/api/deletions").header("X-Organization", &organization.slug).bearer_auth(&token);
         for record in expect(list, StatusCode::OK).await["data"].as_array().unwrap() {
-            server.wait_for_seal(record["id"].as_str().unwrap(), &token).await;
+            server.wait_for_completion(record["id"].as_str().unwrap(), &token).await;
         }
         server.stop().await;
         is_sound(&server).await;
@@ -169,13 +169,13 @@ on_both_engines! {
                 "stuck",
                 "deletions",
                 format!("UPDATE deletions SET state = 'draining', waiting_for = '2 webhook deliveries', waiting_since = {ago} WHERE root = 'retired_customer'"),
-                "UPDATE deletions SET state = 'sealed', waiting_for = NULL, waiting_since = NULL",
+                "UPDATE deletions SET state = 'completed', waiting_for = NULL, waiting_since = NULL",
             ),
             (
                 "stuck",
                 "deletions",
                 format!("UPDATE deletions SET state = 'draining', lease_until = {ago} WHERE root = 'retired_customer'"),
-                "UPDATE deletions SET state = 'sealed', lease_until = NULL",
+                "UPDATE deletions SET state = 'completed', lease_until = NULL",
             ),
             (
                 "holds",
@@ -205,8 +205,8 @@ on_both_engines! {
             (
                 "overdue",
                 "deletions",
-                format!("UPDATE deletions SET sealed_at = {ago}"),
-                "UPDATE deletions SET sealed_at = created_at",
+                format!("UPDATE deletions SET completed_at = {ago}"),
+                "UPDATE deletions SET completed_at = created_at",
             ),
             (
                 "deliveries",
@@ -251,7 +251,7 @@ on_both_engines! {
             Engine::Sqlite => format!("{base} + {hours} * 3600000000"),
             Engine::Postgresql => format!("{base} + interval '{hours} hours'"),
         };
-        for (table, column) in [("customers", "created_at"), ("audit_entries", "created_at"), ("customers", "deleted_at"), ("deletions", "sealed_at")] {
+        for (table, column) in [("customers", "created_at"), ("audit_entries", "created_at"), ("customers", "deleted_at"), ("deletions", "completed_at")] {
             // What is minutes ahead is another machine's clock.
             change_database(&server, &format!("UPDATE {table} SET {column} = {} WHERE {column} IS NOT NULL", later(column, 2))).await;
             let found = findings(&server, "ahead", &[]).await;

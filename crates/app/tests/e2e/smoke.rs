@@ -18,7 +18,7 @@ on_both_engines! {
         let answer = server.request(Method::DELETE, &path).bearer_auth(&organization.owner.token).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         let deletion = header(&answer, "deletion-id").to_owned();
-        let record = server.wait_for_seal(&deletion, &organization.owner.token).await;
+        let record = server.wait_for_completion(&deletion, &organization.owner.token).await;
         assert_eq!(record["counts"]["customers"], 1);
         expect(server.request(Method::GET, &path).bearer_auth(&organization.owner.token), StatusCode::NOT_FOUND).await;
     }

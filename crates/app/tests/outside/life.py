@@ -71,10 +71,10 @@ def seal(client: AuthenticatedClient, answer) -> models.Deletion:
     """The record of the deletion that an answer leads to, once nothing is left of its subject."""
     for _ in range(600):
         record = ask(read_deletion, 200, uuid.UUID(answer.headers["Deletion-Id"]), client=client)
-        if record.state == models.DeletionState.SEALED:
+        if record.state == models.DeletionState.COMPLETED:
             return record
         time.sleep(0.05)
-    raise AssertionError("not sealed after 30 s")
+    raise AssertionError("not completed after 30 s")
 
 
 # Sign-up, sign-in, an organization and a second person in it.

@@ -50,15 +50,15 @@ async function newPerson(name: string): Promise<{ email: string; api: Api }> {
   return { email, api: bearer(tokens.access_token) };
 }
 
-async function sealed(api: Api, id: string): Promise<{ counts: Record<string, number> }> {
+async function completed(api: Api, id: string): Promise<{ counts: Record<string, number> }> {
   for (let attempt = 0; attempt < 600; attempt += 1) {
     const record = await expect(200, api.GET("/api/deletions/{id}", { params: { path: { id } } }));
-    if (record.state === "sealed") {
+    if (record.state === "completed") {
       return record;
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  return assert.fail("not sealed after 30 s");
+  return assert.fail("not completed after 30 s");
 }
 
 // Sign-up, sign-in, an organization and a second person in it.
@@ -149,7 +149,7 @@ await refused(401, tokened.GET("/api/organizations/{id}", { params: { path: { id
 const looked = await expect(200, api.DELETE(at, { params: { ...owned, query: { validate_only: true } } }));
 assert.deepEqual([looked.root, looked.blockers, looked.tables.find(({ table }) => table === "subscriptions")?.rows], ["customer", [], 1]);
 const query = { plan: looked.plan, reason: "The contract ended" };
-const receipt = await sealed(api, await deleted(api.DELETE(at, { params: { ...owned, query } })));
+const receipt = await completed(api, await deleted(api.DELETE(at, { params: { ...owned, query } })));
 assert.equal(receipt.counts["subscriptions"], 1);
 await refused(404, api.GET(at, { params: owned }));
 await deleted(api.DELETE("/api/organizations/{organizationId}/members/{memberId}", { params: { path: { ...path, memberId } } }));
@@ -164,7 +164,7 @@ const plan = await expect(200, api.GET("/api/organizations/{organizationId}/dele
 const onAccount = "/account/api/v1/organizations/{id}" as const;
 const same = await expect(200, api.DELETE(onAccount, { params: { ...whole, query: { validate_only: true } } }));
 assert.ok("tables" in same && same.tables.length === plan.tables.length);
-const ended = await sealed(api, await deleted(api.DELETE("/api/organizations/{id}", { params: { ...whole, query: { plan: plan.plan } } })));
+const ended = await completed(api, await deleted(api.DELETE("/api/organizations/{id}", { params: { ...whole, query: { plan: plan.plan } } })));
 assert.equal(ended.counts["customers"], 1);
 await refused(404, api.GET("/api/organizations/{id}", { params: { path: { id: organization.id } } }));
 const mine = await expect(200, api.GET("/api/organizations"));

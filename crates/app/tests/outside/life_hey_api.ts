@@ -48,15 +48,15 @@ async function newPerson(name: string): Promise<{ email: string; client: Client 
   return { email, client: bearer(tokens.access_token) };
 }
 
-async function sealed(client: Client, id: string): Promise<api.Deletion> {
+async function completed(client: Client, id: string): Promise<api.Deletion> {
   for (let attempt = 0; attempt < 600; attempt += 1) {
     const record = await expect(200, api.readDeletion({ client, path: { id } }));
-    if (record.state === "sealed") {
+    if (record.state === "completed") {
       return record;
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  return assert.fail("not sealed after 30 s");
+  return assert.fail("not completed after 30 s");
 }
 
 // Sign-up, sign-in, an organization and a second person in it.
@@ -125,7 +125,7 @@ await refused(401, api.readOrganization({ client: tokened, path: itself }));
 const looked: api.DeletionPlan = await expect(200, api.customersControllerRemove({ client, path: owned, query: { validate_only: true } }));
 assert.deepEqual([looked.root, looked.blockers, looked.tables.find(({ table }) => table === "subscriptions")?.rows], ["customer", [], 1]);
 const query = { plan: looked.plan, reason: "The contract ended" };
-const receipt = await sealed(client, await deleted(api.customersControllerRemove({ client, path: owned, query })));
+const receipt = await completed(client, await deleted(api.customersControllerRemove({ client, path: owned, query })));
 assert.equal(receipt.counts["subscriptions"], 1);
 await refused(404, api.readCustomer({ client, path: owned }));
 await deleted(api.removeMember({ client, path: { ...path, memberId } }));
@@ -140,7 +140,7 @@ assert.equal(plan.root, "organization");
 const same = await expect(200, api.accountDeleteOrganization({ client, path: itself, query: { validate_only: true } }));
 assert.ok("tables" in same && same.tables.length === plan.tables.length);
 const gone = api.organizationsControllerDelete({ client, path: itself, query: { plan: plan.plan } });
-const ended = await sealed(client, await deleted(gone));
+const ended = await completed(client, await deleted(gone));
 assert.equal(ended.counts["customers"], 1);
 await refused(404, api.readOrganization({ client, path: itself }));
 assert.deepEqual((await expect(200, api.listOrganizations({ client }))).data, []);

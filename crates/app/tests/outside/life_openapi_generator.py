@@ -50,10 +50,10 @@ class Person:
         """The record of the deletion that an answer leads to, once nothing is left of its subject."""
         for _ in range(600):
             record = self.ask("read_deletion", 200, uuid.UUID(answer.headers["deletion-id"]))
-            if record.state == made.DeletionState.SEALED:
+            if record.state == made.DeletionState.COMPLETED:
                 return record
             time.sleep(0.05)
-        raise AssertionError("not sealed after 30 s")
+        raise AssertionError("not completed after 30 s")
 
 
 def new_person(name: str) -> tuple[str, Person]:

@@ -115,7 +115,7 @@ def live(server: world.Server, owner: world.Person, organization: str) -> None:
     call("POST", "/unarchive")
     call("DELETE", f"/members/{member}", status=204)
     deletion = call("DELETE", "", status=204)["headers"]["deletion-id"]
-    server.wait_for_seal(deletion, owner.token)
+    server.wait_for_completion(deletion, owner.token)
 
 
 def wait_for_queues(server: world.Server, owner: world.Person, organization: str) -> None:
@@ -149,7 +149,7 @@ receivers = [PythonReceiver(), NodeReceiver()]
 for receiver in receivers:
     body = {"url": receiver.url, "events": EVENTS}
     receiver.learn(server.call("POST", f"/api/organizations/{organization}/webhooks", owner.token, body, 201)["secret"])
-# The organization's deletion is sealed once its webhooks were told, so everything has come by then.
+# The organization's deletion is completed once its webhooks were told, so everything has come by then.
 live(server, owner, organization)
 told = [receiver.end() for receiver in receivers]
 print(f"figure: deliveries verified: {', '.join(map(check, receivers, told))}")

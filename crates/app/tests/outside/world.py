@@ -50,14 +50,14 @@ class Server:
         invitation = self.call("POST", path, owner.token, {"email": person.email, "role": role}, 201)
         return person, self.call("POST", "/api/invites/accept", person.token, {"token": invitation["token"]})["memberId"]
 
-    def wait_for_seal(self, deletion: str, token: str) -> dict:
+    def wait_for_completion(self, deletion: str, token: str) -> dict:
         """Reads a deletion's record until nothing is left of its subject."""
         for _ in range(600):
             record = self.call("GET", f"/api/deletions/{deletion}", token)
-            if record["state"] == "sealed":
+            if record["state"] == "completed":
                 return record
             time.sleep(0.05)
-        raise AssertionError(f"not sealed after 30 s: {json.dumps(record)}")
+        raise AssertionError(f"not completed after 30 s: {json.dumps(record)}")
 
 
 @dataclass

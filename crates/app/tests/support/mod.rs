@@ -507,12 +507,12 @@ impl Server {
         self.request(Method::POST, path).header("Content-Type", "application/x-www-form-urlencoded").body(form)
     }
 
-    /// Waits until a deletion is sealed and returns its record. Reads it as the person who ordered it.
-    pub async fn wait_for_seal(&self, deletion: &str, token: &str) -> Json {
+    /// Waits until a deletion is completed and returns its record. Reads it as the person who ordered it.
+    pub async fn wait_for_completion(&self, deletion: &str, token: &str) -> Json {
         let path = format!("/api/deletions/{deletion}");
         loop {
             let record = expect(self.request(Method::GET, &path).bearer_auth(token), StatusCode::OK).await;
-            if record["state"] == "sealed" {
+            if record["state"] == "completed" {
                 return record;
             }
             // The record is the event: there is nothing else to wait on from outside.

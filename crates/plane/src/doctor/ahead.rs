@@ -8,16 +8,16 @@ use sql::Statement;
 use super::checks::{START_THE_SERVER, id, rows_and_sample};
 use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell, quoted};
 use crate::clocks::TIMERS;
-use crate::deletion::rules::TABLES;
-use crate::sessions::after;
+use crate::deletion_rules::RULES;
 use crate::{Config, Result};
+use deletion::after;
 
 /// Two clocks that are right differ by less.
 const TOLERANCE: Duration = Duration::from_secs(300);
 /// A server's lease may be longer than it is by itself, by no more than this.
 const LONGEST_LEASE: Duration = Duration::from_secs(600);
 /// Columns that say when something was.
-const PAST: [&str; 4] = ["created_at", "updated_at", "deleted_at", "sealed_at"];
+const PAST: [&str; 4] = ["created_at", "updated_at", "deleted_at", "completed_at"];
 
 /// A column that must not lie in the future.
 struct Column {
@@ -43,7 +43,7 @@ fn columns() -> &'static (Vec<Column>, Vec<Column>) {
     static COLUMNS: OnceLock<(Vec<Column>, Vec<Column>)> = OnceLock::new();
     COLUMNS.get_or_init(|| {
         // Rows without an id of their own are few, and come and go with others.
-        let tables = TABLES.iter().filter(|table| table.columns.iter().any(|(name, _)| *name == "id") && table.name != "secret_keys");
+        let tables = RULES.tables.iter().filter(|table| table.columns.iter().any(|(name, _)| *name == "id") && table.name != "secret_keys");
         let past = tables.flat_map(|table| {
             let has = |name: &&&str| table.columns.iter().any(|(known, _)| known == *name);
             PAST.iter().filter(has).map(|name| Column::new(table.name, name))

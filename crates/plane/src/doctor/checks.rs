@@ -6,9 +6,9 @@ use sql::{Difference, Row, Statement, Value, params, sql};
 use uuid::Uuid;
 
 use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
-use crate::deletion::{LATE_AFTER, STUCK_AFTER, rules};
-use crate::sessions::before;
+use crate::deletions::{LATE_AFTER, STUCK_AFTER, rules};
 use crate::{Error, MIGRATIONS, Result};
+use deletion::before;
 
 pub(super) const START_THE_SERVER: &str = "start the server (freehold serve)";
 
@@ -38,7 +38,7 @@ pub(super) fn migrations<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> 
 
 pub(super) fn schema<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
-        let Err(error) = rules::check(&patient.schema) else { return Ok(Vec::new()) };
+        let Err(error) = rules::RULES.check(&patient.schema) else { return Ok(Vec::new()) };
         let words = error.to_string();
         let faults: Vec<String> = words.lines().filter_map(|line| line.strip_prefix("- ")).map(str::to_owned).collect();
         Ok(vec![Finding {
@@ -100,7 +100,8 @@ pub(super) struct Closable {
 pub(super) fn closables() -> &'static [Closable] {
     static CLOSABLES: OnceLock<Vec<Closable>> = OnceLock::new();
     CLOSABLES.get_or_init(|| {
-        let roots = rules::Root::ALL.into_iter().filter(|root| root.mark().is_some_and(|mark| mark.contains("state = 'closed'")));
+        let roots =
+            rules::Root::ALL.into_iter().filter(|root| root.definition().mark.is_some_and(|mark| mark.contains("state = 'closed'")));
         roots
             .filter_map(|root| {
                 let own = root.rules().iter().find(|rule| rule.walk.is_empty())?;
@@ -244,19 +245,19 @@ pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
         let count = sql!(
             "SELECT count(*) FROM deletions
              WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
-               AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')
-               AND coalesce(waiting_for, '') NOT LIKE '% memberships'
-               AND (coalesce(waiting_for, '') NOT LIKE '% webhook deliveries' OR waiting_since <= $2)
-               AND (coalesce(waiting_for, '') <> 'its export'
+               AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
+               AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
+               AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2)
+               AND (coalesce(waiting_for, '') <> 'export'
                     OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))"
         );
         let list = sql!(
             "SELECT id, waiting_for FROM deletions
              WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
-               AND coalesce(waiting_for, '') NOT IN ('a legal hold', 'the deletions of its customers')
-               AND coalesce(waiting_for, '') NOT LIKE '% memberships'
-               AND (coalesce(waiting_for, '') NOT LIKE '% webhook deliveries' OR waiting_since <= $2)
-               AND (coalesce(waiting_for, '') <> 'its export'
+               AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
+               AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
+               AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2)
+               AND (coalesce(waiting_for, '') <> 'export'
                     OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))
              ORDER BY coalesce(waiting_since, updated_at), id LIMIT $4"
         );

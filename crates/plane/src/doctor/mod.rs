@@ -24,7 +24,7 @@ use sql::{Database, Options, Schema, Statement};
 pub use files::{Places, files};
 pub use repair::{Repaired, repair};
 
-use crate::retention::Periods;
+use crate::retention_periods::Periods;
 use crate::storage::Place;
 use crate::{Clock, Error, MIGRATIONS, Plane, Result};
 
@@ -98,7 +98,7 @@ const CHECKS: &[Check] = &[
     Check { name: "migrations", about: "every migration of this program has run, and no other", needs_schema: false, run: checks::migrations },
     Check { name: "schema", about: "the live schema is the one that the rules of deletion know", needs_schema: false, run: checks::schema },
     Check { name: "integrity", about: "the file is undamaged, and every row hangs on one that exists", needs_schema: false, run: checks::integrity },
-    Check { name: "residue", about: "nothing is left that a sealed deletion should have erased or redacted", needs_schema: true, run: residue::residue },
+    Check { name: "residue", about: "nothing is left that a completed deletion should have erased or redacted", needs_schema: true, run: residue::residue },
     Check { name: "closed", about: "whatever is closed is being deleted", needs_schema: true, run: checks::closed },
     Check { name: "owners", about: "every organization has an owner", needs_schema: true, run: checks::owners },
     Check { name: "holds", about: "whatever is under a legal hold is there", needs_schema: true, run: checks::holds },
@@ -164,7 +164,7 @@ impl Patient {
     /// Makes every check. One that fails does not keep the others from being made.
     pub async fn examine(&self, tell: &Teller<'_>) -> Vec<Examined> {
         let is_known = self.db.differences(MIGRATIONS).await.is_ok_and(|differences| differences.is_empty())
-            && crate::deletion::rules::check(&self.schema).is_ok();
+            && crate::deletion_rules::RULES.check(&self.schema).is_ok();
         let mut examined = Vec::new();
         for Check { name, about, needs_schema, run } in CHECKS {
             tell(name, "");

@@ -7,7 +7,7 @@ use super::checks::{START_THE_SERVER, id, rows_and_sample};
 use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
 use crate::Result;
 use crate::retention::{GRACE, OVERDUE_CUSTOMERS, Retention, sweeps};
-use crate::sessions::before;
+use deletion::before;
 
 pub(super) fn overdue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {

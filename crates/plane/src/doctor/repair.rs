@@ -20,13 +20,13 @@ const REASON: &str = "freehold doctor --repair";
 /// What was ordered again.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Repaired {
-    /// Sealed deletions that left something and are open again.
+    /// Completed deletions that left something and are open again.
     pub reopened: u64,
     /// Closed subjects that no open deletion covered and one covers now.
     pub ordered: u64,
 }
 
-/// Opens sealed deletions again that left something, and orders the deletion of what is closed and not being deleted. Each is in the audit
+/// Opens completed deletions again that left something, and orders the deletion of what is closed and not being deleted. Each is in the audit
 /// trail. A running server goes on with them within a second.
 ///
 /// # Errors
@@ -56,15 +56,15 @@ pub async fn repair(plane: &Arc<Plane>) -> Result<Repaired> {
 async fn reopen(cx: &Cx, tx: &mut Tx, deletions: &[Uuid]) -> Result<u64> {
     // The fence, so that no worker that held it once goes on from where that was.
     let statement = sql!(
-        "UPDATE deletions SET state = 'closed', sealed_at = NULL, stage = 0, cursor = NULL, fence = fence + 1, lease_until = NULL,
+        "UPDATE deletions SET state = 'closed', completed_at = NULL, stage = 0, cursor = NULL, fence = fence + 1, lease_until = NULL,
                 waiting_for = NULL, waiting_since = NULL, rows_expected = NULL, updated_at = $2
-         WHERE id = ANY($1) AND state = 'sealed' RETURNING organization_id, id, root, subject_id"
+         WHERE id = ANY($1) AND state = 'completed' RETURNING organization_id, id, root, subject_id"
     );
     let reopened = tx.query(statement, params![deletions, cx.now]).await?;
     let count = reopened.len() as u64;
     for mut row in reopened {
         let (organization, id, root, subject): (Uuid, Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?, row.next()?);
-        let noun = crate::deletion::Root::parse(&root).map_or("deletion", crate::deletion::Root::noun);
+        let noun = crate::deletions::Root::parse(&root).map_or("deletion", crate::deletions::Root::noun);
         note(cx, tx, organization, "deletion.reopen", (noun, subject, id)).await?;
     }
     Ok(count)

@@ -1,14 +1,15 @@
-//! What a sealed deletion should have erased or redacted and did not: every rule of every root, held against all sealed deletions.
+//! What a completed deletion should have erased or redacted and did not: every rule of every root, held against all completed deletions.
 //!
 //! The deletions are taken in slices of their ids, each slice joined with each ruled table in one statement.
 
 use std::sync::OnceLock;
 
+use deletion::{Fate, Rule};
 use sql::{Statement, Tx, params, sql};
 use uuid::Uuid;
 
 use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
-use crate::deletion::rules::{Fate, Root, Rule};
+use crate::deletion_rules::Root;
 use crate::{Error, Result};
 
 /// Deletions that are looked at in one statement.
@@ -24,7 +25,7 @@ struct Look {
     list: Statement,
 }
 
-/// A slice of the sealed deletions: those after the first id, up to the second.
+/// A slice of the completed deletions: those after the first id, up to the second.
 type Slice = (Uuid, Uuid);
 
 pub(super) fn residue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
@@ -102,12 +103,13 @@ fn finding(look: &Look, rows: i64, deletions: &[Uuid]) -> Finding {
     };
     let noun = look.root.noun().replace('_', " ");
     Finding {
-        what: format!("rows that hang on a deleted {noun} {should}, and their deletion is sealed"),
+        what: format!("rows that hang on a deleted {noun} {should}, and their deletion is completed"),
         table: Some(look.rule.table.into()),
         rows,
         of: "deletions",
         sample: deletions.iter().take(MOST_SAMPLES as usize).map(Uuid::to_string).collect(),
-        remedy: "freehold doctor --repair: it opens these deletions again, and the server erases what they left and seals them anew".into(),
+        remedy: "freehold doctor --repair: it opens these deletions again, and the server erases what they left and completes them anew"
+            .into(),
     }
 }
 
@@ -123,9 +125,9 @@ impl Look {
     fn generate(root: Root, rule: &'static Rule) -> Look {
         let tie = match rule.by {
             [organization, subject] => {
-                format!("found.{organization} = sealed.organization_id AND found.{subject} = sealed.subject_id")
+                format!("found.{organization} = completed.organization_id AND found.{subject} = completed.subject_id")
             }
-            columns => format!("found.{} = sealed.subject_id", columns.concat()),
+            columns => format!("found.{} = completed.subject_id", columns.concat()),
         };
         let undone = match rule.fate {
             Fate::Redact(columns) => {
@@ -140,16 +142,16 @@ impl Look {
             only => format!("(SELECT * FROM {} WHERE {only})", rule.table),
         };
         // Who is softly deleted is still there, and what was made for them later is rightly so.
-        let in_its_time = if root == Root::RetiredCustomer { " AND found.created_at <= sealed.sealed_at" } else { "" };
+        let in_its_time = if root == Root::RetiredCustomer { " AND found.created_at <= completed.completed_at" } else { "" };
         let left = format!(
-            "FROM deletions AS sealed JOIN {rows} AS found ON {tie}
-             WHERE sealed.state = 'sealed' AND sealed.root = $1 AND sealed.id > $2 AND sealed.id <= $3{in_its_time}{undone}"
+            "FROM deletions AS completed JOIN {rows} AS found ON {tie}
+             WHERE completed.state = 'completed' AND completed.root = $1 AND completed.id > $2 AND completed.id <= $3{in_its_time}{undone}"
         );
         Look {
             root,
             rule,
             count: Statement::generated(format!("SELECT count(*) {left}")),
-            list: Statement::generated(format!("SELECT DISTINCT sealed.id {left} ORDER BY sealed.id LIMIT $4")),
+            list: Statement::generated(format!("SELECT DISTINCT completed.id {left} ORDER BY completed.id LIMIT $4")),
         }
     }
 }

@@ -5,21 +5,21 @@ use std::path::Path;
 
 /// Files that write as the server, with the number of places and why no actor's right is asked for.
 const AS_SERVER: [(&str, usize, &str); 15] = [
-    ("api_keys/expiring.rs", 1, "the job that tells of keys that are about to end"),
-    ("audit.rs", 2, "an attempt that was refused is written down, and a password that was"),
-    ("authority.rs", 2, "the confirmation itself"),
-    ("customers/delete.rs", 1, "several actors' deletions in one transaction, each confirmed there"),
-    ("deliveries.rs", 2, "the job that delivers to webhooks"),
     ("doctor/repair.rs", 2, "the operator at the command line"),
-    ("idempotency.rs", 4, "the answers to requests, whatever they do"),
-    ("makers.rs", 1, "the job that ends what has lost its maker"),
-    ("oauth_tokens.rs", 3, "an app proves itself by its secret, or by a token"),
-    ("sessions.rs", 2, "a person proves themselves by a password, or by a refresh token"),
-    ("signing_keys.rs", 1, "the job that erases keys whose tokens have ended"),
-    ("usage.rs", 1, "the job that writes down when keys were used"),
-    ("users/mod.rs", 2, "anybody may sign up; the operator at the command line resets passwords"),
-    ("users/operators.rs", 2, "the operator at the command line"),
-    ("webhooks.rs", 1, "the job that erases secrets whose time is over"),
+    ("kernel/rights/authority.rs", 2, "the confirmation itself"),
+    ("kernel/trail/audit.rs", 2, "an attempt that was refused is written down, and a password that was"),
+    ("nouns/customers/delete.rs", 1, "several actors' deletions in one transaction, each confirmed there"),
+    ("nouns/keys/api_keys/expiring.rs", 1, "the job that tells of keys that are about to end"),
+    ("nouns/keys/oauth_tokens.rs", 3, "an app proves itself by its secret, or by a token"),
+    ("nouns/keys/signing_key_rotation.rs", 1, "the job that erases keys whose tokens have ended"),
+    ("nouns/organization/webhooks.rs", 1, "the job that erases secrets whose time is over"),
+    ("nouns/people/sessions.rs", 2, "a person proves themselves by a password, or by a refresh token"),
+    ("nouns/people/users/mod.rs", 2, "anybody may sign up; the operator at the command line resets passwords"),
+    ("nouns/people/users/operators.rs", 2, "the operator at the command line"),
+    ("work/deliveries.rs", 2, "the job that delivers to webhooks"),
+    ("work/idempotency.rs", 4, "the answers to requests, whatever they do"),
+    ("work/orphans.rs", 1, "the job that ends what has lost its maker"),
+    ("work/upkeep.rs", 1, "the job that writes down when keys were used"),
 ];
 
 /// How often each source file of the plane has a text, as `folder/file.rs`.
@@ -52,23 +52,23 @@ fn only_what_needs_no_right_of_an_actor_is_written_as_the_server() {
 
 #[test]
 fn access_ends_through_one_door() {
-    assert_eq!(occurrences(".liveness.kill("), [("authority.rs".to_owned(), 1)], "end access with authority::revoke");
+    assert_eq!(occurrences(".liveness.kill("), [("kernel/rights/authority.rs".to_owned(), 1)], "end access with authority::revoke");
 }
 
 /// Files in which access ends or becomes less, with the number of places, and how the ledger hears of each.
 const ENDINGS: [(&str, usize, &str); 12] = [
-    ("api_keys/mod.rs", 1, "the key's digest"),
-    ("api_keys/personal.rs", 3, "the key's digest"),
-    ("api_keys/rotation.rs", 1, "the key's digest"),
-    ("deletion/ending.rs", 1, "a deletion that is taken back, or an archive"),
-    ("deletion/together.rs", 1, "the deletion"),
-    ("makers.rs", 1, "the deletion"),
-    ("members.rs", 1, "the role"),
-    ("oauth_apps.rs", 1, "the app's digest"),
-    ("oauth_tokens.rs", 4, "nothing: every token ends in an older state"),
-    ("sessions.rs", 4, "nothing: every session ends in an older state"),
-    ("users/mod.rs", 1, "nothing: the name was changed"),
-    ("users/operators.rs", 1, "whether they are an operator"),
+    ("deletions/ending.rs", 1, "a deletion that is taken back, or an archive"),
+    ("deletions/ordering.rs", 1, "the deletion"),
+    ("nouns/keys/api_keys/mod.rs", 1, "the key's digest"),
+    ("nouns/keys/api_keys/personal.rs", 3, "the key's digest"),
+    ("nouns/keys/api_keys/rotation.rs", 1, "the key's digest"),
+    ("nouns/keys/oauth_apps.rs", 1, "the app's digest"),
+    ("nouns/keys/oauth_tokens.rs", 4, "nothing: every token ends in an older state"),
+    ("nouns/people/members.rs", 1, "the role"),
+    ("nouns/people/sessions.rs", 4, "nothing: every session ends in an older state"),
+    ("nouns/people/users/mod.rs", 1, "nothing: the name was changed"),
+    ("nouns/people/users/operators.rs", 1, "whether they are an operator"),
+    ("work/orphans.rs", 1, "the deletion"),
 ];
 
 #[test]

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use deletion::Fate;
+use deletion::{Lease, Outcome};
 use plane::customers::{self, NewCustomer};
-use plane::deletion::Root;
-use plane::deletion::drain::{self, Held, Outcome};
-use plane::deletion::rules::Fate;
+use plane::deletions::Root;
+use plane::drain;
 use plane::holds::{self, NewHold, Subject};
 use plane::ids::OrganizationRef;
 use plane::oauth_apps::{self, NewOauthApp};
@@ -148,8 +149,8 @@ impl Doomed {
         Doomed { root: Root::CustomerPurge, subject: ordered.subject, deletion: ordered.id }
     }
 
-    async fn is_sealed(&self, stage: &Stage) -> bool {
-        let query = format!("SELECT count(*) FROM deletions WHERE state = 'sealed' AND id = {}", stage.engine.uuid(self.deletion));
+    async fn is_completed(&self, stage: &Stage) -> bool {
+        let query = format!("SELECT count(*) FROM deletions WHERE state = 'completed' AND id = {}", stage.engine.uuid(self.deletion));
         stage.engine.count(&query).await == 1
     }
 
@@ -157,9 +158,9 @@ impl Doomed {
     async fn drain(&self, stage: &Stage) -> usize {
         let plane = &stage.plane;
         let size = if self.root == Root::CustomerPurge { 100 } else { 1 };
-        let batch = async |held: &Arc<Held>| drain::advance(plane, held, size, Duration::ZERO, false).await;
-        let (mut failed, mut gone): (usize, Vec<(Uuid, Arc<Held>)>) = (0, Vec::new());
-        while !self.is_sealed(stage).await {
+        let batch = async |held: &Arc<Lease>| drain::advance(plane, held, size, Duration::ZERO, false).await;
+        let (mut failed, mut gone): (usize, Vec<(Uuid, Arc<Lease>)>) = (0, Vec::new());
+        while !self.is_completed(stage).await {
             let held = take(plane).await.unwrap();
             // The deletion that was taken: none has been taken later.
             let taken = stage.engine.id("SELECT id FROM deletions ORDER BY updated_at DESC LIMIT 1").await;
@@ -169,7 +170,7 @@ impl Doomed {
             }
             stage.fail(Fails::AtItsEnd).await;
             let ended = batch(&held).await;
-            if matches!(ended, Ok(Outcome::Following)) {
+            if matches!(&ended, Ok(Outcome::Waits(pause)) if pause.waiting.kind == "customers") {
                 // It waits for those that it has ordered: they come before it.
                 stage.fail(Fails::Nowhere).await;
                 gone.push((taken, held));
@@ -191,12 +192,12 @@ impl Doomed {
             plane.clock.advance(plane.config.lease);
             outcome.unwrap();
         }
-        let sealed = stage.everything().await;
-        assert!(take(plane).await.is_none(), "a sealed deletion was taken");
+        let completed = stage.everything().await;
+        assert!(take(plane).await.is_none(), "a completed deletion was taken");
         for (_, paused) in &gone {
             assert_eq!(batch(paused).await.unwrap(), Outcome::Fenced);
         }
-        assert!(stage.everything().await == sealed, "{:?}: one past its lease left a trace", self.root);
+        assert!(stage.everything().await == completed, "{:?}: one past its lease left a trace", self.root);
         assert!(failed > 0, "{:?}: no batch touched a row", self.root);
         gone.len()
     }
@@ -380,7 +381,7 @@ impl Stage {
         );
         let rows = self.schema.tables.keys().filter(|table| *table != "deletions");
         let events = rows.flat_map(|table| [(format!("DELETE ON {table}"), 1), (format!("UPDATE ON {table}"), 1)]);
-        for (number, (event, place)) in events.chain([("UPDATE OF stage, sealed_at ON deletions".to_owned(), 2)]).enumerate() {
+        for (number, (event, place)) in events.chain([("UPDATE OF stage, completed_at ON deletions".to_owned(), 2)]).enumerate() {
             on_sqlite.push_str(&format!(
                 "CREATE TRIGGER fail_{number} AFTER {event} WHEN (SELECT place FROM failing WHERE id = 1) = {place} BEGIN SELECT RAISE(ABORT, 'told to fail'); END;"
             ));

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use deletion::Fate;
 use plane::customers::{self, Deleting, NewCustomer};
 use plane::cx::Actor;
-use plane::deletion::rules::Fate;
-use plane::deletion::{Deletion, Details, Root};
+use plane::deletions::{Deletion, Details, Root};
 use plane::holds::{self, NewHold};
 use plane::idempotency::{self, Begun, Ending, Repeatable};
 use plane::ids::OrganizationRef;
@@ -213,7 +213,7 @@ impl Ground {
         let plane = &stage.plane;
         // A webhook that must be told is one more thing that a deletion waits for: only where it is about that.
         let listens = root == Root::Webhook || matches!(way, Way::Event | Way::TestEvent);
-        let slug = format!("ground-{}", Uuid::from_bytes(plane::cx::random().unwrap()).simple());
+        let slug = format!("ground-{}", Uuid::from_bytes(deletion::random().unwrap()).simple());
         let (organization, _) = stage.found(&slug, 0).await;
         let reference = OrganizationRef::Id(organization);
         let owner = stage.now();
@@ -283,7 +283,7 @@ impl Ground {
                 sessions::sign_in(&anonymous, &self.person.email, PASSWORD.into(), bound).await.map(drop)
             }
             Way::Invite => {
-                let email = format!("{}@example.org", Uuid::from_bytes(plane::cx::random()?).simple());
+                let email = format!("{}@example.org", Uuid::from_bytes(deletion::random()?).simple());
                 invitations::create(&self.owner(), organization, &email, Role::Viewer).await.map(drop)
             }
             Way::NewCustomer | Way::Event => {
@@ -311,7 +311,7 @@ impl Ground {
                 dependants::create(&self.owner(), organization, "customer", kind, fields).await.map(drop)
             }
             Way::Screen => {
-                let pass = Uuid::from_bytes(plane::cx::random()?).to_string();
+                let pass = Uuid::from_bytes(deletion::random()?).to_string();
                 customers::add_screen(&self.owner(), organization, "customer", &pass).await.map(drop)
             }
             Way::ApiKey => {
@@ -346,7 +346,7 @@ impl Ground {
                 let cx = self.owner();
                 // What is answered is about the organization that was entered.
                 plane::organizations::get(&cx, organization).await?;
-                let key = Uuid::from_bytes(plane::cx::random()?).to_string();
+                let key = Uuid::from_bytes(deletion::random()?).to_string();
                 let request = Repeatable { key, secret: None, parts: Vec::new() };
                 let Begun::Go(ticket) = idempotency::begin(&cx, &request).await? else { panic!("it was asked before") };
                 idempotency::finish(&cx, ticket, Ending::Answered { answer: b"about it".to_vec(), tells: true }).await
@@ -476,15 +476,15 @@ impl<'a> Race<'a> {
                 return self.faults;
             }
         };
-        let record = plane::deletion::get(&ground.owner(), deletion.id).await;
+        let record = plane::deletions::get(&ground.owner(), deletion.id).await;
         let record = match record {
             Ok(record) => record,
             // Only an operator reads of an account that is gone.
             Err(_) => deletion,
         };
         let id = stage.engine.uuid(record.id);
-        if stage.engine.count(&format!("SELECT count(*) FROM deletions WHERE id = {id} AND state = 'sealed'")).await != 1 {
-            self.faults.push("the deletion is not sealed".into());
+        if stage.engine.count(&format!("SELECT count(*) FROM deletions WHERE id = {id} AND state = 'completed'")).await != 1 {
+            self.faults.push("the deletion is not completed".into());
         }
         let expected = self.before
             + made

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deletion::{Lease, Outcome, SMALL_GROUP, Work};
 use plane::customers::Deleting;
-use plane::deletion::drain::{self, Held, Outcome, Pace, Work};
-use plane::deletion::{self, Deletion, Details};
+use plane::deletions::{self, Deletion, Details};
+use plane::drain;
 use plane::ids::OrganizationRef;
 use plane::organizations;
 use uuid::Uuid;
@@ -41,17 +42,17 @@ async fn a_worker_that_is_paused_past_its_lease_commits_nothing(stage: Stage) {
     plane.clock.advance(plane.config.lease);
     let other = take(plane).await.unwrap();
     let mut outcome = stage.advance(&other, 20).await;
-    while outcome != Outcome::Sealed {
+    while outcome != Outcome::Completed {
         let before = engine.rows(schema).await;
         assert_eq!(stage.advance(&paused, 20).await, Outcome::Fenced);
         assert_eq!(engine.rows(schema).await, before);
         outcome = stage.advance(&other, 20).await;
     }
-    let sealed = engine.rows(schema).await;
+    let completed = engine.rows(schema).await;
     assert_eq!(stage.advance(&paused, 20).await, Outcome::Fenced);
     assert_eq!(stage.advance(&other, 20).await, Outcome::Fenced);
-    assert!(take(plane).await.is_none(), "a sealed deletion was taken");
-    assert_eq!(engine.rows(schema).await, sealed);
+    assert!(take(plane).await.is_none(), "a completed deletion was taken");
+    assert_eq!(engine.rows(schema).await, completed);
     stage.check(&doomed).await;
 }
 
@@ -63,7 +64,7 @@ async fn a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the
             // A worker that is gone after one batch, and a new one when its lease is over.
             let held = take(&stage.plane).await.unwrap();
             batches += 1;
-            if stage.advance(&held, size).await == Outcome::Sealed {
+            if stage.advance(&held, size).await == Outcome::Completed {
                 break;
             }
             stage.plane.clock.advance(stage.plane.config.lease);
@@ -72,9 +73,9 @@ async fn a_drain_that_stops_after_every_batch_comes_to_the_same_end_whatever_the
         assert_eq!(record.batches, batches, "size {size}");
         let rows: i64 = doomed.counts.values().sum();
         // No batch touches more rows than it may, a small family aside; and where all of it fits into one, it goes in a few: what is before the webhooks, the
-        // rest, the seal.
+        // rest, the completion.
         assert!(
-            batches * size.max(deletion::SMALL_FAMILY) >= rows && (size < 1_000 || batches == 3),
+            batches * size.max(SMALL_GROUP) >= rows && (size < 1_000 || batches == 3),
             "size {size}: {batches} batches for {rows} rows"
         );
     }
@@ -105,8 +106,8 @@ async fn a_customer_who_is_erased_while_the_drain_ends_their_devices_has_each_of
     };
     let all = async { tokio::join!(stage.advance(held, 100), erased, goes_on) };
     let (_, erased, ()) = tokio::time::timeout(Duration::from_secs(20), all).await.expect("nothing goes on");
-    while stage.advance(held, 1_000).await != Outcome::Sealed {}
-    assert_eq!((erased.state.as_str(), stage.count("devices", organization).await), ("sealed", 0));
+    while stage.advance(held, 1_000).await != Outcome::Completed {}
+    assert_eq!((erased.state.as_str(), stage.count("devices", organization).await), ("completed", 0));
     let told = |record: &Deletion| record.counts["devices"].as_i64().unwrap();
     assert_eq!(told(&stage.record(&softly).await) + told(&erased), devices);
 }
@@ -118,7 +119,7 @@ async fn a_customer_with_many_rows_is_passed_over_and_goes_table_by_table(stage:
     let held = take(&stage.plane).await.unwrap();
     while stage.advance(&held, 10).await == Outcome::More {}
     assert_eq!(stage.engine.count(&customers).await, 1, "the one with many rows is left");
-    while stage.advance(&held, 10).await != Outcome::Sealed {}
+    while stage.advance(&held, 10).await != Outcome::Completed {}
     stage.check(&doomed).await;
 }
 
@@ -128,7 +129,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(
         let (plane, owner, deletion) = (stage.plane.clone(), stage.owner.clone(), doomed.deletion);
         tokio::spawn(async move {
             let mut fenced = 0;
-            while deletion::get(&owner, deletion).await.unwrap().state != "sealed" {
+            while deletions::get(&owner, deletion).await.unwrap().state != "completed" {
                 // Every lease is over at once, so that others take over in the middle of this worker's batches.
                 plane.clock.advance(plane.config.lease);
                 // None when another worker was quicker.
@@ -157,9 +158,9 @@ async fn what_was_just_ordered_does_not_wait_for_what_goes_on(stage: Stage) {
     // The worker that had it is gone, and it has waited for longer than what comes now.
     plane.clock.advance(plane.config.lease);
     let ordered = stage.close("just-ordered").await;
-    let mut pace = Pace::new(plane);
-    assert!(drain::work_a_turn(plane, Work::Begin, &mut pace).await.unwrap());
-    let batches = async |doomed: &Doomed| deletion::get(owner, doomed.deletion).await.unwrap().batches;
+    let mut throttle = drain::throttle(plane);
+    assert!(drain::work_a_turn(plane, Work::Begin, &mut throttle).await.unwrap());
+    let batches = async |doomed: &Doomed| deletions::get(owner, doomed.deletion).await.unwrap().batches;
     assert_eq!((batches(&going_on).await, batches(&ordered).await > 0), (1, true));
     drain_all(plane).await;
     stage.check(&going_on).await;
@@ -186,11 +187,11 @@ async fn what_appears_behind_the_drain_is_found_by_the_sweep_and_nothing_is_coun
     engine.run(&insert, &insert.replace("password_hash", "decode('00', 'hex')")).await.unwrap();
     *doomed.counts.get_mut("invitations").unwrap() += 1;
     let mut outcomes = Vec::new();
-    while outcomes.last() != Some(&Outcome::Sealed) {
+    while outcomes.last() != Some(&Outcome::Completed) {
         outcomes.push(stage.advance(&held, 1_000).await);
     }
-    let again = [Outcome::NextTable, Outcome::NextTable, Outcome::LastStep, Outcome::Sealed];
-    assert_eq!(outcomes, again, "the sweep, what is before the webhooks, the rest, and the seal");
+    let again = [Outcome::NextTable, Outcome::NextTable, Outcome::LastStep, Outcome::Completed];
+    assert_eq!(outcomes, again, "the sweep, what is before the webhooks, the rest, and the completion");
     stage.check(&doomed).await;
 }
 
@@ -233,14 +234,14 @@ impl Stage {
         Doomed { organization, deletion: deletion.id, counts }
     }
 
-    pub(crate) async fn advance(&self, held: &Arc<Held>, size: i64) -> Outcome {
+    pub(crate) async fn advance(&self, held: &Arc<Lease>, size: i64) -> Outcome {
         drain::advance(&self.plane, held, size, Duration::ZERO, false).await.unwrap()
     }
 
     /// The receipt is exact and no row is left.
     pub(crate) async fn check(&self, doomed: &Doomed) -> Deletion {
-        let record = deletion::get(&self.owner, doomed.deletion).await.unwrap();
-        assert_eq!(record.state, "sealed");
+        let record = deletions::get(&self.owner, doomed.deletion).await.unwrap();
+        assert_eq!(record.state, "completed");
         let counts: BTreeMap<String, i64> = serde_json::from_value(record.counts.clone()).unwrap();
         assert_eq!(counts, doomed.counts);
         let id = self.engine.uuid(doomed.organization);

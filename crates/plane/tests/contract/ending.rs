@@ -4,7 +4,7 @@
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::ids::OrganizationRef;
-use plane::{Cx, Error, deletion, oauth_apps, oauth_tokens, organizations, upkeep};
+use plane::{Cx, Error, deletions, oauth_apps, oauth_tokens, organizations, upkeep};
 use uuid::Uuid;
 
 use crate::on_both_engines;
@@ -25,15 +25,15 @@ async fn a_restoration_that_fails_half_way_opens_nothing_and_the_next_one_ends_t
     let secret = stage.make_keys(organization).await;
     stage.grant(organization, 7).await;
     let here = OrganizationRef::Id(organization);
-    let deleted = organizations::delete(&stage.now(), &here, deletion::Details::default()).await.unwrap();
+    let deleted = organizations::delete(&stage.now(), &here, deletions::Details::default()).await.unwrap();
     stage.fail_at_the_last_key().await;
-    deletion::restore(&stage.now(), deleted.id).await.expect_err("it was told to fail");
+    deletions::restore(&stage.now(), deleted.id).await.expect_err("it was told to fail");
     assert_eq!(stage.count("api_keys", organization).await, 500, "two transactions of a thousand");
     let record = stage.record(&deleted).await;
     assert_eq!((record.state.as_str(), record.counts["api_keys"].as_i64()), ("reversible", Some(2_000)));
     stage.expect_refused(Presented::ApiKey(&secret)).await;
     stage.fail_no_more().await;
-    let restored = deletion::restore(&stage.now(), deleted.id).await.unwrap().deletion;
+    let restored = deletions::restore(&stage.now(), deleted.id).await.unwrap().deletion;
     assert_eq!((restored.state.as_str(), restored.counts["api_keys"].as_i64()), ("restored", Some(MANY)));
     assert_eq!(stage.count("api_keys", organization).await, 0);
     stage.expect_refused(Presented::ApiKey(&secret)).await;

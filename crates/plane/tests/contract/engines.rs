@@ -30,7 +30,7 @@ pub(crate) async fn make_database() -> String {
         .expect("FREEHOLD_TEST_POSTGRES is not set: run `cargo xtask test`, or `cargo xtask postgres` and export the line it prints");
     let (client, connection) = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
-    let name = format!("test_{}", Uuid::from_bytes(plane::cx::random().unwrap()).simple());
+    let name = format!("test_{}", Uuid::from_bytes(deletion::random().unwrap()).simple());
     client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
     drop(client);
     connection.await.unwrap().unwrap();

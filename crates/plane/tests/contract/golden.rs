@@ -21,5 +21,5 @@ fn golden_the_policy_page_is_the_policy() {
 
 #[test]
 fn golden_the_deletion_page_is_the_rules() {
-    hold("deletion.md", &plane::deletion::document());
+    hold("deletion.md", &plane::deletions::document());
 }

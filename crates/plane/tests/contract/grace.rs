@@ -7,7 +7,7 @@ use std::time::Duration;
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, Customer, Deleting, NewCustomer};
-use plane::deletion::{self, Deletion, Details};
+use plane::deletions::{self, Deletion, Details};
 use plane::holds::{self, NewHold};
 use plane::ids::OrganizationRef;
 use plane::members::{self, MemberFilter};
@@ -31,7 +31,7 @@ on_both_engines! {
     a_member_that_is_taken_back_has_the_old_role_and_none_of_the_old_keys
     what_is_archived_and_unarchived_is_as_it_was_but_for_what_opens_it
     nothing_is_erased_before_the_end_of_the_grace_period_and_all_after_it
-    a_name_is_taken_until_the_seal_and_free_after_it
+    a_name_is_taken_until_the_completion_and_free_after_it
     of_the_end_of_a_grace_period_and_a_restoration_one_wins
     what_the_server_deletes_by_itself_has_no_grace_period
     a_user_who_deletes_their_account_does_not_wait_for_a_grace_period
@@ -50,13 +50,13 @@ async fn an_organization_that_is_taken_back_is_as_it_was_but_for_what_opens_it(s
     stage.grant(organization, 30).await;
     let before = stage.digest().await;
     let deletion = stage.delete_organization(organization).await;
-    assert_eq!((deletion.state.as_str(), deletion.sealed_at), ("reversible", None));
+    assert_eq!((deletion.state.as_str(), deletion.completed_at), ("reversible", None));
     assert_eq!(deletion.reversible_until, Some(deletion.created_at + 30 * DAY));
     let gone = organizations::get(&stage.now(), &OrganizationRef::Id(organization)).await;
     assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
     stage.plane.clock.advance(29 * DAY);
     stage.drain().await;
-    let restored = deletion::restore(&stage.now(), deletion.id).await.unwrap().deletion;
+    let restored = deletions::restore(&stage.now(), deletion.id).await.unwrap().deletion;
     assert_eq!((restored.state.as_str(), restored.restored_at.is_some()), ("restored", true));
     assert_eq!(stage.digest().await, before);
     for table in ["api_keys", "oauth_tokens"] {
@@ -66,7 +66,7 @@ async fn an_organization_that_is_taken_back_is_as_it_was_but_for_what_opens_it(s
     assert!(matches!(opened, Err(Error::Unauthenticated)));
     organizations::get(&stage.now(), &OrganizationRef::Id(organization)).await.unwrap();
     // Restored once is restored: nothing happens later, and a repeated request changes nothing.
-    assert_eq!(deletion::restore(&stage.now(), deletion.id).await.unwrap().deletion.restored_at, restored.restored_at);
+    assert_eq!(deletions::restore(&stage.now(), deletion.id).await.unwrap().deletion.restored_at, restored.restored_at);
     stage.plane.clock.advance(10 * DAY);
     stage.drain().await;
     assert_eq!(stage.digest().await, before);
@@ -82,19 +82,19 @@ async fn a_customer_that_is_taken_back_is_as_it_was_however_it_was_deleted(stage
         assert_eq!(deletion.state, "reversible");
         let gone = customers::get(&stage.now(), &OrganizationRef::Id(organization), "customer").await;
         assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
-        deletion::restore(&stage.now(), deletion.id).await.unwrap();
+        deletions::restore(&stage.now(), deletion.id).await.unwrap();
         assert_eq!(stage.digest().await, before, "{how:?}");
         customers::get(&stage.now(), &OrganizationRef::Id(organization), "customer").await.unwrap();
     }
     // Who was softly deleted before is that again, and no more.
     let softly = stage.delete(organization, "customer", Deleting::Softly).await.unwrap();
     let hard = stage.delete(organization, "customer", Deleting::Hard).await.unwrap();
-    let refused = deletion::restore(&stage.now(), softly.id).await;
+    let refused = deletions::restore(&stage.now(), softly.id).await;
     assert!(matches!(&refused, Err(Error::Conflict(words)) if words.contains("another deletion")), "{refused:?}");
-    deletion::restore(&stage.now(), hard.id).await.unwrap();
+    deletions::restore(&stage.now(), hard.id).await.unwrap();
     let gone = customers::get(&stage.now(), &OrganizationRef::Id(organization), "customer").await;
     assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
-    deletion::restore(&stage.now(), softly.id).await.unwrap();
+    deletions::restore(&stage.now(), softly.id).await.unwrap();
     assert_eq!(stage.digest().await, before);
 }
 
@@ -109,7 +109,7 @@ async fn a_member_that_is_taken_back_has_the_old_role_and_none_of_the_old_keys(s
     assert!(authenticate(Cx::new(&stage.plane, "test"), Presented::ApiKey(&key)).await.is_err());
     let outside = organizations::get(&person, &OrganizationRef::Id(organization)).await;
     assert!(matches!(outside, Err(Error::Outsider(_))), "{outside:?}");
-    deletion::restore(&stage.now(), deletion.id).await.unwrap();
+    deletions::restore(&stage.now(), deletion.id).await.unwrap();
     assert_eq!(stage.digest().await, before);
     organizations::get(&person, &OrganizationRef::Id(organization)).await.unwrap();
     assert!(authenticate(Cx::new(&stage.plane, "test"), Presented::ApiKey(&key)).await.is_err());
@@ -141,11 +141,11 @@ async fn nothing_is_erased_before_the_end_of_the_grace_period_and_all_after_it(s
     stage.plane.clock.advance(7 * DAY - Duration::from_secs(60));
     stage.drain().await;
     assert_eq!(stage.digest().await, closed);
-    let progress = deletion::watch(&stage.now(), deletion.id).await.unwrap().progress(stage.plane.clock.now(), None);
+    let progress = deletions::watch(&stage.now(), deletion.id).await.unwrap().progress(stage.plane.clock.now(), None);
     assert_eq!(progress.conditions[0].kind, "grace_period");
     stage.plane.clock.advance(Duration::from_secs(60));
     // No worker was quick enough to begin, and it is too late all the same.
-    let refused = deletion::restore(&stage.now(), deletion.id).await;
+    let refused = deletions::restore(&stage.now(), deletion.id).await;
     assert!(matches!(&refused, Err(Error::Conflict(words)) if words.contains("is over")), "{refused:?}");
     for _ in 0..3 {
         // Its webhook is told, or given up.
@@ -154,13 +154,13 @@ async fn nothing_is_erased_before_the_end_of_the_grace_period_and_all_after_it(s
     }
     stage.drain().await;
     let record = stage.record(&deletion).await;
-    assert_eq!(record.state, "sealed", "{record:?}");
+    assert_eq!(record.state, "completed", "{record:?}");
     assert_eq!(stage.count("customers", organization).await, 0);
-    let refused = deletion::restore(&stage.now(), deletion.id).await;
+    let refused = deletions::restore(&stage.now(), deletion.id).await;
     assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
 }
 
-async fn a_name_is_taken_until_the_seal_and_free_after_it(stage: Stage) {
+async fn a_name_is_taken_until_the_completion_and_free_after_it(stage: Stage) {
     let (organization, _) = stage.found("names", 0).await;
     new_customer(&stage.now(), organization, "user123").await;
     stage.grant(organization, 7).await;
@@ -187,13 +187,13 @@ async fn of_the_end_of_a_grace_period_and_a_restoration_one_wins(stage: Stage) {
         let deletion = stage.delete(organization, &reference, Deleting::Permanently).await.unwrap();
         let in_time = stage.now();
         stage.plane.clock.advance(DAY);
-        let (restored, _) = tokio::join!(deletion::restore(&in_time, deletion.id), stage.drain());
+        let (restored, _) = tokio::join!(deletions::restore(&in_time, deletion.id), stage.drain());
         stage.drain().await;
         let found = customers::get(&stage.now(), &OrganizationRef::Id(organization), &reference).await;
         let state = stage.record(&deletion).await.state;
         match restored {
             Ok(_) => assert!(found.is_ok() && state == "restored", "{state} {found:?}"),
-            Err(Error::Conflict(_)) => assert!(matches!(found, Err(Error::NotFound(_))) && state == "sealed", "{state} {found:?}"),
+            Err(Error::Conflict(_)) => assert!(matches!(found, Err(Error::NotFound(_))) && state == "completed", "{state} {found:?}"),
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -222,7 +222,7 @@ async fn a_user_who_deletes_their_account_does_not_wait_for_a_grace_period(stage
         let left = stage.engine.count(&format!("SELECT count(*) FROM users WHERE id = {}", stage.engine.uuid(account.subject))).await;
         assert_eq!(left, 0);
     }
-    assert_eq!(stage.record(&removal).await.state, "sealed");
+    assert_eq!(stage.record(&removal).await.state, "completed");
 }
 
 async fn a_user_who_deleted_their_account_meanwhile_does_not_come_back_with_the_organization(stage: Stage) {
@@ -234,7 +234,7 @@ async fn a_user_who_deleted_their_account_meanwhile_does_not_come_back_with_the_
     stage.drain().await;
     let accounts = format!("SELECT count(*) FROM users WHERE id = {}", stage.engine.uuid(account.subject));
     assert_eq!(stage.engine.count(&accounts).await, 1, "the account waits for the membership");
-    deletion::restore(&stage.now(), deletion.id).await.unwrap();
+    deletions::restore(&stage.now(), deletion.id).await.unwrap();
     let gone = members::get(&stage.now(), &OrganizationRef::Id(organization), member).await;
     assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
     stage.drain().await;
@@ -256,7 +256,7 @@ async fn a_user_who_deleted_their_account_meanwhile_does_not_come_back_with_the_
     let operator =
         sessions::sign_in(&uncounted(&Cx::new(&stage.plane, "test")), "owner@example.com", "correct horse".into(), None).await.unwrap();
     let operator = authenticate(Cx::new(&stage.plane, "test"), Presented::Bearer(&operator.access_token)).await.unwrap();
-    let refused = deletion::restore(&operator, deletion.id).await;
+    let refused = deletions::restore(&operator, deletion.id).await;
     assert!(matches!(&refused, Err(Error::Conflict(words)) if words.contains("no one is left")), "{refused:?}");
 }
 
@@ -266,7 +266,7 @@ async fn what_webhooks_were_told_of_a_deletion_that_was_taken_back_goes_with_the
     stage.grant(organization, 7).await;
     let first = stage.delete(organization, "marker-reference", Deleting::Permanently).await.unwrap();
     deliver(&stage.plane, 200).await;
-    deletion::restore(&stage.now(), first.id).await.unwrap();
+    deletions::restore(&stage.now(), first.id).await.unwrap();
     deliver(&stage.plane, 200).await;
     stage.delete(organization, "marker-reference", Deleting::Permanently).await.unwrap();
     deliver(&stage.plane, 200).await;
@@ -288,11 +288,11 @@ async fn a_purge_rests_while_its_organization_does_and_goes_on_when_that_is_take
     stage.grant(organization, 7).await;
     let deletion = stage.delete_organization(organization).await;
     stage.drain().await;
-    assert_eq!((stage.record(&purge).await.sealed_at, stage.count("customers", organization).await), (None, 5));
-    deletion::restore(&stage.now(), deletion.id).await.unwrap();
+    assert_eq!((stage.record(&purge).await.completed_at, stage.count("customers", organization).await), (None, 5));
+    deletions::restore(&stage.now(), deletion.id).await.unwrap();
     stage.drain().await;
     assert_eq!(stage.count("purge_items", organization).await, 5);
-    assert_eq!(stage.record(&purge).await.state, "sealed");
+    assert_eq!(stage.record(&purge).await.state, "completed");
 }
 
 async fn an_archive_ends_nothing_that_a_legal_hold_keeps(stage: Stage) {

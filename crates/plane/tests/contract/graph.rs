@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plane::customers::{self, Deleting, NewCustomer};
-use plane::deletion::Details;
+use plane::deletions::Details;
 use plane::holds::{self, NewHold, Subject};
 use plane::ids::OrganizationRef;
 use plane::oauth_apps::{self, NewOauthApp};
@@ -56,7 +56,7 @@ pub(crate) async fn grow(stage: &Stage, chance: &mut Chance, people: &[Person]) 
 
 async fn found(stage: &Stage, chance: &mut Chance, people: &[Person]) -> Grown {
     let founder = chance.pick(people).unwrap();
-    let slug = Uuid::from_bytes(plane::cx::random().unwrap()).simple().to_string();
+    let slug = Uuid::from_bytes(deletion::random().unwrap()).simple().to_string();
     let new =
         plane::organizations::NewOrganization { name: "Organization".into(), slug: slug[..20].into(), logo: None, metadata: json!({}) };
     let cx = founder.cx(&stage.plane);
@@ -108,7 +108,7 @@ impl Grown {
             }
         }
         if chance.once_in(3) {
-            let pass = Uuid::from_bytes(plane::cx::random().unwrap()).to_string();
+            let pass = Uuid::from_bytes(deletion::random().unwrap()).to_string();
             customers::add_screen(&owner, &organization, &reference, &pass).await.unwrap();
         }
         if chance.once_in(5) {

@@ -9,8 +9,9 @@ mod purging;
 use std::collections::{BTreeMap, BTreeSet};
 
 use plane::customers::{self, Deleting};
-use plane::deletion::{self, Deletion, Details, Preview, Root, Subject};
+use plane::deletions::{self, Deletion, Details, Preview, Root};
 use plane::ids::OrganizationRef;
+use plane::plans::Subject;
 use plane::{Cx, Error, Result, api_keys, invitations, members, oauth_apps, oauth_tokens, organizations, purges, users, webhooks};
 use uuid::Uuid;
 
@@ -139,7 +140,7 @@ impl<'a> World<'a> {
         let at_plan = self.look().await;
         let Some(doomed) = self.choose(&at_plan) else { return ("", "nothing") };
         let cx = doomed.actor.cx(&self.stage.plane);
-        let preview = deletion::preview(&cx, doomed.subject(), Details::default()).await;
+        let preview = plane::plans::preview(&cx, doomed.subject(), Details::default()).await;
         let preview = preview.unwrap_or_else(|error| panic!("{}: no plan of {:?}: {error:?}", self.told, doomed.root));
         let mut before = at_plan.clone();
         if self.chance.once_in(2) {
@@ -159,7 +160,7 @@ impl<'a> World<'a> {
         let word = match &outcome {
             Ok(deletion) if deletion.state == "reversible" => {
                 check.nothing_is_gone();
-                deletion::restore(&doomed.actor.cx(&self.stage.plane), deletion.id).await.unwrap();
+                deletions::restore(&doomed.actor.cx(&self.stage.plane), deletion.id).await.unwrap();
                 deliver(&self.stage.plane, 200).await;
                 self.stage.drain().await;
                 Check { after: &self.look().await, ..check }.restored();
@@ -346,7 +347,7 @@ impl Check<'_> {
         let receipts = after.rows["deletions"].iter().filter(|(key, _)| !before.rows["deletions"].contains_key(*key));
         let mut counted: BTreeMap<String, i64> = BTreeMap::new();
         for (_, cells) in receipts {
-            assert!(cells["state"].as_deref().is_some_and(|state| state.contains("sealed")), "{told}: {root:?} {cells:?}");
+            assert!(cells["state"].as_deref().is_some_and(|state| state.contains("completed")), "{told}: {root:?} {cells:?}");
             let counts: BTreeMap<String, i64> = serde_json::from_str(cells["counts"].as_deref().unwrap().trim_matches('\'')).unwrap();
             counts.into_iter().for_each(|(table, rows)| *counted.entry(table).or_default() += rows);
         }
@@ -421,8 +422,9 @@ impl Check<'_> {
         match error {
             Error::Blocked(blockers) => {
                 if at_plan == before {
-                    let of =
-                        |blockers: &[deletion::Blocker]| blockers.iter().map(|blocker| (blocker.code, blocker.id)).collect::<BTreeSet<_>>();
+                    let of = |blockers: &[deletions::Blocker]| {
+                        blockers.iter().map(|blocker| (blocker.code, blocker.id)).collect::<BTreeSet<_>>()
+                    };
                     assert_eq!(Some(of(blockers)), preview.map(|preview| of(&preview.blockers)), "{told}: {:?}", doomed.root);
                 }
                 "blocked"

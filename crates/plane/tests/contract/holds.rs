@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use plane::customers::{self, Deleting};
-use plane::deletion;
+use plane::deletions;
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
 use plane::{Error, approvals, dependants, doctor, retention, vitals, webhooks};
@@ -46,7 +46,7 @@ async fn a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_
         let record = stage.record(&deletion).await;
         assert_eq!((record.state.as_str(), record.waiting_for.as_deref()), ("draining", Some("a legal hold")));
         assert_eq!(stage.count("devices", organization).await, before);
-        let progress = deletion::watch(&stage.now(), deletion.id).await.unwrap().progress(stage.plane.clock.now(), None);
+        let progress = deletions::watch(&stage.now(), deletion.id).await.unwrap().progress(stage.plane.clock.now(), None);
         assert_eq!(progress.conditions[0].kind, "legal_hold");
         // It shall wait, for as long as it takes.
         stage.plane.clock.advance(Duration::from_secs(600));
@@ -55,7 +55,7 @@ async fn a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_
         assert_eq!((vitals.waiting, vitals.stuck), (1, 0));
         holds::release(&stage.now(), &OrganizationRef::Id(organization), hold.id, "Closed".into()).await.unwrap();
         stage.drain().await;
-        assert_eq!(stage.record(&deletion).await.state, "sealed");
+        assert_eq!(stage.record(&deletion).await.state, "completed");
         assert_eq!(stage.count("devices", organization).await, before - MUCH);
     }
 }
@@ -72,7 +72,7 @@ async fn a_deletion_that_waits_for_a_hold_goes_on_when_that_has_ended_by_itself(
     }
     stage.plane.clock.advance(Duration::from_secs(3_600));
     stage.drain().await;
-    assert_eq!(stage.record(&deletion).await.state, "sealed");
+    assert_eq!(stage.record(&deletion).await.state, "completed");
     assert_eq!(stage.count("customers", organization).await, 0);
 }
 
@@ -171,7 +171,7 @@ async fn a_hold_waits_for_what_is_just_being_erased_on_postgresql() {
     for (reference, devices, subject) in [("restored", 1, whole()), ("large", 1_001, one("large"))] {
         stage.equip(organization, reference, devices).await;
         let deletion = stage.delete(organization, reference, Deleting::Softly).await.unwrap();
-        let restore = Box::pin(async { drop(deletion::restore(&stage.now(), deletion.id).await.unwrap()) });
+        let restore = Box::pin(async { drop(deletions::restore(&stage.now(), deletion.id).await.unwrap()) });
         stage.race("devices", organization, restore, subject).await;
     }
 
@@ -197,7 +197,7 @@ async fn the_drain_does_not_wait_for_a_hold_that_is_being_placed_on_postgresql()
     assert_eq!(stage.count("devices", organization).await, MUCH);
     stage.engine.run("", &format!("SELECT pg_advisory_unlock({key})")).await.unwrap();
     stage.drain().await;
-    assert_eq!(stage.record(&deletion).await.state, "sealed");
+    assert_eq!(stage.record(&deletion).await.state, "completed");
 }
 
 async fn an_approval_that_has_ended_stays_while_a_hold_is_in_force(stage: Stage) {

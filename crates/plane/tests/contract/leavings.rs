@@ -1,14 +1,15 @@
 //! What is left of whatever is deleted: for each root a marker is put into every text column of the rows that point at the subject, found by
-//! reading the schema, and once the deletion is sealed, or the time is over that a rule keeps something, it is in no cell of the database and not
+//! reading the schema, and once the deletion is completed, or the time is over that a rule keeps something, it is in no cell of the database and not
 //! in the raw bytes of the SQLite file or its log.
 
 use std::time::Duration;
 
+use deletion::{Fate, Holds, Kept};
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, Deleting};
-use plane::deletion::rules::{Fate, Holds, Kept, TABLES};
-use plane::deletion::{Details, Root};
+use plane::deletion_rules::RULES;
+use plane::deletions::{Details, Root};
 use plane::ids::OrganizationRef;
 use plane::oauth_apps::{self, NewOauthApp, OauthApp};
 use plane::oauth_tokens::{self, Client};
@@ -146,8 +147,8 @@ impl Stage {
     /// Writes the marker into every text and jsonb column of the rows that point at the subject, but for what lives on after it.
     async fn mark(&self, root: Root, subject: Uuid) {
         let mut marked = 0;
-        for table in TABLES {
-            let points = |holds: &Holds| matches!(holds, Holds::Link(roots) if roots.contains(&root));
+        for table in RULES.tables {
+            let points = |holds: &Holds| matches!(holds, Holds::Link(roots) if roots.contains(&root.name()));
             let link = table.columns.iter().find(|(_, holds)| points(holds));
             // A softly deleted customer goes for good in the end.
             let rules = if root == Root::RetiredCustomer { Root::Customer.rules() } else { root.rules() };
@@ -183,7 +184,7 @@ impl Stage {
             deliver(&self.plane, 200).await;
             self.drain().await;
         }
-        let open = "SELECT count(*) FROM deletions WHERE state <> 'sealed'";
+        let open = "SELECT count(*) FROM deletions WHERE state <> 'completed'";
         assert_eq!(self.engine.count(open).await, 0);
     }
 

@@ -1,7 +1,8 @@
-//! What is left of a deleted subject, found without the engine's statements: by the columns that [`TABLES`] says point at such a subject.
+//! What is left of a deleted subject, found without the engine's statements: by the columns that [`RULES.tables`] says point at such a subject.
 
-use plane::deletion::Root;
-use plane::deletion::rules::{Fate, Holds, Rule, TABLES};
+use deletion::{Fate, Holds, Rule};
+use plane::deletion_rules::RULES;
+use plane::deletions::Root;
 use uuid::Uuid;
 
 use crate::stage::Stage;
@@ -13,9 +14,9 @@ pub(crate) fn own_table(root: Root) -> Option<&'static str> {
 
 /// Every column that points at a subject of this kind.
 pub(crate) fn links_to(root: Root) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let columns = TABLES.iter().flat_map(|table| table.columns.iter().map(move |(column, holds)| (table.name, *column, *holds)));
+    let columns = RULES.tables.iter().flat_map(|table| table.columns.iter().map(move |(column, holds)| (table.name, *column, *holds)));
     columns
-        .filter(move |(.., holds)| matches!(holds, Holds::Link(roots) if roots.contains(&root)))
+        .filter(move |(.., holds)| matches!(holds, Holds::Link(roots) if roots.contains(&root.name())))
         .map(|(table, column, _)| (table, column))
 }
 

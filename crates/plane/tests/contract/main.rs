@@ -1,7 +1,6 @@
 //! What the plane promises about its schema, its statements and its rules, held against both engines.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
-mod abreast;
 mod api_keys;
 mod authority;
 mod crashes;
@@ -15,8 +14,10 @@ mod graph;
 mod graphs;
 mod holds;
 mod idempotency;
+mod layers;
 mod leavings;
 mod leftovers;
+mod parallel_batches;
 mod passwords;
 mod people;
 mod policy;

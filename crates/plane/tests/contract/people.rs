@@ -28,7 +28,7 @@ pub(crate) fn uncounted(cx: &Cx) -> Cx {
 impl Person {
     /// Signs up and in.
     pub(crate) async fn new(plane: &Arc<Plane>) -> Person {
-        let email = format!("{}@example.com", Uuid::from_bytes(plane::cx::random().unwrap()).simple());
+        let email = format!("{}@example.com", Uuid::from_bytes(deletion::random().unwrap()).simple());
         let anonymous = Cx::new(plane, "test");
         let new = NewUser { email: email.clone(), password: PASSWORD.into(), name: None, is_operator: false };
         let id = users::sign_up(&anonymous, new).await.unwrap().unwrap();

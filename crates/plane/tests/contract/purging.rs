@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deletion::{Lease, Outcome};
 use plane::api_keys::{self, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, Deleting};
-use plane::deletion::drain::{self, Held, Outcome};
-use plane::deletion::{self, Deletion, Details};
+use plane::deletions::{self, Deletion, Details};
+use plane::drain;
 use plane::ids::OrganizationRef;
 use plane::page::PageRequest;
 use plane::policy::Role;
@@ -38,7 +39,7 @@ on_both_engines! {
     a_purge_that_stops_after_every_batch_comes_to_the_same_end_whatever_the_size
     workers_that_take_it_from_each_other_all_the_time_delete_everybody_once
     customers_who_came_by_or_changed_after_the_order_stay
-    a_purge_is_not_sealed_before_the_deletions_that_it_ordered_are
+    a_purge_is_not_completed_before_the_deletions_that_it_ordered_are
     a_purge_ends_with_its_organization
     after_a_stop_no_other_customer_is_deleted_and_those_that_are_left_are_listed
     a_stop_that_meets_workers_at_work_is_the_last_they_hear
@@ -54,7 +55,7 @@ async fn a_worker_that_is_paused_past_its_lease_deletes_no_customer(stage: Stage
     plane.clock.advance(plane.config.lease);
     let other = take(plane).await.unwrap();
     let mut outcome = stage.advance_purge(&other, 64).await;
-    while outcome != Outcome::Sealed {
+    while outcome != Outcome::Completed {
         let before = engine.rows(schema).await;
         assert_eq!(stage.advance_purge(&paused, 64).await, Outcome::Fenced);
         assert_eq!(engine.rows(schema).await, before);
@@ -73,7 +74,7 @@ async fn a_purge_that_stops_after_every_batch_comes_to_the_same_end_whatever_the
                 // A worker that is gone after one batch, and a new one when its lease is over.
                 let held = take(&stage.plane).await.unwrap();
                 batches += 1;
-                if stage.advance_purge(&held, size).await == Outcome::Sealed {
+                if stage.advance_purge(&held, size).await == Outcome::Completed {
                     break;
                 }
                 stage.plane.clock.advance(stage.plane.config.lease);
@@ -94,7 +95,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_delete_everybody_once
             let (plane, owner, deletion) = (stage.plane.clone(), stage.owner.clone(), ordered.deletion.id);
             tokio::spawn(async move {
                 let mut fenced = 0;
-                while deletion::get(&owner, deletion).await.unwrap().state != "sealed" {
+                while deletions::get(&owner, deletion).await.unwrap().state != "completed" {
                     plane.clock.advance(plane.config.lease);
                     let Some(held) = take(&plane).await else { continue };
                     for _ in 0..3 {
@@ -134,12 +135,12 @@ async fn customers_who_came_by_or_changed_after_the_order_stay(stage: Stage) {
     stage.drain().await;
     for (deletion, expected) in [(&by_criteria, json!({"deleted": 1})), (&by_list, json!({"not_found": 2}))] {
         let record = stage.record(deletion).await;
-        assert_eq!((record.state.as_str(), &record.counts), ("sealed", &expected));
+        assert_eq!((record.state.as_str(), &record.counts), ("completed", &expected));
     }
     assert_eq!(stage.count("customers", organization).await, 3, "second, fourth and gone are left");
 }
 
-async fn a_purge_is_not_sealed_before_the_deletions_that_it_ordered_are(stage: Stage) {
+async fn a_purge_is_not_completed_before_the_deletions_that_it_ordered_are(stage: Stage) {
     let (organization, _) = stage.found("followed", 1).await;
     new_customer(&stage.now(), organization, "customer").await;
     deliver(&stage.plane, 200).await;
@@ -149,10 +150,10 @@ async fn a_purge_is_not_sealed_before_the_deletions_that_it_ordered_are(stage: S
     let record = stage.record(&ordered).await;
     assert_eq!((record.state.as_str(), record.waiting_for.as_deref()), ("draining", Some("the deletions of its customers")));
     let own = stage.items(&ordered).await[0].deletion.unwrap();
-    assert_eq!(deletion::get(&stage.owner, own).await.unwrap().waiting_for.as_deref(), Some("2 webhook deliveries"));
+    assert_eq!(deletions::get(&stage.owner, own).await.unwrap().waiting_for.as_deref(), Some("2 webhook deliveries"));
     deliver(&stage.plane, 200).await;
     stage.drain().await;
-    assert_eq!(stage.record(&ordered).await.state, "sealed");
+    assert_eq!(stage.record(&ordered).await.state, "completed");
 }
 
 async fn a_purge_ends_with_its_organization(stage: Stage) {
@@ -160,7 +161,7 @@ async fn a_purge_ends_with_its_organization(stage: Stage) {
     let held = take(&stage.plane).await.unwrap();
     assert_eq!(stage.advance_purge(&held, 64).await, Outcome::Ordered);
     plane::organizations::delete(&stage.now(), &OrganizationRef::Id(ordered.organization), Details::default()).await.unwrap();
-    assert_eq!(stage.advance_purge(&held, 64).await, Outcome::Sealed);
+    assert_eq!(stage.advance_purge(&held, 64).await, Outcome::Completed);
     stage.drain().await;
     for table in ["purges", "purge_items", "customers"] {
         assert_eq!(stage.count(table, ordered.organization).await, 0, "{table}");
@@ -180,7 +181,7 @@ async fn after_a_stop_no_other_customer_is_deleted_and_those_that_are_left_are_l
             let before = stage.count("customers", ordered.organization).await;
             let stopped = purges::stop(&stage.now(), ordered.deletion.id).await.unwrap().deletion;
             let reached = stopped.counts.as_object().unwrap().values().filter_map(|count| count.as_i64()).sum::<i64>();
-            assert_eq!((stopped.sealed_at, stopped.stopped_at.is_some(), reached), (None, true, 25 * batches));
+            assert_eq!((stopped.completed_at, stopped.stopped_at.is_some(), reached), (None, true, 25 * batches));
             // The worker that had it goes on with it, and so does the one that takes it up after that one is gone.
             if let Some(held) = &held {
                 assert_eq!(stage.advance_purge(held, 200).await, Outcome::Ordered);
@@ -198,10 +199,10 @@ async fn after_a_stop_no_other_customer_is_deleted_and_those_that_are_left_are_l
             assert!(purges::stop(&stage.now(), ordered.deletion.id).await.is_ok());
         }
     }
-    let sealed = stage.order_list("sealed").await;
+    let completed = stage.order_list("completed").await;
     stage.drain().await;
-    assert!(matches!(purges::stop(&stage.now(), sealed.deletion.id).await, Err(Error::Conflict(_))));
-    assert_eq!(stage.check_purge(&sealed).await.stopped_at, None);
+    assert!(matches!(purges::stop(&stage.now(), completed.deletion.id).await, Err(Error::Conflict(_))));
+    assert_eq!(stage.check_purge(&completed).await.stopped_at, None);
 }
 
 async fn who_went_before_a_stop_is_not_told_of_as_spared(stage: Stage) {
@@ -221,7 +222,7 @@ async fn a_stop_that_meets_workers_at_work_is_the_last_they_hear(stage: Stage) {
         let workers = (0..3).map(|_| {
             let (plane, owner, deletion) = (stage.plane.clone(), stage.owner.clone(), ordered.deletion.id);
             tokio::spawn(async move {
-                while deletion::get(&owner, deletion).await.unwrap().state != "sealed" {
+                while deletions::get(&owner, deletion).await.unwrap().state != "completed" {
                     plane.clock.advance(plane.config.lease);
                     let Some(held) = take(&plane).await else { continue };
                     for _ in 0..2 {
@@ -280,7 +281,7 @@ async fn a_purge_deletes_no_other_customer_once_its_orderer_may_no_longer_delete
         stage.plane.clock.advance(stage.plane.config.lease);
         stage.drain().await;
         let record = stage.record(&deletion).await;
-        assert_eq!(record.state, "sealed", "{loss}");
+        assert_eq!(record.state, "completed", "{loss}");
         match loss {
             "none" => assert_eq!(stage.count("customers", organization).await, BLOCKED),
             _ => assert_eq!(stage.count("customers", organization).await, left, "{loss}: {}", record.counts),
@@ -342,7 +343,7 @@ impl Stage {
         if by_list { self.order_list(slug).await } else { self.order_criteria(slug).await }
     }
 
-    async fn advance_purge(&self, held: &Arc<Held>, size: i64) -> Outcome {
+    async fn advance_purge(&self, held: &Arc<Lease>, size: i64) -> Outcome {
         drain::advance(&self.plane, held, size, Duration::ZERO, false).await.unwrap()
     }
 
@@ -354,7 +355,7 @@ impl Stage {
     async fn check_stopped(&self, ordered: &Ordered) -> Deletion {
         let Ordered { organization, deletion, outcomes } = ordered;
         let record = self.record(deletion).await;
-        assert_eq!(record.state, "sealed");
+        assert_eq!(record.state, "completed");
         let counted = record.counts.as_object().unwrap();
         assert_eq!(counted.values().filter_map(|count| count.as_i64()).sum::<i64>(), outcomes.values().sum::<i64>());
         let items = self.items(deletion).await;
@@ -383,7 +384,7 @@ impl Stage {
     async fn check_purge(&self, ordered: &Ordered) -> Deletion {
         let Ordered { organization, deletion, outcomes } = ordered;
         let record = self.record(deletion).await;
-        assert_eq!((record.state.as_str(), &record.counts), ("sealed", &json!(outcomes)));
+        assert_eq!((record.state.as_str(), &record.counts), ("completed", &json!(outcomes)));
         let items = self.items(deletion).await;
         let numbers: Vec<i64> = items.iter().map(|item| item.number).collect();
         assert_eq!(numbers, (1..=outcomes.values().sum()).collect::<Vec<i64>>());

@@ -1,7 +1,7 @@
 //! What is left of a deleted organization: a marker is put into every text column of two tenants, found by reading the schema, and after the
-//! seal it is gone for one, from the raw bytes of the SQLite file too, and untouched for the other.
+//! completion it is gone for one, from the raw bytes of the SQLite file too, and untouched for the other.
 
-use plane::deletion::Details;
+use plane::deletions::Details;
 use plane::ids::OrganizationRef;
 use plane::organizations;
 use plane::{Clock, Config, DatabaseOptions, Plane};

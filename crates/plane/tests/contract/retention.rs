@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plane::customers::{self, Deleting};
-use plane::deletion::{self, Deletion, Details};
+use plane::deletions::{Deletion, Details};
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
 use plane::members::{self, MemberFilter};
@@ -53,14 +53,14 @@ async fn a_softly_deleted_customer_goes_after_its_time_and_not_a_day_before(stag
     stage.pass(1).await;
     assert_eq!(stage.round().await.expired, 1);
     assert_eq!((stage.count("customers", organization).await, stage.count("customers", other).await), (1, 2));
-    // An ordinary deletion: told, sealed, and written down as the system's.
+    // An ordinary deletion: told, completed, and written down as the system's.
     deliver(&stage.plane, 200).await;
     stage.drain().await;
     let id = stage.engine.uuid(organization);
-    let sealed = format!(
-        "SELECT count(*) FROM deletions WHERE organization_id = {id} AND root = 'customer' AND actor = 'system' AND state = 'sealed'"
+    let completed = format!(
+        "SELECT count(*) FROM deletions WHERE organization_id = {id} AND root = 'customer' AND actor = 'system' AND state = 'completed'"
     );
-    assert_eq!(stage.engine.count(&sealed).await, 1);
+    assert_eq!(stage.engine.count(&completed).await, 1);
     let entry = format!(
         "SELECT count(*) FROM audit_entries WHERE organization_id = {id} AND action = 'customer.expire' AND outcome = 'done' AND actor = 'system'"
     );
@@ -161,7 +161,7 @@ async fn every_kind_of_row_goes_after_its_time(stage: Stage) {
     stage.end(organization, "user123", Deleting::Permanently).await;
     deliver(&stage.plane, 200).await;
     stage.drain().await;
-    // What a seal tells, too.
+    // What a completion tells, too.
     deliver(&stage.plane, 200).await;
     let hold = stage.put_hold(organization, Subject::Organization).await;
     stage.release(organization, &hold).await;

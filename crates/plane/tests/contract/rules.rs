@@ -1,6 +1,6 @@
 //! The rules of deletion cover the live schema, and notice when they no longer do.
 
-use plane::deletion::rules::check;
+use plane::deletion_rules::RULES;
 use sql::{Column, ForeignKey, Schema, Table};
 
 use crate::engines::Engines;
@@ -11,7 +11,7 @@ async fn live() -> Schema {
 
 /// What the server would say instead of starting.
 fn complaint(schema: &Schema) -> String {
-    check(schema).unwrap_err().to_string()
+    RULES.check(schema).unwrap_err().to_string()
 }
 
 fn column(name: &str) -> Column {
@@ -21,7 +21,7 @@ fn column(name: &str) -> Column {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rules_cover_the_schema_of_both_engines() {
     for database in &Engines::open().await.all {
-        check(&database.schema(plane::MIGRATIONS).await.unwrap()).unwrap();
+        RULES.check(&database.schema(plane::MIGRATIONS).await.unwrap()).unwrap();
     }
 }
 
@@ -29,14 +29,14 @@ async fn the_rules_cover_the_schema_of_both_engines() {
 async fn a_table_without_a_rule_stops_the_start() {
     let mut schema = live().await;
     schema.tables.insert("notes".into(), Table { columns: vec![column("organization_id")], ..Table::default() });
-    assert!(complaint(&schema).contains("the table notes is not in TABLES"));
+    assert!(complaint(&schema).contains("the table notes has no rule"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_column_without_a_rule_stops_the_start() {
     let mut schema = live().await;
     schema.tables.get_mut("customers").unwrap().columns.push(column("nickname"));
-    assert!(complaint(&schema).contains("the column customers.nickname is not in TABLES"));
+    assert!(complaint(&schema).contains("the column customers.nickname has no rule"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,8 +45,8 @@ async fn a_rule_about_what_does_not_exist_stops_the_start() {
     schema.tables.remove("devices");
     schema.tables.get_mut("customers").unwrap().columns.retain(|column| column.name != "phone");
     let complaint = complaint(&schema);
-    assert!(complaint.contains("TABLES has the table devices, which does not exist"), "{complaint}");
-    assert!(complaint.contains("TABLES has the column customers.phone, which does not exist"), "{complaint}");
+    assert!(complaint.contains("the rules have the table devices, which does not exist"), "{complaint}");
+    assert!(complaint.contains("the rules have the column customers.phone, which does not exist"), "{complaint}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

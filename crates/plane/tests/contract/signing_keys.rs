@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plane::credentials::{Presented, authenticate};
 use plane::users::operators;
-use plane::{Cx, sessions, signing_keys, upkeep};
+use plane::{Cx, sessions, signing_key_rotation, upkeep};
 
 use crate::on_both_engines;
 use crate::people::uncounted;
@@ -28,15 +28,15 @@ async fn a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_
     };
     let is_good = async |token: &str| authenticate(Cx::new(plane, "test"), Presented::Bearer(token)).await.is_ok();
     let operator = async || authenticate(Cx::new(plane, "test"), Presented::Bearer(&sign_in().await)).await.unwrap();
-    signing_keys::rotate(&operator().await, false).await.unwrap_err();
+    signing_key_rotation::rotate(&operator().await, false).await.unwrap_err();
     operators::add(&Cx::new(plane, "test"), "owner@example.com").await.unwrap();
 
     let life = plane.config.access_token_life;
     let [first] = kids(&stage).try_into().unwrap();
-    let second = signing_keys::rotate(&operator().await, false).await.unwrap().id;
+    let second = signing_key_rotation::rotate(&operator().await, false).await.unwrap().id;
     assert_eq!(kids(&stage), [second.clone(), first.clone()]);
     plane.clock.advance(life / 2);
-    let third = signing_keys::rotate(&operator().await, false).await.unwrap().id;
+    let third = signing_key_rotation::rotate(&operator().await, false).await.unwrap().id;
     let token = sign_in().await;
     plane.clock.advance(life / 2 + Duration::from_secs(30));
     upkeep::once(plane).await.unwrap();
@@ -63,9 +63,9 @@ async fn a_key_that_ends_at_once_does_so_also_where_the_clock_was_set_back(stage
     let anonymous = Cx::new(plane, "test");
     let signed_in = sessions::sign_in(&uncounted(&anonymous), "owner@example.com", "correct horse".into(), None).await.unwrap();
     let mut operator = authenticate(Cx::new(plane, "test"), Presented::Bearer(&signed_in.access_token)).await.unwrap();
-    signing_keys::rotate(&operator, false).await.unwrap();
+    signing_key_rotation::rotate(&operator, false).await.unwrap();
     operator.now = operator.now.checked_sub(Duration::from_hours(1)).unwrap();
-    let last = signing_keys::rotate(&operator, true).await.unwrap().id;
+    let last = signing_key_rotation::rotate(&operator, true).await.unwrap().id;
     assert_eq!(kids(&stage), std::slice::from_ref(&last));
     upkeep::once(plane).await.unwrap();
     assert_eq!(kids(&stage), [last]);

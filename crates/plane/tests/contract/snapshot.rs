@@ -1,11 +1,11 @@
 //! Everything that is in the database at one moment, read beside the plane, and what of it is tied to a subject by the columns that
-//! [`TABLES`](plane::deletion::rules::TABLES) says point at it.
+//! [`TABLES`](plane::deletion_rules::TABLES) says point at it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use deletion::{Fate, Rule};
 use futures_util::future::join_all;
-use plane::deletion::Root;
-use plane::deletion::rules::{Fate, Rule};
+use plane::deletions::Root;
 use sql::{Column, Schema};
 use uuid::Uuid;
 

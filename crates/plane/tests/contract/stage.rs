@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use deletion::{Lease, Work};
 use plane::customers::{self, Deleting};
-use plane::deletion::drain::{self, Held, Pace, Work};
-use plane::deletion::{self, Deletion, Details};
+use plane::deletions::{self, Deletion, Details};
+use plane::drain;
 use plane::ids::OrganizationRef;
 use plane::organizations::{self, NewOrganization};
 use plane::{Clock, Config, Cx, DatabaseOptions, Plane};
@@ -26,7 +27,7 @@ pub(crate) struct Stage {
 }
 
 /// Takes whatever waits for a worker, as one of the two kinds would.
-pub(crate) async fn take(plane: &Arc<Plane>) -> Option<Arc<Held>> {
+pub(crate) async fn take(plane: &Arc<Plane>) -> Option<Arc<Lease>> {
     match drain::take(plane, Work::Begin).await.unwrap() {
         Some(held) => Some(held),
         None => drain::take(plane, Work::GoOn).await.unwrap(),
@@ -35,10 +36,10 @@ pub(crate) async fn take(plane: &Arc<Plane>) -> Option<Arc<Held>> {
 
 /// Works until neither kind of worker finds anything to do.
 pub(crate) async fn drain_all(plane: &Arc<Plane>) {
-    deletion::end_grace(plane).await.unwrap();
-    let mut pace = Pace::new(plane);
-    while drain::work_a_turn(plane, Work::Begin, &mut pace).await.unwrap()
-        || drain::work_a_turn(plane, Work::GoOn, &mut pace).await.unwrap()
+    drain::end_grace(plane).await.unwrap();
+    let mut throttle = drain::throttle(plane);
+    while drain::work_a_turn(plane, Work::Begin, &mut throttle).await.unwrap()
+        || drain::work_a_turn(plane, Work::GoOn, &mut throttle).await.unwrap()
     {}
 }
 
@@ -122,7 +123,7 @@ impl Stage {
 
     /// The record of a deletion as it is now.
     pub(crate) async fn record(&self, deletion: &Deletion) -> Deletion {
-        deletion::get(&self.owner, deletion.id).await.unwrap()
+        deletions::get(&self.owner, deletion.id).await.unwrap()
     }
 
     /// Rows of an organization in a table.

@@ -11,7 +11,10 @@ use crate::engines::Engines;
 async fn every_statement_is_prepared_on_both_engines() {
     let mut statements = in_source(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(statements.len() > 50, "only {} statements were found in the source", statements.len());
-    statements.extend(plane::deletion::all_statements());
+    statements.extend(in_source(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../deletion/src")));
+    statements.extend(plane::deletion_rules::RULES.statements());
+    statements.extend(plane::audit::statements());
+    statements.extend(plane::purges::statements());
     statements.extend(plane::dependants::statements());
     statements.extend(plane::exports::statements());
     statements.extend(plane::doctor::statements());

@@ -1,11 +1,11 @@
-//! Deletions tell webhooks, and the queues that do it: nothing is sealed before it was told, nothing is lost, no webhook is starved.
+//! Deletions tell webhooks, and the queues that do it: nothing is completed before it was told, nothing is lost, no webhook is starved.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use plane::Error;
 use plane::customers::{self, Deleting};
-use plane::deletion::{Deletion, Details};
+use plane::deletions::{Deletion, Details};
 use plane::deliveries::{self, Attempt, Delivery, Due, PATIENCE, RETRIES};
 use plane::ids::OrganizationRef;
 use plane::members;
@@ -20,11 +20,11 @@ use crate::stage::Stage;
 use crate::world::{deliver, new_customer};
 
 on_both_engines! {
-    a_customer_is_erased_at_once_and_sealed_when_everybody_was_told
-    an_endpoint_that_refuses_everything_holds_the_seal_until_it_is_given_up_and_no_longer
+    a_customer_is_erased_at_once_and_completed_when_everybody_was_told
+    an_endpoint_that_refuses_everything_holds_the_completion_until_it_is_given_up_and_no_longer
     an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothing_is_left
     what_else_waits_in_the_queues_of_a_deleted_organization_is_not_sent
-    a_deletion_without_webhooks_is_sealed_at_once
+    a_deletion_without_webhooks_is_completed_at_once
     a_deletion_waits_for_no_webhook_that_is_deleted_itself
     a_deletion_that_is_refused_says_so_once
     a_delivery_is_carried_by_one_courier_until_its_lease_is_over
@@ -33,7 +33,7 @@ on_both_engines! {
     a_history_is_cut_to_a_hundred_and_what_waits_is_not_history
 }
 
-async fn a_customer_is_erased_at_once_and_sealed_when_everybody_was_told(stage: Stage) {
+async fn a_customer_is_erased_at_once_and_completed_when_everybody_was_told(stage: Stage) {
     let (organization, hooks) = stage.found("told", 2).await;
     new_customer(&stage.now(), organization, "user123").await;
     deliver(&stage.plane, 200).await;
@@ -51,10 +51,10 @@ async fn a_customer_is_erased_at_once_and_sealed_when_everybody_was_told(stage: 
     assert_eq!((&payload["type"], &payload["data"]), (&json!("customer.deleted"), &data));
     assert_eq!(deliver(&stage.plane, 200).await, 4);
     stage.drain().await;
-    let sealed = stage.record(&deletion).await;
-    assert_eq!((sealed.state.as_str(), sealed.waiting_for), ("sealed", None));
-    assert_eq!(sealed.effects, json!({"webhooks": {"delivered": 4, "failed": 0}}));
-    assert_eq!(sealed.counts, deletion.counts);
+    let completed = stage.record(&deletion).await;
+    assert_eq!((completed.state.as_str(), completed.waiting_for), ("completed", None));
+    assert_eq!(completed.effects, json!({"webhooks": {"delivered": 4, "failed": 0}}));
+    assert_eq!(completed.counts, deletion.counts);
     for event in ["customer.deleted", "deletion.started"] {
         let told = &stage.history(organization, hooks[0], event).await[0];
         assert_eq!((told.state.as_str(), &told.payload), ("delivered", &None), "{event}");
@@ -62,7 +62,7 @@ async fn a_customer_is_erased_at_once_and_sealed_when_everybody_was_told(stage: 
     assert_eq!(stage.history(organization, hooks[1], "deletion.completed").await.len(), 1);
 }
 
-async fn an_endpoint_that_refuses_everything_holds_the_seal_until_it_is_given_up_and_no_longer(stage: Stage) {
+async fn an_endpoint_that_refuses_everything_holds_the_completion_until_it_is_given_up_and_no_longer(stage: Stage) {
     let (organization, hooks) = stage.found("refusing", 1).await;
     new_customer(&stage.now(), organization, "user123").await;
     deliver(&stage.plane, 200).await;
@@ -76,8 +76,8 @@ async fn an_endpoint_that_refuses_everything_holds_the_seal_until_it_is_given_up
     }
     assert_eq!(deliver(&stage.plane, 500).await, 2);
     stage.drain().await;
-    let sealed = stage.record(&deletion).await;
-    assert_eq!((sealed.state.as_str(), sealed.effects), ("sealed", json!({"webhooks": {"delivered": 0, "failed": 2}})));
+    let completed = stage.record(&deletion).await;
+    assert_eq!((completed.state.as_str(), completed.effects), ("completed", json!({"webhooks": {"delivered": 0, "failed": 2}})));
     let told = &stage.history(organization, hooks[0], "customer.deleted").await[0];
     assert_eq!((told.state.as_str(), told.attempts, told.response_status), ("failed", 4, Some(500)));
     assert_eq!(told.error.as_deref(), Some("refused"));
@@ -107,8 +107,8 @@ async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothin
         deliver(&stage.plane, 500).await;
     }
     stage.drain().await;
-    let sealed = stage.record(&deletion).await;
-    assert_eq!((sealed.state.as_str(), sealed.effects), ("sealed", json!({"webhooks": {"delivered": 1, "failed": 1}})));
+    let completed = stage.record(&deletion).await;
+    assert_eq!((completed.state.as_str(), completed.effects), ("completed", json!({"webhooks": {"delivered": 1, "failed": 1}})));
     for table in ["webhooks", "webhook_deliveries", "members"] {
         assert_eq!(stage.count(table, organization).await, 0, "{table}");
     }
@@ -126,20 +126,20 @@ async fn what_else_waits_in_the_queues_of_a_deleted_organization_is_not_sent(sta
     assert_eq!(sent, ["deletion.started", "organization.deleted"]);
 }
 
-async fn a_deletion_without_webhooks_is_sealed_at_once(stage: Stage) {
+async fn a_deletion_without_webhooks_is_completed_at_once(stage: Stage) {
     let (organization, _) = stage.found("quiet", 0).await;
     new_customer(&stage.now(), organization, "user123").await;
     let deletion = stage.delete_customer(organization, "user123").await;
-    assert_eq!((deletion.state.as_str(), deletion.effects), ("sealed", json!({})));
+    assert_eq!((deletion.state.as_str(), deletion.effects), ("completed", json!({})));
     let deletion = organizations::delete(&stage.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
-    assert_eq!(deletion.state, "sealed");
+    assert_eq!(deletion.state, "completed");
     // And one that listens to other things alone holds up nothing.
     let (organization, hooks) = stage.found("elsewhere", 1).await;
     stage
         .change(organization, hooks[0], WebhookChange { events: Some(vec!["deletion.completed".into()]), ..WebhookChange::default() })
         .await;
     new_customer(&stage.now(), organization, "user123").await;
-    assert_eq!(stage.delete_customer(organization, "user123").await.state, "sealed");
+    assert_eq!(stage.delete_customer(organization, "user123").await.state, "completed");
     assert_eq!(stage.history(organization, hooks[0], "deletion.completed").await.len(), 1);
 }
 
@@ -158,7 +158,7 @@ async fn a_deletion_waits_for_no_webhook_that_is_deleted_itself(stage: Stage) {
     let last = webhooks::delete(&stage.owner, &OrganizationRef::Id(organization), hooks[1], None).await.unwrap();
     assert_eq!(
         (last.state.as_str(), stage.count("webhook_deliveries", organization).await),
-        ("sealed", 0),
+        ("completed", 0),
         "no webhook is left to be told"
     );
 }
@@ -233,7 +233,7 @@ async fn a_webhook_that_is_switched_off_gets_nothing_and_holds_nothing_up(stage:
     let told = &stage.history(organization, hooks[0], "customer.deleted").await[0];
     assert_eq!((told.state.as_str(), told.attempts, told.error.as_deref()), ("failed", 0, Some("the webhook is switched off")));
     stage.drain().await;
-    assert_eq!(stage.record(&deletion).await.state, "sealed");
+    assert_eq!(stage.record(&deletion).await.state, "completed");
 }
 
 async fn a_history_is_cut_to_a_hundred_and_what_waits_is_not_history(stage: Stage) {

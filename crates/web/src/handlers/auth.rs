@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use plane::ids::OrganizationRef;
-use plane::signing_keys::{self, SigningKey};
+use plane::signing_key_rotation::{self, SigningKey};
 use plane::users::{self, NewUser};
 use plane::wire::{KnownEmail, OrganizationName, TokenType};
 use plane::{Cx, sessions};
@@ -100,5 +100,5 @@ pub(crate) fn without_cookie(response: Response<Body>, cx: &Cx) -> Response<Body
 }
 
 pub(crate) async fn rotate_signing_key(door: Door) -> Answer<One<SigningKey>> {
-    Ok(door.one(StatusCode::OK, &signing_keys::rotate(&door.cx, door.query.flag("at_once")?).await?))
+    Ok(door.one(StatusCode::OK, &signing_key_rotation::rotate(&door.cx, door.query.flag("at_once")?).await?))
 }

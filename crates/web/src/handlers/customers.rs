@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use plane::customers::{self, Customer, CustomerFilter, Deleting, MOST_OF_A_NAME};
-use plane::deletion::Subject;
 use plane::ids::{self, OrganizationRef};
+use plane::plans::Subject;
 use plane::wire::NumberOrText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -7,9 +7,10 @@ use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use plane::audit::{self, Entry};
 use plane::customers::Deleting;
-use plane::deletion::{Deletion, DeletionFilter, Details, Effect, Progress, Pulse, Root, Subject, TablePreview, Wanted, Watched};
+use plane::deletions::{Deletion, DeletionFilter, Details, Effect, Progress, RateSample, Root, TablePreview, Wanted, Watched};
 use plane::ids::OrganizationRef;
-use plane::{Result, deletion};
+use plane::plans::Subject;
+use plane::{Result, deletions};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -32,7 +33,7 @@ pub(crate) struct DeletionOut {
 
 impl DeletionOut {
     /// The record with how it is getting on; a client that keeps looking sends what it has seen.
-    pub fn of(watched: Watched, now: Timestamp, pulse: Option<&mut Pulse>) -> DeletionOut {
+    pub fn of(watched: Watched, now: Timestamp, pulse: Option<&mut RateSample>) -> DeletionOut {
         DeletionOut { progress: watched.progress(now, pulse), deletion: watched.deletion }
     }
 }
@@ -69,18 +70,18 @@ pub(crate) async fn list(door: Door) -> Answer<Sliced<DeletionOut>> {
         OrganizationRef::Current => Wanted::AllReadable,
         organization => Wanted::Of(organization),
     };
-    let words = "must be reversible, closed, draining, sealed, restored or open";
+    let words = "must be reversible, closed, draining, completed, restored or open";
     let filter = door.query.read("state", words, DeletionFilter::parse)?.unwrap_or_default();
-    let page = deletion::list(&door.cx, &wanted, filter, door.query.part()?).await?;
+    let page = deletions::list(&door.cx, &wanted, filter, door.query.part()?).await?;
     Ok(door.slice(page, |watched| DeletionOut::of(watched, door.cx.now, None)))
 }
 
 pub(crate) async fn read(door: Door, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
-    Ok(tagged(&door, deletion::watch(&door.cx, door.id("id", &deletion)?).await?))
+    Ok(tagged(&door, deletions::watch(&door.cx, door.id("id", &deletion)?).await?))
 }
 
 pub(crate) async fn restore(door: Door, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
-    Ok(tagged(&door, deletion::restore(&door.cx, door.id("id", &deletion)?).await?))
+    Ok(tagged(&door, deletions::restore(&door.cx, door.id("id", &deletion)?).await?))
 }
 
 /// The record with the tag of its state.
@@ -160,7 +161,7 @@ async fn considered(door: &Door, subject: Subject) -> Answer<One<DeletionPlan>> 
 
 async fn plan(door: &Door, subject: Subject, details: Details) -> Answer<DeletionPlan> {
     let customer = customer_of(&subject);
-    let preview = deletion::preview(&door.cx, subject, details).await?;
+    let preview = plane::plans::preview(&door.cx, subject, details).await?;
     Ok(DeletionPlan {
         root: preview.root,
         subject_id: preview.subject,

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use futures_util::{FutureExt, stream};
-use plane::cx::Stopwatch;
+use plane::Stopwatch;
 use plane::exports::{self, Download, Export};
 use plane::storage::Reader;
 use plane::{Error, Result};

@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
-use plane::deletion::Subject;
 use plane::invitations::{self, Invitation};
+use plane::plans::Subject;
 use plane::policy::Role;
 use plane::wire::{Email, Metadata, OrganizationId};
 use schemars::JsonSchema;

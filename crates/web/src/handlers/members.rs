@@ -1,9 +1,9 @@
 //! Members.
 
 use plane::Result;
-use plane::deletion::Subject;
 use plane::members::{self, Member, MemberFilter};
 use plane::page::Page;
+use plane::plans::Subject;
 use plane::policy::Role;
 use plane::wire::Metadata;
 use schemars::JsonSchema;

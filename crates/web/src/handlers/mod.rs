@@ -21,7 +21,8 @@ pub(crate) mod users;
 pub(crate) mod webhooks;
 
 use plane::Result;
-use plane::deletion::{Deletion, Subject};
+use plane::deletions::Deletion;
+use plane::plans::Subject;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;

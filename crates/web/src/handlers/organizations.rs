@@ -1,7 +1,7 @@
 //! Organizations.
 
-use plane::deletion::Subject;
 use plane::organizations::{self, NewOrganization, Organization, OrganizationChange};
+use plane::plans::Subject;
 use plane::recovery;
 use plane::wire::KnownEmail;
 use schemars::JsonSchema;

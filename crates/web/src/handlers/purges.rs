@@ -1,10 +1,11 @@
 //! Purges: many customers deleted at once.
 
 use axum::http::StatusCode;
-use plane::deletion;
-use plane::deletion::check_reason;
+use plane::deletions;
+use plane::fields::check_reason;
+use plane::purges::schema::PurgeOutcome;
 use plane::purges::{self, Criteria, Meant, Outcome, Tally};
-use plane::wire::{Counts, PurgeOutcome};
+use plane::wire::Counts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -108,7 +109,7 @@ pub(crate) async fn order(
         }));
     }
     let ordered = purges::order(&door.cx, &organization, &meant, reason, count).await?;
-    let watched = deletion::watch(&door.cx, ordered.id).await?;
+    let watched = deletions::watch(&door.cx, ordered.id).await?;
     Ok(door.one(StatusCode::ACCEPTED, &DeletionOut::of(watched, door.cx.now, None)).leading_to(&ordered).into())
 }
 

@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use plane::deletion::Subject;
 use plane::deliveries::{self, Delivery};
+use plane::plans::Subject;
 use plane::webhooks::{self, NewWebhook, Webhook, WebhookChange};
 use schemars::JsonSchema;
 use serde::Serialize;

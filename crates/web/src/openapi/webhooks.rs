@@ -48,7 +48,7 @@ fn told(event: Event) -> (&'static str, &'static Type) {
         }
         Event::WebhookCreated => ("A webhook was made.", Type::written::<RecordEvent>()),
         Event::DeletionStarted => ("A deletion was ordered: access has ended.", Type::written::<DeletionEvent>()),
-        Event::DeletionCompleted => ("A deletion was sealed: nothing is left.", Type::written::<DeletionEvent>()),
+        Event::DeletionCompleted => ("A deletion was completed: nothing is left.", Type::written::<DeletionEvent>()),
         Event::DeletionRestored => ("A deletion was taken back in its grace period.", Type::written::<DeletionEvent>()),
         Event::DeletionBlocked => ("A deletion was refused because something stands in its way.", Type::written::<DeletionBlockedEvent>()),
     }

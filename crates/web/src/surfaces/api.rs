@@ -397,7 +397,7 @@ fn deletion_operations() -> Vec<Operation> {
             .says("Read a deletion")
             .explains("For owners and admins of its organization, the person who ordered it, and operators: also after the organization is gone.")
             .may(Action::ReadDeletions)
-            .gives(200, "The deletion: its progress, and its receipt once it is sealed."),
+            .gives(200, "The deletion: its progress, and its receipt once it is completed."),
         Operation::post("/deletions/{id}/restore", "restoreDeletion", deletions::restore)
             .etag()
             .says("Take a deletion back")
@@ -412,11 +412,11 @@ fn deletion_operations() -> Vec<Operation> {
             .etag()
             .says("Stop a purge")
             .explains("Who was deleted stays deleted, and no other customer is from the answer on. Customers who were not reached are items with the \
-                       outcome `stopped`, and the purge is sealed with its receipt as always. For operators, owners, admins and the person who ordered it. One \
+                       outcome `stopped`, and the purge is completed with its receipt as always. For operators, owners, admins and the person who ordered it. One \
                        that was stopped already stays as it is.")
             .may(Action::StopPurge)
             .gives(200, "The deletion, with `stoppedAt`.")
-            .refuses(409, "It is sealed, or no purge: a deletion in its grace period is taken back with `restore`, any other goes on."),
+            .refuses(409, "It is completed, or no purge: a deletion in its grace period is taken back with `restore`, any other goes on."),
         Operation::get("/deletions/{id}/items", "listPurgeItems", purges::items)
             .says("List what became of each customer of a purge")
             .explains("In their order. Nothing for other deletions. For those who may read the deletion.")
@@ -426,10 +426,10 @@ fn deletion_operations() -> Vec<Operation> {
         Operation::get("/deletions/{id}/events", "watchDeletion", deletions::events)
             .says("Watch a deletion")
             .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \
-                       `sealed` with the receipt, or `restored` with the record, which is the last; `ended` with a `reason` when the stream ends earlier: `unauthorized`, \
+                       `completed` with the receipt, or `restored` with the record, which is the last; `ended` with a `reason` when the stream ends earlier: `unauthorized`, \
                        `not_found`, `unavailable`, `displaced` (this caller had many streams, and another caller none) or `stopping`. A comment every 15 seconds keeps the connection open.")
             .may(Action::ReadDeletions)
-            .answers(200, "The events, until the deletion is sealed or taken back.", Text("text/event-stream"))
+            .answers(200, "The events, until the deletion is completed or taken back.", Text("text/event-stream"))
             .refuses(503, "As many streams are open as the server, or one user, may have."),
     ]
 }

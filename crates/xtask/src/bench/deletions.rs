@@ -165,9 +165,9 @@ async fn measure(server: &Server, store: &Store, mut floors: Vec<Contestant>, ef
         are_gone(&contestant.store, &contestant.organization, stock, contestant.deleted).await?;
     }
     are_gone(store, &organization, stock, deleted).await?;
-    let records = store.count("deletions", &organization, "AND state = 'sealed'").await?;
+    let records = store.count("deletions", &organization, "AND state = 'completed'").await?;
     if records != deleted {
-        return Err(format!("{deleted} customers were deleted and {records} deletions are sealed"));
+        return Err(format!("{deleted} customers were deleted and {records} deletions are completed"));
     }
     println!("every row is gone that should be, and no other; each of {deleted} deletions has its audit entry and its record");
     Ok(Outcome { levels, names: floors.iter().map(|contestant| contestant.name).collect() })

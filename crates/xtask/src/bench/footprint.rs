@@ -191,7 +191,7 @@ fn present(secret: &str) -> Result<Call> {
     Ok(call)
 }
 
-/// Deletes an organization and waits until it is sealed. Bytes of memory before, and at the most until then.
+/// Deletes an organization and waits until it is completed. Bytes of memory before, and at the most until then.
 async fn drain(server: &Freehold, store: &Store, organization: &str, key: &Call) -> Result<(f64, f64)> {
     let process = server.process_id().ok_or("the server has stopped")?;
     let before = memory(process, "status", "VmRSS:")?;
@@ -200,9 +200,9 @@ async fn drain(server: &Freehold, store: &Store, organization: &str, key: &Call)
     call.headers = key.headers.clone();
     callers::call(&server.url, 1, [call].into(), PATIENCE).await?;
     let began = Instant::now();
-    while store.count("deletions", organization, "AND state = 'sealed'").await? == 0 {
+    while store.count("deletions", organization, "AND state = 'completed'").await? == 0 {
         if began.elapsed() > PATIENCE {
-            return Err(format!("a deletion was not sealed within {} s", PATIENCE.as_secs()));
+            return Err(format!("a deletion was not completed within {} s", PATIENCE.as_secs()));
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -214,7 +214,7 @@ impl Store {
         }
     }
 
-    /// From the request for a deletion to its seal.
+    /// From the request for a deletion to its completion.
     pub(super) async fn deletion_seconds(&self, id: &str) -> Result<f64> {
         // The id is spelled as an organization's is.
         let query = self.spell(&format!("SELECT {} FROM deletions WHERE id = {{organization}}", self.age()), id);
@@ -222,7 +222,7 @@ impl Store {
         found.first().map(|micros| *micros as f64 / 1e6).ok_or_else(|| "the deletion has no record".into())
     }
 
-    /// Milliseconds from the request to the seal of the deletions of an organization's customers up to a number.
+    /// Milliseconds from the request to the completion of the deletions of an organization's customers up to a number.
     pub(super) async fn deletion_millis(&self, organization: &str, last: u64) -> Result<Vec<f64>> {
         let query =
             format!("SELECT {} FROM deletions WHERE organization_id = {{organization}} AND subject_id <= {{id:{last}}}", self.age());
@@ -232,8 +232,8 @@ impl Store {
     /// The microseconds of a deletion.
     fn age(&self) -> &'static str {
         match self {
-            Store::Postgres(_) => "(extract(epoch FROM sealed_at - created_at) * 1000000)::bigint",
-            Store::Sqlite(_) => "sealed_at - created_at",
+            Store::Postgres(_) => "(extract(epoch FROM completed_at - created_at) * 1000000)::bigint",
+            Store::Sqlite(_) => "completed_at - created_at",
         }
     }
 }

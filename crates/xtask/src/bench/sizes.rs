@@ -219,7 +219,7 @@ impl Arena {
         Ok((begun.elapsed().as_secs_f64() * 1e3, Server::deletion_id(&answer)?))
     }
 
-    /// Deletes an organization of so many rows and waits until its deletion is sealed.
+    /// Deletes an organization of so many rows and waits until its deletion is completed.
     async fn drain(&mut self, organization: &str, rows: u64) -> Result<Drained> {
         let process = self.server.freehold.process_id();
         let written = self.store.written(process).await?;
@@ -227,7 +227,7 @@ impl Arena {
         let record = loop {
             let record = self.server.deletion(&deletion).await?;
             self.largest_log = self.largest_log.max(self.store.log_bytes());
-            if record["state"] == "sealed" {
+            if record["state"] == "completed" {
                 break record;
             }
             tokio::time::sleep(GLANCE).await;
@@ -249,7 +249,7 @@ impl Arena {
     async fn is_gone(&self, organization: &str) -> Result {
         match contents(&self.store, organization).await?.len() {
             0 => Ok(()),
-            left => Err(format!("{left} rows are left of a sealed organization")),
+            left => Err(format!("{left} rows are left of a completed organization")),
         }
     }
 
@@ -357,7 +357,7 @@ impl Beside {
 impl Outcome {
     fn section(&self) -> Section {
         let mut notes = vec![
-            "A drain's time is its record's: from the request to the seal. The plain deletions leave no record, no audit entry and no cursor \
+            "A drain's time is its record's: from the request to the completion. The plain deletions leave no record, no audit entry and no cursor \
              to go on from after a crash."
                 .to_owned(),
             "The neighbour's time counts from when a request was due, so that a stand-still is not left out.".to_owned(),

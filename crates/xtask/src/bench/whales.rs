@@ -25,7 +25,7 @@ const SIX_HUNDRED: [u64; 5] = [20, 80, 20, 80, 400];
 const PATIENCE: f64 = 2.0;
 /// When a run is given up.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How often what is not sealed yet is counted.
+/// How often what is not completed yet is counted.
 const GLANCE: Duration = Duration::from_millis(50);
 /// How long another tenant is watched before.
 const IDLE: Duration = Duration::from_secs(3);
@@ -33,11 +33,11 @@ const IDLE: Duration = Duration::from_secs(3);
 /// What one run came to.
 struct Outcome {
     name: &'static str,
-    /// Milliseconds to the answers of all small deletions. Most are sealed by then.
+    /// Milliseconds to the answers of all small deletions. Most are completed by then.
     answered: Answers,
-    /// Milliseconds from the request to the seal of those that were drained.
-    sealed: Vec<f64>,
-    /// Seconds until everything was sealed.
+    /// Milliseconds from the request to the completion of those that were drained.
+    completed: Vec<f64>,
+    /// Seconds until everything was completed.
     total: f64,
     /// What another tenant waited before and meanwhile.
     before: Waits,
@@ -82,9 +82,9 @@ async fn run(server: &Server, store: &Store, neighbour: &str, small: u64, whale:
         server.send(Method::DELETE, &format!("/api/organizations/{home}"), None).await?;
     }
     let answered = callers::call(&server.freehold.url, CALLERS, calls(server, &home, small)?, LIMIT).await?;
-    while store.numbers("SELECT count(*) FROM deletions WHERE state <> 'sealed'").await? != [0] {
+    while store.numbers("SELECT count(*) FROM deletions WHERE state <> 'completed'").await? != [0] {
         if begun.elapsed() > LIMIT {
-            return Err(format!("not all was sealed within {} seconds", LIMIT.as_secs()));
+            return Err(format!("not all was completed within {} seconds", LIMIT.as_secs()));
         }
         tokio::time::sleep(GLANCE).await;
     }
@@ -92,13 +92,13 @@ async fn run(server: &Server, store: &Store, neighbour: &str, small: u64, whale:
     let total = (ended - begun).as_secs_f64();
     let diary = neighbour.end().await?;
     let (before, during) = (diary.between(idle, begun), diary.between(begun, ended));
-    let sealed = store.deletion_millis(&home, drained).await?;
-    if sealed.len() as u64 != drained {
-        return Err(format!("{drained} deletions were drained and {} have records", sealed.len()));
+    let completed = store.deletion_millis(&home, drained).await?;
+    if completed.len() as u64 != drained {
+        return Err(format!("{drained} deletions were drained and {} have records", completed.len()));
     }
     are_gone(store, &home, small, &whales).await?;
-    let outcome = Outcome { name, answered, sealed, total, before, during };
-    println!("{name}: the oldest small one waited {:.1} s; all sealed after {total:.1} s", outcome.oldest());
+    let outcome = Outcome { name, answered, completed, total, before, during };
+    println!("{name}: the oldest small one waited {:.1} s; all completed after {total:.1} s", outcome.oldest());
     Ok(outcome)
 }
 
@@ -140,7 +140,7 @@ async fn are_gone(store: &Store, home: &str, small: u64, whales: &[String]) -> R
 impl Outcome {
     /// Seconds that the small deletion waited that waited longest.
     fn oldest(&self) -> f64 {
-        self.answered.percentile(100).max(percentile(&self.sealed, 100)) / 1e3
+        self.answered.percentile(100).max(percentile(&self.completed, 100)) / 1e3
     }
 
     fn row(&self) -> Vec<String> {
@@ -148,7 +148,7 @@ impl Outcome {
             let [p50, p99, most] = [50, 99, 100].map(|percent| percentile(waits, percent));
             format!("{p50:.0} / {p99:.0} / {most:.0}")
         };
-        let row = [self.name.to_owned(), figures(&self.answered.waits), figures(&self.sealed)];
+        let row = [self.name.to_owned(), figures(&self.answered.waits), figures(&self.completed)];
         row.into_iter().chain([format!("{:.1}", self.oldest()), format!("{:.1}", self.total)]).collect()
     }
 
@@ -157,13 +157,15 @@ impl Outcome {
     }
 
     fn curve(&self) -> (String, Vec<(f64, f64)>) {
-        let points = [1, 10, 25, 50, 75, 90, 99, 100].map(|percent| (f64::from(percent), percentile(&self.sealed, percent as usize) / 1e3));
+        let points =
+            [1, 10, 25, 50, 75, 90, 99, 100].map(|percent| (f64::from(percent), percentile(&self.completed, percent as usize) / 1e3));
         (self.name.to_owned(), points.into())
     }
 }
 
 fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> Section {
-    let head = ["small deletions", "answered: p50 / p99 / longest, ms", "drained: p50 / p99 / longest, ms", "oldest, s", "all sealed, s"];
+    let head =
+        ["small deletions", "answered: p50 / p99 / longest, ms", "drained: p50 / p99 / longest, ms", "oldest, s", "all completed, s"];
     let oldest = outcomes.last().map_or(f64::NAN, Outcome::oldest);
     let drained = small / DRAINED_IN;
     Section {
@@ -184,7 +186,7 @@ fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> S
         plots: vec![Plot {
             title: format!("How long small drains take on {engine}"),
             x: Axis { label: "share of the drained small deletions that took no longer, percent".into(), is_logarithmic: false },
-            y: Axis { label: "seconds from the request to the seal".into(), is_logarithmic: false },
+            y: Axis { label: "seconds from the request to the completion".into(), is_logarithmic: false },
             lines: outcomes.iter().map(Outcome::curve).collect(),
         }],
         verdicts: vec![Verdict {
@@ -192,6 +194,6 @@ fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> S
             measured: format!("{oldest:.1} s"),
             is_reached: oldest <= PATIENCE,
         }],
-        notes: vec!["Drained counts from the request to the seal in the deletion's record.".into()],
+        notes: vec!["Drained counts from the request to the completion in the deletion's record.".into()],
     }
 }

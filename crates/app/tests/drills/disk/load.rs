@@ -109,10 +109,11 @@ impl Known {
         self.sweep(server).await;
     }
 
-    /// Once all that was begun is sealed, no row has anything of who is gone.
+    /// Once all that was begun is completed, no row has anything of who is gone.
     async fn sweep(&self, server: &Server) {
         let store = Store::open(server).await;
-        until("every deletion is sealed", async || store.number("SELECT count(*) FROM deletions WHERE state <> 'sealed'").await == 0).await;
+        until("every deletion is completed", async || store.number("SELECT count(*) FROM deletions WHERE state <> 'completed'").await == 0)
+            .await;
         let marks: BTreeSet<String> = self.which(Kind::Customer, Said::Gone).map(mark).collect();
         for (table, rows) in store.rows_outside(&[]).await {
             for row in rows {

@@ -113,7 +113,7 @@ on_both_engines! {
         assert_eq!(shell.run(&format!("customers delete {customer} --yes {customer} --wait")).await.field("root"), "retired_customer");
         assert_eq!(shell.run(&format!("customers delete {customer} --yes {customer}")).await.code, 4);
         let erased = shell.run(&format!("customers delete {customer} --hard --yes {customer} --wait")).await;
-        assert_eq!((erased.field("root"), erased.field("state")), ("customer".into(), "sealed".into()));
+        assert_eq!((erased.field("root"), erased.field("state")), ("customer".into(), "completed".into()));
     }
 
     async fn members_and_keys_are_shown_before_they_go(server: Server) {

@@ -47,7 +47,7 @@ on_both_engines! {
         let shell = Shell::new(&server).with("FREEHOLD_TOKEN", &organization.owner.token);
         let deleted = shell.run(&format!("organizations delete {0} --yes {0}", organization.slug)).await;
         let watched = shell.run(&format!("deletions watch {}", deleted.field("deletion id"))).await;
-        assert_eq!(watched.field("state"), "sealed");
+        assert_eq!(watched.field("state"), "completed");
         assert_eq!(shell.run("deletions watch 550e8400-e29b-41d4-a716-446655440000").await.code, 4);
     }
 }
@@ -72,9 +72,9 @@ on_both_engines! {
             let told = if how == "lines" { &said.err } else { &said.out };
             assert!(told.contains("waits since") && told.contains("Deliveries to webhooks") && told.contains("rows"), "{said:?}");
             assert_eq!(told.contains('\u{1b}'), how == "terminal", "{said:?}");
-            assert!(said.out.contains("sealed at"), "{said:?}");
+            assert!(said.out.contains("completed at"), "{said:?}");
             let shown = shell.run(&format!("deletions show {deleted}")).await;
-            assert_eq!((shown.field("state"), shown.field("rows to do")), ("sealed".into(), "0".into()));
+            assert_eq!((shown.field("state"), shown.field("rows to do")), ("completed".into(), "0".into()));
         }
     }
 }

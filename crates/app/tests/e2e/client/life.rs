@@ -37,8 +37,8 @@ on_both_engines! {
         assert!(trail.out.lines().last().unwrap().contains("customer.retire") && trail.out.contains("moved"), "{trail:?}");
 
         let receipt = shell.run("organizations delete acme --yes acme --wait").await;
-        assert_eq!(receipt.field("state"), "sealed");
-        assert!(receipt.err.contains("sealed: "), "{receipt:?}");
+        assert_eq!(receipt.field("state"), "completed");
+        assert!(receipt.err.contains("completed: "), "{receipt:?}");
         assert_eq!(shell.run("organizations show acme").await.code, 4);
         assert_eq!(by_key.run("customers list --organization acme").await.code, 3);
     }
@@ -53,14 +53,14 @@ on_both_engines! {
         assert_eq!(shell.run(&format!("webhooks test {id}")).await.code, 0);
         assert!(shell.run(&format!("webhooks deliveries {id}")).await.out.contains("webhook.test"));
         assert!(!shell.run(&format!("webhooks show {id}")).await.out.contains("whsec_"));
-        assert_eq!(shell.run(&format!("webhooks delete {id} --yes {id} --wait")).await.field("state"), "sealed");
+        assert_eq!(shell.run(&format!("webhooks delete {id} --yes {id} --wait")).await.field("state"), "completed");
         assert_eq!(shell.run(&format!("webhooks show {id}")).await.code, 4);
 
         let app = shell.run("apps create --name Integration --scopes read:customers").await;
         let client = app.field("client id");
         assert!(!app.field("client secret").is_empty());
         assert!(shell.run("apps list").await.out.contains(&client));
-        assert_eq!(shell.run(&format!("apps delete {client} --yes {client} --wait")).await.field("state"), "sealed");
+        assert_eq!(shell.run(&format!("apps delete {client} --yes {client} --wait")).await.field("state"), "completed");
         assert_eq!(shell.run(&format!("apps show {client}")).await.code, 4);
     }
 
@@ -147,7 +147,7 @@ on_both_engines! {
         }
         let deleted = shell.run(&format!("customers delete {customer} --hard --yes {customer} --json")).await.json();
         let watched = shell.run(&format!("deletions watch {} --json", deleted["deletionId"].as_str().unwrap())).await.json();
-        assert_eq!((&watched["root"], &watched["state"]), (&json!("customer"), &json!("sealed")));
+        assert_eq!((&watched["root"], &watched["state"]), (&json!("customer"), &json!("completed")));
     }
 
     async fn lists_are_read_to_their_end_or_their_limit(server: Server) {

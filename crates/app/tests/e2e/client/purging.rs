@@ -35,7 +35,7 @@ on_both_engines! {
         assert_eq!(shell.run("customers list --json").await.json()["data"].as_array().unwrap().len(), 3);
 
         let done = shell.run(&format!("{purge} --force --yes 1 --reason Trials --wait")).await;
-        assert_eq!((done.field("state"), done.field("reason")), ("sealed".into(), "Trials".into()));
+        assert_eq!((done.field("state"), done.field("reason")), ("completed".into(), "Trials".into()));
         let items = shell.run(&format!("deletions items {} --outcome blocked", done.field("id"))).await;
         assert!(items.out.contains("user3") && items.out.contains("is active") && !items.out.contains("not_found"), "{items:?}");
         let all = shell.run(&format!("deletions items {} --json", done.field("id"))).await.json();
@@ -45,7 +45,7 @@ on_both_engines! {
         let rest = "customers purge --email-domain example.com --created-after 2000-01-01T00:00:00Z";
         assert_eq!(shell.run(rest).await.field("count"), "1", "one is blocked");
         let done = shell.type_into(&format!("{rest} --force --wait"), "1\n").await;
-        assert!(done.code == 0 && done.out.contains("Type 1 to delete it") && done.out.contains("sealed at"), "{done:?}");
+        assert!(done.code == 0 && done.out.contains("Type 1 to delete it") && done.out.contains("completed at"), "{done:?}");
         assert_eq!(shell.run("customers list --json").await.json()["data"].as_array().unwrap().len(), 1);
     }
 }

@@ -95,7 +95,7 @@ on_both_engines! {
         assert_eq!((&kept["name"], &kept["managedBy"]), (&json!("Ada Lovelace"), &Json::Null));
         let deletions = entries(&server, "/api/deletions", &organization.owner.token).await;
         let removal = deletions.iter().find(|deletion| deletion["root"] == "member").unwrap();
-        assert_eq!((&removal["subjectId"], &removal["state"]), (&json!(member), &json!("sealed")));
+        assert_eq!((&removal["subjectId"], &removal["state"]), (&json!(member), &json!("completed")));
     }
 
     async fn a_sole_owner_is_told_of_every_such_organization_at_once(server: Server) {
@@ -226,11 +226,11 @@ on_both_engines! {
         refused(bound.refresh(&server), StatusCode::UNAUTHORIZED).await;
         refused(server.request(Method::GET, "/api/users/me").bearer_auth(&person.token), StatusCode::UNAUTHORIZED).await;
         assert_eq!(members_of(&server, &organization).await.len(), 1);
-        let receipt = server.wait_for_seal(&deletion, &operator.token).await;
+        let receipt = server.wait_for_completion(&deletion, &operator.token).await;
         assert_eq!((&receipt["root"], &receipt["organizationId"]), (&json!("user"), &json!("00000000-0000-0000-0000-000000000000")));
         assert!(receipt["counts"]["sessions"].as_i64().unwrap() > 700, "{receipt}");
         let found = entries(&server, "/api/deletions", &operator.token).await;
-        assert!(found.iter().all(|deletion| deletion["state"] == "sealed"));
+        assert!(found.iter().all(|deletion| deletion["state"] == "completed"));
         let body = json!({"email": person.email, "password": PASSWORD});
         answered(server.request(Method::POST, "/api/auth/sign-up").json(&body), StatusCode::ACCEPTED).await;
         server.sign_in(&person.email, None).await;

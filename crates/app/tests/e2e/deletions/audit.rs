@@ -33,7 +33,7 @@ on_both_engines! {
         let entries = trail(&server, &organization.id, "customer.retire", token).await;
         assert_eq!(entries.len(), 1);
         let entry = &entries[0];
-        let record = server.wait_for_seal(&deletion, token).await;
+        let record = server.wait_for_completion(&deletion, token).await;
         assert_eq!((&entry["outcome"], &entry["subject"], &entry["subjectId"]), (&json!("done"), &json!("customer"), &record["subjectId"]));
         assert_eq!((&entry["actor"], &entry["actorId"]), (&json!("user"), &user_id(&server, token).await));
         assert_eq!((&entry["reason"], &entry["deletionId"]), (&json!("asked by mail: ü"), &json!(deletion)));
@@ -204,7 +204,7 @@ on_both_engines! {
         let deletion =
             deleted(server.request(Method::DELETE, &format!("{path}?reason=closing+down")).bearer_auth(token), StatusCode::NO_CONTENT)
                 .await;
-        server.wait_for_seal(&deletion, token).await;
+        server.wait_for_completion(&deletion, token).await;
         // Who owned it is a stranger to it now.
         refused(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NOT_FOUND).await;
         refused(server.request(Method::DELETE, &format!("{path}/customers/user123")).bearer_auth(token), StatusCode::NOT_FOUND).await;
@@ -226,7 +226,7 @@ on_both_engines! {
         assert!(entries.iter().all(|entry| entry["subjectLabel"].is_null()), "{entries:?}");
         let record =
             expect(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(&operator.token), StatusCode::OK).await;
-        assert_eq!(record["state"], "sealed");
+        assert_eq!(record["state"], "completed");
         let named = server.request(Method::GET, "/api/deletions").header("X-Organization", &organization.id);
         let records = expect(named.bearer_auth(&operator.token), StatusCode::OK).await;
         assert_eq!(records["pagination"]["totalCount"], 2);

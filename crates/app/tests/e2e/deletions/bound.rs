@@ -89,7 +89,7 @@ on_both_engines! {
             let (bound, plan) = plan(&server, &path, &token).await;
             let status = if path.starts_with("/api") { StatusCode::NO_CONTENT } else { StatusCode::OK };
             let deletion = deleted(delete(&server, &path, &bound, &token), status).await;
-            let receipt = server.wait_for_seal(&deletion, &token).await;
+            let receipt = server.wait_for_completion(&deletion, &token).await;
             assert_eq!((&receipt["root"], &receipt["subjectId"]), (&plan["root"], &plan["subjectId"]), "{path}");
             assert_eq!(counts(&receipt), touched(&plan), "{path}: {plan}");
             let is_alone = ["api_key", "invitation", "oauth_token"].contains(&plan["root"].as_str().unwrap());
@@ -189,7 +189,7 @@ on_both_engines! {
         assert_eq!(told["drift"], json!([{"table": "activity_entries", "planned": 501, "now": 0}]));
         join_all((0..501).map(|_| add())).await;
         let deletion = deleted(delete(&server, &path, &many, token), StatusCode::NO_CONTENT).await;
-        assert_eq!(server.wait_for_seal(&deletion, token).await["counts"]["activity_entries"], 501);
+        assert_eq!(server.wait_for_completion(&deletion, token).await["counts"]["activity_entries"], 501);
     }
 
     async fn what_the_server_writes_down_by_itself_drifts_from_no_plan(server: Server) {

@@ -45,7 +45,7 @@ async fn retire(server: &Server, organization: &Organization, reference: &str, d
     server.new_dependant(organization, reference, "transactions", json!({"amount": 1999, "currency": "EUR"})).await;
     let path = format!("/customer/{reference}");
     let deletion = deleted(server.request(Method::DELETE, &path).bearer_auth(&organization.owner.token), StatusCode::OK).await;
-    server.wait_for_seal(&deletion, &organization.owner.token).await;
+    server.wait_for_completion(&deletion, &organization.owner.token).await;
     let age = format!("UPDATE customers SET deleted_at = {} WHERE reference = '{reference}'", days_ago(server, days));
     change_database(server, &age).await;
 }
@@ -90,7 +90,7 @@ on_both_engines! {
         let [expired] = expired.as_slice() else { panic!("{trail:?}") };
         assert_eq!((&expired["actor"], &expired["outcome"], &expired["subjectLabel"]), (&json!("system"), &json!("done"), &Json::Null));
         assert!(expired["reason"].as_str().unwrap().contains("30 days"), "{expired}");
-        let receipt = server.wait_for_seal(expired["deletionId"].as_str().unwrap(), &token).await;
+        let receipt = server.wait_for_completion(expired["deletionId"].as_str().unwrap(), &token).await;
         assert_eq!((&receipt["root"], &receipt["counts"]["transactions"]), (&json!("customer"), &json!(1)));
         new_customer(&server, &Organization { owner: crate::support::Person { token, ..organization.owner.clone() }, ..organization }, "over", None).await;
     }

@@ -25,7 +25,7 @@ on_both_engines! {
         assert_eq!((rows(&plan, "customers"), rows(&plan, "devices"), rows(&plan, "organizations")), (json!(1), json!(2), json!(1)));
         assert_eq!((&plan["credentials"], &plan["blockers"]), (&json!(1), &json!([])));
         let deleted = server.request(Method::DELETE, &path).bearer_auth(token).send().await.unwrap();
-        let receipt = server.wait_for_seal(header(&deleted, "deletion-id"), token).await;
+        let receipt = server.wait_for_completion(header(&deleted, "deletion-id"), token).await;
         for (table, count) in receipt["counts"].as_object().unwrap() {
             assert_eq!(rows(&plan, table), *count, "{table}");
         }

@@ -18,14 +18,14 @@ pub(super) fn listed(server: &Server, organization: &Organization, query: &str, 
     purge(server, organization, query, token).header(names::CONTENT_TYPE, "text/csv; charset=utf-8").body(list.into())
 }
 
-/// Sends an order that must be accepted, and returns the deletion once it is sealed.
+/// Sends an order that must be accepted, and returns the deletion once it is completed.
 async fn done(server: &Server, order: RequestBuilder, token: &str) -> Json {
     let answer = answered(order, StatusCode::ACCEPTED).await;
     let deletion = header(&answer, "deletion-id").to_owned();
     assert_eq!(header(&answer, "location"), format!("/api/deletions/{deletion}"));
     let record: Json = answer.json().await.unwrap();
     assert_eq!((&record["id"], &record["root"]), (&json!(deletion), &json!("customer_purge")));
-    server.wait_for_seal(&deletion, token).await
+    server.wait_for_completion(&deletion, token).await
 }
 
 pub(super) async fn items(server: &Server, deletion: &Json, query: &str, token: &str) -> Vec<Json> {
@@ -95,15 +95,15 @@ on_both_engines! {
         }
         assert_eq!(left(&server, &organization).await.len(), 300);
 
-        let sealed = done(&server, listed(&server, &organization, "?force=true&reason=Trials", token, &list), token).await;
-        assert_eq!((&sealed["counts"], &sealed["rowsDone"], &sealed["rowsToDo"]), (&expected, &json!(302), &json!(0)));
-        assert_eq!((&sealed["reason"], &sealed["actor"]), (&json!("Trials"), &json!("user")));
+        let completed = done(&server, listed(&server, &organization, "?force=true&reason=Trials", token, &list), token).await;
+        assert_eq!((&completed["counts"], &completed["rowsDone"], &completed["rowsToDo"]), (&expected, &json!(302), &json!(0)));
+        assert_eq!((&completed["reason"], &completed["actor"]), (&json!("Trials"), &json!("user")));
         assert_eq!(left(&server, &organization).await, ["customer-010", "customer-250", "customer-299"]);
 
-        let all = items(&server, &sealed, "", token).await;
+        let all = items(&server, &completed, "", token).await;
         let numbers: Vec<i64> = all.iter().map(|item| item["number"].as_i64().unwrap()).collect();
         assert_eq!(numbers, (1..=302).collect::<Vec<i64>>(), "the order of the list");
-        let blocked = items(&server, &sealed, "&outcome=blocked", token).await;
+        let blocked = items(&server, &completed, "&outcome=blocked", token).await;
         let named: Vec<_> = blocked.iter().map(|item| (item["number"].as_i64().unwrap(), item["customerId"].as_str().unwrap())).collect();
         assert_eq!(named, [(11, "customer-010"), (251, "customer-250")]);
         assert_eq!(blockers(&blocked[0]), [("active_subscription", subscription.as_str())]);
@@ -117,9 +117,9 @@ on_both_engines! {
             assert_eq!(item["deletionId"].is_null(), item["outcome"] != "deleted", "{item}");
         }
         // Each has its own receipt and its own entry in the audit trail, in the name of the member who ordered it.
-        let own = server.wait_for_seal(all[20]["deletionId"].as_str().unwrap(), token).await;
+        let own = server.wait_for_completion(all[20]["deletionId"].as_str().unwrap(), token).await;
         assert_eq!((&own["root"], &own["counts"]), (&json!("customer"), &json!({"devices": 3})));
-        assert_eq!((&own["subjectId"], &own["requestId"], &own["actorId"]), (&all[20]["subjectId"], &sealed["requestId"], &sealed["actorId"]));
+        assert_eq!((&own["subjectId"], &own["requestId"], &own["actorId"]), (&all[20]["subjectId"], &completed["requestId"], &completed["actorId"]));
         let trail = entries(&server, &format!("/api/organizations/{}/audit", organization.id), token).await;
         let count = |action: &str, outcome: &str| trail.iter().filter(|entry| entry["action"] == action && entry["outcome"] == outcome).count();
         assert_eq!([count("customer.delete", "done"), count("customer.delete", "blocked"), count("customers.purge", "done")], [297, 2, 1]);
@@ -157,8 +157,8 @@ on_both_engines! {
         assert_eq!(look(json!({"updatedBefore": "2000-01-01T00:00:00Z"})).await, "");
 
         let order = json!({"filter": {"metadata": {"plan": "trial"}}, "force": true, "reason": "Over"});
-        let sealed = done(&server, purge(&server, &organization, "", token).json(&order), token).await;
-        assert_eq!((&sealed["counts"], &sealed["reason"]), (&json!({"deleted": 1}), &json!("Over")));
+        let completed = done(&server, purge(&server, &organization, "", token).json(&order), token).await;
+        assert_eq!((&completed["counts"], &completed["reason"]), (&json!({"deleted": 1}), &json!("Over")));
         assert_eq!(left(&server, &organization).await, ["domain", "last", "managed", "other"]);
         // The trail says what was asked for, and nothing about a person.
         let trail = entries(&server, &format!("/api/organizations/{}/audit", organization.id), token).await;
@@ -201,8 +201,8 @@ on_both_engines! {
         }
         assert_eq!(left(&server, &organization).await.len(), 5);
         let count = look().await["count"].clone();
-        let sealed = done(&server, order(&format!("?count={count}")), token).await;
-        assert_eq!(sealed["counts"], json!({"deleted": 5}));
+        let completed = done(&server, order(&format!("?count={count}")), token).await;
+        assert_eq!(completed["counts"], json!({"deleted": 5}));
         let listed = listed(&server, &organization, "?force=true&count=0", token, "customer-000");
         assert_eq!(done(&server, listed, token).await["counts"], json!({"not_found": 1}));
     }
@@ -234,8 +234,8 @@ on_both_engines! {
         }
         assert_eq!(left(&server, &organization).await, ["user123"]);
         // An empty list deletes no customer.
-        let sealed = done(&server, listed(&server, &organization, "?force=true", token, "id\n"), token).await;
-        assert_eq!(sealed["counts"], json!({}));
+        let completed = done(&server, listed(&server, &organization, "?force=true", token, "id\n"), token).await;
+        assert_eq!(completed["counts"], json!({}));
         assert_eq!(left(&server, &organization).await, ["user123"]);
     }
 
@@ -251,9 +251,9 @@ on_both_engines! {
         let expected = json!({"deleted": 1, "refused": 1});
         let plan = expect(listed(&server, &organization, "", token, list), StatusCode::OK).await;
         assert_eq!((&plan["outcomes"], &plan["sample"]), (&expected, &json!(["mine-1"])));
-        let sealed = done(&server, listed(&server, &organization, "?force=true", token, list), token).await;
-        assert_eq!(sealed["counts"], expected);
-        let of_others = &items(&server, &sealed, "&outcome=refused", token).await[0];
+        let completed = done(&server, listed(&server, &organization, "?force=true", token, list), token).await;
+        assert_eq!(completed["counts"], expected);
+        let of_others = &items(&server, &completed, "&outcome=refused", token).await[0];
         assert_eq!(of_others["detail"], "Access denied. This customer is not under your management.");
         let all = json!({"filter": {"all": true}, "force": true});
         assert_eq!(done(&server, purge(&server, &organization, "", token).json(&all), token).await["counts"], json!({"deleted": 1}));
@@ -262,7 +262,7 @@ on_both_engines! {
         // Those who may not delete customers may not purge them, and what became of them is for those who may read the deletion.
         let (viewer, _) = server.new_member(&organization, "viewer").await;
         refused(listed(&server, &organization, "?force=true", &viewer.token, "theirs"), StatusCode::FORBIDDEN).await;
-        let path = format!("/api/deletions/{}/items", sealed["id"].as_str().unwrap());
+        let path = format!("/api/deletions/{}/items", completed["id"].as_str().unwrap());
         refused(server.request(Method::GET, &path).bearer_auth(&viewer.token), StatusCode::NOT_FOUND).await;
         expect(server.request(Method::GET, &path).bearer_auth(owner), StatusCode::OK).await;
         let outsider = server.new_person().await;
@@ -276,9 +276,9 @@ on_both_engines! {
         let token = &organization.owner.token;
         new_customer(&server, &organization, "user123", None).await;
         let id = hold(&server, &organization, "").await;
-        let sealed = done(&server, listed(&server, &organization, "?force=1", token, "user123"), token).await;
-        assert_eq!(sealed["counts"], json!({"blocked": 1}));
-        assert_eq!(blockers(&items(&server, &sealed, "", token).await[0]), [("legal_hold", id.as_str())]);
+        let completed = done(&server, listed(&server, &organization, "?force=1", token, "user123"), token).await;
+        assert_eq!(completed["counts"], json!({"blocked": 1}));
+        assert_eq!(blockers(&items(&server, &completed, "", token).await[0]), [("legal_hold", id.as_str())]);
         let path = format!("/api/organizations/{}", organization.id);
         expect(server.request(Method::POST, &format!("{path}/archive")).bearer_auth(token), StatusCode::OK).await;
         for query in ["", "?force=true"] {

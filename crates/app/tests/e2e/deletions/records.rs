@@ -36,13 +36,13 @@ on_both_engines! {
         for (path, status, root, label) in requests {
             let request = server.request(Method::DELETE, &path).header("X-Request-Id", "request-of-record").bearer_auth(token);
             let deletion = deleted(request, StatusCode::from_u16(status).unwrap()).await;
-            let record = server.wait_for_seal(&deletion, token).await;
+            let record = server.wait_for_completion(&deletion, token).await;
             assert_eq!((&record["root"], &record["organizationId"]), (&json!(root), &json!(organization.id)), "{path}");
             assert_eq!((&record["actor"], &record["requestId"]), (&json!("user"), &json!("request-of-record")));
             // What is erased leaves no name behind.
             let kept = if root == "retired_customer" { json!(label) } else { Json::Null };
             assert_eq!(record["subjectLabel"], kept, "{path}");
-            for name in ["createdAt", "updatedAt", "sealedAt"] {
+            for name in ["createdAt", "updatedAt", "completedAt"] {
                 assert!(is_like(record[name].as_str().unwrap(), "9999-99-99T99:99:99.999Z"), "{record}");
             }
             assert!(record["counts"].is_object() && record["waitingFor"].is_null(), "{record}");
@@ -101,7 +101,7 @@ on_both_engines! {
         let (admin, _) = server.new_member(&organization, "admin").await;
         let request = server.request(Method::DELETE, &format!("/api/organizations/{}", organization.id));
         let deletion = deleted(request.bearer_auth(&organization.owner.token), StatusCode::NO_CONTENT).await;
-        let record = server.wait_for_seal(&deletion, &organization.owner.token).await;
+        let record = server.wait_for_completion(&deletion, &organization.owner.token).await;
         assert_eq!((&record["counts"]["members"], &record["counts"]["organizations"]), (&json!(2), &Json::Null));
         refused(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(&admin.token), StatusCode::NOT_FOUND).await;
     }

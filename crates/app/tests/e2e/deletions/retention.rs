@@ -1,4 +1,4 @@
-//! What goes, what is kept, and what is free again: soft and hard deletion of customers, slugs after the seal, and what a removed member
+//! What goes, what is kept, and what is free again: soft and hard deletion of customers, slugs after the completion, and what a removed member
 //! leaves behind. The counts of a deletion's record say which rows were touched.
 
 use futures_util::future::join_all;
@@ -24,9 +24,9 @@ async fn fill(server: &Server, organization: &Organization, customer: &str) {
     }
 }
 
-/// A sealed deletion's counts.
+/// A completed deletion's counts.
 async fn counts(server: &Server, deletion: &str, token: &str) -> Json {
-    server.wait_for_seal(deletion, token).await["counts"].clone()
+    server.wait_for_completion(deletion, token).await["counts"].clone()
 }
 
 on_both_engines! {
@@ -88,7 +88,7 @@ on_both_engines! {
         }
     }
 
-    async fn the_slug_of_a_deleted_organization_is_free_after_the_seal(server: Server) {
+    async fn the_slug_of_a_deleted_organization_is_free_after_the_completion(server: Server) {
         let first = server.new_organization().await;
         let second = server.new_person().await;
         let body = json!({"name": "Second", "slug": first.slug});
@@ -96,7 +96,7 @@ on_both_engines! {
         refused(make(), StatusCode::CONFLICT).await;
         let path = format!("/api/organizations/{}", first.id);
         let deletion = deleted(server.request(Method::DELETE, &path).bearer_auth(&first.owner.token), StatusCode::NO_CONTENT).await;
-        server.wait_for_seal(&deletion, &first.owner.token).await;
+        server.wait_for_completion(&deletion, &first.owner.token).await;
         let made = expect(make(), StatusCode::CREATED).await;
         assert_ne!(made["id"], first.id);
         // The organization that had the slug before is a stranger to the one that has it now.
@@ -115,7 +115,7 @@ on_both_engines! {
         let path = format!("/api/organizations/{}", organization.id);
         let deletion = deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
         refused(server.request(Method::GET, &path).bearer_auth(token), StatusCode::NOT_FOUND).await;
-        let record = server.wait_for_seal(&deletion, token).await;
+        let record = server.wait_for_completion(&deletion, token).await;
         assert_eq!(
             (&record["counts"]["activity_entries"], &record["counts"]["customers"], &record["counts"]["members"]),
             (&json!(550), &json!(1), &json!(1))

@@ -76,8 +76,8 @@ on_both_engines! {
 
         let_go(&server).await;
         for id in &stopped {
-            let sealed = server.wait_for_seal(id, owner).await;
-            assert_eq!((&sealed["counts"], sealed["stoppedAt"].is_string()), (&json!({"stopped": 3}), true));
+            let completed = server.wait_for_completion(id, owner).await;
+            assert_eq!((&completed["counts"], completed["stoppedAt"].is_string()), (&json!({"stopped": 3}), true));
         }
         assert_eq!(left(&server, organization).await, ids(0..3));
         let trail = entries(&server, &format!("/api/organizations/{}/audit", organization.id), owner).await;
@@ -100,9 +100,9 @@ on_both_engines! {
         let again = expect(stop(&server, &id, token), StatusCode::OK).await;
         assert_eq!((&again["stoppedAt"], &again["state"]), (&said["stoppedAt"], &json!("closed")));
         let_go(&server).await;
-        let sealed = server.wait_for_seal(&id, token).await;
-        assert_eq!(sealed["counts"], json!({"stopped": 20, "not_found": 1, "repeated": 1}));
-        let stopped = items(&server, &sealed, "&outcome=stopped", token).await;
+        let completed = server.wait_for_completion(&id, token).await;
+        assert_eq!(completed["counts"], json!({"stopped": 20, "not_found": 1, "repeated": 1}));
+        let stopped = items(&server, &completed, "&outcome=stopped", token).await;
         let named: Vec<&str> = stopped.iter().map(|item| item["customerId"].as_str().unwrap()).collect();
         assert_eq!(named, ids(0..20));
         let trail = entries(&server, &format!("/api/organizations/{}/audit", organization.id), token).await;
@@ -116,7 +116,7 @@ on_both_engines! {
             Engine::Postgresql => "DROP TRIGGER hold_up ON deletions",
         }).await;
         let id = ordered(&server, &organization, token, &list).await;
-        assert_eq!(server.wait_for_seal(&id, token).await["counts"], json!({"deleted": 20, "not_found": 1, "repeated": 1}));
+        assert_eq!(server.wait_for_completion(&id, token).await["counts"], json!({"deleted": 20, "not_found": 1, "repeated": 1}));
         assert!(left(&server, &organization).await.is_empty());
     }
 
@@ -124,18 +124,18 @@ on_both_engines! {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         let purge = ordered(&server, &organization, token, "nobody").await;
-        server.wait_for_seal(&purge, token).await;
+        server.wait_for_completion(&purge, token).await;
         let remove = async |customer: &str| {
             new_customer(&server, &organization, customer, None).await;
             let path = format!("/api/organizations/{}/customers/{customer}", organization.id);
             deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await
         };
-        let sealed = remove("sealed").await;
+        let completed = remove("completed").await;
         ask(&server, &organization, json!({"customer": {"graceDays": 30}})).await;
         let reversible = remove("reversible").await;
         for (id, words) in [
-            (&purge, "It is sealed"),
-            (&sealed, "Only a purge can be stopped, and this deletion is over."),
+            (&purge, "It is completed"),
+            (&completed, "Only a purge can be stopped, and this deletion is over."),
             (&reversible, "POST /api/deletions/{id}/restore takes it back."),
         ] {
             let problem = refused(stop(&server, id, token), StatusCode::CONFLICT).await;

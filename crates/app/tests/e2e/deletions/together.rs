@@ -56,7 +56,7 @@ on_both_engines! {
             let record = expect(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(owner), StatusCode::OK).await;
             let number: i64 = id.trim_start_matches("customer-").parse().unwrap();
             let devices = record["counts"]["devices"].as_i64().unwrap_or(0);
-            assert_eq!((&record["state"], devices), (&json!("sealed"), number % 5), "{id}: {record}");
+            assert_eq!((&record["state"], devices), (&json!("completed"), number % 5), "{id}: {record}");
             let of_this = |entry: &&Json| entry["deletionId"] == deletion && entry["action"] == "customer.delete" && entry["outcome"] == "done";
             assert_eq!(trail.iter().filter(of_this).count(), 1, "{id}");
         }
@@ -75,7 +75,7 @@ on_both_engines! {
         }
         let orders = (0..8).map(|number| server.request(Method::DELETE, &format!("{path}/customer-{number}")).bearer_auth(token));
         for deletion in join_all(orders.map(|order| deleted(order, StatusCode::NO_CONTENT))).await {
-            let record = server.wait_for_seal(&deletion, token).await;
+            let record = server.wait_for_completion(&deletion, token).await;
             assert_eq!(record["counts"]["activity_entries"], 150, "{record}");
         }
     }

@@ -79,7 +79,7 @@ fn watch(server: &Server, deletion: &str) -> RequestBuilder {
 }
 
 on_both_engines! {
-    async fn events_come_at_once_and_at_each_change_and_end_with_the_seal(engine: Engine) {
+    async fn events_come_at_once_and_at_each_change_and_end_with_the_completion(engine: Engine) {
         let server = start(engine).await;
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
@@ -97,9 +97,9 @@ on_both_engines! {
         assert!(name == "progress" && began.elapsed() < Duration::from_secs(1), "{first}");
         assert_eq!(first["id"], deletion);
         let (mut told, mut waited) = (vec![first], None);
-        let sealed = loop {
+        let completed = loop {
             let (name, record) = events.next().await.unwrap();
-            if name == "sealed" {
+            if name == "completed" {
                 break record;
             }
             assert_eq!(name, "progress");
@@ -108,24 +108,24 @@ on_both_engines! {
             }
             told.push(record);
         };
-        assert!(events.next().await.is_none(), "it goes on after the seal");
+        assert!(events.next().await.is_none(), "it goes on after the completion");
         assert!(told.len() as u128 <= began.elapsed().as_millis() / 250 + 1, "{} events in {:?}", told.len(), began.elapsed());
-        assert_eq!((&sealed["state"], &sealed["rowsToDo"], &sealed["stage"], &sealed["conditions"]), (&json!("sealed"), &json!(0), &Json::Null, &json!([])));
+        assert_eq!((&completed["state"], &completed["rowsToDo"], &completed["stage"], &completed["conditions"]), (&json!("completed"), &json!(0), &Json::Null, &json!([])));
         let waited = waited.unwrap_or_else(|| panic!("no event said what it waited for: {told:#?}"));
         assert_eq!((&waited["stage"], &waited["rate"], &waited["etaSeconds"]), (&json!("webhook_deliveries"), &Json::Null, &Json::Null));
         assert!(waited["conditions"][0]["since"].is_string() && waited["conditions"][0]["remedy"].as_str().unwrap().contains("webhook"), "{waited}");
         // What was ahead of it then was counted along the drain's own way, and came true.
         let rows = |record: &Json, name: &str| record[name].as_i64().unwrap();
-        assert_eq!(rows(&waited, "rowsDone") + rows(&waited, "rowsToDo"), rows(&sealed, "rowsDone"), "{waited} {sealed}");
+        assert_eq!(rows(&waited, "rowsDone") + rows(&waited, "rowsToDo"), rows(&completed, "rowsDone"), "{waited} {completed}");
         assert!(rows(&waited, "rowsToDo") > 0 && rows(&waited, "rowsDone") >= 4, "{waited}");
 
         // Who comes late hears the end at once; and the record says the same as the stream.
         let mut late = Events::open(watch(&server, &deletion).bearer_auth(token)).await;
         let (name, record) = late.next().await.unwrap();
-        assert_eq!((name.as_str(), &record["sealedAt"]), ("sealed", &sealed["sealedAt"]));
+        assert_eq!((name.as_str(), &record["completedAt"]), ("completed", &completed["completedAt"]));
         assert!(late.next().await.is_none());
         let read = expect(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(token), StatusCode::OK).await;
-        assert_eq!((&read["rowsDone"], &read["counts"]), (&sealed["rowsDone"], &sealed["counts"]));
+        assert_eq!((&read["rowsDone"], &read["counts"]), (&completed["rowsDone"], &completed["counts"]));
     }
 
     async fn a_stream_is_for_those_who_may_read_the_deletion_and_for_as_long_as_they_may(engine: Engine) {
@@ -164,7 +164,7 @@ on_both_engines! {
         assert_eq!(by_admin.end().await, "not_found");
         // The reader who still may goes on.
         let state = expect(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(cast.token("owner")), StatusCode::OK).await;
-        assert_ne!(state["state"], "sealed");
+        assert_ne!(state["state"], "completed");
         let next = tokio::time::timeout(Duration::from_millis(600), by_owner.next()).await;
         assert!(next.is_err() || next.unwrap().is_some_and(|(name, _)| name == "progress"));
     }
@@ -215,25 +215,25 @@ on_both_engines! {
             new_customer(&server, &second, "user123", None).await;
             deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await
         };
-        let mut sealed = Vec::new();
+        let mut completed = Vec::new();
         for organization in [&first, &foreign] {
             new_customer(&server, organization, "user123", None).await;
             let path = format!("/api/organizations/{}/customers/user123", organization.id);
             let request = server.request(Method::DELETE, &path).bearer_auth(&organization.owner.token);
-            sealed.push(deleted(request, StatusCode::NO_CONTENT).await);
+            completed.push(deleted(request, StatusCode::NO_CONTENT).await);
         }
         let ids = async |query: &str, token: &str| -> Vec<String> {
             let list = expect(server.request(Method::GET, &format!("/api/deletions{query}")).bearer_auth(token), StatusCode::OK).await;
             list["data"].as_array().unwrap().iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect()
         };
-        let (own, others) = (sealed[0].clone(), sealed[1].clone());
+        let (own, others) = (completed[0].clone(), completed[1].clone());
         assert_eq!(ids("", token).await, [own.clone(), open.clone()], "newest first, of both organizations");
         assert_eq!(ids("?state=open", token).await, std::slice::from_ref(&open));
-        assert_eq!(ids("?state=sealed", token).await, std::slice::from_ref(&own));
+        assert_eq!(ids("?state=completed", token).await, std::slice::from_ref(&own));
         assert_eq!(ids(&format!("?organization={}", second.slug), token).await, std::slice::from_ref(&open));
-        assert_eq!(ids(&format!("?organization={}&state=sealed", second.id), token).await, Vec::<String>::new());
+        assert_eq!(ids(&format!("?organization={}&state=completed", second.id), token).await, Vec::<String>::new());
         assert_eq!(ids("", &operator.token).await, [others.clone(), own.clone(), open.clone()]);
-        assert_eq!(ids("?state=sealed", &operator.token).await, [others.clone(), own.clone()]);
+        assert_eq!(ids("?state=completed", &operator.token).await, [others.clone(), own.clone()]);
         assert_eq!(ids(&format!("?organization={}", foreign.id), &operator.token).await, [others]);
         // In slices.
         let slice = async |after: &str| {
@@ -249,9 +249,9 @@ on_both_engines! {
         // A deletion of an organization that is gone: operators see it, its people no longer.
         let path = format!("/api/organizations/{}", first.id);
         let gone = deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
-        server.wait_for_seal(&gone, token).await;
+        server.wait_for_completion(&gone, token).await;
         assert_eq!(ids("", token).await, [open]);
-        assert_eq!(ids(&format!("?organization={}&state=sealed", first.id), &operator.token).await, [gone, own]);
+        assert_eq!(ids(&format!("?organization={}&state=completed", first.id), &operator.token).await, [gone, own]);
     }
 
     async fn one_that_makes_no_progress_is_counted_as_stuck_and_says_since_when(engine: Engine) {

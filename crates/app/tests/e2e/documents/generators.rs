@@ -5,7 +5,7 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 use plane::audit::ACTIONS;
-use plane::deletion::{BLOCKER_CODES, BLOCKER_KINDS, CONDITION_TYPES, Root};
+use plane::deletions::{BLOCKER_CODES, BLOCKER_KINDS, CONDITION_TYPES, Root};
 use plane::events::Event;
 use plane::policy::{Role, SCOPES};
 use reqwest::{Method, StatusCode};

@@ -251,8 +251,8 @@ fn what_is_shown_is_told_from_what_was_said() {
     ] {
         assert!(!compare_json(wrong, said).is_empty(), "{wrong}");
     }
-    assert!(compare_lines("…\nstate  sealed\nid  a7 …\n", "root  organization\nstate     sealed\nid  b8 more\n").is_empty());
-    for wrong in ["state  open\n", "state  sealed now\n", "HTTP/1.1 204 No Content\n", "state  sealed\nroot  organization\n"] {
-        assert!(!compare_lines(wrong, "root  organization\nstate     sealed\nHTTP/1.1 200 OK\n").is_empty(), "{wrong}");
+    assert!(compare_lines("…\nstate  completed\nid  a7 …\n", "root  organization\nstate     completed\nid  b8 more\n").is_empty());
+    for wrong in ["state  open\n", "state  completed now\n", "HTTP/1.1 204 No Content\n", "state  completed\nroot  organization\n"] {
+        assert!(!compare_lines(wrong, "root  organization\nstate     completed\nHTTP/1.1 200 OK\n").is_empty(), "{wrong}");
     }
 }

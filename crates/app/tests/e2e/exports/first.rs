@@ -27,8 +27,8 @@ on_both_engines! {
         refused(server.request(Method::GET, &format!("{path}/customers")).header("X-API-Key", &key), StatusCode::UNAUTHORIZED).await;
         refused(server.request(Method::GET, &path).bearer_auth(token), StatusCode::NOT_FOUND).await;
         let export = export_of(&server, &deletion, token).await;
-        let sealed = server.wait_for_seal(&deletion, token).await;
-        assert_eq!(sealed["counts"]["customers"], 2);
+        let completed = server.wait_for_completion(&deletion, token).await;
+        assert_eq!(completed["counts"]["customers"], 2);
         wait_until_done(&server, &export, token).await;
         let archive = download(&server, &export, token).await;
         assert_eq!(archive.rows("customers").len(), 2);
@@ -44,7 +44,7 @@ on_both_engines! {
         let deletion = deleted(server.request(Method::DELETE, &path("ada", "?export=true")).bearer_auth(token), StatusCode::NO_CONTENT).await;
         refused(server.request(Method::GET, &path("ada", "")).bearer_auth(token), StatusCode::NOT_FOUND).await;
         let export = export_of(&server, &deletion, token).await;
-        server.wait_for_seal(&deletion, token).await;
+        server.wait_for_completion(&deletion, token).await;
         wait_until_done(&server, &export, token).await;
         let archive = download(&server, &export, token).await;
         let rows = archive.rows("customers");

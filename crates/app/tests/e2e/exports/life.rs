@@ -24,7 +24,7 @@ async fn delete_organization(server: &Server, organization: &Organization) {
     let token = &organization.owner.token;
     let path = format!("/api/organizations/{}", organization.id);
     let deletion = deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
-    server.wait_for_seal(&deletion, token).await;
+    server.wait_for_completion(&deletion, token).await;
 }
 
 on_both_engines! {
@@ -126,7 +126,7 @@ on_both_engines! {
             let export = order_customer(&server, &organization, "ada").await;
             wait_until_done(&server, &export, token).await;
             let deletion = deleted(server.request(Method::DELETE, path).bearer_auth(token), StatusCode::OK).await;
-            assert_eq!(server.wait_for_seal(&deletion, token).await["counts"]["exports"], 1);
+            assert_eq!(server.wait_for_completion(&deletion, token).await["counts"]["exports"], 1);
             refused(server.request(Method::GET, &format!("/api/exports/{export}")).bearer_auth(token), StatusCode::NOT_FOUND).await;
             wait_until_gone(&archive_of(&server, &export)).await;
         }

@@ -33,7 +33,7 @@ async fn live(server: &Server, organization: &Organization) -> (String, String) 
     let (id, ended) = server.new_api_key(organization, token, &["read:customers"]).await;
     expect(server.request(Method::DELETE, &format!("{base}/api-keys/{id}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
     let gone = deleted(server.request(Method::DELETE, "/customer/customer-2?hard=true").bearer_auth(token), StatusCode::OK).await;
-    server.wait_for_seal(&gone, token).await;
+    server.wait_for_completion(&gone, token).await;
     deleted(server.request(Method::DELETE, "/customer/customer-3").bearer_auth(token), StatusCode::OK).await;
     (good, ended)
 }

@@ -51,7 +51,7 @@ on_both_engines! {
         });
         server.start_again().await;
         let token = server.sign_in(&organization.owner.email, None).await;
-        server.wait_for_seal(&deletion, &token).await;
+        server.wait_for_completion(&deletion, &token).await;
         answering.await.unwrap();
     }
 
@@ -64,8 +64,8 @@ on_both_engines! {
             let body = json!({"id": format!("retired-{number}"), "name": "Ada", "email": "ada@example.com"});
             expect(server.request(Method::POST, &customers).bearer_auth(&token).json(&body), StatusCode::CREATED).await;
             let path = format!("/customer/retired-{number}");
-            let sealed = deleted(server.request(Method::DELETE, &path).bearer_auth(&token), StatusCode::OK).await;
-            server.wait_for_seal(&sealed, &token).await;
+            let completed = deleted(server.request(Method::DELETE, &path).bearer_auth(&token), StatusCode::OK).await;
+            server.wait_for_completion(&completed, &token).await;
         }
         server.stop().await;
         // To the server it is the same whether its clock is ahead or all of this is long ago.

@@ -138,7 +138,7 @@ impl Things {
         all.push(("organization", deleted(inside, StatusCode::NO_CONTENT).await));
         let list = at(Method::POST, "/customers:purge?force=true&count=2").header("content-type", "text/csv").body("purged-1\npurged-2\n");
         let purge = deleted(list, StatusCode::ACCEPTED).await;
-        server.wait_for_seal(&purge, token).await;
+        server.wait_for_completion(&purge, token).await;
         all.push(("purge", purge));
         expect(gone(&format!("/customers/equipped/devices/{}", self.device)), StatusCode::NO_CONTENT).await;
         all.push(("webhook", deleted(gone(&format!("/webhooks/{}", self.webhook)), StatusCode::NO_CONTENT).await));
@@ -256,7 +256,7 @@ impl Things {
         // The receipts are there again, with the ids they had.
         for (what, id) in deletions {
             let token = if *what == "organization" { server.sign_in(&self.deleted.owner.email, None).await } else { token.clone() };
-            let record = server.wait_for_seal(id, &token).await;
+            let record = server.wait_for_completion(id, &token).await;
             assert_eq!(record["id"], **id, "{what}");
         }
     }

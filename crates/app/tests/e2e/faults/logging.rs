@@ -29,7 +29,7 @@ on_both_engines! {
             let deleted = server.request(Method::DELETE, &path).bearer_auth(&organization.owner.token).send().await.unwrap();
             assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
             let deletion = header(&deleted, "deletion-id").to_owned();
-            server.wait_for_seal(&deletion, &organization.owner.token).await;
+            server.wait_for_completion(&deletion, &organization.owner.token).await;
             expect(server.request(Method::GET, "/health/ready"), StatusCode::OK).await;
             server.stop().await;
         }

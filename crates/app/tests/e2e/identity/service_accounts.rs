@@ -68,7 +68,7 @@ on_both_engines! {
         let deletion = deleted(ask(&server, Method::DELETE, &removal, owner), StatusCode::NO_CONTENT).await;
         refused(listing(&server, &organization, &own), StatusCode::UNAUTHORIZED).await;
         answered(listing(&server, &organization, &service), StatusCode::OK).await;
-        let record = server.wait_for_seal(&deletion, &organization.owner.token).await;
+        let record = server.wait_for_completion(&deletion, &organization.owner.token).await;
         assert!(record.to_string().contains("api_keys"), "{record}");
         let kept = ask(&server, Method::GET, &at(&organization, &format!("/api-keys/{}", id(&service))), owner);
         assert_eq!(expect(kept, StatusCode::OK).await["createdBy"], Json::Null);
@@ -192,7 +192,7 @@ on_both_engines! {
         let purge = ask(&server, Method::POST, &at(&organization, "/customers:purge?force=true"), With::Key(&service));
         let answer = purge.header("Content-Type", "text/csv").body(format!("{customer}\n")).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::ACCEPTED);
-        server.wait_for_seal(header(&answer, "deletion-id"), &organization.owner.token).await;
+        server.wait_for_completion(header(&answer, "deletion-id"), &organization.owner.token).await;
         answered(ask(&server, Method::GET, &at(&organization, &place), owner), StatusCode::OK).await;
     }
 
@@ -227,7 +227,7 @@ on_both_engines! {
             let purge = ask(&server, Method::POST, &at(&organization, "/customers:purge?force=true"), With::Key(key));
             let answer = purge.header("Content-Type", "text/csv").body(format!("{customer}\n")).send().await.unwrap();
             assert_eq!(answer.status(), StatusCode::ACCEPTED, "{name}");
-            server.wait_for_seal(header(&answer, "deletion-id"), &organization.owner.token).await;
+            server.wait_for_completion(header(&answer, "deletion-id"), &organization.owner.token).await;
             refused(ask(&server, Method::GET, &at(&organization, &format!("/customers/{customer}")), owner), StatusCode::NOT_FOUND).await;
             // It ends with what it was ordered with.
             let body = json!({"email": server.new_person().await.email, "role": "viewer"});

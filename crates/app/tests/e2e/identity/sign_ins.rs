@@ -50,7 +50,7 @@ on_both_engines! {
         refused(wrong, StatusCode::UNAUTHORIZED).await;
         wait_for(&server, "session.refuse", &id, &operator).await;
         let deletion = deleted(server.request(Method::DELETE, "/api/users/me").bearer_auth(&person.token), StatusCode::NO_CONTENT).await;
-        server.wait_for_seal(&deletion, &operator.token).await;
+        server.wait_for_completion(&deletion, &operator.token).await;
         for action in ["session.create", "session.refuse"] {
             let left = of_person(told(&server, action, &operator).await);
             assert!(left.len() == 1 && left[0]["clientAddress"].is_null(), "{left:?}");

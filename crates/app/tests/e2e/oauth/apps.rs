@@ -63,7 +63,7 @@ on_both_engines! {
         let record = expect(server.request(Method::GET, &format!("/api/deletions/{deletion}")).bearer_auth(token), StatusCode::OK).await;
         assert_eq!(
             (&record["root"], &record["state"], &record["subjectId"], &record["reason"]),
-            (&json!("oauth_app"), &json!("sealed"), &made["id"], &json!("over"))
+            (&json!("oauth_app"), &json!("completed"), &made["id"], &json!("over"))
         );
         for method in [Method::GET, Method::DELETE] {
             refused(server.request(method, &path).bearer_auth(token), StatusCode::NOT_FOUND).await;

@@ -64,7 +64,7 @@ on_both_engines! {
         let request = server.request(Method::DELETE, &format!("/api/oauth/apps/{}", app.client_id)).bearer_auth(owner);
         let deletion = deleted(request, StatusCode::NO_CONTENT).await;
         doomed.is_dead(&server).await;
-        let record = server.wait_for_seal(&deletion, owner).await;
+        let record = server.wait_for_completion(&deletion, owner).await;
         assert_eq!(record["counts"]["oauth_tokens"], 207, "{record}");
         doomed.is_dead(&server).await;
     }
@@ -107,7 +107,7 @@ on_both_engines! {
         refused_as(refresh(&server, &app, &used.refresh), StatusCode::BAD_REQUEST, "invalid_grant").await;
         answered(me(&server, &unused.access), StatusCode::OK).await;
         let deletion = deleted(server.request(Method::DELETE, &path(&unused)).bearer_auth(owner), StatusCode::NO_CONTENT).await;
-        assert_eq!(server.wait_for_seal(&deletion, owner).await["root"], "oauth_token");
+        assert_eq!(server.wait_for_completion(&deletion, owner).await["root"], "oauth_token");
         refused(me(&server, &unused.access), StatusCode::UNAUTHORIZED).await;
         refused(server.request(Method::DELETE, &path(&unused)).bearer_auth(owner), StatusCode::NOT_FOUND).await;
         refused(server.request(Method::DELETE, "/api/oauth/token/no-id").bearer_auth(owner), StatusCode::BAD_REQUEST).await;

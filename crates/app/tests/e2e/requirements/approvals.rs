@@ -87,7 +87,7 @@ on_both_engines! {
         assert_eq!(entries(&server, &path, owner).await, Vec::<Json>::new());
         let hard = server.request(Method::DELETE, "/customer/user123?hard=true").bearer_auth(owner);
         assert_eq!(missing(&refused(hard, StatusCode::CONFLICT).await), ["approval_required"]);
-        server.wait_for_seal(&deletion, owner).await;
+        server.wait_for_completion(&deletion, owner).await;
     }
 
     async fn a_refused_deletion_uses_no_approval(server: Server) {

@@ -102,7 +102,7 @@ on_both_engines! {
         }
     }
 
-    async fn what_is_over_is_sealed_by_itself_and_cannot_be_taken_back(server: Server) {
+    async fn what_is_over_is_completed_by_itself_and_cannot_be_taken_back(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;
         ask(&server, &organization, month()).await;
@@ -114,7 +114,7 @@ on_both_engines! {
             Engine::Postgresql => "UPDATE deletions SET reversible_until = now() WHERE state = 'reversible'",
         };
         change_database(&server, over).await;
-        server.wait_for_seal(&id, token).await;
+        server.wait_for_completion(&id, token).await;
         let problem = refused(server.request(Method::POST, &format!("/api/deletions/{id}/restore")).bearer_auth(token), StatusCode::CONFLICT).await;
         assert_eq!(problem["detail"], "Its grace period is over: what it deletes is being erased or is gone.");
     }

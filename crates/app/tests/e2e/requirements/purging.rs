@@ -57,7 +57,7 @@ on_both_engines! {
         assert!(said.code != 0 && refused.contains("for its slug") && !refused.contains("Another owner"), "{said:?}");
         let said = format!("&reason=Moved&confirm={}", organization.slug);
         let ordered = expect(purge(&fresh, &said), StatusCode::ACCEPTED).await;
-        server.wait_for_seal(ordered["id"].as_str().unwrap(), &fresh).await;
+        server.wait_for_completion(ordered["id"].as_str().unwrap(), &fresh).await;
         // Each customer needs an approval of its own.
         let items = format!("/api/deletions/{}/items", ordered["id"].as_str().unwrap());
         let items = expect(server.request(Method::GET, &items).bearer_auth(&fresh), StatusCode::OK).await;

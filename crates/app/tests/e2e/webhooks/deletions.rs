@@ -1,4 +1,4 @@
-//! A deletion tells the organization's webhooks and is not sealed before they heard it, or were given up.
+//! A deletion tells the organization's webhooks and is not completed before they heard it, or were given up.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -22,8 +22,8 @@ on_both_engines! {
         let path = format!("/api/organizations/{}", organization.id);
         let deletion = deleted(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
         refused(server.request(Method::GET, &path).bearer_auth(token), StatusCode::NOT_FOUND).await;
-        let record = server.wait_for_seal(&deletion, token).await;
-        // The seal is the proof: whatever was told was told before it.
+        let record = server.wait_for_completion(&deletion, token).await;
+        // The completion is the proof: whatever was told was told before it.
         let told: Vec<_> = receiver.all().into_iter().filter(|one| one.event()["data"].to_string().contains(&deletion)).collect();
         let mut names: Vec<_> = told.iter().map(|one| one.event()["type"].as_str().unwrap().to_owned()).collect();
         names.sort();
@@ -49,7 +49,7 @@ on_both_engines! {
         };
         let first = deleted(delete(&stuck), StatusCode::NO_CONTENT).await;
         let second = deleted(delete(&other), StatusCode::NO_CONTENT).await;
-        let record = server.wait_for_seal(&second, &other.owner.token).await;
+        let record = server.wait_for_completion(&second, &other.owner.token).await;
         assert_eq!(record["effects"]["webhooks"]["failed"], 0);
         let path = format!("/api/deletions/{first}");
         loop {
@@ -82,7 +82,7 @@ on_both_engines! {
         silent.relent();
         server.start_again().await;
         let token = server.sign_in(&organization.owner.email, None).await;
-        let record = server.wait_for_seal(&deletion, &token).await;
+        let record = server.wait_for_completion(&deletion, &token).await;
         assert_eq!(record["effects"], json!({"webhooks": {"delivered": 4, "failed": 0}}));
         for (receiver, secret) in [(receiver, secret), (silent, silent_secret)] {
             receiver.event("organization.deleted").await.verify(&secret);

@@ -29,7 +29,7 @@ on_both_engines! {
         assert_eq!(list["data"], json!([changed]));
         assert!([read, changed, list].iter().all(|shown| !shown.to_string().contains("whsec_")));
         let deletion = deleted(server.request(Method::DELETE, &one).bearer_auth(token), StatusCode::NO_CONTENT).await;
-        let record = server.wait_for_seal(&deletion, token).await;
+        let record = server.wait_for_completion(&deletion, token).await;
         assert_eq!((&record["root"], &record["effects"]), (&json!("webhook"), &json!({})));
         refused(server.request(Method::GET, &one).bearer_auth(token), StatusCode::NOT_FOUND).await;
         refused(server.request(Method::DELETE, &one).bearer_auth(token), StatusCode::NOT_FOUND).await;

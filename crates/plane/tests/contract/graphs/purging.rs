@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use plane::customers::Deleting;
-use plane::deletion::Root;
+use plane::deletions::Root;
 use plane::ids::OrganizationRef;
 use plane::purges::{self, Criteria, Meant, Tally};
 use uuid::Uuid;

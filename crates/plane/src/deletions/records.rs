@@ -1,0 +1,374 @@
+//! Deletions as records: what was ordered and by which actor, how far it is, and the receipt of what was done.
+
+use deletion::Waiting;
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use sql::{Row, Tx, params, sql};
+use uuid::Uuid;
+
+use super::grace;
+use super::progress::{Watched, estimate, waiting_words};
+use crate::access::{self, enter};
+use crate::cx::Cx;
+use crate::deletion_rules::Root;
+use crate::ids::OrganizationRef;
+use crate::page::{Page, PageRequest};
+use crate::policy::{Action, Role, Verdict, decide, refusal};
+use crate::revisions::derived;
+use crate::{Error, Result};
+
+/// A deletion.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct Deletion {
+    /// Its id.
+    pub id: Uuid,
+    /// The organization, which may be gone.
+    #[serde(rename = "organization_id")]
+    #[schemars(with = "crate::wire::OrganizationId")]
+    pub organization: Uuid,
+    /// The rules it follows.
+    #[schemars(with = "Root")]
+    pub root: String,
+    /// What is or was deleted.
+    #[serde(rename = "subject_id")]
+    pub subject: Uuid,
+    /// How the caller named it; null after the completion.
+    #[schemars(length(min = 0, max = 200), example = &"user123")]
+    pub subject_label: Option<String>,
+    /// From the order on access has ended. `reversible`: it can be taken back until `reversibleUntil`, and nothing is erased yet. After `completed`
+    /// nothing is left; after `restored` everything is there again but the credentials.
+    #[schemars(with = "crate::wire::DeletionState")]
+    pub state: String,
+    /// What ordered it.
+    #[schemars(with = "crate::wire::Actor")]
+    pub actor: String,
+    /// The user who ordered it.
+    pub actor_id: Option<Uuid>,
+    /// Why, in their words.
+    #[schemars(length(min = 0, max = 500), example = &"The contract ended")]
+    pub reason: Option<String>,
+    /// The request that ordered it.
+    #[schemars(length(min = 1, max = 64), example = &"0192f7c1a2b34c5d8e9f0a1b2c3d4e5f")]
+    pub request_id: String,
+    /// Rows erased or redacted so far, by table; of a purge its customers so far, by outcome.
+    #[schemars(with = "crate::wire::Counts")]
+    pub counts: Json,
+    /// What was done outside of the database; empty if nothing was to be done.
+    #[schemars(with = "crate::wire::Anything", example = serde_json::json!({"webhooks": {"delivered": 2, "failed": 0}}))]
+    pub effects: Json,
+    /// The export that was ordered with it: nothing is erased before that is done.
+    #[serde(rename = "export_id")]
+    pub export: Option<Uuid>,
+    /// Transactions that the drain took.
+    #[schemars(example = 3)]
+    pub batches: i64,
+    /// The longest of them, in microseconds.
+    #[schemars(example = 41_000)]
+    pub longest_batch_micros: i64,
+    /// What it waits for, when it cannot go on.
+    #[schemars(length(min = 0, max = 1_000), example = &"2 webhook deliveries")]
+    pub waiting_for: Option<String>,
+    /// When it was ordered; from the answer on access has ended.
+    pub created_at: Timestamp,
+    /// When it last made progress.
+    pub updated_at: Timestamp,
+    /// When the sweep found nothing left.
+    pub completed_at: Option<Timestamp>,
+    /// Until when it can or could be taken back; null for one without a grace period.
+    pub reversible_until: Option<Timestamp>,
+    /// When it was taken back.
+    pub restored_at: Option<Timestamp>,
+    /// When the purge that it is was stopped: no customer was deleted after that.
+    pub stopped_at: Option<Timestamp>,
+}
+
+impl Deletion {
+    /// The tag of this state. How far it is is none of it.
+    pub fn etag(&self) -> String {
+        let state = if self.state == "draining" { "closed" } else { self.state.as_str() };
+        derived(self.id, &(state, self.stopped_at))
+    }
+}
+
+impl Deletion {
+    /// What was ordered, by the record that the engine has written.
+    pub(crate) fn of(record: &deletion::Record) -> Deletion {
+        Deletion {
+            id: record.id,
+            organization: record.tenant,
+            root: record.root.clone(),
+            subject: record.subject,
+            subject_label: record.subject_label.clone(),
+            state: record.state.name().into(),
+            actor: record.actor.clone(),
+            actor_id: record.actor_id,
+            reason: record.reason.clone(),
+            request_id: record.request_id.clone(),
+            counts: record.counts.clone(),
+            effects: json!({}),
+            export: None,
+            batches: 0,
+            longest_batch_micros: 0,
+            waiting_for: None,
+            created_at: record.created_at,
+            updated_at: record.created_at,
+            completed_at: record.completed_at,
+            reversible_until: record.reversible_until,
+            restored_at: None,
+            stopped_at: None,
+        }
+    }
+}
+
+/// Which deletions a list holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeletionFilter {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that can still be taken back.
+    Reversible,
+    /// Those that are closed and not taken up yet.
+    Closed,
+    /// Those that are being drained.
+    Draining,
+    /// Those that are over.
+    Completed,
+    /// Those that were taken back.
+    Restored,
+    /// Those that are neither completed nor taken back.
+    Open,
+}
+
+impl DeletionFilter {
+    /// Every filter but that for all.
+    pub const NAMES: [&'static str; 6] = ["reversible", "closed", "draining", "completed", "restored", "open"];
+
+    /// The filter of this name.
+    pub fn parse(name: &str) -> Option<DeletionFilter> {
+        match name {
+            "reversible" => Some(DeletionFilter::Reversible),
+            "closed" => Some(DeletionFilter::Closed),
+            "draining" => Some(DeletionFilter::Draining),
+            // The word of before.
+            "completed" | "sealed" => Some(DeletionFilter::Completed),
+            "restored" => Some(DeletionFilter::Restored),
+            "open" => Some(DeletionFilter::Open),
+            _ => None,
+        }
+    }
+
+    fn states(self) -> Vec<String> {
+        let states: &[&str] = match self {
+            DeletionFilter::All => &["reversible", "closed", "draining", "completed", "restored"],
+            DeletionFilter::Reversible => &["reversible"],
+            DeletionFilter::Closed => &["closed"],
+            DeletionFilter::Draining => &["draining"],
+            DeletionFilter::Completed => &["completed"],
+            DeletionFilter::Restored => &["restored"],
+            DeletionFilter::Open => &["reversible", "closed", "draining"],
+        };
+        states.iter().map(|state| (*state).to_owned()).collect()
+    }
+}
+
+/// Whose deletions a list holds.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// Of one organization.
+    Of(OrganizationRef),
+    /// Of all organizations in which the caller may read them; for operators, of all that ever were.
+    AllReadable,
+}
+
+/// Reads a deletion: for owners and admins of its organization, the one who ordered it, and operators. A credential of one organization is a
+/// stranger to the deletions of every other; one with scopes can follow what was ordered with it, and needs the scope for the rest.
+///
+/// # Errors
+/// [`Error::NotFound`] for everybody else.
+pub async fn get(cx: &Cx, id: Uuid) -> Result<Deletion> {
+    Ok(watch(cx, id).await?.deletion)
+}
+
+async fn owns_closed(cx: &Cx, organization: Uuid) -> Result<bool> {
+    cx.read(async move |cx, tx| grace::owns_closed(cx, tx, organization).await).await
+}
+
+/// The same with what tells how it is getting on. The first look at an open one has what is ahead of it counted.
+///
+/// # Errors
+/// Those of [`get`].
+pub async fn watch(cx: &Cx, id: Uuid) -> Result<Watched> {
+    let principal = cx.principal()?.clone();
+    let watched = cx.read(async move |_, tx| load(tx, id).await).await?.ok_or(Error::NotFound("Deletion"))?;
+    let deletion = &watched.deletion;
+    let is_good_here = principal.organization.is_none_or(|own| own == deletion.organization);
+    let has_ordered_it = is_good_here && deletion.actor_id == Some(principal.user);
+    let may = principal.is_operator
+        || (has_ordered_it && may_follow(cx, deletion).await?)
+        || (deletion.subject == deletion.organization && owns_closed(cx, deletion.organization).await?);
+    if !may {
+        match enter(cx, &OrganizationRef::Id(deletion.organization), Action::ReadDeletions).await {
+            Ok(_) => {}
+            Err(error @ (Error::Storage(_) | Error::Internal(_))) => return Err(error),
+            Err(_) => return Err(Error::NotFound("Deletion")),
+        }
+    }
+    estimate(&cx.plane, &watched);
+    Ok(watched)
+}
+
+async fn may_follow(cx: &Cx, deletion: &Deletion) -> Result<bool> {
+    let principal = cx.principal()?;
+    if principal.needs(Action::ReadDeletions.scope()).is_ok() {
+        return Ok(true);
+    }
+    let (organization, subject, deletion, credential) = (deletion.organization, deletion.subject, deletion.id, principal.credential);
+    cx.read(async move |_, tx| {
+        let statement = sql!(
+            "SELECT 1 FROM audit_entries WHERE organization_id = $1 AND subject_id = $2 AND deletion_id = $3 AND credential_id = $4 LIMIT 1"
+        );
+        Ok(tx.query_opt(statement, params![organization, subject, deletion, credential]).await?.is_some())
+    })
+    .await
+}
+
+/// Lists deletions, newest first. Operators can also list those of an organization that is gone.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::Forbidden`] and [`Error::Outsider`] when there is no organization whose deletions the caller may read.
+pub async fn list(cx: &Cx, wanted: &Wanted, filter: DeletionFilter, request: PageRequest) -> Result<Page<Watched>> {
+    let organizations = match wanted {
+        Wanted::Of(organization) => vec![one(cx, organization).await?],
+        Wanted::AllReadable => match cx.principal()? {
+            principal if principal.organization.is_some() => vec![one(cx, &OrganizationRef::Current).await?],
+            principal if principal.is_operator => return everywhere(cx, filter, request).await,
+            principal => readable(cx, principal.user).await?,
+        },
+    };
+    let states = filter.states();
+    cx.read(async move |_, tx| {
+            let count = sql!("SELECT count(*) FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2)");
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.query_one(count, params![organizations.clone(), states.clone()]).await?.next()?,
+            };
+            let statement = sql!(
+                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
+                        (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
+                        batches, longest_batch_us, waiting_for, created_at, updated_at, completed_at, reversible_until, restored_at, stopped_at,
+                        stage, waiting_since, rows_expected, lease_until
+                 FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2) AND id < $5 ORDER BY id DESC LIMIT $3 OFFSET $4"
+            );
+            let bound = params![organizations.clone(), states.clone(), request.limit(), request.offset(), request.below()];
+            part(tx.query(statement, bound).await?, total, request)
+        })
+    .await
+}
+
+async fn one(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
+    match enter(cx, organization, Action::ReadDeletions).await {
+        Ok(tenant) => Ok(tenant.organization()),
+        Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// The organizations whose deletions a user may read: for owners also those that can still be taken back.
+async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
+    cx.principal()?.needs(Action::ReadDeletions.scope())?;
+    let roles = cx
+        .read(async move |_, tx| {
+                let statement = sql!(
+                    "SELECT members.organization_id, members.role
+                     FROM members JOIN organizations ON organizations.id = members.organization_id
+                     WHERE members.user_id = $1 AND members.state = 'live'
+                       AND (organizations.state = 'live'
+                            OR (members.role = 'owner' AND EXISTS (SELECT 1 FROM deletions
+                                                                   WHERE deletions.organization_id = organizations.id
+                                                                     AND subject_id = organizations.id AND deletions.state = 'reversible')))"
+                );
+                let rows = tx.query(statement, params![user]).await?;
+                rows.into_iter().map(|mut row| Ok((row.next::<Uuid>()?, row.next::<String>()?))).collect::<Result<Vec<_>>>()
+            })
+        .await?;
+    if roles.is_empty() {
+        return Err(Error::Outsider("User is not a member of this organization.".into()));
+    }
+    let may = |role: &str| Role::parse(role).is_some_and(|role| decide(role, Action::ReadDeletions) == Verdict::Yes);
+    let readable: Vec<Uuid> = roles.into_iter().filter(|(_, role)| may(role)).map(|(organization, _)| organization).collect();
+    match readable.is_empty() {
+        true => Err(Error::Forbidden(refusal(Action::ReadDeletions).into())),
+        false => Ok(readable),
+    }
+}
+
+/// For operators: along the index of all ids.
+async fn everywhere(cx: &Cx, filter: DeletionFilter, request: PageRequest) -> Result<Page<Watched>> {
+    let states = filter.states();
+    cx.read(async move |_, tx| {
+            let count = sql!("SELECT count(*) FROM deletions WHERE state = ANY($1)");
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.query_one(count, params![states.clone()]).await?.next()?,
+            };
+            let statement = sql!(
+                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
+                        (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
+                        batches, longest_batch_us, waiting_for, created_at, updated_at, completed_at, reversible_until, restored_at, stopped_at,
+                        stage, waiting_since, rows_expected, lease_until
+                 FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
+            );
+            let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
+            part(tx.query(statement, bound).await?, total, request)
+        })
+    .await
+}
+
+fn part(rows: Vec<Row>, total: i64, request: PageRequest) -> Result<Page<Watched>> {
+    let deletions = rows.into_iter().map(read).collect::<Result<_>>()?;
+    Ok(Page::part(deletions, total, request, |watched: &Watched| watched.deletion.id))
+}
+
+async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Watched>> {
+    let statement = sql!(
+        "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
+                        (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
+                batches, longest_batch_us, waiting_for, created_at, updated_at, completed_at, reversible_until, restored_at, stopped_at,
+                stage, waiting_since, rows_expected, lease_until
+         FROM deletions WHERE id = $1"
+    );
+    tx.query_opt(statement, params![id]).await?.map(read).transpose()
+}
+
+fn read(mut row: Row) -> Result<Watched> {
+    let waiting: Option<Waiting>;
+    let deletion = Deletion {
+        id: row.next()?,
+        organization: row.next()?,
+        root: row.next()?,
+        subject: row.next()?,
+        subject_label: row.next()?,
+        state: row.next()?,
+        actor: row.next()?,
+        actor_id: row.next()?,
+        reason: row.next()?,
+        request_id: row.next()?,
+        counts: row.next()?,
+        effects: row.next()?,
+        export: row.next()?,
+        batches: row.next()?,
+        longest_batch_micros: row.next()?,
+        waiting_for: {
+            waiting = row.next::<Option<String>>()?.map(|text| Waiting::read(&text));
+            waiting.as_ref().map(waiting_words)
+        },
+        created_at: row.next()?,
+        updated_at: row.next()?,
+        completed_at: row.next()?,
+        reversible_until: row.next()?,
+        restored_at: row.next()?,
+        stopped_at: row.next()?,
+    };
+    Ok(Watched { deletion, waiting, stage: row.next()?, waiting_since: row.next()?, rows_expected: row.next()?, lease_until: row.next()? })
+}

@@ -1,0 +1,517 @@
+//! What a deletion does, table by table: the only place.
+//!
+//! `TABLES` says of every column what it holds, each root's rules what happens to every table that hangs on it or points at it. The engine holds
+//! both against the live schema when the server starts: a table or column that no rule decides about stops it.
+
+use deletion::Fate::{Erase, Keep, Redact};
+use deletion::Holds::{Link, Personal, Plain, Secret};
+use deletion::Kept::{self, For};
+use deletion::{Fate, Holds};
+use deletion::{ParentTable, Plan, Rule, Rules, TableColumns, uuid};
+
+use crate::events::Event;
+use crate::retention_periods::Retention;
+
+/// What can be deleted. Each has rules of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// An organization with everything in it.
+    Organization,
+    /// A membership.
+    Member,
+    /// A customer, for good.
+    Customer,
+    /// A customer, marked as deleted and kept.
+    RetiredCustomer,
+    /// An API key.
+    ApiKey,
+    /// An invitation.
+    Invitation,
+    /// A webhook endpoint.
+    Webhook,
+    /// An OAuth app with its tokens.
+    OauthApp,
+    /// An OAuth token.
+    OauthToken,
+    /// A user's account.
+    User,
+    /// Many customers at once, each deleted as a customer.
+    CustomerPurge,
+}
+
+/// Customers with what hangs on them.
+const CUSTOMERS: ParentTable = ParentTable { table: "customers", by: "customer_id", key: uuid("id") };
+
+/// Tables whose rows others hang on.
+const PARENTS: &[ParentTable] = &[
+    ParentTable { table: "members", by: "member_id", key: uuid("id") },
+    ParentTable { table: "oauth_apps", by: "app_id", key: uuid("id") },
+    CUSTOMERS,
+    ParentTable { table: "webhooks", by: "webhook_id", key: uuid("id") },
+];
+
+/// Tables in which rows come by themselves: what the server writes down about requests, refused ones among them, and the sessions of people
+/// who sign in, the one who deletes among them. Approvals come after the plan that they are given to. No deletion is refused for these.
+const COMES_BY_ITSELF: &[&str] = &[
+    "audit_entries",
+    "client_addresses",
+    "deletions",
+    "webhook_deliveries",
+    "idempotent_answers",
+    "sessions",
+    "deletion_approvals",
+    "purge_items",
+];
+
+/// The rules as the engine takes them.
+pub static RULES: Rules = Rules::new("organization_id", ROOTS, TABLES, PARENTS, COMES_BY_ITSELF, "crates/plane/src/deletion_rules.rs");
+
+/// The name of the time until which an archive is kept that was ordered with a deletion.
+pub(crate) const ARCHIVE: &str = "archive";
+
+const ORGANIZATION: Holds = Link(&["organization"]);
+const MEMBER: Holds = Link(&["member"]);
+const CUSTOMER: Holds = Link(&["customer", "retired_customer"]);
+const APPROVED: Holds = Link(&["customer", "retired_customer", "member"]);
+const WEBHOOK: Holds = Link(&["webhook"]);
+const OAUTH_APP: Holds = Link(&["oauth_app"]);
+const USER: Holds = Link(&["user"]);
+const PURGE: Holds = Link(&["customer_purge"]);
+
+/// Every column of every table.
+#[rustfmt::skip]
+const TABLES: &[TableColumns] = &[
+    TableColumns::new("users", &[("id", USER), ("email", Personal), ("name", Personal), ("password_hash", Secret), ("is_operator", Plain), ("operator_revision", Plain), ("created_at", Plain), ("metadata", Personal), ("state", Plain), ("email_key", Personal), ("search_key", Personal), ("credential_revision", Plain)]),
+    TableColumns::new("ledger", &[("id", Plain), ("position", Plain), ("position_at", Plain), ("beat", Plain), ("is_restored", Plain)]),
+    TableColumns::new("ledger_lines", &[("id", Plain), ("at", Plain), ("entry", Plain)]),
+    TableColumns::new("signing_keys", &[("id", Plain), ("private_key", Secret), ("created_at", Plain), ("retires_at", Plain)]),
+    TableColumns::new("installation", &[("id", Plain), ("former_id", Plain), ("created_at", Plain)]),
+    TableColumns::new("secret_keys", &[("id", Plain), ("created_at", Plain)]),
+    TableColumns::new("sessions", &[
+        ("id", Plain), ("user_id", USER), ("organization_id", ORGANIZATION), ("member_id", MEMBER), ("cookie_hash", Secret),
+        ("refresh_hash", Secret), ("created_at", Plain), ("expires_at", Plain), ("refresh_family_hash", Secret),
+    ]),
+    TableColumns::new("organizations", &[
+        ("id", ORGANIZATION), ("slug", Plain), ("name", Plain), ("logo", Plain), ("plan", Plain), ("subscription_status", Plain),
+        ("stripe_customer_id", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain), ("archived_at", Plain),
+        ("revision", Plain), ("metadata", Plain), ("requests_per_day", Plain), ("requests_per_minute", Plain),
+        ("requirements_revision", Plain),
+    ]),
+    TableColumns::new("members", &[
+        ("organization_id", ORGANIZATION), ("id", MEMBER), ("user_id", USER), ("role", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain),
+        ("revision", Plain),
+    ]),
+    TableColumns::new("invitations", &[
+        ("organization_id", ORGANIZATION), ("id", Link(&["invitation"])), ("email", Personal), ("role", Plain), ("token_hash", Secret),
+        ("status", Plain), ("invited_by", MEMBER), ("created_at", Plain), ("expires_at", Plain), ("invited_with", Plain),
+        ("credential_id", Plain), ("email_key", Personal),
+    ]),
+    TableColumns::new("customers", &[
+        ("organization_id", ORGANIZATION), ("id", CUSTOMER), ("reference", Personal), ("name", Personal), ("email", Personal), ("phone", Personal),
+        ("tax_id", Personal), ("address", Personal), ("metadata", Personal), ("managed_by", MEMBER), ("state", Plain), ("version", Plain),
+        ("created_at", Plain), ("updated_at", Plain), ("deleted_at", Plain), ("revision", Plain), ("expires_at", Plain),
+        ("archived_at", Plain), ("email_key", Personal), ("search_key", Personal),
+    ]),
+    TableColumns::new("subscriptions", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("plan", Plain), ("status", Plain), ("starts_at", Plain),
+        ("ends_at", Plain), ("created_at", Plain),
+    ]),
+    TableColumns::new("transactions", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("amount", Plain), ("currency", Plain), ("status", Plain),
+        ("description", Personal), ("created_at", Plain),
+    ]),
+    TableColumns::new("devices", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("name", Personal), ("platform", Plain), ("created_at", Plain),
+    ]),
+    TableColumns::new("customer_sessions", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("ip_address", Personal), ("user_agent", Personal), ("created_at", Plain),
+    ]),
+    TableColumns::new("activity_entries", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("kind", Plain), ("message", Personal), ("created_at", Plain),
+    ]),
+    TableColumns::new("api_keys", &[
+        ("organization_id", ORGANIZATION), ("id", Link(&["api_key"])), ("member_id", MEMBER), ("kind", Plain), ("name", Plain),
+        ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain), ("created_at", Plain), ("expires_at", Plain),
+        ("is_active", Plain), ("rate_limit_per_minute", Plain), ("rate_limit_per_hour", Plain), ("allowed_ips", Plain), ("last_used_at", Plain),
+        ("metadata", Plain), ("made_by", Plain), ("rotations", Plain), ("previous_hash", Secret), ("previous_until", Plain), ("told_days", Plain),
+        ("role", Plain), ("created_by", MEMBER), ("credential_revision", Plain),
+    ]),
+    TableColumns::new("screens", &[
+        ("organization_id", ORGANIZATION), ("customer_id", CUSTOMER), ("id", Plain), ("pass_id", Plain), ("created_at", Plain),
+    ]),
+    TableColumns::new("webhooks", &[
+        ("organization_id", ORGANIZATION), ("id", WEBHOOK), ("url", Plain), ("description", Plain), ("events", Plain), ("secret", Secret),
+        ("is_active", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain), ("old_secret", Secret),
+        ("old_secret_until", Plain), ("credential_revision", Plain),
+    ]),
+    TableColumns::new("webhook_deliveries", &[
+        ("organization_id", ORGANIZATION), ("webhook_id", WEBHOOK), ("id", Plain), ("event", Plain), ("subject_id", CUSTOMER),
+        ("deletion_id", Plain), ("payload", Personal), ("state", Plain), ("attempts", Plain), ("response_status", Plain), ("error", Plain),
+        ("next_attempt_at", Plain), ("created_at", Plain), ("finished_at", Plain),
+    ]),
+    TableColumns::new("oauth_apps", &[
+        ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),
+        ("description", Plain), ("redirect_uris", Plain), ("scopes", Plain), ("is_active", Plain), ("state", Plain), ("version", Plain),
+        ("created_at", Plain), ("updated_at", Plain), ("made_by", Plain), ("credential_revision", Plain),
+    ]),
+    TableColumns::new("oauth_tokens", &[
+        ("organization_id", ORGANIZATION), ("id", Link(&["oauth_token"])), ("app_id", OAUTH_APP), ("member_id", MEMBER), ("access_hash", Secret),
+        ("refresh_hash", Secret), ("refresh_family_hash", Secret), ("scopes", Plain), ("access_scopes", Plain), ("created_at", Plain),
+        ("expires_at", Plain), ("refresh_expires_at", Plain),
+    ]),
+    TableColumns::new("user_api_keys", &[
+        ("id", Plain), ("user_id", USER), ("name", Plain), ("description", Plain), ("hint", Plain), ("hash", Secret), ("scopes", Plain),
+        ("rate_limit_per_minute", Plain), ("rate_limit_per_hour", Plain), ("allowed_ips", Plain), ("is_active", Plain), ("created_at", Plain),
+        ("expires_at", Plain), ("last_used_at", Plain), ("metadata", Plain), ("rotations", Plain), ("previous_hash", Secret),
+        ("previous_until", Plain), ("credential_revision", Plain),
+    ]),
+    TableColumns::new("preferences", &[("user_id", USER), ("trait", Personal), ("stance", Personal), ("updated_at", Plain)]),
+    TableColumns::new("idempotent_answers", &[
+        ("id", Plain), ("organization_id", ORGANIZATION), ("request_hash", Secret), ("worker", Plain), ("answer", Secret), ("created_at", Plain),
+    ]),
+    TableColumns::new("audit_entries", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("action", Plain), ("outcome", Plain), ("subject", Plain),
+        ("subject_id", CUSTOMER), ("subject_label", Personal), ("actor", Plain), ("actor_id", Plain), ("credential_id", Plain),
+        ("reason", Plain), ("detail", Plain), ("deletion_id", Plain), ("request_id", Plain), ("created_at", Plain),
+    ]),
+    TableColumns::new("client_addresses", &[("id", Plain), ("user_id", USER), ("address", Personal), ("created_at", Plain)]),
+    TableColumns::new("deletions", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal), ("state", Plain),
+        ("actor", Plain), ("actor_id", Plain), ("reason", Plain), ("request_id", Plain), ("stage", Plain), ("cursor", Plain), ("counts", Plain),
+        ("effects", Plain), ("batches", Plain), ("longest_batch_us", Plain), ("fence", Plain), ("lease_until", Plain), ("waiting_for", Plain), ("created_at", Plain),
+        ("updated_at", Plain), ("completed_at", Plain), ("waiting_since", Plain), ("rows_expected", Plain), ("reversible_until", Plain),
+        ("restored_at", Plain), ("stopped_at", Plain),
+    ]),
+    TableColumns::new("exports", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("root", Plain), ("subject_id", CUSTOMER), ("subject_label", Personal),
+        ("deletion_id", Plain), ("state", Plain), ("actor", Plain), ("actor_id", Plain), ("request_id", Plain), ("counts", Plain),
+        ("rows_done", Plain), ("rows_total", Plain), ("bytes", Plain), ("error", Plain), ("attempts", Plain), ("fence", Plain),
+        ("lease_until", Plain), ("created_at", Plain), ("finished_at", Plain), ("expires_at", Plain), ("sha256", Plain),
+    ]),
+    TableColumns::new("holds", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("subject", Plain), ("subject_id", CUSTOMER), ("reason", Plain), ("until", Plain),
+        ("placed_by", Plain), ("placed_by_id", Plain), ("placed_at", Plain), ("released_by", Plain), ("released_by_id", Plain),
+        ("released_at", Plain), ("release_reason", Plain),
+    ]),
+    TableColumns::new("requirements", &[
+        ("organization_id", ORGANIZATION), ("kind", Plain), ("reason_required", Plain), ("confirmation_required", Plain), ("fresh_minutes", Plain),
+        ("approval_required", Plain), ("grace_days", Plain), ("updated_at", Plain),
+    ]),
+    TableColumns::new("deletion_approvals", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("subject", Plain), ("subject_id", APPROVED), ("member_id", MEMBER), ("reason", Plain),
+        ("created_at", Plain), ("expires_at", Plain),
+    ]),
+    TableColumns::new("purges", &[
+        ("organization_id", ORGANIZATION), ("id", PURGE), ("criteria", Personal), ("subjects", Plain), ("only_managed_by", Plain),
+        ("credential_id", Plain), ("created_at", Plain),
+    ]),
+    TableColumns::new("purge_items", &[
+        ("organization_id", ORGANIZATION), ("purge_id", PURGE), ("id", Plain), ("number", Plain), ("customer_id", CUSTOMER), ("outcome", Plain), ("created_at", Plain),
+        ("detail", Plain), ("blockers", Plain), ("deletion_id", Plain),
+    ]),
+];
+
+const BY_ORGANIZATION: &[&str] = &["organization_id"];
+const BY_USER: &[&str] = &["user_id"];
+const BY_CUSTOMER: &[&str] = &["organization_id", "customer_id"];
+const BY_MEMBER: &[&str] = &["organization_id", "member_id"];
+const BY_ID: &[&str] = &["organization_id", "id"];
+const BY_SUBJECT: &[&str] = &["organization_id", "subject_id"];
+/// Of exports: whether a deletion was ordered with it.
+const ON_ITS_OWN: &str = "deletion_id IS NULL";
+const OF_A_DELETION: &str = "deletion_id IS NOT NULL";
+/// Of approvals: whether its maker is another member than the one whose removal it is about.
+const OF_ANOTHER: &str = "member_id <> subject_id";
+const FETCHED: &str = "what was ordered with the deletion is there to be fetched after it; row and file are erased when it expires";
+const NO_LABEL: Fate = Redact(&[("subject_label", "NULL")]);
+
+#[rustfmt::skip]
+const ORGANIZATION_RULES: &[Rule] = &[
+    Rule::new("activity_entries", BY_ORGANIZATION, &[uuid("customer_id"), uuid("id")], Erase, "belongs to a customer"),
+    Rule::new("customer_sessions", BY_ORGANIZATION, &[uuid("customer_id"), uuid("id")], Erase, "belongs to a customer"),
+    Rule::new("devices", BY_ORGANIZATION, &[uuid("customer_id"), uuid("id")], Erase, "belongs to a customer"),
+    Rule::new("screens", BY_ORGANIZATION, &[uuid("customer_id"), uuid("id")], Erase, "belongs to a customer"),
+    Rule::new("transactions", BY_ORGANIZATION, &[uuid("customer_id"), uuid("id")], Erase, "belongs to a customer"),
+    Rule::new("subscriptions", BY_ORGANIZATION, &[uuid("customer_id"), uuid("id")], Erase, "belongs to a customer"),
+    Rule::new("customers", BY_ORGANIZATION, &[uuid("id")], Erase, "belongs to the organization"),
+    Rule::new("api_keys", BY_ORGANIZATION, &[uuid("id")], Erase, "opens nothing any more"),
+    Rule::new("oauth_tokens", BY_ORGANIZATION, &[uuid("id")], Erase, "opens nothing any more"),
+    Rule::new("oauth_apps", BY_ORGANIZATION, &[uuid("id")], Erase, "belongs to the organization"),
+    Rule::new("sessions", BY_ORGANIZATION, &[uuid("member_id"), uuid("id")], Erase, "bound to a membership of the organization"),
+    Rule::new("invitations", BY_ORGANIZATION, &[uuid("id")], Erase, "leads nowhere any more"),
+    Rule::new("requirements", BY_ORGANIZATION, &[uuid("organization_id")], Erase, "what the organization asks of those who delete"),
+    Rule::new("deletion_approvals", BY_ORGANIZATION, &[uuid("id")], Erase, "approves nothing any more; who approved what was done is in the audit trail"),
+    Rule::new("members", BY_ORGANIZATION, &[uuid("id")], Erase, "belongs to the organization; the people's accounts stay theirs"),
+    Rule::new("webhook_deliveries", BY_ORGANIZATION, &[uuid("webhook_id"), uuid("id")], Erase, "the history of the organization's webhooks, once the last of them was told"),
+    Rule::new("webhooks", BY_ORGANIZATION, &[uuid("id")], Erase, "belongs to the organization; its secret goes with it"),
+    Rule::new("idempotent_answers", BY_ORGANIZATION, &[uuid("id")], Erase, "what was answered about the organization, kept for repeated requests"),
+    Rule::new("exports", BY_ORGANIZATION, &[uuid("id")], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
+    Rule::new("exports", BY_ORGANIZATION, &[uuid("id")], Keep, FETCHED).only(OF_A_DELETION).kept(For(ARCHIVE)),
+    Rule::new("holds", BY_ORGANIZATION, &[uuid("id")], Erase, "over, or it would not be deleted; who placed and released each, and why, is in the audit trail"),
+    Rule::new("purge_items", BY_ORGANIZATION, &[uuid("purge_id"), uuid("id")], Erase, "what became of each customer of a purge; the customers' own receipts stay"),
+    Rule::new("purges", BY_ORGANIZATION, &[uuid("id")], Erase, "purges under way, whose customers go with the organization"),
+    Rule::new("audit_entries", BY_ORGANIZATION, &[uuid("id")], NO_LABEL, "shows who did what, to operators, after the organization is gone; holds only ids once the labels are removed").kept(For(Retention::Audit.name())),
+    Rule::new("deletions", BY_ORGANIZATION, &[uuid("id")], NO_LABEL, "the receipts; they hold only ids and counts once the labels are removed").kept(For(Retention::Receipts.name())),
+    Rule::new("organizations", &["id"], &[], Erase, "the organization itself; its slug is free again"),
+];
+
+#[rustfmt::skip]
+const MEMBER_RULES: &[Rule] = &[
+    Rule::new("api_keys", BY_MEMBER, &[uuid("id")], Erase, "a key acts as the member who made it"),
+    Rule::new("api_keys", &["organization_id", "created_by"], &[uuid("id")], Redact(&[("created_by", "NULL")]), "a service account is the organization's and outlives who made it: give it a new secret if they know the one it has").kept(Kept::Alive),
+    Rule::new("oauth_tokens", BY_MEMBER, &[uuid("id")], Erase, "a token acts as the member who made its app"),
+    Rule::new("oauth_apps", BY_MEMBER, &[uuid("id")], Erase, "an app acts as the member who made it"),
+    Rule::new("sessions", BY_MEMBER, &[uuid("id")], Erase, "a session bound to the membership ends with it"),
+    Rule::new("customers", &["organization_id", "managed_by"], &[uuid("id")], Redact(&[("managed_by", "NULL")]), "customers outlive their manager").kept(Kept::Alive),
+    Rule::new("invitations", &["organization_id", "invited_by"], &[uuid("id")], Redact(&[("invited_by", "NULL")]), "stays listed, and is good no more: no member stands for its role").kept(Kept::Alive),
+    Rule::new("deletion_approvals", BY_MEMBER, &[uuid("id")], Erase, "an approval counts while its maker is an owner"),
+    Rule::new("deletion_approvals", BY_SUBJECT, &[uuid("id")], Erase, "approves the removal that is done with this").only(OF_ANOTHER),
+    Rule::new("members", BY_ID, &[], Erase, "the membership itself"),
+];
+
+#[rustfmt::skip]
+const CUSTOMER_RULES: &[Rule] = &[
+    Rule::new("activity_entries", BY_CUSTOMER, &[uuid("id")], Erase, "belongs to the customer"),
+    Rule::new("customer_sessions", BY_CUSTOMER, &[uuid("id")], Erase, "the customer's sessions end"),
+    Rule::new("devices", BY_CUSTOMER, &[uuid("id")], Erase, "the customer's devices are disconnected"),
+    Rule::new("screens", BY_CUSTOMER, &[uuid("id")], Erase, "belongs to the customer"),
+    Rule::new("transactions", BY_CUSTOMER, &[uuid("id")], Erase, "belongs to the customer"),
+    Rule::new("subscriptions", BY_CUSTOMER, &[uuid("id")], Erase, "belongs to the customer"),
+    Rule::new("webhook_deliveries", BY_SUBJECT, &[uuid("webhook_id"), uuid("id")], Erase, "speaks of the customer; what was not delivered yet no longer is"),
+    Rule::new("exports", BY_SUBJECT, &[uuid("id")], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
+    Rule::new("exports", BY_SUBJECT, &[uuid("id")], Keep, FETCHED).only(OF_A_DELETION).kept(For(ARCHIVE)),
+    Rule::new("deletion_approvals", BY_SUBJECT, &[uuid("id")], Erase, "approves the deletion that is done with this"),
+    Rule::new("holds", BY_SUBJECT, &[uuid("id")], Keep, "over, or it would not be deleted; shows who held the customer, until when and why").kept(For(Retention::Holds.name())),
+    Rule::new("purge_items", BY_CUSTOMER, &[uuid("purge_id"), uuid("id")], Keep, "what became of the customer in a purge; holds only ids").kept(For(Retention::Receipts.name())),
+    Rule::new("audit_entries", BY_SUBJECT, &[uuid("id")], NO_LABEL, "shows who did what; holds only ids once the label is removed").kept(For(Retention::Audit.name())),
+    Rule::new("deletions", BY_SUBJECT, &[uuid("id")], NO_LABEL, "the receipt; holds only ids and counts once the label is removed").kept(For(Retention::Receipts.name())),
+    Rule::new("customers", BY_ID, &[], Erase, "the customer; the id is free again"),
+];
+
+#[rustfmt::skip]
+const RETIRED_CUSTOMER_RULES: &[Rule] = &[
+    Rule::new("customer_sessions", BY_CUSTOMER, &[uuid("id")], Erase, "the customer's sessions end"),
+    Rule::new("devices", BY_CUSTOMER, &[uuid("id")], Erase, "the customer's devices are disconnected"),
+    Rule::new("screens", BY_CUSTOMER, &[uuid("id")], Keep, "kept with the customer; a pass is used once").kept(For(Retention::Customers.name())),
+    Rule::new("activity_entries", BY_CUSTOMER, &[uuid("id")], Keep, "kept for audit until the customer goes for good").kept(For(Retention::Customers.name())),
+    Rule::new("transactions", BY_CUSTOMER, &[uuid("id")], Keep, "kept for the books until the customer goes for good").kept(For(Retention::Customers.name())),
+    Rule::new("subscriptions", BY_CUSTOMER, &[uuid("id")], Keep, "kept for the books until the customer goes for good").kept(For(Retention::Customers.name())),
+    Rule::new("webhook_deliveries", BY_SUBJECT, &[uuid("webhook_id"), uuid("id")], Keep, "the history of the organization's webhooks").kept(For(Retention::Deliveries.name())),
+    Rule::new("exports", BY_SUBJECT, &[uuid("id")], Erase, "holds what is no longer readable; its file goes within seconds").only(ON_ITS_OWN),
+    Rule::new("exports", BY_SUBJECT, &[uuid("id")], Keep, FETCHED).only(OF_A_DELETION).kept(For(ARCHIVE)),
+    Rule::new("deletion_approvals", BY_SUBJECT, &[uuid("id")], Erase, "approves the deletion that is done with this"),
+    Rule::new("holds", BY_SUBJECT, &[uuid("id")], Keep, "shows who holds the customer, until when and why").kept(For(Retention::Holds.name())),
+    Rule::new("purge_items", BY_CUSTOMER, &[uuid("purge_id"), uuid("id")], Keep, "what became of the customer in a purge").kept(For(Retention::Receipts.name())),
+    Rule::new("audit_entries", BY_SUBJECT, &[uuid("id")], Keep, "shows who did what").kept(For(Retention::Audit.name())),
+    Rule::new("deletions", BY_SUBJECT, &[uuid("id")], Keep, "the receipt").kept(For(Retention::Receipts.name())),
+    Rule::new("customers", BY_ID, &[], Keep, "marked as deleted, no longer readable, its id stays taken; an ADMIN can hard-delete it before").kept(For(Retention::Customers.name())),
+];
+
+const API_KEY_RULES: &[Rule] =
+    &[Rule::new("api_keys", BY_ID, &[], Erase, "the key itself; what it made opens nothing from then on, and goes within a minute")];
+
+const INVITATION_RULES: &[Rule] =
+    &[Rule::new("invitations", BY_ID, &[], Keep, "marked as cancelled and listed as such; its link no longer works")
+        .kept(For(Retention::Invitations.name()))];
+
+#[rustfmt::skip]
+const WEBHOOK_RULES: &[Rule] = &[
+    Rule::new("webhook_deliveries", &["organization_id", "webhook_id"], &[uuid("id")], Erase, "its queue and its history"),
+    Rule::new("webhooks", BY_ID, &[], Erase, "the endpoint and its secret"),
+];
+
+#[rustfmt::skip]
+const OAUTH_APP_RULES: &[Rule] = &[
+    Rule::new("oauth_tokens", &["organization_id", "app_id"], &[uuid("id")], Erase, "a token is its app's"),
+    Rule::new("oauth_apps", BY_ID, &[], Erase, "the app itself; what its tokens made opens nothing from then on, and goes within a minute"),
+];
+
+const OAUTH_TOKEN_RULES: &[Rule] =
+    &[Rule::new("oauth_tokens", BY_ID, &[], Erase, "the token itself; what it made opens nothing from then on, and goes within a minute")];
+
+#[rustfmt::skip]
+const USER_RULES: &[Rule] = &[
+    Rule::new("members", BY_USER, &[uuid("organization_id"), uuid("id")], Erase, "each membership ends as a deletion of its own, ordered in the same step; the account goes after the last of them"),
+    Rule::new("sessions", BY_USER, &[uuid("id")], Erase, "the person is signed out everywhere"),
+    Rule::new("user_api_keys", BY_USER, &[uuid("id")], Erase, "opens nothing any more"),
+    Rule::new("preferences", BY_USER, &[uuid("user_id")], Erase, "belongs to the person"),
+    Rule::new("client_addresses", BY_USER, &[uuid("id")], Erase, "from where the person signed in; that they did stays in the audit trail"),
+    Rule::new("users", &["id"], &[], Erase, "the account; its address is free again"),
+];
+
+#[rustfmt::skip]
+const CUSTOMER_PURGE_RULES: &[Rule] = &[
+    Rule::new("purge_items", &["organization_id", "purge_id"], &[uuid("id")], Keep, "what became of each customer, with the deletions that were ordered; holds only ids").kept(For(Retention::Receipts.name())),
+    Rule::new("purges", BY_ID, &[], Erase, "what was asked for, once all of it is done"),
+];
+
+/// A root of which nothing needs to be said but its name and its rules.
+const fn root(name: &'static str, rules: &'static [Rule]) -> deletion::Root {
+    deletion::Root {
+        name,
+        noun: name,
+        rules,
+        mark: None,
+        unmark: None,
+        credentials: &[],
+        waits_before: None,
+        awaits: None,
+        is_locked_when_ordered: false,
+        locks_each_batch: false,
+        orders_others: None,
+        cascades: None,
+        guards: "nothing",
+    }
+}
+
+const CLOSED: Option<&str> = Some("state = 'closed', version = version + 1");
+const LIVE_AGAIN: Option<(&str, &str)> = Some(("state = 'live', version = version + 1", "closed"));
+const OPENS_AN_ORGANIZATION: &[&str] = &["api_keys", "oauth_tokens", "sessions"];
+const OPENS_A_CUSTOMER: &[&str] = &["customer_sessions", "devices"];
+const GUARDS_OF_CUSTOMERS: &str = "a subscription is active; a transaction is pending; a legal hold on the customer or the organization is in \
+                                   force; what the organization asks for is missing";
+
+/// The roots, in the order of [`Root::ALL`].
+const ROOTS: &[deletion::Root] = &[
+    deletion::Root {
+        mark: CLOSED,
+        unmark: LIVE_AGAIN,
+        credentials: OPENS_AN_ORGANIZATION,
+        waits_before: Some("webhook_deliveries"),
+        cascades: Some(CUSTOMERS),
+        guards: "a legal hold on it, on a customer or on a user in it is in force; what it asks for is missing",
+        ..root("organization", ORGANIZATION_RULES)
+    },
+    deletion::Root {
+        mark: CLOSED,
+        unmark: LIVE_AGAIN,
+        credentials: OPENS_AN_ORGANIZATION,
+        guards: "the member is the organization's last owner; a legal hold on the user or the organization is in force; what the organization asks for is missing, unless the member leaves",
+        ..root("member", MEMBER_RULES)
+    },
+    deletion::Root {
+        mark: CLOSED,
+        // One that was softly deleted before is that again.
+        unmark: Some(("state = CASE WHEN deleted_at IS NULL THEN 'live' ELSE 'deleted' END, version = version + 1", "closed")),
+        credentials: OPENS_A_CUSTOMER,
+        is_locked_when_ordered: true,
+        guards: GUARDS_OF_CUSTOMERS,
+        ..root("customer", CUSTOMER_RULES)
+    },
+    deletion::Root {
+        mark: Some("state = 'deleted', version = version + 1, deleted_at = {now}"),
+        unmark: Some(("state = 'live', version = version + 1, deleted_at = NULL", "deleted")),
+        credentials: OPENS_A_CUSTOMER,
+        noun: "customer",
+        is_locked_when_ordered: true,
+        locks_each_batch: true,
+        guards: GUARDS_OF_CUSTOMERS,
+        ..root("retired_customer", RETIRED_CUSTOMER_RULES)
+    },
+    root("api_key", API_KEY_RULES),
+    deletion::Root { mark: Some("status = 'cancelled'"), ..root("invitation", INVITATION_RULES) },
+    deletion::Root {
+        mark: CLOSED,
+        guards: "a legal hold on the organization, or on a customer that the webhook was told of, is in force",
+        ..root("webhook", WEBHOOK_RULES)
+    },
+    deletion::Root { mark: CLOSED, ..root("oauth_app", OAUTH_APP_RULES) },
+    root("oauth_token", OAUTH_TOKEN_RULES),
+    deletion::Root {
+        mark: Some("state = 'closed'"),
+        awaits: Some("members"),
+        guards: "the person is the last owner of an organization, each of which is named; a membership is held; they are the last operator",
+        ..root("user", USER_RULES)
+    },
+    deletion::Root {
+        orders_others: Some("customers"),
+        guards: "the organization is archived; what the organization asks for, but for approvals, is missing. A customer that something blocks, or that has no approval, is left out, and no other",
+        ..root("customer_purge", CUSTOMER_PURGE_RULES)
+    },
+];
+
+impl Root {
+    /// Every root.
+    pub const ALL: [Root; 11] = [
+        Root::Organization,
+        Root::Member,
+        Root::Customer,
+        Root::RetiredCustomer,
+        Root::ApiKey,
+        Root::Invitation,
+        Root::Webhook,
+        Root::OauthApp,
+        Root::OauthToken,
+        Root::User,
+        Root::CustomerPurge,
+    ];
+
+    /// It, as the engine takes it.
+    pub fn definition(self) -> &'static deletion::Root {
+        &ROOTS[self as usize]
+    }
+
+    /// How it is deleted.
+    pub fn plan(self) -> &'static Plan {
+        RULES.plan(self.definition())
+    }
+
+    /// Its name in the database.
+    pub fn name(self) -> &'static str {
+        self.definition().name
+    }
+
+    /// The root of this name.
+    pub fn parse(name: &str) -> Option<Root> {
+        Root::ALL.into_iter().find(|root| root.name() == name)
+    }
+
+    /// The root that a record names.
+    ///
+    /// # Errors
+    /// [`crate::Error::Internal`] when there is none of that name.
+    pub(crate) fn of_record(name: &str) -> crate::Result<Root> {
+        Root::parse(name).ok_or_else(|| crate::Error::Internal(format!("a deletion has the unknown root {name}")))
+    }
+
+    /// The root of a deletion that the engine has in hand.
+    pub(crate) fn of(definition: &deletion::Root) -> crate::Result<Root> {
+        Root::of_record(definition.name)
+    }
+
+    /// The kind of subject, in the audit trail.
+    pub fn noun(self) -> &'static str {
+        self.definition().noun
+    }
+
+    /// What happens to each table, children before parents, the root's own row last.
+    pub fn rules(self) -> &'static [Rule] {
+        self.definition().rules
+    }
+
+    /// The tables of what opens something: it does not come back when the subject does.
+    pub(crate) fn credentials(self) -> &'static [&'static str] {
+        self.definition().credentials
+    }
+
+    /// Whether credentials depend on such a subject, so that its end must be known before the answer.
+    pub(crate) fn ends_access(self) -> bool {
+        match self {
+            Root::Organization | Root::Member | Root::ApiKey | Root::OauthApp | Root::OauthToken | Root::User => true,
+            Root::Customer | Root::RetiredCustomer | Root::Invitation | Root::Webhook | Root::CustomerPurge => false,
+        }
+    }
+
+    /// The event that tells the organization's webhooks of it, beside `deletion.started`.
+    pub(crate) fn event(self) -> Option<Event> {
+        match self {
+            Root::Organization => Some(Event::OrganizationDeleted),
+            Root::Member => Some(Event::MemberRemoved),
+            Root::Customer | Root::RetiredCustomer => Some(Event::CustomerDeleted),
+            Root::ApiKey => Some(Event::ApiKeyRevoked),
+            Root::Invitation => Some(Event::InviteCancelled),
+            Root::OauthApp => Some(Event::OauthAppRevoked),
+            Root::Webhook | Root::OauthToken | Root::User | Root::CustomerPurge => None,
+        }
+    }
+}

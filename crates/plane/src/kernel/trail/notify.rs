@@ -1,0 +1,83 @@
+//! How webhooks of an organization are told of an event: it is put into their queues, in the transaction of what happened.
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use sql::{Statement, Tx, params, sql};
+use uuid::Uuid;
+
+use crate::events::Event;
+use crate::{Cx, Result};
+
+/// What one event says.
+pub(crate) struct Told {
+    /// What happened.
+    pub event: Event,
+    /// The customer it speaks of, whose deletion erases it.
+    pub subject_id: Option<Uuid>,
+    /// The deletion that is not completed before everybody was told.
+    pub deletion_id: Option<Uuid>,
+    /// One of [`crate::payloads`].
+    pub data: Json,
+}
+
+/// Puts an event into the queue of every webhook of the organization that wants it, in the transaction of what happened. Returns how many.
+/// `data` is one of [`crate::payloads`]; `subject_id` is the customer it speaks of, if it does.
+pub(crate) async fn emit(
+    cx: &Cx,
+    tx: &mut Tx,
+    organization: Uuid,
+    event: Event,
+    subject_id: Option<Uuid>,
+    data: impl Serialize + Send,
+) -> Result<u64> {
+    tell(cx, tx, organization, Told { event, subject_id, deletion_id: None, data: as_json(&data) }).await
+}
+
+/// What a payload of [`crate::payloads`] comes to.
+pub(crate) fn as_json(data: &impl Serialize) -> Json {
+    serde_json::to_value(data).unwrap_or_default()
+}
+
+/// Like [`emit`], for an event that a deletion may wait for.
+pub(crate) async fn tell(cx: &Cx, tx: &mut Tx, organization: Uuid, told: Told) -> Result<u64> {
+    let statement = sql!(
+        "INSERT INTO webhook_deliveries (organization_id, webhook_id, id, event, subject_id, deletion_id, payload, state, attempts,
+                                         next_attempt_at, created_at)
+         SELECT organization_id, id, $2, $3, $4, $5, $6, 'pending', 0, $7, $7
+         FROM webhooks WHERE organization_id = $1 AND state = 'live' AND is_active AND events LIKE $8"
+    );
+    let values = params![
+        organization,
+        cx.new_id()?,
+        told.event.name(),
+        told.subject_id,
+        told.deletion_id,
+        payload(cx, told.event.name(), told.data),
+        cx.now,
+        format!("%,{},%", told.event.name()),
+    ];
+    let queued = tx.execute(statement, values).await.map_err(|error| match error {
+        // A webhook was deleted in this very moment. What tells of itself is none the worse: it is done again without that.
+        sql::Error::ForeignKey(words) => sql::Error::Retry(words),
+        other => other,
+    })?;
+    if queued > 0 {
+        ring(cx, tx);
+    }
+    Ok(queued)
+}
+
+/// Asks for the first of an organization's webhooks that could be told something.
+pub(crate) const LISTENER: Statement = sql!("SELECT 1 FROM webhooks WHERE organization_id = $1 AND state = 'live' AND is_active LIMIT 1");
+
+/// The body of a delivery, as Standard Webhooks spells it.
+pub(crate) fn payload(cx: &Cx, name: &str, data: impl Serialize) -> String {
+    let timestamp = cx.now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+    json!({"type": name, "timestamp": timestamp, "data": as_json(&data)}).to_string()
+}
+
+/// Wakes the courier when the transaction at hand is committed.
+pub(crate) fn ring(cx: &Cx, tx: &mut Tx) {
+    let plane = cx.plane.clone();
+    tx.on_commit(move || plane.courier_bell.notify_one());
+}

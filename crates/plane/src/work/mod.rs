@@ -1,0 +1,16 @@
+//! Work beside the requests, and what takes several nouns: jobs, exports, purges, plans, backups, the start of a server.
+
+pub mod backups;
+pub mod clocks;
+pub mod deliveries;
+pub mod drain;
+pub mod exports;
+pub mod idempotency;
+pub mod ledger_replay;
+pub mod opening;
+pub mod orphans;
+pub mod plans;
+pub mod purges;
+pub mod retention;
+pub mod upkeep;
+pub mod vitals;

@@ -1,0 +1,94 @@
+//! How the plane is doing, for those who watch it: what is under way, since when, and how often the memory did not know a credential.
+
+use jiff::Timestamp;
+use sql::{params, sql};
+
+use crate::cx::{Actor, Cx};
+use crate::deletions::{LATE_AFTER, STUCK_AFTER};
+use crate::quotas::Quota;
+use crate::retention::{GRACE, OVERDUE_CUSTOMERS, Retention};
+use crate::{Plane, Result, quotas};
+use deletion::before;
+use std::sync::Arc;
+
+/// What there is to watch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Vitals {
+    /// Deletions that can still be taken back: nothing of them is under way.
+    pub reversible: i64,
+    /// Deletions that are closed and not taken up yet.
+    pub closed: i64,
+    /// Deletions that are being drained.
+    pub draining: i64,
+    /// Deletions that cannot go on at the moment and say what they wait for.
+    pub waiting: i64,
+    /// Deletions that are open and made no progress for longer than [`STUCK_AFTER`](crate::deletions::STUCK_AFTER), but for those under a
+    /// legal hold.
+    pub stuck: i64,
+    /// Softly deleted customers whose time was over an hour ago, and who are still there because of a legal hold.
+    pub overdue_held: i64,
+    /// The same for another reason: something of theirs is open, their organization is archived, or no server erases them.
+    pub overdue_blocked: i64,
+    /// Seconds since the oldest deletion that is not completed was ordered; 0 when all are.
+    pub oldest_open_seconds: i64,
+    /// Deliveries to webhooks that are still to be made.
+    pub pending_deliveries: i64,
+    /// Credentials that were looked for in the database since the start.
+    pub credential_lookups: u64,
+    /// Writes to the database that a request waited for, since the start. One counts when it is asked for.
+    pub writes: u64,
+    /// How often each quota of organizations refused something since the start.
+    pub quota_refusals: [(&'static str, u64); Quota::ALL.len()],
+}
+
+/// Looks.
+///
+/// # Errors
+/// The database's.
+pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
+    let cx = Cx::new(plane, "vitals").with_actor(Actor::System);
+    let credential_lookups = plane.credential_lookups();
+    let writes = plane.db.prompt_writes();
+    cx.read(async move |cx, tx| {
+        let open = sql!("SELECT count(*), count(waiting_for), min(created_at) FROM deletions WHERE state = $1");
+        let (mut counts, mut waiting, mut oldest) = ([0, 0], 0, cx.now);
+        for (state, count) in ["closed", "draining"].into_iter().zip(&mut counts) {
+            let mut row = tx.query_one(open, params![state]).await?;
+            *count = row.next()?;
+            waiting += row.next::<i64>()?;
+            oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
+        }
+        // Those under a legal hold are meant to wait, for as long as it takes; what waits for others is not stuck itself.
+        let stuck = sql!(
+            "SELECT count(*) FROM deletions
+             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+               AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
+               AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
+               AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2)
+               AND (coalesce(waiting_for, '') <> 'export'
+                    OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))"
+        );
+        let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
+        let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
+        let (mut overdue, mut held) = (0, 0);
+        if let Some(limit) = cx.plane.config.retention.limit(Retention::Customers, cx.now) {
+            let mut row = tx.query_one(OVERDUE_CUSTOMERS.counts, params![before(limit, GRACE), cx.now]).await?;
+            (overdue, held) = (row.next()?, row.next()?);
+        }
+        Ok(Vitals {
+            reversible: tx.query_one(reversible, &[]).await?.next()?,
+            closed: counts[0],
+            draining: counts[1],
+            waiting,
+            stuck: tx.query_one(stuck, params![before(cx.now, STUCK_AFTER), before(cx.now, LATE_AFTER), cx.now]).await?.next()?,
+            overdue_held: held,
+            overdue_blocked: overdue - held,
+            oldest_open_seconds: cx.now.as_second() - oldest.as_second(),
+            pending_deliveries: tx.query_one(pending, &[]).await?.next()?,
+            credential_lookups,
+            writes,
+            quota_refusals: cx.plane.memory.of::<quotas::Usage>().refusals(),
+        })
+    })
+    .await
+}
