@@ -7,24 +7,21 @@
 //! little hangs on the subjects, or *closes* them: marked, unreachable, the rest left to the drain ([`run()`]), which erases in short
 //! transactions and completes the deletion when a sweep of its own finds nothing left.
 
-mod batch;
-mod cascade_groups;
 mod clock;
-mod condition;
-mod counting;
-mod coverage;
-mod drain;
+mod draining;
 mod error;
-mod grace;
 mod insert;
-mod key;
 mod order;
-mod plan;
-mod plan_token;
-mod progress;
+mod planning;
 mod record;
-mod rules;
+mod ruling;
 mod throughput;
+
+use draining::{batch, condition, drain, grace, progress};
+
+use planning::{cascade_groups, counting, plan, plan_token};
+
+use ruling::{key, rules};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -42,7 +39,7 @@ pub use error::{Blocker, Error, Result};
 pub use grace::{OVER, end_grace};
 pub use insert::Insert;
 pub use key::{Cursor, Key, KeyColumn, KeyKind, integer, text, uuid};
-pub use order::{Accepted, Order, Orders, order, rows};
+pub use order::{Accepted, Order, Orders, Verdicts, order, rows};
 pub use plan::{Advance, Plan, Step};
 pub use plan_token::{Drift, PlanToken, Preview, TableDrift, TablePlan, preview};
 pub use progress::{Estimates, Obstacle, Progress, RateSample, Standing, estimate};

@@ -51,7 +51,7 @@ pub trait Orders: Send {
     fn questions(&self) -> Vec<(Statement, Vec<Value>)>;
 
     /// Weighs the answers to the questions: for each order whether it may be carried out.
-    fn weigh<'a>(&'a mut self, tx: &'a mut Tx, answers: Vec<Vec<Row>>) -> BoxFuture<'a, Result<Vec<Result<(), Self::Error>>, Self::Error>>;
+    fn weigh<'a>(&'a mut self, tx: &'a mut Tx, answers: Vec<Vec<Row>>) -> BoxFuture<'a, Result<Verdicts<Self::Error>, Self::Error>>;
 
     /// Prepares those that will be carried out, before anything of their subjects goes.
     fn accept<'a>(&'a mut self, tx: &'a mut Tx, places: &'a [usize]) -> BoxFuture<'a, Result<Accepted, Self::Error>>;
@@ -65,6 +65,9 @@ pub trait Orders: Send {
     /// Rows that are to be written along with the records, since this was last asked.
     fn entries(&mut self) -> (&'static Insert, Vec<Value>);
 }
+
+/// For each order whether it may be carried out.
+pub type Verdicts<E> = Vec<Result<(), E>>;
 
 /// What nouns say of orders that will be carried out.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! Every rule of Freehold: who people are, what they own, who may do what, and what becomes of it all when it is deleted.
 //!
-//! No HTTP and no HTML: `web` translates into calls of this crate and back. One noun is one file that holds its record, its SQL and its
-//! operations. `policy.rs` is the only place that decides who may do what, `deletion/rules.rs` the only place that decides what a
-//! deletion does to a table.
+//! No HTTP and no HTML: `web` translates into calls of this crate and back. The folders are layers, each of which uses itself and those before it:
+//! `kernel`, `deletions`, `nouns`, `work`, `doctor`. One noun is one file or folder that holds its record, its SQL and its operations.
+//! `policy.rs` is the only place that decides who may do what, `deletion_rules.rs` the only place that decides what a deletion does to a
+//! table.
 
 mod kernel;
 mod nouns;
@@ -14,7 +15,7 @@ pub mod doctor;
 pub use kernel::rights::{access, policy, quotas};
 pub(crate) use kernel::rights::{authority, fairness, known_limits, locks, makers, principal, requirement_terms, standing};
 pub use kernel::secrets::{attempts, credentials, encryption, signing_keys, tokens};
-pub(crate) use kernel::secrets::{guessable, key_format, key_terms, liveness, passwords, usage};
+pub(crate) use kernel::secrets::{credential_cache, guessable, key_format, key_terms, passwords, usage};
 pub(crate) use kernel::text::hex;
 pub use kernel::text::{destinations, fields, ids, normal_forms, page, revisions, wire};
 pub use kernel::trail::{audit, events, ledger, payloads};

@@ -3,31 +3,28 @@
 //! This crate knows how to run statements and transactions, how to migrate a schema and how to read it back. It knows nothing of
 //! organizations, customers or any other noun: those live in `plane`.
 
-mod address;
-mod connecting;
-mod copying;
 mod database;
+mod embedded;
 mod error;
-mod folders;
-mod health;
 mod hooks;
 mod load;
-mod log;
-pub mod long_work;
-mod migrate;
 mod options;
 mod outage;
-mod postgres;
-mod readers;
-mod schema;
-mod server_lock;
-mod sqlite;
+mod server;
 mod r#static;
-mod survey;
+mod tx;
 mod value;
+mod whole;
+
+use whole::{copying, folders, health, migrate, schema};
+
+use server::{address, connecting, postgres, server_lock, survey};
+
+pub use embedded::long_work;
+use embedded::{log, readers, sqlite, sqlite_tx};
 
 pub use copying::{Content, Contents, copy_file};
-pub use database::{Database, Hold, Statement, Tx};
+pub use database::{Database, Statement};
 pub use error::{Error, HasDatabaseError};
 pub use folders::{make_folder, sync_name};
 pub use health::{Difference, Orphans};
@@ -36,6 +33,7 @@ pub use migrate::Migration;
 pub use options::Options;
 pub use schema::{Column, ForeignKey, Index, Schema, Table};
 pub use r#static::Static;
+pub use tx::{Hold, Tx};
 pub use value::{FromValue, Row, Value};
 
 /// What every call of this crate returns.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::Doors;
 use crate::answers::Answers;
 use crate::body::{Body, BrowserForm, Fields};
-use crate::door::{Door, Guest, Segments};
+use crate::caller::{Door, Guest, Segments};
 use crate::handlers::oauth::ClientForm;
 use crate::lists::BodyOrList;
 use crate::problem::Failure;

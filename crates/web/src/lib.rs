@@ -2,40 +2,26 @@
 //!
 //! Every address stands in `surfaces/`, what differs between the surfaces in `dialect.rs`, and who asks is found out in `door.rs`.
 
-mod addresses;
-mod answers;
-mod body;
-mod browsers;
+mod answering;
+mod caller;
 mod catalogue;
-mod client_address;
-mod conditional;
-mod content;
 mod courier;
-mod dialect;
 mod docs;
 mod door;
 mod endpoint;
-mod error_pages;
 mod handlers;
 mod idempotency;
-mod json;
-mod lasting;
 mod limits;
-mod lists;
 mod metrics;
 mod openapi;
+mod operation;
 mod outbound;
-mod parameters;
-mod problem;
-mod query;
-mod ranges;
-mod remedies;
-mod request_ids;
-mod schema;
-mod strict;
+mod reading;
 mod surfaces;
-mod validation;
-mod watching;
+
+use answering::{answers, browsers, dialect, error_pages, lasting, problem, ranges, remedies, schema, watching};
+
+use reading::{addresses, body, client_address, conditional, content, json, lists, parameters, query, request_ids, strict, validation};
 
 use std::sync::{Arc, OnceLock};
 

@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::connection::{Call, Connection};
+use super::call::Call;
+use super::connection::Connection;
 use super::deletions::watch;
 use super::failure::{Code, Failure, Result};
 use super::output::{Column, OutputArgs, fields, note, report, table, text};

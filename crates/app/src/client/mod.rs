@@ -1,32 +1,21 @@
 //! What an operator or an owner does by hand: commands that talk HTTP to a running server, each group in a file of its own.
 
-mod approvals;
-mod apps;
-mod audit;
+mod call;
 mod changes;
 mod completions;
 mod connection;
 mod credentials;
-mod customers;
 mod deleting;
-mod deletions;
-mod exports;
 mod failure;
-mod find;
-mod holds;
-mod invites;
-mod keys;
-mod members;
-mod organizations;
+mod organization;
 mod output;
+mod people;
 pub(crate) mod prompt;
-mod purging;
 mod records;
-mod requirements;
-mod retention;
-mod sessions;
-mod users;
-mod webhooks;
+
+use people::{apps, customers, deletions, invites, keys, members, purging, sessions, users};
+
+use organization::{approvals, audit, exports, find, holds, organizations, requirements, retention, webhooks};
 
 use clap::Subcommand;
 

@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::connection::{Call, ConnectionArgs, OrganizationArgs};
+use super::call::Call;
+use super::connection::{ConnectionArgs, OrganizationArgs};
 use super::failure::{Failure, Result};
 use super::output::{Column, OutputArgs, fields, note, report, text};
 use super::prompt::{confirm, will_ask};

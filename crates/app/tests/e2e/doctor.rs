@@ -168,7 +168,7 @@ on_both_engines! {
             (
                 "stuck",
                 "deletions",
-                format!("UPDATE deletions SET state = 'draining', waiting_for = '2 webhook deliveries', waiting_since = {ago} WHERE root = 'retired_customer'"),
+                format!("UPDATE deletions SET state = 'draining', waiting_for = 'webhook_deliveries 2', waiting_since = {ago} WHERE root = 'retired_customer'"),
                 "UPDATE deletions SET state = 'completed', waiting_for = NULL, waiting_since = NULL",
             ),
             (
@@ -228,12 +228,12 @@ on_both_engines! {
             Engine::Sqlite => "(CAST(strftime('%s', 'now') AS integer) - 120) * 1000000",
             Engine::Postgresql => "now() - interval '2 minutes'",
         };
-        for waits_for in ["a legal hold", "the deletions of its customers", "2 memberships", "1 webhook deliveries"] {
+        for waits_for in ["legal_hold", "customers", "memberships 2", "webhook_deliveries 1"] {
             let plant = format!("UPDATE deletions SET state = 'draining', waiting_for = '{waits_for}', waiting_since = {lately}");
             change_database(&server, &format!("{plant} WHERE root = 'retired_customer'")).await;
             is_sound(&server).await;
         }
-        change_database(&server, "UPDATE deletions SET waiting_for = 'its export' WHERE root = 'retired_customer'").await;
+        change_database(&server, "UPDATE deletions SET waiting_for = 'export' WHERE root = 'retired_customer'").await;
         findings(&server, "stuck", &[]).await;
         // Unless a worker makes it.
         let export = "INSERT INTO exports (organization_id, id, root, subject_id, state, actor, request_id, counts, rows_done, attempts, fence, created_at, lease_until)

@@ -97,7 +97,7 @@ names them, and each round asks again.
 
 const INTRODUCTION: &str = "# What a deletion does
 
-Printed from `crates/plane/src/deletion_rules.rs` by `cargo xtask bless`; a test fails when the two differ, and the server does not start on
+Printed from `crates/plane/src/kernel/deletion_rules.rs` by `cargo xtask bless`; a test fails when the two differ, and the server does not start on
 a schema with a table or column that the rules do not know.
 
 ## What is promised, and how to check it

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::ending::{self, end_credentials};
 use super::progress::Watched;
 use super::records::{Deletion, watch};
+use super::revoke_credentials::{self, end_credentials};
 use super::{Order, effects, guards};
 use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
@@ -58,7 +58,7 @@ pub async fn restore(cx: &Cx, id: Uuid) -> Result<Watched> {
         Note { action: action(root), subject: root.noun(), subject_id: Some(deletion.subject), deletion_id: Some(id), ..Note::default() };
     audit::attempt(cx, &OrganizationRef::Id(deletion.organization), note.clone(), async {
         let inside = may_restore(cx, root, &deletion).await?;
-        ending::end_before_restoring(cx, root, &deletion).await?;
+        revoke_credentials::end_before_restoring(cx, root, &deletion).await?;
         let subject = deletion.subject;
         match inside {
             Some(tenant) => {

@@ -1,26 +1,22 @@
-//! Deletion: close, drain, complete. A deletion is a noun with a row of its own.
+//! Deletions of this product: what the engine (`crates/deletion`) cannot know. A deletion is a noun with a row of its own.
 //!
-//! [`delete`] runs inside the transaction that orders it. It checks the guards, and then either does everything at once, when little hangs
-//! on the subject, or *closes* it: marked, unreachable, its credentials dead, the rest left to the drain. Where webhooks are told, the completion
-//! waits until they were. How one or several are done at once stands in `together.rs`, what is done to which table in `rules.rs`, the drain
-//! and the completion in `drain.rs`, how it is taken back in `grace.rs`, how what opens something ends with it in `ending.rs`, which webhooks it
-//! tells in `effects.rs`, what the organization asks of those who order it in `asked.rs`, what it would do in `preview.rs`, what binds it
-//! to that in `binding.rs`, and how it is done once more in a database that was restored from before it in `repeating.rs`.
+//! [`delete`] runs inside the transaction that orders one; `ordering.rs` says to the engine what stands in the way (`guards.rs`), what the
+//! organization asks of those who order it (`requirements_check.rs`), and which webhooks hear of it (`effects.rs`). What is done to which table stands in
+//! `kernel/deletion_rules.rs`. How a deletion is taken back: `grace.rs`; how what opens something ends: `revoke_credentials.rs`; what it would do:
+//! `preview.rs`; how it is done once more in a database that was restored from before it: `repeating.rs`. The drain's side is `work/drain.rs`.
 
-pub(crate) mod approvals;
-mod asked;
 mod document;
-pub(crate) mod effects;
-mod ending;
-pub(crate) mod export_orders;
 pub(crate) mod grace;
-pub(crate) mod guards;
-mod ordering;
+mod orders;
 pub(crate) mod preview;
 pub(crate) mod progress;
 mod records;
 mod repeating;
+mod revoke_credentials;
 pub mod schema;
+
+pub(crate) use orders::{approval_rows, effects, export_orders, guards};
+use orders::{ordering, requirements_check};
 
 use std::sync::Arc;
 
@@ -32,9 +28,7 @@ use uuid::Uuid;
 pub use crate::deletion_rules as rules;
 pub use crate::deletion_rules::Root;
 pub use crate::wire::{BLOCKER_CODES, BLOCKER_KINDS};
-pub(crate) use asked::{of_purge, of_purged, of_weakening, unapproved};
 pub use document::document;
-pub(crate) use ending::{begin_archive, end_archive, end_credentials, go_on_with_archive, go_on_with_archives};
 pub(crate) use grace::end_for as end_grace_for;
 pub use grace::restore;
 pub use guards::Blocker;
@@ -44,6 +38,8 @@ pub use preview::{Effect, Preview, TablePreview};
 pub use progress::{CONDITION_TYPES, Condition, LATE_AFTER, Progress, STUCK_AFTER, Watched};
 pub use records::{Deletion, DeletionFilter, Wanted, get, list, watch};
 pub(crate) use repeating::{Repeated, end_purges, repeat, restore_again, stop_again};
+pub(crate) use requirements_check::{of_purge, of_purged, of_weakening, unapproved};
+pub(crate) use revoke_credentials::{begin_archive, end_archive, end_credentials, go_on_with_archive, go_on_with_archives};
 
 use crate::access::Tenant;
 use crate::{Cx, Result};

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::asked::{self, Asking};
 use super::guards::{self, Blocker};
+use super::requirements_check::{self, Asking};
 use super::{effects, grace};
 use crate::Result;
 use crate::cx::Cx;
@@ -101,7 +101,7 @@ pub(crate) async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subjec
         });
     let tables = tables.collect();
     let mut blockers = guards::blockers(cx, tx, root, organization, subject).await?;
-    let mut asked = asked::look(tx, (root, organization), Asking { cx, subject, reason }).await?;
+    let mut asked = requirements_check::look(tx, (root, organization), Asking { cx, subject, reason }).await?;
     blockers.extend(asked.blockers.remove(&subject).unwrap_or_default());
     if matches!(root, Root::Customer | Root::RetiredCustomer) {
         blockers.extend(archived(tx, organization).await?);

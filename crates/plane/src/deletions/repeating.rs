@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::ending::end_credentials;
+use super::revoke_credentials::end_credentials;
 use super::{export_orders, grace};
 use crate::audit::{self, Note};
 use crate::cx::Cx;

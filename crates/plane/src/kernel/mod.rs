@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod cx;
 pub mod deletion_rules;
+pub mod deletion_tables;
 pub mod error;
 pub mod jobs;
 pub mod memory;

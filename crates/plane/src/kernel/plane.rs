@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::Result;
+use crate::credential_cache::CredentialCache;
 use crate::destinations::Destinations;
 use crate::encryption::{Encryption, KeySource, SecretKeys};
 use crate::fairness::FairReaders;
@@ -20,7 +21,6 @@ use crate::jobs::Jobs;
 use crate::key_format::Prefixes;
 use crate::known_limits::{KnownLimits, Quotas};
 use crate::ledger::state::{Ledger, LedgerPlace};
-use crate::liveness::Liveness;
 use crate::memory::Memory;
 use crate::passwords::Hasher;
 use crate::retention_periods::Periods;
@@ -156,7 +156,7 @@ impl Config {
 /// One running account plane.
 pub struct Plane {
     pub(crate) db: Database,
-    pub(crate) liveness: Liveness,
+    pub(crate) credential_cache: CredentialCache,
     pub(crate) encryption: Encryption,
     pub(crate) keys: SigningKeys,
     pub(crate) hasher: Hasher,

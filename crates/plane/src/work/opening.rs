@@ -9,13 +9,13 @@ use sql::Database;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::credential_cache::CredentialCache;
 use crate::deletion_rules::RULES;
 use crate::encryption::Encryption;
 use crate::fairness::FairReaders;
 use crate::jobs::Jobs;
 use crate::known_limits::KnownLimits;
 use crate::ledger::state::Ledger;
-use crate::liveness::Liveness;
 use crate::memory::Memory;
 use crate::passwords::Hasher;
 use crate::plane::{Config, MIGRATIONS, Plane, Run};
@@ -56,7 +56,7 @@ impl Plane {
         let keys = SigningKeys::load(&db, &encryption, clock.now()).await?;
         let organization_limits = KnownLimits::load(&db).await?;
         let plane = Arc::new(Plane {
-            liveness: Liveness::new(config.cached_credentials),
+            credential_cache: CredentialCache::new(config.cached_credentials),
             hasher: Hasher::new()?,
             deletions: Arc::new(deletion::Engine::new(&RULES, db.clone(), clock.clone(), config.lease)),
             fair_readers: FairReaders::new(db.fair_share()),

@@ -52,13 +52,17 @@ fn only_what_needs_no_right_of_an_actor_is_written_as_the_server() {
 
 #[test]
 fn access_ends_through_one_door() {
-    assert_eq!(occurrences(".liveness.kill("), [("kernel/rights/authority.rs".to_owned(), 1)], "end access with authority::revoke");
+    assert_eq!(
+        occurrences(".credential_cache.invalidate("),
+        [("kernel/rights/authority.rs".to_owned(), 1)],
+        "end access with authority::revoke"
+    );
 }
 
 /// Files in which access ends or becomes less, with the number of places, and how the ledger hears of each.
 const ENDINGS: [(&str, usize, &str); 12] = [
-    ("deletions/ending.rs", 1, "a deletion that is taken back, or an archive"),
-    ("deletions/ordering.rs", 1, "the deletion"),
+    ("deletions/orders/ordering.rs", 1, "the deletion"),
+    ("deletions/revoke_credentials.rs", 1, "a deletion that is taken back, or an archive"),
     ("nouns/keys/api_keys/mod.rs", 1, "the key's digest"),
     ("nouns/keys/api_keys/personal.rs", 3, "the key's digest"),
     ("nouns/keys/api_keys/rotation.rs", 1, "the key's digest"),

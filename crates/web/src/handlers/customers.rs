@@ -13,7 +13,7 @@ use super::deletions::order;
 use super::{Deleted, delete_or_plan};
 use crate::answers::{One, OrPlan, Sliced};
 use crate::body::Body;
-use crate::door::{Door, Segments};
+use crate::caller::{Door, Segments};
 use crate::problem::Answer;
 
 pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Sliced<Customer>> {

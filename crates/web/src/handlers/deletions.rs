@@ -16,7 +16,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answers::{One, OrPlan, Sliced};
-use crate::door::{Door, Segments};
+use crate::caller::{Door, Segments};
 use crate::problem::{Answer, Failure};
 use crate::remedies::{BlockerOut, Case};
 use crate::{Doors, watching};

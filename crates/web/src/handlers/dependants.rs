@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::answers::{part, tagged};
 use crate::body::Fields;
+use crate::caller::Door;
 use crate::dialect::{Dialect, time};
-use crate::door::Door;
 use crate::problem::Answer;
 use crate::schema::{Type, nullable};
 

@@ -1,24 +1,16 @@
 //! Adapters: five lines from a request to an operation of `plane` and back, one file a noun. Which address leads to which stands in
 //! `surfaces/`.
 
-pub(crate) mod api_keys;
-pub(crate) mod auth;
 pub(crate) mod customers;
 pub(crate) mod deletions;
 pub(crate) mod dependants;
-pub(crate) mod exports;
-pub(crate) mod holds;
-pub(crate) mod invitations;
-pub(crate) mod members;
-pub(crate) mod oauth;
-pub(crate) mod operators;
-pub(crate) mod organizations;
+mod organization;
+mod people;
 pub(crate) mod purges;
-pub(crate) mod requirements;
-pub(crate) mod retention;
-pub(crate) mod search;
-pub(crate) mod users;
-pub(crate) mod webhooks;
+
+pub(crate) use people::{api_keys, auth, invitations, members, oauth, users};
+
+pub(crate) use organization::{exports, holds, operators, organizations, requirements, retention, search, webhooks};
 
 use plane::Result;
 use plane::deletions::Deletion;
@@ -28,7 +20,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answers::{One, OrPlan};
-use crate::door::Door;
+use crate::caller::Door;
 use crate::problem::Answer;
 
 /// A deletion that was ordered: access has ended.

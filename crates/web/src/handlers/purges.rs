@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::deletions::{DeletionOut, tagged};
 use crate::answers::{One, OrPlan, Sliced};
-use crate::door::{Door, Segments};
+use crate::caller::{Door, Segments};
 use crate::lists::BodyOrList;
 use crate::problem::Answer;
 use crate::remedies::{BlockerOut, Case};

@@ -10,10 +10,11 @@ use plane::{Error, FieldError, sessions, users};
 
 use crate::answers::with_cookie;
 use crate::body::BrowserForm;
+use crate::caller::{Door, Guest, Segments};
 use crate::catalogue::Content::{Html as Pages, Nothing, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::door::{Door, Guest, Segments, refuse_cross_site};
+use crate::door::refuse_cross_site;
 use crate::handlers::auth::without_cookie;
 use crate::parameters::Saved;
 use crate::problem::{Answer, Failure, not_found};

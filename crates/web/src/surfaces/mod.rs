@@ -1,18 +1,14 @@
 //! The surfaces: every address of the server, one page a surface.
 
 mod account;
-mod api;
-mod api_customers;
-mod api_exports;
-mod api_holds;
-mod api_operators;
-mod api_requirements;
-mod api_webhooks;
 mod customer;
 mod dashboard;
 mod oauth;
 mod ops;
+mod organizations;
 mod token_bodies;
+
+use organizations::{api, api_customers, api_exports, api_holds, api_operators, api_requirements, api_webhooks};
 
 use crate::catalogue::Surface;
 

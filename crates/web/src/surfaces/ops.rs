@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::Doors;
 use crate::answers::One;
+use crate::caller::{Door, Guest, Segments};
 use crate::catalogue::Content::{Document, Html as Pages, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::door::{Door, Guest, Segments};
 use crate::handlers::oauth::for_a_while;
 use crate::openapi::PARTS;
 use crate::problem::{Answer, Failure, not_found};

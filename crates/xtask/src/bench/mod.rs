@@ -4,29 +4,16 @@
 //! A contest starts everything it needs on the loopback address and returns what it found; a whole run writes that down as
 //! `docs/performance.md`.
 
-mod bare;
-mod callers;
-mod deletions;
-mod exports;
-mod footprint;
-mod group_commit;
-mod load;
-mod neighbour;
+mod contests;
 mod page;
-mod peer;
-mod pgbench;
-mod plain;
 mod plot;
-mod reads;
-mod removals;
 mod report;
-mod rusqlite_floor;
-mod server;
-mod sizes;
-mod slices;
+mod rivals;
 mod surroundings;
-mod whales;
-mod wrk;
+
+use rivals::{bare, callers, load, peer, pgbench, plain, rusqlite_floor, server, wrk};
+
+use contests::{deletions, exports, footprint, group_commit, neighbour, reads, removals, sizes, slices, whales};
 
 use std::time::{Duration, Instant};
 

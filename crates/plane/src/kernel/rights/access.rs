@@ -12,7 +12,8 @@ use crate::ids::OrganizationRef;
 use crate::policy::{self, Action, Actions, Role, Scopes, Verdict};
 use crate::principal::Membership;
 use crate::principal::Principal;
-use crate::{Error, Result, key_terms, quotas};
+use crate::quotas::{self, Quota};
+use crate::{Error, Result, key_terms};
 
 /// An organization that the actor may act in, and how far.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +102,19 @@ impl Tenant {
             0 => Err(Error::NotFound("Organization")),
             _ => Ok(()),
         }
+    }
+
+    /// Fails unless the organization may have one more of these. Until this transaction ends no other transaction finds the same room.
+    pub(crate) async fn has_room(&self, cx: &Cx, tx: &mut Tx, quota: Quota) -> Result<()> {
+        let limit = quota.limit(&cx.plane.config.quotas);
+        let (Some((count, can_end)), 1..) = (quota.count(), limit) else { return Ok(()) };
+        self.lock(tx).await?;
+        let bound = params![self.organization(), cx.now];
+        if tx.query_one(count, if can_end { bound } else { &bound[..1] }).await?.next::<i64>()? < i64::from(limit) {
+            return Ok(());
+        }
+        cx.plane.memory.of::<quotas::Usage>().refuse(quota);
+        Err(Error::Conflict(quota.words(limit)))
     }
 }
 
@@ -266,13 +280,13 @@ async fn membership(cx: &Cx, principal: &Principal, organization: Uuid) -> Resul
         return Ok(Some(own));
     }
     let user = principal.user;
-    if let Some(known) = cx.plane.liveness.membership(user, organization) {
+    if let Some(known) = cx.plane.credential_cache.membership(user, organization) {
         return Ok(Some(known));
     }
-    let mark = cx.plane.liveness.read_mark();
+    let mark = cx.plane.credential_cache.read_mark();
     let found = cx.read(async move |_, tx| load_membership(tx, user, organization).await).await?;
     if let Some(membership) = found {
-        cx.plane.liveness.keep_membership(&mark, user, organization, membership);
+        cx.plane.credential_cache.keep_membership(&mark, user, organization, membership);
     }
     Ok(found)
 }

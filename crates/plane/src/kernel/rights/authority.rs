@@ -33,7 +33,7 @@ pub(crate) async fn revoke(cx: &Cx, tx: &mut Tx, subject: Uuid) -> Result<()> {
     let locks = tx.locks([(key(subject), Hold::Alone)]);
     ask(tx, &locks).await?;
     let plane = cx.plane.clone();
-    tx.on_commit(move || plane.liveness.kill(subject));
+    tx.on_commit(move || plane.credential_cache.invalidate(subject));
     Ok(())
 }
 

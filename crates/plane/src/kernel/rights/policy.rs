@@ -469,7 +469,7 @@ fn bit(scope: &str) -> u16 {
 /// The whole matrix as a Markdown page: what `docs/policy.md` holds.
 pub fn matrix() -> String {
     let mut page = String::from(
-        "# Who may do what\n\nPrinted from `crates/plane/src/policy.rs` by `cargo xtask bless`; a test fails when the two differ. \
+        "# Who may do what\n\nPrinted from `crates/plane/src/kernel/rights/policy.rs` by `cargo xtask bless`; a test fails when the two differ. \
          *own* means: only with customers under their own management. The last column is the scope that a key or token with scopes needs as well.\n\n\
          | action | owner | admin | master | reseller | member | billing | viewer | outsider | operator | scope |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n",

@@ -1,19 +1,17 @@
 //! Quotas: what one organization may have at a time, and how often all of its callers together may come. The server's operators set them.
 
-use crate::Plane;
-use crate::principal::Principal;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use sql::{Statement, Tx, params, sql};
+use sql::{Statement, sql};
 use uuid::Uuid;
 
-use crate::access::Tenant;
 use crate::known_limits::OrganizationLimits;
 pub use crate::known_limits::Quotas;
-use crate::{Cx, Error, Result};
+use crate::principal::Principal;
+use crate::{Cx, Error, Plane, Result};
 
 /// Of what an organization may have so much and no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +46,7 @@ impl Quota {
         }
     }
 
-    fn limit(self, quotas: &Quotas) -> u32 {
+    pub(crate) fn limit(self, quotas: &Quotas) -> u32 {
         match self {
             Quota::ApiKeys => quotas.api_keys,
             Quota::Webhooks => quotas.webhooks,
@@ -60,7 +58,7 @@ impl Quota {
     }
 
     /// How many the organization `$1` has, of what can end by itself at the time `$2`, and whether it can.
-    fn count(self) -> Option<(Statement, bool)> {
+    pub(crate) fn count(self) -> Option<(Statement, bool)> {
         Some(match self {
             Quota::ApiKeys => {
                 (sql!("SELECT count(*) FROM api_keys WHERE organization_id = $1 AND (expires_at IS NULL OR expires_at > $2)"), true)
@@ -82,7 +80,7 @@ impl Quota {
         })
     }
 
-    fn words(self, limit: u32) -> String {
+    pub(crate) fn words(self, limit: u32) -> String {
         match self {
             Quota::ApiKeys => {
                 format!("This organization has {limit} API keys, as many as it may have: revoke one that is not used any more.")
@@ -121,7 +119,7 @@ impl Usage {
         Quota::ALL.map(|quota| (quota.name(), self.refusals[quota as usize].load(Ordering::Relaxed)))
     }
 
-    fn refuse(&self, quota: Quota) {
+    pub(crate) fn refuse(&self, quota: Quota) {
         self.refusals[quota as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -140,19 +138,6 @@ impl Usage {
         *requests += 1;
         None
     }
-}
-
-/// Fails unless the organization may have one more of these. Until this transaction ends no other transaction finds the same room.
-pub(crate) async fn has_room(cx: &Cx, tx: &mut Tx, tenant: &Tenant, quota: Quota) -> Result<()> {
-    let limit = quota.limit(&cx.plane.config.quotas);
-    let (Some((count, can_end)), 1..) = (quota.count(), limit) else { return Ok(()) };
-    tenant.lock(tx).await?;
-    let bound = params![tenant.organization(), cx.now];
-    if tx.query_one(count, if can_end { bound } else { &bound[..1] }).await?.next::<i64>()? < i64::from(limit) {
-        return Ok(());
-    }
-    cx.plane.memory.of::<Usage>().refuse(quota);
-    Err(Error::Conflict(quota.words(limit)))
 }
 
 /// Counts a request that came into an organization. What it does there further on is the same request.

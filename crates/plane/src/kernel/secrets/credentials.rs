@@ -42,12 +42,12 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
         return Err(Error::Unauthenticated);
     }
     let shown = Shown::of(presented);
-    let principal = match cx.plane.liveness.credential(&shown) {
+    let principal = match cx.plane.credential_cache.credential(&shown) {
         Some(principal) => principal,
         None => {
-            let mark = cx.plane.liveness.read_mark();
+            let mark = cx.plane.credential_cache.read_mark();
             let principal = look_up(&cx, presented).await?;
-            cx.plane.liveness.keep_credential(&mark, shown, &principal);
+            cx.plane.credential_cache.keep_credential(&mark, shown, &principal);
             principal
         }
     };

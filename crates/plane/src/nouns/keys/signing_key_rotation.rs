@@ -75,7 +75,7 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, at_once: bool) -> Result<SigningKey> {
         plane.keys.take_up(keys);
         if at_once {
             // Tokens that were verified before are known without their signature.
-            plane.liveness.forget_credentials();
+            plane.credential_cache.forget_credentials();
         }
     });
     Ok(SigningKey { id, created_at, previous_until: (!at_once).then_some(until) })
@@ -104,7 +104,7 @@ pub(crate) async fn erase_retired(cx: &Cx) -> Result<()> {
         tx.on_commit(move || {
             plane.keys.take_up_after(&before, keys);
             // Who has the old key may have given a token any end.
-            plane.liveness.forget_credentials();
+            plane.credential_cache.forget_credentials();
         });
         Ok(())
     })

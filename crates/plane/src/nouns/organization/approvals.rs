@@ -1,5 +1,5 @@
 //! Approvals: an owner agrees to what another member does, once and within a day. A deletion that needs one is held against them in
-//! `deletion/asked.rs`, and so are weaker requirements in `requirements.rs`.
+//! `deletions/requirements_check.rs`, and so are weaker requirements in `requirements.rs`.
 //!
 //! An approval counts while its maker is an owner. Using one touches its maker's membership and its own row: a demotion, a withdrawal and a
 //! second use come before it and are found, or wait until it is used up.
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
-use crate::deletions::approvals::REQUIREMENTS;
+use crate::deletions::approval_rows::REQUIREMENTS;
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};

@@ -434,7 +434,7 @@ pub(crate) async fn enter_to_delete(cx: &Cx, organization: &OrganizationRef) -> 
         entered => return entered,
     };
     let tenant = enter(cx, organization, Action::DeleteOwnerless).await?;
-    match cx.read(async move |_, tx| deletions::approvals::has_owner(tx, tenant.organization()).await).await? {
+    match cx.read(async move |_, tx| deletions::approval_rows::has_owner(tx, tenant.organization()).await).await? {
         true => Err(refused),
         false => Ok(tenant),
     }
@@ -448,7 +448,7 @@ async fn check_deletion(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reason: Option<&s
     if tenant.role() == Some(Role::Owner) {
         return Ok(());
     }
-    if deletions::approvals::has_owner(tx, tenant.organization()).await? {
+    if deletions::approval_rows::has_owner(tx, tenant.organization()).await? {
         return Err(Error::Forbidden(policy::refusal(Action::DeleteOwnerless).into()));
     }
     sessions::is_fresh(cx, tx, cx.principal()?.credential, "operators can delete an organization without an owner").await?;

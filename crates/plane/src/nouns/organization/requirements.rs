@@ -1,7 +1,7 @@
 //! What an organization asks of those who delete: a reason, its slug typed again, a fresh sign-in, another owner's approval, a grace period;
 //! for each kind of subject on its own. Nothing of it is asked until an owner says so.
 //!
-//! Here it is kept and read. Who is asked, and whether they have done it, is decided where every deletion passes: `deletion/asked.rs`.
+//! Here it is kept and read. Who is asked, and whether they have done it, is decided where every deletion passes: `deletions/requirements_check.rs`.
 
 use jiff::Timestamp;
 use sql::{Tx, params, sql};
@@ -57,7 +57,7 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef) -> Result<Asked> {
 /// Those of [`enter`]; [`Error::Invalid`]; [`Error::Conflict`] when an approval is asked for where no other owner could give it, and when
 /// the organization is archived; [`Error::Blocked`] with what is missing to weaken them; [`Error::Stale`].
 pub async fn replace(cx: &Cx, organization: &OrganizationRef, new: ByKind) -> Result<Asked> {
-    let note = Note { action: "requirements.update", subject: deletions::approvals::REQUIREMENTS, ..Note::default() };
+    let note = Note { action: "requirements.update", subject: deletions::approval_rows::REQUIREMENTS, ..Note::default() };
     audit::attempt(cx, organization, note.clone(), async {
         let tenant = enter(cx, organization, Action::ChangeRequirements).await?;
         let mut check = Check::new();
@@ -98,7 +98,7 @@ async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &
         return Err(Error::Blocked(missing));
     }
     if approval.is_some() {
-        deletions::approvals::use_up(tx, organization, deletions::approvals::REQUIREMENTS, &[organization]).await?;
+        deletions::approval_rows::use_up(tx, organization, deletions::approval_rows::REQUIREMENTS, &[organization]).await?;
     }
     set(tx, organization, new, cx.now).await?;
     let count =

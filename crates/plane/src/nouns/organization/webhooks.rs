@@ -19,7 +19,7 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
-use crate::quotas::{self, Quota};
+use crate::quotas::Quota;
 use crate::revisions::derived;
 use crate::{Cx, Error, FieldError, Result, ledger, locks, notify};
 
@@ -128,7 +128,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewWebhook) ->
 
 async fn create_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: &Webhook, secret: &[u8]) -> Result<Webhook> {
     tenant.is_writable(tx).await?;
-    quotas::has_room(cx, tx, tenant, Quota::Webhooks).await?;
+    tenant.has_room(cx, tx, Quota::Webhooks).await?;
     let insert = sql!(
         "INSERT INTO webhooks (organization_id, id, url, description, events, secret, is_active, state, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, 'live', 1, $8, $8)"

@@ -15,7 +15,7 @@ use crate::normal_forms::email_key;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, Scopes, Verdict, decide};
 use crate::principal::{CredentialKind, fingerprint};
-use crate::quotas::{self, Quota};
+use crate::quotas::Quota;
 use crate::revisions::derived;
 use crate::tokens::secret;
 use crate::{Cx, Error, Result, authority, key_terms, ledger, locks, makers, notify};
@@ -81,7 +81,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
                 return Err(Error::Conflict(if is_live { MEMBER_ALREADY } else { STILL_LEAVING }.into()));
             }
             cancel_earlier(cx, tx, tenant, &key).await?;
-            quotas::has_room(cx, tx, tenant, Quota::Invitations).await?;
+            tenant.has_room(cx, tx, Quota::Invitations).await?;
             let id = cx.new_id()?;
             let expires_at = after(cx.now, cx.plane.config.invitation_life);
             let insert = sql!(

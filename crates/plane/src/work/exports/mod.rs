@@ -34,7 +34,7 @@ use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
-use crate::quotas::{self, Quota};
+use crate::quotas::Quota;
 use crate::revisions::derived;
 use crate::storage::{Reader, Use};
 use crate::{Error, Result};
@@ -203,7 +203,7 @@ async fn create(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: Option<&String>
         None => (Root::Organization, organization),
         Some(reference) => (Root::Customer, customers::lock_live(tx, tenant, reference).await?),
     };
-    quotas::has_room(cx, tx, tenant, Quota::Exports).await?;
+    tenant.has_room(cx, tx, Quota::Exports).await?;
     let id = export_orders::insert(cx, tx, organization, (root, subject, customer), None).await?;
     let note = Note {
         action: "export.create",

@@ -31,7 +31,7 @@ use crate::principal::fingerprint;
 use crate::key_terms::{check_addresses, limit_from, scopes_from, texts_from};
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, SCOPES, Scopes};
-use crate::quotas::{self, Quota};
+use crate::quotas::Quota;
 use crate::usage::Used;
 use crate::{Cx, Error, Result, ledger, makers, notify};
 
@@ -80,7 +80,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
     let key = tenant
         .write(cx, async move |cx, tx, tenant| {
                 tenant.is_writable(tx).await?;
-                quotas::has_room(cx, tx, tenant, Quota::ApiKeys).await?;
+                tenant.has_room(cx, tx, Quota::ApiKeys).await?;
                 check(cx, &mut key.clone(), None)?;
                 if let Some(role) = key.role {
                     tenant.may_give(cx, role)?;

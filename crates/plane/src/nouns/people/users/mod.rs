@@ -102,14 +102,14 @@ pub async fn are_there(cx: &Cx) -> Result<bool> {
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a key without the scope: one that was published must not tell who made it.
 pub async fn me(cx: &Cx) -> Result<Arc<User>> {
     let principal = cx.needs("read:user")?;
-    if let Some(known) = cx.plane.liveness.user(principal.user) {
+    if let Some(known) = cx.plane.credential_cache.user(principal.user) {
         return Ok(known);
     }
-    let mark = cx.plane.liveness.read_mark();
+    let mark = cx.plane.credential_cache.read_mark();
     let id = principal.user;
     let user = Arc::new(cx.read(async move |_, tx| load(tx, id).await).await?);
     if user.metadata.to_string().len() <= LIGHT {
-        cx.plane.liveness.keep_user(&mark, &user);
+        cx.plane.credential_cache.keep_user(&mark, &user);
     }
     Ok(user)
 }

@@ -1,0 +1,167 @@
+//! Watching a deletion as server-sent events: the way around the door for an answer that has no end of its own, and how it ends all the same.
+//!
+//! The door keeps some answers for repetitions and gives each 30 seconds, so it must have the whole of it.
+//! A stream therefore passes it as an empty answer that carries the stream beside it; [`put_in`] stands outside of the door and puts it in.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Response, header};
+use axum::response::IntoResponse;
+use futures_util::stream;
+use plane::Stopwatch;
+use plane::deletions::{self, Deletion, RateSample, Watched};
+use plane::{Error, Plane};
+use serde_json::{Value as Json, json};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::Doors;
+use crate::caller::Door;
+use crate::dialect::Dialect;
+use crate::handlers::deletions::DeletionOut;
+use crate::lasting::{Asker, Full, Limits, Place};
+use crate::problem::Answer;
+use crate::schema::write;
+
+/// How often a stream looks, and so how often it tells something at the most.
+const PACE: Duration = Duration::from_millis(250);
+/// How long a stream is silent at the most.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Streams that are open at once: each asks the database four times a second.
+pub(crate) const MOST: Limits = Limits { altogether: 128, of_an_organization: 16, of_a_caller: 8 };
+
+fn refusal(full: Full) -> Error {
+    Error::Overloaded(match full {
+        Full::Caller => "You watch as many deletions as you can at once. Close one of the streams.",
+        Full::Organization => "As many deletions of this organization are watched as can be. Read the deletion itself now and then.",
+        Full::Altogether => "As many deletions are watched as this server can have. Read the deletion itself now and then.",
+    })
+}
+
+/// A client that watches a deletion.
+struct Watcher {
+    plane: Arc<Plane>,
+    asker: Asker,
+    deletion: Uuid,
+    dialect: &'static Dialect,
+    /// Whether the server is about to stop.
+    stopping: watch::Receiver<bool>,
+    pulse: RateSample,
+    /// What was told last.
+    told: Json,
+    silence: Stopwatch,
+    /// What the first look has found, before anything is told.
+    first: Option<Watched>,
+    place: Place,
+}
+
+/// The answer that is a stream. What is not allowed or not there is refused before it begins.
+pub(crate) async fn stream(doors: &Arc<Doors>, door: &Door, id: Uuid, headers: &HeaderMap) -> Answer {
+    let first = deletions::watch(&door.cx, id).await?;
+    let place = doors.streams.enter(door.cx.principal()?.user, first.deletion.organization).map_err(refusal)?;
+    let watcher = Watcher {
+        plane: doors.plane.clone(),
+        asker: Asker::new(door, headers)?,
+        deletion: id,
+        dialect: door.dialect,
+        stopping: doors.settings.stopping.subscribe(),
+        pulse: RateSample::default(),
+        told: Json::Null,
+        silence: doors.plane.clock.stopwatch(),
+        first: Some(first),
+        place,
+    };
+    let events = stream::unfold(Some(watcher), async |watcher| {
+        let mut watcher = watcher?;
+        let (words, goes_on) = watcher.next().await;
+        Some((Ok::<_, Infallible>(Bytes::from(words)), goes_on.then_some(watcher)))
+    });
+    // Proxies that gather answers would keep the events.
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    let mut response = (headers, [("x-accel-buffering", "no")]).into_response();
+    response.extensions_mut().insert(Carried(Arc::new(Mutex::new(Some(Body::from_stream(events))))));
+    Ok(response)
+}
+
+impl Watcher {
+    /// The next thing to say, and whether there will be more.
+    async fn next(&mut self) -> (String, bool) {
+        let mut look = match self.first.take() {
+            Some(first) => Ok(first),
+            None => self.wait_and_look().await,
+        };
+        loop {
+            let watched = match look {
+                Ok(watched) => watched,
+                Err(reason) => return (event("ended", &json!({"reason": reason})), false),
+            };
+            let end = match watched.deletion {
+                Deletion { completed_at: Some(_), .. } => Some("completed"),
+                Deletion { restored_at: Some(_), .. } => Some("restored"),
+                _ => None,
+            };
+            let record = write(self.dialect, &DeletionOut::of(watched, self.plane.clock.now(), Some(&mut self.pulse)));
+            let words = if let Some(end) = end {
+                event(end, &record)
+            } else if steady(&record) != self.told {
+                self.told = steady(&record);
+                event("progress", &record)
+            } else if self.silence.elapsed() >= HEARTBEAT {
+                ": still there\n\n".to_owned()
+            } else {
+                look = self.wait_and_look().await;
+                continue;
+            };
+            self.silence = self.plane.clock.stopwatch();
+            return (words, end.is_none());
+        }
+    }
+
+    /// Looks again a little later, with the credential as it is then. Fails with the reason for the stream's end.
+    async fn wait_and_look(&mut self) -> Result<Watched, &'static str> {
+        tokio::select! {
+            _ = self.stopping.wait_for(|is_stopping| *is_stopping) => return Err("stopping"),
+            () = self.place.lost() => return Err("displaced"),
+            () = tokio::time::sleep(PACE) => {}
+        }
+        let looked = match self.asker.now().await {
+            Ok(cx) => deletions::watch(&cx, self.deletion).await,
+            Err(error) => Err(error),
+        };
+        looked.map_err(|error| match error {
+            Error::Storage(_) | Error::Internal(_) | Error::Overloaded(_) => "unavailable",
+            Error::NotFound(_) => "not_found",
+            _ => "unauthorized",
+        })
+    }
+}
+
+/// What of a record is news when it changes: that time passes is none.
+fn steady(record: &Json) -> Json {
+    let mut record = record.clone();
+    if let Some(fields) = record.as_object_mut() {
+        fields.retain(|name, _| !matches!(name.as_str(), "rate" | "etaSeconds" | "updatedAt" | "batches" | "longestBatchMicros"));
+    }
+    record
+}
+
+fn event(name: &str, data: &Json) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
+}
+
+/// A body on its way around the door.
+#[derive(Clone)]
+struct Carried(Arc<Mutex<Option<Body>>>);
+
+/// Puts a stream into the answer that it belongs to.
+pub(crate) async fn put_in(mut response: Response<Body>) -> Response<Body> {
+    let Some(Carried(body)) = response.extensions_mut().remove::<Carried>() else { return response };
+    let body = body.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // That of the empty answer.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    *response.body_mut() = body.unwrap_or_default();
+    response
+}
