@@ -285,3 +285,16 @@ async fn keep(engine: &Engine, id: Uuid, rows: i64) -> Result<()> {
 fn sum(counts: &Json) -> i64 {
     counts.as_object().into_iter().flatten().filter_map(|(_, rows)| rows.as_i64()).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_it_would_take_is_learned_from_the_drain() {
+        let estimates = Estimates::default();
+        assert_eq!([1, 20_000, 20_001, 200_000].map(|rows| estimates.seconds(rows)), [1, 1, 2, 10]);
+        estimates.learn(980_000, Duration::from_secs(9));
+        assert_eq!(estimates.seconds(1_000_000), 10);
+    }
+}

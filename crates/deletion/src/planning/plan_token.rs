@@ -278,3 +278,73 @@ impl PlanToken {
         if tables.is_empty() { Ok(()) } else { refuse(DRIFTED, tables) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fate, Holds, Key, Rule, TableColumns, uuid};
+
+    const NOTES: &[Rule] = &[
+        Rule::new("pages", &["house", "note"], &[uuid("id")], Fate::Erase, "belongs to a note"),
+        Rule::new("notes", &["house", "id"], &[], Fate::Erase, "the note"),
+    ];
+    const ROOTS: &[Root] = &[Root {
+        name: "note",
+        noun: "note",
+        rules: NOTES,
+        mark: None,
+        unmark: None,
+        credentials: &[],
+        waits_before: None,
+        awaits: None,
+        is_locked_when_ordered: false,
+        locks_each_batch: false,
+        orders_others: None,
+        cascades: None,
+        guards: "nothing",
+    }];
+    const TABLES: &[TableColumns] = &[
+        TableColumns::new("pages", &[("house", Holds::Plain), ("note", Holds::Plain), ("id", Holds::Plain), ("created_at", Holds::Plain)]),
+        TableColumns::new("notes", &[("house", Holds::Plain), ("id", Holds::Plain)]),
+    ];
+    static RULES: Rules = Rules::new("house", ROOTS, TABLES, &[], &[], "here");
+
+    fn keys(numbers: impl IntoIterator<Item = u128>) -> Vec<Cursor> {
+        numbers.into_iter().map(|number| vec![Key::Uuid(Uuid::from_u128(number))]).collect()
+    }
+
+    fn token(rows: i64) -> Token {
+        let found = Found::of(&keys(1..=rows.min(SMALL + 1) as u128), rows);
+        Token { root: &ROOTS[0], tenant: Uuid::from_u128(7), subject: Uuid::from_u128(8), found: vec![found; 2] }
+    }
+
+    #[test]
+    fn a_token_is_read_as_it_was_written() {
+        for rows in [0, 1, 127, 128, 500, 501, 12_345_678_901] {
+            let token = token(rows);
+            assert_eq!(Token::read(&RULES, &token.write(&RULES)), Some(token), "{rows}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_off_or_mistyped_is_no_token() {
+        let text = token(3).write(&RULES);
+        for length in 0..text.len() {
+            assert_eq!(Token::read(&RULES, &text[..length]), None, "{length}");
+        }
+        for place in 0..text.len() - 1 {
+            let other = if text.as_bytes()[place] == b'A' { "B" } else { "A" };
+            let mistyped = format!("{}{other}{}", &text[..place], &text[place + 1..]);
+            assert_eq!(Token::read(&RULES, &mistyped), None, "{place}");
+        }
+    }
+
+    #[test]
+    fn one_row_in_the_place_of_another_is_seen_and_their_order_is_not() {
+        assert_eq!(Found::of(&keys([1, 2]), 2), Found::of(&keys([2, 1]), 2));
+        assert_ne!(Found::of(&keys([1, 2]), 2), Found::of(&keys([1, 3]), 2));
+        // Keys of several columns, whose texts come to the same.
+        let texts = |first: &str, second: &str| vec![vec![Key::Text(first.into()), Key::Text(second.into())]];
+        assert_ne!(Found::of(&texts("ab", "c"), 1), Found::of(&texts("a", "bc"), 1));
+    }
+}

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use sql::Schema;
 
 use crate::cascade_groups::uncounted;
+use crate::counting::beside_indexes;
 use crate::rules::Fate::Erase;
 use crate::rules::Holds::Link;
-use crate::rules::{Kept, Root, Rules};
+use crate::rules::{Fate, Kept, Root, Rule, Rules};
 use crate::{Error, Result};
 
 impl Rules {
@@ -27,6 +28,7 @@ impl Rules {
 fn faults(rules: &'static Rules, schema: &Schema) -> String {
     let mut faults = String::new();
     check_columns(rules, schema, &mut faults);
+    check_names(rules, &mut faults);
     for root in rules.roots {
         check_links(rules, root, &mut faults);
         check_order(root, schema, &mut faults);
@@ -42,6 +44,19 @@ fn faults(rules: &'static Rules, schema: &Schema) -> String {
             let live = schema.tables.get(table);
             if !live.is_some_and(|live| live.foreign_keys.iter().any(|key| key.cascades && own == Some(key.parent.as_str()))) {
                 let _ = writeln!(faults, "- the rules of {}: {table} has no foreign key by which it would go with its subject", root.name);
+            }
+        }
+        // Where rows are found by tenant and subject.
+        let is_counted = |rule: &&Rule| rule.fate != Fate::Keep && !rule.is_own() && root.own().is_some_and(|own| own.by.len() > 1);
+        for rule in root.rules.iter().filter(is_counted) {
+            let column = beside_indexes(rules, rule.table);
+            let live = schema.tables.get(rule.table).into_iter().flat_map(|live| &live.columns);
+            if !live.into_iter().any(|live| live.required && column == Some(live.name.as_str())) {
+                let _ = writeln!(
+                    faults,
+                    "- {} has no created_at, updated_at or placed_at that is never null, which its rows are counted by",
+                    rule.table
+                );
             }
         }
         for table in uncounted(rules, root, schema) {
@@ -70,6 +85,18 @@ fn check_columns(rules: &Rules, schema: &Schema, faults: &mut String) {
     }
     for table in rules.tables.iter().filter(|table| !schema.tables.contains_key(table.name)) {
         let _ = writeln!(faults, "- the rules have the table {}, which does not exist", table.name);
+    }
+}
+
+/// What is said of tables by their names is said of tables that there are.
+fn check_names(rules: &Rules, faults: &mut String) {
+    let of_roots = rules.roots.iter().flat_map(|root| {
+        let cascades = root.cascades.map(|parents| parents.table);
+        [root.waits_before, root.awaits, cascades].into_iter().flatten().chain(root.credentials.iter().copied())
+    });
+    let parents = rules.parents.iter().map(|parents| parents.table);
+    for name in of_roots.chain(parents).chain(rules.unbound.iter().copied()).filter(|name| rules.table(name).is_none()) {
+        let _ = writeln!(faults, "- the rules name the table {name}, of which they have no columns");
     }
 }
 

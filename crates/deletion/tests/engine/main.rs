@@ -181,12 +181,18 @@ async fn a_deletion_does_what_its_plan_says_or_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_that_do_not_cover_the_schema_are_refused() {
-    static NONE: Rules = Rules::new("library_id", &[], &[TableColumns::new("loans", &[("note", Holds::Personal)])], &[], &[], "none");
+    static NONE: Rules =
+        Rules::new("library_id", &[], &[TableColumns::new("loans", &[("note", Holds::Personal)])], &[], &["lones"], "none");
     let [world, _] = World::both().await;
     let schema = world.db.schema(MIGRATIONS).await.unwrap();
     let words = NONE.check(&schema).unwrap_err().to_string();
     assert!(words.contains("the table readers has no rule") && words.contains("the column loans.isbn has no rule"), "{words}");
+    assert!(words.contains("the rules name the table lones"), "{words}");
     let mut other = schema.clone();
+    other.tables.get_mut("loans").unwrap().columns.retain(|column| column.name != "created_at");
+    let words = RULES.check(&other).unwrap_err().to_string();
+    assert!(words.contains("loans has no created_at, updated_at or placed_at that is never null"), "{words}");
+    other = schema.clone();
     other.tables.get_mut("books").unwrap().columns.iter_mut().for_each(|column| column.kind = "text".into());
     let words = RULES.check(&other).unwrap_err().to_string();
     assert!(words.contains("books.shelf_id is no bigint") && words.contains("books.library_id is no uuid"), "{words}");

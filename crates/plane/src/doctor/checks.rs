@@ -6,9 +6,10 @@ use sql::{Difference, Row, Statement, Value, params, sql};
 use uuid::Uuid;
 
 use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
+use crate::deletions::progress::waiting_words;
 use crate::deletions::{LATE_AFTER, STUCK_AFTER, rules};
 use crate::{Error, MIGRATIONS, Result};
-use deletion::before;
+use deletion::{Waiting, before};
 
 pub(super) const START_THE_SERVER: &str = "start the server (freehold serve)";
 
@@ -263,7 +264,9 @@ pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
         );
         let told = |mut row: Row| {
             let id: Uuid = row.next()?;
-            Ok(row.next::<Option<String>>()?.map_or_else(|| id.to_string(), |waits| format!("{id} (waits for {waits})")))
+            Ok(row
+                .next::<Option<String>>()?
+                .map_or_else(|| id.to_string(), |waits| format!("{id} (waits for {})", waiting_words(&Waiting::read(&waits)))))
         };
         let (rows, sample) = rows_and_sample(patient, (count, bound), (list, told), listed).await?;
         let mut findings = Vec::new();

@@ -1,5 +1,5 @@
 //! The context of one piece of work: who acts, when, for which request, on which plane. The same for requests, jobs, the command line
-//! and tests. Time and randomness come from here and from nowhere else (`clippy.toml` forbids the rest).
+//! and tests. Time and randomness come from the plane's clock and `deletion::random`, and from nowhere else (`clippy.toml` forbids the rest).
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -3,6 +3,7 @@
 
 mod api_keys;
 mod authority;
+mod completed;
 mod crashes;
 mod creators;
 mod draining;

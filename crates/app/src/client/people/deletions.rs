@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
@@ -50,12 +51,18 @@ pub(crate) struct DeletionsArgs {
     command: Command,
 }
 
+/// The states of a list. The word of before is taken as well.
+fn states() -> PossibleValuesParser {
+    let words = ["reversible", "closed", "draining", "completed", "restored", "open"].map(PossibleValue::new);
+    PossibleValuesParser::new(words.map(|word| if word.get_name() == "completed" { word.alias("sealed") } else { word }))
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// List deletions, newest first: of the organization named, otherwise of all whose deletions one may read.
     List {
         /// Only those in this state; open are those neither completed nor taken back.
-        #[arg(long, value_parser = ["reversible", "closed", "draining", "completed", "restored", "open"])]
+        #[arg(long, value_parser = states())]
         state: Option<String>,
         /// Entries to show at the most.
         #[arg(long)]

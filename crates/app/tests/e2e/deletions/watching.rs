@@ -230,6 +230,8 @@ on_both_engines! {
         assert_eq!(ids("", token).await, [own.clone(), open.clone()], "newest first, of both organizations");
         assert_eq!(ids("?state=open", token).await, std::slice::from_ref(&open));
         assert_eq!(ids("?state=completed", token).await, std::slice::from_ref(&own));
+        // The word of before.
+        assert_eq!(ids("?state=sealed", token).await, std::slice::from_ref(&own));
         assert_eq!(ids(&format!("?organization={}", second.slug), token).await, std::slice::from_ref(&open));
         assert_eq!(ids(&format!("?organization={}&state=completed", second.id), token).await, Vec::<String>::new());
         assert_eq!(ids("", &operator.token).await, [others.clone(), own.clone(), open.clone()]);

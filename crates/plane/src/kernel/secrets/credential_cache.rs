@@ -73,31 +73,33 @@ impl CredentialCache {
     }
 
     pub(crate) fn membership(&self, user: Uuid, organization: Uuid) -> Option<Membership> {
-        self.look_up(&self.memberships, &(user, organization), |membership| self.age_of_all(subjects_of(user, organization, membership)))
+        self.look_up(&self.memberships, &(user, organization), |membership| {
+            self.generation_of_all(subjects_of(user, organization, membership))
+        })
     }
 
     pub(crate) fn keep_membership(&self, mark: &ReadMark, user: Uuid, organization: Uuid, membership: Membership) {
-        let generation = self.age_of_all(subjects_of(user, organization, &membership));
+        let generation = self.generation_of_all(subjects_of(user, organization, &membership));
         self.keep(&self.memberships, mark, (user, organization), membership, generation);
     }
 
     pub(crate) fn user(&self, id: Uuid) -> Option<Arc<User>> {
-        self.look_up(&self.users, &id, |_| self.age_of_all([id]))
+        self.look_up(&self.users, &id, |_| self.generation_of_all([id]))
     }
 
     pub(crate) fn keep_user(&self, mark: &ReadMark, user: &Arc<User>) {
-        self.keep(&self.users, mark, user.id, user.clone(), self.age_of_all([user.id]));
+        self.keep(&self.users, mark, user.id, user.clone(), self.generation_of_all([user.id]));
     }
 
     /// Ends a subject: from here on no entry that depends on it is good. To be called after the commit and before the answer, for what is
     /// gone and for what is not as it was.
     pub(crate) fn invalidate(&self, subject: Uuid) {
-        // In this order: who kept the old generation is killed by its growth, who is to keep the new one sees the count.
+        // In this order: what was kept with the old generation is invalid by its growth, what is to be kept with the new one sees the count.
         self.invalidations.fetch_add(1, Ordering::SeqCst);
         self.generation(subject).fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Forgets every credential: each is looked up and verified again. To be called where [`CredentialCache::kill`] is, for what no subject stands for.
+    /// Forgets every credential: each is looked up and verified again. To be called where [`CredentialCache::invalidate`] is, for what no subject stands for.
     pub(crate) fn forget_credentials(&self) {
         self.invalidate(EVERY_CREDENTIAL);
         self.credentials.clear();
@@ -109,11 +111,11 @@ impl CredentialCache {
     }
 
     fn age_of_credential(&self, principal: &Principal) -> u64 {
-        self.age_of_all(principal.subjects().chain([EVERY_CREDENTIAL]))
+        self.generation_of_all(principal.subjects().chain([EVERY_CREDENTIAL]))
     }
 
     /// The sum of the generations of all that an entry depends on.
-    fn age_of_all(&self, subjects: impl IntoIterator<Item = Uuid>) -> u64 {
+    fn generation_of_all(&self, subjects: impl IntoIterator<Item = Uuid>) -> u64 {
         subjects.into_iter().map(|subject| u64::from(self.generation(subject).load(Ordering::SeqCst))).sum()
     }
 
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_a_killing_is_not_kept_after_it() {
+    fn what_was_read_before_an_invalidation_is_not_kept_after_it() {
         let (user, organization) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let credential_cache = CredentialCache::new(10);
         let mark = credential_cache.read_mark();

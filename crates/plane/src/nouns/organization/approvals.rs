@@ -1,5 +1,5 @@
 //! Approvals: an owner agrees to what another member does, once and within a day. A deletion that needs one is held against them in
-//! `deletions/requirements_check.rs`, and so are weaker requirements in `requirements.rs`.
+//! `deletions/orders/requirements_check.rs`, and so are weaker requirements in `requirements.rs`.
 //!
 //! An approval counts while its maker is an owner. Using one touches its maker's membership and its own row: a demotion, a withdrawal and a
 //! second use come before it and are found, or wait until it is used up.

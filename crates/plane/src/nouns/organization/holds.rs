@@ -1,8 +1,8 @@
 //! Legal holds: while one is in force, nothing deletes what it is on, no matter who orders it.
 //!
-//! What a hold stops stands in `deletion/guards.rs`, which every deletion asks, and the drain again before each batch. Here holds are
+//! What a hold stops stands in `deletions/orders/guards.rs`, which every deletion asks, and the drain again before each batch. Here holds are
 //! placed, read and released. Placing touches the row of what is held, as its deletion does: either the deletion finds the hold, or the
-//! hold finds its subject gone. What erases without having locked the organization's row begins with [`keep_out`] or [`try_keep_out`]: from
+//! hold finds its subject gone. What erases without having locked the organization's row begins with [`keep_holds_out`](crate::locks::keep_holds_out): from
 //! the answer on, nothing that a hold is on goes by a transaction that had asked before.
 
 use crate::audit::OPERATOR;

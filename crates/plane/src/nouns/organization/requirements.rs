@@ -1,7 +1,7 @@
 //! What an organization asks of those who delete: a reason, its slug typed again, a fresh sign-in, another owner's approval, a grace period;
 //! for each kind of subject on its own. Nothing of it is asked until an owner says so.
 //!
-//! Here it is kept and read. Who is asked, and whether they have done it, is decided where every deletion passes: `deletions/requirements_check.rs`.
+//! Here it is kept and read. Who is asked, and whether they have done it, is decided where every deletion passes: `deletions/orders/requirements_check.rs`.
 
 use jiff::Timestamp;
 use sql::{Tx, params, sql};

@@ -39,7 +39,7 @@ pub(super) const EACH: i64 = 8;
 /// Customers that are looked at in one transaction at the most.
 const MOST: i64 = 1_000;
 /// The same at the least: what a transaction costs however few there are in it must not become most of the work. On them hang no more rows
-/// than go with a family.
+/// than go with a cascade group.
 const LEAST: i64 = 16;
 
 /// What was ordered, and who ordered it.

@@ -1,4 +1,4 @@
-//! OAuth apps: programs with a client id and a secret, for which they get tokens (`oauth_tokens.rs`).
+//! OAuth apps: programs with a client id and a secret, for which they get tokens (`oauth_tokens/`).
 //!
 //! An app belongs to the member who made it, acts as that member within its scopes, and goes when the membership goes. So only that member
 //! may give it more; everybody else who may manage apps can only take from it.
