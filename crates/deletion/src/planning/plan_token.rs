@@ -198,7 +198,7 @@ pub struct Drift {
 #[schemars(rename = "Drift")]
 pub struct TableDrift {
     /// The table.
-    #[schemars(length(min = 1, max = 50), example = &"devices")]
+    #[schemars(length(min = 1, max = 50), example = &"documents")]
     pub table: &'static str,
     /// Rows that were to go.
     #[schemars(example = 2)]
