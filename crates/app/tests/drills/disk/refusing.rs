@@ -135,7 +135,9 @@ impl Drill {
         self.refused_requests += answers.refused.load(Ordering::Relaxed);
         self.done += answers.done.load(Ordering::Relaxed);
         if then == Then::Well {
-            self.known.and(disk.history().told(disk.history().moments())).check(&server, &organization).await;
+            // The server goes on writing: the history is read once.
+            let history = disk.history();
+            self.known.and(history.told(history.moments())).check(&server, &organization).await;
         }
         server.kill().await;
         self.power_fails(&mut server, &disk, &organization).await;
@@ -316,7 +318,8 @@ on_both_engines! {
         load.end().await;
         server.stop().await;
         server.note_altered();
-        drill.known = drill.known.and(disk.history().told(disk.history().moments()));
+        let history = disk.history();
+        drill.known = drill.known.and(history.told(history.moments()));
         drill.go_on_from(&server);
         for error in [EIO, ENOSPC] {
             // With PostgreSQL a start renames, removes and shortens no file.
