@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
-use plane::doctor::{self, Examined, Finding, Patient, Places, Repaired};
+use plane::doctor::{self, CheckContext, CheckResult, Finding, Places, Repaired};
 use plane::ledger::LedgerPlace;
 use plane::{Clock, Config, Plane};
 use serde_json::{Value as Json, json};
@@ -59,9 +59,9 @@ async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
     // Before the database is opened, which narrows its own files.
     let files = doctor::files(&places(args));
     // Before anything is made or migrated: a wrong folder is to be noticed.
-    let open = || Patient::open(&options, &clock, args.retention.periods(), &exports);
+    let open = || CheckContext::open(&options, &clock, args.retention.periods(), &exports);
     let found = open().await?;
-    let (patient, repaired) = match args.repair {
+    let (context, repaired) = match args.repair {
         false => (found, None),
         true => {
             found.close().await;
@@ -72,17 +72,17 @@ async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
         }
     };
     let progress = Progress::new(&clock);
-    let mut examined = vec![files];
-    examined.extend(patient.examine(&|check, words| progress.tell(check, words)).await);
+    let mut results = vec![files];
+    results.extend(context.examine(&|check, words| progress.tell(check, words)).await);
     progress.wipe();
-    patient.close().await;
+    context.close().await;
     if args.json {
-        say(&format!("{:#}", document(patient.engine_name(), repaired, &examined)));
+        say(&format!("{:#}", document(context.engine_name(), repaired, &results)));
     } else {
-        lines(patient.engine_name(), repaired, &examined).iter().for_each(|line| say(line));
+        lines(context.engine_name(), repaired, &results).iter().for_each(|line| say(line));
     }
-    let has_found = examined.iter().any(|check| !check.findings.is_empty());
-    let is_whole = examined.iter().all(|check| check.failure.is_none());
+    let has_found = results.iter().any(|check| !check.findings.is_empty());
+    let is_whole = results.iter().all(|check| check.failure.is_none());
     Ok(ExitCode::from(match (has_found, is_whole) {
         (true, _) => 1,
         (false, false) => 2,
@@ -117,12 +117,12 @@ fn places(args: &DoctorArgs) -> Places {
     }
 }
 
-fn lines(engine: &str, repaired: Option<Repaired>, examined: &[Examined]) -> Vec<String> {
+fn lines(engine: &str, repaired: Option<Repaired>, results: &[CheckResult]) -> Vec<String> {
     let mut lines = vec![format!("The doctor looked at a database of {engine}.")];
     lines.extend(repaired.map(|repaired| {
         format!("Repaired: {} deletions are open again, {} were ordered. A server carries them out.", repaired.reopened, repaired.ordered)
     }));
-    for check in examined {
+    for check in results {
         let word = match (&check.failure, check.findings.is_empty()) {
             (Some(_), _) => "UNKNOWN",
             (None, true) => "ok",
@@ -132,9 +132,9 @@ fn lines(engine: &str, repaired: Option<Repaired>, examined: &[Examined]) -> Vec
         lines.extend(check.failure.iter().map(|words| format!("    could not be checked: {words}")));
         lines.extend(check.findings.iter().flat_map(told));
     }
-    let findings: usize = examined.iter().map(|check| check.findings.len()).sum();
+    let findings: usize = results.iter().map(|check| check.findings.len()).sum();
     lines.push(match findings {
-        0 if examined.iter().all(|check| check.failure.is_none()) => "Nothing was found.".into(),
+        0 if results.iter().all(|check| check.failure.is_none()) => "Nothing was found.".into(),
         0 => "Not everything could be checked.".into(),
         1 => "There is 1 finding.".into(),
         several => format!("There are {several} findings."),
@@ -153,9 +153,9 @@ fn told(finding: &Finding) -> Vec<String> {
     lines
 }
 
-fn document(engine: &str, repaired: Option<Repaired>, examined: &[Examined]) -> Json {
+fn document(engine: &str, repaired: Option<Repaired>, results: &[CheckResult]) -> Json {
     let finding = |finding: &Finding| json!({"what": finding.what, "table": finding.table, "rows": finding.rows, "of": finding.of, "sample": finding.sample, "remedy": finding.remedy});
-    let check = |check: &Examined| {
+    let check = |check: &CheckResult| {
         json!({
             "check": check.check,
             "about": check.about,
@@ -164,7 +164,7 @@ fn document(engine: &str, repaired: Option<Repaired>, examined: &[Examined]) -> 
         })
     };
     let repaired = repaired.map(|repaired| json!({"reopened": repaired.reopened, "ordered": repaired.ordered}));
-    json!({"engine": engine, "repaired": repaired, "checks": examined.iter().map(check).collect::<Vec<_>>()})
+    json!({"engine": engine, "repaired": repaired, "checks": results.iter().map(check).collect::<Vec<_>>()})
 }
 
 /// Tells on standard error how far it is: at a terminal in one line, otherwise now and then if it takes long.

@@ -21,12 +21,12 @@ use plane::drain;
 use plane::jobs::GaveUp;
 use plane::quotas::Quotas;
 use plane::storage;
-use plane::{Clock, Config, Plane, backups, exports, retention, upkeep};
+use plane::{Clock, Config, Plane, backups, exports, maintenance, retention};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service;
-use web::{CorsOrigin, Courier, RateLimits, Room, Settings, TrustedProxies};
+use web::{CorsOrigin, RateLimits, Room, Settings, TrustedProxies, WebhookSender};
 
 use crate::connections::{Connections, Place};
 use crate::timeouts::{TimedStream, Timeouts};
@@ -227,13 +227,13 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     };
 
     let (stop, stopped) = watch::channel(false);
-    let courier = Courier::new(&plane)?;
+    let webhook_sender = WebhookSender::new(&plane)?;
     let mut jobs = BackgroundJobs { plane: plane.clone(), stopped, watched: JoinSet::new() };
     jobs.start("drain", drain::run);
-    jobs.start("courier", move |_, stopped| courier.clone().run(stopped));
+    jobs.start("courier", move |_, stopped| webhook_sender.clone().run(stopped));
     jobs.start("exports", exports::run);
     jobs.start("retention", retention::run);
-    jobs.start("upkeep", upkeep::run);
+    jobs.start("upkeep", maintenance::run);
     if plane.config.backups.is_some() {
         jobs.start("backups", backups::run);
     }

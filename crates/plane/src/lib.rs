@@ -26,7 +26,7 @@ pub use nouns::keys::{api_keys, oauth_apps, oauth_tokens, signing_key_rotation};
 pub use nouns::organization::{approvals, holds, organization_limits, organizations, recovery, requirements, search, webhooks};
 pub use nouns::people::{invitations, members, preferences, sessions, users};
 pub use nouns::{customers, dependants};
-pub use work::{backups, clocks, deliveries, drain, exports, idempotency, plans, purges, retention, upkeep, vitals};
+pub use work::{backups, clocks, deliveries, drain, exports, idempotency, maintenance, metrics, plans, purges, retention};
 pub(crate) use work::{ledger_replay, orphans};
 
 pub use cx::Cx;

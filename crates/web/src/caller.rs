@@ -1,10 +1,10 @@
 //! Who calls: what handlers get of a request that was let in.
 
 use crate::dialect::Dialect;
-use crate::door::Visit;
-use crate::limits::{Attempts, Desk};
+use crate::limits::{Attempts, LimitClass};
 use crate::problem::Failure;
 use crate::query::Query;
+use crate::request_context::RequestContext;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -18,60 +18,60 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// A request whose sender is known. As an argument of a handler it is the proof of sign-in: everybody else gets 401.
-pub(crate) struct Door {
+pub(crate) struct Caller {
     /// The signed-in context.
     pub cx: Cx,
     /// The surface's habits.
     pub dialect: &'static Dialect,
     /// The parameters behind the `?`.
     pub query: Arc<Query>,
-    visit: Arc<Visit>,
+    context: Arc<RequestContext>,
 }
 
 /// A request of anybody.
-pub(crate) struct Guest {
+pub(crate) struct Anonymous {
     /// The context without a sign-in.
     pub cx: Cx,
     /// The surface's habits.
     pub dialect: &'static Dialect,
-    visit: Arc<Visit>,
+    context: Arc<RequestContext>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Door {
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Door, Failure> {
-        let visit = visit(parts)?;
-        if let (Err(Error::Unauthenticated), &Method::DELETE) = (&visit.signed, &parts.method) {
-            let operation = visit.operation.as_ref().map(|operation| operation.id);
-            tracing::warn!(request_id = %visit.guest.request_id, operation, "a deletion was tried without a good credential");
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Failure> {
+        let context = context(parts)?;
+        if let (Err(Error::Unauthenticated), &Method::DELETE) = (&context.signed, &parts.method) {
+            let operation = context.operation.as_ref().map(|operation| operation.id);
+            tracing::warn!(request_id = %context.anonymous.request_id, operation, "a deletion was tried without a good credential");
         }
-        Ok(Door { cx: visit.context()?, dialect: visit.dialect, query: visit.query.clone(), visit })
+        Ok(Caller { cx: context.context()?, dialect: context.dialect, query: context.query.clone(), context })
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Guest {
+impl<S: Send + Sync> FromRequestParts<S> for Anonymous {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Guest, Failure> {
-        let visit = visit(parts)?;
-        Ok(Guest { cx: visit.guest.clone(), dialect: visit.dialect, visit })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Anonymous, Failure> {
+        let context = context(parts)?;
+        Ok(Anonymous { cx: context.anonymous.clone(), dialect: context.dialect, context })
     }
 }
 
-pub(crate) fn visit(parts: &Parts) -> Result<Arc<Visit>> {
-    parts.extensions.get::<Arc<Visit>>().cloned().ok_or_else(|| Error::Internal("a request came in beside the door".into()))
+pub(crate) fn context(parts: &Parts) -> Result<Arc<RequestContext>> {
+    parts.extensions.get::<Arc<RequestContext>>().cloned().ok_or_else(|| Error::Internal("a request came in without its context".into()))
 }
 
-impl Guest {
+impl Anonymous {
     /// Counts an attempt to get a credential.
-    pub fn attempt(&self, desk: Desk, attempts: Attempts<'_>) -> Result<()> {
-        self.visit.attempts.count(desk, attempts)
+    pub fn attempt(&self, class: LimitClass, attempts: Attempts<'_>) -> Result<()> {
+        self.context.attempts.count(class, attempts)
     }
 
     /// Takes an attempt back that shall not count.
-    pub fn give_back(&self, desk: Desk, attempts: Attempts<'_>) {
-        self.visit.doors.limiter.give_back(desk, attempts, self.client(), self.cx.now);
+    pub fn give_back(&self, class: LimitClass, attempts: Attempts<'_>) {
+        self.context.app.limiter.give_back(class, attempts, self.client(), self.cx.now);
     }
 
     fn client(&self) -> IpAddr {
@@ -93,19 +93,19 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment
     }
 }
 
-impl Door {
+impl Caller {
     /// The organization that the first variable part of the address names.
     pub fn organization(&self, text: &str) -> Result<OrganizationRef> {
         let parsed = if self.dialect.slugs { OrganizationRef::parse(text) } else { ids::parse(text).map(OrganizationRef::Id) };
         let forms = if self.dialect.slugs { "a UUID, a shortuuid or a slug" } else { "a shortuuid of 22 characters or a UUID" };
         let field =
-            || self.visit.operation.as_ref().and_then(|operation| operation.path_parameters().first().copied()).unwrap_or("organization");
+            || self.context.operation.as_ref().and_then(|operation| operation.path_parameters().first().copied()).unwrap_or("organization");
         parsed.ok_or_else(|| FieldError::new(field(), "invalid_id", format!("must be {forms}")).into())
     }
 
     /// The organization of an address that names none: the header `X-Organization`, or the credential's.
     pub fn current_organization(&self) -> Result<OrganizationRef> {
-        match &self.visit.organization {
+        match &self.context.organization {
             None => Ok(OrganizationRef::Current),
             Some(text) => OrganizationRef::parse(text)
                 .ok_or_else(|| FieldError::new("X-Organization", "invalid_id", "must be a UUID, a shortuuid or a slug").into()),
@@ -125,7 +125,7 @@ impl Door {
         if principal.kind == CredentialKind::Session || has_own {
             return Ok(());
         }
-        let usual = self.visit.doors.limiter.per_minute(principal, self.cx.plane.limits_of(Some(principal)));
+        let usual = self.context.app.limiter.per_minute(principal, self.cx.plane.limits_of(Some(principal)));
         match given {
             Some(given) if usual > 0 && given > usual => {
                 let words = format!("must not be above the {usual} a minute of the credential that gives it");
@@ -137,7 +137,7 @@ impl Door {
 
     /// Whether the deletion is to be looked at and not to be done: the parameter `validate_only`.
     pub fn only_validates(&self) -> Result<bool> {
-        self.visit.only_validates()
+        self.context.only_validates()
     }
 
     /// What is said with the order to delete an organization or a customer: the parameters `reason` and `export`.

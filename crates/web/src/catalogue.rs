@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::Value as Json;
 
-use crate::Doors;
+use crate::AppState;
 use crate::addresses;
 use crate::dialect::{CUSTOMER, Dialect};
 
@@ -122,7 +122,7 @@ impl Catalogue {
     }
 
     /// Every address.
-    pub fn router(&self) -> Router<Arc<Doors>> {
+    pub fn router(&self) -> Router<Arc<AppState>> {
         let operations = self.surfaces.iter().flat_map(|surface| surface.operations.iter().map(move |operation| (surface, operation)));
         operations.fold(Router::new(), |router, (surface, operation)| {
             router.route(&routed(surface.prefix, operation.path), operation.handler.clone())

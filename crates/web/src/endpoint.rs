@@ -8,17 +8,17 @@ use axum::http::{HeaderMap, Method};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::Doors;
+use crate::AppState;
 use crate::answers::Answers;
 use crate::body::{Body, BrowserForm, Fields};
-use crate::caller::{Door, Guest, Segments};
+use crate::caller::{Anonymous, Caller, Segments};
+use crate::csv_body::JsonOrCsv;
 use crate::handlers::oauth::ClientForm;
-use crate::lists::BodyOrList;
 use crate::problem::Failure;
 use crate::schema::Type;
 
 /// A handler, and what its last argument takes.
-pub(crate) trait Endpoint<T>: Handler<T, Arc<Doors>> {
+pub(crate) trait Endpoint<T>: Handler<T, Arc<AppState>> {
     /// What it returns.
     type Answer: Answers;
 
@@ -45,7 +45,7 @@ impl<T: JsonSchema + DeserializeOwned> Takes for Body<T> {
     }
 }
 
-impl<T: JsonSchema + DeserializeOwned> Takes for BodyOrList<T> {
+impl<T: JsonSchema + DeserializeOwned> Takes for JsonOrCsv<T> {
     const TAKES_LISTS: bool = true;
 
     fn body() -> Option<Type> {
@@ -53,13 +53,13 @@ impl<T: JsonSchema + DeserializeOwned> Takes for BodyOrList<T> {
     }
 }
 
-impl Takes for Door {}
-impl Takes for Guest {}
+impl Takes for Caller {}
+impl Takes for Anonymous {}
 impl<T> Takes for Segments<T> {}
 impl Takes for HeaderMap {}
 impl Takes for Method {}
 impl<T> Takes for State<T> {}
-impl Takes for Result<Door, Failure> {}
+impl Takes for Result<Caller, Failure> {}
 // These read their body by themselves, and the catalogue says what is in it.
 impl Takes for BrowserForm {}
 impl Takes for ClientForm {}
@@ -67,7 +67,7 @@ impl Takes for Fields {}
 
 impl<F, A, R: Answers> Endpoint<((),)> for F
 where
-    F: Handler<((),), Arc<Doors>> + Fn() -> A,
+    F: Handler<((),), Arc<AppState>> + Fn() -> A,
     A: Future<Output = Result<R, Failure>>,
 {
     type Answer = R;
@@ -77,7 +77,7 @@ macro_rules! endpoints {
     ($($($part:ident)*;)*) => {$(
         impl<F, A, R: Answers, M, $($part,)* L: Takes> Endpoint<(M, $($part,)* L)> for F
         where
-            F: Handler<(M, $($part,)* L), Arc<Doors>> + Fn($($part,)* L) -> A,
+            F: Handler<(M, $($part,)* L), Arc<AppState>> + Fn($($part,)* L) -> A,
             A: Future<Output = Result<R, Failure>>,
         {
             type Answer = R;

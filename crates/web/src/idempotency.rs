@@ -9,8 +9,8 @@ use plane::credentials::Presented;
 use plane::idempotency::{self, Begun, Ending, Repeatable, Ticket};
 use plane::{Cx, Error};
 
-use crate::door::presented;
 use crate::problem::Failure;
+use crate::request_context::presented;
 
 /// Of an answer that was given before.
 pub(crate) const REPLAYED: &str = "idempotency-replayed";

@@ -1,13 +1,11 @@
-//! The doors of Freehold: translates HTTP into operations of `plane` and their results back. No SQL, no rules.
+//! The HTTP surfaces of Freehold: translates HTTP into operations of `plane` and their results back. No SQL, no rules.
 //!
-//! Every address stands in `surfaces/`, what differs between the surfaces in `dialect.rs`, and who asks is found out in `door.rs`.
+//! Every address stands in `surfaces/`, what differs between the surfaces in `dialect.rs`, and who asks is found out in `request_context.rs`.
 
 mod answering;
 mod caller;
 mod catalogue;
-mod courier;
 mod docs;
-mod door;
 mod endpoint;
 mod handlers;
 mod idempotency;
@@ -17,11 +15,13 @@ mod openapi;
 mod operation;
 mod outbound;
 mod reading;
+mod request_context;
 mod surfaces;
+mod webhook_sender;
 
-use answering::{answers, browsers, dialect, error_pages, lasting, problem, ranges, remedies, schema, watching};
+use answering::{answers, blocker_links, browsers, deletion_events, dialect, error_pages, lasting, problem, ranges, schema};
 
-use reading::{addresses, body, client_address, conditional, content, json, lists, parameters, query, request_ids, strict, validation};
+use reading::{addresses, body, client_address, conditional, content, csv_body, json, parameters, query, request_ids, strict, validation};
 
 use std::sync::{Arc, OnceLock};
 
@@ -33,11 +33,11 @@ use tokio::sync::watch;
 
 pub use browsers::CorsOrigin;
 pub use client_address::TrustedProxies;
-pub use courier::Courier;
 pub use limits::{RateLimits, Room};
+pub use webhook_sender::WebhookSender;
 
 /// What all requests share.
-pub(crate) struct Doors {
+pub(crate) struct AppState {
     plane: Arc<Plane>,
     limiter: limits::Limiter,
     catalogue: catalogue::Catalogue,
@@ -51,13 +51,13 @@ pub(crate) struct Doors {
     settings: Settings,
 }
 
-impl Doors {
+impl AppState {
     fn docs(&self) -> &docs::Docs {
         self.docs.get_or_init(|| docs::Docs::new(&self.catalogue, &self.plane.config.public_url))
     }
 }
 
-/// How the doors are set.
+/// Settings of the HTTP surfaces.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// How many requests a caller may make.
@@ -83,22 +83,22 @@ pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let (limiter, metrics) = (limits::Limiter::new(settings.limits, settings.room), metrics::Metrics::new(plane.engine_name()));
     let documents = openapi::Documents::default();
     let request_ids = request_ids::RequestIds::default();
-    let (streams, downloads) = (lasting::Places::new(watching::MOST), lasting::Places::new(handlers::exports::MOST));
+    let (streams, downloads) = (lasting::Places::new(deletion_events::MOST), lasting::Places::new(handlers::exports::MOST));
     let docs = OnceLock::new();
-    let doors = Arc::new(Doors { plane, limiter, catalogue, docs, documents, metrics, request_ids, streams, downloads, settings });
+    let app = Arc::new(AppState { plane, limiter, catalogue, docs, documents, metrics, request_ids, streams, downloads, settings });
     let routes = routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(middleware::from_fn_with_state(doors.clone(), door::pass))
-        .layer(middleware::map_response(watching::put_in))
-        .with_state(doors.clone());
+        .layer(middleware::from_fn_with_state(app.clone(), request_context::middleware))
+        .layer(middleware::map_response(deletion_events::put_in))
+        .with_state(app.clone());
     // Around the router, since a path has its one spelling before it is routed.
     Router::new()
         .fallback_service(routes)
-        .layer(middleware::map_request_with_state(doors.clone(), find))
-        .layer(middleware::from_fn_with_state(doors, browsers::pass))
+        .layer(middleware::map_request_with_state(app.clone(), find))
+        .layer(middleware::from_fn_with_state(app, browsers::middleware))
 }
 
-async fn find(State(doors): State<Arc<Doors>>, request: Request) -> Request {
-    doors.catalogue.unshadowed(addresses::in_one_spelling(request))
+async fn find(State(app): State<Arc<AppState>>, request: Request) -> Request {
+    app.catalogue.unshadowed(addresses::in_one_spelling(request))
 }

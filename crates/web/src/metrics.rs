@@ -9,7 +9,7 @@ use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, des
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use plane::jobs::Job;
 use plane::ledger::LedgerState;
-use plane::vitals::Vitals;
+use plane::metrics::Snapshot;
 use plane::{Connections, Files, Load};
 
 /// Upper ends of the buckets of request durations, in seconds.
@@ -124,10 +124,10 @@ impl Metrics {
         self.requests.write().unwrap_or_else(PoisonError::into_inner).entry((operation, status)).or_insert(made).clone()
     }
 
-    /// Everything, in Prometheus' text format; without the vitals when there are none to be had.
+    /// Everything, in Prometheus' text format; without those of the database when it cannot be read.
     pub fn render(
         &self,
-        vitals: Option<Vitals>,
+        snapshot: Option<Snapshot>,
         load: Load,
         jobs: &[Job],
         braked: &BTreeMap<&'static str, i64>,
@@ -145,7 +145,7 @@ impl Metrics {
                 counter!(LEDGER_LEFT_OUT).absolute(ledger.left_out);
                 gauge!(LEDGER_UP).set(f64::from(u8::from(!ledger.is_failing)));
             }
-            gauge!(UP).set(f64::from(u8::from(vitals.is_some())));
+            gauge!(UP).set(f64::from(u8::from(snapshot.is_some())));
             counter!(LOST_LINES).absolute(lost_log_lines);
             if let Some(Connections { used, idle, most, waits }) = load.connections {
                 gauge!(CONNECTIONS, "state" => "used").set(used as f64);
@@ -163,19 +163,19 @@ impl Metrics {
                 gauge!(JOB_UP, "job" => job.name).set(f64::from(u8::from(job.is_running)));
                 counter!(JOB_ENDS, "job" => job.name).absolute(job.ends);
             }
-            let Some(vitals) = vitals else { return };
-            gauge!(OPEN, "state" => "reversible").set(vitals.reversible as f64);
-            gauge!(OPEN, "state" => "closed").set(vitals.closed as f64);
-            gauge!(OPEN, "state" => "draining").set(vitals.draining as f64);
-            gauge!(WAITING).set(vitals.waiting as f64);
-            gauge!(STUCK).set(vitals.stuck as f64);
-            gauge!(OVERDUE, "because" => "legal_hold").set(vitals.overdue_held as f64);
-            gauge!(OVERDUE, "because" => "other").set(vitals.overdue_blocked as f64);
-            gauge!(OLDEST).set(vitals.oldest_open_seconds as f64);
-            gauge!(PENDING).set(vitals.pending_deliveries as f64);
-            counter!(LOOKUPS).absolute(vitals.credential_lookups);
-            counter!(WRITES).absolute(vitals.writes);
-            for (quota, refusals) in vitals.quota_refusals {
+            let Some(snapshot) = snapshot else { return };
+            gauge!(OPEN, "state" => "reversible").set(snapshot.reversible as f64);
+            gauge!(OPEN, "state" => "closed").set(snapshot.closed as f64);
+            gauge!(OPEN, "state" => "draining").set(snapshot.draining as f64);
+            gauge!(WAITING).set(snapshot.waiting as f64);
+            gauge!(STUCK).set(snapshot.stuck as f64);
+            gauge!(OVERDUE, "because" => "legal_hold").set(snapshot.overdue_held as f64);
+            gauge!(OVERDUE, "because" => "other").set(snapshot.overdue_blocked as f64);
+            gauge!(OLDEST).set(snapshot.oldest_open_seconds as f64);
+            gauge!(PENDING).set(snapshot.pending_deliveries as f64);
+            counter!(LOOKUPS).absolute(snapshot.credential_lookups);
+            counter!(WRITES).absolute(snapshot.writes);
+            for (quota, refusals) in snapshot.quota_refusals {
                 counter!(QUOTAS, "quota" => quota).absolute(refusals);
             }
         });
@@ -193,7 +193,7 @@ mod tests {
         for _ in 0..HELD * 2 + 5 {
             metrics.count(Some("readUser"), 200, Duration::from_millis(2));
         }
-        let text = metrics.render(Some(Vitals::default()), Load::default(), &[], &BTreeMap::new(), 0, (None, None, true));
+        let text = metrics.render(Some(Snapshot::default()), Load::default(), &[], &BTreeMap::new(), 0, (None, None, true));
         let count = format!("{DURATIONS}_count{{operation=\"readUser\"}} {}", HELD * 2 + 5);
         assert!(text.lines().any(|line| line == count), "{text}");
     }

@@ -1,6 +1,6 @@
 //! An operation: its address, who may call it, what it takes, answers and refuses.
 
-use crate::Doors;
+use crate::AppState;
 use crate::answers::Answers;
 use crate::endpoint::Endpoint;
 use crate::parameters::{After, Pages, Plan, Reason};
@@ -123,7 +123,7 @@ pub(crate) struct Operation {
     pub is_unlimited: bool,
     /// Where addresses of its surface begin.
     pub(crate) prefix: &'static str,
-    pub(crate) handler: MethodRouter<Arc<Doors>>,
+    pub(crate) handler: MethodRouter<Arc<AppState>>,
 }
 
 impl Operation {

@@ -50,12 +50,12 @@ async fn findings(server: &Server, check: &str, others: &[&str]) -> Vec<Json> {
     assert_eq!(code, 1, "{check}: {out}{err}");
     let document: Json = serde_json::from_str(&out).unwrap();
     let mut found = Vec::new();
-    for examined in document["checks"].as_array().unwrap() {
-        let these = examined["findings"].as_array().unwrap();
-        if examined["check"] == check {
+    for result in document["checks"].as_array().unwrap() {
+        let these = result["findings"].as_array().unwrap();
+        if result["check"] == check {
             found.clone_from(these);
-        } else if !others.contains(&examined["check"].as_str().unwrap()) {
-            assert!(these.is_empty(), "{check}: {examined}");
+        } else if !others.contains(&result["check"].as_str().unwrap()) {
+            assert!(these.is_empty(), "{check}: {result}");
         }
     }
     assert!(!found.is_empty(), "{check}: {out}");
@@ -279,7 +279,7 @@ on_both_engines! {
             let found = findings(&server, "ahead", &[]).await;
             assert_eq!((found.len(), &found[0]["table"]), (1, &json!(table)), "{found:?}");
             server.start_again().await;
-            // A request is answered when the upkeep of the start may still be at it: a stop ends with one more.
+            // A request is answered when the maintenance of the start may still be at it: a stop ends with one more.
             server.stop().await;
             let (_, out, _) = server.doctor(&[]).await;
             assert!(!out.contains("FOUND    ahead"), "{out}");

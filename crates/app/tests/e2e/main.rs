@@ -11,6 +11,7 @@ mod bulk;
 #[expect(dead_code, reason = "these tests need a part of what the drills share")]
 mod store;
 
+mod access;
 mod bad_input;
 mod browsers;
 mod client;
@@ -20,7 +21,6 @@ mod deletions;
 mod demo;
 mod doctor;
 mod documents;
-mod door;
 mod encrypted;
 mod exports;
 mod faults;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sql::Statement;
 
 use super::checks::{START_THE_SERVER, id, rows_and_sample};
-use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell, quoted};
+use super::{CheckContext, Finding, Findings, MOST_SAMPLES, Tell, quoted};
 use crate::clocks::TIMERS;
 use crate::deletion_rules::RULES;
 use crate::{Config, Result};
@@ -52,29 +52,29 @@ fn columns() -> &'static (Vec<Column>, Vec<Column>) {
     })
 }
 
-pub(super) fn ahead<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+pub(super) fn ahead<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let (past, waits) = columns();
         let mut findings = Vec::new();
-        for column in past.iter().filter(|column| patient.may_have(column.table)) {
+        for column in past.iter().filter(|column| context.may_have(column.table)) {
             tell(column.table);
             // A server beside goes on writing while the doctor reads.
-            let limit = after(patient.clock.now(), TOLERANCE);
-            let (rows, sample) = look(patient, column, limit.into()).await?;
+            let limit = after(context.clock.now(), TOLERANCE);
+            let (rows, sample) = look(context, column, limit.into()).await?;
             if rows > 0 {
                 let (table, name) = (column.table, column.name);
-                let set = match patient.engine_name() {
+                let set = match context.engine_name() {
                     "sqlite" => {
                         let now = "1000000 * strftime('%s', 'now')";
                         let set = format!("UPDATE {table} SET {name} = {now} WHERE {name} > {now} + 300000000");
-                        format!("sqlite3 {} \"{set}\"", quoted(patient.path.display()))
+                        format!("sqlite3 {} \"{set}\"", quoted(context.path.display()))
                     }
                     _ => {
                         let set = format!("UPDATE {table} SET {name} = now() WHERE {name} > now() + interval '5 minutes'");
                         format!("psql \"$FREEHOLD_DATABASE_URL\" -c \"{set}\"")
                     }
                 };
-                let with = match patient.engine_name() {
+                let with = match context.engine_name() {
                     "sqlite" => "",
                     _ => ", and with FREEHOLD_DATABASE_URL set to the database's address",
                 };
@@ -93,10 +93,10 @@ pub(super) fn ahead<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
             }
         }
         let usual = Config::new(sql::Options::new(String::new()));
-        for (column, timer) in waits.iter().zip(TIMERS).filter(|(column, _)| patient.may_have(column.table)) {
+        for (column, timer) in waits.iter().zip(TIMERS).filter(|(column, _)| context.may_have(column.table)) {
             tell(column.table);
-            let limit = after(patient.clock.now(), timer.furthest(&usual) + LONGEST_LEASE);
-            let (rows, sample) = look(patient, column, limit.into()).await?;
+            let limit = after(context.clock.now(), timer.furthest(&usual) + LONGEST_LEASE);
+            let (rows, sample) = look(context, column, limit.into()).await?;
             if rows > 0 {
                 findings.push(Finding {
                     what: format!(
@@ -117,9 +117,9 @@ pub(super) fn ahead<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
     })
 }
 
-async fn look(patient: &Patient, column: &Column, limit: sql::Value) -> Result<(i64, Vec<String>)> {
+async fn look(context: &CheckContext, column: &Column, limit: sql::Value) -> Result<(i64, Vec<String>)> {
     let listed = vec![limit.clone(), MOST_SAMPLES.into()];
-    rows_and_sample(patient, (column.count, vec![limit]), (column.list, id), listed).await
+    rows_and_sample(context, (column.count, vec![limit]), (column.list, id), listed).await
 }
 
 pub(super) fn statements() -> Vec<Statement> {

@@ -5,7 +5,7 @@ use sql::{params, sql};
 use uuid::Uuid;
 
 use super::checks::{count, some};
-use super::{Finding, Findings, Patient, Tell, quoted};
+use super::{CheckContext, Finding, Findings, Tell, quoted};
 use crate::exports::{Found, archive_name, owner_of};
 use crate::storage::{Failure, MARKER, Owner, Place, Storage};
 use crate::{Error, Result};
@@ -20,11 +20,11 @@ struct Promised {
     sha256: Option<Vec<u8>>,
 }
 
-pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+pub(super) fn archives<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
-        let (place, storage) = (&patient.exports, Storage::open(&patient.exports)?);
+        let (place, storage) = (&context.exports, Storage::open(&context.exports)?);
         let failed = |failure: Failure| Error::Malformed(format!("{place}: {failure}"));
-        let owner = patient.db.read(async move |tx| owner_of(tx).await).await?;
+        let owner = context.db.read(async move |tx| owner_of(tx).await).await?;
         let of = match storage.owner().await {
             // It does not say whose it is, which the next start asks.
             Err(Failure::Damaged) => None,
@@ -34,14 +34,14 @@ pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a>
         let is_ours = of.is_none() || owner.is_some_and(is_of_its_own);
         let (mut missing, mut damaged, mut after) = (Vec::new(), Vec::new(), Uuid::nil());
         loop {
-            let promised = promised(patient, after).await?;
+            let promised = promised(context, after).await?;
             let Some(last) = promised.last() else { break };
             after = last.export;
             for promised in promised {
                 tell(&promised.export.to_string());
                 let is_whole = is_whole(&storage, &promised).await.map_err(failed)?;
                 // A server beside this may have removed it meanwhile, as it should.
-                if is_whole == Some(true) || !is_promised(patient, promised.export).await? {
+                if is_whole == Some(true) || !is_promised(context, promised.export).await? {
                     continue;
                 }
                 let found = if is_whole.is_none() { &mut missing } else { &mut damaged };
@@ -100,9 +100,9 @@ pub(super) fn archives<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a>
     })
 }
 
-async fn promised(patient: &Patient, after: Uuid) -> Result<Vec<Promised>> {
-    let now = patient.now;
-    patient
+async fn promised(context: &CheckContext, after: Uuid) -> Result<Vec<Promised>> {
+    let now = context.now;
+    context
         .db
         .read(async move |tx| {
             let statement =
@@ -114,9 +114,9 @@ async fn promised(patient: &Patient, after: Uuid) -> Result<Vec<Promised>> {
 }
 
 /// Whether an archive is still to be there.
-async fn is_promised(patient: &Patient, export: Uuid) -> Result<bool> {
-    let now = patient.clock.now();
-    patient
+async fn is_promised(context: &CheckContext, export: Uuid) -> Result<bool> {
+    let now = context.clock.now();
+    context
         .db
         .read(async move |tx| {
             let statement = sql!("SELECT 1 FROM exports WHERE id = $1 AND state = 'done' AND expires_at > $2");

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use sql::{Difference, Row, Statement, Value, params, sql};
 use uuid::Uuid;
 
-use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
+use super::{CheckContext, Finding, Findings, MOST_SAMPLES, Tell};
 use crate::deletions::progress::waiting_words;
 use crate::deletions::{LATE_AFTER, STUCK_AFTER, rules};
 use crate::{Error, MIGRATIONS, Result};
@@ -13,9 +13,9 @@ use deletion::{Waiting, before};
 
 pub(super) const START_THE_SERVER: &str = "start the server (freehold serve)";
 
-pub(super) fn migrations<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+pub(super) fn migrations<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
-        let differences = patient.db.differences(MIGRATIONS).await?;
+        let differences = context.db.differences(MIGRATIONS).await?;
         let of = |wanted: Difference| -> Vec<String> {
             differences.iter().filter(|(_, difference)| *difference == wanted).map(|(name, _)| name.clone()).collect()
         };
@@ -37,9 +37,9 @@ pub(super) fn migrations<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> 
     })
 }
 
-pub(super) fn schema<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+pub(super) fn schema<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
-        let Err(error) = rules::RULES.check(&patient.schema) else { return Ok(Vec::new()) };
+        let Err(error) = rules::RULES.check(&context.schema) else { return Ok(Vec::new()) };
         let words = error.to_string();
         let faults: Vec<String> = words.lines().filter_map(|line| line.strip_prefix("- ")).map(str::to_owned).collect();
         Ok(vec![Finding {
@@ -53,11 +53,11 @@ pub(super) fn schema<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     })
 }
 
-pub(super) fn integrity<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+pub(super) fn integrity<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let mut findings = Vec::new();
         tell("the file");
-        let damage = patient.db.damage().await?;
+        let damage = context.db.damage().await?;
         if !damage.is_empty() {
             findings.push(Finding {
                 what: "the database file is damaged".into(),
@@ -70,8 +70,8 @@ pub(super) fn integrity<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a
             });
         }
         tell("what rows hang on");
-        for orphans in patient.db.orphans(&patient.filled, MOST_SAMPLES).await? {
-            let sqlite = patient.engine_name() == "sqlite";
+        for orphans in context.db.orphans(&context.filled, MOST_SAMPLES).await? {
+            let sqlite = context.engine_name() == "sqlite";
             let (table, parent, columns) = (&orphans.table, &orphans.parent, orphans.columns.join(", "));
             let with = if sqlite { "sqlite3" } else { "psql" };
             findings.push(Finding {
@@ -128,13 +128,13 @@ pub(super) fn closables() -> &'static [Closable] {
     })
 }
 
-pub(super) fn closed<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+pub(super) fn closed<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let mut findings = Vec::new();
         for closable in closables() {
             tell(closable.table);
             let (rows, sample) = rows_and_sample(
-                patient,
+                context,
                 (closable.count, Vec::new()),
                 (closable.list, |mut row| {
                     row.next::<Uuid>()?;
@@ -159,7 +159,7 @@ pub(super) fn closed<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
 }
 
 /// The last owner cannot be removed. Without one no member archives, hands over or deletes the organization.
-pub(super) fn owners<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+pub(super) fn owners<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let count = sql!(
             "SELECT count(*) FROM organizations
@@ -180,7 +180,7 @@ pub(super) fn owners<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
             let (id, slug): (Uuid, String) = (row.next()?, row.next()?);
             Ok(format!("{id} ({slug})"))
         };
-        let (rows, sample) = rows_and_sample(patient, (count, Vec::new()), (list, told), params![MOST_SAMPLES].to_vec()).await?;
+        let (rows, sample) = rows_and_sample(context, (count, Vec::new()), (list, told), params![MOST_SAMPLES].to_vec()).await?;
         let finding = Finding {
             what: "organizations have no owner: no member can delete them or hand them over".into(),
             table: Some("organizations".into()),
@@ -194,7 +194,7 @@ pub(super) fn owners<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
 }
 
 /// No deletion of the server goes past a hold: what is gone all the same went some other way.
-pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+pub(super) fn holds<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let count = sql!(
             "SELECT count(*) FROM holds
@@ -222,7 +222,7 @@ pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
             Ok(format!("{id} (on the {subject} {subject_id})"))
         };
         let (rows, sample) =
-            rows_and_sample(patient, (count, params![patient.now].to_vec()), (list, told), params![patient.now, MOST_SAMPLES].to_vec())
+            rows_and_sample(context, (count, params![context.now].to_vec()), (list, told), params![context.now, MOST_SAMPLES].to_vec())
                 .await?;
         let finding = Finding {
             what: "legal holds are in force on what is not there any more: it was removed beside the server".into(),
@@ -236,12 +236,12 @@ pub(super) fn holds<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     })
 }
 
-pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+pub(super) fn stuck<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
-        let limit = before(patient.now, STUCK_AFTER);
+        let limit = before(context.now, STUCK_AFTER);
         // Those under a legal hold are meant to wait, for as long as it takes. What waits for others is not stuck: they may be. Webhooks
         // are told again for a while, and a large export takes as long as it takes.
-        let bound = params![limit, before(patient.now, LATE_AFTER), patient.now].to_vec();
+        let bound = params![limit, before(context.now, LATE_AFTER), context.now].to_vec();
         let listed = [bound.clone(), params![MOST_SAMPLES].to_vec()].concat();
         let count = sql!(
             "SELECT count(*) FROM deletions
@@ -268,7 +268,7 @@ pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
                 .next::<Option<String>>()?
                 .map_or_else(|| id.to_string(), |waits| format!("{id} (waits for {})", waiting_words(&Waiting::read(&waits)))))
         };
-        let (rows, sample) = rows_and_sample(patient, (count, bound), (list, told), listed).await?;
+        let (rows, sample) = rows_and_sample(context, (count, bound), (list, told), listed).await?;
         let mut findings = Vec::new();
         if rows > 0 {
             findings.push(Finding {
@@ -285,7 +285,7 @@ pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
         let lost = sql!("SELECT count(*) FROM deletions WHERE state = 'draining' AND lease_until <= $1");
         let list = sql!("SELECT id FROM deletions WHERE state = 'draining' AND lease_until <= $1 ORDER BY lease_until, id LIMIT $2");
         let (rows, sample) =
-            rows_and_sample(patient, (lost, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
+            rows_and_sample(context, (lost, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
         if rows > 0 {
             findings.push(Finding {
                 what: "deletions are held by a worker whose lease ended more than a minute ago, and no other took them over".into(),
@@ -300,16 +300,16 @@ pub(super) fn stuck<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
     })
 }
 
-pub(super) fn deliveries<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> {
+pub(super) fn deliveries<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
-        let limit = before(patient.now, LATE_AFTER);
+        let limit = before(context.now, LATE_AFTER);
         let count = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending' AND next_attempt_at <= $1");
         let list = sql!(
             "SELECT webhook_id FROM webhook_deliveries WHERE state = 'pending' AND next_attempt_at <= $1
              GROUP BY webhook_id ORDER BY min(next_attempt_at), webhook_id LIMIT $2"
         );
         let (rows, sample) =
-            rows_and_sample(patient, (count, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
+            rows_and_sample(context, (count, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
         let finding = Finding {
             what: "deliveries to webhooks are due for more than ten minutes, and deletions may wait for them".into(),
             table: Some("webhook_deliveries".into()),
@@ -326,12 +326,12 @@ pub(super) fn deliveries<'a>(patient: &'a Patient, _: Tell<'a>) -> Findings<'a> 
 
 /// Counts, and when there is something reads some of it, on one snapshot.
 pub(super) async fn rows_and_sample(
-    patient: &Patient,
+    context: &CheckContext,
     (count, counted): (Statement, Vec<Value>),
     (list, name): (Statement, fn(Row) -> Result<String>),
     bound: Vec<Value>,
 ) -> Result<(i64, Vec<String>)> {
-    patient
+    context
         .db
         .read(async move |tx| {
             tx.take_time().await?;

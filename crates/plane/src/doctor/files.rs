@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use rustix::process::geteuid;
 
-use super::{Examined, Finding, MOST_SAMPLES, quoted};
+use super::{CheckResult, Finding, MOST_SAMPLES, quoted};
 use crate::exports::Found;
 
 /// What of a server lies in files.
@@ -21,7 +21,7 @@ pub struct Places {
 }
 
 /// Finds what other users of the machine can open. What is not there, cannot be looked at, or is another user's is not told of.
-pub fn files(places: &Places) -> Examined {
+pub fn files(places: &Places) -> CheckResult {
     let mut findings = Vec::new();
     let user = geteuid();
     let is_wide = |found: io::Result<fs::Metadata>, bits: u32| {
@@ -51,7 +51,7 @@ pub fn files(places: &Places) -> Examined {
     if let Some(file) = places.configuration.as_ref().filter(|file| wide(file, 0o007)) {
         findings.extend(finding(vec![file.clone()], format!("chmod o= {}", quoted(file.display()))));
     }
-    Examined { check: "files", about: "only the server's user can open its files", findings, failure: None }
+    CheckResult { check: "files", about: "only the server's user can open its files", findings, failure: None }
 }
 
 /// Whether the server makes files of this name: those of its database, its key, its ledger and its exports.

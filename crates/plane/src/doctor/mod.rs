@@ -50,7 +50,7 @@ pub struct Finding {
 
 /// What came of one check.
 #[derive(Debug, Clone)]
-pub struct Examined {
+pub struct CheckResult {
     /// The check's name.
     pub check: &'static str,
     /// What it looks for.
@@ -65,7 +65,7 @@ pub struct Examined {
 pub type Teller<'a> = dyn Fn(&'static str, &str) + Send + Sync + 'a;
 
 /// A database under examination.
-pub struct Patient {
+pub struct CheckContext {
     db: Database,
     clock: Clock,
     now: Timestamp,
@@ -89,7 +89,7 @@ struct Check {
     about: &'static str,
     /// Whether it reads tables as the program knows them. It is not made on a schema that differs.
     needs_schema: bool,
-    run: for<'a> fn(&'a Patient, Tell<'a>) -> Findings<'a>,
+    run: for<'a> fn(&'a CheckContext, Tell<'a>) -> Findings<'a>,
 }
 
 /// Every check, in the order in which they are made. To add one, add its line and its function.
@@ -110,12 +110,12 @@ const CHECKS: &[Check] = &[
     Check { name: "archives", about: "what was exported is there and whole, and nothing else is", needs_schema: true, run: archives::archives },
 ];
 
-impl Patient {
+impl CheckContext {
     /// Opens a database that is there, on which things are kept for these periods and whose exports are in this place. Nothing is migrated or made.
     ///
     /// # Errors
     /// [`Error::Malformed`] when there is none; the database's, also when a server holds the embedded one.
-    pub async fn open(options: &Options, clock: &Clock, periods: Periods, exports: &Place) -> Result<Patient> {
+    pub async fn open(options: &Options, clock: &Clock, periods: Periods, exports: &Place) -> Result<CheckContext> {
         if let Some(path) = options.url.strip_prefix("sqlite:").map(Path::new).filter(|path| !path.is_file()) {
             return Err(Error::Malformed(format!("there is no database at {}: name its folder with --data", path.display())));
         }
@@ -126,7 +126,7 @@ impl Patient {
             // The checks tell what is damaged.
             Err(_) => tables_of(&schema),
         };
-        Ok(Patient {
+        Ok(CheckContext {
             db,
             now: clock.now(),
             clock: clock.clone(),
@@ -139,11 +139,11 @@ impl Patient {
     }
 
     /// The database of a plane that has been opened.
-    fn of(plane: &Arc<Plane>, schema: Schema) -> Patient {
+    fn of(plane: &Arc<Plane>, schema: Schema) -> CheckContext {
         let (periods, exports) = (plane.config.retention.clone(), plane.config.exports.clone());
         let (clock, path) = (plane.clock.clone(), path_of(&plane.config.database));
         let filled = tables_of(&schema);
-        Patient { db: plane.db.clone(), now: clock.now(), clock, path, schema, filled, periods, exports }
+        CheckContext { db: plane.db.clone(), now: clock.now(), clock, path, schema, filled, periods, exports }
     }
 
     /// Whether there may be rows in a table.
@@ -162,10 +162,10 @@ impl Patient {
     }
 
     /// Makes every check. One that fails does not keep the others from being made.
-    pub async fn examine(&self, tell: &Teller<'_>) -> Vec<Examined> {
+    pub async fn examine(&self, tell: &Teller<'_>) -> Vec<CheckResult> {
         let is_known = self.db.differences(MIGRATIONS).await.is_ok_and(|differences| differences.is_empty())
             && crate::deletion_rules::RULES.check(&self.schema).is_ok();
-        let mut examined = Vec::new();
+        let mut results = Vec::new();
         for Check { name, about, needs_schema, run } in CHECKS {
             tell(name, "");
             let outcome = match *needs_schema && !is_known {
@@ -176,9 +176,9 @@ impl Patient {
                 Ok(findings) => (findings, None),
                 Err(error) => (Vec::new(), Some(error.to_string())),
             };
-            examined.push(Examined { check: name, about, findings, failure });
+            results.push(CheckResult { check: name, about, findings, failure });
         }
-        examined
+        results
     }
 }
 

@@ -4,27 +4,27 @@ use sql::{Row, params};
 use uuid::Uuid;
 
 use super::checks::{START_THE_SERVER, id, rows_and_sample};
-use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
+use super::{CheckContext, Finding, Findings, MOST_SAMPLES, Tell};
 use crate::Result;
 use crate::retention::{GRACE, OVERDUE_CUSTOMERS, Retention, sweeps};
 use deletion::before;
 
-pub(super) fn overdue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+pub(super) fn overdue<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
-        let mut findings = customers(patient, tell).await?;
-        for sweep in sweeps().iter().filter(|sweep| patient.may_have(sweep.table)) {
-            let Some(limit) = patient.periods.limit(sweep.retention, patient.now) else { continue };
+        let mut findings = customers(context, tell).await?;
+        for sweep in sweeps().iter().filter(|sweep| context.may_have(sweep.table)) {
+            let Some(limit) = context.periods.limit(sweep.retention, context.now) else { continue };
             tell(sweep.table);
             let limit = before(limit, GRACE);
             let (rows, sample) = rows_and_sample(
-                patient,
-                (sweep.count, sweep.overdue(limit, patient.now, None)),
+                context,
+                (sweep.count, sweep.overdue(limit, context.now, None)),
                 (sweep.list, id),
-                sweep.overdue(limit, patient.now, Some(MOST_SAMPLES)),
+                sweep.overdue(limit, context.now, Some(MOST_SAMPLES)),
             )
             .await?;
             if rows > 0 {
-                let (what, period) = (sweep.retention.what(), patient.periods.words(sweep.retention));
+                let (what, period) = (sweep.retention.what(), context.periods.words(sweep.retention));
                 findings.push(Finding {
                     what: format!("{what} are kept for longer than {period}"),
                     table: Some(sweep.table.into()),
@@ -43,8 +43,8 @@ pub(super) fn overdue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> 
 
 const SAME: &str = "If it keeps them for another time, give the doctor the same --retention";
 
-async fn customers(patient: &Patient, tell: Tell<'_>) -> Result<Vec<Finding>> {
-    let Some(limit) = patient.periods.limit(Retention::Customers, patient.now) else { return Ok(Vec::new()) };
+async fn customers(context: &CheckContext, tell: Tell<'_>) -> Result<Vec<Finding>> {
+    let Some(limit) = context.periods.limit(Retention::Customers, context.now) else { return Ok(Vec::new()) };
     tell("customers");
     let [held, list_held] = OVERDUE_CUSTOMERS.held;
     let [free, list_free] = OVERDUE_CUSTOMERS.free;
@@ -52,10 +52,10 @@ async fn customers(patient: &Patient, tell: Tell<'_>) -> Result<Vec<Finding>> {
         let (id, waits_for): (Uuid, String) = (row.next()?, row.next()?);
         Ok(format!("{id} (waits for {waits_for})"))
     };
-    let (limit, now, period) = (before(limit, GRACE), patient.now, patient.periods.words(Retention::Customers));
+    let (limit, now, period) = (before(limit, GRACE), context.now, context.periods.words(Retention::Customers));
     let (counted, listed) = (params![limit, now].to_vec(), params![limit, now, MOST_SAMPLES].to_vec());
-    let (rows_held, sample_held) = rows_and_sample(patient, (held, counted.clone()), (list_held, id), listed.clone()).await?;
-    let (rows_free, sample_free) = rows_and_sample(patient, (free, counted), (list_free, told), listed).await?;
+    let (rows_held, sample_held) = rows_and_sample(context, (held, counted.clone()), (list_held, id), listed.clone()).await?;
+    let (rows_free, sample_free) = rows_and_sample(context, (free, counted), (list_free, told), listed).await?;
     let found = |what: &str, rows, sample, remedy: String| Finding {
         what: format!("overdue purge: customers were softly deleted more than {period} ago and are still there, {what}"),
         table: Some("customers".into()),

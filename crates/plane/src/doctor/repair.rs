@@ -6,7 +6,7 @@ use serde_json::json;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::Patient;
+use super::CheckContext;
 use super::checks::{Closable, closables};
 use super::residue::unfinished;
 use crate::audit::{self, Note};
@@ -33,9 +33,9 @@ pub struct Repaired {
 /// The database's; what was ordered before stays ordered.
 pub async fn repair(plane: &Arc<Plane>) -> Result<Repaired> {
     let cx = Cx::new(plane, "doctor").with_actor(Actor::System);
-    let patient = Patient::of(plane, plane.schema().await?);
+    let context = CheckContext::of(plane, plane.schema().await?);
     let mut repaired = Repaired::default();
-    for batch in unfinished(&patient).await?.chunks(BATCH) {
+    for batch in unfinished(&context).await?.chunks(BATCH) {
         let deletions = batch.to_vec();
         repaired.reopened += cx.write_as_server(async move |cx, tx| reopen(cx, tx, &deletions).await).await?;
     }

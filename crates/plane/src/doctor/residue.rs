@@ -8,7 +8,7 @@ use deletion::{Fate, Rule};
 use sql::{Statement, Tx, params, sql};
 use uuid::Uuid;
 
-use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
+use super::{CheckContext, Finding, Findings, MOST_SAMPLES, Tell};
 use crate::deletion_rules::Root;
 use crate::{Error, Result};
 
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 const SLICE: i64 = 10_000;
 
 /// One rule that leaves nothing, or nothing as it was.
-struct Look {
+struct Probe {
     root: Root,
     rule: &'static Rule,
     /// Counts rows of a slice of deletions: the root's name, the slice's beginning and its end.
@@ -28,14 +28,14 @@ struct Look {
 /// A slice of the completed deletions: those after the first id, up to the second.
 type Slice = (Uuid, Uuid);
 
-pub(super) fn residue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+pub(super) fn residue<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
-        let mut left: Vec<(i64, Vec<Uuid>)> = looks().iter().map(|_| (0, Vec::new())).collect();
+        let mut left: Vec<(i64, Vec<Uuid>)> = probes().iter().map(|_| (0, Vec::new())).collect();
         let (mut from, mut seen) = (Uuid::nil(), 0);
-        while let Some((slice, roots, deletions)) = next(patient, from).await? {
-            let is_due = |look: &Look| roots.contains(&look.root) && patient.may_have(look.rule.table);
-            for (look, found) in looks().iter().zip(&mut left).filter(|(look, _)| is_due(look)) {
-                let (rows, sample) = look_at(patient, look, slice).await?;
+        while let Some((slice, roots, deletions)) = next(context, from).await? {
+            let is_due = |probe: &Probe| roots.contains(&probe.root) && context.may_have(probe.rule.table);
+            for (probe, found) in probes().iter().zip(&mut left).filter(|(probe, _)| is_due(probe)) {
+                let (rows, sample) = run_probe(context, probe, slice).await?;
                 found.0 += rows;
                 found.1.extend(sample);
             }
@@ -43,14 +43,14 @@ pub(super) fn residue<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> 
             seen += deletions;
             tell(&format!("{seen} deletions"));
         }
-        let found = looks().iter().zip(left).filter(|(_, (rows, _))| *rows > 0);
-        Ok(found.map(|(look, (rows, sample))| finding(look, rows, &sample)).collect())
+        let found = probes().iter().zip(left).filter(|(_, (rows, _))| *rows > 0);
+        Ok(found.map(|(probe, (rows, sample))| finding(probe, rows, &sample)).collect())
     })
 }
 
 /// The slice after an id, the roots there are in it, and how many deletions; none when there is nothing more.
-async fn next(patient: &Patient, from: Uuid) -> Result<Option<(Slice, Vec<Root>, i64)>> {
-    patient
+async fn next(context: &CheckContext, from: Uuid) -> Result<Option<(Slice, Vec<Root>, i64)>> {
+    context
         .db
         .read(async move |tx| {
             tx.take_time().await?;
@@ -71,9 +71,9 @@ async fn next(patient: &Patient, from: Uuid) -> Result<Option<(Slice, Vec<Root>,
         .await
 }
 
-async fn look_at(patient: &Patient, look: &'static Look, (from, to): Slice) -> Result<(i64, Vec<Uuid>)> {
-    let (count, list, root) = (look.count, look.list, look.root);
-    patient
+async fn run_probe(context: &CheckContext, probe: &'static Probe, (from, to): Slice) -> Result<(i64, Vec<Uuid>)> {
+    let (count, list, root) = (probe.count, probe.list, probe.root);
+    context
         .db
         .read(async move |tx| {
             tx.take_time().await?;
@@ -93,18 +93,18 @@ async fn read(tx: &mut Tx, list: Statement, root: Root, (from, to): Slice, most:
     Ok(rows.into_iter().map(|mut row| row.next::<Uuid>()).collect::<sql::Result<_>>()?)
 }
 
-fn finding(look: &Look, rows: i64, deletions: &[Uuid]) -> Finding {
-    let should = match look.rule.fate {
+fn finding(probe: &Probe, rows: i64, deletions: &[Uuid]) -> Finding {
+    let should = match probe.rule.fate {
         Fate::Redact(columns) => {
             let columns: Vec<&str> = columns.iter().map(|(column, _)| *column).collect();
             format!("still hold {}, which should have been redacted", columns.join(", "))
         }
         Fate::Erase | Fate::Keep => "should have been erased".into(),
     };
-    let noun = look.root.noun().replace('_', " ");
+    let noun = probe.root.noun().replace('_', " ");
     Finding {
         what: format!("rows that hang on a deleted {noun} {should}, and their deletion is completed"),
-        table: Some(look.rule.table.into()),
+        table: Some(probe.rule.table.into()),
         rows,
         of: "deletions",
         sample: deletions.iter().take(MOST_SAMPLES as usize).map(Uuid::to_string).collect(),
@@ -113,16 +113,16 @@ fn finding(look: &Look, rows: i64, deletions: &[Uuid]) -> Finding {
     }
 }
 
-fn looks() -> &'static [Look] {
-    static LOOKS: OnceLock<Vec<Look>> = OnceLock::new();
-    LOOKS.get_or_init(|| {
+fn probes() -> &'static [Probe] {
+    static PROBES: OnceLock<Vec<Probe>> = OnceLock::new();
+    PROBES.get_or_init(|| {
         let rules = Root::ALL.into_iter().flat_map(|root| root.rules().iter().map(move |rule| (root, rule)));
-        rules.filter(|(_, rule)| rule.fate != Fate::Keep).map(|(root, rule)| Look::generate(root, rule)).collect()
+        rules.filter(|(_, rule)| rule.fate != Fate::Keep).map(|(root, rule)| Probe::generate(root, rule)).collect()
     })
 }
 
-impl Look {
-    fn generate(root: Root, rule: &'static Rule) -> Look {
+impl Probe {
+    fn generate(root: Root, rule: &'static Rule) -> Probe {
         let tie = match rule.by {
             [organization, subject] => {
                 format!("found.{organization} = completed.organization_id AND found.{subject} = completed.subject_id")
@@ -147,7 +147,7 @@ impl Look {
             "FROM deletions AS completed JOIN {rows} AS found ON {tie}
              WHERE completed.state = 'completed' AND completed.root = $1 AND completed.id > $2 AND completed.id <= $3{in_its_time}{undone}"
         );
-        Look {
+        Probe {
             root,
             rule,
             count: Statement::generated(format!("SELECT count(*) {left}")),
@@ -157,14 +157,14 @@ impl Look {
 }
 
 /// Every deletion that left something, for the repair.
-pub(super) async fn unfinished(patient: &Patient) -> Result<Vec<Uuid>> {
+pub(super) async fn unfinished(context: &CheckContext) -> Result<Vec<Uuid>> {
     let mut deletions = Vec::new();
     let mut from = Uuid::nil();
-    while let Some((slice, roots, _)) = next(patient, from).await? {
-        for look in looks().iter().filter(|look| roots.contains(&look.root)) {
-            let (list, root) = (look.list, look.root);
+    while let Some((slice, roots, _)) = next(context, from).await? {
+        for probe in probes().iter().filter(|probe| roots.contains(&probe.root)) {
+            let (list, root) = (probe.list, probe.root);
             deletions.extend(
-                patient
+                context
                     .db
                     .read(async move |tx| {
                         tx.take_time().await?;
@@ -181,5 +181,5 @@ pub(super) async fn unfinished(patient: &Patient) -> Result<Vec<Uuid>> {
 }
 
 pub(super) fn statements() -> Vec<Statement> {
-    looks().iter().flat_map(|look| [look.count, look.list]).collect()
+    probes().iter().flat_map(|probe| [probe.count, probe.list]).collect()
 }

@@ -3,14 +3,14 @@
 use sql::{Statement, params, sql};
 
 use super::checks::{START_THE_SERVER, id, rows_and_sample};
-use super::{Finding, Findings, MOST_SAMPLES, Patient, Tell};
+use super::{CheckContext, Finding, Findings, MOST_SAMPLES, Tell};
 use crate::encryption::{SIGNING_KEYS, WEBHOOKS};
 use crate::{Error, Result};
 
-pub(super) fn secrets<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> {
+pub(super) fn secrets<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let count = sql!("SELECT count(*) FROM secret_keys");
-        let keys: i64 = patient.db.read(async move |tx| Ok::<_, Error>(tx.query_one(count, &[]).await?.next()?)).await?;
+        let keys: i64 = context.db.read(async move |tx| Ok::<_, Error>(tx.query_one(count, &[]).await?.next()?)).await?;
         let remedy = match keys {
             0 => format!(
                 "give the server a key, one that `openssl rand -base64 32` makes, with --secret-key-file or FREEHOLD_SECRET_KEY, and {START_THE_SERVER}: \
@@ -34,7 +34,7 @@ pub(super) fn secrets<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> 
                     SELECT 1 FROM secret_keys WHERE substr(webhooks.old_secret, 2, 8) = secret_keys.id AND length(webhooks.old_secret) > 32))
              ORDER BY id LIMIT $1"
         );
-        let webhooks = found(patient, WEBHOOKS, (count, list, id), &remedy).await?;
+        let webhooks = found(context, WEBHOOKS, (count, list, id), &remedy).await?;
         tell(SIGNING_KEYS);
         let count = sql!(
             "SELECT count(*) FROM signing_keys
@@ -44,18 +44,18 @@ pub(super) fn secrets<'a>(patient: &'a Patient, tell: Tell<'a>) -> Findings<'a> 
             "SELECT id FROM signing_keys
              WHERE NOT EXISTS (SELECT 1 FROM secret_keys WHERE substr(signing_keys.private_key, 2, 8) = secret_keys.id) ORDER BY id LIMIT $1"
         );
-        let signing_keys = found(patient, SIGNING_KEYS, (count, list, |mut row| Ok(row.next()?)), &remedy).await?;
+        let signing_keys = found(context, SIGNING_KEYS, (count, list, |mut row| Ok(row.next()?)), &remedy).await?;
         Ok(webhooks.into_iter().chain(signing_keys).collect())
     })
 }
 
 async fn found(
-    patient: &Patient,
+    context: &CheckContext,
     table: &'static str,
     (count, list, name): (Statement, Statement, fn(sql::Row) -> Result<String>),
     remedy: &str,
 ) -> Result<Option<Finding>> {
-    let (rows, sample) = rows_and_sample(patient, (count, Vec::new()), (list, name), params![MOST_SAMPLES].to_vec()).await?;
+    let (rows, sample) = rows_and_sample(context, (count, Vec::new()), (list, name), params![MOST_SAMPLES].to_vec()).await?;
     Ok((rows > 0).then(|| Finding {
         what: "their secrets are in the database as they are, or encrypted with a key that it does not know of".into(),
         table: Some(table.into()),

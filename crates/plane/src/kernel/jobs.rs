@@ -1,4 +1,4 @@
-//! The background jobs of a server: drain, courier, exports, retention, upkeep, backups. Each is watched: one that ends before it is told to is started
+//! The background jobs of a server: drain, webhook sender, exports, retention, maintenance, backups. Each is watched: one that ends before it is told to is started
 //! again, after a pause that grows; one that keeps ending is given up, and with it the server.
 
 use std::panic::AssertUnwindSafe;

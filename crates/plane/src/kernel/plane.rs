@@ -169,7 +169,7 @@ pub struct Plane {
     /// Rung when an export is wanted.
     pub(crate) export_bell: Notify,
     /// Rung when there is something to deliver to webhooks.
-    pub(crate) courier_bell: Notify,
+    pub(crate) webhook_bell: Notify,
     /// When each API key was last used, until that is written down.
     pub(crate) usage: Usage,
     /// What tells this run of the server from those before it.
@@ -235,8 +235,8 @@ impl Plane {
     }
 
     /// Waits until something is put into the queues of webhooks.
-    pub async fn courier_bell(&self) {
-        self.courier_bell.notified().await;
+    pub async fn webhook_bell(&self) {
+        self.webhook_bell.notified().await;
     }
 
     /// How many credentials were looked for in the database since the start: the rest was refused by its form or known from memory.

@@ -16,7 +16,7 @@ use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 use crate::principal::CredentialKind;
 use crate::retention_periods::Retention;
 use crate::{Error, Plane, Result, access, authority, standing};
@@ -181,7 +181,7 @@ pub async fn finish(cx: &Cx, ticket: Ticket, ending: Ending) -> Result<()> {
         }
         Ending::Answered { answer, tells } => {
             // What people do to their own account is noted under no organization, and outlives each.
-            let organization = cx.noted_organization().filter(|organization| tells && *organization != NO_ORGANIZATION);
+            let organization = cx.noted_organization().filter(|organization| tells && *organization != SERVER_SCOPE);
             let sealed = ticket.seal(standing::pack(&standing::to_ask(cx, tells).await?, &answer))?;
             let id = ticket.id;
             cx.write_as_server(async move |cx, tx| keep(cx, tx, id, organization, &sealed).await).await

@@ -62,7 +62,7 @@ impl Plane {
             fair_readers: FairReaders::new(db.fair_share()),
             organization_limits,
             export_bell: Notify::new(),
-            courier_bell: Notify::new(),
+            webhook_bell: Notify::new(),
             usage: Usage::default(),
             run: Run {
                 id: Uuid::from_bytes(deletion::random()?),

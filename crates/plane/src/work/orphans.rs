@@ -1,4 +1,4 @@
-//! Keys and apps whose maker is gone for good: nothing opens with them any more, and upkeep ends them.
+//! Keys and apps whose maker is gone for good: nothing opens with them any more, and maintenance ends them.
 
 use sql::{Statement, Tx, params, sql};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::deletions::{self, Order, Root};
 use crate::{Cx, Result};
 
-/// What has lost its maker and is ended in one round of upkeep.
+/// What has lost its maker and is ended in one round of maintenance.
 const BATCH: i64 = 100;
 
 /// Ends keys and apps whose maker is gone for good. Nothing opens with them any more.

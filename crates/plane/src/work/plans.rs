@@ -9,8 +9,8 @@ use crate::customers::{self, Deleting};
 use crate::cx::Cx;
 use crate::deletions::{Details, Preview, Root, preview};
 use crate::fields::check_reason;
-use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
+use crate::ids::SERVER_SCOPE;
 use crate::policy::{Action, Role};
 use crate::{Error, Result, members, oauth_apps, oauth_tokens, organizations, users};
 
@@ -112,7 +112,7 @@ impl Subject {
                 let (tenant, app) = oauth_apps::enter_to_delete(cx, &client_id).await?;
                 (tenant, Root::OauthApp, app)
             }
-            Subject::User => return Ok((NO_ORGANIZATION, Root::User, users::may_delete(cx)?)),
+            Subject::User => return Ok((SERVER_SCOPE, Root::User, users::may_delete(cx)?)),
             Subject::OauthToken(token) => return Ok((oauth_tokens::enter_to_revoke(cx, token).await?, Root::OauthToken, token)),
         };
         Ok((tenant.organization(), root, id))

@@ -8,7 +8,7 @@ use plane::credentials::{Presented, authenticate};
 use plane::ids::OrganizationRef;
 use plane::organizations::{self, NewOrganization};
 use plane::webhooks::{self, NewWebhook};
-use plane::{Clock, Config, Cx, DatabaseOptions, Plane, upkeep};
+use plane::{Clock, Config, Cx, DatabaseOptions, Plane, maintenance};
 use uuid::Uuid;
 
 use crate::engines::make_database;
@@ -112,7 +112,7 @@ async fn tell_of_ends(plane: &Arc<Plane>, engine: &Engine) {
     {
         plane.clock.advance(Duration::from_secs((hours - passed) * 3_600));
         passed = hours;
-        upkeep::once(plane).await.unwrap();
+        maintenance::once(plane).await.unwrap();
         assert_eq!(engine.count(told).await, expected, "after {hours} hours");
     }
 }
@@ -133,7 +133,7 @@ async fn write_down(plane: &Arc<Plane>, engine: &Engine) {
     assert_eq!(api_keys::get(&owner, &organization, used).await.unwrap().last_used_at, latest);
     assert_eq!(engine.count(written).await, 0);
     api_keys::revoke(&owner, &organization, doomed, None).await.unwrap();
-    upkeep::once(plane).await.unwrap();
+    maintenance::once(plane).await.unwrap();
     assert_eq!((engine.count(written).await, engine.count("SELECT count(*) FROM api_keys").await), (1, 1));
     assert_eq!(api_keys::get(&owner, &organization, used).await.unwrap().last_used_at, latest);
 }

@@ -1,4 +1,4 @@
-//! Who writes without an actor's right being confirmed, and who ends access past the one door for that: read from the source, so that the next
+//! Who writes without an actor's right being confirmed, and who ends access past the one function for that: read from the source, so that the next
 //! operation cannot forget either.
 
 use std::path::Path;
@@ -19,7 +19,7 @@ const AS_SERVER: [(&str, usize, &str); 15] = [
     ("work/deliveries.rs", 2, "the job that delivers to webhooks"),
     ("work/idempotency.rs", 4, "the answers to requests, whatever they do"),
     ("work/orphans.rs", 1, "the job that ends what has lost its maker"),
-    ("work/upkeep.rs", 1, "the job that writes down when keys were used"),
+    ("work/maintenance.rs", 1, "the job that writes down when keys were used"),
 ];
 
 /// How often each source file of the plane has a text, as `folder/file.rs`.

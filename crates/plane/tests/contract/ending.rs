@@ -4,7 +4,7 @@
 use plane::api_keys::{self, Kind, NewApiKey};
 use plane::credentials::{Presented, authenticate};
 use plane::ids::OrganizationRef;
-use plane::{Cx, Error, deletions, oauth_apps, oauth_tokens, organizations, upkeep};
+use plane::{Cx, Error, deletions, maintenance, oauth_apps, oauth_tokens, organizations};
 use uuid::Uuid;
 
 use crate::on_both_engines;
@@ -75,15 +75,15 @@ async fn what_an_archive_has_not_ended_yet_opens_nothing_and_is_ended_by_the_nex
     stage.engine.run(&leave, &leave).await.unwrap();
     are_refused().await;
     assert_eq!(left().await, (1, 1));
-    upkeep::once(&stage.plane).await.unwrap();
+    maintenance::once(&stage.plane).await.unwrap();
     assert_eq!(left().await, (0, 0));
     stage.engine.run(&leave, &leave).await.unwrap();
     organizations::unarchive(&stage.now(), &here).await.unwrap();
     assert_eq!(left().await, (0, 0));
     are_refused().await;
-    // Of others the upkeep ends nothing.
+    // Of others the maintenance ends nothing.
     api_keys::create(&stage.now(), &here, NewApiKey::new(Kind::Organization, "Key")).await.unwrap();
-    upkeep::once(&stage.plane).await.unwrap();
+    maintenance::once(&stage.plane).await.unwrap();
     assert_eq!(left().await, (1, 0));
 }
 

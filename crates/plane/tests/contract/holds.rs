@@ -7,7 +7,7 @@ use plane::customers::{self, Deleting};
 use plane::deletions;
 use plane::holds::{self, Hold, NewHold, Subject};
 use plane::ids::OrganizationRef;
-use plane::{Error, approvals, dependants, doctor, retention, vitals, webhooks};
+use plane::{Error, approvals, dependants, doctor, metrics, retention, webhooks};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -51,8 +51,8 @@ async fn a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_
         // It shall wait, for as long as it takes.
         stage.plane.clock.advance(Duration::from_secs(600));
         stage.drain().await;
-        let vitals = vitals::look(&stage.plane).await.unwrap();
-        assert_eq!((vitals.waiting, vitals.stuck), (1, 0));
+        let snapshot = metrics::snapshot(&stage.plane).await.unwrap();
+        assert_eq!((snapshot.waiting, snapshot.stuck), (1, 0));
         holds::release(&stage.now(), &OrganizationRef::Id(organization), hold.id, "Closed".into()).await.unwrap();
         stage.drain().await;
         assert_eq!(stage.record(&deletion).await.state, "completed");

@@ -12,7 +12,7 @@ use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::page::PageRequest;
 use plane::retention::{self, Round};
-use plane::{dependants, organizations, search, vitals};
+use plane::{dependants, metrics, organizations, search};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -88,8 +88,8 @@ async fn who_is_held_stays_and_goes_after_the_release(stage: Stage) {
         let round = stage.round().await;
         assert_eq!((round.expired, round.blocked), (0, 2));
     }
-    let vitals = vitals::look(&stage.plane).await.unwrap();
-    assert_eq!((vitals.overdue_held, vitals.overdue_blocked), (2, 0));
+    let snapshot = metrics::snapshot(&stage.plane).await.unwrap();
+    assert_eq!((snapshot.overdue_held, snapshot.overdue_blocked), (2, 0));
     let tries = format!("SELECT count(*) FROM audit_entries WHERE action = 'customer.expire' AND subject_id = {}", stage.engine.uuid(id));
     assert_eq!(stage.engine.count(&tries).await, 0, "a round is no caller's attempt");
     stage.release(organization, &hold).await;
@@ -98,8 +98,8 @@ async fn who_is_held_stays_and_goes_after_the_release(stage: Stage) {
     stage.release(whole, &on_whole).await;
     assert_eq!(stage.round().await.expired, 1);
     assert_eq!((stage.count("customers", organization).await, stage.count("customers", whole).await), (0, 0));
-    let vitals = vitals::look(&stage.plane).await.unwrap();
-    assert_eq!((vitals.overdue_held, vitals.overdue_blocked), (0, 0));
+    let snapshot = metrics::snapshot(&stage.plane).await.unwrap();
+    assert_eq!((snapshot.overdue_held, snapshot.overdue_blocked), (0, 0));
 }
 
 async fn those_in_whose_way_something_stands_do_not_keep_those_after_them(stage: Stage) {
@@ -122,8 +122,8 @@ async fn those_in_whose_way_something_stands_do_not_keep_those_after_them(stage:
     let round = stage.round().await;
     assert_eq!((round.expired, round.blocked), (1, 13));
     assert_eq!((stage.count("customers", free).await, stage.count("customers", organization).await), (0, 12));
-    let vitals = vitals::look(&stage.plane).await.unwrap();
-    assert_eq!((vitals.overdue_held, vitals.overdue_blocked), (0, 13));
+    let snapshot = metrics::snapshot(&stage.plane).await.unwrap();
+    assert_eq!((snapshot.overdue_held, snapshot.overdue_blocked), (0, 13));
     let settle = format!("UPDATE transactions SET status = 'settled' WHERE organization_id = {}", stage.engine.uuid(organization));
     let cancel = format!("UPDATE subscriptions SET status = 'cancelled' WHERE organization_id = {}", stage.engine.uuid(organization));
     for change in [settle, cancel] {

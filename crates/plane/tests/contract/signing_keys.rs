@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plane::credentials::{Presented, authenticate};
 use plane::users::operators;
-use plane::{Cx, sessions, signing_key_rotation, upkeep};
+use plane::{Cx, maintenance, sessions, signing_key_rotation};
 
 use crate::on_both_engines;
 use crate::people::uncounted;
@@ -39,7 +39,7 @@ async fn a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_
     let third = signing_key_rotation::rotate(&operator().await, false).await.unwrap().id;
     let token = sign_in().await;
     plane.clock.advance(life / 2 + Duration::from_secs(30));
-    upkeep::once(plane).await.unwrap();
+    maintenance::once(plane).await.unwrap();
     // A token that was signed in the moment of the rotation is good until now.
     assert_eq!(kids(&stage), [third.clone(), second.clone(), first]);
     assert!(is_good(&token).await);
@@ -47,10 +47,10 @@ async fn a_key_that_was_replaced_verifies_until_its_last_token_has_ended_and_is_
     plane.clock.advance(Duration::from_secs(31));
     // Whether or not it is erased.
     assert_eq!(kids(&stage), [third.clone(), second]);
-    upkeep::once(plane).await.unwrap();
+    maintenance::once(plane).await.unwrap();
     assert_eq!(stage.engine.count("SELECT count(*) FROM signing_keys").await, 2);
     plane.clock.advance(life);
-    upkeep::once(plane).await.unwrap();
+    maintenance::once(plane).await.unwrap();
     assert_eq!(kids(&stage), [third]);
     assert_eq!(stage.engine.count("SELECT count(*) FROM signing_keys").await, 1);
     assert!(!is_good(&token).await);
@@ -67,7 +67,7 @@ async fn a_key_that_ends_at_once_does_so_also_where_the_clock_was_set_back(stage
     operator.now = operator.now.checked_sub(Duration::from_hours(1)).unwrap();
     let last = signing_key_rotation::rotate(&operator, true).await.unwrap().id;
     assert_eq!(kids(&stage), std::slice::from_ref(&last));
-    upkeep::once(plane).await.unwrap();
+    maintenance::once(plane).await.unwrap();
     assert_eq!(kids(&stage), [last]);
     let token = authenticate(Cx::new(plane, "test"), Presented::Bearer(&signed_in.access_token)).await;
     assert!(token.is_err());

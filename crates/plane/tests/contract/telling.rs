@@ -195,7 +195,7 @@ async fn a_delivery_is_carried_by_one_courier_until_its_lease_is_over(stage: Sta
     assert_eq!(stage.take(16).await.len(), 0);
     stage.plane.clock.advance(Duration::from_secs(1));
     let again = stage.take(16).await;
-    assert_eq!((again.len(), again[0].id), (1, due[0].id), "the first courier is taken for dead");
+    assert_eq!((again.len(), again[0].id), (1, due[0].id), "the first sender is taken for dead");
     deliveries::finish(&stage.plane, again[0].clone(), Attempt { status: Some(204), error: None }).await.unwrap();
     // The first one was only slow, and what it says now changes nothing.
     deliveries::finish(&stage.plane, due[0].clone(), Attempt { status: Some(500), error: Some("refused") }).await.unwrap();

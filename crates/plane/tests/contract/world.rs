@@ -95,14 +95,14 @@ pub(crate) async fn new_customer(owner: &Cx, organization: Uuid, reference: &str
     customers::create(owner, &OrganizationRef::Id(organization), new).await.unwrap();
 }
 
-/// Makes a webhook that wants every event. No courier runs here: what it is told stays in its queue until [`deliver`].
+/// Makes a webhook that wants every event. No webhook sender runs here: what it is told stays in its queue until [`deliver`].
 pub(crate) async fn listen(owner: &Cx, organization: Uuid) -> Uuid {
     let events = Event::ALL.iter().map(|event| event.name().to_owned()).collect();
     let new = NewWebhook { url: "https://example.com/hook".into(), description: Some("Hook".into()), events, is_active: true };
     webhooks::create(owner, &OrganizationRef::Id(organization), new).await.unwrap().0.id
 }
 
-/// Carries everything that is due, as a courier that gets this status from every webhook. Returns how many there were.
+/// Carries everything that is due, as a webhook sender that gets this status from every webhook. Returns how many there were.
 pub(crate) async fn deliver(plane: &Arc<Plane>, status: u16) -> usize {
     let mut carried = 0;
     loop {

@@ -106,12 +106,12 @@ async fn share_until(tx: &mut Tx, gate: &Gate) -> Result<()> {
 async fn a_transaction_that_waits_for_a_key_gives_up_on_postgresql() -> Result<()> {
     let place = Place::postgres().await;
     let database = place.open().await?;
-    let (gate, mut door) = Gate::new();
+    let (gate, mut control) = Gate::new();
     let sharer = tokio::spawn({
         let database = database.clone();
         async move { database.write(async move |tx| share_until(tx, &gate).await).await }
     });
-    door.wait().await;
+    control.wait().await;
     let seizes = database.write(async move |tx| tx.seize(KEY).await);
     let try_to_share = || database.write(async move |tx| tx.try_share(KEY).await);
     assert!(try_to_share().await?, "several share it");
@@ -123,7 +123,7 @@ async fn a_transaction_that_waits_for_a_key_gives_up_on_postgresql() -> Result<(
     let (seized, shared) = tokio::join!(seizes, look);
     assert!(!shared?, "a transaction waits for it");
     assert!(matches!(seized, Err(Error::Unavailable(_))), "{seized:?}");
-    door.open();
+    control.open();
     sharer.await.unwrap()?;
     database.write(async move |tx| tx.seize(KEY).await).await?;
     place.remove().await;
@@ -152,7 +152,7 @@ async fn a_transaction_that_has_waited_for_a_key_sees_what_was_done_under_it_wha
 
 async fn readers_and_a_writer_run_side_by_side(database: Database) -> Result<()> {
     counters(&database).await?;
-    let (gate, mut door) = Gate::new();
+    let (gate, mut control) = Gate::new();
     let writer = tokio::spawn({
         let database = database.clone();
         async move {
@@ -165,9 +165,9 @@ async fn readers_and_a_writer_run_side_by_side(database: Database) -> Result<()>
                 .await
         }
     });
-    door.wait().await;
+    control.wait().await;
     assert_eq!(one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 1")).await?, 0, "a reader neither waits nor sees");
-    door.open();
+    control.open();
     writer.await.unwrap()?;
     assert_eq!(one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 1")).await?, 5);
     Ok(())

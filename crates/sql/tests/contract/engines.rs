@@ -137,23 +137,23 @@ pub(crate) async fn one<T: FromValue + Send + 'static>(database: &Database, stat
     database.read(async move |tx| tx.query_one(statement, &[]).await?.next::<T>()).await
 }
 
-/// Holds a transaction or a hook at one point: it says that it has come there and goes on when the [`Door`] is opened or dropped.
+/// Holds a transaction or a hook at one point: it says that it has come there and goes on when the [`GateControl`] is opened or dropped.
 pub(crate) struct Gate {
     arrived: Mutex<Option<oneshot::Sender<()>>>,
     opened: Mutex<mpsc::Receiver<()>>,
 }
 
 /// The test's end of a [`Gate`].
-pub(crate) struct Door {
+pub(crate) struct GateControl {
     arrived: oneshot::Receiver<()>,
     _open: mpsc::Sender<()>,
 }
 
 impl Gate {
-    pub(crate) fn new() -> (Gate, Door) {
+    pub(crate) fn new() -> (Gate, GateControl) {
         let (sender, arrived) = oneshot::channel();
         let (open, opened) = mpsc::channel();
-        (Gate { arrived: Mutex::new(Some(sender)), opened: Mutex::new(opened) }, Door { arrived, _open: open })
+        (Gate { arrived: Mutex::new(Some(sender)), opened: Mutex::new(opened) }, GateControl { arrived, _open: open })
     }
 
     /// Blocks the thread, because awaiting is not allowed inside a transaction of the embedded engine.
@@ -172,7 +172,7 @@ impl Gate {
     }
 }
 
-impl Door {
+impl GateControl {
     pub(crate) async fn wait(&mut self) {
         (&mut self.arrived).await.expect("the transaction comes to the gate");
     }

@@ -71,7 +71,7 @@ async fn a_panic_in_a_read_is_an_error(database: Database) -> Result<()> {
 /// The embedded engine's writer carries it through. On PostgreSQL it ends with its caller, who must be a task of its own to see it through.
 async fn a_write_whose_caller_goes_away_is_kept_whole_or_not_at_all(place: &Place) -> Result<()> {
     let database = open_narrow(place).await?;
-    let (gate, mut door) = Gate::new();
+    let (gate, mut control) = Gate::new();
     let waits = database.engine_name() == "postgresql";
     let write = database.write(async move |tx| {
         tx.execute(sql!("UPDATE counters SET n = n + 1 WHERE id = 1"), &[]).await?;
@@ -87,9 +87,9 @@ async fn a_write_whose_caller_goes_away_is_kept_whole_or_not_at_all(place: &Plac
     tokio::select! {
         biased;
         outcome = write => panic!("it waits at the gate: {outcome:?}"),
-        () = door.wait() => {}
+        () = control.wait() => {}
     }
-    door.open();
+    control.open();
     increment(&database).await?;
     assert_eq!(count(&database).await?, if waits { 1 } else { 3 }, "and the next one was not in its way");
     Ok(())
@@ -97,7 +97,7 @@ async fn a_write_whose_caller_goes_away_is_kept_whole_or_not_at_all(place: &Plac
 
 async fn a_read_whose_caller_goes_away_leaves_nothing_open(place: &Place) -> Result<()> {
     let database = open_narrow(place).await?;
-    let (gate, mut door) = Gate::new();
+    let (gate, mut control) = Gate::new();
     let waits = database.engine_name() == "postgresql";
     let read = database.read(async move |tx| {
         tx.query(sql!("SELECT n FROM counters"), &[]).await?;
@@ -113,9 +113,9 @@ async fn a_read_whose_caller_goes_away_leaves_nothing_open(place: &Place) -> Res
     tokio::select! {
         biased;
         outcome = read => panic!("it waits at the gate: {outcome:?}"),
-        () = door.wait() => {}
+        () = control.wait() => {}
     }
-    door.open();
+    control.open();
     increment(&database).await?;
     assert_eq!(count(&database).await?, 1, "a snapshot that was left open would still see nothing");
     Ok(())
@@ -158,7 +158,7 @@ async fn a_full_disk_is_told_to_everybody_in_the_group_and_passes() -> Result<()
     counter(&database).await?;
     run(&database, sql!("CREATE TABLE files (content bytea NOT NULL)"), &[]).await?;
     limit(&database, "64").await?;
-    let (gate, mut door) = Gate::new();
+    let (gate, mut control) = Gate::new();
     let first = tokio::spawn({
         let database = database.clone();
         async move {
@@ -170,12 +170,12 @@ async fn a_full_disk_is_told_to_everybody_in_the_group_and_passes() -> Result<()
                 .await
         }
     });
-    door.wait().await;
+    control.wait().await;
     let insert = sql!("INSERT INTO files (content) VALUES ($1)");
     let too_large = params![vec![1_u8; 1 << 20]];
     let mut rest = Box::pin(async { tokio::join!(run(&database, insert, too_large), increment(&database)) });
     assert!((&mut rest).now_or_never().is_none());
-    door.open();
+    control.open();
     let (large, last) = rest.await;
     for (outcome, who) in [(first.await.unwrap(), "shared its commit"), (large, "filled the disk")] {
         assert!(matches!(&outcome, Err(Error::Unavailable(words)) if words.contains("full")), "the one that {who}: {outcome:?}");

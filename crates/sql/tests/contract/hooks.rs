@@ -34,7 +34,7 @@ fn noted(log: &Log) -> Vec<String> {
 
 async fn a_hook_runs_after_the_commit_and_before_the_answer(database: Database) -> Result<()> {
     run(&database, TABLE, &[]).await?;
-    let (gate, mut door) = Gate::new();
+    let (gate, mut control) = Gate::new();
     let writer = tokio::spawn({
         let database = database.clone();
         async move {
@@ -48,10 +48,10 @@ async fn a_hook_runs_after_the_commit_and_before_the_answer(database: Database) 
                 .await
         }
     });
-    door.wait().await;
+    control.wait().await;
     assert_eq!(one::<i64>(&database, COUNT).await?, 1, "the hook runs after the commit");
     assert!(!writer.is_finished(), "the hook runs before the answer");
-    door.open();
+    control.open();
     assert_eq!(writer.await.unwrap()?, 1);
     Ok(())
 }
@@ -159,7 +159,7 @@ async fn in_groups_of_one_each_transaction_has_its_own_commit() -> Result<()> {
 /// Runs transactions that all wait behind one, keeps every second of them, and returns what happened in which order.
 async fn many_waiting_transactions(database: &Database, count: i64) -> Result<Vec<String>> {
     run(database, TABLE, &[]).await?;
-    let (gate, mut door) = Gate::new();
+    let (gate, mut control) = Gate::new();
     let blocker = tokio::spawn({
         let database = database.clone();
         async move {
@@ -171,12 +171,12 @@ async fn many_waiting_transactions(database: &Database, count: i64) -> Result<Ve
                 .await
         }
     });
-    door.wait().await;
+    control.wait().await;
     let log = Log::default();
     let mut waiting = Box::pin(join_all((0..count).map(|number| hooked(database.clone(), number, log.clone()))));
     // Polled once, each of them is under way.
     assert!((&mut waiting).now_or_never().is_none());
-    door.open();
+    control.open();
     blocker.await.unwrap()?;
     for (number, outcome) in waiting.await.into_iter().enumerate() {
         assert_eq!(outcome.is_ok(), number % 2 == 0);
@@ -210,7 +210,7 @@ async fn a_hook_runs_when_the_caller_goes_away_during_the_commit_on_postgresql()
     let at_the_commit =
         sql!("CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()");
     run(&database, at_the_commit, &[]).await?;
-    let (gate, mut door) = Gate::new();
+    let (gate, mut control) = Gate::new();
     let blocker = tokio::spawn({
         let database = database.clone();
         async move {
@@ -222,7 +222,7 @@ async fn a_hook_runs_when_the_caller_goes_away_during_the_commit_on_postgresql()
             hold.await
         }
     });
-    door.wait().await;
+    control.wait().await;
     let log = Log::default();
     let noting = log.clone();
     let committing = tokio::spawn({
@@ -244,7 +244,7 @@ async fn a_hook_runs_when_the_caller_goes_away_during_the_commit_on_postgresql()
     committing.abort();
     assert!(committing.await.unwrap_err().is_cancelled());
     assert_eq!(noted(&log), ["any"], "what needs a sure commit is not done");
-    door.open();
+    control.open();
     blocker.await.unwrap()?;
     place.remove().await;
     Ok(())

@@ -115,7 +115,7 @@ async fn a_transaction_goes_no_further_than_its_first_failed_statement(database:
 
 async fn a_read_sees_one_moment(database: Database) -> Result<()> {
     table(&database).await?;
-    let (gate, mut door) = Gate::new();
+    let (gate, mut control) = Gate::new();
     let reader = tokio::spawn({
         let database = database.clone();
         async move {
@@ -129,9 +129,9 @@ async fn a_read_sees_one_moment(database: Database) -> Result<()> {
                 .await
         }
     });
-    door.wait().await;
+    control.wait().await;
     run(&database, sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
-    door.open();
+    control.open();
     assert_eq!(reader.await.unwrap()?, (0, 0));
     assert_eq!(first(&database).await?, 5);
     Ok(())

@@ -13,11 +13,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use crate::caller::{Door, Guest};
+use crate::caller::{Anonymous, Caller};
 use crate::catalogue::Content;
 use crate::dialect::Dialect;
-use crate::door::DELETION_ID;
 use crate::handlers::deletions::DeletionPlan;
+use crate::request_context::DELETION_ID;
 use crate::schema::{Type, Written, write};
 
 /// One record.
@@ -112,7 +112,7 @@ impl<T> One<T> {
     }
 }
 
-impl Door {
+impl Caller {
     /// A record.
     pub fn one<T: Written>(&self, status: StatusCode, record: &T) -> One<T> {
         One(answer(status, write(self.dialect, record)), PhantomData)
@@ -158,7 +158,7 @@ impl Door {
     }
 }
 
-impl Guest {
+impl Anonymous {
     /// A record.
     pub fn one<T: Written>(&self, status: StatusCode, record: &T) -> One<T> {
         One(answer(status, write(self.dialect, record)), PhantomData)

@@ -14,8 +14,8 @@ use axum::response::IntoResponse;
 use plane::api_keys::Kind;
 use plane::destinations::check_link;
 
-use crate::Doors;
-use crate::door::X_API_KEY;
+use crate::AppState;
+use crate::request_context::X_API_KEY;
 
 /// Only style sheets of this server are loaded, nothing is run, nothing is sent, and no page shows it in a frame. Pages that need more say so
 /// themselves.
@@ -56,11 +56,11 @@ impl FromStr for CorsOrigin {
 
 /// The middleware around all others. It answers what a browser asks by itself before another site's request (a preflight), so that neither
 /// limits nor operations see it.
-pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn middleware(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response<Body> {
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let is_known = origin.as_ref().is_some_and(|origin| doors.settings.cors_origins.iter().any(|known| known.0 == *origin));
+    let is_known = origin.as_ref().is_some_and(|origin| app.settings.cors_origins.iter().any(|known| known.0 == *origin));
     let is_preflight = request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let is_public = is_known || (request.method().is_safe() && is_publishable(&doors, request.headers()));
+    let is_public = is_known || (request.method().is_safe() && is_publishable(&app, request.headers()));
     let mut response = match &origin {
         Some(_) if is_preflight => preflight(is_known),
         _ => next.run(request).await,
@@ -70,10 +70,10 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, if is_known { origin } else { HeaderValue::from_static("*") });
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
-    if !doors.settings.cors_origins.is_empty() {
+    if !app.settings.cors_origins.is_empty() {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
-    secure(headers, &doors.plane.config.public_url);
+    secure(headers, &app.plane.config.public_url);
     response
 }
 
@@ -88,9 +88,9 @@ fn preflight(is_known: bool) -> Response<Body> {
 }
 
 /// Whether a request comes with a publishable key and nothing else, good or not: a client that reads why a key is refused knows the key.
-fn is_publishable(doors: &Doors, headers: &HeaderMap) -> bool {
+fn is_publishable(app: &AppState, headers: &HeaderMap) -> bool {
     let key = headers.get(&X_API_KEY).and_then(|key| key.to_str().ok());
-    let prefix = doors.plane.config.key_prefixes.of(Kind::Publishable);
+    let prefix = app.plane.config.key_prefixes.of(Kind::Publishable);
     let is_one = |key: &str| key.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'));
     !headers.contains_key(header::AUTHORIZATION) && key.is_some_and(is_one)
 }

@@ -10,8 +10,8 @@ use plane::{Cx, Error, Plane, Result};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::caller::Door;
-use crate::door::presented;
+use crate::caller::Caller;
+use crate::request_context::presented;
 
 /// What a request presented, kept for as long as its answer lasts.
 enum Kept {
@@ -47,9 +47,9 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    pub fn new(door: &Door, headers: &HeaderMap) -> Result<Asker> {
+    pub fn new(caller: &Caller, headers: &HeaderMap) -> Result<Asker> {
         let credential = Kept::of(presented(headers).ok_or(Error::Unauthenticated)?);
-        Ok(Asker { plane: door.cx.plane.clone(), request: door.cx.clone(), credential })
+        Ok(Asker { plane: caller.cx.plane.clone(), request: caller.cx.clone(), credential })
     }
 
     /// The asker as of now, if the credential is still good.

@@ -10,13 +10,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::blocker_links::{BlockerOut, Case};
 use crate::dialect::Dialect;
 use crate::error_pages;
 use crate::limits::Full;
-use crate::remedies::{BlockerOut, Case};
 use crate::schema::write;
 
-/// An operation's error on its way to `door.rs`, which knows the dialect and turns it into a response.
+/// An operation's error on its way to `request_context.rs`, which knows the dialect and turns it into a response.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// The plane said so.

@@ -13,32 +13,32 @@ use super::deletions::order;
 use super::{Deleted, delete_or_plan};
 use crate::answers::{One, OrPlan, Sliced};
 use crate::body::Body;
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::problem::Answer;
 
-pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Sliced<Customer>> {
-    list_in(&door, door.organization(&organization)?).await
+pub(crate) async fn list(caller: Caller, Segments(organization): Segments<String>) -> Answer<Sliced<Customer>> {
+    list_in(&caller, caller.organization(&organization)?).await
 }
 
-pub(crate) async fn list_current(door: Door) -> Answer<Sliced<Customer>> {
-    list_in(&door, door.current_organization()?).await
+pub(crate) async fn list_current(caller: Caller) -> Answer<Sliced<Customer>> {
+    list_in(&caller, caller.current_organization()?).await
 }
 
-async fn list_in(door: &Door, organization: OrganizationRef) -> Answer<Sliced<Customer>> {
+async fn list_in(caller: &Caller, organization: OrganizationRef) -> Answer<Sliced<Customer>> {
     let filter = CustomerFilter {
-        text: door.query.text("q"),
-        email: door.query.text("email"),
-        managed_by: door.query.read("managedBy", "must be a member's id", ids::parse)?,
-        metadata: door.query.texts("metadata")?,
-        is_deleted: is_deleted(door)?,
+        text: caller.query.text("q"),
+        email: caller.query.text("email"),
+        managed_by: caller.query.read("managedBy", "must be a member's id", ids::parse)?,
+        metadata: caller.query.texts("metadata")?,
+        is_deleted: is_deleted(caller)?,
     };
-    let page = customers::list(&door.cx, &organization, filter, door.query.part()?).await?;
-    Ok(door.slice(page, |entry| entry))
+    let page = customers::list(&caller.cx, &organization, filter, caller.query.part()?).await?;
+    Ok(caller.slice(page, |entry| entry))
 }
 
 /// Whether those are meant who were softly deleted.
-fn is_deleted(door: &Door) -> plane::Result<bool> {
-    let state = door.query.read("state", "must be live or deleted", |state| match state {
+fn is_deleted(caller: &Caller) -> plane::Result<bool> {
+    let state = caller.query.read("state", "must be live or deleted", |state| match state {
         "live" => Some(false),
         "deleted" => Some(true),
         _ => None,
@@ -46,19 +46,23 @@ fn is_deleted(door: &Door) -> plane::Result<bool> {
     Ok(state?.unwrap_or(false))
 }
 
-async fn find(door: &Door, organization: &OrganizationRef, customer: &str) -> plane::Result<Customer> {
-    match is_deleted(door)? {
-        true => customers::get_deleted(&door.cx, organization, customer).await,
-        false => customers::get(&door.cx, organization, customer).await,
+async fn find(caller: &Caller, organization: &OrganizationRef, customer: &str) -> plane::Result<Customer> {
+    match is_deleted(caller)? {
+        true => customers::get_deleted(&caller.cx, organization, customer).await,
+        false => customers::get(&caller.cx, organization, customer).await,
     }
 }
 
-pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, Body(new): Body<NewCustomer>) -> Answer<One<Customer>> {
-    create_in(&door, door.organization(&organization)?, new).await
+pub(crate) async fn create(
+    caller: Caller,
+    Segments(organization): Segments<String>,
+    Body(new): Body<NewCustomer>,
+) -> Answer<One<Customer>> {
+    create_in(&caller, caller.organization(&organization)?, new).await
 }
 
-pub(crate) async fn create_current(door: Door, Body(new): Body<NewCustomer>) -> Answer<One<Customer>> {
-    create_in(&door, door.current_organization()?, new).await
+pub(crate) async fn create_current(caller: Caller, Body(new): Body<NewCustomer>) -> Answer<One<Customer>> {
+    create_in(&caller, caller.current_organization()?, new).await
 }
 
 /// A new customer.
@@ -81,55 +85,59 @@ pub(crate) struct CustomerChange {
     legal_name: Option<String>,
 }
 
-async fn create_in(door: &Door, organization: OrganizationRef, NewCustomer { mut new, legal_name }: NewCustomer) -> Answer<One<Customer>> {
+async fn create_in(
+    caller: &Caller,
+    organization: OrganizationRef,
+    NewCustomer { mut new, legal_name }: NewCustomer,
+) -> Answer<One<Customer>> {
     if new.name.is_empty() {
         new.name = legal_name.unwrap_or_default();
     }
-    let customer = customers::create(&door.cx, &organization, new).await?;
-    Ok(door.created(&customer.etag(), &customer))
+    let customer = customers::create(&caller.cx, &organization, new).await?;
+    Ok(caller.created(&customer.etag(), &customer))
 }
 
-pub(crate) async fn read(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Customer>> {
-    let customer = find(&door, &door.organization(&organization)?, &customer).await?;
-    Ok(door.tagged(&customer.etag(), &customer))
+pub(crate) async fn read(caller: Caller, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Customer>> {
+    let customer = find(&caller, &caller.organization(&organization)?, &customer).await?;
+    Ok(caller.tagged(&customer.etag(), &customer))
 }
 
-pub(crate) async fn read_current(door: Door, Segments(customer): Segments<String>) -> Answer<One<Customer>> {
-    let customer = find(&door, &door.current_organization()?, &customer).await?;
-    Ok(door.tagged(&customer.etag(), &customer))
+pub(crate) async fn read_current(caller: Caller, Segments(customer): Segments<String>) -> Answer<One<Customer>> {
+    let customer = find(&caller, &caller.current_organization()?, &customer).await?;
+    Ok(caller.tagged(&customer.etag(), &customer))
 }
 
 pub(crate) async fn update(
-    door: Door,
+    caller: Caller,
     Segments((organization, customer)): Segments<(String, String)>,
     Body(change): Body<CustomerChange>,
 ) -> Answer<One<Customer>> {
-    update_in(&door, door.organization(&organization)?, &customer, change).await
+    update_in(&caller, caller.organization(&organization)?, &customer, change).await
 }
 
 pub(crate) async fn update_current(
-    door: Door,
+    caller: Caller,
     Segments(customer): Segments<String>,
     Body(change): Body<CustomerChange>,
 ) -> Answer<One<Customer>> {
-    update_in(&door, door.current_organization()?, &customer, change).await
+    update_in(&caller, caller.current_organization()?, &customer, change).await
 }
 
-async fn update_in(door: &Door, organization: OrganizationRef, customer: &str, body: CustomerChange) -> Answer<One<Customer>> {
+async fn update_in(caller: &Caller, organization: OrganizationRef, customer: &str, body: CustomerChange) -> Answer<One<Customer>> {
     let CustomerChange { mut change, legal_name } = body;
     change.name = change.name.or(legal_name);
-    let customer = customers::update(&door.cx, &organization, customer, change).await?;
-    Ok(door.tagged(&customer.etag(), &customer))
+    let customer = customers::update(&caller.cx, &organization, customer, change).await?;
+    Ok(caller.tagged(&customer.etag(), &customer))
 }
 
-pub(crate) async fn archive(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Customer>> {
-    let customer = customers::archive(&door.cx, &door.organization(&organization)?, &customer).await?;
-    Ok(door.tagged(&customer.etag(), &customer))
+pub(crate) async fn archive(caller: Caller, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Customer>> {
+    let customer = customers::archive(&caller.cx, &caller.organization(&organization)?, &customer).await?;
+    Ok(caller.tagged(&customer.etag(), &customer))
 }
 
-pub(crate) async fn unarchive(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Customer>> {
-    let customer = customers::unarchive(&door.cx, &door.organization(&organization)?, &customer).await?;
-    Ok(door.tagged(&customer.etag(), &customer))
+pub(crate) async fn unarchive(caller: Caller, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Customer>> {
+    let customer = customers::unarchive(&caller.cx, &caller.organization(&organization)?, &customer).await?;
+    Ok(caller.tagged(&customer.etag(), &customer))
 }
 
 /// Credits for a customer: 30 days each.
@@ -170,29 +178,29 @@ pub(crate) struct ScreenAdded {
 }
 
 pub(crate) async fn extend_current(
-    door: Door,
+    caller: Caller,
     Segments(customer): Segments<String>,
     Body(Credits { credits }): Body<Credits>,
 ) -> Answer<One<CustomerExtended>> {
-    let customer = customers::extend(&door.cx, &door.current_organization()?, &customer, credits).await?;
+    let customer = customers::extend(&caller.cx, &caller.current_organization()?, &customer, credits).await?;
     let extended = CustomerExtended { success: true, message: "Customer extended successfully", expires_at: customer.expires_at };
-    Ok(door.tagged(&customer.etag(), &extended))
+    Ok(caller.tagged(&customer.etag(), &extended))
 }
 
 pub(crate) async fn add_screen_current(
-    door: Door,
+    caller: Caller,
     Segments(customer): Segments<String>,
     Body(NewScreen { pass_id: pass }): Body<NewScreen>,
 ) -> Answer<One<ScreenAdded>> {
-    let customer = customers::add_screen(&door.cx, &door.current_organization()?, &customer, &pass).await?;
+    let customer = customers::add_screen(&caller.cx, &caller.current_organization()?, &customer, &pass).await?;
     let added = ScreenAdded { success: true, message: "Screen added successfully", screens: customer.screens };
-    Ok(door.tagged(&customer.etag(), &added))
+    Ok(caller.tagged(&customer.etag(), &added))
 }
 
-pub(crate) async fn delete(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
-    let organization = door.organization(&organization)?;
-    let deleting = customers::delete(&door.cx, &organization, &customer, Deleting::Permanently, door.details()?);
-    delete_or_plan(&door, Subject::Customer(organization.clone(), customer.clone(), Deleting::Permanently), deleting).await
+pub(crate) async fn delete(caller: Caller, Segments((organization, customer)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
+    let organization = caller.organization(&organization)?;
+    let deleting = customers::delete(&caller.cx, &organization, &customer, Deleting::Permanently, caller.details()?);
+    delete_or_plan(&caller, Subject::Customer(organization.clone(), customer.clone(), Deleting::Permanently), deleting).await
 }
 
 /// The customer API's words for a deletion that succeeded.
@@ -204,13 +212,13 @@ pub(crate) struct CustomerDeleted {
     deleted_at: Timestamp,
 }
 
-pub(crate) async fn delete_current(door: Door, Segments(customer): Segments<String>) -> Answer<OrPlan<CustomerDeleted>> {
-    let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
-    let organization = door.current_organization()?;
-    let deleting = customers::delete(&door.cx, &organization, &customer, how, door.details()?);
-    order(&door, Subject::Customer(organization.clone(), customer.clone(), how), deleting, |deletion| {
+pub(crate) async fn delete_current(caller: Caller, Segments(customer): Segments<String>) -> Answer<OrPlan<CustomerDeleted>> {
+    let how = if caller.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
+    let organization = caller.current_organization()?;
+    let deleting = customers::delete(&caller.cx, &organization, &customer, how, caller.details()?);
+    order(&caller, Subject::Customer(organization.clone(), customer.clone(), how), deleting, |deletion| {
         let message = "Customer deleted successfully";
-        door.one(StatusCode::OK, &CustomerDeleted { success: true, message, deleted_at: deletion.created_at })
+        caller.one(StatusCode::OK, &CustomerDeleted { success: true, message, deleted_at: deletion.created_at })
     })
     .await
 }

@@ -16,10 +16,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answers::{One, OrPlan, Sliced};
-use crate::caller::{Door, Segments};
+use crate::blocker_links::{BlockerOut, Case};
+use crate::caller::{Caller, Segments};
 use crate::problem::{Answer, Failure};
-use crate::remedies::{BlockerOut, Case};
-use crate::{Doors, watching};
+use crate::{AppState, deletion_events};
 
 /// A deletion: who ordered what, how far it is, and the receipt of what was done.
 #[derive(Serialize, JsonSchema)]
@@ -64,111 +64,117 @@ pub(crate) struct DeletionPlan {
     plan: String,
 }
 
-pub(crate) async fn list(door: Door) -> Answer<Sliced<DeletionOut>> {
-    let named = door.query.read("organization", "must be a UUID, a shortuuid or a slug", OrganizationRef::parse)?;
-    let wanted = match named.map_or_else(|| door.current_organization(), Ok)? {
+pub(crate) async fn list(caller: Caller) -> Answer<Sliced<DeletionOut>> {
+    let named = caller.query.read("organization", "must be a UUID, a shortuuid or a slug", OrganizationRef::parse)?;
+    let wanted = match named.map_or_else(|| caller.current_organization(), Ok)? {
         OrganizationRef::Current => Wanted::AllReadable,
         organization => Wanted::Of(organization),
     };
     let words = "must be reversible, closed, draining, completed, restored or open";
-    let filter = door.query.read("state", words, DeletionFilter::parse)?.unwrap_or_default();
-    let page = deletions::list(&door.cx, &wanted, filter, door.query.part()?).await?;
-    Ok(door.slice(page, |watched| DeletionOut::of(watched, door.cx.now, None)))
+    let filter = caller.query.read("state", words, DeletionFilter::parse)?.unwrap_or_default();
+    let page = deletions::list(&caller.cx, &wanted, filter, caller.query.part()?).await?;
+    Ok(caller.slice(page, |watched| DeletionOut::of(watched, caller.cx.now, None)))
 }
 
-pub(crate) async fn read(door: Door, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
-    Ok(tagged(&door, deletions::watch(&door.cx, door.id("id", &deletion)?).await?))
+pub(crate) async fn read(caller: Caller, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
+    Ok(tagged(&caller, deletions::watch(&caller.cx, caller.id("id", &deletion)?).await?))
 }
 
-pub(crate) async fn restore(door: Door, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
-    Ok(tagged(&door, deletions::restore(&door.cx, door.id("id", &deletion)?).await?))
+pub(crate) async fn restore(caller: Caller, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
+    Ok(tagged(&caller, deletions::restore(&caller.cx, caller.id("id", &deletion)?).await?))
 }
 
 /// The record with the tag of its state.
-pub(super) fn tagged(door: &Door, watched: Watched) -> One<DeletionOut> {
-    door.tagged(&watched.deletion.etag(), &DeletionOut::of(watched, door.cx.now, None))
+pub(super) fn tagged(caller: &Caller, watched: Watched) -> One<DeletionOut> {
+    caller.tagged(&watched.deletion.etag(), &DeletionOut::of(watched, caller.cx.now, None))
 }
 
 pub(crate) async fn events(
-    State(doors): State<Arc<Doors>>,
-    door: Door,
+    State(app): State<Arc<AppState>>,
+    caller: Caller,
     Segments(deletion): Segments<String>,
     headers: HeaderMap,
 ) -> Answer {
-    watching::stream(&doors, &door, door.id("id", &deletion)?, &headers).await
+    deletion_events::stream(&app, &caller, caller.id("id", &deletion)?, &headers).await
 }
 
-pub(crate) async fn list_audit(door: Door, Segments(organization): Segments<String>) -> Answer<Sliced<Entry>> {
-    let page = audit::list(&door.cx, &door.organization(&organization)?, door.query.part()?).await?;
-    Ok(door.slice(page, |entry| entry))
+pub(crate) async fn list_audit(caller: Caller, Segments(organization): Segments<String>) -> Answer<Sliced<Entry>> {
+    let page = audit::list(&caller.cx, &caller.organization(&organization)?, caller.query.part()?).await?;
+    Ok(caller.slice(page, |entry| entry))
 }
 
-pub(crate) async fn plan_of_organization(door: Door, Segments(organization): Segments<String>) -> Answer<One<DeletionPlan>> {
-    considered(&door, Subject::Organization(door.organization(&organization)?)).await
+pub(crate) async fn plan_of_organization(caller: Caller, Segments(organization): Segments<String>) -> Answer<One<DeletionPlan>> {
+    considered(&caller, Subject::Organization(caller.organization(&organization)?)).await
 }
 
-pub(crate) async fn plan_of_member(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer<One<DeletionPlan>> {
-    considered(&door, Subject::Member(door.organization(&organization)?, door.id("member_id", &member)?)).await
+pub(crate) async fn plan_of_member(
+    caller: Caller,
+    Segments((organization, member)): Segments<(String, String)>,
+) -> Answer<One<DeletionPlan>> {
+    considered(&caller, Subject::Member(caller.organization(&organization)?, caller.id("member_id", &member)?)).await
 }
 
 pub(crate) async fn plan_of_customer(
-    door: Door,
+    caller: Caller,
     Segments((organization, customer)): Segments<(String, String)>,
 ) -> Answer<One<DeletionPlan>> {
-    considered(&door, Subject::Customer(door.organization(&organization)?, customer, Deleting::Permanently)).await
+    considered(&caller, Subject::Customer(caller.organization(&organization)?, customer, Deleting::Permanently)).await
 }
 
-pub(crate) async fn plan_of_current_customer(door: Door, Segments(customer): Segments<String>) -> Answer<One<DeletionPlan>> {
-    let how = if door.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
-    considered(&door, Subject::Customer(door.current_organization()?, customer, how)).await
+pub(crate) async fn plan_of_current_customer(caller: Caller, Segments(customer): Segments<String>) -> Answer<One<DeletionPlan>> {
+    let how = if caller.query.flag("hard")? { Deleting::Hard } else { Deleting::Softly };
+    considered(&caller, Subject::Customer(caller.current_organization()?, customer, how)).await
 }
 
-pub(crate) async fn plan_of_api_key(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer<One<DeletionPlan>> {
-    shown(&door, Subject::ApiKey(door.organization(&organization)?, door.id("key_id", &key)?)).await
+pub(crate) async fn plan_of_api_key(
+    caller: Caller,
+    Segments((organization, key)): Segments<(String, String)>,
+) -> Answer<One<DeletionPlan>> {
+    shown(&caller, Subject::ApiKey(caller.organization(&organization)?, caller.id("key_id", &key)?)).await
 }
 
 pub(crate) async fn plan_of_invitation(
-    door: Door,
+    caller: Caller,
     Segments((organization, invitation)): Segments<(String, String)>,
 ) -> Answer<One<DeletionPlan>> {
-    shown(&door, Subject::Invitation(door.organization(&organization)?, door.id("invite_id", &invitation)?)).await
+    shown(&caller, Subject::Invitation(caller.organization(&organization)?, caller.id("invite_id", &invitation)?)).await
 }
 
 pub(crate) async fn plan_of_webhook(
-    door: Door,
+    caller: Caller,
     Segments((organization, webhook)): Segments<(String, String)>,
 ) -> Answer<One<DeletionPlan>> {
-    shown(&door, Subject::Webhook(door.organization(&organization)?, door.id("webhook_id", &webhook)?)).await
+    shown(&caller, Subject::Webhook(caller.organization(&organization)?, caller.id("webhook_id", &webhook)?)).await
 }
 
-pub(crate) async fn plan_of_oauth_app(door: Door, Segments(client_id): Segments<String>) -> Answer<One<DeletionPlan>> {
-    shown(&door, Subject::OauthApp(client_id)).await
+pub(crate) async fn plan_of_oauth_app(caller: Caller, Segments(client_id): Segments<String>) -> Answer<One<DeletionPlan>> {
+    shown(&caller, Subject::OauthApp(client_id)).await
 }
 
-pub(crate) async fn plan_of_oauth_token(door: Door, Segments(token): Segments<String>) -> Answer<One<DeletionPlan>> {
-    shown(&door, Subject::OauthToken(door.id("token_id", &token)?)).await
+pub(crate) async fn plan_of_oauth_token(caller: Caller, Segments(token): Segments<String>) -> Answer<One<DeletionPlan>> {
+    shown(&caller, Subject::OauthToken(caller.id("token_id", &token)?)).await
 }
 
 /// What a deletion would do that is not being ordered.
-pub(super) async fn shown(door: &Door, subject: Subject) -> Answer<One<DeletionPlan>> {
-    Ok(door.one(StatusCode::OK, &plan(door, subject, Details::default()).await?))
+pub(super) async fn shown(caller: &Caller, subject: Subject) -> Answer<One<DeletionPlan>> {
+    Ok(caller.one(StatusCode::OK, &plan(caller, subject, Details::default()).await?))
 }
 
 /// The same for one that something can be asked for: what stands in the way depends on what is said with it.
-async fn considered(door: &Door, subject: Subject) -> Answer<One<DeletionPlan>> {
-    Ok(door.one(StatusCode::OK, &plan(door, subject, Details { reason: door.reason(), export: false }).await?))
+async fn considered(caller: &Caller, subject: Subject) -> Answer<One<DeletionPlan>> {
+    Ok(caller.one(StatusCode::OK, &plan(caller, subject, Details { reason: caller.reason(), export: false }).await?))
 }
 
-async fn plan(door: &Door, subject: Subject, details: Details) -> Answer<DeletionPlan> {
+async fn plan(caller: &Caller, subject: Subject, details: Details) -> Answer<DeletionPlan> {
     let customer = customer_of(&subject);
-    let preview = plane::plans::preview(&door.cx, subject, details).await?;
+    let preview = plane::plans::preview(&caller.cx, subject, details).await?;
     Ok(DeletionPlan {
         root: preview.root,
         subject_id: preview.subject,
         credentials: preview.credentials(),
         tables: preview.tables,
         effects: preview.effects,
-        blockers: Case::of(&door.cx, customer.as_deref()).blockers(door.dialect, &preview.blockers),
+        blockers: Case::of(&caller.cx, customer.as_deref()).blockers(caller.dialect, &preview.blockers),
         reversible_until: preview.reversible_until,
         estimated_seconds: preview.seconds,
         plan: preview.token,
@@ -177,13 +183,13 @@ async fn plan(door: &Door, subject: Subject, details: Details) -> Answer<Deletio
 
 /// Has a subject deleted; or tells what would become of it, when no more was asked for.
 pub(super) async fn order<T>(
-    door: &Door,
+    caller: &Caller,
     subject: Subject,
     deleting: impl Future<Output = Result<Deletion>>,
     done: impl FnOnce(&Deletion) -> One<T>,
 ) -> Answer<OrPlan<T>> {
-    if door.only_validates()? {
-        return Ok(door.plan(&plan(door, subject, door.details()?).await?));
+    if caller.only_validates()? {
+        return Ok(caller.plan(&plan(caller, subject, caller.details()?).await?));
     }
     match (deleting.await, customer_of(&subject)) {
         (Ok(deletion), _) => Ok(done(&deletion).leading_to(&deletion).into()),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::answers::{part, tagged};
 use crate::body::Fields;
-use crate::caller::Door;
+use crate::caller::Caller;
 use crate::dialect::{Dialect, time};
 use crate::problem::Answer;
 use crate::schema::{Type, nullable};
@@ -107,40 +107,45 @@ fn view(dialect: &Dialect, entry: Dependant) -> Json {
     Json::Object(own.into_iter().chain(entry.fields).map(|(name, value)| (dialect.name(name), value)).collect())
 }
 
-fn answer(door: &Door, status: StatusCode, entry: Dependant) -> Response<Body> {
+fn answer(caller: &Caller, status: StatusCode, entry: Dependant) -> Response<Body> {
     let etag = entry.etag();
-    tagged((status, JsonBody(view(door.dialect, entry))).into_response(), &etag)
+    tagged((status, JsonBody(view(caller.dialect, entry))).into_response(), &etag)
 }
 
-pub(crate) async fn list(kind: &'static Kind, door: Door, (organization, customer): (String, String)) -> Answer {
-    let page = dependants::list(&door.cx, &door.organization(&organization)?, &customer, kind, door.query.page()?).await?;
-    Ok(part(door.dialect, page, |entry| view(door.dialect, entry)))
+pub(crate) async fn list(kind: &'static Kind, caller: Caller, (organization, customer): (String, String)) -> Answer {
+    let page = dependants::list(&caller.cx, &caller.organization(&organization)?, &customer, kind, caller.query.page()?).await?;
+    Ok(part(caller.dialect, page, |entry| view(caller.dialect, entry)))
 }
 
-pub(crate) async fn create(kind: &'static Kind, door: Door, (organization, customer): (String, String), Fields(given): Fields) -> Answer {
-    let dependant = dependants::create(&door.cx, &door.organization(&organization)?, &customer, kind, given).await?;
-    Ok(answer(&door, StatusCode::CREATED, dependant))
+pub(crate) async fn create(
+    kind: &'static Kind,
+    caller: Caller,
+    (organization, customer): (String, String),
+    Fields(given): Fields,
+) -> Answer {
+    let dependant = dependants::create(&caller.cx, &caller.organization(&organization)?, &customer, kind, given).await?;
+    Ok(answer(&caller, StatusCode::CREATED, dependant))
 }
 
-pub(crate) async fn read(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String)) -> Answer {
-    let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
-    let dependant = dependants::get(&door.cx, &organization, &customer, kind, id).await?;
-    Ok(answer(&door, StatusCode::OK, dependant))
+pub(crate) async fn read(kind: &'static Kind, caller: Caller, (organization, customer, id): (String, String, String)) -> Answer {
+    let (organization, id) = (caller.organization(&organization)?, caller.id("id", &id)?);
+    let dependant = dependants::get(&caller.cx, &organization, &customer, kind, id).await?;
+    Ok(answer(&caller, StatusCode::OK, dependant))
 }
 
 pub(crate) async fn update(
     kind: &'static Kind,
-    door: Door,
+    caller: Caller,
     (organization, customer, id): (String, String, String),
     given: Fields,
 ) -> Answer {
-    let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
-    let dependant = dependants::update(&door.cx, &organization, &customer, kind, id, given.0).await?;
-    Ok(answer(&door, StatusCode::OK, dependant))
+    let (organization, id) = (caller.organization(&organization)?, caller.id("id", &id)?);
+    let dependant = dependants::update(&caller.cx, &organization, &customer, kind, id, given.0).await?;
+    Ok(answer(&caller, StatusCode::OK, dependant))
 }
 
-pub(crate) async fn remove(kind: &'static Kind, door: Door, (organization, customer, id): (String, String, String)) -> Answer {
-    let (organization, id) = (door.organization(&organization)?, door.id("id", &id)?);
-    dependants::remove(&door.cx, &organization, &customer, kind, id, door.reason()).await?;
+pub(crate) async fn remove(kind: &'static Kind, caller: Caller, (organization, customer, id): (String, String, String)) -> Answer {
+    let (organization, id) = (caller.organization(&organization)?, caller.id("id", &id)?);
+    dependants::remove(&caller.cx, &organization, &customer, kind, id, caller.reason()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

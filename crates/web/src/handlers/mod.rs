@@ -20,7 +20,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answers::{One, OrPlan};
-use crate::caller::Door;
+use crate::caller::Caller;
 use crate::problem::Answer;
 
 /// A deletion that was ordered: access has ended.
@@ -31,11 +31,11 @@ pub(crate) struct Deleted {
 }
 
 /// Has a subject deleted, in the surface's way; or tells what would become of it.
-async fn delete_or_plan(door: &Door, subject: Subject, deleting: impl Future<Output = Result<Deletion>>) -> Answer<OrPlan<Deleted>> {
-    deletions::order(door, subject, deleting, |deletion| deleted(door, deletion)).await
+async fn delete_or_plan(caller: &Caller, subject: Subject, deleting: impl Future<Output = Result<Deletion>>) -> Answer<OrPlan<Deleted>> {
+    deletions::order(caller, subject, deleting, |deletion| deleted(caller, deletion)).await
 }
 
 /// The answer to a deletion that succeeded, in the surface's way.
-fn deleted(door: &Door, deletion: &Deletion) -> One<Deleted> {
-    door.ended(&Deleted { deletion_id: deletion.id })
+fn deleted(caller: &Caller, deletion: &Deletion) -> One<Deleted> {
+    caller.ended(&Deleted { deletion_id: deletion.id })
 }

@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::deletions::{DeletionOut, tagged};
 use crate::answers::{One, OrPlan, Sliced};
-use crate::caller::{Door, Segments};
-use crate::lists::BodyOrList;
+use crate::blocker_links::{BlockerOut, Case};
+use crate::caller::{Caller, Segments};
+use crate::csv_body::JsonOrCsv;
 use crate::problem::Answer;
-use crate::remedies::{BlockerOut, Case};
 
 /// Customers to be deleted at once.
 #[derive(Deserialize, JsonSchema)]
@@ -77,20 +77,20 @@ pub(crate) struct PurgeItem {
 }
 
 pub(crate) async fn order(
-    door: Door,
+    caller: Caller,
     Segments(organization): Segments<String>,
-    body: BodyOrList<CustomerPurge>,
+    body: JsonOrCsv<CustomerPurge>,
 ) -> Answer<OrPlan<DeletionOut, PurgePlan>> {
-    let organization = door.organization(&organization)?;
-    let only_validates = door.only_validates()?;
-    let mut is_forced = door.query.flag("force")?;
+    let organization = caller.organization(&organization)?;
+    let only_validates = caller.only_validates()?;
+    let mut is_forced = caller.query.flag("force")?;
     let wanted = "must be the `count` of the purge that you looked at";
-    let count = door.query.read("count", wanted, |text| text.parse::<i64>().ok().filter(|count| *count >= 0))?;
-    let mut reason = door.reason();
+    let count = caller.query.read("count", wanted, |text| text.parse::<i64>().ok().filter(|count| *count >= 0))?;
+    let mut reason = caller.reason();
     check_reason(reason.as_deref())?;
     let meant = match body {
-        BodyOrList::List(references) => Meant::List(references),
-        BodyOrList::Body(body) => {
+        JsonOrCsv::List(references) => Meant::List(references),
+        JsonOrCsv::Body(body) => {
             is_forced |= body.force.unwrap_or(false);
             reason = body.reason.filter(|reason| !reason.is_empty()).or(reason);
             Meant::Criteria(body.filter)
@@ -98,33 +98,33 @@ pub(crate) async fn order(
     };
     check_reason(reason.as_deref())?;
     if !is_forced || only_validates {
-        let survey = purges::look(&door.cx, &organization, &meant, reason.as_deref()).await?;
-        return Ok(door.plan(&PurgePlan {
+        let survey = purges::look(&caller.cx, &organization, &meant, reason.as_deref()).await?;
+        return Ok(caller.plan(&PurgePlan {
             count: survey.count(),
             complete: !survey.is_part,
-            estimated_seconds: purges::seconds(&door.cx, &survey),
-            blockers: Case::of(&door.cx, None).blockers(door.dialect, &survey.blockers),
+            estimated_seconds: purges::seconds(&caller.cx, &survey),
+            blockers: Case::of(&caller.cx, None).blockers(caller.dialect, &survey.blockers),
             outcomes: survey.outcomes,
             sample: survey.sample,
         }));
     }
-    let ordered = purges::order(&door.cx, &organization, &meant, reason, count).await?;
-    let watched = deletions::watch(&door.cx, ordered.id).await?;
-    Ok(door.one(StatusCode::ACCEPTED, &DeletionOut::of(watched, door.cx.now, None)).leading_to(&ordered).into())
+    let ordered = purges::order(&caller.cx, &organization, &meant, reason, count).await?;
+    let watched = deletions::watch(&caller.cx, ordered.id).await?;
+    Ok(caller.one(StatusCode::ACCEPTED, &DeletionOut::of(watched, caller.cx.now, None)).leading_to(&ordered).into())
 }
 
-pub(crate) async fn stop(door: Door, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
-    Ok(tagged(&door, purges::stop(&door.cx, door.id("id", &deletion)?).await?))
+pub(crate) async fn stop(caller: Caller, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
+    Ok(tagged(&caller, purges::stop(&caller.cx, caller.id("id", &deletion)?).await?))
 }
 
-pub(crate) async fn items(door: Door, Segments(deletion): Segments<String>) -> Answer<Sliced<PurgeItem>> {
+pub(crate) async fn items(caller: Caller, Segments(deletion): Segments<String>) -> Answer<Sliced<PurgeItem>> {
     let words = "must be deleted, blocked, refused, not_found, repeated or stopped";
     let read = |name: &str| Outcome::NAMES.contains(&name).then(|| name.to_owned());
-    let outcome = door.query.read("outcome", words, read)?;
-    let (organization, page) = purges::items(&door.cx, door.id("id", &deletion)?, outcome, door.query.part()?).await?;
-    Ok(door.slice(page, |item| PurgeItem {
+    let outcome = caller.query.read("outcome", words, read)?;
+    let (organization, page) = purges::items(&caller.cx, caller.id("id", &deletion)?, outcome, caller.query.part()?).await?;
+    Ok(caller.slice(page, |item| PurgeItem {
         number: item.number,
-        blockers: Case::within(organization, item.reference.as_deref()).kept_blockers(door.dialect, item.blockers),
+        blockers: Case::within(organization, item.reference.as_deref()).kept_blockers(caller.dialect, item.blockers),
         outcome: item.outcome,
         customer_id: item.reference,
         subject_id: item.customer,

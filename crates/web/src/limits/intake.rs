@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Caller;
+use super::CounterKey;
 
 /// What a caller may have under way, and all of them together.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ pub(crate) enum Full {
 struct Load {
     /// Bytes of all callers.
     bytes: usize,
-    callers: HashMap<Caller, Share>,
+    callers: HashMap<CounterKey, Share>,
 }
 
 #[derive(Default)]
@@ -57,7 +57,7 @@ pub(crate) struct Intake {
 /// The place of one request that is under way. Given back when it is dropped.
 pub(crate) struct Place {
     intake: Intake,
-    caller: Caller,
+    caller: CounterKey,
     bytes: usize,
 }
 
@@ -67,7 +67,7 @@ impl Intake {
     }
 
     /// Lets a request of this caller begin.
-    pub(super) fn enter(&self, caller: Caller, is_unlimited: bool) -> Result<Place, Full> {
+    pub(super) fn enter(&self, caller: CounterKey, is_unlimited: bool) -> Result<Place, Full> {
         let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
         let share = load.callers.entry(caller).or_default();
         if !is_unlimited && self.room.requests > 0 && share.requests >= self.room.requests {
@@ -130,8 +130,8 @@ mod tests {
 
     use super::*;
 
-    fn user(number: u128) -> Caller {
-        Caller::User(Uuid::from_u128(number))
+    fn user(number: u128) -> CounterKey {
+        CounterKey::User(Uuid::from_u128(number))
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Rate limits: how many requests a caller may make in a minute, an hour and a day, and the headers that say how many are left.
 
+mod counter_store;
 mod intake;
-mod ledger;
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,9 +14,9 @@ use plane::credentials::{CredentialKind, Principal};
 use plane::organization_limits::OrganizationLimits;
 use uuid::Uuid;
 
+use counter_store::{CounterStore, Limits, WINDOWS};
 pub use intake::Room;
 pub(crate) use intake::{Full, Intake, Place};
-use ledger::{Ledger, Limits, WINDOWS};
 
 /// How many requests a caller may make. Zero is no limit.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ impl Default for RateLimits {
 
 /// Who is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Caller {
+enum CounterKey {
     /// A session's user.
     User(Uuid),
     /// An API key.
@@ -55,7 +55,7 @@ enum Caller {
 
 /// Where credentials are handed out, each with a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Desk {
+pub(crate) enum LimitClass {
     /// A new user.
     SignUp,
     /// A session for a password, or another thing that a password is asked for.
@@ -70,7 +70,7 @@ pub(crate) enum Desk {
     TokenRefresh,
 }
 
-/// Which attempts at a desk are counted together.
+/// Which attempts of a class are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Attempts<'a> {
     /// All from the same address.
@@ -83,7 +83,7 @@ pub(crate) enum Attempts<'a> {
 
 /// How a request stands in the windows it was counted in.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct RateLimitStatus {
     windows: Vec<Window>,
     is_refused: bool,
 }
@@ -100,9 +100,9 @@ struct Window {
 pub(crate) struct Limiter {
     limits: RateLimits,
     /// Those who have signed in are remembered apart: no flood of strangers makes the server forget them.
-    known: Ledger,
-    unknown: Ledger,
-    attempts: Ledger,
+    known: CounterStore,
+    unknown: CounterStore,
+    attempts: CounterStore,
     intake: Intake,
     hashers: [RandomState; 2],
 }
@@ -116,7 +116,7 @@ const ATTEMPTS: usize = 114_688;
 impl Limiter {
     pub(crate) fn new(limits: RateLimits, room: Room) -> Limiter {
         let hashers = [RandomState::new(), RandomState::new()];
-        let [known, unknown, attempts] = [KNOWN, UNKNOWN, ATTEMPTS].map(Ledger::new);
+        let [known, unknown, attempts] = [KNOWN, UNKNOWN, ATTEMPTS].map(CounterStore::new);
         Limiter { limits, known, unknown, attempts, intake: Intake::new(room), hashers }
     }
 
@@ -126,37 +126,37 @@ impl Limiter {
     }
 
     /// Counts a request of a caller who has signed in, or of an address. `own` are the limits of the organization that the credential is bound to.
-    pub(crate) fn count(&self, principal: Option<&Principal>, own: OrganizationLimits, client: IpAddr, now: Timestamp) -> Tally {
-        let (ledger, caller) = self.place(principal, client);
-        tally(ledger, caller, self.limits_of(principal, own), now)
+    pub(crate) fn count(&self, principal: Option<&Principal>, own: OrganizationLimits, client: IpAddr, now: Timestamp) -> RateLimitStatus {
+        let (counter_store, caller) = self.place(principal, client);
+        limit_status(counter_store, caller, self.limits_of(principal, own), now)
     }
 
     /// How a caller would stand after the request, which is not counted: what watches the server and verifies its tokens is never refused.
-    pub(crate) fn look(&self, principal: Option<&Principal>, own: OrganizationLimits, client: IpAddr, now: Timestamp) -> Tally {
-        let mut tally = self.count(principal, own, client, now);
-        if !std::mem::take(&mut tally.is_refused) {
-            let (ledger, caller) = self.place(principal, client);
-            ledger.give_back(caller, now.as_second());
+    pub(crate) fn look(&self, principal: Option<&Principal>, own: OrganizationLimits, client: IpAddr, now: Timestamp) -> RateLimitStatus {
+        let mut limit_status = self.count(principal, own, client, now);
+        if !std::mem::take(&mut limit_status.is_refused) {
+            let (counter_store, caller) = self.place(principal, client);
+            counter_store.give_back(caller, now.as_second());
         }
-        tally
+        limit_status
     }
 
-    fn place(&self, principal: Option<&Principal>, client: IpAddr) -> (&Ledger, Caller) {
+    fn place(&self, principal: Option<&Principal>, client: IpAddr) -> (&CounterStore, CounterKey) {
         match principal {
             Some(principal) => (&self.known, known(principal)),
-            None => (&self.unknown, Caller::Address(network(client))),
+            None => (&self.unknown, CounterKey::Address(network(client))),
         }
     }
 
     /// Counts an attempt to get a credential.
-    pub(crate) fn attempt(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr, now: Timestamp) -> Tally {
-        let limits = [self.limits.attempts_per_minute.saturating_mul(desk.factor()), 0, 0];
-        tally(&self.attempts, self.attempter(desk, attempts, client), limits, now)
+    pub(crate) fn attempt(&self, class: LimitClass, attempts: Attempts<'_>, client: IpAddr, now: Timestamp) -> RateLimitStatus {
+        let limits = [self.limits.attempts_per_minute.saturating_mul(class.factor()), 0, 0];
+        limit_status(&self.attempts, self.attempter(class, attempts, client), limits, now)
     }
 
     /// Takes an attempt back that shall not count.
-    pub(crate) fn give_back(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr, now: Timestamp) {
-        self.attempts.give_back(self.attempter(desk, attempts, client), now.as_second());
+    pub(crate) fn give_back(&self, class: LimitClass, attempts: Attempts<'_>, client: IpAddr, now: Timestamp) {
+        self.attempts.give_back(self.attempter(class, attempts, client), now.as_second());
     }
 
     /// A key's own limits stand in the place of the server's for the minute, and beside them for the hour, up to what its organization has. The
@@ -179,34 +179,34 @@ impl Limiter {
         self.limits_of(Some(principal), own)[0]
     }
 
-    fn attempter(&self, desk: Desk, attempts: Attempts<'_>, client: IpAddr) -> Caller {
+    fn attempter(&self, class: LimitClass, attempts: Attempts<'_>, client: IpAddr) -> CounterKey {
         let place = match attempts {
             Attempts::Here | Attempts::HereFor(_) => Some(network(client)),
             Attempts::EverywhereFor(_) => None,
         };
         let mut hash = [0; 16];
         for (half, hasher) in hash.chunks_exact_mut(8).zip(&self.hashers) {
-            half.copy_from_slice(&hasher.hash_one((desk, attempts, place)).to_ne_bytes());
+            half.copy_from_slice(&hasher.hash_one((class, attempts, place)).to_ne_bytes());
         }
-        Caller::Attempt(hash)
+        CounterKey::Attempt(hash)
     }
 }
 
-impl Desk {
+impl LimitClass {
     fn factor(self) -> u32 {
         match self {
-            Desk::SignUp | Desk::SignIn | Desk::CurrentPassword | Desk::Token => 1,
-            Desk::Refresh | Desk::TokenRefresh => 2,
+            LimitClass::SignUp | LimitClass::SignIn | LimitClass::CurrentPassword | LimitClass::Token => 1,
+            LimitClass::Refresh | LimitClass::TokenRefresh => 2,
         }
     }
 }
 
-fn known(principal: &Principal) -> Caller {
+fn known(principal: &Principal) -> CounterKey {
     match principal.kind {
-        CredentialKind::ApiKey => Caller::Key(principal.credential),
+        CredentialKind::ApiKey => CounterKey::Key(principal.credential),
         // However many tokens it gets.
-        CredentialKind::OauthToken => Caller::App(principal.app.unwrap_or(principal.credential)),
-        CredentialKind::Session => Caller::User(principal.user),
+        CredentialKind::OauthToken => CounterKey::App(principal.app.unwrap_or(principal.credential)),
+        CredentialKind::Session => CounterKey::User(principal.user),
     }
 }
 
@@ -218,22 +218,22 @@ fn network(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-fn tally(ledger: &Ledger, caller: Caller, limits: Limits, now: Timestamp) -> Tally {
+fn limit_status(counter_store: &CounterStore, caller: CounterKey, limits: Limits, now: Timestamp) -> RateLimitStatus {
     if limits == [0; WINDOWS.len()] {
-        return Tally::default();
+        return RateLimitStatus::default();
     }
-    let (is_within, standing) = ledger.count(caller, limits, now.as_second());
+    let (is_within, standing) = counter_store.count(caller, limits, now.as_second());
     let windows = limits.into_iter().zip(WINDOWS).zip(standing).filter(|((limit, _), _)| *limit > 0);
     let windows = windows.map(|((limit, seconds), standing)| {
         let remaining = limit.saturating_sub(standing.used);
         Window { limit, seconds, remaining, reset: standing.reset }
     });
-    Tally { windows: windows.collect(), is_refused: !is_within }
+    RateLimitStatus { windows: windows.collect(), is_refused: !is_within }
 }
 
-impl Tally {
+impl RateLimitStatus {
     /// Adds the windows of another count of the same request.
-    pub(crate) fn add(&mut self, other: Tally) {
+    pub(crate) fn add(&mut self, other: RateLimitStatus) {
         self.windows.extend(other.windows);
         self.is_refused |= other.is_refused;
     }
@@ -319,14 +319,14 @@ mod tests {
         Principal { kind: CredentialKind::ApiKey, terms: Some(terms), own: Some(Arc::new(own)), ..user(1) }
     }
 
-    fn header(tally: &Tally, name: &str, now: Timestamp) -> String {
+    fn header(limit_status: &RateLimitStatus, name: &str, now: Timestamp) -> String {
         let mut headers = HeaderMap::new();
-        tally.write(&mut headers, now);
+        limit_status.write(&mut headers, now);
         headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned()
     }
 
-    fn policy(tally: &Tally) -> String {
-        header(tally, "ratelimit-policy", at(0))
+    fn policy(limit_status: &RateLimitStatus) -> String {
+        header(limit_status, "ratelimit-policy", at(0))
     }
 
     #[test]
@@ -409,7 +409,7 @@ mod tests {
         assert_eq!(policy(&limiter.count(Some(&user(1)), ALL, HERE, at(0))), "");
         assert_eq!(policy(&limiter.count(Some(&key(Kind::Publishable, None, None)), ALL, HERE, at(0))), "");
         assert_eq!(policy(&limiter.count(Some(&key(Kind::User, Some(5), None)), ALL, HERE, at(0))), "5;w=60");
-        assert_eq!(policy(&limiter.attempt(Desk::SignIn, Attempts::Here, HERE, at(0))), "");
+        assert_eq!(policy(&limiter.attempt(LimitClass::SignIn, Attempts::Here, HERE, at(0))), "");
     }
 
     #[test]
@@ -426,22 +426,22 @@ mod tests {
     #[test]
     fn attempts_are_counted_by_address_and_account_and_told_beside_the_usual_windows() {
         let limiter = limiter(300, 10_000);
-        let sign_in = |account: &str| limiter.attempt(Desk::SignIn, Attempts::HereFor(account), HERE, at(0));
+        let sign_in = |account: &str| limiter.attempt(LimitClass::SignIn, Attempts::HereFor(account), HERE, at(0));
         for _ in 0..10 {
             assert_eq!(sign_in("ada@example.com").wait(), None);
         }
         assert_eq!(sign_in("ada@example.com").wait(), Some(60));
         assert_eq!(sign_in("alan@example.com").wait(), None);
-        let mut tally = limiter.count(None, ALL, HERE, at(0));
-        tally.add(sign_in("alan@example.com"));
-        assert_eq!(policy(&tally), "10;w=60, 300;w=60, 10000;w=86400");
-        assert_eq!(header(&tally, "ratelimit-remaining", at(0)), "8");
-        let refresh = || limiter.attempt(Desk::Refresh, Attempts::Here, HERE, at(0));
+        let mut limit_status = limiter.count(None, ALL, HERE, at(0));
+        limit_status.add(sign_in("alan@example.com"));
+        assert_eq!(policy(&limit_status), "10;w=60, 300;w=60, 10000;w=86400");
+        assert_eq!(header(&limit_status, "ratelimit-remaining", at(0)), "8");
+        let refresh = || limiter.attempt(LimitClass::Refresh, Attempts::Here, HERE, at(0));
         assert!((0..20).all(|_| refresh().wait().is_none()) && refresh().wait().is_some());
-        limiter.give_back(Desk::Refresh, Attempts::Here, HERE, at(0));
+        limiter.give_back(LimitClass::Refresh, Attempts::Here, HERE, at(0));
         assert_eq!(refresh().wait(), None);
         let elsewhere = "192.0.2.1".parse().unwrap();
-        let token = |client| limiter.attempt(Desk::Token, Attempts::EverywhereFor("app"), client, at(0));
+        let token = |client| limiter.attempt(LimitClass::Token, Attempts::EverywhereFor("app"), client, at(0));
         assert!((0..5).all(|_| token(HERE).wait().is_none() && token(elsewhere).wait().is_none()));
         assert!(token(HERE).wait().is_some());
     }

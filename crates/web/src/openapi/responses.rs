@@ -8,11 +8,11 @@ use super::components::Components;
 use super::headers;
 use super::operations::Place;
 use crate::answers::Pagination;
+use crate::blocker_links::BlockerOut;
 use crate::catalogue::{Access, Content, Operation};
 use crate::conditional::has_tag;
 use crate::dialect::Dialect;
 use crate::problem::{self, Problem, describe};
-use crate::remedies::BlockerOut;
 use crate::schema::Type;
 
 /// Characters of a page, or of a stream as long as it goes on.

@@ -1,4 +1,4 @@
-//! The door to the outside: calls addresses that users chose, and none that [`Destinations`] does not permit.
+//! Outgoing requests: calls addresses that users chose, and none that [`Destinations`] does not permit.
 //!
 //! A host that is written as an address is judged before anything is sent, since no resolver ever sees it. A name is resolved once for
 //! each call, what may not be called is dropped from the answer, and the connection goes to what is left: whatever the name means a moment

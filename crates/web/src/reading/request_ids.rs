@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::HeaderMap;
 
-use crate::door::X_REQUEST_ID;
+use crate::request_context::X_REQUEST_ID;
 
 /// Where new ids come from. They are unlike all others, of this server and of every other; they are no secret, and cost no randomness each.
 #[derive(Default)]

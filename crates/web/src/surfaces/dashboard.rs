@@ -10,14 +10,14 @@ use plane::{Error, FieldError, sessions, users};
 
 use crate::answers::with_cookie;
 use crate::body::BrowserForm;
-use crate::caller::{Door, Guest, Segments};
+use crate::caller::{Anonymous, Caller, Segments};
 use crate::catalogue::Content::{Html as Pages, Nothing, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
-use crate::door::refuse_cross_site;
 use crate::handlers::auth::without_cookie;
 use crate::parameters::Saved;
 use crate::problem::{Answer, Failure, not_found};
+use crate::request_context::refuse_cross_site;
 
 /// Every operation of this surface. A person who has not signed in is sent to the page where one does, and not refused.
 pub(crate) fn surface() -> Surface {
@@ -126,22 +126,22 @@ struct Choice {
     is_chosen: bool,
 }
 
-async fn show_sign_in(door: Result<Door, Failure>) -> Answer {
-    match door {
+async fn show_sign_in(caller: Result<Caller, Failure>) -> Answer {
+    match caller {
         Ok(_) => Ok(see(PREFERENCES)),
         Err(_) => page(StatusCode::OK, &SignInPage { email: "", is_wrong: false, wait: None }),
     }
 }
 
-async fn sign_in(guest: Guest, headers: HeaderMap, fields: BrowserForm) -> Answer {
+async fn sign_in(anonymous: Anonymous, headers: HeaderMap, fields: BrowserForm) -> Answer {
     // Another site must not sign people in as another person, who then reads what they enter.
     refuse_cross_site(&headers)?;
     let (email, password) = (fields.text("email"), fields.text("password"));
-    let outcome = sessions::sign_in(&guest.cx, email, password.to_owned(), None).await;
+    let outcome = sessions::sign_in(&anonymous.cx, email, password.to_owned(), None).await;
     // No address is longer; what is, is not shown again.
     let email = if email.len() <= 254 { email } else { "" };
     match outcome {
-        Ok(signed_in) => Ok(with_cookie(see(PREFERENCES), &signed_in.cookie, signed_in.session_life.as_secs(), &guest.cx)),
+        Ok(signed_in) => Ok(with_cookie(see(PREFERENCES), &signed_in.cookie, signed_in.session_life.as_secs(), &anonymous.cx)),
         Err(Error::Unauthenticated) => page(StatusCode::UNAUTHORIZED, &SignInPage { email, is_wrong: true, wait: None }),
         Err(Error::TooManyAttempts(seconds)) => {
             let mut response = page(StatusCode::TOO_MANY_REQUESTS, &SignInPage { email, is_wrong: false, wait: Some(seconds) })?;
@@ -152,32 +152,32 @@ async fn sign_in(guest: Guest, headers: HeaderMap, fields: BrowserForm) -> Answe
     }
 }
 
-async fn sign_out(door: Result<Door, Failure>) -> Answer {
-    let door = match door {
+async fn sign_out(caller: Result<Caller, Failure>) -> Answer {
+    let caller = match caller {
         Err(Failure::Plane(Error::Unauthenticated)) => return Ok(see(SIGN_IN)),
         other => other?,
     };
-    sessions::sign_out(&door.cx).await?;
-    Ok(without_cookie(see(SIGN_IN), &door.cx))
+    sessions::sign_out(&caller.cx).await?;
+    Ok(without_cookie(see(SIGN_IN), &caller.cx))
 }
 
-async fn show_preferences(door: Result<Door, Failure>) -> Answer {
-    let door = match door {
+async fn show_preferences(caller: Result<Caller, Failure>) -> Answer {
+    let caller = match caller {
         Err(Failure::Plane(Error::Unauthenticated)) => return Ok(see(SIGN_IN)),
         other => other?,
     };
-    let (user, taken) = (users::me(&door.cx).await?, preferences::list(&door.cx).await?);
+    let (user, taken) = (users::me(&caller.cx).await?, preferences::list(&caller.cx).await?);
     let groups = Category::ALL.map(|category| Group { label: label(category), entries: entries(category, &taken) });
-    let is_saved = door.query.flag("saved")?;
+    let is_saved = caller.query.flag("saved")?;
     page(
         StatusCode::OK,
         &PreferencesPage { email: user.email.clone(), groups: groups.into(), is_saved, taken: count(&taken), known: TRAITS.len() },
     )
 }
 
-async fn save_preferences(door: Result<Door, Failure>, headers: HeaderMap, fields: BrowserForm) -> Answer {
+async fn save_preferences(caller: Result<Caller, Failure>, headers: HeaderMap, fields: BrowserForm) -> Answer {
     let sends_itself = headers.contains_key("hx-request");
-    let door = match door {
+    let caller = match caller {
         Err(Failure::Plane(Error::Unauthenticated)) if sends_itself => {
             let mut response = StatusCode::UNAUTHORIZED.into_response();
             response.headers_mut().insert("hx-redirect", HeaderValue::from_static(SIGN_IN));
@@ -193,7 +193,7 @@ async fn save_preferences(door: Result<Door, Failure>, headers: HeaderMap, field
             Err(FieldError::new(name.chars().take(100).collect::<String>(), "unknown_stance", format!("must be one of {known}")))
         }
     });
-    let taken = preferences::set(&door.cx, wanted.collect::<Result<_, _>>()?).await?;
+    let taken = preferences::set(&caller.cx, wanted.collect::<Result<_, _>>()?).await?;
     match sends_itself {
         true => page(StatusCode::OK, &Outcome { is_saved: true, taken: count(&taken), known: TRAITS.len() }),
         false => Ok(see("/dashboard/preferences?saved=1")),

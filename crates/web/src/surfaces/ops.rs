@@ -7,13 +7,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use plane::credentials::is_same;
 use plane::tokens::JsonWebKeySet;
-use plane::{Error, vitals};
+use plane::{Error, metrics};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::Doors;
+use crate::AppState;
 use crate::answers::One;
-use crate::caller::{Door, Guest, Segments};
+use crate::caller::{Anonymous, Caller, Segments};
 use crate::catalogue::Content::{Document, Html as Pages, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
@@ -33,7 +33,7 @@ const DOCUMENTS: [(&str, &str); PARTS.len()] = [
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
     let documents = PARTS.iter().enumerate().zip(DOCUMENTS).map(|((place, part), (id, says))| {
-        let handler = move |State(doors): State<Arc<Doors>>, headers: HeaderMap| async move { document(&doors, place, &headers) };
+        let handler = move |State(app): State<Arc<AppState>>, headers: HeaderMap| async move { document(&app, place, &headers) };
         Operation::get(part.path, id, handler).etag().says(says).explains("Compressed for those who accept gzip.").answers(
             200,
             "OpenAPI 3.1.",
@@ -87,8 +87,8 @@ pub(crate) fn surface() -> Surface {
     Surface { name: "", tags, dialect: &API, prefix: "", operations }
 }
 
-async fn home(State(doors): State<Arc<Doors>>) -> Answer {
-    Ok(Html(doors.docs().home.clone()).into_response())
+async fn home(State(app): State<Arc<AppState>>) -> Answer {
+    Ok(Html(app.docs().home.clone()).into_response())
 }
 
 /// How the server is.
@@ -107,35 +107,35 @@ struct Readiness {
     engine: &'static str,
 }
 
-async fn live(guest: Guest) -> Answer<One<Health>> {
-    Ok(guest.one(StatusCode::OK, &Health { status: "live" }))
+async fn live(anonymous: Anonymous) -> Answer<One<Health>> {
+    Ok(anonymous.one(StatusCode::OK, &Health { status: "live" }))
 }
 
-async fn ready(State(doors): State<Arc<Doors>>, guest: Guest) -> Answer<One<Readiness>> {
-    if let Some(job) = doors.plane.jobs.report().iter().find(|job| !job.is_running) {
+async fn ready(State(app): State<Arc<AppState>>, anonymous: Anonymous) -> Answer<One<Readiness>> {
+    if let Some(job) = app.plane.jobs.report().iter().find(|job| !job.is_running) {
         return Err(Failure::Unready(format!("The background job `{}` has ended and will be started again.", job.name)));
     }
-    match doors.plane.ping().await {
-        Ok(()) => Ok(guest.one(StatusCode::OK, &Readiness { status: "ready", engine: doors.plane.engine_name() })),
+    match app.plane.ping().await {
+        Ok(()) => Ok(anonymous.one(StatusCode::OK, &Readiness { status: "ready", engine: app.plane.engine_name() })),
         Err(error) => Err(Failure::Unready(error.to_string())),
     }
 }
 
-async fn jwks(guest: Guest) -> Answer<One<JsonWebKeySet>> {
-    Ok(guest.one(StatusCode::OK, &guest.cx.plane.jwks()).with(for_a_while))
+async fn jwks(anonymous: Anonymous) -> Answer<One<JsonWebKeySet>> {
+    Ok(anonymous.one(StatusCode::OK, &anonymous.cx.plane.jwks()).with(for_a_while))
 }
 
-fn document(doors: &Doors, place: usize, headers: &HeaderMap) -> Answer {
-    Ok(doors.documents.answer(place, headers, || openapi::document(&PARTS[place], &doors.catalogue, &doors.plane.config.public_url)))
+fn document(app: &AppState, place: usize, headers: &HeaderMap) -> Answer {
+    Ok(app.documents.answer(place, headers, || openapi::document(&PARTS[place], &app.catalogue, &app.plane.config.public_url)))
 }
 
-async fn docs_index(State(doors): State<Arc<Doors>>) -> Answer {
-    Ok(Html(doors.docs().index.clone()).into_response())
+async fn docs_index(State(app): State<Arc<AppState>>) -> Answer {
+    Ok(Html(app.docs().index.clone()).into_response())
 }
 
-async fn operation_page(State(doors): State<Arc<Doors>>, Segments(page): Segments<String>) -> Answer {
+async fn operation_page(State(app): State<Arc<AppState>>, Segments(page): Segments<String>) -> Answer {
     let id = page.strip_suffix(".md").unwrap_or(&page);
-    match docs::operation_page(&doors.catalogue, &doors.plane.config.public_url, id) {
+    match docs::operation_page(&app.catalogue, &app.plane.config.public_url, id) {
         Some(text) => Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response()),
         None => Err(not_found().await),
     }
@@ -148,28 +148,29 @@ async fn error_page(Segments(code): Segments<String>) -> Answer {
     }
 }
 
-async fn metrics(State(doors): State<Arc<Doors>>, headers: HeaderMap, door: Result<Door, Failure>) -> Answer {
+async fn metrics(State(app): State<Arc<AppState>>, headers: HeaderMap, caller: Result<Caller, Failure>) -> Answer {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let has_token = match (&doors.settings.metrics_token, bearer) {
+    let has_token = match (&app.settings.metrics_token, bearer) {
         (Some(token), Some(bearer)) => is_same(token, bearer),
         _ => false,
     };
-    if !has_token && !door?.cx.principal()?.is_operator {
+    if !has_token && !caller?.cx.principal()?.is_operator {
         return Err(Error::Forbidden("The figures are for the operators of this server.".into()).into());
     }
-    let vitals = vitals::look(&doors.plane).await.inspect_err(|error| tracing::debug!(%error, "the vitals cannot be read")).ok();
-    let lost_log_lines = doors.settings.lost_log_lines.map_or(0, |count| count());
-    let text = doors.metrics.render(
-        vitals,
-        doors.plane.load(),
-        &doors.plane.jobs.report(),
-        &doors.plane.braked(),
+    let snapshot =
+        metrics::snapshot(&app.plane).await.inspect_err(|error| tracing::debug!(%error, "the figures of the database cannot be read")).ok();
+    let lost_log_lines = app.settings.lost_log_lines.map_or(0, |count| count());
+    let text = app.metrics.render(
+        snapshot,
+        app.plane.load(),
+        &app.plane.jobs.report(),
+        &app.plane.braked(),
         lost_log_lines,
-        (doors.plane.ledger_state(), doors.plane.latest_backup(), doors.plane.exports_are_up()),
+        (app.plane.ledger_state(), app.plane.latest_backup(), app.plane.exports_are_up()),
     );
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-async fn llms(State(doors): State<Arc<Doors>>) -> Answer {
-    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], doors.docs().llms.clone()).into_response())
+async fn llms(State(app): State<Arc<AppState>>) -> Answer {
+    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], app.docs().llms.clone()).into_response())
 }

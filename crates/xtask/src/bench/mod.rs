@@ -13,7 +13,7 @@ mod surroundings;
 
 use rivals::{bare, callers, load, peer, pgbench, plain, rusqlite_floor, server, wrk};
 
-use contests::{deletions, exports, footprint, group_commit, neighbour, reads, removals, sizes, slices, whales};
+use contests::{deletions, exports, footprint, group_commit, neighbour, reads, removals, sizes, slices, small_beside_large};
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ enum Contest {
     /// Deleting organizations of more and more rows against a cascade and naive batches, on each engine.
     Sizes,
     /// Thousands of small deletions beside three very large ones, on each engine.
-    Whales,
+    SmallBesideLarge,
     /// Memory, disk, start-up, and what a credential in memory costs.
     Footprint,
     /// Taking everything out that a large organization owns, against a plain program that reads the same rows, on each engine.
@@ -176,7 +176,7 @@ async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
         Contest::GroupCommit => group_commit::group_commit(bench).await,
         Contest::Deletions => deletions::deletions(bench).await,
         Contest::Sizes => sizes::sizes(bench).await,
-        Contest::Whales => whales::whales(bench).await,
+        Contest::SmallBesideLarge => small_beside_large::small_beside_large(bench).await,
         Contest::Slices => slices::slices(bench).await,
     }
 }

@@ -9,7 +9,7 @@ use crate::support::{Engine, Server, expect};
 use crate::tools::{Cast, UNKNOWN_ID, answered, deleted, entries, is_like, new_customer, refused, refused_somehow};
 
 /// The organization under which attempts on unknown organizations are kept.
-const NO_ORGANIZATION: &str = "00000000-0000-0000-0000-000000000000";
+const SERVER_SCOPE: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The entries of an organization's trail with this action, newest first.
 async fn trail(server: &Server, organization: &str, action: &str, token: &str) -> Vec<Json> {
@@ -244,11 +244,11 @@ on_both_engines! {
         refused(server.request(Method::DELETE, "/api/organizations/no-such-slug").bearer_auth(&person.token), StatusCode::NOT_FOUND).await;
         refused(server.request(Method::DELETE, "/customer/user123").bearer_auth(&other.token), StatusCode::FORBIDDEN).await;
         // Of one person one attempt a minute, wherever it went.
-        let entries = trail(&server, NO_ORGANIZATION, "organization.delete", &operator.token).await;
+        let entries = trail(&server, SERVER_SCOPE, "organization.delete", &operator.token).await;
         assert!((1..=2).contains(&entries.len()), "{entries:?}");
-        assert_eq!(trail(&server, NO_ORGANIZATION, "customer.retire", &operator.token).await.len(), 1);
+        assert_eq!(trail(&server, SERVER_SCOPE, "customer.retire", &operator.token).await.len(), 1);
         refused(
-            server.request(Method::GET, &format!("/api/organizations/{NO_ORGANIZATION}/audit")).bearer_auth(&person.token),
+            server.request(Method::GET, &format!("/api/organizations/{SERVER_SCOPE}/audit")).bearer_auth(&person.token),
             StatusCode::NOT_FOUND,
         )
         .await;

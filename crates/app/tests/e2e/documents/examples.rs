@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
 use super::operations;
-use crate::door::{Standing, Target, World};
+use crate::access::{Standing, Target, World};
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect};
 
@@ -36,7 +36,7 @@ on_both_engines! {
         let owner = world.callers.iter().find(|caller| caller.name == "owner").unwrap();
         assert!(matches!(owner.standing, Standing::Member(_)));
         let (mut sent, mut wrong) = (0, Vec::new());
-        for operation in crate::door::operations(&server).await.iter().filter(|operation| operation.has_a_body()) {
+        for operation in crate::access::operations(&server).await.iter().filter(|operation| operation.has_a_body()) {
             let (tenant, _) = world.case(&server, operation, Target::Own, true).await;
             let answer = operation.request(&server, owner, &tenant).send().await.unwrap();
             let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());

@@ -81,7 +81,7 @@ on_both_engines! {
         let time = |name: &str| record[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
         assert_eq!(time("expiresAt").duration_since(time("finishedAt")), jiff::SignedDuration::from_hours(72));
         change_database(&server, "UPDATE exports SET expires_at = created_at").await;
-        // At once, whether or not the housekeeping has been there.
+        // At once, whether or not the maintenance of archives has been there.
         let body = refused(server.request(Method::GET, &format!("/api/exports/{export}/download")).bearer_auth(token), StatusCode::GONE).await;
         assert_eq!(body["error_code"], "gone");
         assert_eq!(read(&server, &export, token).await["state"], "expired");

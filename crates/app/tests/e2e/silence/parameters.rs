@@ -3,8 +3,8 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
-use crate::door::catalogue::{Access, Operation, operations};
-use crate::door::world::{Caller, Tenant, furnish};
+use crate::access::catalogue::{Access, Operation, operations};
+use crate::access::world::{Caller, Tenant, furnish};
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect};
 

@@ -5,8 +5,8 @@ use reqwest::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
-use crate::door::catalogue::{Operation, operations};
-use crate::door::world::{Caller, Tenant, furnish};
+use crate::access::catalogue::{Operation, operations};
+use crate::access::world::{Caller, Tenant, furnish};
 use crate::on_both_engines;
 use crate::support::{Engine, Organization, PASSWORD, Server, expect, header};
 

@@ -3,8 +3,8 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
-use crate::door::catalogue::{Operation, operations};
-use crate::door::world::{Caller, furnish};
+use crate::access::catalogue::{Operation, operations};
+use crate::access::world::{Caller, furnish};
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect, header};
 use crate::tools::refused;

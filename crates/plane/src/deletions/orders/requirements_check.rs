@@ -1,5 +1,5 @@
 //! What an organization asks of those who delete (`requirements.rs`), held against what they have said and done: for every deletion,
-//! whichever door it came through. What is missing blocks like everything else that stands in the way, and is told along with it.
+//! whichever surface it came through. What is missing blocks like everything else that stands in the way, and is told along with it.
 //!
 //! Nothing is asked of the system itself, nor of people who end their own membership, alone or with their account: leaving is a right.
 

@@ -1,7 +1,7 @@
 //! What an API key or an OAuth token makes ends with it: keys and OAuth apps remember which one made them. What a person made remembers none.
 //!
 //! A credential is good while all of its line are: what made it, what made that, and the app that a token was given to. That is found along
-//! with the credential, in [`crate::credentials`]; here is how. What has lost its maker for good opens nothing, and goes in the next upkeep.
+//! with the credential, in [`crate::credentials`]; here is how. What has lost its maker for good opens nothing, and goes in the next round of maintenance.
 
 use std::sync::Arc;
 

@@ -65,7 +65,7 @@ impl Demand {
 pub(crate) async fn to_ask(cx: &Cx, tells: bool) -> Result<Vec<Demand>> {
     let noted = cx.noted_demands();
     if !matches!(cx.actor, Actor::User(_)) {
-        // An OAuth client does not sign in at the door; what the app then did was asked of its member.
+        // An OAuth client does not sign in with each request; what the app then did was asked of its member.
         return Ok(noted.into_iter().filter(|demand| matches!(demand, Demand::Client { .. })).collect());
     }
     let mut asked = Vec::new();

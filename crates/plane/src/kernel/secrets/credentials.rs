@@ -12,7 +12,7 @@ use sql::{Row, Statement, Tx, Value, params, sql};
 use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 use crate::principal::Fingerprint;
 use deletion::before;
 use std::collections::HashSet;
@@ -56,7 +56,7 @@ pub async fn authenticate(cx: Cx, presented: Presented<'_>) -> Result<Cx> {
     }
     principal.admit(cx.client)?;
     if principal.kind == CredentialKind::ApiKey {
-        let organization = principal.organization.unwrap_or(NO_ORGANIZATION);
+        let organization = principal.organization.unwrap_or(SERVER_SCOPE);
         cx.plane.usage.note(Used { organization, key: principal.credential }, cx.now);
     }
     Ok(cx.with_actor(Actor::User(Arc::new(principal))))

@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// written down. The use of one more is not noted, and the writing comes at once.
 const MOST: usize = 28_672;
 
-/// An API key in its organization; under none ([`NO_ORGANIZATION`]) a person's own.
+/// An API key in its organization; under none ([`SERVER_SCOPE`]) a person's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Used {
     pub(crate) organization: Uuid,

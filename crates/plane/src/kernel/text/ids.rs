@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 /// The organization under which attempts on unknown organizations are kept, and what people did about their own account, which belongs to
 /// none; operators read it.
-pub const NO_ORGANIZATION: Uuid = Uuid::nil();
+pub const SERVER_SCOPE: Uuid = Uuid::nil();
 
 /// Base 57: the digits and letters that cannot be taken for one another, in the order of PyPI `shortuuid`.
 const ALPHABET: &[u8; 57] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";

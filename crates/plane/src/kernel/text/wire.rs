@@ -1,7 +1,7 @@
 //! What fields of requests and answers hold: the schema of each kind that Rust has no type for, before a surface spells it, and how serde reads
 //! what can be missing and null.
 //!
-//! Keywords that begin with `x-` are for the doors: `x-refusal` is the code and the words of an error, `x-several` an example of a list,
+//! Keywords that begin with `x-` are for the surfaces: `x-refusal` is the code and the words of an error, `x-several` an example of a list,
 //! `x-roles` says that a surface may have other words, `x-unshown` that a field is left out of examples, `x-merged` that keys are counted later,
 //! `x-deferred` that the plane tells what is wrong with the fields of a body, `x-secret` that only what a text opens says whether it is good.
 

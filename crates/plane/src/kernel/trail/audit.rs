@@ -17,8 +17,8 @@ pub use crate::audit_actions::ACTIONS;
 use crate::cx::{Actor, Cx};
 use crate::events::Event;
 use crate::fields::check_reason;
-use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
+use crate::ids::SERVER_SCOPE;
 use crate::notify::emit;
 use crate::page::{Page, PageRequest};
 pub use crate::payloads::{DeletionBlockedEvent, EventBlocker};
@@ -127,10 +127,10 @@ pub(crate) async fn record(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note
 /// date.
 pub(crate) async fn keep_up(cx: &Cx, tx: &mut Tx, id: Uuid, note: &Note) -> Result<()> {
     let update = sql!("UPDATE audit_entries SET detail = $3 WHERE organization_id = $1 AND id = $2");
-    if tx.execute(update, params![NO_ORGANIZATION, id, note.detail.as_deref()]).await? > 0 {
+    if tx.execute(update, params![SERVER_SCOPE, id, note.detail.as_deref()]).await? > 0 {
         return Ok(());
     }
-    let mut entry = done(cx, NO_ORGANIZATION, note)?;
+    let mut entry = done(cx, SERVER_SCOPE, note)?;
     entry[ID] = id.into();
     tx.query_all(&ENTRY.of(&entry)).await.map(drop).map_err(Into::into)
 }
@@ -149,16 +149,15 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
     };
     let known = match access::find(cx, organization).await {
         Ok(id) => id,
-        Err(_) => NO_ORGANIZATION,
+        Err(_) => SERVER_SCOPE,
     };
     tracing::warn!(request_id = %cx.request_id, action = note.action, outcome = refused.outcome(), organization = %known, "attempt not done");
     // Of those who have nothing to do with an organization its trail holds the bare fact, and that seldom: it is not theirs to write in.
-    let is_strangers =
-        !matches!(organization, OrganizationRef::Id(NO_ORGANIZATION)) && access::is_stranger(cx, known).await.unwrap_or(true);
+    let is_strangers = !matches!(organization, OrganizationRef::Id(SERVER_SCOPE)) && access::is_stranger(cx, known).await.unwrap_or(true);
     // An id that no organization ever had is not a place in which its next owner should find old entries.
     let known = match cx.read(async move |_, tx| belongs(tx, known).await).await {
         Ok(true) => known,
-        Ok(false) | Err(_) => NO_ORGANIZATION,
+        Ok(false) | Err(_) => SERVER_SCOPE,
     };
     if is_strangers && !cx.plane.memory.of::<Strangers>().may_file(actor_columns(cx).1.unwrap_or_default(), known, cx.now) {
         return Err(refused);
@@ -185,7 +184,7 @@ pub(crate) async fn attempt<T>(cx: &Cx, organization: &OrganizationRef, note: No
 
 /// Writes the entry of a sign-in, in its transaction: who signed in, from where, and which session they have.
 pub(crate) async fn signed_in(cx: &Cx, tx: &mut Tx, user: Uuid, is_operator: bool, session: Uuid) -> Result<()> {
-    let mut entry = columns(cx, NO_ORGANIZATION, &about_user("session.create", user), "done", None)?;
+    let mut entry = columns(cx, SERVER_SCOPE, &about_user("session.create", user), "done", None)?;
     entry[ACTOR] = if is_operator { OPERATOR } else { "user" }.into();
     (entry[ACTOR_ID], entry[CREDENTIAL_ID]) = (user.into(), session.into());
     write_with_address(cx, tx, entry, user).await
@@ -203,7 +202,7 @@ pub(crate) fn refused_sign_in(cx: &Cx, user: Option<Uuid>) {
     tokio::spawn(async move {
         let written = own.write_as_server(async move |cx, tx| {
             let note = Note { action: "session.refuse", subject: "user", subject_id: user, ..Note::default() };
-            let entry = columns(cx, NO_ORGANIZATION, &note, "refused", Some(WRONG_PASSWORD.into()))?;
+            let entry = columns(cx, SERVER_SCOPE, &note, "refused", Some(WRONG_PASSWORD.into()))?;
             match user {
                 // An account that is gone by now has taken its addresses along.
                 Some(user) if locks::hold_user(tx, user).await.is_ok() => write_with_address(cx, tx, entry, user).await,
@@ -360,7 +359,7 @@ fn columns(cx: &Cx, organization: Uuid, note: &Note, outcome: &str, detail: Opti
 }
 
 /// The organization's entries, newest first. Operators can also read those of an organization that is gone, and those of none
-/// ([`NO_ORGANIZATION`]).
+/// ([`SERVER_SCOPE`]).
 ///
 /// # Errors
 /// Those of [`enter`].

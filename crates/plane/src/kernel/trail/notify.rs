@@ -76,8 +76,8 @@ pub(crate) fn payload(cx: &Cx, name: &str, data: impl Serialize) -> String {
     json!({"type": name, "timestamp": timestamp, "data": as_json(&data)}).to_string()
 }
 
-/// Wakes the courier when the transaction at hand is committed.
+/// Wakes the webhook sender when the transaction at hand is committed.
 pub(crate) fn ring(cx: &Cx, tx: &mut Tx) {
     let plane = cx.plane.clone();
-    tx.on_commit(move || plane.courier_bell.notify_one());
+    tx.on_commit(move || plane.webhook_bell.notify_one());
 }

@@ -1,4 +1,4 @@
-//! Another key signs: an operator replaces it, and upkeep erases what has had its time.
+//! Another key signs: an operator replaces it, and maintenance erases what has had its time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::access::as_operator;
 use crate::audit::{self, Note};
 use crate::cx::Cx;
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 use crate::signing_keys::{load, make};
 use crate::{Error, Result};
 
@@ -68,7 +68,7 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, at_once: bool) -> Result<SigningKey> {
         false => format!("{id} signs; the one before it verifies until {until}"),
     };
     let note = Note { action: "signing_key.rotate", subject: "signing_key", detail: Some(detail), ..Note::default() };
-    audit::record(cx, tx, NO_ORGANIZATION, &note).await?;
+    audit::record(cx, tx, SERVER_SCOPE, &note).await?;
     let keys = load(tx, &cx.plane.encryption).await?;
     let plane = cx.plane.clone();
     tx.on_commit(move || {

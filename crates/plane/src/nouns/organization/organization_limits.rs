@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::fields::Check;
-use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
+use crate::ids::SERVER_SCOPE;
 pub use crate::known_limits::OrganizationLimits;
 use crate::known_limits::{load, load_with_version};
 use crate::policy::Action;
@@ -89,7 +89,7 @@ async fn change_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, change: LimitsChange, 
     );
     let note = Note { subject_id: Some(organization), detail: Some(detail), ..note.clone() };
     // What operators do to an organization is their server's to know as well.
-    audit::record(cx, tx, NO_ORGANIZATION, &note).await?;
+    audit::record(cx, tx, SERVER_SCOPE, &note).await?;
     audit::record(cx, tx, organization, &note).await?;
     let plane = cx.plane.clone();
     tx.on_sure_commit(move || plane.organization_limits.set(organization, version, new));

@@ -10,7 +10,7 @@ use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::events::Event;
 use crate::fields::Check;
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 
 use crate::ids::OrganizationRef;
 use crate::normal_forms::email_key;
@@ -92,7 +92,7 @@ async fn recover_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, (user, key): (Uuid, &
     ownership::count_change(cx, tx, id).await?;
     let note = Note { subject_id: Some(id), detail: Some(format!("the user {user}, who was {was}, is an owner")), ..note.clone() };
     // What operators do to an organization is their server's to know as well, also once the organization is gone.
-    audit::record(cx, tx, NO_ORGANIZATION, &note).await?;
+    audit::record(cx, tx, SERVER_SCOPE, &note).await?;
     audit::record(cx, tx, id, &note).await?;
     organizations::load(tx, id).await
 }

@@ -25,7 +25,7 @@ use crate::{Cx, Error, FieldError, Result, ledger, locks, notify};
 
 /// Hours for which a secret that was rotated can go on signing, at the most and where nothing is said.
 pub const OVERLAP_HOURS: i64 = 24;
-/// Webhooks whose old secrets one round of the upkeep ends.
+/// Webhooks whose old secrets one round of maintenance ends.
 const ENDED_AT_ONCE: i64 = 1_000;
 /// Random bytes of a secret.
 const SECRET_BYTES: usize = 32;

@@ -3,7 +3,7 @@
 use sql::{params, sql};
 
 use crate::audit;
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 use crate::{Cx, Error, FieldError, Result};
 
 /// What kind of trait it is.
@@ -187,7 +187,7 @@ pub async fn set(cx: &Cx, wanted: Vec<(String, Stance)>) -> Result<Vec<Preferenc
             })?;
         }
         if !changed.is_empty() {
-            audit::record(cx, tx, NO_ORGANIZATION, &audit::about_user("preferences.update", user)).await?;
+            audit::record(cx, tx, SERVER_SCOPE, &audit::about_user("preferences.update", user)).await?;
         }
         load(tx, user).await
     })

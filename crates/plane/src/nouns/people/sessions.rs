@@ -13,8 +13,8 @@ use crate::attempts::{Attempt, Counted};
 use crate::audit::{self, Note};
 use crate::authority::revoke;
 use crate::cx::Actor;
-use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
+use crate::ids::SERVER_SCOPE;
 use crate::normal_forms::email_key;
 use crate::passwords::Fit;
 use crate::principal::Fingerprint;
@@ -186,7 +186,7 @@ async fn end_reused(cx: &Cx, tx: &mut Tx, presented: &Fingerprint, family: &Fing
     // It is not known whether the person presented it or a thief.
     let cx = cx.clone().with_actor(Actor::System);
     let reason = Some("A used refresh token was presented.".to_owned());
-    audit::record(&cx, tx, NO_ORGANIZATION, &Note { reason, ..audit::about_user("session.end", user) }).await
+    audit::record(&cx, tx, SERVER_SCOPE, &Note { reason, ..audit::about_user("session.end", user) }).await
 }
 
 /// The secret part that a refresh token shares with those before and after it.

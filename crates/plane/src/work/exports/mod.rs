@@ -2,10 +2,10 @@
 //!
 //! What is exported is what the rules of deletion name, so that nothing can be deleted that was not in the export before: a new table is in
 //! both from the start. An export is a job with a row of its own, made by `worker.rs`, kept in a folder of the server or a bucket until it
-//! expires, and removed by `housekeeping.rs`.
+//! expires, and removed by `maintenance.rs`.
 
 mod archive;
-mod housekeeping;
+mod maintenance;
 mod place;
 mod plan;
 mod worker;
@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
-pub(crate) use housekeeping::Found;
+pub(crate) use maintenance::Found;
 pub use place::claim;
 pub(crate) use place::{become_another, has_any, owner_of};
 pub use plan::statements;
@@ -30,8 +30,8 @@ use crate::customers;
 use crate::cx::Cx;
 use crate::deletions::{Root, export_orders};
 use crate::hex::hex;
-use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
+use crate::ids::SERVER_SCOPE;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
 use crate::quotas::Quota;
@@ -142,7 +142,7 @@ impl Export {
         action(self.root)
     }
 
-    /// As it is at this time: the housekeeping may not have been there yet.
+    /// As it is at this time: the maintenance of archives may not have been there yet.
     fn at(mut self, now: Timestamp) -> Export {
         if self.state == "done" && self.expires_at.is_some_and(|end| end <= now) {
             self.state = "expired".into();
@@ -334,7 +334,7 @@ pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
         write.await
     })
     .await?;
-    // What cannot be removed now is an orphan, which the housekeeping removes.
+    // What cannot be removed now is an orphan, which the maintenance of archives removes.
     cx.plane.archives.note_unsure();
     // A bucket may take long to answer, which the caller does not wait for.
     if cx.plane.archives.storage.folder().is_none() {
@@ -352,7 +352,7 @@ pub async fn delete(cx: &Cx, id: Uuid) -> Result<()> {
 
 /// The organization under which an attempt is filed, and what is told of it.
 fn told(action: &'static str, id: Uuid, found: Option<&Export>) -> (OrganizationRef, Note) {
-    let organization = found.map_or(NO_ORGANIZATION, |export| export.organization);
+    let organization = found.map_or(SERVER_SCOPE, |export| export.organization);
     let note = Note {
         action,
         subject: found.map_or("export", |export| export.root.noun()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sql::{Database, Tx, params, sql};
 use uuid::Uuid;
 
-use super::housekeeping::Found;
+use super::maintenance::Found;
 use crate::cx::{Actor, Cx};
 use crate::storage::{Claim, Failure, MARKER, Marker, Owner, Place, Use};
 use crate::{Clock, Error, Plane, Result};
@@ -153,7 +153,7 @@ async fn look(plane: &Arc<Plane>) -> Result<Looked, Failure> {
     let names = plane.archives.storage.list().await?;
     let found: Vec<Found> = names.into_iter().filter_map(Found::parse).filter(Found::is_archive).collect();
     let cx = Cx::new(plane, "exports").with_actor(Actor::System);
-    let known = super::housekeeping::rows_of(&cx, &found).await.map_err(|error| std::io::Error::other(error.to_string()))?;
+    let known = super::maintenance::rows_of(&cx, &found).await.map_err(|error| std::io::Error::other(error.to_string()))?;
     let unknown = found.into_iter().filter(|file| !known.contains_key(&file.export)).map(|file| file.name).collect();
     Ok(Looked { unknown, is_any_known: !known.is_empty() })
 }

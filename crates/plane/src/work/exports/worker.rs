@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::archive::{self, Archive, Columns};
 use super::place::is_ours;
 use super::plan::{Part, Plan};
-use super::{Export, archive_name, housekeeping, load};
+use super::{Export, archive_name, load, maintenance};
 use crate::cx::{Actor, Cx};
 use crate::storage::{Failure, Sink, Upload, Use, Written, on_disk};
 use crate::{Error, Plane, Result};
@@ -42,7 +42,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Makes exports and removes those that have had their time until told to stop. Run one of these for each server.
 pub async fn run(plane: Arc<Plane>, stop: watch::Receiver<bool>) {
-    tokio::join!(work(plane.clone(), stop.clone()), housekeeping::run(plane, stop));
+    tokio::join!(work(plane.clone(), stop.clone()), maintenance::run(plane, stop));
 }
 
 async fn work(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
@@ -181,7 +181,7 @@ async fn make_there(plane: &Arc<Plane>, held: &Arc<Held>, progress: &mut Progres
         Ok(Err(end)) => Ok(end),
         Err(error) => Err(error),
     };
-    // What stays behind is an orphan, which the housekeeping removes.
+    // What stays behind is an orphan, which the maintenance of archives removes.
     let _ = tokio::time::timeout(FAREWELL, upload.abandon()).await;
     given_up
 }

@@ -9,7 +9,7 @@ use crate::audit;
 use crate::cx::Cx;
 use crate::deletions::{self, Root};
 use crate::hex::hex;
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 use crate::ledger::{Credential, Entry, GONE};
 use crate::{Error, Result, customers, dependants, requirements};
 use deletion::random;
@@ -182,7 +182,7 @@ async fn end_changed(
     match credential {
         Credential::Password => {
             tx.execute(sql!("UPDATE users SET password_hash = $2 WHERE id = $1"), params![id, unusable]).await?;
-            audit::record(cx, tx, NO_ORGANIZATION, &audit::about_user("user.reset_password", id)).await?;
+            audit::record(cx, tx, SERVER_SCOPE, &audit::about_user("user.reset_password", id)).await?;
         }
         Credential::OauthApp => {
             let statement = sql!("UPDATE oauth_apps SET secret_hash = $3 WHERE organization_id = $1 AND id = $2");
@@ -198,7 +198,7 @@ async fn end_changed(
                 detail: None,
                 export: false,
             };
-            deletions::delete(cx, tx, organization.unwrap_or(NO_ORGANIZATION), order).await?;
+            deletions::delete(cx, tx, organization.unwrap_or(SERVER_SCOPE), order).await?;
         }
         Credential::Webhook | Credential::WebhookSecret => {
             let statement = sql!("UPDATE webhooks SET is_active = FALSE WHERE organization_id = $1 AND id = $2");

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Retention;
 use crate::Result;
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 
 /// Rows of one table that go with time.
 struct Line {
@@ -167,7 +167,7 @@ impl Sweep {
                 stretch.is_free |= row.next::<i64>()? == 0;
                 let organization: Uuid = row.next()?;
                 stretch.organizations.insert(organization);
-                if self.is_of_people && organization == NO_ORGANIZATION {
+                if self.is_of_people && organization == SERVER_SCOPE {
                     stretch.people.extend([row.next::<Option<Uuid>>()?, row.next()?].into_iter().flatten());
                 }
             }
@@ -189,7 +189,7 @@ impl Sweep {
 
     fn with_hold(&self, mut bound: Vec<Value>, now: Timestamp) -> Vec<Value> {
         if self.is_evidence {
-            bound.extend([Value::from(now), Value::from(NO_ORGANIZATION)]);
+            bound.extend([Value::from(now), Value::from(SERVER_SCOPE)]);
         }
         bound
     }

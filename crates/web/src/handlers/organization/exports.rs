@@ -16,9 +16,9 @@ use plane::storage::Reader;
 use plane::{Error, Result};
 use uuid::Uuid;
 
-use crate::Doors;
+use crate::AppState;
 use crate::answers::{One, Paged};
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::conditional::{precondition, verdict};
 use crate::lasting::{Asker, Full, Limits, Place};
 use crate::problem::{Answer, Failure};
@@ -29,41 +29,41 @@ const PACE: Duration = Duration::from_millis(250);
 /// Downloads that are under way at once.
 pub(crate) const MOST: Limits = Limits { altogether: 256, of_an_organization: 32, of_a_caller: 8 };
 
-pub(crate) async fn of_organization(door: Door, Segments(organization): Segments<String>) -> Answer<One<Export>> {
-    let export = exports::of_organization(&door.cx, &door.organization(&organization)?).await?;
-    Ok(accepted(&door, &export))
+pub(crate) async fn of_organization(caller: Caller, Segments(organization): Segments<String>) -> Answer<One<Export>> {
+    let export = exports::of_organization(&caller.cx, &caller.organization(&organization)?).await?;
+    Ok(accepted(&caller, &export))
 }
 
-pub(crate) async fn of_customer(door: Door, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Export>> {
-    let export = exports::of_customer(&door.cx, &door.organization(&organization)?, &customer).await?;
-    Ok(accepted(&door, &export))
+pub(crate) async fn of_customer(caller: Caller, Segments((organization, customer)): Segments<(String, String)>) -> Answer<One<Export>> {
+    let export = exports::of_customer(&caller.cx, &caller.organization(&organization)?, &customer).await?;
+    Ok(accepted(&caller, &export))
 }
 
-fn accepted(door: &Door, export: &Export) -> One<Export> {
-    door.one(StatusCode::ACCEPTED, export).with(|mut response| {
+fn accepted(caller: &Caller, export: &Export) -> One<Export> {
+    caller.one(StatusCode::ACCEPTED, export).with(|mut response| {
         set(&mut response, header::LOCATION, &format!("/api/exports/{}", export.id));
         response
     })
 }
 
-pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<Export>> {
-    let page = exports::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
-    Ok(door.page(page, |export| export))
+pub(crate) async fn list(caller: Caller, Segments(organization): Segments<String>) -> Answer<Paged<Export>> {
+    let page = exports::list(&caller.cx, &caller.organization(&organization)?, caller.query.page()?).await?;
+    Ok(caller.page(page, |export| export))
 }
 
-pub(crate) async fn read(door: Door, Segments(export): Segments<String>) -> Answer<One<Export>> {
-    let export = exports::get(&door.cx, door.id("id", &export)?).await?;
-    Ok(door.tagged(&export.etag(), &export))
+pub(crate) async fn read(caller: Caller, Segments(export): Segments<String>) -> Answer<One<Export>> {
+    let export = exports::get(&caller.cx, caller.id("id", &export)?).await?;
+    Ok(caller.tagged(&export.etag(), &export))
 }
 
-pub(crate) async fn delete(door: Door, Segments(export): Segments<String>) -> Answer {
-    exports::delete(&door.cx, door.id("id", &export)?).await?;
+pub(crate) async fn delete(caller: Caller, Segments(export): Segments<String>) -> Answer {
+    exports::delete(&caller.cx, caller.id("id", &export)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 pub(crate) async fn download(
-    State(doors): State<Arc<Doors>>,
-    door: Door,
+    State(app): State<Arc<AppState>>,
+    caller: Caller,
     Segments(export): Segments<String>,
     method: Method,
     mut headers: HeaderMap,
@@ -73,10 +73,10 @@ pub(crate) async fn download(
         // Parts are of what is sent.
         headers.remove(header::RANGE);
     }
-    let id = door.id("id", &export)?;
+    let id = caller.id("id", &export)?;
     // A caller without the right is refused by the download, which the trail shows.
-    let organization = exports::get(&door.cx, id).await.map_or(Uuid::nil(), |export| export.organization);
-    let place = doors.downloads.enter(door.cx.principal()?.user, organization).map_err(refusal)?;
+    let organization = exports::get(&caller.cx, id).await.map_or(Uuid::nil(), |export| export.organization);
+    let place = app.downloads.enter(caller.cx.principal()?.user, organization).map_err(refusal)?;
     let mut total = 0;
     let (mut known, precondition) = (None, precondition(&headers));
     let which = |export: &Export, bytes: u64| {
@@ -92,7 +92,7 @@ pub(crate) async fn download(
             Wanted::Nothing => None,
         }
     };
-    let Download { export, range, reader } = match exports::download(&door.cx, id, which).await? {
+    let Download { export, range, reader } = match exports::download(&caller.cx, id, which).await? {
         Ok(download) => download,
         Err(bytes) => return known.unwrap_or(Err(Failure::NotThatLong(bytes))),
     };
@@ -103,9 +103,9 @@ pub(crate) async fn download(
         hash: export.sha256.as_ref().filter(|_| is_all).map(|_| Context::new(&SHA256)),
         left: range.end - range.start,
         export: export.clone(),
-        asker: Asker::new(&door, &headers)?,
-        looked: doors.plane.clock.stopwatch(),
-        doors,
+        asker: Asker::new(&caller, &headers)?,
+        looked: app.plane.clock.stopwatch(),
+        app,
         place,
     };
     let mut response = Response::new(streamed(sending));
@@ -139,7 +139,7 @@ fn refusal(full: Full) -> Error {
 
 /// An archive on its way to a client.
 struct Sending {
-    doors: Arc<Doors>,
+    app: Arc<AppState>,
     reader: Reader,
     /// Of what was sent so far, if all is to be sent.
     hash: Option<Context>,
@@ -192,7 +192,7 @@ impl Sending {
         let cx = self.asker.still().await?;
         exports::may_read(&cx, &self.export).await?;
         if self.looked.elapsed() >= PACE {
-            self.looked = self.doors.plane.clock.stopwatch();
+            self.looked = self.app.plane.clock.stopwatch();
             exports::is_there(&cx, self.export.id).await?;
         }
         Ok(())

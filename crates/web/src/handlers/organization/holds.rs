@@ -6,45 +6,49 @@ use serde::Deserialize;
 
 use crate::answers::{One, Paged};
 use crate::body::Body;
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::problem::Answer;
 
-pub(crate) async fn of_organization(door: Door, Segments(organization): Segments<String>, Body(new): Body<NewHold>) -> Answer<One<Hold>> {
-    place(&door, &organization, Subject::Organization, new).await
+pub(crate) async fn of_organization(
+    caller: Caller,
+    Segments(organization): Segments<String>,
+    Body(new): Body<NewHold>,
+) -> Answer<One<Hold>> {
+    place(&caller, &organization, Subject::Organization, new).await
 }
 
 pub(crate) async fn of_customer(
-    door: Door,
+    caller: Caller,
     Segments((organization, customer)): Segments<(String, String)>,
     Body(new): Body<NewHold>,
 ) -> Answer<One<Hold>> {
-    place(&door, &organization, Subject::Customer(customer), new).await
+    place(&caller, &organization, Subject::Customer(customer), new).await
 }
 
 pub(crate) async fn of_member(
-    door: Door,
+    caller: Caller,
     Segments((organization, member)): Segments<(String, String)>,
     Body(new): Body<NewHold>,
 ) -> Answer<One<Hold>> {
-    let member = door.id("member_id", &member)?;
-    place(&door, &organization, Subject::Member(member), new).await
+    let member = caller.id("member_id", &member)?;
+    place(&caller, &organization, Subject::Member(member), new).await
 }
 
-async fn place(door: &Door, organization: &str, subject: Subject, new: NewHold) -> Answer<One<Hold>> {
-    let hold = holds::place(&door.cx, &door.organization(organization)?, subject, new).await?;
-    Ok(door.created(&hold.etag(), &hold))
+async fn place(caller: &Caller, organization: &str, subject: Subject, new: NewHold) -> Answer<One<Hold>> {
+    let hold = holds::place(&caller.cx, &caller.organization(organization)?, subject, new).await?;
+    Ok(caller.created(&hold.etag(), &hold))
 }
 
-pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<Hold>> {
-    let state = door.query.read("state", "must be active, released or expired", State::parse)?;
-    let page = holds::list(&door.cx, &door.organization(&organization)?, state, door.query.page()?).await?;
-    Ok(door.page(page, |hold| hold))
+pub(crate) async fn list(caller: Caller, Segments(organization): Segments<String>) -> Answer<Paged<Hold>> {
+    let state = caller.query.read("state", "must be active, released or expired", State::parse)?;
+    let page = holds::list(&caller.cx, &caller.organization(&organization)?, state, caller.query.page()?).await?;
+    Ok(caller.page(page, |hold| hold))
 }
 
-pub(crate) async fn read(door: Door, Segments((organization, hold)): Segments<(String, String)>) -> Answer<One<Hold>> {
-    let (organization, hold) = (door.organization(&organization)?, door.id("hold_id", &hold)?);
-    let hold = holds::get(&door.cx, &organization, hold).await?;
-    Ok(door.tagged(&hold.etag(), &hold))
+pub(crate) async fn read(caller: Caller, Segments((organization, hold)): Segments<(String, String)>) -> Answer<One<Hold>> {
+    let (organization, hold) = (caller.organization(&organization)?, caller.id("hold_id", &hold)?);
+    let hold = holds::get(&caller.cx, &organization, hold).await?;
+    Ok(caller.tagged(&hold.etag(), &hold))
 }
 
 /// The end of a legal hold.
@@ -56,11 +60,11 @@ pub(crate) struct HoldRelease {
 }
 
 pub(crate) async fn release(
-    door: Door,
+    caller: Caller,
     Segments((organization, hold)): Segments<(String, String)>,
     Body(HoldRelease { reason }): Body<HoldRelease>,
 ) -> Answer<One<Hold>> {
-    let (organization, hold) = (door.organization(&organization)?, door.id("hold_id", &hold)?);
-    let hold = holds::release(&door.cx, &organization, hold, reason).await?;
-    Ok(door.tagged(&hold.etag(), &hold))
+    let (organization, hold) = (caller.organization(&organization)?, caller.id("hold_id", &hold)?);
+    let hold = holds::release(&caller.cx, &organization, hold, reason).await?;
+    Ok(caller.tagged(&hold.etag(), &hold))
 }

@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use crate::answers::{Listed, One};
 use crate::body::Body;
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::problem::Answer;
 
-pub(crate) async fn list(door: Door) -> Answer<Listed<Operator>> {
-    Ok(door.list(&operators::list(&door.cx).await?))
+pub(crate) async fn list(caller: Caller) -> Answer<Listed<Operator>> {
+    Ok(caller.list(&operators::list(&caller.cx).await?))
 }
 
 /// Who shall run the server, too.
@@ -29,19 +29,19 @@ pub(crate) struct NewOperator {
     reason: String,
 }
 
-pub(crate) async fn add(door: Door, Body(NewOperator { email, reason }): Body<NewOperator>) -> Answer<One<Operator>> {
-    let operator = operators::appoint(&door.cx, &email, reason).await?;
-    Ok(door.one(StatusCode::CREATED, &operator))
+pub(crate) async fn add(caller: Caller, Body(NewOperator { email, reason }): Body<NewOperator>) -> Answer<One<Operator>> {
+    let operator = operators::appoint(&caller.cx, &email, reason).await?;
+    Ok(caller.one(StatusCode::CREATED, &operator))
 }
 
-pub(crate) async fn remove(door: Door, Segments(user): Segments<String>) -> Answer {
-    operators::dismiss(&door.cx, door.id("userId", &user)?, door.reason().unwrap_or_default()).await?;
+pub(crate) async fn remove(caller: Caller, Segments(user): Segments<String>) -> Answer {
+    operators::dismiss(&caller.cx, caller.id("userId", &user)?, caller.reason().unwrap_or_default()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub(crate) async fn read_limits(door: Door, Segments(organization): Segments<String>) -> Answer<One<Limits>> {
-    let limits = organization_limits::get(&door.cx, &door.organization(&organization)?).await?;
-    Ok(door.one(StatusCode::OK, &Limits::from(limits)))
+pub(crate) async fn read_limits(caller: Caller, Segments(organization): Segments<String>) -> Answer<One<Limits>> {
+    let limits = organization_limits::get(&caller.cx, &caller.organization(&organization)?).await?;
+    Ok(caller.one(StatusCode::OK, &Limits::from(limits)))
 }
 
 /// How many requests an organization may make, where that is otherwise than for all.
@@ -71,10 +71,10 @@ pub(crate) struct OrganizationLimitsChange {
 }
 
 pub(crate) async fn change_limits(
-    door: Door,
+    caller: Caller,
     Segments(organization): Segments<String>,
     Body(OrganizationLimitsChange { change, reason }): Body<OrganizationLimitsChange>,
 ) -> Answer<One<Limits>> {
-    let limits = organization_limits::change(&door.cx, &door.organization(&organization)?, change, reason).await?;
-    Ok(door.one(StatusCode::OK, &Limits::from(limits)))
+    let limits = organization_limits::change(&caller.cx, &caller.organization(&organization)?, change, reason).await?;
+    Ok(caller.one(StatusCode::OK, &Limits::from(limits)))
 }

@@ -10,42 +10,42 @@ use uuid::Uuid;
 
 use crate::answers::{One, OrPlan, Paged};
 use crate::body::Body;
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::handlers::{Deleted, delete_or_plan};
 use crate::problem::Answer;
 
-pub(crate) async fn list(door: Door) -> Answer<Paged<Organization>> {
-    let page = organizations::list_mine(&door.cx, &door.query.texts("metadata")?, door.query.page()?).await?;
-    Ok(door.page(page, |organization| organization))
+pub(crate) async fn list(caller: Caller) -> Answer<Paged<Organization>> {
+    let page = organizations::list_mine(&caller.cx, &caller.query.texts("metadata")?, caller.query.page()?).await?;
+    Ok(caller.page(page, |organization| organization))
 }
 
-pub(crate) async fn create(door: Door, Body(new): Body<NewOrganization>) -> Answer<One<Organization>> {
-    let organization = organizations::create(&door.cx, new).await?;
-    Ok(door.created(&organization.etag(), &organization))
+pub(crate) async fn create(caller: Caller, Body(new): Body<NewOrganization>) -> Answer<One<Organization>> {
+    let organization = organizations::create(&caller.cx, new).await?;
+    Ok(caller.created(&organization.etag(), &organization))
 }
 
-pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -> Answer<One<Organization>> {
-    let organization = organizations::get(&door.cx, &door.organization(&organization)?).await?;
-    Ok(door.tagged(&organization.etag(), &organization))
+pub(crate) async fn read(caller: Caller, Segments(organization): Segments<String>) -> Answer<One<Organization>> {
+    let organization = organizations::get(&caller.cx, &caller.organization(&organization)?).await?;
+    Ok(caller.tagged(&organization.etag(), &organization))
 }
 
 pub(crate) async fn update(
-    door: Door,
+    caller: Caller,
     Segments(organization): Segments<String>,
     Body(change): Body<OrganizationChange>,
 ) -> Answer<One<Organization>> {
-    let organization = organizations::update(&door.cx, &door.organization(&organization)?, change).await?;
-    Ok(door.tagged(&organization.etag(), &organization))
+    let organization = organizations::update(&caller.cx, &caller.organization(&organization)?, change).await?;
+    Ok(caller.tagged(&organization.etag(), &organization))
 }
 
-pub(crate) async fn archive(door: Door, Segments(organization): Segments<String>) -> Answer<One<Organization>> {
-    let organization = organizations::archive(&door.cx, &door.organization(&organization)?).await?;
-    Ok(door.tagged(&organization.etag(), &organization))
+pub(crate) async fn archive(caller: Caller, Segments(organization): Segments<String>) -> Answer<One<Organization>> {
+    let organization = organizations::archive(&caller.cx, &caller.organization(&organization)?).await?;
+    Ok(caller.tagged(&organization.etag(), &organization))
 }
 
-pub(crate) async fn unarchive(door: Door, Segments(organization): Segments<String>) -> Answer<One<Organization>> {
-    let organization = organizations::unarchive(&door.cx, &door.organization(&organization)?).await?;
-    Ok(door.tagged(&organization.etag(), &organization))
+pub(crate) async fn unarchive(caller: Caller, Segments(organization): Segments<String>) -> Answer<One<Organization>> {
+    let organization = organizations::unarchive(&caller.cx, &caller.organization(&organization)?).await?;
+    Ok(caller.tagged(&organization.etag(), &organization))
 }
 
 /// Who shall own the organization.
@@ -55,9 +55,13 @@ pub(crate) struct NewOwner {
     member_id: Uuid,
 }
 
-pub(crate) async fn transfer(door: Door, Segments(organization): Segments<String>, Body(new): Body<NewOwner>) -> Answer<One<Organization>> {
-    let organization = organizations::transfer(&door.cx, &door.organization(&organization)?, new.member_id).await?;
-    Ok(door.tagged(&organization.etag(), &organization))
+pub(crate) async fn transfer(
+    caller: Caller,
+    Segments(organization): Segments<String>,
+    Body(new): Body<NewOwner>,
+) -> Answer<One<Organization>> {
+    let organization = organizations::transfer(&caller.cx, &caller.organization(&organization)?, new.member_id).await?;
+    Ok(caller.tagged(&organization.etag(), &organization))
 }
 
 /// Who shall own an organization whose owners cannot act.
@@ -72,16 +76,16 @@ pub(crate) struct Recovery {
 }
 
 pub(crate) async fn recover(
-    door: Door,
+    caller: Caller,
     Segments(organization): Segments<String>,
     Body(Recovery { email, reason }): Body<Recovery>,
 ) -> Answer<One<Organization>> {
-    let organization = recovery::recover(&door.cx, &door.organization(&organization)?, &email, reason).await?;
-    Ok(door.tagged(&organization.etag(), &organization))
+    let organization = recovery::recover(&caller.cx, &caller.organization(&organization)?, &email, reason).await?;
+    Ok(caller.tagged(&organization.etag(), &organization))
 }
 
-pub(crate) async fn delete(door: Door, Segments(organization): Segments<String>) -> Answer<OrPlan<Deleted>> {
-    let organization = door.organization(&organization)?;
-    let deleting = organizations::delete(&door.cx, &organization, door.details()?);
-    delete_or_plan(&door, Subject::Organization(organization.clone()), deleting).await
+pub(crate) async fn delete(caller: Caller, Segments(organization): Segments<String>) -> Answer<OrPlan<Deleted>> {
+    let organization = caller.organization(&organization)?;
+    let deleting = organizations::delete(&caller.cx, &organization, caller.details()?);
+    delete_or_plan(&caller, Subject::Organization(organization.clone()), deleting).await
 }

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::answers::{One, Paged};
 use crate::body::Body as Given;
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::problem::Answer;
 
-/// What the organization asks of those who delete, whichever door they come through.
+/// What the organization asks of those who delete, whichever surface they use.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct DeletionRequirements {
     /// Of those who delete the organization.
@@ -51,22 +51,22 @@ impl From<Requirements> for Required {
     }
 }
 
-fn told(door: &Door, asked: Asked) -> One<DeletionRequirements> {
+fn told(caller: &Caller, asked: Asked) -> One<DeletionRequirements> {
     let ByKind { organization, member, customer } = asked.by_kind;
     let (organization, member, customer) = (organization.into(), member.into(), customer.into());
-    door.tagged(&asked.etag(), &DeletionRequirements { organization, member, customer, updated_at: asked.updated_at })
+    caller.tagged(&asked.etag(), &DeletionRequirements { organization, member, customer, updated_at: asked.updated_at })
 }
 
-pub(crate) async fn read(door: Door, Segments(organization): Segments<String>) -> Answer<One<DeletionRequirements>> {
-    Ok(told(&door, requirements::get(&door.cx, &door.organization(&organization)?).await?))
+pub(crate) async fn read(caller: Caller, Segments(organization): Segments<String>) -> Answer<One<DeletionRequirements>> {
+    Ok(told(&caller, requirements::get(&caller.cx, &caller.organization(&organization)?).await?))
 }
 
 pub(crate) async fn replace(
-    door: Door,
+    caller: Caller,
     Segments(organization): Segments<String>,
     Given(new): Given<ByKind>,
 ) -> Answer<One<DeletionRequirements>> {
-    Ok(told(&door, requirements::replace(&door.cx, &door.organization(&organization)?, new).await?))
+    Ok(told(&caller, requirements::replace(&caller.cx, &caller.organization(&organization)?, new).await?))
 }
 
 /// An approval.
@@ -78,49 +78,49 @@ pub(crate) struct NewApproval {
 }
 
 pub(crate) async fn approve_organization(
-    door: Door,
+    caller: Caller,
     Segments(organization): Segments<String>,
     Given(new): Given<NewApproval>,
 ) -> Answer<One<Approval>> {
-    approve(&door, &organization, Subject::Organization, new).await
+    approve(&caller, &organization, Subject::Organization, new).await
 }
 
 pub(crate) async fn approve_member(
-    door: Door,
+    caller: Caller,
     Segments((organization, member)): Segments<(String, String)>,
     Given(new): Given<NewApproval>,
 ) -> Answer<One<Approval>> {
-    let member = door.id("member_id", &member)?;
-    approve(&door, &organization, Subject::Member(member), new).await
+    let member = caller.id("member_id", &member)?;
+    approve(&caller, &organization, Subject::Member(member), new).await
 }
 
 pub(crate) async fn approve_customer(
-    door: Door,
+    caller: Caller,
     Segments((organization, customer)): Segments<(String, String)>,
     Given(new): Given<NewApproval>,
 ) -> Answer<One<Approval>> {
-    approve(&door, &organization, Subject::Customer(customer), new).await
+    approve(&caller, &organization, Subject::Customer(customer), new).await
 }
 
 pub(crate) async fn approve_weakening(
-    door: Door,
+    caller: Caller,
     Segments(organization): Segments<String>,
     Given(new): Given<NewApproval>,
 ) -> Answer<One<Approval>> {
-    approve(&door, &organization, Subject::Requirements, new).await
+    approve(&caller, &organization, Subject::Requirements, new).await
 }
 
-async fn approve(door: &Door, organization: &str, subject: Subject, new: NewApproval) -> Answer<One<Approval>> {
-    let approval = approvals::give(&door.cx, &door.organization(organization)?, subject, new.reason).await?;
-    Ok(door.created(&approval.etag(), &approval))
+async fn approve(caller: &Caller, organization: &str, subject: Subject, new: NewApproval) -> Answer<One<Approval>> {
+    let approval = approvals::give(&caller.cx, &caller.organization(organization)?, subject, new.reason).await?;
+    Ok(caller.created(&approval.etag(), &approval))
 }
 
-pub(crate) async fn list_approvals(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<Approval>> {
-    let page = approvals::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
-    Ok(door.page(page, |approval| approval))
+pub(crate) async fn list_approvals(caller: Caller, Segments(organization): Segments<String>) -> Answer<Paged<Approval>> {
+    let page = approvals::list(&caller.cx, &caller.organization(&organization)?, caller.query.page()?).await?;
+    Ok(caller.page(page, |approval| approval))
 }
 
-pub(crate) async fn withdraw_approval(door: Door, Segments((organization, approval)): Segments<(String, String)>) -> Answer {
-    approvals::withdraw(&door.cx, &door.organization(&organization)?, door.id("approval_id", &approval)?).await?;
+pub(crate) async fn withdraw_approval(caller: Caller, Segments((organization, approval)): Segments<(String, String)>) -> Answer {
+    approvals::withdraw(&caller.cx, &caller.organization(&organization)?, caller.id("approval_id", &approval)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

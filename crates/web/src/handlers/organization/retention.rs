@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answers::Listed;
-use crate::caller::Door;
+use crate::caller::Caller;
 use crate::problem::Answer;
 
 /// How long something is kept before the server erases it by itself. What is under a legal hold stays as long as that lasts.
@@ -25,8 +25,8 @@ pub(crate) struct RetentionPeriod {
     since: &'static str,
 }
 
-pub(crate) async fn list(door: Door) -> Answer<Listed<RetentionPeriod>> {
-    let periods = &door.cx.plane.config.retention;
+pub(crate) async fn list(caller: Caller) -> Answer<Listed<RetentionPeriod>> {
+    let periods = &caller.cx.plane.config.retention;
     let period = |one: Retention| RetentionPeriod { name: one.name(), what: one.what(), days: periods.days(one), since: one.since() };
-    Ok(door.list(&Retention::ALL.map(period)))
+    Ok(caller.list(&Retention::ALL.map(period)))
 }

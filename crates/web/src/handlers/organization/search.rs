@@ -3,9 +3,9 @@
 use plane::search::{self, Found};
 
 use crate::answers::Listed;
-use crate::caller::Door;
+use crate::caller::Caller;
 use crate::problem::Answer;
 
-pub(crate) async fn search(door: Door) -> Answer<Listed<Found>> {
-    Ok(door.list(&search::search(&door.cx, door.query.get("q").unwrap_or_default()).await?))
+pub(crate) async fn search(caller: Caller) -> Answer<Listed<Found>> {
+    Ok(caller.list(&search::search(&caller.cx, caller.query.get("q").unwrap_or_default()).await?))
 }

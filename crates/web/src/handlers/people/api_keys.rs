@@ -19,10 +19,10 @@ use uuid::Uuid;
 
 use crate::answers::{One, OrPlan, Paged};
 use crate::body::Body;
-use crate::caller::{Door, Guest, Segments};
-use crate::door::X_API_KEY;
+use crate::caller::{Anonymous, Caller, Segments};
 use crate::handlers::deletions::order;
 use crate::problem::Answer;
+use crate::request_context::X_API_KEY;
 
 const NOUN: &str = "API key";
 
@@ -54,21 +54,26 @@ pub(crate) struct ValidatedApiKey {
     is_active: bool,
 }
 
-pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<ApiKey>> {
-    let page = api_keys::list(&door.cx, &door.organization(&organization)?, &door.query.texts("metadata")?, door.query.page()?).await?;
-    Ok(door.page(page, |key| key))
+pub(crate) async fn list(caller: Caller, Segments(organization): Segments<String>) -> Answer<Paged<ApiKey>> {
+    let page =
+        api_keys::list(&caller.cx, &caller.organization(&organization)?, &caller.query.texts("metadata")?, caller.query.page()?).await?;
+    Ok(caller.page(page, |key| key))
 }
 
-pub(crate) async fn create(door: Door, Segments(organization): Segments<String>, Body(new): Body<NewApiKey>) -> Answer<One<CreatedApiKey>> {
-    door.gives_per_minute(new.rate_limit_per_minute)?;
-    let (key, secret) = api_keys::create(&door.cx, &door.organization(&organization)?, new).await?;
-    Ok(door.created(&key.etag(), &CreatedApiKey { record: key, key: secret }))
+pub(crate) async fn create(
+    caller: Caller,
+    Segments(organization): Segments<String>,
+    Body(new): Body<NewApiKey>,
+) -> Answer<One<CreatedApiKey>> {
+    caller.gives_per_minute(new.rate_limit_per_minute)?;
+    let (key, secret) = api_keys::create(&caller.cx, &caller.organization(&organization)?, new).await?;
+    Ok(caller.created(&key.etag(), &CreatedApiKey { record: key, key: secret }))
 }
 
-pub(crate) async fn read(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer<One<ApiKey>> {
-    let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
-    let found = or_own(api_keys::get(&door.cx, &organization, key).await, personal::get(&door.cx, key)).await?;
-    Ok(door.tagged(&found.etag(), &found))
+pub(crate) async fn read(caller: Caller, Segments((organization, key)): Segments<(String, String)>) -> Answer<One<ApiKey>> {
+    let (organization, key) = (caller.organization(&organization)?, caller.id("key_id", &key)?);
+    let found = or_own(api_keys::get(&caller.cx, &organization, key).await, personal::get(&caller.cx, key)).await?;
+    Ok(caller.tagged(&found.etag(), &found))
 }
 
 /// A person's own key is found beside those of the organization: it may have been made through its address.
@@ -83,15 +88,15 @@ async fn or_own<T>(found: plane::Result<T>, own: impl Future<Output = plane::Res
 }
 
 pub(crate) async fn update(
-    door: Door,
+    caller: Caller,
     Segments((organization, key)): Segments<(String, String)>,
     Body(change): Body<Change>,
 ) -> Answer<One<ApiKey>> {
-    door.gives_per_minute(change.rate_limit_per_minute.flatten())?;
-    let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
-    let changed = api_keys::update(&door.cx, &organization, key, change.clone()).await;
-    let changed = or_own(changed, personal::update(&door.cx, key, change)).await?;
-    Ok(door.tagged(&changed.etag(), &changed))
+    caller.gives_per_minute(change.rate_limit_per_minute.flatten())?;
+    let (organization, key) = (caller.organization(&organization)?, caller.id("key_id", &key)?);
+    let changed = api_keys::update(&caller.cx, &organization, key, change.clone()).await;
+    let changed = or_own(changed, personal::update(&caller.cx, key, change)).await?;
+    Ok(caller.tagged(&changed.etag(), &changed))
 }
 
 /// How an API key gets a new secret.
@@ -103,19 +108,19 @@ pub(crate) struct Rotation {
 }
 
 pub(crate) async fn rotate(
-    door: Door,
+    caller: Caller,
     Segments((organization, key)): Segments<(String, String)>,
     Body(Rotation { overlap_seconds: overlap }): Body<Rotation>,
 ) -> Answer<One<CreatedApiKey>> {
-    let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
-    let rotated = api_keys::rotate(&door.cx, &organization, key, overlap).await;
-    let (key, secret) = or_own(rotated, personal::rotate(&door.cx, key, overlap)).await?;
-    Ok(door.tagged(&key.etag(), &CreatedApiKey { record: key, key: secret }))
+    let (organization, key) = (caller.organization(&organization)?, caller.id("key_id", &key)?);
+    let rotated = api_keys::rotate(&caller.cx, &organization, key, overlap).await;
+    let (key, secret) = or_own(rotated, personal::rotate(&caller.cx, key, overlap)).await?;
+    Ok(caller.tagged(&key.etag(), &CreatedApiKey { record: key, key: secret }))
 }
 
-pub(crate) async fn list_own(door: Door) -> Answer<Paged<ApiKey>> {
-    let page = personal::list(&door.cx, &door.query.texts("metadata")?, door.query.page()?).await?;
-    Ok(door.page(page, |key| key))
+pub(crate) async fn list_own(caller: Caller) -> Answer<Paged<ApiKey>> {
+    let page = personal::list(&caller.cx, &caller.query.texts("metadata")?, caller.query.page()?).await?;
+    Ok(caller.page(page, |key| key))
 }
 
 /// A new key of one's own: without what an organization's can have.
@@ -139,38 +144,38 @@ impl JsonSchema for NewPersonalApiKey {
     }
 }
 
-pub(crate) async fn create_own(door: Door, Body(NewPersonalApiKey(new)): Body<NewPersonalApiKey>) -> Answer<One<CreatedApiKey>> {
-    door.gives_per_minute(new.rate_limit_per_minute)?;
+pub(crate) async fn create_own(caller: Caller, Body(NewPersonalApiKey(new)): Body<NewPersonalApiKey>) -> Answer<One<CreatedApiKey>> {
+    caller.gives_per_minute(new.rate_limit_per_minute)?;
     let new = NewApiKey { kind: Kind::User, ..new };
-    let (key, secret) = personal::create(&door.cx, new).await?;
-    Ok(door.created(&key.etag(), &CreatedApiKey { record: key, key: secret }))
+    let (key, secret) = personal::create(&caller.cx, new).await?;
+    Ok(caller.created(&key.etag(), &CreatedApiKey { record: key, key: secret }))
 }
 
-pub(crate) async fn read_own(door: Door, Segments(key): Segments<String>) -> Answer<One<ApiKey>> {
-    let key = personal::get(&door.cx, door.id("key_id", &key)?).await?;
-    Ok(door.tagged(&key.etag(), &key))
+pub(crate) async fn read_own(caller: Caller, Segments(key): Segments<String>) -> Answer<One<ApiKey>> {
+    let key = personal::get(&caller.cx, caller.id("key_id", &key)?).await?;
+    Ok(caller.tagged(&key.etag(), &key))
 }
 
-pub(crate) async fn update_own(door: Door, Segments(key): Segments<String>, Body(change): Body<Change>) -> Answer<One<ApiKey>> {
-    door.gives_per_minute(change.rate_limit_per_minute.flatten())?;
-    let changed = personal::update(&door.cx, door.id("key_id", &key)?, change).await?;
-    Ok(door.tagged(&changed.etag(), &changed))
+pub(crate) async fn update_own(caller: Caller, Segments(key): Segments<String>, Body(change): Body<Change>) -> Answer<One<ApiKey>> {
+    caller.gives_per_minute(change.rate_limit_per_minute.flatten())?;
+    let changed = personal::update(&caller.cx, caller.id("key_id", &key)?, change).await?;
+    Ok(caller.tagged(&changed.etag(), &changed))
 }
 
-pub(crate) async fn rotate_own(door: Door, Segments(key): Segments<String>, Body(how): Body<Rotation>) -> Answer<One<CreatedApiKey>> {
-    let (key, secret) = personal::rotate(&door.cx, door.id("key_id", &key)?, how.overlap_seconds).await?;
-    Ok(door.tagged(&key.etag(), &CreatedApiKey { record: key, key: secret }))
+pub(crate) async fn rotate_own(caller: Caller, Segments(key): Segments<String>, Body(how): Body<Rotation>) -> Answer<One<CreatedApiKey>> {
+    let (key, secret) = personal::rotate(&caller.cx, caller.id("key_id", &key)?, how.overlap_seconds).await?;
+    Ok(caller.tagged(&key.etag(), &CreatedApiKey { record: key, key: secret }))
 }
 
-pub(crate) async fn revoke_own(door: Door, Segments(key): Segments<String>) -> Answer {
-    personal::revoke(&door.cx, door.id("key_id", &key)?).await?;
+pub(crate) async fn revoke_own(caller: Caller, Segments(key): Segments<String>) -> Answer {
+    personal::revoke(&caller.cx, caller.id("key_id", &key)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Whether the key in `X-API-Key` is good, whatever other credential came with it.
-pub(crate) async fn validate(guest: Guest, headers: HeaderMap) -> Answer<One<ValidatedApiKey>> {
+pub(crate) async fn validate(anonymous: Anonymous, headers: HeaderMap) -> Answer<One<ValidatedApiKey>> {
     let key = headers.get(&X_API_KEY).and_then(|key| key.to_str().ok()).ok_or(Error::Unauthenticated)?;
-    let signed = authenticate(guest.cx.clone(), Presented::ApiKey(key)).await.map_err(|error| match error {
+    let signed = authenticate(anonymous.cx.clone(), Presented::ApiKey(key)).await.map_err(|error| match error {
         // The key is good and is switched off: an answer must not say that it was revoked.
         Error::Inactive(words) => Error::Forbidden(words.into()),
         other => other,
@@ -185,7 +190,7 @@ pub(crate) async fn validate(guest: Guest, headers: HeaderMap) -> Answer<One<Val
         expires_at: principal.expires_at.map(Into::into),
         is_active: true,
     };
-    Ok(guest.one(StatusCode::OK, &validated))
+    Ok(anonymous.one(StatusCode::OK, &validated))
 }
 
 /// A key that is gone.
@@ -195,13 +200,13 @@ pub(crate) struct KeyRevoked {
     deletion_id: Option<Uuid>,
 }
 
-pub(crate) async fn revoke(door: Door, Segments((organization, key)): Segments<(String, String)>) -> Answer<OrPlan<KeyRevoked>> {
-    let (organization, key) = (door.organization(&organization)?, door.id("key_id", &key)?);
-    if personal::is_own(&door.cx, key).await? && !door.only_validates()? {
-        personal::revoke(&door.cx, key).await?;
-        return Ok(door.ended(&KeyRevoked { deletion_id: None }).into());
+pub(crate) async fn revoke(caller: Caller, Segments((organization, key)): Segments<(String, String)>) -> Answer<OrPlan<KeyRevoked>> {
+    let (organization, key) = (caller.organization(&organization)?, caller.id("key_id", &key)?);
+    if personal::is_own(&caller.cx, key).await? && !caller.only_validates()? {
+        personal::revoke(&caller.cx, key).await?;
+        return Ok(caller.ended(&KeyRevoked { deletion_id: None }).into());
     }
-    let deleting = api_keys::revoke(&door.cx, &organization, key, door.reason());
-    let done = |deletion: &Deletion| door.ended(&KeyRevoked { deletion_id: Some(deletion.id) });
-    order(&door, Subject::ApiKey(organization.clone(), key), deleting, done).await
+    let deleting = api_keys::revoke(&caller.cx, &organization, key, caller.reason());
+    let done = |deletion: &Deletion| caller.ended(&KeyRevoked { deletion_id: Some(deletion.id) });
+    order(&caller, Subject::ApiKey(organization.clone(), key), deleting, done).await
 }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::answers::{One, with_cookie};
 use crate::body::Body as Given;
-use crate::caller::{Door, Guest};
-use crate::limits::{Attempts, Desk};
+use crate::caller::{Anonymous, Caller};
+use crate::limits::{Attempts, LimitClass};
 use crate::problem::Answer;
 
 /// A sentence for people.
@@ -24,12 +24,12 @@ pub(crate) struct Message {
     message: &'static str,
 }
 
-pub(crate) async fn sign_up(guest: Guest, Given(new): Given<NewUser>) -> Answer<One<Message>> {
-    guest.attempt(Desk::SignUp, Attempts::Here)?;
-    users::sign_up(&guest.cx, new).await?;
+pub(crate) async fn sign_up(anonymous: Anonymous, Given(new): Given<NewUser>) -> Answer<One<Message>> {
+    anonymous.attempt(LimitClass::SignUp, Attempts::Here)?;
+    users::sign_up(&anonymous.cx, new).await?;
     // The same words whether or not the address was free.
     let message = "If no account had this address, it has one now: sign in.";
-    Ok(guest.one(StatusCode::ACCEPTED, &Message { message }))
+    Ok(anonymous.one(StatusCode::ACCEPTED, &Message { message }))
 }
 
 /// Who signs in.
@@ -61,16 +61,16 @@ pub(crate) struct SignedIn {
     refresh_token: String,
 }
 
-fn signed_in(guest: &Guest, signed_in: sessions::SignedIn) -> One<SignedIn> {
+fn signed_in(anonymous: &Anonymous, signed_in: sessions::SignedIn) -> One<SignedIn> {
     let sessions::SignedIn { access_token, refresh_token, cookie, .. } = signed_in;
     let expires_in = signed_in.expires_in.as_secs();
-    let record = guest.one(StatusCode::OK, &SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token });
-    record.with(|response| with_cookie(response, &cookie, signed_in.session_life.as_secs(), &guest.cx))
+    let record = anonymous.one(StatusCode::OK, &SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token });
+    record.with(|response| with_cookie(response, &cookie, signed_in.session_life.as_secs(), &anonymous.cx))
 }
 
-pub(crate) async fn sign_in(guest: Guest, Given(SignIn { email, password, organization }): Given<SignIn>) -> Answer<One<SignedIn>> {
+pub(crate) async fn sign_in(anonymous: Anonymous, Given(SignIn { email, password, organization }): Given<SignIn>) -> Answer<One<SignedIn>> {
     let organization = organization.as_deref().and_then(OrganizationRef::parse);
-    Ok(signed_in(&guest, sessions::sign_in(&guest.cx, &email, password, organization).await?))
+    Ok(signed_in(&anonymous, sessions::sign_in(&anonymous.cx, &email, password, organization).await?))
 }
 
 /// A refresh token. `refresh_token`, as OAuth spells it, is read too.
@@ -81,17 +81,17 @@ pub(crate) struct Refresh {
     refresh_token: String,
 }
 
-pub(crate) async fn refresh(guest: Guest, Given(Refresh { refresh_token: token }): Given<Refresh>) -> Answer<One<SignedIn>> {
+pub(crate) async fn refresh(anonymous: Anonymous, Given(Refresh { refresh_token: token }): Given<Refresh>) -> Answer<One<SignedIn>> {
     // Only what fails counts: a product's back end may refresh the sessions of all its users from one address.
-    guest.attempt(Desk::Refresh, Attempts::Here)?;
-    let refreshed = sessions::refresh(&guest.cx, &token).await?;
-    guest.give_back(Desk::Refresh, Attempts::Here);
-    Ok(signed_in(&guest, refreshed))
+    anonymous.attempt(LimitClass::Refresh, Attempts::Here)?;
+    let refreshed = sessions::refresh(&anonymous.cx, &token).await?;
+    anonymous.give_back(LimitClass::Refresh, Attempts::Here);
+    Ok(signed_in(&anonymous, refreshed))
 }
 
-pub(crate) async fn sign_out(door: Door) -> Answer {
-    sessions::sign_out(&door.cx).await?;
-    Ok(without_cookie(StatusCode::NO_CONTENT.into_response(), &door.cx))
+pub(crate) async fn sign_out(caller: Caller) -> Answer {
+    sessions::sign_out(&caller.cx).await?;
+    Ok(without_cookie(StatusCode::NO_CONTENT.into_response(), &caller.cx))
 }
 
 /// Takes the session's cookie back.
@@ -99,6 +99,6 @@ pub(crate) fn without_cookie(response: Response<Body>, cx: &Cx) -> Response<Body
     with_cookie(response, "", 0, cx)
 }
 
-pub(crate) async fn rotate_signing_key(door: Door) -> Answer<One<SigningKey>> {
-    Ok(door.one(StatusCode::OK, &signing_key_rotation::rotate(&door.cx, door.query.flag("at_once")?).await?))
+pub(crate) async fn rotate_signing_key(caller: Caller) -> Answer<One<SigningKey>> {
+    Ok(caller.one(StatusCode::OK, &signing_key_rotation::rotate(&caller.cx, caller.query.flag("at_once")?).await?))
 }

@@ -13,29 +13,29 @@ use uuid::Uuid;
 
 use crate::answers::{One, OrPlan, Paged};
 use crate::body::Body;
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::handlers::members::for_people;
 use crate::handlers::{Deleted, delete_or_plan};
 use crate::problem::{Answer, Failure};
 
 pub(crate) async fn create(
-    door: Door,
+    caller: Caller,
     Segments(organization): Segments<String>,
     Body(new): Body<NewInvitation>,
 ) -> Answer<One<CreatedInvitation>> {
-    let (invitation, token) = invite(&door, &organization, new).await?;
+    let (invitation, token) = invite(&caller, &organization, new).await?;
     let etag = invitation.etag();
-    Ok(door.created(&etag, &CreatedInvitation { invitation, token }))
+    Ok(caller.created(&etag, &CreatedInvitation { invitation, token }))
 }
 
 /// The same in the form of a member, as the account API answers it. The account API has no address for an invitation, so the answer leads to
 /// that of the developers' API.
 pub(crate) async fn create_out(
-    door: Door,
+    caller: Caller,
     Segments(organization): Segments<String>,
     Body(new): Body<NewInvitation>,
 ) -> Answer<One<InvitedMember>> {
-    let (invitation, token) = invite(&door, &organization, new).await?;
+    let (invitation, token) = invite(&caller, &organization, new).await?;
     let location = format!("/api/organizations/{organization}/invites/{}", invitation.id);
     // What an account of that address says about itself is not told to who invites it.
     let name = invitation.email.split('@').next().unwrap_or_default().chars().take(100).collect();
@@ -46,12 +46,12 @@ pub(crate) async fn create_out(
         user_name: name,
         user_metadata: json!({}),
         role: invitation.role,
-        role_display: for_people(invitation.role, door.dialect),
+        role_display: for_people(invitation.role, caller.dialect),
         status: "invited",
         expires_at: invitation.expires_at,
         token,
     };
-    Ok(door.created(&etag, &invited).with(|mut response| {
+    Ok(caller.created(&etag, &invited).with(|mut response| {
         response.headers_mut().extend(HeaderValue::try_from(location).map(|location| (header::LOCATION, location)));
         response
     }))
@@ -111,20 +111,20 @@ pub(crate) struct NewInvitation {
     role: Option<Role>,
 }
 
-async fn invite(door: &Door, organization: &str, new: NewInvitation) -> Result<(Invitation, String), Failure> {
-    let organization = door.organization(organization)?;
-    Ok(invitations::create(&door.cx, &organization, &new.email, new.role.unwrap_or(Role::Member)).await?)
+async fn invite(caller: &Caller, organization: &str, new: NewInvitation) -> Result<(Invitation, String), Failure> {
+    let organization = caller.organization(organization)?;
+    Ok(invitations::create(&caller.cx, &organization, &new.email, new.role.unwrap_or(Role::Member)).await?)
 }
 
-pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<Invitation>> {
-    let page = invitations::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
-    Ok(door.page(page, |invitation| invitation))
+pub(crate) async fn list(caller: Caller, Segments(organization): Segments<String>) -> Answer<Paged<Invitation>> {
+    let page = invitations::list(&caller.cx, &caller.organization(&organization)?, caller.query.page()?).await?;
+    Ok(caller.page(page, |invitation| invitation))
 }
 
-pub(crate) async fn cancel(door: Door, Segments((organization, invitation)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
-    let (organization, invitation) = (door.organization(&organization)?, door.id("invite_id", &invitation)?);
-    let deleting = invitations::cancel(&door.cx, &organization, invitation, door.reason());
-    delete_or_plan(&door, Subject::Invitation(organization.clone(), invitation), deleting).await
+pub(crate) async fn cancel(caller: Caller, Segments((organization, invitation)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
+    let (organization, invitation) = (caller.organization(&organization)?, caller.id("invite_id", &invitation)?);
+    let deleting = invitations::cancel(&caller.cx, &organization, invitation, caller.reason());
+    delete_or_plan(&caller, Subject::Invitation(organization.clone(), invitation), deleting).await
 }
 
 /// The secret of an invitation.
@@ -134,7 +134,7 @@ pub(crate) struct AcceptInvitation {
     token: String,
 }
 
-pub(crate) async fn accept(door: Door, Body(AcceptInvitation { token }): Body<AcceptInvitation>) -> Answer<One<AcceptedInvitation>> {
-    let (organization_id, member_id) = invitations::accept(&door.cx, &token).await?;
-    Ok(door.one(StatusCode::OK, &AcceptedInvitation { organization_id, member_id }))
+pub(crate) async fn accept(caller: Caller, Body(AcceptInvitation { token }): Body<AcceptInvitation>) -> Answer<One<AcceptedInvitation>> {
+    let (organization_id, member_id) = invitations::accept(&caller.cx, &token).await?;
+    Ok(caller.one(StatusCode::OK, &AcceptedInvitation { organization_id, member_id }))
 }

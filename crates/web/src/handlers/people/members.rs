@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use crate::answers::{One, OrPlan, Paged};
 use crate::body::Body;
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::dialect::Dialect;
 use crate::handlers::{Deleted, delete_or_plan};
 use crate::problem::{Answer, Failure};
 
-pub(crate) async fn list(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<Member>> {
-    Ok(door.page(find(&door, &organization).await?, |member| member))
+pub(crate) async fn list(caller: Caller, Segments(organization): Segments<String>) -> Answer<Paged<Member>> {
+    Ok(caller.page(find(&caller, &organization).await?, |member| member))
 }
 
 /// A membership with its user.
@@ -54,27 +54,27 @@ pub(crate) fn for_people(role: Role, dialect: &Dialect) -> String {
 }
 
 /// The list as the account API shows it.
-pub(crate) async fn list_out(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<MemberOut>> {
-    Ok(door.page(find(&door, &organization).await?, |member| MemberOut::of(member, door.dialect)))
+pub(crate) async fn list_out(caller: Caller, Segments(organization): Segments<String>) -> Answer<Paged<MemberOut>> {
+    Ok(caller.page(find(&caller, &organization).await?, |member| MemberOut::of(member, caller.dialect)))
 }
 
-async fn find(door: &Door, organization: &str) -> Result<Page<Member>> {
-    let role = door.query.read("role", &door.dialect.role_words(), |name| door.dialect.parse_role(name))?;
-    let filter = MemberFilter { role, text: door.query.text("q") };
-    members::list(&door.cx, &door.organization(organization)?, &filter, door.query.page()?).await
+async fn find(caller: &Caller, organization: &str) -> Result<Page<Member>> {
+    let role = caller.query.read("role", &caller.dialect.role_words(), |name| caller.dialect.parse_role(name))?;
+    let filter = MemberFilter { role, text: caller.query.text("q") };
+    members::list(&caller.cx, &caller.organization(organization)?, &filter, caller.query.page()?).await
 }
 
-pub(crate) async fn read(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer<One<Member>> {
-    let (organization, id) = (door.organization(&organization)?, door.id("member_id", &member)?);
-    let member = members::get(&door.cx, &organization, id).await?;
-    Ok(door.tagged(&member.etag(), &member))
+pub(crate) async fn read(caller: Caller, Segments((organization, member)): Segments<(String, String)>) -> Answer<One<Member>> {
+    let (organization, id) = (caller.organization(&organization)?, caller.id("member_id", &member)?);
+    let member = members::get(&caller.cx, &organization, id).await?;
+    Ok(caller.tagged(&member.etag(), &member))
 }
 
 /// A member as the account API shows it.
-pub(crate) async fn read_out(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer<One<MemberOut>> {
-    let (organization, id) = (door.organization(&organization)?, door.id("member_id", &member)?);
-    let member = members::get(&door.cx, &organization, id).await?;
-    Ok(door.tagged(&member.etag(), &MemberOut::of(member, door.dialect)))
+pub(crate) async fn read_out(caller: Caller, Segments((organization, member)): Segments<(String, String)>) -> Answer<One<MemberOut>> {
+    let (organization, id) = (caller.organization(&organization)?, caller.id("member_id", &member)?);
+    let member = members::get(&caller.cx, &organization, id).await?;
+    Ok(caller.tagged(&member.etag(), &MemberOut::of(member, caller.dialect)))
 }
 
 /// What a member shall be.
@@ -83,28 +83,28 @@ pub(crate) struct NewRole {
     role: Role,
 }
 
-pub(crate) async fn change_role(door: Door, Segments(at): Segments<(String, String)>, Body(new): Body<NewRole>) -> Answer<One<Member>> {
-    let member = change(&door, at, new.role).await?;
-    Ok(door.tagged(&member.etag(), &member))
+pub(crate) async fn change_role(caller: Caller, Segments(at): Segments<(String, String)>, Body(new): Body<NewRole>) -> Answer<One<Member>> {
+    let member = change(&caller, at, new.role).await?;
+    Ok(caller.tagged(&member.etag(), &member))
 }
 
 /// The same as the account API answers it.
 pub(crate) async fn change_role_out(
-    door: Door,
+    caller: Caller,
     Segments(at): Segments<(String, String)>,
     Body(new): Body<NewRole>,
 ) -> Answer<One<MemberOut>> {
-    let member = change(&door, at, new.role).await?;
-    Ok(door.tagged(&member.etag(), &MemberOut::of(member, door.dialect)))
+    let member = change(&caller, at, new.role).await?;
+    Ok(caller.tagged(&member.etag(), &MemberOut::of(member, caller.dialect)))
 }
 
-async fn change(door: &Door, (organization, member): (String, String), role: Role) -> Result<Member, Failure> {
-    let (organization, member) = (door.organization(&organization)?, door.id("member_id", &member)?);
-    Ok(members::change_role(&door.cx, &organization, member, role).await?)
+async fn change(caller: &Caller, (organization, member): (String, String), role: Role) -> Result<Member, Failure> {
+    let (organization, member) = (caller.organization(&organization)?, caller.id("member_id", &member)?);
+    Ok(members::change_role(&caller.cx, &organization, member, role).await?)
 }
 
-pub(crate) async fn remove(door: Door, Segments((organization, member)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
-    let (organization, member) = (door.organization(&organization)?, door.id("member_id", &member)?);
-    let deleting = members::remove(&door.cx, &organization, member, door.reason());
-    delete_or_plan(&door, Subject::Member(organization.clone(), member), deleting).await
+pub(crate) async fn remove(caller: Caller, Segments((organization, member)): Segments<(String, String)>) -> Answer<OrPlan<Deleted>> {
+    let (organization, member) = (caller.organization(&organization)?, caller.id("member_id", &member)?);
+    let deleting = members::remove(&caller.cx, &organization, member, caller.reason());
+    delete_or_plan(&caller, Subject::Member(organization.clone(), member), deleting).await
 }

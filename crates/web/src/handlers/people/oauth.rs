@@ -24,11 +24,11 @@ use uuid::Uuid;
 
 use crate::answers::{One, OrPlan, Paged};
 use crate::body::{Body as Given, MOST_BYTES, TOO_LARGE};
-use crate::caller::{Door, Guest, Segments};
+use crate::caller::{Anonymous, Caller, Segments};
 use crate::content::media_type;
 use crate::handlers::{Deleted, delete_or_plan};
 use crate::json;
-use crate::limits::{Attempts, Desk};
+use crate::limits::{Attempts, LimitClass};
 use crate::problem::{Answer, Failure};
 use crate::query::Query;
 
@@ -84,22 +84,24 @@ pub(crate) struct AppChanges {
     redirect_uri: Option<String>,
 }
 
-pub(crate) async fn create_app(door: Door, Given(body): Given<NewOauthApp>) -> Answer<One<CreatedApp>> {
+pub(crate) async fn create_app(caller: Caller, Given(body): Given<NewOauthApp>) -> Answer<One<CreatedApp>> {
     let several = Some(body.new.redirect_uris).filter(|several| !several.is_empty());
     let redirect_uris = redirect_uris(body.redirect_uri, several)?.unwrap_or_default();
     let new = oauth_apps::NewOauthApp { redirect_uris, ..body.new };
     let organization = body.organization_id.as_deref().and_then(OrganizationRef::parse);
-    let organization = match (organization, door.current_organization()?) {
+    let organization = match (organization, caller.current_organization()?) {
         (Some(named), OrganizationRef::Current) => named,
         // Both are read: of two that differ neither is guessed. A stranger to the one in the header is told no more than that.
-        (Some(named), other) if enter(&door.cx, &other, Action::WriteOauthApps).await?.organization() != find(&door.cx, &named).await? => {
+        (Some(named), other)
+            if enter(&caller.cx, &other, Action::WriteOauthApps).await?.organization() != find(&caller.cx, &named).await? =>
+        {
             let words = "organizationId and X-Organization name two organizations: send one of them.";
             return Err(Error::Conflict(words.into()).into());
         }
         (_, by_header) => by_header,
     };
-    let (app, secret) = oauth_apps::create(&door.cx, &organization, new).await?;
-    Ok(door.created(&app.etag(), &CreatedApp { app: app.into(), client_secret: secret }))
+    let (app, secret) = oauth_apps::create(&caller.cx, &organization, new).await?;
+    Ok(caller.created(&app.etag(), &CreatedApp { app: app.into(), client_secret: secret }))
 }
 
 /// The document has one address, in `redirectUri`; there can be several, in `redirectUris`.
@@ -112,36 +114,36 @@ fn redirect_uris(one: Option<String>, several: Option<Vec<String>>) -> Result<Op
     }
 }
 
-pub(crate) async fn list_apps(door: Door, Segments(organization): Segments<String>) -> Answer<Paged<App>> {
-    let page = oauth_apps::list(&door.cx, &door.organization(&organization)?, door.query.page()?).await?;
-    Ok(door.page(page, App::from))
+pub(crate) async fn list_apps(caller: Caller, Segments(organization): Segments<String>) -> Answer<Paged<App>> {
+    let page = oauth_apps::list(&caller.cx, &caller.organization(&organization)?, caller.query.page()?).await?;
+    Ok(caller.page(page, App::from))
 }
 
-pub(crate) async fn read_app(door: Door, Segments(client_id): Segments<String>) -> Answer<One<App>> {
-    let app = oauth_apps::get(&door.cx, &client_id).await?;
-    Ok(door.tagged(&app.etag(), &App::from(app)))
+pub(crate) async fn read_app(caller: Caller, Segments(client_id): Segments<String>) -> Answer<One<App>> {
+    let app = oauth_apps::get(&caller.cx, &client_id).await?;
+    Ok(caller.tagged(&app.etag(), &App::from(app)))
 }
 
-pub(crate) async fn update_app(door: Door, Segments(client_id): Segments<String>, Given(body): Given<AppChanges>) -> Answer<One<App>> {
+pub(crate) async fn update_app(caller: Caller, Segments(client_id): Segments<String>, Given(body): Given<AppChanges>) -> Answer<One<App>> {
     let redirect_uris = redirect_uris(body.redirect_uri, body.changes.redirect_uris)?;
     let changes = OauthAppChanges { redirect_uris, ..body.changes };
-    let app = oauth_apps::update(&door.cx, &client_id, changes).await?;
-    Ok(door.tagged(&app.etag(), &App::from(app)))
+    let app = oauth_apps::update(&caller.cx, &client_id, changes).await?;
+    Ok(caller.tagged(&app.etag(), &App::from(app)))
 }
 
-pub(crate) async fn rotate_secret(door: Door, Segments(client_id): Segments<String>) -> Answer<One<CreatedApp>> {
-    let (app, secret) = oauth_apps::rotate_secret(&door.cx, &client_id).await?;
-    Ok(door.tagged(&app.etag(), &CreatedApp { app: app.into(), client_secret: secret }))
+pub(crate) async fn rotate_secret(caller: Caller, Segments(client_id): Segments<String>) -> Answer<One<CreatedApp>> {
+    let (app, secret) = oauth_apps::rotate_secret(&caller.cx, &client_id).await?;
+    Ok(caller.tagged(&app.etag(), &CreatedApp { app: app.into(), client_secret: secret }))
 }
 
-pub(crate) async fn delete_app(door: Door, Segments(client_id): Segments<String>) -> Answer<OrPlan<Deleted>> {
-    let deleting = oauth_apps::delete(&door.cx, &client_id, door.reason());
-    delete_or_plan(&door, Subject::OauthApp(client_id.clone()), deleting).await
+pub(crate) async fn delete_app(caller: Caller, Segments(client_id): Segments<String>) -> Answer<OrPlan<Deleted>> {
+    let deleting = oauth_apps::delete(&caller.cx, &client_id, caller.reason());
+    delete_or_plan(&caller, Subject::OauthApp(client_id.clone()), deleting).await
 }
 
-pub(crate) async fn revoke_token(door: Door, Segments(token): Segments<String>) -> Answer<OrPlan<Deleted>> {
-    let token = door.id("token_id", &token)?;
-    delete_or_plan(&door, Subject::OauthToken(token), oauth_tokens::revoke(&door.cx, token, door.reason())).await
+pub(crate) async fn revoke_token(caller: Caller, Segments(token): Segments<String>) -> Answer<OrPlan<Deleted>> {
+    let token = caller.id("token_id", &token)?;
+    delete_or_plan(&caller, Subject::OauthToken(token), oauth_tokens::revoke(&caller.cx, token, caller.reason())).await
 }
 
 /// Tokens, in OAuth's spelling (RFC 6749).
@@ -265,13 +267,13 @@ pub(crate) async fn documented_refresh(form: ClientForm) -> Answer<One<OauthToke
 
 /// `POST /oauth2/revoke` (RFC 7009).
 pub(crate) async fn revoke(form: ClientForm) -> Answer {
-    oauth_tokens::revoke_presented(&form.guest.cx, &form.known_client()?, form.token()?).await?;
+    oauth_tokens::revoke_presented(&form.anonymous.cx, &form.known_client()?, form.token()?).await?;
     Ok(uncached(Response::new(Body::empty())))
 }
 
 /// `POST /oauth2/introspect` (RFC 7662).
 pub(crate) async fn introspect(form: ClientForm) -> Answer<One<Introspected>> {
-    let cx = &form.guest.cx;
+    let cx = &form.anonymous.cx;
     let told = oauth_tokens::introspect(cx, &form.known_client()?, form.token()?).await?.map(|token| Introspected {
         active: true,
         iss: Some(cx.plane.config.public_url.clone()),
@@ -282,12 +284,12 @@ pub(crate) async fn introspect(form: ClientForm) -> Answer<One<Introspected>> {
         scope: token.scopes.map(|scopes| scopes.join(" ")),
         exp: token.expires_at.map(Timestamp::as_second),
     });
-    Ok(form.guest.one(StatusCode::OK, &told.unwrap_or_default()).with(uncached))
+    Ok(form.anonymous.one(StatusCode::OK, &told.unwrap_or_default()).with(uncached))
 }
 
 /// `GET /.well-known/oauth-authorization-server` (RFC 8414).
-pub(crate) async fn metadata(guest: Guest) -> Answer<One<AuthorizationServerMetadata>> {
-    let issuer = &guest.cx.plane.config.public_url;
+pub(crate) async fn metadata(anonymous: Anonymous) -> Answer<One<AuthorizationServerMetadata>> {
+    let issuer = &anonymous.cx.plane.config.public_url;
     let metadata = AuthorizationServerMetadata {
         issuer: issuer.clone(),
         token_endpoint: format!("{issuer}/oauth2/token"),
@@ -301,7 +303,7 @@ pub(crate) async fn metadata(guest: Guest) -> Answer<One<AuthorizationServerMeta
         // No `response_types_supported`: there is no authorization endpoint, and lists without elements are left out (section 3.2).
         scopes_supported: SCOPES.to_vec(),
     };
-    Ok(guest.one(StatusCode::OK, &metadata).with(for_a_while))
+    Ok(anonymous.one(StatusCode::OK, &metadata).with(for_a_while))
 }
 
 /// What caches may keep for five minutes.
@@ -317,27 +319,33 @@ async fn issue(form: &ClientForm) -> Result<Issued, Failure> {
     };
     let client = form.known_client()?;
     let scopes = form.scopes()?;
-    counted(&form.guest, Desk::Token, Some(&client), oauth_tokens::issue(&form.guest.cx, &client, scopes, user)).await
+    counted(&form.anonymous, LimitClass::Token, Some(&client), oauth_tokens::issue(&form.anonymous.cx, &client, scopes, user)).await
 }
 
 async fn refresh(form: &ClientForm, client: Option<Client>) -> Result<Issued, Failure> {
     let (token, scopes) = (form.refresh_token()?, form.scopes()?);
-    counted(&form.guest, Desk::TokenRefresh, client.as_ref(), oauth_tokens::refresh(&form.guest.cx, client.as_ref(), token, scopes)).await
+    counted(
+        &form.anonymous,
+        LimitClass::TokenRefresh,
+        client.as_ref(),
+        oauth_tokens::refresh(&form.anonymous.cx, client.as_ref(), token, scopes),
+    )
+    .await
 }
 
 /// Counts what is asked of a token endpoint, for the address it comes from and for the app. Who is not the app uses up nothing of the app's.
 async fn counted(
-    guest: &Guest,
-    desk: Desk,
+    anonymous: &Anonymous,
+    class: LimitClass,
     client: Option<&Client>,
     work: impl Future<Output = Result<Issued, Error>>,
 ) -> Result<Issued, Failure> {
-    guest.attempt(desk, Attempts::Here)?;
+    anonymous.attempt(class, Attempts::Here)?;
     let attempts = client.map(|client| Attempts::EverywhereFor(&client.client_id));
-    attempts.map_or(Ok(()), |attempts| guest.attempt(desk, attempts))?;
+    attempts.map_or(Ok(()), |attempts| anonymous.attempt(class, attempts))?;
     let outcome = work.await;
     if let (Err(Error::Oauth(OauthRefusal::InvalidClient, _)), Some(attempts)) = (&outcome, attempts) {
-        guest.give_back(desk, attempts);
+        anonymous.give_back(class, attempts);
     }
     Ok(outcome?)
 }
@@ -357,7 +365,7 @@ fn uncached(mut response: Response<Body>) -> Response<Body> {
 /// What a client sends to a token endpoint: a form (RFC 6749) or a JSON object, names in either spelling, and who it is in the body or in
 /// `Authorization: Basic`. Parameters that the endpoint does not know are ignored, those without a value too.
 pub(crate) struct ClientForm {
-    guest: Guest,
+    anonymous: Anonymous,
     fields: Vec<(String, String)>,
     basic: Option<Client>,
 }
@@ -368,7 +376,7 @@ impl<S: Send + Sync> FromRequest<S> for ClientForm {
     async fn from_request(request: Request, state: &S) -> Result<ClientForm, Failure> {
         use axum::extract::FromRequestParts;
         let (mut parts, body) = request.into_parts();
-        let guest = Guest::from_request_parts(&mut parts, state).await?;
+        let anonymous = Anonymous::from_request_parts(&mut parts, state).await?;
         let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
         let fields = match media_type(&parts.headers)?.as_str() {
             "application/x-www-form-urlencoded" => {
@@ -379,7 +387,7 @@ impl<S: Send + Sync> FromRequest<S> for ClientForm {
         };
         let fields = fields.ok_or_else(|| refuse(OauthRefusal::InvalidRequest, "The body is not what its Content-Type says."))?;
         let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Ok(ClientForm { guest, fields, basic: basic(&parts.headers)? })
+        Ok(ClientForm { anonymous, fields, basic: basic(&parts.headers)? })
     }
 }
 
@@ -419,7 +427,7 @@ impl ClientForm {
         let Issued { id: token_id, access_token, refresh_token, scopes, expires_in } = issued;
         let (scope, expires_in) = (scopes.join(" "), expires_in.as_secs());
         let tokens = OauthTokens { access_token, token_type: "Bearer", expires_in, refresh_token, scope, token_id };
-        self.guest.one(StatusCode::OK, &tokens).with(uncached)
+        self.anonymous.one(StatusCode::OK, &tokens).with(uncached)
     }
 
     /// A parameter, by its name in OAuth's spelling or in camel case.

@@ -18,20 +18,20 @@ use uuid::Uuid;
 
 use crate::answers::{Listed, One, OrPlan};
 use crate::body::Body as Given;
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::handlers::auth::without_cookie;
 use crate::handlers::deletions::{self, DeletionPlan};
 use crate::handlers::{Deleted, deleted};
 use crate::problem::Answer;
 
-pub(crate) async fn me(door: Door) -> Answer<One<User>> {
-    let user = users::me(&door.cx).await?;
-    Ok(door.tagged(&user.etag(), &user))
+pub(crate) async fn me(caller: Caller) -> Answer<One<User>> {
+    let user = users::me(&caller.cx).await?;
+    Ok(caller.tagged(&user.etag(), &user))
 }
 
-pub(crate) async fn update_me(door: Door, Given(change): Given<UserChange>) -> Answer<One<User>> {
-    let user = users::update(&door.cx, change).await?;
-    Ok(door.tagged(&user.etag(), &user))
+pub(crate) async fn update_me(caller: Caller, Given(change): Given<UserChange>) -> Answer<One<User>> {
+    let user = users::update(&caller.cx, change).await?;
+    Ok(caller.tagged(&user.etag(), &user))
 }
 
 /// A new password, and the one it replaces.
@@ -43,18 +43,18 @@ pub(crate) struct NewPassword {
     new_password: String,
 }
 
-pub(crate) async fn change_password(door: Door, Given(new): Given<NewPassword>) -> Answer {
-    users::change_password(&door.cx, new.current_password, new.new_password).await?;
+pub(crate) async fn change_password(caller: Caller, Given(new): Given<NewPassword>) -> Answer {
+    users::change_password(&caller.cx, new.current_password, new.new_password).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub(crate) async fn delete_me(door: Door) -> Answer<OrPlan<Deleted>> {
-    let done = |deletion: &Deletion| deleted(&door, deletion).with(|response| without_cookie(response, &door.cx));
-    deletions::order(&door, Subject::User, users::delete(&door.cx, door.reason()), done).await
+pub(crate) async fn delete_me(caller: Caller) -> Answer<OrPlan<Deleted>> {
+    let done = |deletion: &Deletion| deleted(&caller, deletion).with(|response| without_cookie(response, &caller.cx));
+    deletions::order(&caller, Subject::User, users::delete(&caller.cx, caller.reason()), done).await
 }
 
-pub(crate) async fn plan_of_me(door: Door) -> Answer<One<DeletionPlan>> {
-    deletions::shown(&door, Subject::User).await
+pub(crate) async fn plan_of_me(caller: Caller) -> Answer<One<DeletionPlan>> {
+    deletions::shown(&caller, Subject::User).await
 }
 
 /// A user.
@@ -134,26 +134,26 @@ impl From<Preference> for PreferenceOut {
     }
 }
 
-pub(crate) async fn read(door: Door, Segments(user): Segments<String>) -> Answer<One<KnownUser>> {
-    let user = users::get(&door.cx, door.id("id", &user)?).await?;
+pub(crate) async fn read(caller: Caller, Segments(user): Segments<String>) -> Answer<One<KnownUser>> {
+    let user = users::get(&caller.cx, caller.id("id", &user)?).await?;
     let etag = user.etag();
-    Ok(door.tagged(&etag, &KnownUser { id: user.id, email: user.email.clone(), name: user.name.clone() }))
+    Ok(caller.tagged(&etag, &KnownUser { id: user.id, email: user.email.clone(), name: user.name.clone() }))
 }
 
-pub(crate) async fn whoami(door: Door) -> Answer<One<Whoami>> {
-    let user = users::me(&door.cx).await?;
-    let page = organizations::list_mine(&door.cx, &Map::new(), PageRequest::new(1, 100)).await?;
+pub(crate) async fn whoami(caller: Caller) -> Answer<One<Whoami>> {
+    let user = users::me(&caller.cx).await?;
+    let page = organizations::list_mine(&caller.cx, &Map::new(), PageRequest::new(1, 100)).await?;
     let whoami = Whoami {
         user_id: user.id,
         email: user.email.clone(),
         organizations: page.entries.into_iter().map(|one| NamedOrganization { id: one.id, name: one.name }).collect(),
         metadata: user.metadata.clone(),
-        api_key: OwnApiKey::of(door.cx.principal()?),
+        api_key: OwnApiKey::of(caller.cx.principal()?),
     };
-    Ok(door.one(StatusCode::OK, &whoami))
+    Ok(caller.one(StatusCode::OK, &whoami))
 }
 
-pub(crate) async fn preferences(door: Door) -> Answer<Listed<PreferenceOut>> {
-    let taken: Vec<PreferenceOut> = preferences::list(&door.cx).await?.into_iter().map(PreferenceOut::from).collect();
-    Ok(door.list(&taken))
+pub(crate) async fn preferences(caller: Caller) -> Answer<Listed<PreferenceOut>> {
+    let taken: Vec<PreferenceOut> = preferences::list(&caller.cx).await?.into_iter().map(PreferenceOut::from).collect();
+    Ok(caller.list(&taken))
 }

@@ -7,7 +7,7 @@ use plane::dependants::Kind;
 use plane::policy::Action;
 
 use crate::body::Fields;
-use crate::caller::{Door, Segments};
+use crate::caller::{Caller, Segments};
 use crate::catalogue::Content::{Nothing, One, Page};
 use crate::catalogue::Operation;
 use crate::handlers::{customers, dependants, purges};
@@ -144,14 +144,14 @@ static KINDS: [Owned; 5] = [
 fn owned(owned: &'static Owned) -> Vec<Operation> {
     let Some(kind) = Kind::at(owned.kind) else { return Vec::new() };
     let record = owned.record.get_or_init(|| dependants::record(kind, owned.name, owned.about));
-    let list = move |door: Door, Segments(at): Segments<(String, String)>| dependants::list(kind, door, at);
-    let read = move |door: Door, Segments(at): Segments<(String, String, String)>| dependants::read(kind, door, at);
+    let list = move |caller: Caller, Segments(at): Segments<(String, String)>| dependants::list(kind, caller, at);
+    let read = move |caller: Caller, Segments(at): Segments<(String, String, String)>| dependants::read(kind, caller, at);
     let update =
-        move |door: Door, Segments(at): Segments<(String, String, String)>, given: Fields| dependants::update(kind, door, at, given);
-    let create = move |door: Door, Segments(at): Segments<(String, String)>, given: Fields| dependants::create(kind, door, at, given);
+        move |caller: Caller, Segments(at): Segments<(String, String, String)>, given: Fields| dependants::update(kind, caller, at, given);
+    let create = move |caller: Caller, Segments(at): Segments<(String, String)>, given: Fields| dependants::create(kind, caller, at, given);
     const ENTRY: &[(&str, &str)] = &[("organizationId", "path.organizationId"), ("customerId", "path.customerId"), ("id", "body.id")];
     let removal = owned.removal.map(|(id, says)| {
-        let remove = move |door: Door, Segments(at): Segments<(String, String, String)>| dependants::remove(kind, door, at);
+        let remove = move |caller: Caller, Segments(at): Segments<(String, String, String)>| dependants::remove(kind, caller, at);
         Operation::new(Method::DELETE, owned.one, id, remove)
             .etag()
             .says(says)

@@ -9,4 +9,4 @@ pub(crate) mod reads;
 pub(crate) mod removals;
 pub(crate) mod sizes;
 pub(crate) mod slices;
-pub(crate) mod whales;
+pub(crate) mod small_beside_large;

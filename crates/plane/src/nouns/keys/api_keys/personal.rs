@@ -10,7 +10,7 @@ use super::{ApiKey, Change, Kind, NewApiKey, changed, check, described, merged, 
 use crate::audit::{self, Note};
 use crate::authority::revoke as end;
 use crate::fields::metadata_filter;
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 use crate::key_terms::{limit_from, texts_from};
 use crate::page::{Page, PageRequest};
 use crate::principal::{CredentialKind, Principal, fingerprint};
@@ -92,7 +92,7 @@ async fn insert(cx: &Cx, tx: &mut Tx, key: &ApiKey, hash: &[u8; 32]) -> Result<(
         &key.metadata,
     ];
     tx.execute(insert, values).await?;
-    audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.create", key.id)).await
+    audit::record(cx, tx, SERVER_SCOPE, &note("api_key.create", key.id)).await
 }
 
 /// Lists the person's keys, newest first, or of them those whose metadata has these texts.
@@ -164,7 +164,7 @@ async fn update_in(cx: &Cx, tx: &mut Tx, id: Uuid, change: Change) -> Result<Api
         &key.metadata,
     ];
     tx.execute(update, values).await?;
-    audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.update", id)).await?;
+    audit::record(cx, tx, SERVER_SCOPE, &note("api_key.update", id)).await?;
     ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, id).await?;
     end(cx, tx, id).await?;
     Ok(with_use(cx, key))
@@ -209,7 +209,7 @@ pub async fn rotate(cx: &Cx, id: Uuid, overlap: Option<u32>) -> Result<(ApiKey, 
         );
         let values = params![id, &fingerprint(&secret)[..], &key.hint, key.previous_until.is_some(), key.previous_until];
         tx.execute(update, values).await?;
-        audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.rotate", id)).await?;
+        audit::record(cx, tx, SERVER_SCOPE, &note("api_key.rotate", id)).await?;
         ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, id).await?;
         // What memory knows of the old secret has another end now.
         end(cx, tx, id).await?;
@@ -232,7 +232,7 @@ pub async fn revoke(cx: &Cx, id: Uuid) -> Result<()> {
         tx.execute(sql!("UPDATE user_api_keys SET name = name WHERE id = $1 AND user_id = $2"), params![id, user]).await?;
         cx.expects_tag(&load(tx, user, id).await?.etag())?;
         tx.execute(sql!("DELETE FROM user_api_keys WHERE id = $1 AND user_id = $2"), params![id, user]).await?;
-        audit::record(cx, tx, NO_ORGANIZATION, &note("api_key.revoke", id)).await?;
+        audit::record(cx, tx, SERVER_SCOPE, &note("api_key.revoke", id)).await?;
         ledger::changed(cx, tx, ledger::Credential::UserApiKey, None, id).await?;
         end(cx, tx, id).await
     })
@@ -273,6 +273,6 @@ fn read(mut row: Row) -> Result<ApiKey> {
 }
 
 fn with_use(cx: &Cx, mut key: ApiKey) -> ApiKey {
-    key.last_used_at = key.last_used_at.max(cx.plane.usage.latest(Used { organization: NO_ORGANIZATION, key: key.id }));
+    key.last_used_at = key.last_used_at.max(cx.plane.usage.latest(Used { organization: SERVER_SCOPE, key: key.id }));
     key
 }

@@ -18,8 +18,8 @@ use crate::deletions::{self, Deletion, Order, Root};
 use crate::destinations::check_link;
 use crate::events::Event;
 use crate::fields::Check;
-use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
+use crate::ids::SERVER_SCOPE;
 use crate::key_terms::scopes_from;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, SCOPES, Scopes};
@@ -254,7 +254,7 @@ pub(crate) async fn enter_to_delete(cx: &Cx, client_id: &str) -> Result<(Tenant,
 /// [`Error::NotFound`], for strangers to its organization too; [`Error::Forbidden`].
 pub async fn delete(cx: &Cx, client_id: &str, reason: Option<String>) -> Result<Deletion> {
     let found = find(cx, client_id).await?;
-    let organization = OrganizationRef::Id(found.map_or(NO_ORGANIZATION, |(organization, _)| organization));
+    let organization = OrganizationRef::Id(found.map_or(SERVER_SCOPE, |(organization, _)| organization));
     let subject_id = found.map(|(_, id)| id);
     let note = Note { action: "oauth_app.delete", subject: "oauth_app", subject_id, reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, &organization, note, async {

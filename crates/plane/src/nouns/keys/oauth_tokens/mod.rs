@@ -22,8 +22,8 @@ use crate::audit::{self, Note};
 use crate::cx::Actor;
 use crate::cx::Demand;
 use crate::deletions::{self, Deletion, Order, Root};
-use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
+use crate::ids::SERVER_SCOPE;
 use crate::key_terms::scopes_from;
 use crate::oauth_apps::is_client_id;
 use crate::policy::{Action, SCOPES, Scopes};
@@ -389,7 +389,7 @@ pub async fn revoke(cx: &Cx, id: Uuid, reason: Option<String>) -> Result<Deletio
     cx.principal()?;
     let organization = organization_of(cx, id).await?;
     let note = Note { action: REVOKE, subject: "oauth_token", subject_id: Some(id), reason: reason.clone(), ..Note::default() };
-    audit::attempt(cx, &OrganizationRef::Id(organization.unwrap_or(NO_ORGANIZATION)), note, async {
+    audit::attempt(cx, &OrganizationRef::Id(organization.unwrap_or(SERVER_SCOPE)), note, async {
         match may_revoke(cx, organization, id).await? {
             (_, Some(tenant)) => {
                 let write =

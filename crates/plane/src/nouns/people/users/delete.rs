@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::audit::{self, Note};
 use crate::deletions::{self, Blocker, Deletion, Order, Root};
-use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
+use crate::ids::SERVER_SCOPE;
 use crate::policy::Role;
 use crate::principal::CredentialKind;
 use crate::{Cx, Error, Result, locks, ownership, sessions};
@@ -34,7 +34,7 @@ struct Membership {
 pub async fn delete(cx: &Cx, reason: Option<String>) -> Result<Deletion> {
     let user = may_delete(cx)?;
     let note = Note { reason: reason.clone(), ..audit::about_user("user.delete", user) };
-    audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
+    audit::attempt(cx, &OrganizationRef::Id(SERVER_SCOPE), note, async {
         let session = cx.principal()?.credential;
         cx.write_own_ending(Some(user), async move |cx, tx| delete_in(cx, tx, user, session, &reason).await).await
     })
@@ -62,7 +62,7 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
     if !blockers.is_empty() {
         return Err(Error::Blocked(blockers));
     }
-    let cx = &deletions::check_plan(cx, tx, NO_ORGANIZATION, (Root::User, user)).await?;
+    let cx = &deletions::check_plan(cx, tx, SERVER_SCOPE, (Root::User, user)).await?;
     deletions::end_grace_for(cx, tx, user).await?;
     let memberships = memberships(tx, user).await?;
     for membership in memberships {
@@ -82,7 +82,7 @@ async fn delete_in(cx: &Cx, tx: &mut Tx, user: Uuid, session: Uuid, reason: &Opt
     }
     let order =
         Order { root: Root::User, subject: user, label: None, reason: reason.clone(), action: "user.delete", detail: None, export: false };
-    deletions::delete(cx, tx, NO_ORGANIZATION, order).await
+    deletions::delete(cx, tx, SERVER_SCOPE, order).await
 }
 
 /// Everything that stands in the way: for each organization on its own, and for the server.

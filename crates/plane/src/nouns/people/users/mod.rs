@@ -18,7 +18,7 @@ use crate::authority::revoke;
 use crate::cx::Actor;
 use crate::fields::{Check, merge_metadata};
 use crate::guessable::{self, Context};
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 use crate::normal_forms::{self, email_key, search_key};
 use crate::passwords::Fit;
 use crate::policy::{Action, Role, Verdict, decide};
@@ -140,7 +140,7 @@ pub async fn update(cx: &Cx, change: UserChange) -> Result<User> {
         }
         let statement = sql!("UPDATE users SET name = $2, metadata = $3, search_key = $4 WHERE id = $1");
         tx.execute(statement, params![id, name, &metadata, search_key(&[name], &old.email)]).await?;
-        audit::record(cx, tx, NO_ORGANIZATION, &audit::about_user("user.update", id)).await?;
+        audit::record(cx, tx, SERVER_SCOPE, &audit::about_user("user.update", id)).await?;
         revoke(cx, tx, id).await?;
         load(tx, id).await
     })
@@ -226,7 +226,7 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
             cx.expects_tag(&load(tx, principal.user).await?.etag())?;
             sessions::end_others(cx, tx, principal.user, principal.credential).await?;
             ledger::changed(cx, tx, ledger::Credential::Password, None, principal.user).await?;
-            audit::record(cx, tx, NO_ORGANIZATION, &audit::about_user("user.change_password", principal.user)).await?;
+            audit::record(cx, tx, SERVER_SCOPE, &audit::about_user("user.change_password", principal.user)).await?;
             Ok(true)
         })
         .await?;
@@ -254,7 +254,7 @@ pub async fn reset_password(cx: &Cx, email: &str, new: String) -> Result<()> {
         let id: Uuid = tx.query_opt(statement, params![&email, &hash]).await?.ok_or(Error::NotFound("User"))?.next()?;
         sessions::end_others(cx, tx, id, Uuid::nil()).await?;
         ledger::changed(cx, tx, ledger::Credential::Password, None, id).await?;
-        audit::record(cx, tx, NO_ORGANIZATION, &audit::about_user("user.reset_password", id)).await
+        audit::record(cx, tx, SERVER_SCOPE, &audit::about_user("user.reset_password", id)).await
     })
     .await
 }

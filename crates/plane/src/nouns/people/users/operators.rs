@@ -10,8 +10,8 @@ use crate::audit::{self, Note};
 use crate::authority::revoke;
 use crate::cx::Actor;
 use crate::fields::Check;
-use crate::ids::NO_ORGANIZATION;
 use crate::ids::OrganizationRef;
+use crate::ids::SERVER_SCOPE;
 use crate::normal_forms::email_key;
 use crate::{Cx, Error, FieldError, Result, ledger, sessions};
 
@@ -93,7 +93,7 @@ pub async fn remove(cx: &Cx, email: &str, also_the_last: bool) -> Result<Uuid> {
 /// and for an address without an account; [`Error::Conflict`] when they are one already; [`Error::Overloaded`] while the ledger's disk takes nothing.
 pub async fn appoint(cx: &Cx, email: &str, reason: String) -> Result<Operator> {
     let note = Note { action: "operator.add", subject: "user", reason: Some(reason.clone()), ..Note::default() };
-    audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
+    audit::attempt(cx, &OrganizationRef::Id(SERVER_SCOPE), note, async {
         as_operator(cx, REFUSAL)?;
         let mut check = Check::new();
         check.email("email", email.trim()).text("reason", &reason, 1..=500);
@@ -126,7 +126,7 @@ pub async fn appoint(cx: &Cx, email: &str, reason: String) -> Result<Operator> {
 pub async fn dismiss(cx: &Cx, user: Uuid, reason: String) -> Result<()> {
     let said = Some(reason.clone()).filter(|reason| !reason.is_empty());
     let note = Note { reason: said, ..audit::about_user("operator.remove", user) };
-    audit::attempt(cx, &OrganizationRef::Id(NO_ORGANIZATION), note, async {
+    audit::attempt(cx, &OrganizationRef::Id(SERVER_SCOPE), note, async {
         as_operator(cx, REFUSAL)?;
         let mut check = Check::new();
         check.text("reason", &reason, 1..=500);
@@ -183,5 +183,5 @@ async fn set(cx: &Cx, tx: &mut Tx, user: Uuid, is_operator: bool, reason: Option
     tx.execute(sql!("DELETE FROM sessions WHERE user_id = $1"), params![user]).await?;
     ledger::note(cx, tx, ledger::Entry::Operator { user, is_operator, revision }).await?;
     let action = if is_operator { "operator.add" } else { "operator.remove" };
-    audit::record(cx, tx, NO_ORGANIZATION, &Note { reason: reason.cloned(), ..audit::about_user(action, user) }).await
+    audit::record(cx, tx, SERVER_SCOPE, &Note { reason: reason.cloned(), ..audit::about_user(action, user) }).await
 }

@@ -1,7 +1,7 @@
-//! Watching a deletion as server-sent events: the way around the door for an answer that has no end of its own, and how it ends all the same.
+//! Watching a deletion as server-sent events: the way around the middleware for an answer that has no end of its own, and how it ends all the same.
 //!
-//! The door keeps some answers for repetitions and gives each 30 seconds, so it must have the whole of it.
-//! A stream therefore passes it as an empty answer that carries the stream beside it; [`put_in`] stands outside of the door and puts it in.
+//! The middleware keeps some answers for repetitions and gives each 30 seconds, so it must have the whole of it.
+//! A stream therefore passes it as an empty answer that carries the stream beside it; [`put_in`] stands outside of the middleware and puts it in.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +18,8 @@ use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::Doors;
-use crate::caller::Door;
+use crate::AppState;
+use crate::caller::Caller;
 use crate::dialect::Dialect;
 use crate::handlers::deletions::DeletionOut;
 use crate::lasting::{Asker, Full, Limits, Place};
@@ -59,18 +59,18 @@ struct Watcher {
 }
 
 /// The answer that is a stream. What is not allowed or not there is refused before it begins.
-pub(crate) async fn stream(doors: &Arc<Doors>, door: &Door, id: Uuid, headers: &HeaderMap) -> Answer {
-    let first = deletions::watch(&door.cx, id).await?;
-    let place = doors.streams.enter(door.cx.principal()?.user, first.deletion.organization).map_err(refusal)?;
+pub(crate) async fn stream(app: &Arc<AppState>, caller: &Caller, id: Uuid, headers: &HeaderMap) -> Answer {
+    let first = deletions::watch(&caller.cx, id).await?;
+    let place = app.streams.enter(caller.cx.principal()?.user, first.deletion.organization).map_err(refusal)?;
     let watcher = Watcher {
-        plane: doors.plane.clone(),
-        asker: Asker::new(door, headers)?,
+        plane: app.plane.clone(),
+        asker: Asker::new(caller, headers)?,
         deletion: id,
-        dialect: door.dialect,
-        stopping: doors.settings.stopping.subscribe(),
+        dialect: caller.dialect,
+        stopping: app.settings.stopping.subscribe(),
         pulse: RateSample::default(),
         told: Json::Null,
-        silence: doors.plane.clock.stopwatch(),
+        silence: app.plane.clock.stopwatch(),
         first: Some(first),
         place,
     };
@@ -152,7 +152,7 @@ fn event(name: &str, data: &Json) -> String {
     format!("event: {name}\ndata: {data}\n\n")
 }
 
-/// A body on its way around the door.
+/// A body on its way around the middleware.
 #[derive(Clone)]
 struct Carried(Arc<Mutex<Option<Body>>>);
 

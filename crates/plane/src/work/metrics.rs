@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// What there is to watch.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Vitals {
+pub struct Snapshot {
     /// Deletions that can still be taken back: nothing of them is under way.
     pub reversible: i64,
     /// Deletions that are closed and not taken up yet.
@@ -41,12 +41,12 @@ pub struct Vitals {
     pub quota_refusals: [(&'static str, u64); Quota::ALL.len()],
 }
 
-/// Looks.
+/// Counts what there is to watch.
 ///
 /// # Errors
 /// The database's.
-pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
-    let cx = Cx::new(plane, "vitals").with_actor(Actor::System);
+pub async fn snapshot(plane: &Arc<Plane>) -> Result<Snapshot> {
+    let cx = Cx::new(plane, "metrics").with_actor(Actor::System);
     let credential_lookups = plane.credential_lookups();
     let writes = plane.db.prompt_writes();
     cx.read(async move |cx, tx| {
@@ -75,7 +75,7 @@ pub async fn look(plane: &Arc<Plane>) -> Result<Vitals> {
             let mut row = tx.query_one(OVERDUE_CUSTOMERS.counts, params![before(limit, GRACE), cx.now]).await?;
             (overdue, held) = (row.next()?, row.next()?);
         }
-        Ok(Vitals {
+        Ok(Snapshot {
             reversible: tx.query_one(reversible, &[]).await?.next()?,
             closed: counts[0],
             draining: counts[1],

@@ -1,4 +1,4 @@
-//! The door test: every operation of the server × every kind of caller × every kind of id. The operations come from the server's own
+//! The access test: every operation of the server × every kind of caller × every kind of id. The operations come from the server's own
 //! catalogue, through `/openapi.json`; what is expected of each comes from the policy. An operation that the test does not know how to ask
 //! fails it.
 
@@ -112,7 +112,7 @@ on_both_engines! {
             }
         }
         assert!(leaks.is_empty(), "{} leaks in {cells} cells:\n{}", leaks.len(), leaks.join("\n"));
-        eprintln!("door test: {} operations, {} callers, {cells} cells, 0 leaks", operations.len(), world.callers.len());
+        eprintln!("access test: {} operations, {} callers, {cells} cells, 0 leaks", operations.len(), world.callers.len());
     }
 }
 

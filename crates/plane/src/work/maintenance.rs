@@ -1,4 +1,4 @@
-//! Upkeep: what is done now and then beside the requests. Writes down when API keys were used, ends those that an archive has left, and what
+//! Maintenance: what is done now and then beside the requests. Writes down when API keys were used, ends those that an archive has left, and what
 //! has lost the key or token that made it; tells of keys that are about to end; erases secrets of webhooks and keys for tokens that no longer
 //! sign; ends leases that a wrong clock has left.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cx::{Actor, Cx};
-use crate::ids::NO_ORGANIZATION;
+use crate::ids::SERVER_SCOPE;
 use crate::{Plane, Result, api_keys, clocks, deletions, ledger, orphans, signing_key_rotation, webhooks};
 use sql::{params, sql};
 
@@ -67,7 +67,7 @@ async fn write_down_uses(cx: &Cx) -> Result<()> {
             );
             let own = sql!("UPDATE user_api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)");
             for (used, time) in &written {
-                match used.organization == NO_ORGANIZATION {
+                match used.organization == SERVER_SCOPE {
                     true => tx.execute(own, params![used.key, *time]).await?,
                     false => tx.execute(statement, params![used.organization, used.key, *time]).await?,
                 };

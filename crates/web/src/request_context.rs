@@ -1,4 +1,4 @@
-//! The door every request comes through: gives it an id, finds out who it is from, counts it, and turns what went wrong into an answer.
+//! The middleware every request passes: gives it an id, finds out who it is from, counts it, and turns what went wrong into an answer.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,15 +17,15 @@ use plane::policy::Action;
 use plane::{Cx, Error, FieldError, Result};
 use tracing::field;
 
-use crate::Doors;
+use crate::AppState;
 use crate::body::{MOST_BYTES, TOO_LARGE, discard, receive};
 use crate::catalogue::{Access, Operation};
 use crate::conditional;
 use crate::content::decoded;
+use crate::csv_body;
 use crate::dialect::Dialect;
 use crate::idempotency;
-use crate::limits::{Attempts, Desk, Place, Tally};
-use crate::lists;
+use crate::limits::{Attempts, LimitClass, Place, RateLimitStatus};
 use crate::problem::{self, Failure};
 use crate::query::Query;
 use crate::strict::{self, sessions};
@@ -45,11 +45,11 @@ pub(crate) static DELETION_ID: HeaderName = HeaderName::from_static("deletion-id
 /// An API key.
 pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What the door found out about a request. In its extensions from here on.
-pub(crate) struct Visit {
-    pub(crate) doors: Arc<Doors>,
+/// What the middleware found out about a request. In its extensions from here on.
+pub(crate) struct RequestContext {
+    pub(crate) app: Arc<AppState>,
     /// The context without a sign-in, for what needs none.
-    pub(crate) guest: Cx,
+    pub(crate) anonymous: Cx,
     /// The signed-in context, or why there is none.
     pub(crate) signed: Result<Cx>,
     pub(crate) dialect: &'static Dialect,
@@ -62,22 +62,22 @@ pub(crate) struct Visit {
     /// What in the request can be meant in two ways or is unknown, if anything.
     pub(crate) refusal: Option<Failure>,
     /// How the request stands with its limits.
-    pub(crate) tally: Mutex<Tally>,
+    pub(crate) limit_status: Mutex<RateLimitStatus>,
     pub(crate) attempts: Arc<Attempter>,
 }
 
 /// Counts what a request tries to get a credential with, or to prove a password with.
 pub(crate) struct Attempter {
-    doors: Arc<Doors>,
+    app: Arc<AppState>,
     client: IpAddr,
-    tally: Mutex<Tally>,
+    limit_status: Mutex<RateLimitStatus>,
 }
 
 impl Attempter {
-    pub(crate) fn count(&self, desk: Desk, attempts: Attempts<'_>) -> Result<()> {
-        let attempt = self.doors.limiter.attempt(desk, attempts, self.client, self.doors.plane.clock.now());
+    pub(crate) fn count(&self, class: LimitClass, attempts: Attempts<'_>) -> Result<()> {
+        let attempt = self.app.limiter.attempt(class, attempts, self.client, self.app.plane.clock.now());
         let wait = attempt.wait();
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(attempt);
+        self.limit_status.lock().unwrap_or_else(PoisonError::into_inner).add(attempt);
         wait.map_or(Ok(()), |seconds| Err(Error::TooManyAttempts(seconds)))
     }
 }
@@ -85,31 +85,31 @@ impl Attempter {
 impl CountsAttempts for Attempter {
     fn count(&self, attempt: Attempt<'_>) -> Result<()> {
         match attempt {
-            Attempt::SignIn(account) => self.count(Desk::SignIn, Attempts::HereFor(account)),
+            Attempt::SignIn(account) => self.count(LimitClass::SignIn, Attempts::HereFor(account)),
             Attempt::CurrentPassword(account) => {
-                self.count(Desk::SignIn, Attempts::HereFor(account))?;
+                self.count(LimitClass::SignIn, Attempts::HereFor(account))?;
                 // Only sessions of the account use these up, from whatever address.
-                self.count(Desk::CurrentPassword, Attempts::EverywhereFor(account))
+                self.count(LimitClass::CurrentPassword, Attempts::EverywhereFor(account))
             }
         }
     }
 }
 
 /// The middleware around all routes.
-pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response<Body> {
-    let watch = doors.plane.clock.stopwatch();
+pub(crate) async fn middleware(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response<Body> {
+    let watch = app.plane.clock.stopwatch();
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
-    let client = doors.settings.trusted_proxies.client(peer, &parts.headers);
-    let id = doors.request_ids.of(&parts.headers);
-    let attempts = Arc::new(Attempter { doors: doors.clone(), client, tally: Mutex::default() });
+    let client = app.settings.trusted_proxies.client(peer, &parts.headers);
+    let id = app.request_ids.of(&parts.headers);
+    let attempts = Arc::new(Attempter { app: app.clone(), client, limit_status: Mutex::default() });
     let condition = || conditional::on_record(&parts.method, &parts.headers);
-    let new_guest = || Cx::new(&doors.plane, id.clone()).with_client(client).counting(attempts.clone()).under(condition());
+    let new_anonymous = || Cx::new(&app.plane, id.clone()).with_client(client).counting(attempts.clone()).under(condition());
     let method = parts.method.clone();
     let dialect = Dialect::of(parts.uri.path());
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    let operation = route.and_then(|route| doors.catalogue.find(&method, route)).cloned();
+    let operation = route.and_then(|route| app.catalogue.find(&method, route)).cloned();
     let head = strict::check_head(&parts);
     // Not where it can be read in two ways whose request it is.
     let is_clear = !head.as_ref().is_err_and(Failure::is_unauthenticated);
@@ -121,27 +121,27 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         },
         (Ok(()), None) => (Query::default(), None),
     };
-    let mut guest = new_guest();
+    let mut anonymous = new_anonymous();
     let mut signed = match is_clear {
-        true => sign_in(&guest, &method, &parts.headers).await,
+        true => sign_in(&anonymous, &method, &parts.headers).await,
         false => Err(Error::Unauthenticated),
     };
     let has_body = !body.is_end_stream();
     // Before the body is taken in: what is kept of it depends on whose it is, and nothing of one who has come too often.
     let sender = signed.as_ref().ok().and_then(Cx::presented).map(|principal| &**principal);
     let is_unlimited = operation.as_ref().is_some_and(|operation| operation.is_unlimited);
-    let own = doors.plane.limits_of(sender);
-    let tally = match is_unlimited {
-        true => doors.limiter.look(sender, own, client, guest.now),
-        false => doors.limiter.count(sender, own, client, guest.now),
+    let own = app.plane.limits_of(sender);
+    let limit_status = match is_unlimited {
+        true => app.limiter.look(sender, own, client, anonymous.now),
+        false => app.limiter.count(sender, own, client, anonymous.now),
     };
-    let place = match tally.wait() {
+    let place = match limit_status.wait() {
         Some(seconds) => Err(Failure::RateLimited(seconds)),
-        None => doors.limiter.enter(sender, client, is_unlimited).map_err(Failure::Full),
+        None => app.limiter.enter(sender, client, is_unlimited).map_err(Failure::Full),
     };
     let takes_list = operation.as_ref().is_some_and(|operation| operation.takes_lists);
     // A stranger is not known well enough to keep so much for them.
-    let most = if takes_list && sender.is_some() { lists::MOST_BYTES } else { MOST_BYTES };
+    let most = if takes_list && sender.is_some() { csv_body::MOST_BYTES } else { MOST_BYTES };
     // The place is kept until there is an answer.
     let (body, _place) = match place {
         Ok(mut place) if has_body => (arrive(&parts.headers, body, most, &mut place).await, Some(place)),
@@ -154,17 +154,17 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     };
     if has_body {
         // A credential is found good when the work begins, and not when a slow body began to arrive.
-        guest = new_guest();
+        anonymous = new_anonymous();
         if signed.is_ok() {
-            signed = sign_in(&guest, &method, &parts.headers).await;
+            signed = sign_in(&anonymous, &method, &parts.headers).await;
         }
     }
     let is_for_anybody = operation.as_ref().is_none_or(|operation| operation.access == Access::Anybody);
     let presents = !is_for_anybody && strict::presents(&parts.headers);
     let is_broken_off = has_body && body.is_err();
-    let visit = Arc::new(Visit {
-        doors,
-        guest: guest.clone(),
+    let context = Arc::new(RequestContext {
+        app,
+        anonymous: anonymous.clone(),
         signed,
         dialect,
         operation,
@@ -172,22 +172,22 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
         presents,
         query: Arc::new(query),
         refusal,
-        tally: Mutex::new(tally),
+        limit_status: Mutex::new(limit_status),
         attempts: attempts.clone(),
     });
     let mut response = match body {
-        Err(failure) => visit.settle(failure.into_response()),
-        Ok(body) => match visit.admit(&parts, body, most).await {
-            Ok(body) => answer(&visit, parts, body, next).await,
-            Err(failure) => visit.settle(failure.into_response()),
+        Err(failure) => context.settle(failure.into_response()),
+        Ok(body) => match context.admit(&parts, body, most).await {
+            Ok(body) => answer(&context, parts, body, next).await,
+            Err(failure) => context.settle(failure.into_response()),
         },
     };
     let headers = response.headers_mut();
-    let mut tally = visit.tally.lock().unwrap_or_else(PoisonError::into_inner);
-    tally.add(std::mem::take(&mut *visit.attempts.tally.lock().unwrap_or_else(PoisonError::into_inner)));
-    tally.write(headers, guest.now);
-    drop(tally);
-    if let Ok(id) = HeaderValue::from_str(&guest.request_id) {
+    let mut limit_status = context.limit_status.lock().unwrap_or_else(PoisonError::into_inner);
+    limit_status.add(std::mem::take(&mut *context.attempts.limit_status.lock().unwrap_or_else(PoisonError::into_inner)));
+    limit_status.write(headers, anonymous.now);
+    drop(limit_status);
+    if let Ok(id) = HeaderValue::from_str(&anonymous.request_id) {
         headers.insert(X_REQUEST_ID.clone(), id);
     }
     if is_broken_off {
@@ -195,40 +195,40 @@ pub(crate) async fn pass(State(doors): State<Arc<Doors>>, request: Request, next
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    visit.tell(response.status(), watch.elapsed());
+    context.tell(response.status(), watch.elapsed());
     response
 }
 
 /// Has the request carried out, or finds what was answered to it before.
-async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Response<Body> {
+async fn answer(context: &Arc<RequestContext>, parts: Parts, body: Bytes, next: Next) -> Response<Body> {
     let repeatable = match idempotency::asked(&parts, &body) {
-        Ok(repeatable) => repeatable.filter(|_| visit.may_repeat()),
-        Err(failure) => return visit.settle(failure.into_response()),
+        Ok(repeatable) => repeatable.filter(|_| context.may_repeat()),
+        Err(failure) => return context.settle(failure.into_response()),
     };
     let (method, path, wanted) = (parts.method.clone(), parts.uri.path().to_owned(), conditional::precondition(&parts.headers));
     let mut request = Request::from_parts(parts, Body::from(body));
-    if let Some(operation) = &visit.operation {
+    if let Some(operation) = &context.operation {
         request.extensions_mut().insert(operation.clone());
     }
-    request.extensions_mut().insert(visit.clone());
-    let inside = visit.clone();
+    request.extensions_mut().insert(context.clone());
+    let inside = context.clone();
     let work = async move {
         let response = run(next.run(request)).await;
         let response = match &inside.operation {
             Some(operation) => {
-                let response = inside.doors.catalogue.located(operation, &path, response).await;
+                let response = inside.app.catalogue.located(operation, &path, response).await;
                 conditional::answer(operation, &method, wanted, response).await
             }
             None => response,
         };
         inside.settle(response)
     };
-    let cx = visit.signed.as_ref().unwrap_or(&visit.guest).clone();
+    let cx = context.signed.as_ref().unwrap_or(&context.anonymous).clone();
     let response = match repeatable {
         None => work.await,
         Some(repeatable) => {
-            let tells = !visit.operation.as_ref().is_some_and(|operation| operation.plan.is_some() && operation.method == Method::DELETE);
-            visit.settle(Box::pin(idempotency::once(cx.clone(), repeatable, tells, work)).await)
+            let tells = !context.operation.as_ref().is_some_and(|operation| operation.plan.is_some() && operation.method == Method::DELETE);
+            context.settle(Box::pin(idempotency::once(cx.clone(), repeatable, tells, work)).await)
         }
     };
     let is_replayed = response.headers().contains_key(idempotency::REPLAYED);
@@ -236,7 +236,7 @@ async fn answer(visit: &Arc<Visit>, parts: Parts, body: Bytes, next: Next) -> Re
         true => response,
         // The answer that is kept for repetitions is the true one: it is given as soon as the ledger has its line.
         false => {
-            let mut unconfirmed = visit.settle(Failure::Unready(UNCONFIRMED.into()).into_response());
+            let mut unconfirmed = context.settle(Failure::Unready(UNCONFIRMED.into()).into_response());
             let told = |name: &HeaderName| Some((name.clone(), response.headers().get(name)?.clone()));
             unconfirmed.headers_mut().extend([&DELETION_ID, &header::LOCATION].into_iter().filter_map(told));
             unconfirmed
@@ -249,14 +249,14 @@ const UNCONFIRMED: &str = "It is done, and access has ended where it was to end.
                            restored from before would not know of it. The ledger has it as soon as that disk can be written. If the request had \
                            an Idempotency-Key, send it again with the same one to hear so; if not, look whether it is done before you send it again.";
 
-impl Visit {
+impl RequestContext {
     /// Counts a request that was answered, and writes it to the log: who asked for what, by ids. An address may hold what a product calls its
     /// customers, and a query anything: neither is written.
     fn tell(&self, status: StatusCode, took: Duration) {
-        let (guest, number) = (&self.guest, status.as_u16());
+        let (anonymous, number) = (&self.anonymous, status.as_u16());
         let operation = self.operation.as_ref().map(|operation| operation.id);
-        self.doors.metrics.count(operation, number, took);
-        let (request_id, client) = (&*guest.request_id, self.attempts.client);
+        self.app.metrics.count(operation, number, took);
+        let (request_id, client) = (&*anonymous.request_id, self.attempts.client);
         let error_code = (number >= 400).then(|| problem::describe(status).0);
         let cx = self.signed.as_ref().ok();
         let principal = cx.and_then(Cx::presented);
@@ -284,7 +284,7 @@ impl Visit {
             // The router says what there is.
             return self.refusal.clone().map_or(Ok(body), Err);
         };
-        let too_large = if most == MOST_BYTES { TOO_LARGE } else { lists::TOO_LARGE };
+        let too_large = if most == MOST_BYTES { TOO_LARGE } else { csv_body::TOO_LARGE };
         let admitted = match &self.refusal {
             Some(refusal) => Err(refusal.clone()),
             None => strict::check_credentials(operation, &parts.headers)
@@ -344,7 +344,7 @@ impl Visit {
     fn settle(&self, mut response: Response<Body>) -> Response<Body> {
         let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
         let headers = std::mem::take(response.headers_mut());
-        let mut response = problem::render(&self.guest, self.dialect, failure, self.presents);
+        let mut response = problem::render(&self.anonymous, self.dialect, failure, self.presents);
         let allowed = headers.into_iter().filter_map(|(name, value)| Some((name.filter(|name| name == header::ALLOW)?, value)));
         response.headers_mut().extend(allowed);
         response
@@ -369,12 +369,12 @@ async fn run(work: impl Future<Output = Response<Body>> + Send + 'static) -> Res
     failure.into_response()
 }
 
-async fn sign_in(guest: &Cx, method: &Method, headers: &HeaderMap) -> Result<Cx> {
+async fn sign_in(anonymous: &Cx, method: &Method, headers: &HeaderMap) -> Result<Cx> {
     let presented = presented(headers).ok_or(Error::Unauthenticated)?;
     if matches!(presented, Presented::Cookie(_)) && !method.is_safe() {
         refuse_cross_site(headers)?;
     }
-    authenticate(guest.clone(), presented).await
+    authenticate(anonymous.clone(), presented).await
 }
 
 /// The credential of a request. One that says who it is in a header is not another because of a cookie.

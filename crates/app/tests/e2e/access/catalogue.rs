@@ -125,7 +125,9 @@ impl Operation {
                         true => Some(tenant.own_key.as_str()),
                         false => tenant.id_after(before, self.path.starts_with("/customer/")),
                     };
-                    path.push_str(id.unwrap_or_else(|| panic!("the door test does not know what stands in {} after {before}", self.path)));
+                    path.push_str(
+                        id.unwrap_or_else(|| panic!("the access test does not know what stands in {} after {before}", self.path)),
+                    );
                 }
             }
             before = segment;

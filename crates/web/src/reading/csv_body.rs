@@ -20,20 +20,20 @@ pub(crate) const MOST_BYTES: usize = 12 * 1024 * 1024;
 pub(crate) const TOO_LARGE: Failure = Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, "The list is too large: 12 MiB at the most.");
 
 /// A JSON object, or a list of ids.
-pub(crate) enum BodyOrList<T> {
+pub(crate) enum JsonOrCsv<T> {
     Body(T),
     List(Vec<String>),
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for BodyOrList<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonOrCsv<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<BodyOrList<T>, Failure> {
+    async fn from_request(request: Request, state: &S) -> Result<JsonOrCsv<T>, Failure> {
         if media_type(request.headers())? != "text/csv" {
-            return Body::from_request(request, state).await.map(|Body(body)| BodyOrList::Body(body));
+            return Body::from_request(request, state).await.map(|Body(body)| JsonOrCsv::Body(body));
         }
         let bytes = to_bytes(request.into_body(), MOST_BYTES).await.map_err(|_| TOO_LARGE)?;
-        read(&bytes).map(BodyOrList::List).map_err(|words| Error::Malformed(words).into())
+        read(&bytes).map(JsonOrCsv::List).map_err(|words| Error::Malformed(words).into())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who comes to the door, and what is behind it.
+//! Who asks, and what there is to ask for.
 
 use plane::policy::Role;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -48,7 +48,7 @@ pub enum Credential {
     Cookie(String),
 }
 
-/// A caller at the door.
+/// One who asks.
 pub struct Caller {
     pub name: String,
     pub standing: Standing,

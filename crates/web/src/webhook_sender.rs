@@ -1,4 +1,4 @@
-//! The courier: carries what waits in the queues of webhooks to where they lead, signed as Standard Webhooks says.
+//! The webhook sender: delivers what waits in the queues of webhooks, signed as Standard Webhooks says.
 //!
 //! What is due, for how long it may be carried and when it is tried again stands in `plane::deliveries`; what may be called in `outbound`.
 
@@ -22,29 +22,29 @@ const ROUND: Duration = Duration::from_secs(1);
 
 /// Delivers to webhooks. Run one of these for each server.
 #[derive(Clone)]
-pub struct Courier {
+pub struct WebhookSender {
     plane: Arc<Plane>,
     outbound: Arc<Outbound>,
 }
 
-impl Courier {
-    /// A courier that carries to the destinations of the plane's settings.
+impl WebhookSender {
+    /// A sender that delivers to the destinations of the plane's settings.
     ///
     /// # Errors
     /// Words about what the system lacks.
-    pub fn new(plane: &Arc<Plane>) -> Result<Courier, String> {
+    pub fn new(plane: &Arc<Plane>) -> Result<WebhookSender, String> {
         let outbound = Outbound::new(plane.config.destinations.clone())?;
-        Ok(Courier { plane: plane.clone(), outbound: Arc::new(outbound) })
+        Ok(WebhookSender { plane: plane.clone(), outbound: Arc::new(outbound) })
     }
 
     /// Carries until told to stop, and then only to the end what is under way.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut round = Round { courier: self, tasks: JoinSet::new(), organizations: HashMap::new() };
+        let mut round = Round { webhook_sender: self, tasks: JoinSet::new(), organizations: HashMap::new() };
         while !*stop.borrow() {
             let pause = round.look().await;
             tokio::select! {
                 Some(ended) = round.tasks.join_next_with_id() => round.note_end(ended.map(|(id, ())| id)),
-                () = round.courier.plane.courier_bell() => {}
+                () = round.webhook_sender.plane.webhook_bell() => {}
                 () = tokio::time::sleep(pause) => {}
                 _ = stop.changed() => {}
             }
@@ -55,7 +55,7 @@ impl Courier {
 
 /// What is under way.
 struct Round {
-    courier: Courier,
+    webhook_sender: WebhookSender,
     /// Every delivery that is being carried.
     tasks: JoinSet<()>,
     /// Whose each of them is.
@@ -71,7 +71,7 @@ impl Round {
         }
         let mut under_way: HashMap<Uuid, usize> = HashMap::new();
         self.organizations.values().for_each(|organization| *under_way.entry(*organization).or_default() += 1);
-        let Taken { due, next } = match deliveries::take(&self.courier.plane, room, &under_way).await {
+        let Taken { due, next } = match deliveries::take(&self.webhook_sender.plane, room, &under_way).await {
             Ok(taken) => taken,
             Err(error) => {
                 error.log("the queues of webhooks could not be read; they are tried again", None);
@@ -80,11 +80,11 @@ impl Round {
         };
         for due in due {
             let organization = due.organization;
-            let task = self.tasks.spawn(carry(self.courier.clone(), due));
+            let task = self.tasks.spawn(carry(self.webhook_sender.clone(), due));
             self.organizations.insert(task.id(), organization);
         }
-        let until =
-            next.map_or(ROUND, |next| Duration::try_from(next.duration_since(self.courier.plane.clock.now())).unwrap_or(Duration::ZERO));
+        let until = next
+            .map_or(ROUND, |next| Duration::try_from(next.duration_since(self.webhook_sender.plane.clock.now())).unwrap_or(Duration::ZERO));
         until.min(ROUND)
     }
 
@@ -100,8 +100,8 @@ impl Round {
     }
 }
 
-async fn carry(courier: Courier, due: Due) {
-    let Courier { plane, outbound } = courier;
+async fn carry(webhook_sender: WebhookSender, due: Due) {
+    let WebhookSender { plane, outbound } = webhook_sender;
     let attempt = match due.undeliverable {
         Some(words) => Attempt { status: None, error: Some(words) },
         None => call(&plane, &outbound, &due).await,

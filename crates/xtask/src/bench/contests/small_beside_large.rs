@@ -1,4 +1,4 @@
-//! The contest `whales`: thousands of small deletions at the same time as three very large ones. None of the small may wait for a whale.
+//! The contest `small-beside-large`: thousands of small deletions at the same time as three very large ones. None of the small may wait for a large one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::bench::plot::figure;
 use crate::bench::report::{Axis, Plot, Section, Table, Verdict, percentile};
 use crate::bench::server::Server;
 
-const WHALES: usize = 3;
+const LARGE: usize = 3;
 /// Callers who order the small deletions.
 const CALLERS: usize = 64;
 /// One in so many small ones has more rows than are erased at once: it is closed first and drained.
@@ -45,40 +45,40 @@ struct Outcome {
 }
 
 /// Both engines, one after the other.
-pub(crate) async fn whales(bench: &Bench) -> Result<Vec<Section>> {
-    let (small, whale) = if bench.quick { (1_000, 5_000) } else { (10_000, 30_000) };
-    Ok(vec![on_engine(Some(&bench.database("whales").await?), small, whale).await?, on_engine(None, small, whale).await?])
+pub(crate) async fn small_beside_large(bench: &Bench) -> Result<Vec<Section>> {
+    let (small, large) = if bench.quick { (1_000, 5_000) } else { (10_000, 30_000) };
+    Ok(vec![on_engine(Some(&bench.database("small-beside-large").await?), small, large).await?, on_engine(None, small, large).await?])
 }
 
-async fn on_engine(database_url: Option<&str>, small: u64, whale: u64) -> Result<Section> {
+async fn on_engine(database_url: Option<&str>, small: u64, large: u64) -> Result<Section> {
     let server = Server::start(database_url, &[]).await?;
     let store = Store::of(&server, database_url);
     println!("{small} small deletions on {}", store.engine());
     let neighbour = server.new_organization("neighbour").await?;
     store.fill(&neighbour, Bulk::new(1_000, NINE)).await?;
     let alone = run(&server, &store, &neighbour, small, None).await?;
-    let beside = run(&server, &store, &neighbour, small, Some(Bulk::new(whale, NINE))).await?;
-    Ok(section(store.engine(), small, whale * 10, &[alone, beside]))
+    let beside = run(&server, &store, &neighbour, small, Some(Bulk::new(large, NINE))).await?;
+    Ok(section(store.engine(), small, large * 10, &[alone, beside]))
 }
 
-/// Deletes so many customers at once, and first the whales, if there are any.
-async fn run(server: &Server, store: &Store, neighbour: &str, small: u64, whale: Option<Bulk>) -> Result<Outcome> {
-    let name = if whale.is_some() { "beside three whales" } else { "alone" };
-    let home = server.new_organization(if whale.is_some() { "small-beside" } else { "small-alone" }).await?;
+/// Deletes so many customers at once, and first the large ones, if there are any.
+async fn run(server: &Server, store: &Store, neighbour: &str, small: u64, large: Option<Bulk>) -> Result<Outcome> {
+    let name = if large.is_some() { "beside three large ones" } else { "alone" };
+    let home = server.new_organization(if large.is_some() { "small-beside" } else { "small-alone" }).await?;
     let drained = small / DRAINED_IN;
     store.fill(&home, Bulk { customers: drained, first: 1, each: SIX_HUNDRED }).await?;
     store.fill(&home, Bulk { customers: small - drained, first: drained + 1, each: FIVE }).await?;
-    let mut whales = Vec::new();
-    for (number, bulk) in whale.iter().cycle().take(WHALES).enumerate() {
-        let home = server.new_organization(&format!("whale-{number}")).await?;
+    let mut large_homes = Vec::new();
+    for (number, bulk) in large.iter().cycle().take(LARGE).enumerate() {
+        let home = server.new_organization(&format!("large-{number}")).await?;
         store.fill(&home, *bulk).await?;
-        whales.push(home);
+        large_homes.push(home);
     }
     let neighbour = Neighbour::start(server, neighbour).await?;
     let idle = Instant::now();
     tokio::time::sleep(IDLE).await;
     let begun = Instant::now();
-    for home in &whales {
+    for home in &large_homes {
         server.send(Method::DELETE, &format!("/api/organizations/{home}"), None).await?;
     }
     let answered = callers::call(&server.freehold.url, CALLERS, calls(server, &home, small)?, LIMIT).await?;
@@ -96,7 +96,7 @@ async fn run(server: &Server, store: &Store, neighbour: &str, small: u64, whale:
     if completed.len() as u64 != drained {
         return Err(format!("{drained} deletions were drained and {} have records", completed.len()));
     }
-    are_gone(store, &home, small, &whales).await?;
+    are_gone(store, &home, small, &large_homes).await?;
     let outcome = Outcome { name, answered, completed, total, before, during };
     println!("{name}: the oldest small one waited {:.1} s; all completed after {total:.1} s", outcome.oldest());
     Ok(outcome)
@@ -117,7 +117,7 @@ fn calls(server: &Server, organization: &str, small: u64) -> Result<Arc<[Call]>>
 }
 
 /// Counts what is left: nothing, but an audit entry for each.
-async fn are_gone(store: &Store, home: &str, small: u64, whales: &[String]) -> Result {
+async fn are_gone(store: &Store, home: &str, small: u64, large_homes: &[String]) -> Result {
     for table in DEPENDANTS.iter().map(|(table, ..)| *table).chain(["customers"]) {
         let left = store.count(table, home, "").await?;
         if left > 0 {
@@ -128,10 +128,10 @@ async fn are_gone(store: &Store, home: &str, small: u64, whales: &[String]) -> R
     if entries as u64 != small {
         return Err(format!("{small} customers were deleted and {entries} audit entries say so"));
     }
-    for whale in whales {
-        let left = contents(store, whale).await?.len();
+    for large in large_homes {
+        let left = contents(store, large).await?.len();
         if left > 0 {
-            return Err(format!("{left} rows are left of a whale"));
+            return Err(format!("{left} rows are left of a large one"));
         }
     }
     Ok(())
@@ -163,19 +163,19 @@ impl Outcome {
     }
 }
 
-fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> Section {
+fn section(engine: &str, small: u64, large_rows: u64, outcomes: &[Outcome]) -> Section {
     let head =
         ["small deletions", "answered: p50 / p99 / longest, ms", "drained: p50 / p99 / longest, ms", "oldest, s", "all completed, s"];
     let oldest = outcomes.last().map_or(f64::NAN, Outcome::oldest);
     let drained = small / DRAINED_IN;
     Section {
-        title: format!("Small deletions beside whales on {engine}"),
+        title: format!("Small deletions beside large ones on {engine}"),
         about: format!(
             "{} customers are deleted by {CALLERS} callers, alone and right after three organizations of {} rows each. Of the customers {} have \
              five dependants, which are erased before the answer, and {} have 600, which are drained after it. Another tenant sends 100 requests \
              a second meanwhile.",
             figure(small as f64),
-            figure(whale_rows as f64),
+            figure(large_rows as f64),
             figure((small - drained) as f64),
             figure(drained as f64)
         ),
@@ -190,7 +190,7 @@ fn section(engine: &str, small: u64, whale_rows: u64, outcomes: &[Outcome]) -> S
             lines: outcomes.iter().map(Outcome::curve).collect(),
         }],
         verdicts: vec![Verdict {
-            target: format!("no small deletion waits longer than {PATIENCE:.0} s beside three whales"),
+            target: format!("no small deletion waits longer than {PATIENCE:.0} s beside three large ones"),
             measured: format!("{oldest:.1} s"),
             is_reached: oldest <= PATIENCE,
         }],

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
-use super::Caller;
+use super::CounterKey;
 
 /// Seconds of the windows that are counted: each begins with a minute, an hour or a day of the clock (UTC).
 pub(super) const WINDOWS: [i64; 3] = [60, 3_600, 86_400];
@@ -29,7 +29,7 @@ const SHARDS: usize = 32;
 /// No entry.
 const NO_ENTRY: u32 = u32::MAX;
 
-pub(super) struct Ledger {
+pub(super) struct CounterStore {
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
     /// Callers that one shard remembers.
@@ -38,14 +38,14 @@ pub(super) struct Ledger {
 
 #[derive(Default)]
 struct Shard {
-    places: HashMap<Caller, u32>,
+    places: HashMap<CounterKey, u32>,
     entries: Vec<Entry>,
     /// Who came last and who did not come for the longest time, if there is anybody.
     ends: Option<(u32, u32)>,
 }
 
 struct Entry {
-    caller: Caller,
+    caller: CounterKey,
     counts: [Count; WINDOWS.len()],
     newer: u32,
     older: u32,
@@ -58,15 +58,15 @@ struct Count {
     used: u32,
 }
 
-impl Ledger {
+impl CounterStore {
     /// One that remembers so many callers.
-    pub fn new(most: usize) -> Ledger {
-        Ledger { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new(), most: (most / SHARDS).max(1) }
+    pub fn new(most: usize) -> CounterStore {
+        CounterStore { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new(), most: (most / SHARDS).max(1) }
     }
 
     /// Counts a request in all windows if it is within every limit, and in none if it is not. Returns whether it is, and how the caller
     /// stands afterwards.
-    pub fn count(&self, caller: Caller, limits: Limits, second: i64) -> (bool, [Used; WINDOWS.len()]) {
+    pub fn count(&self, caller: CounterKey, limits: Limits, second: i64) -> (bool, [Used; WINDOWS.len()]) {
         let mut shard = self.shard(caller);
         let place = shard.find(caller, self.most);
         let counts = &mut shard.entries[place as usize].counts;
@@ -90,7 +90,7 @@ impl Ledger {
     }
 
     /// Takes back a request that was counted in the same windows.
-    pub fn give_back(&self, caller: Caller, second: i64) {
+    pub fn give_back(&self, caller: CounterKey, second: i64) {
         let mut shard = self.shard(caller);
         let Some(place) = shard.places.get(&caller).copied() else { return };
         for (count, seconds) in shard.entries[place as usize].counts.iter_mut().zip(WINDOWS) {
@@ -100,7 +100,7 @@ impl Ledger {
         }
     }
 
-    fn shard(&self, caller: Caller) -> std::sync::MutexGuard<'_, Shard> {
+    fn shard(&self, caller: CounterKey) -> std::sync::MutexGuard<'_, Shard> {
         let place = self.hasher.hash_one(caller) as usize % SHARDS;
         self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,7 +112,7 @@ impl Ledger {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             // The map has a byte of its own beside each slot, and fills seven of eight.
             let slots = (shard.places.capacity() * 8 / 7).next_power_of_two();
-            shard.entries.capacity() * size_of::<Entry>() + slots * (size_of::<(Caller, u32)>() + 1)
+            shard.entries.capacity() * size_of::<Entry>() + slots * (size_of::<(CounterKey, u32)>() + 1)
         });
         shards.sum()
     }
@@ -120,7 +120,7 @@ impl Ledger {
 
 impl Shard {
     /// The caller's entry, moved to the front: a new one, or the oldest one emptied when there is no room for more.
-    fn find(&mut self, caller: Caller, most: usize) -> u32 {
+    fn find(&mut self, caller: CounterKey, most: usize) -> u32 {
         if let Some(place) = self.places.get(&caller).copied() {
             if self.ends.is_some_and(|(newest, _)| newest != place) {
                 self.take_out(place);
@@ -192,8 +192,8 @@ mod tests {
 
     use super::*;
 
-    fn caller(number: u128) -> Caller {
-        Caller::User(Uuid::from_u128(number))
+    fn caller(number: u128) -> CounterKey {
+        CounterKey::User(Uuid::from_u128(number))
     }
 
     /// Numbers that look random and are the same in every run (xorshift64*).
@@ -210,10 +210,10 @@ mod tests {
 
     /// The same written as simply as can be: all requests that were let through, looked at one by one.
     #[derive(Default)]
-    struct Naive(Vec<(Caller, i64)>);
+    struct Naive(Vec<(CounterKey, i64)>);
 
     impl Naive {
-        fn count(&mut self, caller: Caller, limits: Limits, second: i64) -> (bool, [Used; 3]) {
+        fn count(&mut self, caller: CounterKey, limits: Limits, second: i64) -> (bool, [Used; 3]) {
             let used = |naive: &Naive, seconds: i64| {
                 naive.0.iter().filter(|(known, at)| *known == caller && at / seconds == second / seconds).count() as u32
             };
@@ -229,24 +229,24 @@ mod tests {
     fn it_counts_as_the_simplest_model_does() {
         for seed in 1..=40 {
             let mut chance = Chance(seed);
-            let (ledger, mut naive) = (Ledger::new(SHARDS * 8), Naive::default());
+            let (counter_store, mut naive) = (CounterStore::new(SHARDS * 8), Naive::default());
             let limits = [0, 1, 2].map(|_| chance.below(12) as u32);
             let mut second = 1_700_000_000 + chance.below(86_400) as i64;
             for step in 0..400 {
                 second += [0, 0, 1, 7, 59, 61, 1_800, 40_000][chance.below(8) as usize];
                 let caller = caller(u128::from(chance.below(5)));
-                assert_eq!(ledger.count(caller, limits, second), naive.count(caller, limits, second), "seed {seed}, step {step}");
+                assert_eq!(counter_store.count(caller, limits, second), naive.count(caller, limits, second), "seed {seed}, step {step}");
             }
         }
     }
 
     #[test]
     fn of_callers_at_the_same_time_exactly_as_many_are_let_through_as_the_limit_says() {
-        let ledger = Arc::new(Ledger::new(SHARDS * 8));
+        let counter_store = Arc::new(CounterStore::new(SHARDS * 8));
         let tasks: Vec<_> = (0..64)
             .map(|_| {
-                let ledger = ledger.clone();
-                std::thread::spawn(move || (0..50).filter(|_| ledger.count(caller(1), [300, 0, 0], 60).0).count())
+                let counter_store = counter_store.clone();
+                std::thread::spawn(move || (0..50).filter(|_| counter_store.count(caller(1), [300, 0, 0], 60).0).count())
             })
             .collect();
         assert_eq!(tasks.into_iter().map(|task| task.join().unwrap()).sum::<usize>(), 300);
@@ -254,20 +254,20 @@ mod tests {
 
     #[test]
     fn a_request_that_is_counted_after_one_of_the_next_window_belongs_to_that_window() {
-        let ledger = Ledger::new(SHARDS);
-        assert!(ledger.count(caller(1), [2, 0, 0], 60).0);
-        assert!(ledger.count(caller(1), [2, 0, 0], 59).0);
-        assert!(!ledger.count(caller(1), [2, 0, 0], 60).0);
+        let counter_store = CounterStore::new(SHARDS);
+        assert!(counter_store.count(caller(1), [2, 0, 0], 60).0);
+        assert!(counter_store.count(caller(1), [2, 0, 0], 59).0);
+        assert!(!counter_store.count(caller(1), [2, 0, 0], 60).0);
     }
 
     #[test]
     fn what_was_counted_by_a_clock_that_was_ahead_keeps_no_one_out() {
         let now = 1_700_000_000;
         for ahead in [61, 3_601, 86_400, 400 * 86_400] {
-            let ledger = Ledger::new(SHARDS);
-            assert!(ledger.count(caller(1), [1, 1, 1], now + ahead).0);
-            assert!(!ledger.count(caller(1), [1, 1, 1], now + ahead).0);
-            let (is_within, standing) = ledger.count(caller(1), [1, 0, 0], now);
+            let counter_store = CounterStore::new(SHARDS);
+            assert!(counter_store.count(caller(1), [1, 1, 1], now + ahead).0);
+            assert!(!counter_store.count(caller(1), [1, 1, 1], now + ahead).0);
+            let (is_within, standing) = counter_store.count(caller(1), [1, 0, 0], now);
             assert!(is_within, "{ahead}");
             assert!(standing.iter().zip(WINDOWS).all(|(used, seconds)| (1..=seconds).contains(&used.reset)), "{ahead}: {standing:?}");
         }
@@ -275,42 +275,42 @@ mod tests {
 
     #[test]
     fn what_is_given_back_can_be_used_again_in_its_own_window_only() {
-        let ledger = Ledger::new(SHARDS);
-        assert!(ledger.count(caller(1), [1, 0, 0], 60).0);
-        ledger.give_back(caller(1), 60);
-        assert!(ledger.count(caller(1), [1, 0, 0], 119).0);
-        assert!(ledger.count(caller(1), [1, 0, 0], 120).0);
-        ledger.give_back(caller(1), 60);
-        assert!(!ledger.count(caller(1), [1, 0, 0], 121).0);
+        let counter_store = CounterStore::new(SHARDS);
+        assert!(counter_store.count(caller(1), [1, 0, 0], 60).0);
+        counter_store.give_back(caller(1), 60);
+        assert!(counter_store.count(caller(1), [1, 0, 0], 119).0);
+        assert!(counter_store.count(caller(1), [1, 0, 0], 120).0);
+        counter_store.give_back(caller(1), 60);
+        assert!(!counter_store.count(caller(1), [1, 0, 0], 121).0);
     }
 
     #[test]
     fn two_million_addresses_take_no_more_memory_than_the_callers_that_are_remembered() {
         const MOST: usize = 8_192;
-        let ledger = Ledger::new(MOST);
+        let counter_store = CounterStore::new(MOST);
         for number in 0..2_000_000_u128 {
-            ledger.count(Caller::Address(Ipv6Addr::from(number)), [1, 0, 0], 60);
+            counter_store.count(CounterKey::Address(Ipv6Addr::from(number)), [1, 0, 0], 60);
         }
         // 52 bytes an entry, and at most four slots of 25 bytes for each in a map that has doubled once after being full.
-        assert!(ledger.bytes() <= MOST * (52 + 4 * 25), "{} bytes", ledger.bytes());
-        let remembered: usize = ledger.shards.iter().map(|shard| shard.lock().unwrap().places.len()).sum();
+        assert!(counter_store.bytes() <= MOST * (52 + 4 * 25), "{} bytes", counter_store.bytes());
+        let remembered: usize = counter_store.shards.iter().map(|shard| shard.lock().unwrap().places.len()).sum();
         assert_eq!(remembered, MOST);
     }
 
     #[test]
     fn who_did_not_come_for_the_longest_time_is_forgotten_first() {
-        let ledger = Ledger::new(SHARDS * 4);
+        let counter_store = CounterStore::new(SHARDS * 4);
         let mut chance = Chance(7);
         // The order in which each shard saw its callers, kept beside it.
-        let mut seen: BTreeMap<usize, Vec<Caller>> = BTreeMap::new();
+        let mut seen: BTreeMap<usize, Vec<CounterKey>> = BTreeMap::new();
         for _ in 0..20_000 {
             let caller = caller(u128::from(chance.below(400)));
-            let shard = ledger.hasher.hash_one(caller) as usize % SHARDS;
+            let shard = counter_store.hasher.hash_one(caller) as usize % SHARDS;
             let order = seen.entry(shard).or_default();
             let was_remembered = order.iter().rev().take(4).any(|known| *known == caller);
             order.retain(|known| *known != caller);
             order.push(caller);
-            let is_first = ledger.count(caller, [0, 0, 0], 60).1[0].used == 1;
+            let is_first = counter_store.count(caller, [0, 0, 0], 60).1[0].used == 1;
             assert_eq!(is_first, !was_remembered);
         }
     }
