@@ -5,51 +5,29 @@ use serde_json::Value as Json;
 use sql::{Row, Statement, Tx, Value, params};
 use uuid::Uuid;
 
+use crate::Result;
 use crate::condition::Waiting;
 use crate::insert::Insert;
 use crate::key::{Cursor, cursor_to_json};
 use crate::rules::Rules;
-use crate::{Error, Result};
 
-/// Where a deletion is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Access has ended, and it can be taken back.
-    Reversible,
-    /// Access has ended, and no worker has begun to erase.
-    Closed,
-    /// Rows are being erased.
-    Draining,
-    /// A sweep has found nothing left.
-    Completed,
-    /// It was taken back.
-    Restored,
+sql::words! {
+    /// Where a deletion is in its life. The order is that in which a deletion can come to them.
+    pub enum State {
+        /// Access has ended, and it can be taken back.
+        Reversible = "reversible",
+        /// Access has ended, and no worker has begun to erase.
+        Closed = "closed",
+        /// Rows are being erased.
+        Draining = "draining",
+        /// A sweep has found nothing left.
+        Completed = "completed",
+        /// It was taken back.
+        Restored = "restored",
+    }
 }
 
 impl State {
-    /// Every state, in the order in which a deletion can come to them.
-    pub const ALL: [State; 5] = [State::Reversible, State::Closed, State::Draining, State::Completed, State::Restored];
-
-    /// Its name in the database.
-    pub const fn name(self) -> &'static str {
-        match self {
-            State::Reversible => "reversible",
-            State::Closed => "closed",
-            State::Draining => "draining",
-            State::Completed => "completed",
-            State::Restored => "restored",
-        }
-    }
-
-    /// The state of this name.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when there is none: for names that a record holds.
-    pub fn read(name: &str) -> Result<State> {
-        let found = State::ALL.into_iter().find(|state| state.name() == name);
-        found.ok_or_else(|| Error::Internal(format!("a deletion is in the unknown state {name}")))
-    }
-
     /// Whether nothing happens to it any more.
     pub fn is_over(self) -> bool {
         matches!(self, State::Completed | State::Restored)
@@ -224,7 +202,7 @@ impl Record {
             (&self.root).into(),
             self.subject.into(),
             self.subject_label.as_deref().into(),
-            self.state.name().into(),
+            self.state.into(),
             (&self.actor).into(),
             self.actor_id.into(),
             self.reason.as_deref().into(),

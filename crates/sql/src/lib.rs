@@ -15,6 +15,7 @@ mod r#static;
 mod tx;
 mod value;
 mod whole;
+mod words;
 
 use whole::{copying, folders, health, migrate, schema};
 

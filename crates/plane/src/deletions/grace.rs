@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use deletion::{add, after};
+use deletion::{State, add, after};
 use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
@@ -53,7 +53,7 @@ pub(crate) async fn until(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subje
 /// archived or deleted itself.
 pub async fn restore(cx: &Cx, id: Uuid) -> Result<Watched> {
     let deletion = watch(cx, id).await?.deletion;
-    let root = Root::of_record(&deletion.root)?;
+    let root = deletion.root;
     let note =
         Note { action: action(root), subject: root.noun(), subject_id: Some(deletion.subject), deletion_id: Some(id), ..Note::default() };
     audit::attempt(cx, &OrganizationRef::Id(deletion.organization), note.clone(), async {
@@ -105,7 +105,7 @@ async fn may_restore(cx: &Cx, root: Root, deletion: &Deletion) -> Result<Option<
 async fn may_restore_organization(cx: &Cx, tx: &mut Tx, deletion: &Deletion) -> Result<()> {
     let principal = cx.needs(Action::RestoreDeletion.scope())?;
     // Of one that is gone there are no owners any more, and nothing to take back.
-    let is_too_late = deletion.state != "reversible";
+    let is_too_late = deletion.state != State::Reversible;
     let is_operator = principal.is_operator && operator_may(Action::RestoreDeletion);
     match is_too_late || is_operator || owns_closed(cx, tx, deletion.organization).await? {
         true => Ok(()),
@@ -263,9 +263,9 @@ async fn hold_user(tx: &mut Tx, organization: Uuid, member: Uuid) -> Result<()> 
 async fn is_restored(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
     let statement = sql!("SELECT state, reversible_until IS NULL FROM deletions WHERE organization_id = $1 AND id = $2");
     let mut row = tx.query_opt(statement, params![organization, id]).await?.ok_or(Error::NotFound("Deletion"))?;
-    let (state, had_none): (String, bool) = (row.next()?, row.next()?);
-    match (state.as_str(), had_none) {
-        ("restored", _) => Ok(()),
+    let (state, had_none): (State, bool) = (row.next()?, row.next()?);
+    match (state, had_none) {
+        (State::Restored, _) => Ok(()),
         (_, true) => Err(Error::Conflict(
             "It had no grace period and cannot be taken back. Owners can set one with PUT …/organizations/{id}/deletion-requirements."
                 .into(),

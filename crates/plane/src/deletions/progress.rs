@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deletion::{DATABASE, Obstacle, RateSample, Standing, State, Waiting};
+use deletion::{DATABASE, Obstacle, RateSample, Standing, Waiting};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -94,9 +94,8 @@ impl Watched {
     pub fn progress(&self, now: Timestamp, sample: Option<&mut RateSample>) -> Progress {
         let deletion = &self.deletion;
         let standing = Standing {
-            root: deletion.root.clone(),
-            // What is in no known state is not over.
-            state: State::read(&deletion.state).unwrap_or(State::Draining),
+            root: deletion.root.name().into(),
+            state: deletion.state,
             counts: deletion.counts.clone(),
             created_at: deletion.created_at,
             updated_at: deletion.updated_at,
@@ -185,7 +184,7 @@ fn waits(deletion: &Deletion, waiting: &Waiting) -> (&'static str, String, &'sta
                 waiting.detail.as_deref().unwrap_or_default()
             ),
             // The webhooks of an organization that is being deleted cannot be changed.
-            match deletion.root == Root::Organization.name() {
+            match deletion.root == Root::Organization {
                 true => "It goes on by itself: each webhook is told or given up within two minutes.",
                 false => "It goes on by itself: each webhook is told or given up within two minutes. It waits for none that is deleted.",
             },

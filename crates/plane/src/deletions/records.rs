@@ -1,6 +1,6 @@
 //! Deletions as records: what was ordered and by which actor, how far it is, and the receipt of what was done.
 
-use deletion::Waiting;
+use deletion::{State, Waiting};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use sql::{Row, Tx, params, sql};
@@ -27,8 +27,7 @@ pub struct Deletion {
     #[schemars(with = "crate::wire::OrganizationId")]
     pub organization: Uuid,
     /// The rules it follows.
-    #[schemars(with = "Root")]
-    pub root: String,
+    pub root: Root,
     /// What is or was deleted.
     #[serde(rename = "subject_id")]
     pub subject: Uuid,
@@ -38,7 +37,7 @@ pub struct Deletion {
     /// From the order on access has ended. `reversible`: it can be taken back until `reversibleUntil`, and nothing is erased yet. After `completed`
     /// nothing is left; after `restored` everything is there again but the credentials.
     #[schemars(with = "crate::wire::DeletionState")]
-    pub state: String,
+    pub state: State,
     /// What ordered it.
     #[schemars(with = "crate::wire::Actor")]
     pub actor: String,
@@ -85,21 +84,21 @@ pub struct Deletion {
 impl Deletion {
     /// The tag of this state. How far it is is none of it.
     pub fn etag(&self) -> String {
-        let state = if self.state == "draining" { "closed" } else { self.state.as_str() };
-        derived(self.id, &(state, self.stopped_at))
+        let state = if self.state == State::Draining { State::Closed } else { self.state };
+        derived(self.id, &(state.name(), self.stopped_at))
     }
 }
 
 impl Deletion {
     /// What was ordered, by the record that the engine has written.
-    pub(crate) fn of(record: &deletion::Record) -> Deletion {
+    pub(crate) fn of(root: Root, record: &deletion::Record) -> Deletion {
         Deletion {
             id: record.id,
             organization: record.tenant,
-            root: record.root.clone(),
+            root,
             subject: record.subject,
             subject_label: record.subject_label.clone(),
-            state: record.state.name().into(),
+            state: record.state,
             actor: record.actor.clone(),
             actor_id: record.actor_id,
             reason: record.reason.clone(),
@@ -121,55 +120,34 @@ impl Deletion {
 }
 
 /// Which deletions a list holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeletionFilter {
-    /// All of them.
-    #[default]
-    All,
-    /// Those that can still be taken back.
-    Reversible,
-    /// Those that are closed and not taken up yet.
-    Closed,
-    /// Those that are being drained.
-    Draining,
-    /// Those that are over.
-    Completed,
-    /// Those that were taken back.
-    Restored,
+    /// Those in this state.
+    In(State),
     /// Those that are neither completed nor taken back.
     Open,
 }
 
 impl DeletionFilter {
-    /// Every filter but that for all.
-    pub const NAMES: [&'static str; 6] = ["reversible", "closed", "draining", "completed", "restored", "open"];
-
-    /// The filter of this name.
+    /// The filter of this name: a state, or `open`.
     pub fn parse(name: &str) -> Option<DeletionFilter> {
         match name {
-            "reversible" => Some(DeletionFilter::Reversible),
-            "closed" => Some(DeletionFilter::Closed),
-            "draining" => Some(DeletionFilter::Draining),
-            // The word of before.
-            "completed" | "sealed" => Some(DeletionFilter::Completed),
-            "restored" => Some(DeletionFilter::Restored),
             "open" => Some(DeletionFilter::Open),
-            _ => None,
+            // The word of before.
+            "sealed" => Some(DeletionFilter::In(State::Completed)),
+            _ => State::parse(name).map(DeletionFilter::In),
         }
     }
+}
 
-    fn states(self) -> Vec<String> {
-        let states: &[&str] = match self {
-            DeletionFilter::All => &["reversible", "closed", "draining", "completed", "restored"],
-            DeletionFilter::Reversible => &["reversible"],
-            DeletionFilter::Closed => &["closed"],
-            DeletionFilter::Draining => &["draining"],
-            DeletionFilter::Completed => &["completed"],
-            DeletionFilter::Restored => &["restored"],
-            DeletionFilter::Open => &["reversible", "closed", "draining"],
-        };
-        states.iter().map(|state| (*state).to_owned()).collect()
-    }
+/// The states that a filter lets through; all without one.
+fn states(filter: Option<DeletionFilter>) -> Vec<String> {
+    let is_wanted = |state: &State| match filter {
+        None => true,
+        Some(DeletionFilter::In(wanted)) => *state == wanted,
+        Some(DeletionFilter::Open) => !state.is_over(),
+    };
+    State::ALL.into_iter().filter(is_wanted).map(|state| state.name().to_owned()).collect()
 }
 
 /// Whose deletions a list holds.
@@ -237,7 +215,7 @@ async fn may_follow(cx: &Cx, deletion: &Deletion) -> Result<bool> {
 ///
 /// # Errors
 /// Those of [`enter`]; [`Error::Forbidden`] and [`Error::Outsider`] when there is no organization whose deletions the caller may read.
-pub async fn list(cx: &Cx, wanted: &Wanted, filter: DeletionFilter, request: PageRequest) -> Result<Page<Watched>> {
+pub async fn list(cx: &Cx, wanted: &Wanted, filter: Option<DeletionFilter>, request: PageRequest) -> Result<Page<Watched>> {
     let organizations = match wanted {
         Wanted::Of(organization) => vec![one(cx, organization).await?],
         Wanted::AllReadable => match cx.principal()? {
@@ -246,7 +224,7 @@ pub async fn list(cx: &Cx, wanted: &Wanted, filter: DeletionFilter, request: Pag
             principal => readable(cx, principal.user).await?,
         },
     };
-    let states = filter.states();
+    let states = states(filter);
     cx.read(async move |_, tx| {
             let count = sql!("SELECT count(*) FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2)");
             let total = match request.after {
@@ -289,14 +267,14 @@ async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
                                                                      AND subject_id = organizations.id AND deletions.state = 'reversible')))"
                 );
                 let rows = tx.query(statement, params![user]).await?;
-                rows.into_iter().map(|mut row| Ok((row.next::<Uuid>()?, row.next::<String>()?))).collect::<Result<Vec<_>>>()
+                rows.into_iter().map(|mut row| Ok((row.next::<Uuid>()?, row.next::<Role>()?))).collect::<Result<Vec<_>>>()
             })
         .await?;
     if roles.is_empty() {
         return Err(Error::Outsider("User is not a member of this organization.".into()));
     }
-    let may = |role: &str| Role::parse(role).is_some_and(|role| decide(role, Action::ReadDeletions) == Verdict::Yes);
-    let readable: Vec<Uuid> = roles.into_iter().filter(|(_, role)| may(role)).map(|(organization, _)| organization).collect();
+    let may = |role: Role| decide(role, Action::ReadDeletions) == Verdict::Yes;
+    let readable: Vec<Uuid> = roles.into_iter().filter(|(_, role)| may(*role)).map(|(organization, _)| organization).collect();
     match readable.is_empty() {
         true => Err(Error::Forbidden(refusal(Action::ReadDeletions).into())),
         false => Ok(readable),
@@ -304,8 +282,8 @@ async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
 }
 
 /// For operators: along the index of all ids.
-async fn everywhere(cx: &Cx, filter: DeletionFilter, request: PageRequest) -> Result<Page<Watched>> {
-    let states = filter.states();
+async fn everywhere(cx: &Cx, filter: Option<DeletionFilter>, request: PageRequest) -> Result<Page<Watched>> {
+    let states = states(filter);
     cx.read(async move |_, tx| {
             let count = sql!("SELECT count(*) FROM deletions WHERE state = ANY($1)");
             let total = match request.after {

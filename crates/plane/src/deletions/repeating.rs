@@ -12,7 +12,7 @@ use super::{export_orders, grace};
 use crate::audit::{self, Note};
 use crate::cx::Cx;
 use crate::deletion_rules::{RULES, Root};
-use crate::{Result, ledger};
+use crate::{Error, Result, ledger};
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) async fn repeat(
     if tx.query_opt(known, params![organization, id]).await?.is_some() {
         return Ok(Repeated::Known);
     }
-    let root = Root::of_record(&order.root)?;
+    let root = root_of(&order.root)?;
     let plan = root.plan();
     let was_there = match root.definition().mark {
         Some(_) => plan.close(tx, organization, subject, cx.now).await?,
@@ -106,14 +106,14 @@ pub(crate) async fn repeat(
 pub(crate) async fn restore_again(cx: &Cx, tx: &mut Tx, taken_back: &ledger::TakenBack) -> Result<bool> {
     let (organization, subject, id) = (taken_back.organization, taken_back.subject, taken_back.deletion);
     let look = sql!("SELECT state FROM deletions WHERE organization_id = $1 AND id = $2");
-    let state: Option<String> = match tx.query_opt(look, params![organization, id]).await? {
+    let state: Option<State> = match tx.query_opt(look, params![organization, id]).await? {
         Some(mut row) => Some(row.next()?),
         None => None,
     };
-    let root = Root::of_record(&taken_back.root)?;
-    let is_closed = match state.as_deref() {
+    let root = root_of(&taken_back.root)?;
+    let is_closed = match state {
         None => false,
-        Some("reversible") => true,
+        Some(State::Reversible) => true,
         // Taken back already, or being erased.
         Some(_) => return Ok(false),
     };
@@ -150,4 +150,9 @@ pub(crate) async fn end_purges(cx: &Cx, tx: &mut Tx, deletions: &[Uuid]) -> Resu
          WHERE id = ANY($1) AND root = 'customer_purge' AND state IN ('closed', 'draining') AND stopped_at IS NULL"
     );
     Ok(tx.execute(stop, params![deletions, cx.now]).await?)
+}
+
+/// The root that a line of the ledger names.
+fn root_of(name: &str) -> Result<Root> {
+    Root::parse(name).ok_or_else(|| Error::Internal(format!("the ledger names the unknown root {name}")))
 }

@@ -11,6 +11,7 @@ use super::checks::{Closable, closables};
 use super::residue::unfinished;
 use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx};
+use crate::deletions::Root;
 use crate::{Plane, Result};
 
 /// Deletions that are ordered in one transaction.
@@ -63,9 +64,8 @@ async fn reopen(cx: &Cx, tx: &mut Tx, deletions: &[Uuid]) -> Result<u64> {
     let reopened = tx.query(statement, params![deletions, cx.now]).await?;
     let count = reopened.len() as u64;
     for mut row in reopened {
-        let (organization, id, root, subject): (Uuid, Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?, row.next()?);
-        let noun = crate::deletions::Root::parse(&root).map_or("deletion", crate::deletions::Root::noun);
-        note(cx, tx, organization, "deletion.reopen", (noun, subject, id)).await?;
+        let (organization, id, root, subject): (Uuid, Uuid, Root, Uuid) = (row.next()?, row.next()?, row.next()?, row.next()?);
+        note(cx, tx, organization, "deletion.reopen", (root.noun(), subject, id)).await?;
     }
     Ok(count)
 }

@@ -62,8 +62,7 @@ async fn next(context: &CheckContext, from: Uuid) -> Result<Option<(Slice, Vec<R
             let statement = sql!("SELECT root, count(*) FROM deletions WHERE id > $1 AND id <= $2 GROUP BY root");
             let (mut roots, mut deletions) = (Vec::new(), 0);
             for mut row in tx.query(statement, params![from, to]).await? {
-                let name: String = row.next()?;
-                roots.push(Root::of_record(&name)?);
+                roots.push(row.next()?);
                 deletions += row.next::<i64>()?;
             }
             Ok::<_, Error>((deletions > 0).then_some(((from, to), roots, deletions)))

@@ -12,31 +12,32 @@ use deletion::{ParentTable, Plan, Rule, Rules, uuid};
 use crate::events::Event;
 use crate::retention_periods::Retention;
 
-/// What can be deleted. Each has rules of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Root {
-    /// An organization with everything in it.
-    Organization,
-    /// A membership.
-    Member,
-    /// A customer, for good.
-    Customer,
-    /// A customer, marked as deleted and kept.
-    RetiredCustomer,
-    /// An API key.
-    ApiKey,
-    /// An invitation.
-    Invitation,
-    /// A webhook endpoint.
-    Webhook,
-    /// An OAuth app with its tokens.
-    OauthApp,
-    /// An OAuth token.
-    OauthToken,
-    /// A user's account.
-    User,
-    /// Many customers at once, each deleted as a customer.
-    CustomerPurge,
+sql::words! {
+    /// What can be deleted. Each has rules of its own.
+    pub enum Root {
+        /// An organization with everything in it.
+        Organization = "organization",
+        /// A membership.
+        Member = "member",
+        /// A customer, for good.
+        Customer = "customer",
+        /// A customer, marked as deleted and kept.
+        RetiredCustomer = "retired_customer",
+        /// An API key.
+        ApiKey = "api_key",
+        /// An invitation.
+        Invitation = "invitation",
+        /// A webhook endpoint.
+        Webhook = "webhook",
+        /// An OAuth app with its tokens.
+        OauthApp = "oauth_app",
+        /// An OAuth token.
+        OauthToken = "oauth_token",
+        /// A user's account.
+        User = "user",
+        /// Many customers at once, each deleted as a customer.
+        CustomerPurge = "customer_purge",
+    }
 }
 
 /// Customers with what hangs on them.
@@ -205,10 +206,10 @@ const CUSTOMER_PURGE_RULES: &[Rule] = &[
 ];
 
 /// A root of which nothing needs to be said but its name and its rules.
-const fn root(name: &'static str, rules: &'static [Rule]) -> deletion::Root {
+const fn root(root: Root, rules: &'static [Rule]) -> deletion::Root {
     deletion::Root {
-        name,
-        noun: name,
+        name: root.name(),
+        noun: root.name(),
         rules,
         mark: None,
         unmark: None,
@@ -239,14 +240,14 @@ const ROOTS: &[deletion::Root] = &[
         waits_before: Some("webhook_deliveries"),
         cascades: Some(CUSTOMERS),
         guards: "a legal hold on it, on a customer or on a user in it is in force; what it asks for is missing",
-        ..root("organization", ORGANIZATION_RULES)
+        ..root(Root::Organization, ORGANIZATION_RULES)
     },
     deletion::Root {
         mark: CLOSED,
         unmark: LIVE_AGAIN,
         credentials: OPENS_AN_ORGANIZATION,
         guards: "the member is the organization's last owner; a legal hold on the user or the organization is in force; what the organization asks for is missing, unless the member leaves",
-        ..root("member", MEMBER_RULES)
+        ..root(Root::Member, MEMBER_RULES)
     },
     deletion::Root {
         mark: CLOSED,
@@ -255,7 +256,7 @@ const ROOTS: &[deletion::Root] = &[
         credentials: OPENS_A_CUSTOMER,
         is_locked_when_ordered: true,
         guards: GUARDS_OF_CUSTOMERS,
-        ..root("customer", CUSTOMER_RULES)
+        ..root(Root::Customer, CUSTOMER_RULES)
     },
     deletion::Root {
         mark: Some("state = 'deleted', version = version + 1, deleted_at = {now}"),
@@ -265,46 +266,31 @@ const ROOTS: &[deletion::Root] = &[
         is_locked_when_ordered: true,
         locks_each_batch: true,
         guards: GUARDS_OF_CUSTOMERS,
-        ..root("retired_customer", RETIRED_CUSTOMER_RULES)
+        ..root(Root::RetiredCustomer, RETIRED_CUSTOMER_RULES)
     },
-    root("api_key", API_KEY_RULES),
-    deletion::Root { mark: Some("status = 'cancelled'"), ..root("invitation", INVITATION_RULES) },
+    root(Root::ApiKey, API_KEY_RULES),
+    deletion::Root { mark: Some("status = 'cancelled'"), ..root(Root::Invitation, INVITATION_RULES) },
     deletion::Root {
         mark: CLOSED,
         guards: "a legal hold on the organization, or on a customer that the webhook was told of, is in force",
-        ..root("webhook", WEBHOOK_RULES)
+        ..root(Root::Webhook, WEBHOOK_RULES)
     },
-    deletion::Root { mark: CLOSED, ..root("oauth_app", OAUTH_APP_RULES) },
-    root("oauth_token", OAUTH_TOKEN_RULES),
+    deletion::Root { mark: CLOSED, ..root(Root::OauthApp, OAUTH_APP_RULES) },
+    root(Root::OauthToken, OAUTH_TOKEN_RULES),
     deletion::Root {
         mark: Some("state = 'closed'"),
         awaits: Some("members"),
         guards: "the person is the last owner of an organization, each of which is named; a membership is held; they are the last operator",
-        ..root("user", USER_RULES)
+        ..root(Root::User, USER_RULES)
     },
     deletion::Root {
         orders_others: Some("customers"),
         guards: "the organization is archived; what the organization asks for, but for approvals, is missing. A customer that something blocks, or that has no approval, is left out, and no other",
-        ..root("customer_purge", CUSTOMER_PURGE_RULES)
+        ..root(Root::CustomerPurge, CUSTOMER_PURGE_RULES)
     },
 ];
 
 impl Root {
-    /// Every root.
-    pub const ALL: [Root; 11] = [
-        Root::Organization,
-        Root::Member,
-        Root::Customer,
-        Root::RetiredCustomer,
-        Root::ApiKey,
-        Root::Invitation,
-        Root::Webhook,
-        Root::OauthApp,
-        Root::OauthToken,
-        Root::User,
-        Root::CustomerPurge,
-    ];
-
     /// It, as the engine takes it.
     pub fn definition(self) -> &'static deletion::Root {
         &ROOTS[self as usize]
@@ -315,27 +301,13 @@ impl Root {
         RULES.plan(self.definition())
     }
 
-    /// Its name in the database.
-    pub fn name(self) -> &'static str {
-        self.definition().name
-    }
-
-    /// The root of this name.
-    pub fn parse(name: &str) -> Option<Root> {
-        Root::ALL.into_iter().find(|root| root.name() == name)
-    }
-
-    /// The root that a record names.
+    /// The root of a deletion that the engine has in hand.
     ///
     /// # Errors
     /// [`crate::Error::Internal`] when there is none of that name.
-    pub(crate) fn of_record(name: &str) -> crate::Result<Root> {
-        Root::parse(name).ok_or_else(|| crate::Error::Internal(format!("a deletion has the unknown root {name}")))
-    }
-
-    /// The root of a deletion that the engine has in hand.
     pub(crate) fn of(definition: &deletion::Root) -> crate::Result<Root> {
-        Root::of_record(definition.name)
+        let name = definition.name;
+        Root::parse(name).ok_or_else(|| crate::Error::Internal(format!("a deletion has the unknown root {name}")))
     }
 
     /// The kind of subject, in the audit trail.

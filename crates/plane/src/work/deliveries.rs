@@ -32,6 +32,18 @@ const AT_ONCE: usize = 2;
 /// Finished deliveries that a webhook's history keeps.
 const HISTORY: i64 = 100;
 
+crate::wire::words! {
+    /// How far a delivery is.
+    pub enum State as "DeliveryState", like "pending" {
+        /// It is still to be made.
+        Pending = "pending",
+        /// The receiver took it.
+        Delivered = "delivered",
+        /// It was given up.
+        Failed = "failed",
+    }
+}
+
 /// What a webhook was told, or is still to be told.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Delivery {
@@ -45,8 +57,7 @@ pub struct Delivery {
     #[schemars(with = "Option<crate::wire::Anything>")]
     pub payload: Option<String>,
     /// How far it is.
-    #[schemars(with = "crate::wire::DeliveryState")]
-    pub state: String,
+    pub state: State,
     /// Attempts that came to an end; there are four at the most.
     #[schemars(example = 1)]
     pub attempts: i64,
@@ -276,11 +287,11 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result
     let is_gone = attempt.status == Some(GONE);
     let retry = usize::try_from(due.attempts).ok().and_then(|made| RETRIES.get(made)).filter(|_| due.undeliverable.is_none() && !is_gone);
     let (state, next) = match (attempt.error, retry) {
-        (None, _) => ("delivered", cx.now),
-        (Some(_), Some(pause)) => ("pending", after(cx.now, *pause)),
-        (Some(_), None) => ("failed", cx.now),
+        (None, _) => (State::Delivered, cx.now),
+        (Some(_), Some(pause)) => (State::Pending, after(cx.now, *pause)),
+        (Some(_), None) => (State::Failed, cx.now),
     };
-    let is_finished = state != "pending";
+    let is_finished = state != State::Pending;
     // A worker that took it over after this lease has another number of attempts, or has finished it.
     let update = sql!(
         "UPDATE webhook_deliveries SET state = $5, attempts = attempts + $6, response_status = $7, error = $8, next_attempt_at = $9,
@@ -360,10 +371,10 @@ async fn wake(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Uuid) -> Resul
 }
 
 fn read(mut row: Row) -> Result<Delivery> {
-    let (id, event, payload, state): (Uuid, String, Option<String>, String) = (row.next()?, row.next()?, row.next()?, row.next()?);
+    let (id, event, payload, state): (Uuid, String, Option<String>, State) = (row.next()?, row.next()?, row.next()?, row.next()?);
     let (attempts, response_status, error): (i64, Option<i64>, Option<String>) = (row.next()?, row.next()?, row.next()?);
     let next_attempt_at: Timestamp = row.next()?;
-    let next_attempt_at = (state == "pending").then_some(next_attempt_at);
+    let next_attempt_at = (state == State::Pending).then_some(next_attempt_at);
     Ok(Delivery {
         id,
         event,

@@ -90,7 +90,7 @@ async fn a_customer_who_is_erased_while_the_drain_ends_their_devices_has_each_of
     stage.fill(organization, "user123").await;
     let devices = stage.count("devices", organization).await;
     let softly = stage.delete(organization, "user123", Deleting::Softly).await.unwrap();
-    assert_eq!(softly.state, "closed");
+    assert_eq!(softly.state.name(), "closed");
     let held = &take(&stage.plane).await.unwrap();
     stage.advance(held, 100).await;
     let stop = "CREATE TRIGGER stand_still BEFORE DELETE ON devices FOR EACH ROW EXECUTE FUNCTION stand_still()";
@@ -107,7 +107,7 @@ async fn a_customer_who_is_erased_while_the_drain_ends_their_devices_has_each_of
     let all = async { tokio::join!(stage.advance(held, 100), erased, goes_on) };
     let (_, erased, ()) = tokio::time::timeout(Duration::from_secs(20), all).await.expect("nothing goes on");
     while stage.advance(held, 1_000).await != Outcome::Completed {}
-    assert_eq!((erased.state.as_str(), stage.count("devices", organization).await), ("completed", 0));
+    assert_eq!((erased.state.name(), stage.count("devices", organization).await), ("completed", 0));
     let told = |record: &Deletion| record.counts["devices"].as_i64().unwrap();
     assert_eq!(told(&stage.record(&softly).await) + told(&erased), devices);
 }
@@ -129,7 +129,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_count_every_row_once(
         let (plane, owner, deletion) = (stage.plane.clone(), stage.owner.clone(), doomed.deletion);
         tokio::spawn(async move {
             let mut fenced = 0;
-            while deletions::get(&owner, deletion).await.unwrap().state != "completed" {
+            while deletions::get(&owner, deletion).await.unwrap().state.name() != "completed" {
                 // Every lease is over at once, so that others take over in the middle of this worker's batches.
                 plane.clock.advance(plane.config.lease);
                 // None when another worker was quicker.
@@ -227,7 +227,7 @@ impl Stage {
         counts.retain(|_, count| *count > 0);
         assert!(counts.len() > 10, "{counts:?}");
         let deletion = organizations::delete(&self.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
-        assert_eq!(deletion.state, "closed");
+        assert_eq!(deletion.state.name(), "closed");
         // It tells its webhook so twice, as `organization.deleted` and as `deletion.started`, and waits until the webhook heard it.
         *counts.get_mut("webhook_deliveries").unwrap() += 2;
         deliver(&self.plane, 200).await;
@@ -241,7 +241,7 @@ impl Stage {
     /// The receipt is exact and no row is left.
     pub(crate) async fn check(&self, doomed: &Doomed) -> Deletion {
         let record = deletions::get(&self.owner, doomed.deletion).await.unwrap();
-        assert_eq!(record.state, "completed");
+        assert_eq!(record.state.name(), "completed");
         let counts: BTreeMap<String, i64> = serde_json::from_value(record.counts.clone()).unwrap();
         assert_eq!(counts, doomed.counts);
         let id = self.engine.uuid(doomed.organization);

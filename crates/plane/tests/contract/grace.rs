@@ -50,14 +50,14 @@ async fn an_organization_that_is_taken_back_is_as_it_was_but_for_what_opens_it(s
     stage.grant(organization, 30).await;
     let before = stage.digest().await;
     let deletion = stage.delete_organization(organization).await;
-    assert_eq!((deletion.state.as_str(), deletion.completed_at), ("reversible", None));
+    assert_eq!((deletion.state.name(), deletion.completed_at), ("reversible", None));
     assert_eq!(deletion.reversible_until, Some(deletion.created_at + 30 * DAY));
     let gone = organizations::get(&stage.now(), &OrganizationRef::Id(organization)).await;
     assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
     stage.plane.clock.advance(29 * DAY);
     stage.drain().await;
     let restored = deletions::restore(&stage.now(), deletion.id).await.unwrap().deletion;
-    assert_eq!((restored.state.as_str(), restored.restored_at.is_some()), ("restored", true));
+    assert_eq!((restored.state.name(), restored.restored_at.is_some()), ("restored", true));
     assert_eq!(stage.digest().await, before);
     for table in ["api_keys", "oauth_tokens"] {
         assert_eq!(stage.count(table, organization).await, 0, "{table}");
@@ -79,7 +79,7 @@ async fn a_customer_that_is_taken_back_is_as_it_was_however_it_was_deleted(stage
     let before = stage.digest().await;
     for how in [Deleting::Permanently, Deleting::Softly, Deleting::Hard] {
         let deletion = stage.delete(organization, "customer", how).await.unwrap();
-        assert_eq!(deletion.state, "reversible");
+        assert_eq!(deletion.state.name(), "reversible");
         let gone = customers::get(&stage.now(), &OrganizationRef::Id(organization), "customer").await;
         assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
         deletions::restore(&stage.now(), deletion.id).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_member_that_is_taken_back_has_the_old_role_and_none_of_the_old_keys(s
     stage.grant(organization, 7).await;
     let before = stage.digest().await;
     let deletion = members::remove(&stage.now(), &OrganizationRef::Id(organization), member, None).await.unwrap();
-    assert_eq!(deletion.state, "reversible");
+    assert_eq!(deletion.state.name(), "reversible");
     assert!(authenticate(Cx::new(&stage.plane, "test"), Presented::ApiKey(&key)).await.is_err());
     let outside = organizations::get(&person, &OrganizationRef::Id(organization)).await;
     assert!(matches!(outside, Err(Error::Outsider(_))), "{outside:?}");
@@ -154,7 +154,7 @@ async fn nothing_is_erased_before_the_end_of_the_grace_period_and_all_after_it(s
     }
     stage.drain().await;
     let record = stage.record(&deletion).await;
-    assert_eq!(record.state, "completed", "{record:?}");
+    assert_eq!(record.state.name(), "completed", "{record:?}");
     assert_eq!(stage.count("customers", organization).await, 0);
     let refused = deletions::restore(&stage.now(), deletion.id).await;
     assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
@@ -190,7 +190,7 @@ async fn of_the_end_of_a_grace_period_and_a_restoration_one_wins(stage: Stage) {
         let (restored, _) = tokio::join!(deletions::restore(&in_time, deletion.id), stage.drain());
         stage.drain().await;
         let found = customers::get(&stage.now(), &OrganizationRef::Id(organization), &reference).await;
-        let state = stage.record(&deletion).await.state;
+        let state = stage.record(&deletion).await.state.name();
         match restored {
             Ok(_) => assert!(found.is_ok() && state == "restored", "{state} {found:?}"),
             Err(Error::Conflict(_)) => assert!(matches!(found, Err(Error::NotFound(_))) && state == "completed", "{state} {found:?}"),
@@ -222,7 +222,7 @@ async fn a_user_who_deletes_their_account_does_not_wait_for_a_grace_period(stage
         let left = stage.engine.count(&format!("SELECT count(*) FROM users WHERE id = {}", stage.engine.uuid(account.subject))).await;
         assert_eq!(left, 0);
     }
-    assert_eq!(stage.record(&removal).await.state, "completed");
+    assert_eq!(stage.record(&removal).await.state.name(), "completed");
 }
 
 async fn a_user_who_deleted_their_account_meanwhile_does_not_come_back_with_the_organization(stage: Stage) {
@@ -292,7 +292,7 @@ async fn a_purge_rests_while_its_organization_does_and_goes_on_when_that_is_take
     deletions::restore(&stage.now(), deletion.id).await.unwrap();
     stage.drain().await;
     assert_eq!(stage.count("purge_items", organization).await, 5);
-    assert_eq!(stage.record(&purge).await.state, "completed");
+    assert_eq!(stage.record(&purge).await.state.name(), "completed");
 }
 
 async fn an_archive_ends_nothing_that_a_legal_hold_keeps(stage: Stage) {

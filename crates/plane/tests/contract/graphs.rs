@@ -71,7 +71,10 @@ async fn a_deletion_does_what_was_planned_to_what_is_tied_to_its_subject_and_to_
     assert_eq!(roots.len(), Root::ALL.len(), "some kind was never deleted: {seen:?}");
     let restored = seen.keys().filter(|(_, outcome)| *outcome == "restored").count();
     assert_eq!(restored, RESTORABLE, "some kind was never taken back: {seen:?}");
-    assert!(outcomes.iter().eq(&BTreeSet::from(purges::Outcome::NAMES)), "some outcome of a purge was never met: {outcomes:?}");
+    assert!(
+        outcomes.iter().eq(&BTreeSet::from(purges::Outcome::ALL.map(purges::Outcome::name))),
+        "some outcome of a purge was never met: {outcomes:?}"
+    );
     for outcome in ["blocked", "drifted"] {
         assert!(seen.keys().any(|(_, seen)| *seen == outcome), "nothing was {outcome}: {seen:?}");
     }
@@ -158,7 +161,7 @@ impl<'a> World<'a> {
         let check = Check { told: &self.told, doomed: &doomed, preview: Some(&preview), at_plan: &at_plan, before: &before, after: &after };
         check.nothing_touches_what_is_held();
         let word = match &outcome {
-            Ok(deletion) if deletion.state == "reversible" => {
+            Ok(deletion) if deletion.state.name() == "reversible" => {
                 check.nothing_is_gone();
                 deletions::restore(&doomed.actor.cx(&self.stage.plane), deletion.id).await.unwrap();
                 deliver(&self.stage.plane, 200).await;

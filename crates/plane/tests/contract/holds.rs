@@ -40,11 +40,11 @@ async fn a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_
         stage.fill(organization, &reference).await;
         let before = stage.count("devices", organization).await;
         let deletion = stage.delete(organization, &reference, how).await.unwrap();
-        assert_eq!(deletion.state, "closed");
+        assert_eq!(deletion.state.name(), "closed");
         let hold = stage.hold(organization, subject, None).await;
         stage.drain().await;
         let record = stage.record(&deletion).await;
-        assert_eq!((record.state.as_str(), record.waiting_for.as_deref()), ("draining", Some("a legal hold")));
+        assert_eq!((record.state.name(), record.waiting_for.as_deref()), ("draining", Some("a legal hold")));
         assert_eq!(stage.count("devices", organization).await, before);
         let progress = deletions::watch(&stage.now(), deletion.id).await.unwrap().progress(stage.plane.clock.now(), None);
         assert_eq!(progress.conditions[0].kind, "legal_hold");
@@ -55,7 +55,7 @@ async fn a_deletion_that_was_ordered_before_a_hold_erases_nothing_more_until_it_
         assert_eq!((snapshot.waiting, snapshot.stuck), (1, 0));
         holds::release(&stage.now(), &OrganizationRef::Id(organization), hold.id, "Closed".into()).await.unwrap();
         stage.drain().await;
-        assert_eq!(stage.record(&deletion).await.state, "completed");
+        assert_eq!(stage.record(&deletion).await.state.name(), "completed");
         assert_eq!(stage.count("devices", organization).await, before - MUCH);
     }
 }
@@ -72,7 +72,7 @@ async fn a_deletion_that_waits_for_a_hold_goes_on_when_that_has_ended_by_itself(
     }
     stage.plane.clock.advance(Duration::from_secs(3_600));
     stage.drain().await;
-    assert_eq!(stage.record(&deletion).await.state, "completed");
+    assert_eq!(stage.record(&deletion).await.state.name(), "completed");
     assert_eq!(stage.count("customers", organization).await, 0);
 }
 
@@ -82,15 +82,15 @@ async fn a_hold_that_has_ended_stops_nothing(stage: Stage) {
         new_customer(&stage.now(), organization, reference).await;
     }
     let hold = stage.hold(organization, Subject::Customer("held".into()), Some(Duration::from_secs(60))).await;
-    assert_eq!(hold.state, "active");
+    assert_eq!(hold.state.name(), "active");
     assert!(matches!(stage.delete(organization, "held", Deleting::Permanently).await, Err(Error::Blocked(_))));
     stage.delete(organization, "free", Deleting::Permanently).await.unwrap();
     stage.plane.clock.advance(Duration::from_secs(61));
-    assert_eq!(holds::get(&stage.now(), &OrganizationRef::Id(organization), hold.id).await.unwrap().state, "expired");
+    assert_eq!(holds::get(&stage.now(), &OrganizationRef::Id(organization), hold.id).await.unwrap().state.name(), "expired");
     stage.delete(organization, "held", Deleting::Permanently).await.unwrap();
     let kept = holds::get(&stage.now(), &OrganizationRef::Id(organization), hold.id).await.unwrap();
     assert_eq!(
-        (kept.state.as_str(), kept.subject_label),
+        (kept.state.name(), kept.subject_label),
         ("expired", None),
         "who placed it, on which subject and until when is still to be seen"
     );
@@ -148,7 +148,7 @@ async fn a_hold_waits_for_what_is_just_being_erased_on_postgresql() {
 
     stage.fill(organization, "drained").await;
     let deletion = stage.delete(organization, "drained", Deleting::Permanently).await.unwrap();
-    assert_eq!(deletion.state, "closed");
+    assert_eq!(deletion.state.name(), "closed");
     stage.race("devices", organization, stage.drain(), whole()).await;
     stage.fill(organization, "softly").await;
     stage.delete(organization, "softly", Deleting::Softly).await.unwrap();
@@ -193,11 +193,11 @@ async fn the_drain_does_not_wait_for_a_hold_that_is_being_placed_on_postgresql()
     stage.engine.run("", &format!("SELECT pg_advisory_lock({key})")).await.unwrap();
     tokio::time::timeout(PATIENCE, stage.drain()).await.expect("the drain waits");
     let record = stage.record(&deletion).await;
-    assert_eq!((record.state.as_str(), record.waiting_for.as_deref()), ("draining", Some("a legal hold")));
+    assert_eq!((record.state.name(), record.waiting_for.as_deref()), ("draining", Some("a legal hold")));
     assert_eq!(stage.count("devices", organization).await, MUCH);
     stage.engine.run("", &format!("SELECT pg_advisory_unlock({key})")).await.unwrap();
     stage.drain().await;
-    assert_eq!(stage.record(&deletion).await.state, "completed");
+    assert_eq!(stage.record(&deletion).await.state.name(), "completed");
 }
 
 async fn an_approval_that_has_ended_stays_while_a_hold_is_in_force(stage: Stage) {

@@ -95,7 +95,7 @@ async fn workers_that_take_it_from_each_other_all_the_time_delete_everybody_once
             let (plane, owner, deletion) = (stage.plane.clone(), stage.owner.clone(), ordered.deletion.id);
             tokio::spawn(async move {
                 let mut fenced = 0;
-                while deletions::get(&owner, deletion).await.unwrap().state != "completed" {
+                while deletions::get(&owner, deletion).await.unwrap().state.name() != "completed" {
                     plane.clock.advance(plane.config.lease);
                     let Some(held) = take(&plane).await else { continue };
                     for _ in 0..3 {
@@ -135,7 +135,7 @@ async fn customers_who_came_by_or_changed_after_the_order_stay(stage: Stage) {
     stage.drain().await;
     for (deletion, expected) in [(&by_criteria, json!({"deleted": 1})), (&by_list, json!({"not_found": 2}))] {
         let record = stage.record(deletion).await;
-        assert_eq!((record.state.as_str(), &record.counts), ("completed", &expected));
+        assert_eq!((record.state.name(), &record.counts), ("completed", &expected));
     }
     assert_eq!(stage.count("customers", organization).await, 3, "second, fourth and gone are left");
 }
@@ -148,12 +148,12 @@ async fn a_purge_is_not_completed_before_the_deletions_that_it_ordered_are(stage
     let ordered = purges::order(&stage.now(), &OrganizationRef::Id(organization), &list, None, None).await.unwrap();
     stage.drain().await;
     let record = stage.record(&ordered).await;
-    assert_eq!((record.state.as_str(), record.waiting_for.as_deref()), ("draining", Some("the deletions of its customers")));
+    assert_eq!((record.state.name(), record.waiting_for.as_deref()), ("draining", Some("the deletions of its customers")));
     let own = stage.items(&ordered).await[0].deletion.unwrap();
     assert_eq!(deletions::get(&stage.owner, own).await.unwrap().waiting_for.as_deref(), Some("2 webhook deliveries"));
     deliver(&stage.plane, 200).await;
     stage.drain().await;
-    assert_eq!(stage.record(&ordered).await.state, "completed");
+    assert_eq!(stage.record(&ordered).await.state.name(), "completed");
 }
 
 async fn a_purge_ends_with_its_organization(stage: Stage) {
@@ -222,7 +222,7 @@ async fn a_stop_that_meets_workers_at_work_is_the_last_they_hear(stage: Stage) {
         let workers = (0..3).map(|_| {
             let (plane, owner, deletion) = (stage.plane.clone(), stage.owner.clone(), ordered.deletion.id);
             tokio::spawn(async move {
-                while deletions::get(&owner, deletion).await.unwrap().state != "completed" {
+                while deletions::get(&owner, deletion).await.unwrap().state.name() != "completed" {
                     plane.clock.advance(plane.config.lease);
                     let Some(held) = take(&plane).await else { continue };
                     for _ in 0..2 {
@@ -281,7 +281,7 @@ async fn a_purge_deletes_no_other_customer_once_its_orderer_may_no_longer_delete
         stage.plane.clock.advance(stage.plane.config.lease);
         stage.drain().await;
         let record = stage.record(&deletion).await;
-        assert_eq!(record.state, "completed", "{loss}");
+        assert_eq!(record.state.name(), "completed", "{loss}");
         match loss {
             "none" => assert_eq!(stage.count("customers", organization).await, BLOCKED),
             _ => assert_eq!(stage.count("customers", organization).await, left, "{loss}: {}", record.counts),
@@ -355,7 +355,7 @@ impl Stage {
     async fn check_stopped(&self, ordered: &Ordered) -> Deletion {
         let Ordered { organization, deletion, outcomes } = ordered;
         let record = self.record(deletion).await;
-        assert_eq!(record.state, "completed");
+        assert_eq!(record.state.name(), "completed");
         let counted = record.counts.as_object().unwrap();
         assert_eq!(counted.values().filter_map(|count| count.as_i64()).sum::<i64>(), outcomes.values().sum::<i64>());
         let items = self.items(deletion).await;
@@ -363,9 +363,9 @@ impl Stage {
         assert_eq!(numbers, (1..=outcomes.values().sum()).collect::<Vec<i64>>());
         let mut found: BTreeMap<&str, i64> = BTreeMap::new();
         for item in &items {
-            *found.entry(&item.outcome).or_default() += 1;
-            let is_there = ["blocked", "stopped"].contains(&item.outcome.as_str());
-            assert_eq!((item.deletion.is_some(), item.reference.is_some()), (item.outcome == "deleted", is_there), "{item:?}");
+            *found.entry(item.outcome.name()).or_default() += 1;
+            let is_there = ["blocked", "stopped"].contains(&item.outcome.name());
+            assert_eq!((item.deletion.is_some(), item.reference.is_some()), (item.outcome.name() == "deleted", is_there), "{item:?}");
         }
         assert_eq!(json!(found), record.counts);
         let deleted = found.get("deleted").copied().unwrap_or_default();
@@ -384,14 +384,14 @@ impl Stage {
     async fn check_purge(&self, ordered: &Ordered) -> Deletion {
         let Ordered { organization, deletion, outcomes } = ordered;
         let record = self.record(deletion).await;
-        assert_eq!((record.state.as_str(), &record.counts), ("completed", &json!(outcomes)));
+        assert_eq!((record.state.name(), &record.counts), ("completed", &json!(outcomes)));
         let items = self.items(deletion).await;
         let numbers: Vec<i64> = items.iter().map(|item| item.number).collect();
         assert_eq!(numbers, (1..=outcomes.values().sum()).collect::<Vec<i64>>());
         for item in &items {
-            assert_eq!(item.deletion.is_some(), item.outcome == "deleted", "{item:?}");
-            assert_eq!(item.blockers.is_empty(), item.outcome != "blocked", "{item:?}");
-            assert_eq!(item.reference.is_some(), item.outcome == "blocked", "{item:?}");
+            assert_eq!(item.deletion.is_some(), item.outcome.name() == "deleted", "{item:?}");
+            assert_eq!(item.blockers.is_empty(), item.outcome.name() != "blocked", "{item:?}");
+            assert_eq!(item.reference.is_some(), item.outcome.name() == "blocked", "{item:?}");
         }
         let (deleted, blocked) = (outcomes["deleted"], outcomes["blocked"]);
         assert_eq!(self.count("customers", *organization).await, blocked);

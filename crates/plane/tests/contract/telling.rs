@@ -38,13 +38,13 @@ async fn a_customer_is_erased_at_once_and_completed_when_everybody_was_told(stag
     new_customer(&stage.now(), organization, "user123").await;
     deliver(&stage.plane, 200).await;
     let deletion = stage.delete_customer(organization, "user123").await;
-    assert_eq!(deletion.state, "closed");
+    assert_eq!(deletion.state.name(), "closed");
     assert_eq!(deletion.subject_label, None);
     assert_eq!(stage.count("customers", organization).await, 0, "the rows go at once");
     assert_eq!(stage.history(organization, hooks[0], "customer.created").await.len(), 0, "and what spoke of the customer");
     stage.drain().await;
     let waiting = stage.record(&deletion).await;
-    assert_eq!((waiting.state.as_str(), waiting.waiting_for.as_deref()), ("draining", Some("4 webhook deliveries")));
+    assert_eq!((waiting.state.name(), waiting.waiting_for.as_deref()), ("draining", Some("4 webhook deliveries")));
     let told = &stage.history(organization, hooks[0], "customer.deleted").await[0];
     let payload: Json = serde_json::from_str(told.payload.as_deref().unwrap()).unwrap();
     let data = json!({"organizationId": organization, "id": "user123", "permanent": true, "deletionId": deletion.id});
@@ -52,12 +52,12 @@ async fn a_customer_is_erased_at_once_and_completed_when_everybody_was_told(stag
     assert_eq!(deliver(&stage.plane, 200).await, 4);
     stage.drain().await;
     let completed = stage.record(&deletion).await;
-    assert_eq!((completed.state.as_str(), completed.waiting_for), ("completed", None));
+    assert_eq!((completed.state.name(), completed.waiting_for), ("completed", None));
     assert_eq!(completed.effects, json!({"webhooks": {"delivered": 4, "failed": 0}}));
     assert_eq!(completed.counts, deletion.counts);
     for event in ["customer.deleted", "deletion.started"] {
         let told = &stage.history(organization, hooks[0], event).await[0];
-        assert_eq!((told.state.as_str(), &told.payload), ("delivered", &None), "{event}");
+        assert_eq!((told.state.name(), &told.payload), ("delivered", &None), "{event}");
     }
     assert_eq!(stage.history(organization, hooks[1], "deletion.completed").await.len(), 1);
 }
@@ -71,15 +71,15 @@ async fn an_endpoint_that_refuses_everything_holds_the_completion_until_it_is_gi
         assert_eq!(deliver(&stage.plane, 500).await, 2);
         assert_eq!(deliver(&stage.plane, 500).await, 0, "not before its time");
         stage.drain().await;
-        assert_eq!(stage.record(&deletion).await.state, "draining");
+        assert_eq!(stage.record(&deletion).await.state.name(), "draining");
         stage.plane.clock.advance(pause);
     }
     assert_eq!(deliver(&stage.plane, 500).await, 2);
     stage.drain().await;
     let completed = stage.record(&deletion).await;
-    assert_eq!((completed.state.as_str(), completed.effects), ("completed", json!({"webhooks": {"delivered": 0, "failed": 2}})));
+    assert_eq!((completed.state.name(), completed.effects), ("completed", json!({"webhooks": {"delivered": 0, "failed": 2}})));
     let told = &stage.history(organization, hooks[0], "customer.deleted").await[0];
-    assert_eq!((told.state.as_str(), told.attempts, told.response_status), ("failed", 4, Some(500)));
+    assert_eq!((told.state.name(), told.attempts, told.response_status), ("failed", 4, Some(500)));
     assert_eq!(told.error.as_deref(), Some("refused"));
 }
 
@@ -88,7 +88,7 @@ async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothin
     new_customer(&stage.now(), organization, "user123").await;
     deliver(&stage.plane, 200).await;
     let deletion = organizations::delete(&stage.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
-    assert_eq!(deletion.state, "closed");
+    assert_eq!(deletion.state.name(), "closed");
     stage.drain().await;
     assert_eq!(stage.record(&deletion).await.waiting_for.as_deref(), Some("2 webhook deliveries"));
     assert_eq!((stage.count("customers", organization).await, stage.count("webhooks", organization).await), (0, 1));
@@ -108,7 +108,7 @@ async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothin
     }
     stage.drain().await;
     let completed = stage.record(&deletion).await;
-    assert_eq!((completed.state.as_str(), completed.effects), ("completed", json!({"webhooks": {"delivered": 1, "failed": 1}})));
+    assert_eq!((completed.state.name(), completed.effects), ("completed", json!({"webhooks": {"delivered": 1, "failed": 1}})));
     for table in ["webhooks", "webhook_deliveries", "members"] {
         assert_eq!(stage.count(table, organization).await, 0, "{table}");
     }
@@ -130,16 +130,16 @@ async fn a_deletion_without_webhooks_is_completed_at_once(stage: Stage) {
     let (organization, _) = stage.found("quiet", 0).await;
     new_customer(&stage.now(), organization, "user123").await;
     let deletion = stage.delete_customer(organization, "user123").await;
-    assert_eq!((deletion.state.as_str(), deletion.effects), ("completed", json!({})));
+    assert_eq!((deletion.state.name(), deletion.effects), ("completed", json!({})));
     let deletion = organizations::delete(&stage.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
-    assert_eq!(deletion.state, "completed");
+    assert_eq!(deletion.state.name(), "completed");
     // And one that listens to other things alone holds up nothing.
     let (organization, hooks) = stage.found("elsewhere", 1).await;
     stage
         .change(organization, hooks[0], WebhookChange { events: Some(vec!["deletion.completed".into()]), ..WebhookChange::default() })
         .await;
     new_customer(&stage.now(), organization, "user123").await;
-    assert_eq!(stage.delete_customer(organization, "user123").await.state, "completed");
+    assert_eq!(stage.delete_customer(organization, "user123").await.state.name(), "completed");
     assert_eq!(stage.history(organization, hooks[0], "deletion.completed").await.len(), 1);
 }
 
@@ -149,7 +149,7 @@ async fn a_deletion_waits_for_no_webhook_that_is_deleted_itself(stage: Stage) {
     deliver(&stage.plane, 200).await;
     let deletion = stage.delete_customer(organization, "user123").await;
     let leaving = webhooks::delete(&stage.owner, &OrganizationRef::Id(organization), hooks[0], None).await.unwrap();
-    assert_eq!(leaving.state, "closed", "the other webhook is told of it");
+    assert_eq!(leaving.state.name(), "closed", "the other webhook is told of it");
     assert!(matches!(webhooks::get(&stage.owner, &OrganizationRef::Id(organization), hooks[0]).await, Err(Error::NotFound("Webhook"))));
     assert_eq!(stage.count("webhooks", organization).await, 1);
     assert_eq!(deliver(&stage.plane, 200).await, 3, "two of the customer's deletion and one of the webhook's");
@@ -157,7 +157,7 @@ async fn a_deletion_waits_for_no_webhook_that_is_deleted_itself(stage: Stage) {
     assert_eq!(stage.record(&deletion).await.effects, json!({"webhooks": {"delivered": 2, "failed": 0}}));
     let last = webhooks::delete(&stage.owner, &OrganizationRef::Id(organization), hooks[1], None).await.unwrap();
     assert_eq!(
-        (last.state.as_str(), stage.count("webhook_deliveries", organization).await),
+        (last.state.name(), stage.count("webhook_deliveries", organization).await),
         ("completed", 0),
         "no webhook is left to be told"
     );
@@ -200,7 +200,7 @@ async fn a_delivery_is_carried_by_one_courier_until_its_lease_is_over(stage: Sta
     // The first one was only slow, and what it says now changes nothing.
     deliveries::finish(&stage.plane, due[0].clone(), Attempt { status: Some(500), error: Some("refused") }).await.unwrap();
     let told = &stage.history(organization, hooks[0], "customer.created").await[0];
-    assert_eq!((told.state.as_str(), told.attempts, told.response_status), ("delivered", 1, Some(204)));
+    assert_eq!((told.state.name(), told.attempts, told.response_status), ("delivered", 1, Some(204)));
 }
 
 async fn a_long_queue_starves_neither_others_nor_what_a_deletion_waits_for(stage: Stage) {
@@ -231,9 +231,9 @@ async fn a_webhook_that_is_switched_off_gets_nothing_and_holds_nothing_up(stage:
     assert_eq!(stage.history(organization, hooks[0], "customer.created").await.len(), 0, "nothing is put into its queue");
     assert_eq!(deliver(&stage.plane, 200).await, 2);
     let told = &stage.history(organization, hooks[0], "customer.deleted").await[0];
-    assert_eq!((told.state.as_str(), told.attempts, told.error.as_deref()), ("failed", 0, Some("the webhook is switched off")));
+    assert_eq!((told.state.name(), told.attempts, told.error.as_deref()), ("failed", 0, Some("the webhook is switched off")));
     stage.drain().await;
-    assert_eq!(stage.record(&deletion).await.state, "completed");
+    assert_eq!(stage.record(&deletion).await.state.name(), "completed");
 }
 
 async fn a_history_is_cut_to_a_hundred_and_what_waits_is_not_history(stage: Stage) {

@@ -71,7 +71,7 @@ pub(crate) async fn list(caller: Caller) -> Answer<Sliced<DeletionOut>> {
         organization => Wanted::Of(organization),
     };
     let words = "must be reversible, closed, draining, completed, restored or open";
-    let filter = caller.query.read("state", words, DeletionFilter::parse)?.unwrap_or_default();
+    let filter = caller.query.read("state", words, DeletionFilter::parse)?;
     let page = deletions::list(&caller.cx, &wanted, filter, caller.query.part()?).await?;
     Ok(caller.slice(page, |watched| DeletionOut::of(watched, caller.cx.now, None)))
 }

@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 use plane::deletions;
 use plane::fields::check_reason;
-use plane::purges::schema::PurgeOutcome;
 use plane::purges::{self, Criteria, Meant, Outcome, Tally};
 use plane::wire::Counts;
 use schemars::JsonSchema;
@@ -60,8 +59,7 @@ pub(crate) struct PurgeItem {
     #[schemars(range(min = 1), example = 1)]
     number: i64,
     /// `stopped`: the purge was, before it was the customer’s turn.
-    #[schemars(with = "PurgeOutcome")]
-    outcome: String,
+    outcome: Outcome,
     /// The customer's id; null once the customer is gone.
     #[schemars(length(min = 1, max = 100), example = &"user123")]
     customer_id: Option<String>,
@@ -119,8 +117,7 @@ pub(crate) async fn stop(caller: Caller, Segments(deletion): Segments<String>) -
 
 pub(crate) async fn items(caller: Caller, Segments(deletion): Segments<String>) -> Answer<Sliced<PurgeItem>> {
     let words = "must be deleted, blocked, refused, not_found, repeated or stopped";
-    let read = |name: &str| Outcome::NAMES.contains(&name).then(|| name.to_owned());
-    let outcome = caller.query.read("outcome", words, read)?;
+    let outcome = caller.query.read("outcome", words, Outcome::parse)?;
     let (organization, page) = purges::items(&caller.cx, caller.id("id", &deletion)?, outcome, caller.query.part()?).await?;
     Ok(caller.slice(page, |item| PurgeItem {
         number: item.number,

@@ -2,10 +2,11 @@
 #![expect(dead_code, reason = "only their schemas are used")]
 
 use plane::deletions::schema::DeletionFilter;
+use plane::holds;
 use plane::policy::Role;
-use plane::purges::schema::PurgeOutcome;
+use plane::purges::Outcome;
 use plane::webhooks::OVERLAP_HOURS;
-use plane::wire::{CustomerState, HoldState, OrganizationName};
+use plane::wire::{CustomerState, OrganizationName};
 use schemars::JsonSchema;
 use uuid::Uuid;
 
@@ -52,7 +53,7 @@ pub(crate) struct DeletionsWanted {
 #[derive(JsonSchema)]
 pub(crate) struct HoldFilter {
     /// Only holds in this state; `active` are those in force.
-    state: HoldState,
+    state: holds::State,
 }
 
 /// Which customers of a list.
@@ -154,7 +155,7 @@ pub(crate) struct Purge {
 #[derive(JsonSchema)]
 pub(crate) struct ItemFilter {
     /// Only items with this outcome.
-    outcome: PurgeOutcome,
+    outcome: Outcome,
 }
 
 /// How long a secret that is rotated goes on signing.

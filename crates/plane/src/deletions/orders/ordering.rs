@@ -184,7 +184,7 @@ impl Orders for Together {
             if root.ends_access() {
                 revoke(cx, tx, order.subject).await?;
             }
-            let deletion = Deletion { export, ..Deletion::of(record) };
+            let deletion = Deletion { export, ..Deletion::of(root, record) };
             self.entries.extend(audit::done(cx, organization, &note)?);
             ledger::note(cx, tx, ledger::Entry::Ordered(told(cx, &deletion))).await?;
             self.given[place].deletion = Some(deletion);
@@ -202,7 +202,7 @@ fn told(cx: &Cx, deletion: &Deletion) -> ledger::Order {
     ledger::Order {
         deletion: deletion.id,
         organization: deletion.organization,
-        root: deletion.root.clone(),
+        root: deletion.root.name().into(),
         subject: deletion.subject,
         actor: deletion.actor.clone(),
         actor_id: deletion.actor_id,

@@ -13,7 +13,7 @@ use crate::policy::{self, Action, Actions, Role, Scopes, Verdict};
 use crate::principal::Membership;
 use crate::principal::Principal;
 use crate::quotas::{self, Quota};
-use crate::{Error, Result, key_terms};
+use crate::{Error, Result};
 
 /// An organization that the actor may act in, and how far.
 #[derive(Debug, Clone, Copy)]
@@ -303,9 +303,7 @@ pub(crate) const MEMBERSHIP: Statement = sql!(
 );
 
 pub(crate) fn membership_from(mut row: Row) -> Result<Membership> {
-    let (id, role) = (row.next()?, row.next::<String>()?);
-    let role = Role::parse(&role).ok_or_else(|| Error::Internal(format!("a member has the unknown role {role}")))?;
-    Ok(Membership { id, role })
+    Ok(Membership { id: row.next()?, role: row.next()? })
 }
 
 async fn exists(cx: &Cx, organization: Uuid) -> Result<bool> {
@@ -335,5 +333,5 @@ async fn only_organization(cx: &Cx, user: Uuid) -> Result<Uuid> {
 pub(crate) async fn load_service(tx: &mut Tx, organization: Uuid, key: Uuid) -> Result<Option<Membership>> {
     let statement = sql!("SELECT role FROM api_keys WHERE organization_id = $1 AND id = $2 AND role IS NOT NULL");
     let Some(mut row) = tx.query_opt(statement, params![organization, key]).await? else { return Ok(None) };
-    Ok(Some(Membership { id: key, role: key_terms::service_role_from(&row.next::<String>()?)? }))
+    Ok(Some(Membership { id: key, role: row.next()? }))
 }

@@ -5,23 +5,24 @@
 
 use Role::{Admin, Billing, Master, Member, Owner, Reseller, Viewer};
 
-/// What a member is in an organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Everything; alone may delete the organization.
-    Owner,
-    /// Everything but the organization itself and its owners.
-    Admin,
-    /// All customers.
-    Master,
-    /// The customers under their own management, nothing else.
-    Reseller,
-    /// Reads the organization, works with customers.
-    Member,
-    /// Reads, and billing.
-    Billing,
-    /// Reads.
-    Viewer,
+sql::words! {
+    /// What a member is in an organization.
+    pub enum Role {
+        /// Everything; alone may delete the organization.
+        Owner = "owner",
+        /// Everything but the organization itself and its owners.
+        Admin = "admin",
+        /// All customers.
+        Master = "master",
+        /// The customers under their own management, nothing else.
+        Reseller = "reseller",
+        /// Reads the organization, works with customers.
+        Member = "member",
+        /// Reads, and billing.
+        Billing = "billing",
+        /// Reads.
+        Viewer = "viewer",
+    }
 }
 
 /// What a service account can be. An owner is a person: who approves of what others delete, and hands the organization over. Resellers are
@@ -29,22 +30,6 @@ pub enum Role {
 pub const SERVICE_ROLES: [Role; 5] = [Role::Admin, Role::Master, Role::Member, Role::Billing, Role::Viewer];
 
 impl Role {
-    /// Every role, the mightiest first.
-    pub const ALL: [Role; 7] = [Owner, Admin, Master, Reseller, Member, Billing, Viewer];
-
-    /// Its name in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Owner => "owner",
-            Admin => "admin",
-            Master => "master",
-            Reseller => "reseller",
-            Member => "member",
-            Billing => "billing",
-            Viewer => "viewer",
-        }
-    }
-
     /// What a credential with scopes needs to give or offer this role: all that the role needs for what it allows. What every member may
     /// do about themselves counts for none.
     pub fn scopes(self) -> Scopes {
@@ -60,11 +45,6 @@ impl Role {
             Reseller => Action::InviteReseller,
             Admin | Master | Member | Billing | Viewer => Action::Invite,
         }
-    }
-
-    /// The role of this name.
-    pub fn parse(name: &str) -> Option<Role> {
-        Role::ALL.into_iter().find(|role| role.name() == name)
     }
 }
 

@@ -13,39 +13,25 @@ pub use crate::known_limits::Quotas;
 use crate::principal::Principal;
 use crate::{Cx, Error, Plane, Result};
 
-/// Of what an organization may have so much and no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quota {
-    /// API keys.
-    ApiKeys,
-    /// Webhooks.
-    Webhooks,
-    /// OAuth apps.
-    OauthApps,
-    /// Exports.
-    Exports,
-    /// Invitations.
-    Invitations,
-    /// Requests.
-    Requests,
+sql::words! {
+    /// Of what an organization may have so much and no more.
+    pub enum Quota {
+        /// API keys.
+        ApiKeys = "api_keys",
+        /// Webhooks.
+        Webhooks = "webhooks",
+        /// OAuth apps.
+        OauthApps = "oauth_apps",
+        /// Exports.
+        Exports = "exports",
+        /// Invitations.
+        Invitations = "invitations",
+        /// Requests.
+        Requests = "requests",
+    }
 }
 
 impl Quota {
-    /// All of them.
-    pub const ALL: [Quota; 6] = [Quota::ApiKeys, Quota::Webhooks, Quota::OauthApps, Quota::Exports, Quota::Invitations, Quota::Requests];
-
-    /// Its name in `/metrics`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Quota::ApiKeys => "api_keys",
-            Quota::Webhooks => "webhooks",
-            Quota::OauthApps => "oauth_apps",
-            Quota::Exports => "exports",
-            Quota::Invitations => "invitations",
-            Quota::Requests => "requests",
-        }
-    }
-
     pub(crate) fn limit(self, quotas: &Quotas) -> u32 {
         match self {
             Quota::ApiKeys => quotas.api_keys,

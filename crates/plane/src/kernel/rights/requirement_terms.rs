@@ -5,28 +5,15 @@ use sql::Row;
 
 use crate::Result;
 
-/// The kinds of subject that an organization can ask something for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The organization itself.
-    Organization,
-    /// Its members.
-    Member,
-    /// Its customers, however they are deleted.
-    Customer,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Organization, Kind::Member, Kind::Customer];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Organization => "organization",
-            Kind::Member => "member",
-            Kind::Customer => "customer",
-        }
+sql::words! {
+    /// The kinds of subject that an organization can ask something for.
+    pub enum Kind {
+        /// The organization itself.
+        Organization = "organization",
+        /// Its members.
+        Member = "member",
+        /// Its customers, however they are deleted.
+        Customer = "customer",
     }
 }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
 use crate::ids::SERVER_SCOPE;
+use crate::policy::Role;
 use crate::principal::Fingerprint;
 use deletion::before;
 use std::collections::HashSet;
@@ -277,8 +278,7 @@ struct FoundKey {
 }
 
 fn api_key_from(row: &mut Row) -> Result<FoundKey> {
-    let (user, role, credential): (Option<Uuid>, Option<String>, Uuid) = (row.next()?, row.next()?, row.next()?);
-    let service_role = role.map(|role| key_terms::service_role_from(&role)).transpose()?;
+    let (user, service_role, credential): (Option<Uuid>, Option<Role>, Uuid) = (row.next()?, row.next()?, row.next()?);
     let user = match service_role {
         Some(_) => credential,
         // Its member is gone, or going.

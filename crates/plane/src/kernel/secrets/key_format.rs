@@ -13,34 +13,17 @@ const BODY_LENGTH: usize = 32;
 /// Hexadecimal digits of the CRC-32 at its end.
 const CHECKSUM_LENGTH: usize = 8;
 
-/// What a key is for, which shows in its prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Kind {
-    /// For an organization's own back end.
-    #[default]
-    Organization,
-    /// For a person's own scripts.
-    User,
-    /// May be published, so it only reads the organization's profile.
-    Publishable,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Organization, Kind::User, Kind::Publishable];
-
-    /// Its name in the database and in bodies.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Organization => "organization",
-            Kind::User => "user",
-            Kind::Publishable => "publishable",
-        }
-    }
-
-    /// The kind of this name.
-    pub fn parse(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+sql::words! {
+    /// What a key is for, which shows in its prefix.
+    #[derive(Default)]
+    pub enum Kind {
+        /// For an organization's own back end.
+        #[default]
+        Organization = "organization",
+        /// For a person's own scripts.
+        User = "user",
+        /// May be published, so it only reads the organization's profile.
+        Publishable = "publishable",
     }
 }
 

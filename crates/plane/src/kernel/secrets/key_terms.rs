@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use crate::fields::Check;
 use crate::key_format::Kind;
-use crate::policy::Role;
 use crate::{Error, Result};
 
 /// Requests a minute that a key can be given.
@@ -125,12 +124,7 @@ pub(crate) fn limit_from(number: Option<i64>) -> Option<u32> {
 
 /// The terms from the columns `name` to `allowed_ips` of a row.
 pub(crate) fn terms_from(row: &mut Row) -> Result<(Terms, Option<Arc<OwnTerms>>)> {
-    let (name, kind): (String, String) = (row.next()?, row.next()?);
-    let terms = Terms {
-        name: name.into(),
-        kind: Kind::parse(&kind).ok_or_else(|| Error::Internal(format!("a key has the unknown kind {kind}")))?,
-        is_active: row.next()?,
-    };
+    let terms = Terms { name: row.next::<String>()?.into(), kind: row.next()?, is_active: row.next()? };
     let own = OwnTerms {
         rate_limit_per_minute: limit_from(row.next()?).and_then(NonZeroU32::new),
         rate_limit_per_hour: limit_from(row.next()?).and_then(NonZeroU32::new),
@@ -143,11 +137,6 @@ pub(crate) fn terms_from(row: &mut Row) -> Result<(Terms, Option<Arc<OwnTerms>>)
 /// The scopes as the database holds them.
 pub(crate) fn scopes_from(json: Json) -> Result<Vec<String>> {
     serde_json::from_value(json).map_err(|error| Error::Internal(format!("the scopes of a key: {error}")))
-}
-
-/// The role of a service account as the database holds it.
-pub(crate) fn service_role_from(role: &str) -> Result<Role> {
-    Role::parse(role).ok_or_else(|| Error::Internal(format!("a service account has the unknown role {role}")))
 }
 
 #[cfg(test)]

@@ -87,9 +87,9 @@ kinds! {
     /// A postal address.
     Address, true, texts(20, 200, false);
     /// What a key or token may be used for, within its owner's role.
-    Scope, false, words("What a key or token may be used for, within its owner's role.", SCOPES.to_vec(), "unknown_scope", &["read:organization", "read:customers"]);
+    Scope, false, named("What a key or token may be used for, within its owner's role.", &SCOPES, "unknown_scope", &["read:organization", "read:customers"]);
     /// Something that webhooks are told.
-    Event, false, words("Something that webhooks are told.", events::Event::ALL.iter().map(|event| event.name()).collect(), "unknown_event", &["customer.created", "customer.deleted"]);
+    Event, false, named("Something that webhooks are told.", &events::Event::ALL.map(events::Event::name), "unknown_event", &["customer.created", "customer.deleted"]);
     /// An object of anything.
     Anything, true, json_schema!({"type": "object", "additionalProperties": true, "examples": [{}]});
     /// How many there are, by name.
@@ -110,7 +110,27 @@ macro_rules! sets {
     };
 }
 
-pub(crate) use {kinds, sets};
+/// Declares an enum of [`sql::words`] that has a schema, by the name and with the example that are given.
+macro_rules! words {
+    ($(#[doc = $about:literal])* pub enum $name:ident as $schema:literal, like $like:literal { $($values:tt)* }) => {
+        sql::words! {
+            $(#[doc = $about])*
+            pub enum $name { $($values)* }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $schema.into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $crate::wire::set(concat!($($about),*).trim(), &$name::ALL.map($name::name), $like)
+            }
+        }
+    };
+}
+
+pub(crate) use {kinds, sets, words};
 
 /// Every code of a blocker.
 pub const BLOCKER_CODES: [&str; 10] = [
@@ -136,7 +156,7 @@ sets! {
     /// The kind of what stands in a deletion's way.
     BlockerKind, &BLOCKER_KINDS, "subscription";
     /// How far a deletion is.
-    DeletionState, &["reversible", "closed", "draining", "completed", "restored"], "completed";
+    DeletionState, &deletion::State::ALL.map(deletion::State::name), "completed";
     /// What a deletion does with rows.
     RowFate, &["erased", "redacted", "kept"], "erased";
     /// The kind of what is deleted.
@@ -149,14 +169,6 @@ sets! {
     AuditOutcome, &["done", "refused", "not_found", "blocked", "invalid", "failed", "unauthenticated"], "done";
     /// Whether a customer is there, or was softly deleted and is kept.
     CustomerState, &["live", "deleted"], "live";
-    /// How far a delivery is.
-    DeliveryState, &["pending", "delivered", "failed"], "pending";
-    /// How far an export is.
-    ExportState, &["waiting", "running", "done", "failed", "expired"], "waiting";
-    /// Whether a legal hold is in force.
-    HoldState, &["active", "released", "expired"], "active";
-    /// Only a pending invitation can be accepted.
-    InvitationStatus, &["pending", "accepted", "cancelled", "expired", "revoked"], "pending";
     /// A method of HTTP.
     Method, &["POST", "PUT", "PATCH", "DELETE"], "PATCH";
     /// How a token is presented (RFC 6750).
@@ -177,18 +189,6 @@ impl<'de> Deserialize<'de> for Role {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
         let name = String::deserialize(deserializer)?;
         Role::parse(&name).ok_or_else(|| serde::de::Error::custom("no role has this name"))
-    }
-}
-
-impl Serialize for Role {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl Serialize for events::Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 
@@ -219,7 +219,7 @@ fn roles(about: &str, all: &[Role]) -> Schema {
     json_schema!({"type": "string", "description": about, "enum": names, "examples": ["member"], "x-roles": true})
 }
 
-fn words(about: &str, all: Vec<&str>, code: &str, several: &[&str]) -> Schema {
+fn named(about: &str, all: &[&str], code: &str, several: &[&str]) -> Schema {
     let words = format!("must be one of {}", all.join(", "));
     json_schema!({"type": "string", "description": about, "enum": all, "x-refusal": [code, words], "x-several": several})
 }
@@ -327,12 +327,6 @@ impl JsonSchema for Root {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         set("The rules that a deletion follows.", &Root::ALL.map(Root::name), "organization")
-    }
-}
-
-impl Serialize for Root {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 

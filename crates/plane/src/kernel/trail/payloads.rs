@@ -45,8 +45,7 @@ pub struct MemberEvent {
     pub(crate) id: Uuid,
     /// The user's.
     pub(crate) user_id: Uuid,
-    #[schemars(with = "Role")]
-    pub(crate) role: String,
+    pub(crate) role: Role,
 }
 
 /// A membership that is deleted.
@@ -141,20 +140,19 @@ pub struct OauthAppRevokedEvent {
 /// An API key.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ApiKeyEvent<'a> {
+pub struct ApiKeyEvent {
     #[schemars(with = "OrganizationId")]
     pub(crate) organization_id: Uuid,
     pub(crate) id: Uuid,
-    #[schemars(with = "Kind")]
-    pub(crate) kind: &'a str,
+    pub(crate) kind: Kind,
 }
 
 /// An API key that ends by itself.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ApiKeyExpiringEvent<'a> {
+pub struct ApiKeyExpiringEvent {
     #[serde(flatten)]
-    pub(crate) key: ApiKeyEvent<'a>,
+    pub(crate) key: ApiKeyEvent,
     /// The end comes within so many days: 30, 7 or 1.
     #[schemars(range(min = 1, max = 30), example = 7)]
     pub(crate) days: i64,

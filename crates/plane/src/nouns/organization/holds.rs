@@ -43,8 +43,7 @@ pub struct Hold {
     #[schemars(length(min = 0, max = 200), example = &"user123")]
     pub subject_label: Option<String>,
     /// `active` while it is in force, `expired` when it has ended by itself.
-    #[schemars(with = "crate::wire::HoldState")]
-    pub state: String,
+    pub state: State,
     /// Why, in the words of the person who placed it.
     #[schemars(length(min = 1, max = 500), example = &"Case 2026-17")]
     pub reason: String,
@@ -98,32 +97,15 @@ pub struct NewHold {
     pub until: Option<Timestamp>,
 }
 
-/// Which holds of a list are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Those that are in force.
-    Active,
-    /// Those that were released.
-    Released,
-    /// Those that have ended by themselves.
-    Expired,
-}
-
-impl State {
-    /// The names of all.
-    pub const NAMES: [&'static str; 3] = ["active", "released", "expired"];
-
-    /// The state of this name.
-    pub fn parse(name: &str) -> Option<State> {
-        [State::Active, State::Released, State::Expired].into_iter().find(|state| state.name() == name)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            State::Active => "active",
-            State::Released => "released",
-            State::Expired => "expired",
-        }
+crate::wire::words! {
+    /// Whether a legal hold is in force.
+    pub enum State as "HoldState", like "active" {
+        /// It is in force.
+        Active = "active",
+        /// It was released.
+        Released = "released",
+        /// It has ended by itself.
+        Expired = "expired",
     }
 }
 

@@ -58,8 +58,7 @@ async fn find(tx: &mut Tx, organization: Uuid, key: &str) -> Result<Heir> {
     let found = tx.query_opt(statement, params![key, organization]).await?;
     let mut row =
         found.ok_or_else(|| FieldError::new("email", "unknown_account", "must be the address of an account: its person signs up first"))?;
-    let (user, member, role): (Uuid, Option<Uuid>, Option<String>) = (row.next()?, row.next()?, row.next()?);
-    let role = role.map(|role| members::parse_role(&role)).transpose()?;
+    let (user, member, role): (Uuid, Option<Uuid>, Option<Role>) = (row.next()?, row.next()?, row.next()?);
     Ok(Heir { user, member: member.zip(role) })
 }
 
@@ -108,7 +107,7 @@ async fn add_owner(cx: &Cx, tx: &mut Tx, organization: Uuid, user: Uuid) -> Resu
         }
         other => other.into(),
     })?;
-    let added = crate::payloads::MemberEvent { organization_id: organization, id: member, user_id: user, role: Role::Owner.name().into() };
+    let added = crate::payloads::MemberEvent { organization_id: organization, id: member, user_id: user, role: Role::Owner };
     notify::emit(cx, tx, organization, Event::MemberAdded, None, added).await?;
     Ok(())
 }

@@ -21,6 +21,22 @@ use crate::tokens::secret;
 use crate::{Cx, Error, Result, authority, key_terms, ledger, locks, makers, notify};
 use deletion::after;
 
+crate::wire::words! {
+    /// Only a pending invitation can be accepted.
+    pub enum Status as "InvitationStatus", like "pending" {
+        /// It can be accepted.
+        Pending = "pending",
+        /// It was.
+        Accepted = "accepted",
+        /// A member took it back.
+        Cancelled = "cancelled",
+        /// It was pending at its end.
+        Expired = "expired",
+        /// Its inviter may no longer give its role.
+        Revoked = "revoked",
+    }
+}
+
 /// An invitation.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Invitation {
@@ -33,8 +49,7 @@ pub struct Invitation {
     pub role: Role,
     /// `pending`, `accepted` or `cancelled`; `expired` when it was still pending at its end; `revoked` when its inviter, or the key or app they
     /// used, may no longer give its role.
-    #[schemars(with = "crate::wire::InvitationStatus")]
-    pub status: String,
+    pub status: Status,
     /// When it was made.
     pub created_at: Timestamp,
     /// Until when it can be accepted.
@@ -100,7 +115,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
             audit::record(cx, tx, tenant.organization(), &note).await?;
             let data = crate::payloads::InvitationEvent { organization_id: tenant.organization(), id, role };
             notify::emit(cx, tx, tenant.organization(), Event::InviteCreated, None, data).await?;
-            Ok(Invitation { id, email: email.clone(), role, status: "pending".into(), created_at: cx.now, expires_at })
+            Ok(Invitation { id, email: email.clone(), role, status: Status::Pending, created_at: cx.now, expires_at })
         })
         .await?;
     Ok((invitation, token))
@@ -192,17 +207,17 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
         );
         let found = tx.query_opt(accept, params![&hash[..], cx.now, user]).await?;
         let mut row = found.ok_or(Error::NotFound("Invitation"))?;
-        let (organization, invitation, role): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
+        let (organization, invitation, role): (Uuid, Uuid, Role) = (row.next()?, row.next()?, row.next()?);
         access::is_writable(tx, organization).await?;
         let inviter = Inviter::load(cx, tx, organization, (row.next()?, row.next()?, row.next()?)).await?;
-        if !inviter.may_still_give(parse_role(&role)?) {
+        if !inviter.may_still_give(role) {
             return Err(Error::Conflict(REVOKED.into()));
         }
         let member = cx.new_id()?;
         let insert = sql!(
             "INSERT INTO members (organization_id, id, user_id, role, state, version, created_at) VALUES ($1, $2, $3, $4, 'live', 1, $5)"
         );
-        let inserted = tx.execute(insert, params![organization, member, user, &role, cx.now]).await;
+        let inserted = tx.execute(insert, params![organization, member, user, role, cx.now]).await;
         inserted.map_err(|error| match error {
             sql::Error::Unique(_) => Error::Conflict("You are a member of this organization already.".into()),
             sql::Error::ForeignKey(_) => Error::NotFound("Invitation"),
@@ -247,7 +262,7 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
                 let pending = Invitation {
                     id: invitation,
                     email: row.next()?,
-                    role: parse_role(&row.next::<String>()?)?,
+                    role: row.next()?,
                     status: row.next()?,
                     created_at: row.next()?,
                     expires_at: row.next()?,
@@ -273,22 +288,18 @@ fn read(cx: &Cx, mut row: Row) -> Result<Invitation> {
     let mut invitation = Invitation {
         id: row.next()?,
         email: row.next()?,
-        role: parse_role(&row.next::<String>()?)?,
+        role: row.next()?,
         status: row.next()?,
         created_at: row.next()?,
         expires_at: row.next()?,
     };
     let inviter = Inviter::read(&mut row)?;
-    if invitation.status == "pending" && invitation.expires_at <= cx.now {
-        invitation.status = "expired".into();
-    } else if invitation.status == "pending" && !inviter.may_still_give(invitation.role) {
-        invitation.status = "revoked".into();
+    if invitation.status == Status::Pending && invitation.expires_at <= cx.now {
+        invitation.status = Status::Expired;
+    } else if invitation.status == Status::Pending && !inviter.may_still_give(invitation.role) {
+        invitation.status = Status::Revoked;
     }
     Ok(invitation)
-}
-
-fn parse_role(role: &str) -> Result<Role> {
-    Role::parse(role).ok_or_else(|| Error::Internal(format!("an invitation has the unknown role {role}")))
 }
 
 /// What the inviter could still do.
@@ -303,8 +314,7 @@ struct Inviter {
 impl Inviter {
     /// From the columns of what was used, the member's role, and its scopes.
     fn read(row: &mut Row) -> Result<Inviter> {
-        let (with, role, scopes): (String, Option<String>, Option<Json>) = (row.next()?, row.next()?, row.next()?);
-        let role = role.map(|role| parse_role(&role)).transpose()?;
+        let (with, role, scopes): (String, Option<Role>, Option<Json>) = (row.next()?, row.next()?, row.next()?);
         let scopes = scopes.map(key_terms::scopes_from).transpose()?.map(|names| Scopes::of(&names));
         Ok(Inviter { with, role, scopes })
     }
@@ -321,8 +331,7 @@ impl Inviter {
             "SELECT coalesce((SELECT role FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'),
                              (SELECT role FROM api_keys WHERE organization_id = $1 AND id = $3))"
         );
-        let role: Option<String> = tx.query_one(statement, params![organization, member, credential]).await?.next()?;
-        let role = role.map(|role| parse_role(&role)).transpose()?;
+        let role: Option<Role> = tx.query_one(statement, params![organization, member, credential]).await?.next()?;
         let scopes = match credential {
             Some(credential) => makers::allowed(cx, tx, organization, credential).await?,
             None => None,

@@ -148,7 +148,7 @@ pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<O
     let statement =
         sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role");
     let found = tx.query_opt(statement, params![tenant.organization(), member]).await?;
-    found.map(|mut row| parse_role(&row.next::<String>()?)).transpose()
+    found.map(|mut row| Ok(row.next()?)).transpose()
 }
 
 /// Writes a role down. The organization and the membership are locked by the caller, who has looked at the guards.
@@ -241,12 +241,8 @@ fn read(mut row: Row) -> Result<Member> {
         email: row.next()?,
         name: row.next()?,
         user_metadata: row.next()?,
-        role: parse_role(&row.next::<String>()?)?,
+        role: row.next()?,
         revision: row.next()?,
         created_at: row.next()?,
     })
-}
-
-pub(crate) fn parse_role(name: &str) -> Result<Role> {
-    Role::parse(name).ok_or_else(|| Error::Internal(format!("a member has the unknown role {name}")))
 }

@@ -6,76 +6,33 @@ use crate::audit;
 use crate::ids::SERVER_SCOPE;
 use crate::{Cx, Error, FieldError, Result};
 
-/// What kind of trait it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Category {
-    /// Something that makes some people ill.
-    Allergen,
-    /// A way to eat.
-    Dietary,
-    /// A rule of a religion.
-    Religious,
-    /// Where something comes from and how it was made.
-    Sourcing,
-    /// Anything else.
-    Other,
-}
-
-impl Category {
-    /// Every category, in the order in which they are shown.
-    pub const ALL: [Category; 5] = [Category::Allergen, Category::Dietary, Category::Religious, Category::Sourcing, Category::Other];
-
-    /// Its name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Category::Allergen => "ALLERGEN",
-            Category::Dietary => "DIETARY",
-            Category::Religious => "RELIGIOUS",
-            Category::Sourcing => "SOURCING",
-            Category::Other => "OTHER",
-        }
+sql::words! {
+    /// What kind of trait it is.
+    pub enum Category {
+        /// Something that makes some people ill.
+        Allergen = "ALLERGEN",
+        /// A way to eat.
+        Dietary = "DIETARY",
+        /// A rule of a religion.
+        Religious = "RELIGIOUS",
+        /// Where something comes from and how it was made.
+        Sourcing = "SOURCING",
+        /// Anything else.
+        Other = "OTHER",
     }
 }
 
-/// What a user thinks of a trait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stance {
-    /// Not for me.
-    Avoid,
-    /// Only with it.
-    Require,
-    /// Rather with it.
-    Prefer,
-    /// Either way.
-    Neutral,
-}
-
-impl Stance {
-    /// Every stance.
-    pub const ALL: [Stance; 4] = [Stance::Avoid, Stance::Require, Stance::Prefer, Stance::Neutral];
-
-    /// Its name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stance::Avoid => "AVOID",
-            Stance::Require => "REQUIRE",
-            Stance::Prefer => "PREFER",
-            Stance::Neutral => "NEUTRAL",
-        }
-    }
-
-    /// The stance of this name.
-    pub fn parse(name: &str) -> Option<Stance> {
-        Stance::ALL.into_iter().find(|stance| stance.name() == name)
-    }
-
-    fn stored(self) -> &'static str {
-        match self {
-            Stance::Avoid => "avoid",
-            Stance::Require => "require",
-            Stance::Prefer => "prefer",
-            Stance::Neutral => "neutral",
-        }
+sql::words! {
+    /// What a user thinks of a trait.
+    pub enum Stance {
+        /// Not for me.
+        Avoid = "AVOID",
+        /// Only with it.
+        Require = "REQUIRE",
+        /// Rather with it.
+        Prefer = "PREFER",
+        /// Either way.
+        Neutral = "NEUTRAL",
     }
 }
 
@@ -180,10 +137,12 @@ pub async fn set(cx: &Cx, wanted: Vec<(String, Stance)>) -> Result<Vec<Preferenc
              ON CONFLICT (user_id, trait) DO UPDATE SET stance = excluded.stance, updated_at = excluded.updated_at"
         );
         for Preference { subject, stance } in &changed {
-            tx.execute(statement, params![user, subject.name, stance.stored(), cx.now]).await.map_err(|error| match error {
-                // The account was deleted in this very moment.
-                sql::Error::ForeignKey(_) => Error::Unauthenticated,
-                other => other.into(),
+            tx.execute(statement, params![user, subject.name, stance.name().to_ascii_lowercase(), cx.now]).await.map_err(|error| {
+                match error {
+                    // The account was deleted in this very moment.
+                    sql::Error::ForeignKey(_) => Error::Unauthenticated,
+                    other => other.into(),
+                }
             })?;
         }
         if !changed.is_empty() {
@@ -198,9 +157,8 @@ async fn load(tx: &mut sql::Tx, user: uuid::Uuid) -> Result<Vec<Preference>> {
     let mut taken = Vec::new();
     for mut row in tx.query(sql!("SELECT trait, stance FROM preferences WHERE user_id = $1"), params![user]).await? {
         let (name, stance): (String, String) = (row.next()?, row.next()?);
-        let stance = Stance::ALL.into_iter().find(|known| known.stored() == stance);
-        let stance = stance.ok_or_else(|| Error::Internal("a preference has an unknown stance".into()))?;
-        taken.push((name, stance));
+        let stance = Stance::parse(&stance.to_ascii_uppercase());
+        taken.push((name, stance.ok_or_else(|| Error::Internal("a preference has an unknown stance".into()))?));
     }
     let of = |subject: &'static Trait| {
         let stance = taken.iter().find(|(name, _)| name == subject.name)?.1;

@@ -10,6 +10,7 @@ use sql::{params, sql};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::State;
 use super::place::is_ours;
 use crate::cx::{Actor, Cx};
 use crate::storage::Use;
@@ -118,17 +119,17 @@ pub(crate) struct Found {
 }
 
 /// State and fencing number of an export.
-pub(super) type Standing = (String, i64);
+pub(super) type Standing = (State, i64);
 
 impl Found {
     /// Whether the row wants the file to be there. Files are listed before their rows are asked for, and a row is there before its file.
     fn is_wanted(&self, row: Option<&Standing>) -> bool {
         match (self.attempt, row) {
             (_, None) => false,
-            (Some(attempt), Some((state, fence))) => state == "running" && *fence == attempt,
+            (Some(attempt), Some((state, fence))) => *state == State::Running && *fence == attempt,
             // It gets its name a moment before its record says so. Of an attempt whose end was not heard it stays until the next one has replaced
             // it: a removal that is late would be of that one's.
-            (None, Some((state, _))) => ["done", "running", "waiting"].contains(&state.as_str()),
+            (None, Some((state, _))) => matches!(state, State::Done | State::Running | State::Waiting),
         }
     }
 
@@ -165,19 +166,16 @@ mod tests {
     #[test]
     fn a_file_stays_only_while_its_row_wants_it() {
         let id = Uuid::from_u128(7);
-        let wanted = |name: String, row: Option<(&str, i64)>| {
-            let row = row.map(|(state, fence)| (state.to_owned(), fence));
-            Found::parse(name).unwrap().is_wanted(row.as_ref())
-        };
+        let wanted = |name: String, row: Option<Standing>| Found::parse(name).unwrap().is_wanted(row.as_ref());
         let (archive, draft) = (format!("{id}.zip"), format!("{id}.2.part"));
-        for state in ["waiting", "running", "done"] {
-            assert!(wanted(archive.clone(), Some((state, 2))), "{state}");
+        for state in [State::Waiting, State::Running, State::Done] {
+            assert!(wanted(archive.clone(), Some((state, 2))), "{state:?}");
         }
-        assert!(wanted(draft.clone(), Some(("running", 2))));
-        for row in [None, Some(("failed", 2)), Some(("expired", 2))] {
+        assert!(wanted(draft.clone(), Some((State::Running, 2))));
+        for row in [None, Some((State::Failed, 2)), Some((State::Expired, 2))] {
             assert!(!wanted(archive.clone(), row) && !wanted(draft.clone(), row), "{row:?}");
         }
-        for row in [("waiting", 2), ("running", 3), ("done", 2)] {
+        for row in [(State::Waiting, 2), (State::Running, 3), (State::Done, 2)] {
             assert!(!wanted(draft.clone(), Some(row)), "{row:?}");
         }
     }

@@ -44,6 +44,22 @@ const NOT_FOUND: Error = Error::NotFound(NOUN);
 const LOST: Error = Error::Gone("The archive of this export is not there any more, or not whole: order another.");
 const EXPIRED: Error = Error::Gone("The export has expired and its archive was removed: order another.");
 
+crate::wire::words! {
+    /// How far an export is.
+    pub enum State as "ExportState", like "waiting" {
+        /// No worker has begun.
+        Waiting = "waiting",
+        /// Its archive is being written.
+        Running = "running",
+        /// Its archive can be downloaded.
+        Done = "done",
+        /// It was given up.
+        Failed = "failed",
+        /// Its archive is gone.
+        Expired = "expired",
+    }
+}
+
 /// An export: who ordered what, how far it is, and until when it can be downloaded.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Export {
@@ -66,8 +82,7 @@ pub struct Export {
     #[serde(rename = "deletion_id")]
     pub deletion: Option<Uuid>,
     /// It can be downloaded while it is `done`.
-    #[schemars(with = "crate::wire::ExportState")]
-    pub state: String,
+    pub state: State,
     /// What ordered it.
     #[schemars(with = "crate::wire::Actor")]
     pub actor: String,
@@ -144,8 +159,8 @@ impl Export {
 
     /// As it is at this time: the maintenance of archives may not have been there yet.
     fn at(mut self, now: Timestamp) -> Export {
-        if self.state == "done" && self.expires_at.is_some_and(|end| end <= now) {
-            self.state = "expired".into();
+        if self.state == State::Done && self.expires_at.is_some_and(|end| end <= now) {
+            self.state = State::Expired;
         }
         self
     }
@@ -264,11 +279,13 @@ pub async fn download(
     let (organization, note) = told("export.download", id, found.as_ref());
     audit::attempt(cx, &organization, note.clone(), async {
         let (export, standing) = enter_of(cx, found).await?;
-        match export.state.as_str() {
-            "done" => {}
-            "expired" => return Err(EXPIRED),
-            "failed" => return Err(Error::Conflict("The export failed, and there is nothing to download: order another.".into())),
-            _ => return Err(Error::Conflict("The export is not done yet: its record says how far it is.".into())),
+        match export.state {
+            State::Done => {}
+            State::Expired => return Err(EXPIRED),
+            State::Failed => return Err(Error::Conflict("The export failed, and there is nothing to download: order another.".into())),
+            State::Waiting | State::Running => {
+                return Err(Error::Conflict("The export is not done yet: its record says how far it is.".into()));
+            }
         }
         let of_exports = |failure: crate::storage::Failure| failure.of(Use::Exports);
         let stored = cx.plane.archives.storage.find(&archive_name(export.id)).await.map_err(of_exports)?;
@@ -298,8 +315,8 @@ pub async fn may_read(cx: &Cx, export: &Export) -> Result<()> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::Gone`].
 pub async fn is_there(cx: &Cx, id: Uuid) -> Result<()> {
-    match find(cx, id).await?.ok_or(NOT_FOUND)?.at(cx.now).state.as_str() {
-        "done" => Ok(()),
+    match find(cx, id).await?.ok_or(NOT_FOUND)?.at(cx.now).state {
+        State::Done => Ok(()),
         _ => Err(EXPIRED),
     }
 }
@@ -434,7 +451,7 @@ fn read(mut row: Row) -> Result<Export> {
     Ok(Export {
         id: row.next()?,
         organization: row.next()?,
-        root: read_root(&row.next::<String>()?)?,
+        root: row.next()?,
         subject: row.next()?,
         subject_label: row.next()?,
         deletion: row.next()?,
@@ -451,10 +468,6 @@ fn read(mut row: Row) -> Result<Export> {
         finished_at: row.next()?,
         expires_at: row.next()?,
     })
-}
-
-fn read_root(name: &str) -> Result<Root> {
-    Root::parse(name).ok_or_else(|| Error::Internal(format!("an export has the unknown root {name}")))
 }
 
 /// What the archive of an export is called when it is done.

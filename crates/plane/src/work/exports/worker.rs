@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::archive::{self, Archive, Columns};
 use super::place::is_ours;
 use super::plan::{Part, Plan};
-use super::{Export, archive_name, load, maintenance};
+use super::{Export, State, archive_name, load, maintenance};
 use crate::cx::{Actor, Cx};
 use crate::storage::{Failure, Sink, Upload, Use, Written, on_disk};
 use crate::{Error, Plane, Result};
@@ -383,7 +383,7 @@ async fn release(plane: &Arc<Plane>, held: &Arc<Held>, error: Option<Error>) -> 
                 "UPDATE exports SET state = $4, attempts = attempts - $5, error = coalesce($6, error), lease_until = $7, finished_at = $8
                  WHERE organization_id = $1 AND id = $2 AND fence = $3 AND state = 'running'"
             );
-            let state = if has_failed { "failed" } else { "waiting" };
+            let state = if has_failed { State::Failed } else { State::Waiting };
             // To be stopped is no failure, and that its bucket does not work is none of the export's.
             let pardoned = i64::from(!is_counted);
             let again = error.is_some().then(|| after(cx.now, pause)).filter(|_| !has_failed);

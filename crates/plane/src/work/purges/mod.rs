@@ -5,7 +5,6 @@
 //! a receipt of its own. What became of each is an [`Item`], which holds no more about a person than an id.
 
 mod criteria;
-pub mod schema;
 mod stopping;
 mod worker;
 
@@ -68,37 +67,21 @@ impl Meant {
     }
 }
 
-/// What becomes of one customer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// No reader finds the customer any more; the customer's own deletion goes on or is completed.
-    Deleted,
-    /// Something stands in the way.
-    Blocked,
-    /// The member who ordered it may not delete this one, or no member may now.
-    Refused,
-    /// No customer of this id is there, or none was any more when it was their turn.
-    NotFound,
-    /// The list names the customer twice.
-    Repeated,
-    /// The purge was stopped before it was the customer's turn.
-    Stopped,
-}
-
-impl Outcome {
-    /// Every name.
-    pub const NAMES: [&'static str; 6] = ["deleted", "blocked", "refused", "not_found", "repeated", "stopped"];
-
-    /// Its name in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Outcome::Deleted => "deleted",
-            Outcome::Blocked => "blocked",
-            Outcome::Refused => "refused",
-            Outcome::NotFound => "not_found",
-            Outcome::Repeated => "repeated",
-            Outcome::Stopped => "stopped",
-        }
+crate::wire::words! {
+    /// What became of one customer of a purge.
+    pub enum Outcome as "PurgeOutcome", like "deleted" {
+        /// No reader finds the customer any more; the customer's own deletion goes on or is completed.
+        Deleted = "deleted",
+        /// Something stands in the way.
+        Blocked = "blocked",
+        /// The member who ordered it may not delete this one, or no member may now.
+        Refused = "refused",
+        /// No customer of this id is there, or none was any more when it was their turn.
+        NotFound = "not_found",
+        /// The list names the customer twice.
+        Repeated = "repeated",
+        /// The purge was stopped before it was the customer's turn.
+        Stopped = "stopped",
     }
 }
 
@@ -371,8 +354,8 @@ pub struct Item {
     pub customer: Option<Uuid>,
     /// The customer's reference, as long as the customer is there.
     pub reference: Option<String>,
-    /// The name of an [`Outcome`].
-    pub outcome: String,
+    /// The outcome.
+    pub outcome: Outcome,
     /// Why it was refused.
     pub detail: Option<String>,
     /// What stood in the way: `code`, `kind`, `id`, `detail` and `remedy` of each.
@@ -386,7 +369,7 @@ pub struct Item {
 ///
 /// # Errors
 /// Those of [`deletions::get`].
-pub async fn items(cx: &Cx, deletion: Uuid, outcome: Option<String>, request: PageRequest) -> Result<(Uuid, Page<Item>)> {
+pub async fn items(cx: &Cx, deletion: Uuid, outcome: Option<Outcome>, request: PageRequest) -> Result<(Uuid, Page<Item>)> {
     let deletion = deletions::get(cx, deletion).await?;
     cx.principal()?.needs(Action::ReadCustomers.scope())?;
     // It tells of customers who are there, and of what holds them. A member who was removed since may not read that.
@@ -397,7 +380,6 @@ pub async fn items(cx: &Cx, deletion: Uuid, outcome: Option<String>, request: Pa
     let (organization, purge) = (deletion.organization, deletion.subject);
     let page = cx
         .read(async move |_, tx| {
-            let outcome = outcome.as_deref();
             let count = sql!(
                 "SELECT count(*) FROM purge_items
                  WHERE organization_id = $1 AND purge_id = $2 AND (CAST($3 AS text) IS NULL OR outcome = $3)"

@@ -5,6 +5,8 @@ use serde_json::Value as Json;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
+use deletion::State;
+
 use super::worker::sum;
 use crate::access::enter;
 use crate::audit::{self, Note};
@@ -22,7 +24,7 @@ use crate::{Error, Result, ledger};
 /// Those of [`watch`]; [`Error::Forbidden`]; [`Error::Conflict`] when it is completed, or no purge.
 pub async fn stop(cx: &Cx, id: Uuid) -> Result<Watched> {
     let deletion = watch(cx, id).await?.deletion;
-    let root = Root::of_record(&deletion.root)?;
+    let root = deletion.root;
     let note = Note {
         action: "customers.stop_purge",
         subject: root.noun(),
@@ -44,14 +46,14 @@ pub async fn stop(cx: &Cx, id: Uuid) -> Result<Watched> {
 
 /// Why a deletion that is no purge goes on.
 fn whole(deletion: &Deletion) -> &'static str {
-    match deletion.state.as_str() {
-        "reversible" => {
+    match deletion.state {
+        State::Reversible => {
             "Only a purge can be stopped. This deletion is in its grace period: POST /api/deletions/{id}/restore takes it back."
         }
-        "closed" | "draining" => {
+        State::Closed | State::Draining => {
             "Only a purge can be stopped. This deletion ended access when it was ordered, and has no half that could stay."
         }
-        _ => "Only a purge can be stopped, and this deletion is over.",
+        State::Completed | State::Restored => "Only a purge can be stopped, and this deletion is over.",
     }
 }
 

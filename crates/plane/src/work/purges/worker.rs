@@ -302,7 +302,7 @@ fn columns(job: &Job, number: i64, customer: Option<Uuid>, outcome: Outcome, err
         id.into(),
         number.into(),
         customer.into(),
-        outcome.name().into(),
+        outcome.into(),
         detail.into(),
         blockers.into(),
         deletion.into(),

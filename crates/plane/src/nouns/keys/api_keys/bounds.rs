@@ -21,7 +21,7 @@ pub(super) fn inherit(principal: &Principal, key: &mut ApiKey) {
     if key.allowed_ips.is_empty() {
         key.allowed_ips = allowed_ips.iter().map(spelled).collect();
     }
-    let most = if key.kind == Kind::Publishable.name() { PUBLISHABLE_PER_MINUTE } else { u32::MAX };
+    let most = if key.kind == Kind::Publishable { PUBLISHABLE_PER_MINUTE } else { u32::MAX };
     key.rate_limit_per_minute = key.rate_limit_per_minute.or(rate_limit_per_minute.map(|own| own.get().min(most)));
     key.rate_limit_per_hour = key.rate_limit_per_hour.or(rate_limit_per_hour.map(Into::into));
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
 
+use super::Kind;
 use crate::events::Event;
 use crate::{Cx, Result, notify};
 use deletion::after;
@@ -19,7 +20,7 @@ const BATCH: i64 = 100;
 struct Ending {
     organization: Uuid,
     id: Uuid,
-    kind: String,
+    kind: Kind,
     created_at: Timestamp,
     expires_at: Timestamp,
 }
@@ -76,7 +77,7 @@ async fn tell_batch(cx: &Cx, tx: &mut Tx, days: i64, ending: &[Ending]) -> Resul
         // A person who makes a key for a week knows that it ends within thirty days.
         if is_new && after(key.created_at, before(days)) <= key.expires_at {
             let expires_at = format!("{:.3}", key.expires_at);
-            let told = crate::payloads::ApiKeyEvent { organization_id: key.organization, id: key.id, kind: &key.kind };
+            let told = crate::payloads::ApiKeyEvent { organization_id: key.organization, id: key.id, kind: key.kind };
             let data = crate::payloads::ApiKeyExpiringEvent { key: told, days, expires_at };
             notify::emit(cx, tx, key.organization, Event::ApiKeyExpiring, None, data).await?;
         }

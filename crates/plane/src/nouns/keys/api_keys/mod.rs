@@ -7,8 +7,6 @@ pub mod personal;
 mod records;
 mod rotation;
 
-use crate::key_terms::service_role_from;
-
 use serde_json::{Map, Value as Json, json};
 use sql::{Row, Tx, params, sql};
 use uuid::Uuid;
@@ -94,7 +92,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                     tenant.organization(),
                     key.id,
                     key.member,
-                    &key.kind,
+                    key.kind,
                     &key.name,
                     key.description.as_deref(),
                     &key.hint,
@@ -117,7 +115,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                 })?;
                 let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
                 audit::record(cx, tx, tenant.organization(), &note).await?;
-                let data = crate::payloads::ApiKeyEvent { organization_id: tenant.organization(), id: key.id, kind: &key.kind };
+                let data = crate::payloads::ApiKeyEvent { organization_id: tenant.organization(), id: key.id, kind: key.kind };
                 notify::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await?;
                 Ok(key.clone())
             })
@@ -154,7 +152,7 @@ fn described(cx: &Cx, new: NewApiKey, member: Option<Uuid>) -> Result<ApiKey> {
         member,
         role: new.role,
         created_by: None,
-        kind: new.kind.name().into(),
+        kind: new.kind,
         name: new.name,
         description: new.description,
         hint: String::new(),
@@ -268,7 +266,7 @@ fn changed(mut key: ApiKey, change: Change) -> Result<ApiKey> {
 /// Checks a key as it is to be, and brings scopes and addresses into their one spelling. Of a key that there was before, scopes and end may
 /// stay as they are.
 fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
-    let is_publishable = key.kind == Kind::Publishable.name();
+    let is_publishable = key.kind == Kind::Publishable;
     let mut check = Check::new();
     check.name("name", &key.name, 3..=50).optional("description", key.description.as_deref(), 0..=200);
     check.scopes("scopes", &key.scopes);
@@ -405,7 +403,7 @@ fn read(mut row: Row) -> Result<ApiKey> {
         last_used_at: row.next()?,
         made_by: row.next()?,
         previous_until: row.next()?,
-        role: row.next::<Option<String>>()?.map(|role| service_role_from(&role)).transpose()?,
+        role: row.next()?,
         created_by: row.next()?,
     })
 }

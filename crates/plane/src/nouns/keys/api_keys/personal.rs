@@ -254,7 +254,7 @@ fn read(mut row: Row) -> Result<ApiKey> {
         created_by: None,
         id: row.next()?,
         member: None,
-        kind: Kind::User.name().into(),
+        kind: Kind::User,
         name: row.next()?,
         description: row.next()?,
         hint: row.next()?,

@@ -22,8 +22,7 @@ pub struct ApiKey {
     /// The member who made a service account, who may know its secret; null when they have left.
     pub created_by: Option<Uuid>,
     /// What it is for.
-    #[schemars(with = "Kind")]
-    pub kind: String,
+    pub kind: Kind,
     /// What people call it.
     #[schemars(length(min = 3, max = 50), example = &"Back end")]
     pub name: String,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::{ApiKey, Kind, load, with_use};
+use super::{ApiKey, load, with_use};
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::authority::revoke as end;
@@ -16,7 +16,7 @@ use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
 use crate::principal::{CredentialKind, fingerprint};
-use crate::{Cx, Error, Result, ledger};
+use crate::{Cx, Result, ledger};
 use deletion::after;
 
 /// How long the secret before the new one can be good, in seconds: up to 7 days.
@@ -55,8 +55,7 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, overlap: u32
     let mut key = load(tx, tenant, id).await?;
     cx.expects_tag(&key.etag())?;
     may_rotate(cx, tenant, &key)?;
-    let kind = Kind::parse(&key.kind).ok_or_else(|| Error::Internal(format!("a key has the unknown kind {}", key.kind)))?;
-    let secret = key.seal(cx, kind)?;
+    let secret = key.seal(cx, key.kind)?;
     key.previous_until = overlap_end(cx, overlap);
     let update = sql!(
         "UPDATE api_keys SET previous_hash = CASE WHEN $5 THEN hash END, previous_until = $6, hash = $3, hint = $4, rotations = rotations + 1

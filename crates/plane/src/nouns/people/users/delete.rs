@@ -124,11 +124,7 @@ async fn memberships(tx: &mut Tx, user: Uuid) -> Result<Vec<Membership>> {
         let words = format!("You are a member of more than {MOST_MEMBERSHIPS} organizations: leave some of them first.");
         return Err(Error::Conflict(words));
     }
-    let read = |mut row: sql::Row| {
-        let (organization, slug, id, role): (Uuid, String, Uuid, String) = (row.next()?, row.next()?, row.next()?, row.next()?);
-        let role = Role::parse(&role).ok_or_else(|| Error::Internal(format!("a member has the unknown role {role}")))?;
-        Ok(Membership { organization, slug, id, role })
-    };
+    let read = |mut row: sql::Row| Ok(Membership { organization: row.next()?, slug: row.next()?, id: row.next()?, role: row.next()? });
     rows.into_iter().map(read).collect()
 }
 

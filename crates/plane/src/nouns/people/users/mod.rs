@@ -21,7 +21,7 @@ use crate::guessable::{self, Context};
 use crate::ids::SERVER_SCOPE;
 use crate::normal_forms::{self, email_key, search_key};
 use crate::passwords::Fit;
-use crate::policy::{Action, Role, Verdict, decide};
+use crate::policy::{Action, Verdict, decide};
 use crate::principal::CredentialKind;
 pub use crate::user::User;
 use crate::{Cx, Error, FieldError, Result, ledger, sessions};
@@ -165,8 +165,7 @@ pub async fn get(cx: &Cx, user: Uuid) -> Result<User> {
             );
             let mut may_know = false;
             for mut row in tx.query(statement, params![principal.user, user, principal.organization]).await? {
-                let role = Role::parse(&row.next::<String>()?);
-                may_know |= role.is_some_and(|role| decide(role, Action::ListMembers) == Verdict::Yes);
+                may_know |= decide(row.next()?, Action::ListMembers) == Verdict::Yes;
             }
             if !may_know {
                 return Err(Error::NotFound("User"));
