@@ -44,6 +44,15 @@ pub(crate) use revoke_credentials::{begin_archive, end_archive, end_credentials,
 use crate::access::Tenant;
 use crate::{Cx, Result};
 
+/// What the subject of a deletion is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// For a plan, which locks nothing.
+    Plan,
+    /// For the deletion: its row is locked.
+    Deletion,
+}
+
 /// What shall be deleted, and why.
 #[derive(Debug, Clone)]
 pub struct Order {

@@ -18,8 +18,8 @@ const AS_SERVER: [(&str, usize, &str); 15] = [
     ("nouns/people/users/operators.rs", 2, "the operator at the command line"),
     ("work/deliveries.rs", 2, "the job that delivers to webhooks"),
     ("work/idempotency.rs", 4, "the answers to requests, whatever they do"),
-    ("work/orphans.rs", 1, "the job that ends what has lost its maker"),
     ("work/maintenance.rs", 1, "the job that writes down when keys were used"),
+    ("work/orphans.rs", 1, "the job that ends what has lost its maker"),
 ];
 
 /// How often each source file of the plane has a text, as `folder/file.rs`.

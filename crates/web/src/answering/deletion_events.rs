@@ -7,11 +7,11 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, Response, header};
 use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
-use plane::Stopwatch;
 use plane::deletions::{self, Deletion, RateSample, Watched};
 use plane::{Error, Plane};
 use serde_json::{Value as Json, json};
@@ -52,7 +52,6 @@ struct Watcher {
     pulse: RateSample,
     /// What was told last.
     told: Json,
-    silence: Stopwatch,
     /// What the first look has found, before anything is told.
     first: Option<Watched>,
     place: Place,
@@ -70,25 +69,25 @@ pub(crate) async fn stream(app: &Arc<AppState>, caller: &Caller, id: Uuid, heade
         stopping: app.settings.stopping.subscribe(),
         pulse: RateSample::default(),
         told: Json::Null,
-        silence: app.plane.clock.stopwatch(),
         first: Some(first),
         place,
     };
     let events = stream::unfold(Some(watcher), async |watcher| {
         let mut watcher = watcher?;
-        let (words, goes_on) = watcher.next().await;
-        Some((Ok::<_, Infallible>(Bytes::from(words)), goes_on.then_some(watcher)))
+        let (event, goes_on) = watcher.next().await;
+        Some((Ok::<_, Infallible>(event), goes_on.then_some(watcher)))
     });
+    let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still there"));
     // Proxies that gather answers would keep the events.
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    let mut response = (headers, [("x-accel-buffering", "no")]).into_response();
-    response.extensions_mut().insert(Carried(Arc::new(Mutex::new(Some(Body::from_stream(events))))));
+    let (parts, body) = ([(header::CACHE_CONTROL, "no-store")], [("x-accel-buffering", "no")], stream).into_response().into_parts();
+    let mut response = Response::from_parts(parts, Body::empty());
+    response.extensions_mut().insert(Carried(Arc::new(Mutex::new(Some(body)))));
     Ok(response)
 }
 
 impl Watcher {
-    /// The next thing to say, and whether there will be more.
-    async fn next(&mut self) -> (String, bool) {
+    /// The next event, and whether there will be more.
+    async fn next(&mut self) -> (Event, bool) {
         let mut look = match self.first.take() {
             Some(first) => Ok(first),
             None => self.wait_and_look().await,
@@ -104,19 +103,14 @@ impl Watcher {
                 _ => None,
             };
             let record = write(self.dialect, &DeletionOut::of(watched, self.plane.clock.now(), Some(&mut self.pulse)));
-            let words = if let Some(end) = end {
-                event(end, &record)
-            } else if steady(&record) != self.told {
-                self.told = steady(&record);
-                event("progress", &record)
-            } else if self.silence.elapsed() >= HEARTBEAT {
-                ": still there\n\n".to_owned()
-            } else {
-                look = self.wait_and_look().await;
-                continue;
-            };
-            self.silence = self.plane.clock.stopwatch();
-            return (words, end.is_none());
+            match end {
+                Some(end) => return (event(end, &record), false),
+                None if steady(&record) != self.told => {
+                    self.told = steady(&record);
+                    return (event("progress", &record), true);
+                }
+                None => look = self.wait_and_look().await,
+            }
         }
     }
 
@@ -148,8 +142,8 @@ fn steady(record: &Json) -> Json {
     record
 }
 
-fn event(name: &str, data: &Json) -> String {
-    format!("event: {name}\ndata: {data}\n\n")
+fn event(name: &str, data: &Json) -> Event {
+    Event::default().event(name).data(data.to_string())
 }
 
 /// A body on its way around the middleware.

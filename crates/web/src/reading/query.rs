@@ -1,5 +1,8 @@
 //! The parameters behind the `?`, and what is encoded like them.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use plane::ids;
 use plane::page::PageRequest;
 use plane::{Error, FieldError, FieldErrors, Result};
@@ -30,7 +33,8 @@ impl Query {
 
     /// Decodes a name or a value of a form; none if it is not encoded as one.
     pub fn decode(text: &str) -> Option<String> {
-        is_escaped_well(text).then(|| percent_decode(&text.replace('+', " ")))?
+        let text = is_escaped_well(text).then(|| text.replace('+', " "))?;
+        percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
     }
 
     /// The names of all parameters, to be spelled otherwise.
@@ -121,28 +125,4 @@ impl Query {
         let request = PageRequest::new(number("page", 1, 1_000_000_000), number("page_size", 25, 100));
         errors.finish().map(|()| request)
     }
-}
-
-/// Percent-decoding (RFC 3986) of a text whose every escape is one; none if UTF-8 does not come out.
-fn percent_decode(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut place = 0;
-    while place < bytes.len() {
-        let escape = bytes
-            .get(place + 1..place + 3)
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (bytes[place], escape) {
-            (b'%', Some(byte)) => {
-                decoded.push(byte);
-                place += 3;
-            }
-            (byte, _) => {
-                decoded.push(byte);
-                place += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).ok()
 }

@@ -47,6 +47,8 @@ on_both_engines! {
         }
         // Who runs the organization is out of its reach; to take another role gives no rights.
         expect(server.request(Method::DELETE, &path(&owner)).header("X-API-Key", &narrow), StatusCode::FORBIDDEN).await;
+        let look = format!("{}?validate_only=true", path(&owner));
+        expect(server.request(Method::DELETE, &look).header("X-API-Key", &narrow), StatusCode::FORBIDDEN).await;
         expect(server.request(Method::DELETE, &path(&owner)).header("X-API-Key", &wide), StatusCode::NO_CONTENT).await;
         expect(server.request(Method::DELETE, &path(&member)).header("X-API-Key", &narrow), StatusCode::NO_CONTENT).await;
     }

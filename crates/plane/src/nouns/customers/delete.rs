@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sql::{Tx, params, sql};
+use sql::{Row, Tx, params, sql};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -61,8 +61,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
         ..Note::default()
     };
     audit::attempt(cx, organization, note, async {
-        let tenant = enter(cx, organization, how.action()).await?;
-        let tenant = if details.export { tenant.also(cx, Action::ExportCustomer)? } else { tenant };
+        let tenant = enter_to_delete(cx, organization, how, details.export).await?;
         count_ahead(cx, &tenant).await?;
         let wish = Wish { cx: cx.clone(), tenant, how, reference: reference.to_owned(), details };
         let (answer, told) = oneshot::channel();
@@ -70,6 +69,30 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, reference: &str, ho
         told.await.unwrap_or_else(|_| Err(Error::Internal("a deletion of customers ended without an outcome".into())))
     })
     .await
+}
+
+/// Lets in who may delete customers in this way. With an export the right to that is needed too.
+pub(crate) async fn enter_to_delete(cx: &Cx, organization: &OrganizationRef, how: Deleting, export: bool) -> Result<Tenant> {
+    let tenant = enter(cx, organization, how.action()).await?;
+    if export { tenant.also(cx, Action::ExportCustomer) } else { Ok(tenant) }
+}
+
+/// Finds a customer for a plan, and checks that the actor may delete it.
+pub(crate) async fn find_to_delete(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, how: Deleting) -> Result<Uuid> {
+    let statement = sql!(
+        "SELECT id, managed_by, revision FROM customers
+         WHERE organization_id = $1 AND reference = $2 AND (state = 'live' OR (state = 'deleted' AND $3))"
+    );
+    let row = tx.query_opt(statement, params![tenant.organization(), reference, how == Deleting::Hard]).await?;
+    check(cx, tenant, how, row.map(Found::read).transpose()?.as_ref())
+}
+
+/// Holds a customer that was looked for against what the actor may delete, and what they had read. Returns the customer's id.
+fn check(cx: &Cx, tenant: &Tenant, how: Deleting, found: Option<&Found>) -> Result<Uuid> {
+    let found = found.ok_or(Error::NotFound("Customer"))?;
+    check_management(tenant, found.managed_by, how.action())?;
+    cx.expects(found.id, found.revision)?;
+    Ok(found.id)
 }
 
 /// One customer that a request wants to be deleted.
@@ -209,21 +232,24 @@ async fn delete_in(tx: &mut Tx, wishes: &[Wish]) -> Result<Vec<Result<Deletion>>
     Ok(outcomes.into_iter().filter_map(|refused| refused.or_else(|| done.next())).collect())
 }
 
-/// A customer's row that was found and is locked.
+/// A customer's row that was found.
 struct Found {
     id: Uuid,
     managed_by: Option<Uuid>,
     revision: i64,
 }
 
+impl Found {
+    fn read(mut row: Row) -> Result<Found> {
+        Ok(Found { id: row.next()?, managed_by: row.next()?, revision: row.next()? })
+    }
+}
+
 impl Wish {
     fn order(&self, cx: &Cx, tenant: &Tenant, found: Option<&Found>) -> Result<Order> {
-        let found = found.ok_or(Error::NotFound("Customer"))?;
-        check_management(tenant, found.managed_by, self.how.action())?;
-        cx.expects(found.id, found.revision)?;
         Ok(Order {
             root: self.how.root(),
-            subject: found.id,
+            subject: check(cx, tenant, self.how, found)?,
             label: Some(self.reference.clone()),
             reason: self.details.reason.clone(),
             action: self.how.word(),
@@ -256,7 +282,7 @@ async fn lock_all(tx: &mut Tx, tenant: &Tenant, how: Deleting, wishes: &[Wish]) 
     access::check_writable(answers.next().unwrap_or_default())?;
     let mut found = HashMap::new();
     for mut row in answers.next().unwrap_or_default() {
-        found.insert(row.next()?, Found { id: row.next()?, managed_by: row.next()?, revision: row.next()? });
+        found.insert(row.next()?, Found::read(row)?);
     }
     Ok(found)
 }

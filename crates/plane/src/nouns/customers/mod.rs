@@ -24,6 +24,7 @@ use crate::{Cx, Error, FieldError, Result, members, notify};
 pub(crate) use change::set_again;
 pub use change::{CustomerChange, add_screen, archive, extend, unarchive, update};
 pub use delete::{Deleting, delete};
+pub(crate) use delete::{enter_to_delete, find_to_delete};
 pub use list::{CustomerFilter, list};
 
 /// A customer.

@@ -361,8 +361,7 @@ async fn tell(cx: &Cx, tx: &mut Tx, organization: Uuid, event: Event) -> Result<
 pub async fn delete(cx: &Cx, organization: &OrganizationRef, details: Details) -> Result<Deletion> {
     let note = Note { action: "organization.delete", subject: "organization", reason: details.reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
-        let tenant = enter_to_delete(cx, organization).await?;
-        let tenant = if details.export { tenant.also(cx, Action::ExportOrganization)? } else { tenant };
+        let tenant = enter_to_delete(cx, organization, details.export).await?;
         deletions::count_ahead(cx, &tenant).await?;
         let ends = [tenant.organization()];
         tenant.write_ending(cx, ends, async move |cx, tx, tenant| delete_in(cx, tx, tenant, &details).await).await
@@ -424,11 +423,14 @@ fn read(mut row: Row) -> Result<Organization> {
     })
 }
 
-/// The way in for those who delete an organization: its owners, and where there is none an operator.
-///
-/// # Errors
-/// Those of [`enter`].
-pub(crate) async fn enter_to_delete(cx: &Cx, organization: &OrganizationRef) -> Result<Tenant> {
+/// Lets in who may delete an organization. With an export the right to that is needed too.
+pub(crate) async fn enter_to_delete(cx: &Cx, organization: &OrganizationRef, export: bool) -> Result<Tenant> {
+    let tenant = enter_as_owner_or_operator(cx, organization).await?;
+    if export { tenant.also(cx, Action::ExportOrganization) } else { Ok(tenant) }
+}
+
+/// Lets in the owners, and where there is none an operator.
+async fn enter_as_owner_or_operator(cx: &Cx, organization: &OrganizationRef) -> Result<Tenant> {
     let refused = match enter(cx, organization, Action::DeleteOrganization).await {
         Err(refused @ (Error::Outsider(_) | Error::Forbidden(_))) if cx.principal()?.is_operator => refused,
         entered => return entered,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
-use crate::deletions::{self, Deletion, Order, Root};
+use crate::deletions::{self, Deletion, Order, Purpose, Root};
 use crate::encryption::WEBHOOKS;
 use crate::events::{self, Event};
 use crate::fields::Check;
@@ -326,8 +326,7 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
             .write(cx, async move |cx, tx, tenant| {
                 locks::keep_holds_out(tx, tenant.organization()).await?;
                 tenant.is_live(tx).await?;
-                touch(tx, tenant, webhook).await?;
-                cx.expects_tag(&load(cx, tx, tenant, webhook).await?.etag())?;
+                find_to_delete(cx, tx, tenant, webhook, Purpose::Deletion).await?;
                 let order = Order {
                     root: Root::Webhook,
                     subject: webhook,
@@ -342,6 +341,14 @@ pub async fn delete(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reas
             .await
     })
     .await
+}
+
+/// Finds the webhook that is to be deleted.
+pub(crate) async fn find_to_delete(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid, purpose: Purpose) -> Result<()> {
+    if purpose == Purpose::Deletion {
+        touch(tx, tenant, webhook).await?;
+    }
+    cx.expects_tag(&load(cx, tx, tenant, webhook).await?.etag())
 }
 
 /// Sends a webhook a `webhook.test` event, whatever it subscribes to. Returns the event's id: its delivery is in the history.

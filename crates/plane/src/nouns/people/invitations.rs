@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
-use crate::deletions::{self, Deletion, Order, Root};
+use crate::deletions::{self, Deletion, Order, Purpose, Root};
 use crate::events::Event;
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
@@ -252,22 +252,7 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
         tenant
             .write(cx, async move |cx, tx, tenant| {
                 tenant.is_live(tx).await?;
-                // Takes the row's lock, so that of two who cancel, or one who cancels and one who accepts, one finds it done.
-                let pending = sql!(
-                    "UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'
-                     RETURNING email, role, status, created_at, expires_at"
-                );
-                let found = tx.query_opt(pending, params![tenant.organization(), invitation]).await?;
-                let mut row = found.ok_or(Error::NotFound("Invitation"))?;
-                let pending = Invitation {
-                    id: invitation,
-                    email: row.next()?,
-                    role: row.next()?,
-                    status: row.next()?,
-                    created_at: row.next()?,
-                    expires_at: row.next()?,
-                };
-                cx.expects_tag(&pending.etag())?;
+                find_to_cancel(cx, tx, tenant, invitation, Purpose::Deletion).await?;
                 let order = Order {
                     root: Root::Invitation,
                     subject: invitation,
@@ -282,6 +267,26 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
             .await
     })
     .await
+}
+
+/// Finds the invitation that is to be cancelled.
+pub(crate) async fn find_to_cancel(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, purpose: Purpose) -> Result<()> {
+    let statement = match purpose {
+        Purpose::Plan => sql!(
+            "SELECT email, role, status, created_at, expires_at FROM invitations
+             WHERE organization_id = $1 AND id = $2 AND status = 'pending'"
+        ),
+        // Takes the row's lock, so that of two who cancel, or one who cancels and one who accepts, one finds it done.
+        Purpose::Deletion => sql!(
+            "UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'
+             RETURNING email, role, status, created_at, expires_at"
+        ),
+    };
+    let found = tx.query_opt(statement, params![tenant.organization(), id]).await?;
+    let mut row = found.ok_or(Error::NotFound("Invitation"))?;
+    let (email, role, status) = (row.next()?, row.next()?, row.next()?);
+    let pending = Invitation { id, email, role, status, created_at: row.next()?, expires_at: row.next()? };
+    cx.expects_tag(&pending.etag())
 }
 
 fn read(cx: &Cx, mut row: Row) -> Result<Invitation> {

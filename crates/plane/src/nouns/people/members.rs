@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::authority::revoke;
-use crate::deletions::{self, Deletion, Order, Root};
+use crate::deletions::{self, Deletion, Order, Purpose, Root};
 use crate::events::Event;
 use crate::fields::containing;
 use crate::ids::OrganizationRef;
@@ -170,10 +170,7 @@ pub(crate) async fn set_role(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid
 pub async fn remove(cx: &Cx, organization: &OrganizationRef, member: Uuid, reason: Option<String>) -> Result<Deletion> {
     let note = Note { action: "member.remove", subject: "member", subject_id: Some(member), reason: reason.clone(), ..Note::default() };
     audit::attempt(cx, organization, note, async {
-        let tenant = enter(cx, organization, Action::Leave).await?;
-        let is_own = tenant.membership().is_some_and(|own| own.id == member);
-        // The least that anybody may remove: whose membership it is, is known under its lock.
-        let tenant = if is_own { tenant } else { tenant.also(cx, Action::RemoveReseller)? };
+        let tenant = enter_to_remove(cx, organization, member).await?;
         deletions::count_ahead(cx, &tenant).await?;
         tenant.write_ending(cx, [member], async move |cx, tx, tenant| remove_in(cx, tx, tenant, member, &reason).await).await
     })
@@ -183,13 +180,7 @@ pub async fn remove(cx: &Cx, organization: &OrganizationRef, member: Uuid, reaso
 async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: &Option<String>) -> Result<Deletion> {
     // Two owners who leave at once must not both find the other still there.
     tenant.lock(tx).await?;
-    // And what is being written down with this member's id must be there to be found.
-    let role = lock(tx, tenant, member).await?.ok_or(Error::NotFound("Member"))?;
-    expects(cx, tx, tenant, member).await?;
-    if tenant.membership().is_none_or(|own| own.id != member) {
-        tenant.also(cx, removal(role))?;
-        tenant.may_take(cx, role)?;
-    }
+    let role = find_to_remove(cx, tx, tenant, member, Purpose::Deletion).await?;
     let order = Order {
         root: Root::Member,
         subject: member,
@@ -206,8 +197,38 @@ async fn remove_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, reason: 
     Ok(deletion)
 }
 
+/// Lets in who may remove the member, or at least some other: which of these it is, is known once it is found.
+pub(crate) async fn enter_to_remove(cx: &Cx, organization: &OrganizationRef, member: Uuid) -> Result<Tenant> {
+    let tenant = enter(cx, organization, Action::Leave).await?;
+    if is_own(&tenant, member) { Ok(tenant) } else { tenant.also(cx, Action::RemoveReseller) }
+}
+
+/// Finds a member that is to be removed, checks that the actor may remove it, and returns its role.
+pub(crate) async fn find_to_remove(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, purpose: Purpose) -> Result<Role> {
+    let statement = match purpose {
+        Purpose::Plan => sql!("SELECT role, revision FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'"),
+        // What is being written down with this member's id must be there to be found.
+        Purpose::Deletion => sql!(
+            "UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role, revision"
+        ),
+    };
+    let found = tx.query_opt(statement, params![tenant.organization(), member]).await?;
+    let mut row = found.ok_or(Error::NotFound("Member"))?;
+    let role = row.next()?;
+    cx.expects(member, row.next()?)?;
+    if !is_own(tenant, member) {
+        tenant.also(cx, removal(role))?;
+        tenant.may_take(cx, role)?;
+    }
+    Ok(role)
+}
+
+fn is_own(tenant: &Tenant, member: Uuid) -> bool {
+    tenant.membership().is_some_and(|own| own.id == member)
+}
+
 /// What it takes to remove another member of this role.
-pub(crate) fn removal(role: Role) -> Action {
+fn removal(role: Role) -> Action {
     match role {
         Role::Owner => Action::RemoveOwner,
         Role::Reseller => Action::RemoveReseller,

@@ -20,7 +20,7 @@ pub use rotation::{OVERLAP, rotate};
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::authority::revoke as end;
-use crate::deletions::{self, Deletion, Order, Root};
+use crate::deletions::{self, Deletion, Order, Purpose, Root};
 use crate::events::Event;
 use crate::fields::{Check, merge_metadata, metadata_filter};
 use crate::ids::OrganizationRef;
@@ -349,16 +349,7 @@ pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: 
         let tenant = enter(cx, organization, Action::RevokeOwnApiKey).await?;
         tenant
             .write_ending(cx, [key], async move |cx, tx, tenant| {
-                // Takes the row's lock: of two who revoke at once, one finds it gone.
-                let statement = sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2 RETURNING member_id");
-                let row = tx.query_opt(statement, params![tenant.organization(), key]).await?;
-                let member: Option<Uuid> = row.ok_or(Error::NotFound("API key"))?.next()?;
-                let is_itself = cx.principal()?.credential == key;
-                let is_own = member.is_some() && tenant.membership().map(|own| own.id) == member;
-                if !is_own && !is_itself {
-                    tenant.also(cx, Action::RevokeApiKey)?;
-                }
-                cx.expects_tag(&load(tx, tenant, key).await?.etag())?;
+                find_to_revoke(cx, tx, tenant, key, Purpose::Deletion).await?;
                 let order = Order {
                     root: Root::ApiKey,
                     subject: key,
@@ -373,6 +364,21 @@ pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: 
             .await
     })
     .await
+}
+
+/// Finds a key that is to be revoked, and checks that the actor may revoke it: members their own, a key itself, some roles any.
+pub(crate) async fn find_to_revoke(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, purpose: Purpose) -> Result<()> {
+    if purpose == Purpose::Deletion {
+        // Takes the row's lock: of two who revoke at once, one finds it gone.
+        tx.execute(sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2"), params![tenant.organization(), id])
+            .await?;
+    }
+    let key = load(tx, tenant, id).await?;
+    let is_own = key.member.is_some() && tenant.membership().map(|own| own.id) == key.member;
+    if !is_own && cx.principal()?.credential != id {
+        tenant.also(cx, Action::RevokeApiKey)?;
+    }
+    cx.expects_tag(&key.etag())
 }
 
 async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::access::{Tenant, enter, enter_unseen};
 use crate::audit::{self, Note};
 use crate::authority::revoke;
-use crate::deletions::{self, Deletion, Order, Root};
+use crate::deletions::{self, Deletion, Order, Purpose, Root};
 use crate::destinations::check_link;
 use crate::events::Event;
 use crate::fields::Check;
@@ -126,14 +126,15 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 /// [`Error::NotFound`], for strangers to its organization too; [`Error::Forbidden`].
 pub async fn get(cx: &Cx, client_id: &str) -> Result<OauthApp> {
     let (tenant, id) = enter_of(cx, find(cx, client_id).await?, Action::ReadOauthApps).await?;
-    cx.read(async move |_, tx| {
-        let statement = sql!(
-            "SELECT id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at
-             FROM oauth_apps WHERE organization_id = $1 AND id = $2 AND state = 'live'"
-        );
-        read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(NOT_FOUND)?)
-    })
-    .await
+    cx.read(async move |_, tx| load(tx, &tenant, id).await).await
+}
+
+async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<OauthApp> {
+    let statement = sql!(
+        "SELECT id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at
+         FROM oauth_apps WHERE organization_id = $1 AND id = $2 AND state = 'live'"
+    );
+    read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(NOT_FOUND)?)
 }
 
 /// Changes an app. What its tokens may do changes with it, at once.
@@ -262,7 +263,7 @@ pub async fn delete(cx: &Cx, client_id: &str, reason: Option<String>) -> Result<
         deletions::count_ahead(cx, &tenant).await?;
         tenant
             .write_ending(cx, [id], async move |cx, tx, tenant| {
-                cx.expects_tag(&lock(tx, tenant, id).await?.etag())?;
+                find_to_delete(cx, tx, tenant, id, Purpose::Deletion).await?;
                 let order = Order {
                     root: Root::OauthApp,
                     subject: id,
@@ -277,6 +278,15 @@ pub async fn delete(cx: &Cx, client_id: &str, reason: Option<String>) -> Result<
             .await
     })
     .await
+}
+
+/// Finds the app that is to be deleted.
+pub(crate) async fn find_to_delete(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, purpose: Purpose) -> Result<()> {
+    let app = match purpose {
+        Purpose::Plan => load(tx, tenant, id).await?,
+        Purpose::Deletion => lock(tx, tenant, id).await?,
+    };
+    cx.expects_tag(&app.etag())
 }
 
 /// Whether a text has the form of a client id: the cheap test before any look-up.
