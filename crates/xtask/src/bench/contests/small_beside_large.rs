@@ -47,7 +47,7 @@ struct Outcome {
 /// Both engines, one after the other.
 pub(crate) async fn small_beside_large(bench: &Bench) -> Result<Vec<Section>> {
     let (small, large) = if bench.quick { (1_000, 5_000) } else { (10_000, 30_000) };
-    Ok(vec![on_engine(Some(&bench.database("small-beside-large").await?), small, large).await?, on_engine(None, small, large).await?])
+    Ok(vec![on_engine(Some(&bench.database("small_beside_large").await?), small, large).await?, on_engine(None, small, large).await?])
 }
 
 async fn on_engine(database_url: Option<&str>, small: u64, large: u64) -> Result<Section> {
