@@ -258,7 +258,7 @@ impl Plane {
     }
 
     /// The public keys that verify this plane's tokens, as a JSON Web Key Set (RFC 7517).
-    pub fn jwks(&self) -> crate::tokens::JsonWebKeySet {
+    pub fn jwks(&self) -> crate::signing_keys::JsonWebKeySet {
         self.keys.jwks(self.clock.now())
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use plane::credentials::is_same;
-use plane::tokens::JsonWebKeySet;
+use plane::signing_keys::JsonWebKeySet;
 use plane::{Error, metrics};
 use schemars::JsonSchema;
 use serde::Serialize;
