@@ -169,8 +169,7 @@ impl Rules {
     /// # Errors
     /// The database's.
     pub async fn take_back(&'static self, tx: &mut Tx, tenant: Uuid, id: Uuid, now: Timestamp) -> Result<Option<Json>> {
-        let row = tx.query_opt(self.record().take_back, params![tenant, id, now]).await?;
-        Ok(row.map(|mut row| row.next()).transpose()?)
+        Ok(tx.read_opt(self.record().take_back, params![tenant, id, now]).await?)
     }
 
     pub(crate) async fn write_progress(
@@ -226,8 +225,8 @@ pub struct Position {
 }
 
 impl Position {
-    pub(crate) fn read(mut row: Row) -> Result<Position> {
-        let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
+    pub(crate) fn read(row: Row) -> Result<Position> {
+        let (stage, cursor, counts): (i64, Option<Json>, Json) = row.read()?;
         Ok(Position { stage: usize::try_from(stage).unwrap_or(0), cursor, counts })
     }
 }

@@ -35,11 +35,11 @@ impl Statement {
     }
 }
 
-/// A [`Statement`] from a literal.
+/// A [`Statement`] from a literal; with the columns of a [`Record`](crate::Record) for each `{columns}` in it, if one is named behind it.
 #[macro_export]
 macro_rules! sql {
-    ($text:literal) => {
-        $crate::Statement::from_source($text)
+    ($text:literal $(, $record:ty)?) => {
+        $crate::Statement::from_source($crate::spliced!($text $(, $record)?))
     };
 }
 

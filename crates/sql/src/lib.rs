@@ -10,6 +10,7 @@ mod hooks;
 mod load;
 mod options;
 mod outage;
+mod row;
 mod server;
 mod r#static;
 mod tx;
@@ -32,10 +33,11 @@ pub use health::{Difference, Orphans};
 pub use load::{Connections, Files, Load};
 pub use migrate::Migration;
 pub use options::Options;
+pub use row::{FromRow, Record, Row, splice};
 pub use schema::{Column, ForeignKey, Index, Schema, Table};
 pub use r#static::Static;
 pub use tx::{Hold, Tx};
-pub use value::{FromValue, Row, Value};
+pub use value::{FromValue, Value};
 
 /// What every call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

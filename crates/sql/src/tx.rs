@@ -4,7 +4,7 @@ use crate::database::Statement;
 use crate::postgres::PostgresTx;
 use crate::sql;
 use crate::sqlite_tx::SqliteTx;
-use crate::{Error, Result, Row, Value};
+use crate::{Error, FromRow, Result, Row, Value};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -94,6 +94,30 @@ impl Tx {
         self.query_opt(statement, params).await?.ok_or_else(|| Error::Statement("no row where one was expected".into()))
     }
 
+    /// Runs a statement and reads its rows.
+    ///
+    /// # Errors
+    /// The engine's error, or that of [`Row::read`].
+    pub async fn read_all<T: FromRow>(&mut self, statement: Statement, params: &[Value]) -> Result<Vec<T>> {
+        self.query(statement, params).await?.into_iter().map(Row::read).collect()
+    }
+
+    /// Runs a statement and reads its row, of which there is one at the most.
+    ///
+    /// # Errors
+    /// Those of [`Tx::query_opt`] and [`Row::read`].
+    pub async fn read_opt<T: FromRow>(&mut self, statement: Statement, params: &[Value]) -> Result<Option<T>> {
+        self.query_opt(statement, params).await?.map(Row::read).transpose()
+    }
+
+    /// Runs a statement and reads its one row.
+    ///
+    /// # Errors
+    /// Those of [`Tx::query_one`] and [`Row::read`].
+    pub async fn read_one<T: FromRow>(&mut self, statement: Statement, params: &[Value]) -> Result<T> {
+        self.query_one(statement, params).await?.read()
+    }
+
     /// Whether no other transaction writes until this one ends, if it may write itself: what it has read stays true without a lock.
     pub fn is_alone(&self) -> bool {
         matches!(self, Tx::Sqlite(_))
@@ -114,7 +138,7 @@ impl Tx {
     pub async fn try_share(&mut self, key: Uuid) -> Result<bool> {
         match self {
             Tx::Sqlite(_) => Ok(true),
-            Tx::Postgres(_) => self.query_one(sql!("SELECT pg_try_advisory_xact_lock_shared($1)"), &[half(key)]).await?.next(),
+            Tx::Postgres(_) => self.read_one(sql!("SELECT pg_try_advisory_xact_lock_shared($1)"), &[half(key)]).await,
         }
     }
 

@@ -36,33 +36,6 @@ pub enum Value {
     Texts(Vec<String>),
 }
 
-/// One row, read from left to right with [`Row::next`].
-#[derive(Debug, Clone)]
-pub struct Row {
-    columns: std::vec::IntoIter<Value>,
-}
-
-impl Row {
-    pub(crate) fn new(columns: Vec<Value>) -> Row {
-        Row { columns: columns.into_iter() }
-    }
-
-    /// The next column.
-    ///
-    /// # Errors
-    /// [`Error::Statement`] when there is none left, or it is of another type.
-    #[expect(clippy::should_implement_trait, reason = "the type of each column differs, so this is no Iterator")]
-    pub fn next<T: FromValue>(&mut self) -> Result<T> {
-        let value = self.columns.next().ok_or_else(|| Error::Statement("the row has fewer columns than are read".into()))?;
-        T::from_value(value)
-    }
-
-    /// All columns that were not read yet.
-    pub fn rest(self) -> Vec<Value> {
-        self.columns.collect()
-    }
-}
-
 /// A type that a column can be read as.
 pub trait FromValue: Sized {
     /// Converts, or says what was found instead.
@@ -93,6 +66,13 @@ impl FromValue for i64 {
             Value::Int(number) => Ok(number),
             other => mismatch("a number", &other),
         }
+    }
+}
+
+impl FromValue for u32 {
+    fn from_value(value: Value) -> Result<Self> {
+        let number = i64::from_value(value)?;
+        u32::try_from(number).or_else(|_| mismatch("a number from 0 to 4,294,967,295", &Value::Int(number)))
     }
 }
 
@@ -152,6 +132,14 @@ impl FromValue for Json {
             Value::Bytes(bytes) => serde_json::from_slice(&bytes).or_else(|_| mismatch("json", &Value::Bytes(bytes))),
             other => mismatch("json", &other),
         }
+    }
+}
+
+/// A list of texts in a column `jsonb`.
+impl FromValue for Vec<String> {
+    fn from_value(value: Value) -> Result<Self> {
+        serde_json::from_value(Json::from_value(value)?)
+            .map_err(|error| Error::Statement(format!("a column holds no list of texts: {error}")))
     }
 }
 

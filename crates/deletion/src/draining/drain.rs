@@ -314,9 +314,8 @@ enum Attempt {
 
 async fn take_in(rules: Static<Rules>, tx: &mut Tx, kind: Work, now: Timestamp, until: Timestamp) -> Result<Attempt> {
     let statements = rules.0.record();
-    let Some(mut row) = tx.query_opt(statements.waiting, params![kind.state().name(), now]).await? else { return Ok(Attempt::Nothing) };
-    let (tenant, id, root, subject): (Uuid, Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?, row.next()?);
-    let fence: i64 = row.next()?;
+    let waiting: Option<(Uuid, Uuid, String, Uuid, i64)> = tx.read_opt(statements.waiting, params![kind.state().name(), now]).await?;
+    let Some((tenant, id, root, subject, fence)) = waiting else { return Ok(Attempt::Nothing) };
     if tx.execute(statements.take, params![tenant, id, fence, until, now]).await? == 0 {
         return Ok(Attempt::Overtaken);
     }

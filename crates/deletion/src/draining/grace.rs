@@ -35,5 +35,5 @@ pub fn end_grace(engine: &Engine) -> BoxFuture<'_, Result<()>> {
 }
 
 async fn read_over(tx: &mut Tx, now: Timestamp) -> Result<Vec<Uuid>> {
-    tx.query(OVER, params![now, BATCH]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect()
+    Ok(tx.read_all(OVER, params![now, BATCH]).await?)
 }

@@ -256,9 +256,8 @@ async fn count(engine: &Engine, id: Uuid) -> Result<()> {
 /// One slice of a table after a cursor, or after the drain's if that is further, both in the same moment, with the number of steps there
 /// are; none once the deletion is over.
 async fn look_ahead(rules: Static<Rules>, tx: &mut Tx, id: Uuid, step: usize, after: Option<Cursor>) -> Result<Option<(Slice, usize)>> {
-    let Some(mut row) = tx.query_opt(rules.0.record().ahead, params![id]).await? else { return Ok(None) };
-    let (tenant, subject, root): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
-    let (stage, cursor, counts): (i64, Option<Json>, Json) = (row.next()?, row.next()?, row.next()?);
+    let ahead: Option<(Uuid, Uuid, String, i64, Option<Json>, Json)> = tx.read_opt(rules.0.record().ahead, params![id]).await?;
+    let Some((tenant, subject, root, stage, cursor, counts)) = ahead else { return Ok(None) };
     let plan = rules.0.plan(rules.0.root(&root)?);
     let steps = plan.steps.len();
     let Some(table) = plan.steps.get(step) else { return Ok(Some((Slice { anew: None, rows: 0, next: None }, steps))) };

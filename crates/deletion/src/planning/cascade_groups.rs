@@ -2,7 +2,7 @@
 //! parent; erasing the children first and then looking for them again under every parent costs up to twice as much. Where much hangs on
 //! one, it is passed over: the steps table by table, which no transaction is too short for, find it afterwards.
 
-use sql::{Schema, Statement, Tx, Value, params};
+use sql::{FromRow, Schema, Statement, Tx, Value, params};
 use uuid::Uuid;
 
 use crate::Result;
@@ -113,14 +113,13 @@ impl CascadeGroups {
             let first = [Some(Value::from(tenant)), after.cloned().map(Value::from)];
             first.into_iter().flatten().chain(more.iter().cloned()).collect()
         };
-        let mut parents: Vec<Key> = Vec::new();
-        for mut row in tx.query(self.bound[form], &bound(params![parents_asked])).await? {
-            parents.push(Key::read(&mut row, self.parents.key.kind)?);
-        }
+        let found = tx.query(self.bound[form], &bound(params![parents_asked])).await?.into_iter();
+        let mut parents = found.map(|row| row.read_with(|row| Key::read(row, self.parents.key.kind))).collect::<sql::Result<Vec<_>>>()?;
         let mut is_end = (parents.len() as i64) < parents_asked;
         while let Some(last) = parents.last().cloned() {
-            let mut answer = tx.query_one(self.count[form], &bound(params![last.clone(), most + 1])).await?;
-            let counts = self.children.iter().map(|_| Ok(answer.next()?)).collect::<Result<Vec<i64>>>()?;
+            let answer = tx.query_one(self.count[form], &bound(params![last.clone(), most + 1])).await?;
+            let counts: Vec<i64> =
+                answer.read_with(|row| self.children.iter().map(|_| FromRow::from_row(row)).collect::<sql::Result<_>>())?;
             let is_small = counts.iter().sum::<i64>() + parents.len() as i64 <= most;
             if !is_small && parents.len() > 1 {
                 parents.truncate(parents.len() / 2);

@@ -53,8 +53,8 @@ impl Count {
     /// Reads its answer.
     pub(crate) fn read(&self, answer: Vec<Row>) -> Result<Counted> {
         let mut counted = vec![HashMap::new(); self.steps];
-        for mut row in answer {
-            let (place, subject, rows): (i64, Uuid, i64) = (row.next()?, row.next()?, row.next()?);
+        for row in answer {
+            let (place, subject, rows): (i64, Uuid, i64) = row.read()?;
             if let Some(step) = usize::try_from(place).ok().and_then(|place| counted.get_mut(place)) {
                 step.insert(subject, rows);
             }

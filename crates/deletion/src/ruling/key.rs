@@ -1,7 +1,7 @@
 //! Keys of rows: what a drain walks along, and what a cursor holds.
 
 use serde_json::Value as Json;
-use sql::{Row, Value};
+use sql::{FromRow, Row, Value};
 use uuid::Uuid;
 
 use crate::{Error, Result};
@@ -69,9 +69,9 @@ pub type Cursor = Vec<Key>;
 impl Key {
     pub(crate) fn read(row: &mut Row, kind: KeyKind) -> sql::Result<Key> {
         Ok(match kind {
-            KeyKind::Uuid => Key::Uuid(row.next()?),
-            KeyKind::Text => Key::Text(row.next()?),
-            KeyKind::Integer => Key::Integer(row.next()?),
+            KeyKind::Uuid => Key::Uuid(FromRow::from_row(row)?),
+            KeyKind::Text => Key::Text(FromRow::from_row(row)?),
+            KeyKind::Integer => Key::Integer(FromRow::from_row(row)?),
         })
     }
 
@@ -135,8 +135,8 @@ impl From<Key> for Value {
 }
 
 /// A row of these columns and no others.
-pub(crate) fn read_cursor(row: &mut Row, columns: &[KeyColumn]) -> sql::Result<Cursor> {
-    columns.iter().map(|column| Key::read(row, column.kind)).collect()
+pub(crate) fn read_cursor(row: Row, columns: &[KeyColumn]) -> sql::Result<Cursor> {
+    row.read_with(|row| columns.iter().map(|column| Key::read(row, column.kind)).collect())
 }
 
 /// A cursor as the database holds it.

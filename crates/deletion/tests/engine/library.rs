@@ -143,7 +143,7 @@ impl World {
 
     pub(crate) async fn count(&self, rows: &str) -> i64 {
         let statement = Statement::generated(format!("SELECT count(*) FROM {rows}"));
-        self.db.read(async move |tx| tx.query_one(statement, &[]).await?.next()).await.unwrap()
+        self.db.read(async move |tx| tx.read_one(statement, &[]).await).await.unwrap()
     }
 
     /// An id as this engine's SQL spells it.
@@ -223,11 +223,7 @@ impl World {
     /// State and counts of a deletion.
     pub(crate) async fn record(&self, id: Uuid) -> (String, Json) {
         let statement = sql!("SELECT state, counts FROM deletions WHERE id = $1");
-        let read = async move |tx: &mut Tx| {
-            let mut row = tx.query_one(statement, params![id]).await?;
-            Ok::<_, sql::Error>((row.next()?, row.next()?))
-        };
-        self.db.read(read).await.unwrap()
+        self.db.read(async move |tx| tx.read_one(statement, params![id]).await).await.unwrap()
     }
 }
 
@@ -296,7 +292,7 @@ impl Orders for Counter {
 
     fn weigh<'a>(&'a mut self, _tx: &'a mut Tx, answers: Vec<Vec<Row>>) -> BoxFuture<'a, Result<Vec<Result<()>>>> {
         Box::pin(async move {
-            let stay = answers.into_iter().flatten().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()?;
+            let stay = answers.into_iter().flatten().map(Row::read).collect::<sql::Result<Vec<Uuid>>>()?;
             let blocker = |id| deletion::Blocker { code: "loved", kind: "reader", id, detail: "Ada stays.".into(), remedy: "None." };
             let verdict = |subject: &Uuid| match stay.contains(subject) {
                 true => Err(Error::Blocked(vec![blocker(*subject)])),

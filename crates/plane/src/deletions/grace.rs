@@ -219,8 +219,7 @@ async fn part_with_the_gone(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<
          WHERE members.organization_id = $1 AND members.state = 'live' AND users.state <> 'live' ORDER BY members.id"
     );
     let by_itself = cx.clone().with_actor(Actor::System);
-    for mut row in tx.query(gone, params![organization]).await? {
-        let subject: Uuid = row.next()?;
+    for subject in tx.read_all::<Uuid>(gone, params![organization]).await? {
         let lock = sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2");
         tx.execute(lock, params![organization, subject]).await?;
         let order = Order {
@@ -252,8 +251,8 @@ async fn tell(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<(
 async fn hold_user(tx: &mut Tx, organization: Uuid, member: Uuid) -> Result<()> {
     let statement = sql!("SELECT user_id FROM members WHERE organization_id = $1 AND id = $2");
     let gone = || Error::Conflict("The member's account is deleted: the membership cannot be given back.".into());
-    let Some(mut row) = tx.query_opt(statement, params![organization, member]).await? else { return Ok(()) };
-    locks::hold_user(tx, row.next()?).await.map_err(|error| match error {
+    let Some(user) = tx.read_opt(statement, params![organization, member]).await? else { return Ok(()) };
+    locks::hold_user(tx, user).await.map_err(|error| match error {
         Error::Unauthenticated => gone(),
         other => other,
     })
@@ -262,9 +261,8 @@ async fn hold_user(tx: &mut Tx, organization: Uuid, member: Uuid) -> Result<()> 
 /// Fails unless it was taken back already.
 async fn is_restored(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
     let statement = sql!("SELECT state, reversible_until IS NULL FROM deletions WHERE organization_id = $1 AND id = $2");
-    let mut row = tx.query_opt(statement, params![organization, id]).await?.ok_or(Error::NotFound("Deletion"))?;
-    let (state, had_none): (State, bool) = (row.next()?, row.next()?);
-    match (state, had_none) {
+    let found: Option<(State, bool)> = tx.read_opt(statement, params![organization, id]).await?;
+    match found.ok_or(Error::NotFound("Deletion"))? {
         (State::Restored, _) => Ok(()),
         (_, true) => Err(Error::Conflict(
             "It had no grace period and cannot be taken back. Owners can set one with PUT …/organizations/{id}/deletion-requirements."

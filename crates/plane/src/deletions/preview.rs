@@ -135,10 +135,8 @@ fn kept_until(cx: &Cx, kept: Kept) -> Option<Timestamp> {
 async fn heard(tx: &mut Tx, root: Root, organization: Uuid, subject: Uuid) -> Result<Vec<Effect>> {
     // A webhook hears nothing of its own end.
     let statement = sql!("SELECT events FROM webhooks WHERE organization_id = $1 AND state = 'live' AND is_active AND id <> $2");
-    let mut listeners: Vec<Vec<Event>> = Vec::new();
-    for mut row in tx.query(statement, params![organization, subject]).await? {
-        listeners.push(events::subscription_from_column(&row.next::<String>()?));
-    }
+    let listeners = tx.read_all(statement, params![organization, subject]).await?.into_iter().map(events::subscription_from_column);
+    let listeners: Vec<Vec<Event>> = listeners.collect();
     let told = effects::events(root)
         .into_iter()
         .map(|event| Effect { event, endpoints: listeners.iter().filter(|events| events.contains(&event)).count() as i64 });

@@ -3,7 +3,7 @@
 use deletion::{State, Waiting};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use super::grace;
@@ -80,6 +80,17 @@ pub struct Deletion {
     /// When the purge that it is was stopped: no customer was deleted after that.
     pub stopped_at: Option<Timestamp>,
 }
+
+columns! { Deletion {
+    id, organization: "organization_id", root, subject: "subject_id", subject_label, state, actor, actor_id, reason, request_id, counts,
+    effects,
+    export: "(SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id", batches,
+    longest_batch_micros: "longest_batch_us", waiting_for, created_at, updated_at, completed_at, reversible_until, restored_at, stopped_at,
+} }
+
+columns! { Watched with Deletion {
+    deletion: "{columns}", stage, waiting_since, rows_expected, lease_until; waiting = None,
+} }
 
 impl Deletion {
     /// The tag of this state. How far it is is none of it.
@@ -229,17 +240,13 @@ pub async fn list(cx: &Cx, wanted: &Wanted, filter: Option<DeletionFilter>, requ
             let count = sql!("SELECT count(*) FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2)");
             let total = match request.after {
                 Some(_) => 0,
-                None => tx.query_one(count, params![organizations.clone(), states.clone()]).await?.next()?,
+                None => tx.read_one(count, params![organizations.clone(), states.clone()]).await?,
             };
             let statement = sql!(
-                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
-                        (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
-                        batches, longest_batch_us, waiting_for, created_at, updated_at, completed_at, reversible_until, restored_at, stopped_at,
-                        stage, waiting_since, rows_expected, lease_until
-                 FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2) AND id < $5 ORDER BY id DESC LIMIT $3 OFFSET $4"
+                "SELECT {columns} FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2) AND id < $5 ORDER BY id DESC LIMIT $3 OFFSET $4", Watched
             );
             let bound = params![organizations.clone(), states.clone(), request.limit(), request.offset(), request.below()];
-            part(tx.query(statement, bound).await?, total, request)
+            Ok(part(tx.read_all(statement, bound).await?, total, request))
         })
     .await
 }
@@ -266,8 +273,7 @@ async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
                                                                    WHERE deletions.organization_id = organizations.id
                                                                      AND subject_id = organizations.id AND deletions.state = 'reversible')))"
                 );
-                let rows = tx.query(statement, params![user]).await?;
-                rows.into_iter().map(|mut row| Ok((row.next::<Uuid>()?, row.next::<Role>()?))).collect::<Result<Vec<_>>>()
+                Ok(tx.read_all::<(Uuid, Role)>(statement, params![user]).await?)
             })
         .await?;
     if roles.is_empty() {
@@ -285,68 +291,31 @@ async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
 async fn everywhere(cx: &Cx, filter: Option<DeletionFilter>, request: PageRequest) -> Result<Page<Watched>> {
     let states = states(filter);
     cx.read(async move |_, tx| {
-            let count = sql!("SELECT count(*) FROM deletions WHERE state = ANY($1)");
-            let total = match request.after {
-                Some(_) => 0,
-                None => tx.query_one(count, params![states.clone()]).await?.next()?,
-            };
-            let statement = sql!(
-                "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
-                        (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
-                        batches, longest_batch_us, waiting_for, created_at, updated_at, completed_at, reversible_until, restored_at, stopped_at,
-                        stage, waiting_since, rows_expected, lease_until
-                 FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3"
-            );
-            let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
-            part(tx.query(statement, bound).await?, total, request)
-        })
+        let count = sql!("SELECT count(*) FROM deletions WHERE state = ANY($1)");
+        let total = match request.after {
+            Some(_) => 0,
+            None => tx.read_one(count, params![states.clone()]).await?,
+        };
+        let statement =
+            sql!("SELECT {columns} FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3", Watched);
+        let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
+        Ok(part(tx.read_all(statement, bound).await?, total, request))
+    })
     .await
 }
 
-fn part(rows: Vec<Row>, total: i64, request: PageRequest) -> Result<Page<Watched>> {
-    let deletions = rows.into_iter().map(read).collect::<Result<_>>()?;
-    Ok(Page::part(deletions, total, request, |watched: &Watched| watched.deletion.id))
+fn part(found: Vec<Watched>, total: i64, request: PageRequest) -> Page<Watched> {
+    Page::part(found.into_iter().map(told).collect(), total, request, |watched| watched.deletion.id)
 }
 
 async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Watched>> {
-    let statement = sql!(
-        "SELECT id, organization_id, root, subject_id, subject_label, state, actor, actor_id, reason, request_id, counts, effects,
-                        (SELECT exports.id FROM exports WHERE exports.deletion_id = deletions.id ORDER BY exports.id LIMIT 1) AS export_id,
-                batches, longest_batch_us, waiting_for, created_at, updated_at, completed_at, reversible_until, restored_at, stopped_at,
-                stage, waiting_since, rows_expected, lease_until
-         FROM deletions WHERE id = $1"
-    );
-    tx.query_opt(statement, params![id]).await?.map(read).transpose()
+    let statement = sql!("SELECT {columns} FROM deletions WHERE id = $1", Watched);
+    Ok(tx.read_opt(statement, params![id]).await?.map(told))
 }
 
-fn read(mut row: Row) -> Result<Watched> {
-    let waiting: Option<Waiting>;
-    let deletion = Deletion {
-        id: row.next()?,
-        organization: row.next()?,
-        root: row.next()?,
-        subject: row.next()?,
-        subject_label: row.next()?,
-        state: row.next()?,
-        actor: row.next()?,
-        actor_id: row.next()?,
-        reason: row.next()?,
-        request_id: row.next()?,
-        counts: row.next()?,
-        effects: row.next()?,
-        export: row.next()?,
-        batches: row.next()?,
-        longest_batch_micros: row.next()?,
-        waiting_for: {
-            waiting = row.next::<Option<String>>()?.map(|text| Waiting::read(&text));
-            waiting.as_ref().map(waiting_words)
-        },
-        created_at: row.next()?,
-        updated_at: row.next()?,
-        completed_at: row.next()?,
-        reversible_until: row.next()?,
-        restored_at: row.next()?,
-        stopped_at: row.next()?,
-    };
-    Ok(Watched { deletion, waiting, stage: row.next()?, waiting_since: row.next()?, rows_expected: row.next()?, lease_until: row.next()? })
+/// What a deletion waits for in words, which its row has in a form of its own.
+fn told(mut watched: Watched) -> Watched {
+    watched.waiting = watched.deletion.waiting_for.as_deref().map(Waiting::read);
+    watched.deletion.waiting_for = watched.waiting.as_ref().map(waiting_words);
+    watched
 }

@@ -106,10 +106,7 @@ pub(crate) async fn repeat(
 pub(crate) async fn restore_again(cx: &Cx, tx: &mut Tx, taken_back: &ledger::TakenBack) -> Result<bool> {
     let (organization, subject, id) = (taken_back.organization, taken_back.subject, taken_back.deletion);
     let look = sql!("SELECT state FROM deletions WHERE organization_id = $1 AND id = $2");
-    let state: Option<State> = match tx.query_opt(look, params![organization, id]).await? {
-        Some(mut row) => Some(row.next()?),
-        None => None,
-    };
+    let state: Option<State> = tx.read_opt(look, params![organization, id]).await?;
     let root = root_of(&taken_back.root)?;
     let is_closed = match state {
         None => false,

@@ -84,7 +84,7 @@ async fn end_closed(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, step:
          WHERE organization_id = $1 AND id = $2 AND state = 'reversible' AND reversible_until > $3
          RETURNING counts"
     );
-    let Some(mut row) = tx.query_opt(hold, params![organization, id, cx.now]).await? else { return Ok(None) };
+    let Some(counts) = tx.read_opt(hold, params![organization, id, cx.now]).await? else { return Ok(None) };
     // Whatever will refuse the restoration is told by it: until then nothing more of it ends.
     if root != Root::Organization && access::is_writable(tx, organization).await.is_err() {
         return Ok(None);
@@ -93,7 +93,7 @@ async fn end_closed(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, step:
         return Ok(None);
     }
     let Advance::Touched(rows, next) = step.advance(tx, organization, subject, after, MOST).await? else { return Ok(None) };
-    let counts = add(row.next()?, step.table, rows);
+    let counts = add(counts, step.table, rows);
     let write_down = sql!("UPDATE deletions SET counts = $3 WHERE organization_id = $1 AND id = $2");
     tx.execute(write_down, params![organization, id, counts]).await?;
     Ok(next)
@@ -156,7 +156,7 @@ pub(crate) async fn go_on_with_archives(plane: &Arc<Plane>) -> Result<()> {
                     OR EXISTS (SELECT 1 FROM oauth_tokens WHERE oauth_tokens.organization_id = organizations.id))
              ORDER BY id LIMIT $1"
         );
-        tx.query(statement, params![ARCHIVES]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect::<Result<Vec<Uuid>>>()
+        Ok(tx.read_all::<Uuid>(statement, params![ARCHIVES]).await?)
     });
     let mut outcome = Ok(());
     for organization in left.await? {

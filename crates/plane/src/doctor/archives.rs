@@ -1,7 +1,7 @@
 //! The archives of exports: those that the database promises are there and whole, and no others are.
 
 use aws_lc_rs::digest::{Context, SHA256};
-use sql::{params, sql};
+use sql::{columns, params, sql};
 use uuid::Uuid;
 
 use super::checks::{count, some};
@@ -19,6 +19,8 @@ struct Promised {
     bytes: Option<i64>,
     sha256: Option<Vec<u8>>,
 }
+
+columns! { Promised { export: "id", bytes, sha256 } }
 
 pub(super) fn archives<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
@@ -106,9 +108,8 @@ async fn promised(context: &CheckContext, after: Uuid) -> Result<Vec<Promised>> 
         .db
         .read(async move |tx| {
             let statement =
-                sql!("SELECT id, bytes, sha256 FROM exports WHERE state = 'done' AND expires_at > $1 AND id > $2 ORDER BY id LIMIT $3");
-            let rows = tx.query(statement, params![now, after, BATCH]).await?;
-            rows.into_iter().map(|mut row| Ok(Promised { export: row.next()?, bytes: row.next()?, sha256: row.next()? })).collect()
+                sql!("SELECT {columns} FROM exports WHERE state = 'done' AND expires_at > $1 AND id > $2 ORDER BY id LIMIT $3", Promised);
+            Ok(tx.read_all(statement, params![now, after, BATCH]).await?)
         })
         .await
 }

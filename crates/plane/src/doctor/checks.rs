@@ -136,10 +136,7 @@ pub(super) fn closed<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<
             let (rows, sample) = rows_and_sample(
                 context,
                 (closable.count, Vec::new()),
-                (closable.list, |mut row| {
-                    row.next::<Uuid>()?;
-                    Ok(row.next::<Uuid>()?.to_string())
-                }),
+                (closable.list, |row| Ok(row.read::<(Uuid, Uuid)>()?.1.to_string())),
                 params![Uuid::nil(), MOST_SAMPLES].to_vec(),
             )
             .await?;
@@ -176,8 +173,8 @@ pub(super) fn owners<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a>
                      AND users.state = 'live')
              ORDER BY id LIMIT $1"
         );
-        let told = |mut row: Row| {
-            let (id, slug): (Uuid, String) = (row.next()?, row.next()?);
+        let told = |row: Row| {
+            let (id, slug): (Uuid, String) = row.read()?;
             Ok(format!("{id} ({slug})"))
         };
         let (rows, sample) = rows_and_sample(context, (count, Vec::new()), (list, told), params![MOST_SAMPLES].to_vec()).await?;
@@ -217,8 +214,8 @@ pub(super) fn holds<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> 
                    WHERE organization_id = holds.organization_id AND user_id = holds.subject_id AND state <> 'closed')
              ORDER BY id LIMIT $2"
         );
-        let told = |mut row: Row| {
-            let (id, subject, subject_id): (Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?);
+        let told = |row: Row| {
+            let (id, subject, subject_id): (Uuid, String, Uuid) = row.read()?;
             Ok(format!("{id} (on the {subject} {subject_id})"))
         };
         let (rows, sample) =
@@ -262,11 +259,9 @@ pub(super) fn stuck<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> 
                     OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))
              ORDER BY coalesce(waiting_since, updated_at), id LIMIT $4"
         );
-        let told = |mut row: Row| {
-            let id: Uuid = row.next()?;
-            Ok(row
-                .next::<Option<String>>()?
-                .map_or_else(|| id.to_string(), |waits| format!("{id} (waits for {})", waiting_words(&Waiting::read(&waits)))))
+        let told = |row: Row| {
+            let (id, waits): (Uuid, Option<String>) = row.read()?;
+            Ok(waits.map_or_else(|| id.to_string(), |waits| format!("{id} (waits for {})", waiting_words(&Waiting::read(&waits)))))
         };
         let (rows, sample) = rows_and_sample(context, (count, bound), (list, told), listed).await?;
         let mut findings = Vec::new();
@@ -335,7 +330,7 @@ pub(super) async fn rows_and_sample(
         .db
         .read(async move |tx| {
             tx.take_time().await?;
-            let rows: i64 = tx.query_one(count, &counted).await?.next()?;
+            let rows: i64 = tx.read_one(count, &counted).await?;
             let sample = match rows {
                 0 => Vec::new(),
                 _ => tx.query(list, &bound).await?,
@@ -345,8 +340,8 @@ pub(super) async fn rows_and_sample(
         .await
 }
 
-pub(super) fn id(mut row: Row) -> Result<String> {
-    Ok(row.next::<Uuid>()?.to_string())
+pub(super) fn id(row: Row) -> Result<String> {
+    Ok(row.read::<Uuid>()?.to_string())
 }
 
 pub(super) fn count(length: usize) -> i64 {

@@ -48,8 +48,8 @@ async fn customers(context: &CheckContext, tell: Tell<'_>) -> Result<Vec<Finding
     tell("customers");
     let [held, list_held] = OVERDUE_CUSTOMERS.held;
     let [free, list_free] = OVERDUE_CUSTOMERS.free;
-    let told = |mut row: Row| {
-        let (id, waits_for): (Uuid, String) = (row.next()?, row.next()?);
+    let told = |row: Row| {
+        let (id, waits_for): (Uuid, String) = row.read()?;
         Ok(format!("{id} (waits for {waits_for})"))
     };
     let (limit, now, period) = (before(limit, GRACE), context.now, context.periods.words(Retention::Customers));

@@ -61,10 +61,9 @@ async fn reopen(cx: &Cx, tx: &mut Tx, deletions: &[Uuid]) -> Result<u64> {
                 waiting_for = NULL, waiting_since = NULL, rows_expected = NULL, updated_at = $2
          WHERE id = ANY($1) AND state = 'completed' RETURNING organization_id, id, root, subject_id"
     );
-    let reopened = tx.query(statement, params![deletions, cx.now]).await?;
+    let reopened: Vec<(Uuid, Uuid, Root, Uuid)> = tx.read_all(statement, params![deletions, cx.now]).await?;
     let count = reopened.len() as u64;
-    for mut row in reopened {
-        let (organization, id, root, subject): (Uuid, Uuid, Root, Uuid) = (row.next()?, row.next()?, row.next()?, row.next()?);
+    for (organization, id, root, subject) in reopened {
         note(cx, tx, organization, "deletion.reopen", (root.noun(), subject, id)).await?;
     }
     Ok(count)
@@ -72,11 +71,10 @@ async fn reopen(cx: &Cx, tx: &mut Tx, deletions: &[Uuid]) -> Result<u64> {
 
 /// Orders up to a batch of deletions, and returns how many, and the last subject's id if there may be more.
 async fn order(cx: &Cx, tx: &mut Tx, closable: &Closable, after: Uuid) -> Result<(u64, Option<Uuid>)> {
-    let found = tx.query(closable.list, params![after, BATCH as i64]).await?;
+    let found: Vec<(Uuid, Uuid)> = tx.read_all(closable.list, params![after, BATCH as i64]).await?;
     let count = found.len();
     let mut last = None;
-    for mut row in found {
-        let (organization, subject): (Uuid, Uuid) = (row.next()?, row.next()?);
+    for (organization, subject) in found {
         let id = cx.new_id()?;
         let insert = sql!(
             "INSERT INTO deletions (organization_id, id, root, subject_id, state, actor, reason, request_id, stage, counts, effects, batches,

@@ -55,15 +55,12 @@ async fn next(context: &CheckContext, from: Uuid) -> Result<Option<(Slice, Vec<R
         .read(async move |tx| {
             tx.take_time().await?;
             let end = sql!("SELECT id FROM deletions WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2");
-            let to = match tx.query_opt(end, params![from, SLICE - 1]).await? {
-                Some(mut row) => row.next()?,
-                None => Uuid::max(),
-            };
+            let to = tx.read_opt(end, params![from, SLICE - 1]).await?.unwrap_or(Uuid::max());
             let statement = sql!("SELECT root, count(*) FROM deletions WHERE id > $1 AND id <= $2 GROUP BY root");
             let (mut roots, mut deletions) = (Vec::new(), 0);
-            for mut row in tx.query(statement, params![from, to]).await? {
-                roots.push(row.next()?);
-                deletions += row.next::<i64>()?;
+            for (root, number) in tx.read_all::<(Root, i64)>(statement, params![from, to]).await? {
+                roots.push(root);
+                deletions += number;
             }
             Ok::<_, Error>((deletions > 0).then_some(((from, to), roots, deletions)))
         })
@@ -76,7 +73,7 @@ async fn run_probe(context: &CheckContext, probe: &'static Probe, (from, to): Sl
         .db
         .read(async move |tx| {
             tx.take_time().await?;
-            let rows: i64 = tx.query_one(count, params![root.name(), from, to]).await?.next()?;
+            let rows: i64 = tx.read_one(count, params![root.name(), from, to]).await?;
             let sample = match rows {
                 0 => Vec::new(),
                 _ => read(tx, list, root, (from, to), MOST_SAMPLES).await?,
@@ -88,8 +85,7 @@ async fn run_probe(context: &CheckContext, probe: &'static Probe, (from, to): Sl
 
 /// The first deletions of a slice that left something.
 async fn read(tx: &mut Tx, list: Statement, root: Root, (from, to): Slice, most: i64) -> Result<Vec<Uuid>> {
-    let rows = tx.query(list, params![root.name(), from, to, most]).await?;
-    Ok(rows.into_iter().map(|mut row| row.next::<Uuid>()).collect::<sql::Result<_>>()?)
+    Ok(tx.read_all(list, params![root.name(), from, to, most]).await?)
 }
 
 fn finding(probe: &Probe, rows: i64, deletions: &[Uuid]) -> Finding {

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub(super) fn secrets<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let count = sql!("SELECT count(*) FROM secret_keys");
-        let keys: i64 = context.db.read(async move |tx| Ok::<_, Error>(tx.query_one(count, &[]).await?.next()?)).await?;
+        let keys: i64 = context.db.read(async move |tx| Ok::<_, Error>(tx.read_one(count, &[]).await?)).await?;
         let remedy = match keys {
             0 => format!(
                 "give the server a key, one that `openssl rand -base64 32` makes, with --secret-key-file or FREEHOLD_SECRET_KEY, and {START_THE_SERVER}: \
@@ -44,7 +44,7 @@ pub(super) fn secrets<'a>(context: &'a CheckContext, tell: Tell<'a>) -> Findings
             "SELECT id FROM signing_keys
              WHERE NOT EXISTS (SELECT 1 FROM secret_keys WHERE substr(signing_keys.private_key, 2, 8) = secret_keys.id) ORDER BY id LIMIT $1"
         );
-        let signing_keys = found(context, SIGNING_KEYS, (count, list, |mut row| Ok(row.next()?)), &remedy).await?;
+        let signing_keys = found(context, SIGNING_KEYS, (count, list, |row| Ok(row.read()?)), &remedy).await?;
         Ok(webhooks.into_iter().chain(signing_keys).collect())
     })
 }

@@ -33,10 +33,10 @@ pub(crate) async fn run(db: &Database) -> Result<()> {
 }
 
 async fn users(tx: &mut Tx) -> Result<i64> {
-    let rows = tx.query(sql!("SELECT id, email, name FROM users WHERE search_key IS NULL ORDER BY id LIMIT $1"), params![STEP]).await?;
+    let select = sql!("SELECT id, email, name FROM users WHERE search_key IS NULL ORDER BY id LIMIT $1");
+    let rows: Vec<(Uuid, String, String)> = tx.read_all(select, params![STEP]).await?;
     let number = rows.len() as i64;
-    for mut row in rows {
-        let (id, email, name): (Uuid, String, String) = (row.next()?, row.next()?, row.next()?);
+    for (id, email, name) in rows {
         let mut key = email_key(&email);
         // Two accounts of one address: the older one has it from now on, ids being in the order of time. The other keeps its spelling as its
         // key, which is no normal form, so that its owner still signs in with just that.
@@ -52,10 +52,9 @@ async fn users(tx: &mut Tx) -> Result<i64> {
 
 async fn invitations(tx: &mut Tx) -> Result<i64> {
     let select = sql!("SELECT organization_id, id, email FROM invitations WHERE email_key IS NULL ORDER BY organization_id, id LIMIT $1");
-    let rows = tx.query(select, params![STEP]).await?;
+    let rows: Vec<(Uuid, Uuid, String)> = tx.read_all(select, params![STEP]).await?;
     let number = rows.len() as i64;
-    for mut row in rows {
-        let (organization, id, email): (Uuid, Uuid, String) = (row.next()?, row.next()?, row.next()?);
+    for (organization, id, email) in rows {
         let update = sql!("UPDATE invitations SET email_key = $3 WHERE organization_id = $1 AND id = $2");
         tx.execute(update, params![organization, id, email_key(&email)]).await?;
     }
@@ -66,11 +65,9 @@ async fn customers(tx: &mut Tx) -> Result<i64> {
     let select = sql!(
         "SELECT organization_id, id, reference, name, email FROM customers WHERE search_key IS NULL ORDER BY organization_id, id LIMIT $1"
     );
-    let rows = tx.query(select, params![STEP]).await?;
+    let rows: Vec<(Uuid, Uuid, String, String, String)> = tx.read_all(select, params![STEP]).await?;
     let number = rows.len() as i64;
-    for mut row in rows {
-        let (organization, id): (Uuid, Uuid) = (row.next()?, row.next()?);
-        let (reference, name, email): (String, String, String) = (row.next()?, row.next()?, row.next()?);
+    for (organization, id, reference, name, email) in rows {
         let update = sql!("UPDATE customers SET email_key = $3, search_key = $4 WHERE organization_id = $1 AND id = $2");
         tx.execute(update, params![organization, id, email_key(&email), search_key(&[&name, &reference], &email)]).await?;
     }

@@ -21,6 +21,8 @@ pub struct User {
     pub metadata: Json,
 }
 
+sql::columns! { User { id, email, name, metadata } }
+
 impl User {
     /// The tag of this state: of what users say about themselves.
     pub fn etag(&self) -> String {

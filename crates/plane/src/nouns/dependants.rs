@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
-use sql::{Row, Statement, Static, Tx, Value, params};
+use sql::{FromRow, Row, Statement, Static, Tx, Value, params};
 use std::sync::OnceLock;
 use uuid::Uuid;
 
@@ -316,7 +316,7 @@ pub async fn list(
     let organization = customer.organization;
     let (customer, kind) = (customer.id, Static(kind));
     cx.read(async move |_, tx| {
-        let total = tx.query_one(kind.statements().count, params![organization, customer]).await?.next()?;
+        let total = tx.read_one(kind.statements().count, params![organization, customer]).await?;
         let bound = params![organization, customer, request.size, request.offset()];
         let rows = tx.query(kind.statements().list, bound).await?;
         Ok(Page::new(rows.into_iter().map(|row| read(&kind, row)).collect::<Result<_>>()?, total, request))
@@ -459,16 +459,18 @@ fn from_json(field: &Field, value: &Json) -> Value {
     }
 }
 
-fn read(kind: &Kind, mut row: Row) -> Result<Dependant> {
-    let (id, created_at) = (row.next()?, row.next()?);
-    let mut fields = Vec::with_capacity(kind.fields.len());
-    for field in kind.fields {
-        let value = match field.holds {
-            Holds::Text(_) | Holds::Word(_) => Json::from(row.next::<Option<String>>()?),
-            Holds::Number => Json::from(row.next::<Option<i64>>()?),
-            Holds::Time => Json::from(row.next::<Option<Timestamp>>()?.map(|time| time.to_string())),
-        };
-        fields.push((field.name, value));
-    }
-    Ok(Dependant { id, created_at, fields })
+fn read(kind: &Kind, row: Row) -> Result<Dependant> {
+    row.read_with(|row| {
+        let (id, created_at) = FromRow::from_row(row)?;
+        let mut fields = Vec::with_capacity(kind.fields.len());
+        for field in kind.fields {
+            let value = match field.holds {
+                Holds::Text(_) | Holds::Word(_) => Json::from(Option::<String>::from_row(row)?),
+                Holds::Number => Json::from(Option::<i64>::from_row(row)?),
+                Holds::Time => Json::from(Option::<Timestamp>::from_row(row)?.map(|time| time.to_string())),
+            };
+            fields.push((field.name, value));
+        }
+        Ok(Dependant { id, created_at, fields })
+    })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::enter;
@@ -75,6 +75,11 @@ pub struct Delivery {
     pub finished_at: Option<Timestamp>,
 }
 
+columns! { Delivery {
+    id, event, payload, state, attempts, response_status, error, next_attempt_at: "CASE WHEN state = 'pending' THEN next_attempt_at END",
+    created_at, finished_at,
+} }
+
 /// A delivery that the caller has taken, and must carry or let go before the lease is over.
 #[derive(Debug, Clone)]
 pub struct Due {
@@ -125,15 +130,16 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reques
         let count = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2");
         let total = match request.after {
             Some(_) => 0,
-            None => tx.query_one(count, params![tenant.organization(), webhook]).await?.next()?,
+            None => tx.read_one(count, params![tenant.organization(), webhook]).await?,
         };
         let statement = sql!(
-            "SELECT id, event, payload, state, attempts, response_status, error, next_attempt_at, created_at, finished_at
+            "SELECT {columns}
              FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id < $5
-             ORDER BY id DESC LIMIT $3 OFFSET $4"
+             ORDER BY id DESC LIMIT $3 OFFSET $4",
+            Delivery
         );
-        let rows = tx.query(statement, params![tenant.organization(), webhook, request.limit(), request.offset(), request.below()]).await?;
-        let deliveries = rows.into_iter().map(read).collect::<Result<_>>()?;
+        let deliveries =
+            tx.read_all(statement, params![tenant.organization(), webhook, request.limit(), request.offset(), request.below()]).await?;
         Ok(Page::part(deliveries, total, request, |delivery: &Delivery| delivery.id))
     })
     .await
@@ -200,8 +206,14 @@ async fn waiting(tx: &mut Tx, limit: i64) -> Result<Vec<(Uuid, Timestamp)>> {
          )
          SELECT organization_id, due_at FROM waiting WHERE organization_id IS NOT NULL ORDER BY due_at LIMIT $1"
     );
-    tx.query(statement, params![limit]).await?.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+    Ok(tx.read_all(statement, params![limit]).await?)
 }
+
+/// The webhook, the delivery, the deletion that it speaks of, attempts and payload.
+type Taking = (Uuid, Uuid, Option<Uuid>, i64, Option<String>);
+
+/// The webhook's address, its secret, the one before that while it signs, whether it is switched on, and the states of it and its organization.
+type Endpoint = (String, Vec<u8>, Option<Vec<u8>>, bool, String, String);
 
 async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due>> {
     // Time enough for the call and for writing down how it went.
@@ -231,18 +243,14 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, i64)]) -> Result<Vec<Due
     );
     let mut taken = Vec::new();
     for (organization, share) in shares {
-        let mut rows = tx.query(take_awaited, params![*organization, cx.now, lease_end, *share]).await?;
+        let mut rows: Vec<Taking> = tx.read_all(take_awaited, params![*organization, cx.now, lease_end, *share]).await?;
         let rest = *share - i64::try_from(rows.len()).unwrap_or(*share);
         if rest > 0 {
-            rows.extend(tx.query(take, params![*organization, cx.now, lease_end, rest]).await?);
+            rows.extend(tx.read_all::<Taking>(take, params![*organization, cx.now, lease_end, rest]).await?);
         }
-        for mut row in rows {
-            let (webhook, id, deletion): (Uuid, Uuid, Option<Uuid>) = (row.next()?, row.next()?, row.next()?);
-            let (attempts, payload): (i64, Option<String>) = (row.next()?, row.next()?);
-            let mut row = tx.query_one(endpoint, params![*organization, webhook, cx.now]).await?;
-            let (url, secret, old_secret): (String, Vec<u8>, Option<Vec<u8>>) = (row.next()?, row.next()?, row.next()?);
-            let is_active: bool = row.next()?;
-            let (state, organization_state): (String, String) = (row.next()?, row.next()?);
+        for (webhook, id, deletion, attempts, payload) in rows {
+            let bound = params![*organization, webhook, cx.now];
+            let (url, secret, old_secret, is_active, state, organization_state) = tx.read_one::<Endpoint>(endpoint, bound).await?;
             let decrypt = |kept: &[u8]| {
                 let secret = cx.plane.encryption.decrypt(WEBHOOKS, webhook.as_bytes(), kept);
                 secret.inspect_err(|error| tracing::error!(%webhook, %error, "a delivery cannot be signed")).ok()
@@ -368,23 +376,4 @@ async fn wake(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Uuid) -> Resul
         tx.on_commit(move || plane.deletions.wake_waiting());
     }
     Ok(())
-}
-
-fn read(mut row: Row) -> Result<Delivery> {
-    let (id, event, payload, state): (Uuid, String, Option<String>, State) = (row.next()?, row.next()?, row.next()?, row.next()?);
-    let (attempts, response_status, error): (i64, Option<i64>, Option<String>) = (row.next()?, row.next()?, row.next()?);
-    let next_attempt_at: Timestamp = row.next()?;
-    let next_attempt_at = (state == State::Pending).then_some(next_attempt_at);
-    Ok(Delivery {
-        id,
-        event,
-        payload,
-        state,
-        attempts,
-        response_status,
-        error,
-        next_attempt_at,
-        created_at: row.next()?,
-        finished_at: row.next()?,
-    })
 }

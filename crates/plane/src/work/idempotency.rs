@@ -12,7 +12,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{hkdf, hmac};
 use jiff::Timestamp;
-use sql::{Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
@@ -197,6 +197,8 @@ struct Found {
     organization: Option<Uuid>,
 }
 
+columns! { Found { request_hash, worker, answer, organization: "organization_id" } }
+
 /// Rows of requests that have changed nothing, of which the database could not be told.
 fn undone(cx: &Cx) -> MutexGuard<'_, HashSet<Uuid>> {
     cx.plane.run.undone.lock().unwrap_or_else(PoisonError::into_inner)
@@ -217,9 +219,8 @@ async fn take(cx: &Cx, tx: &mut Tx, place: &Place, request_hash: [u8; 32]) -> Re
         place.take();
         return Ok(None);
     }
-    let select = sql!("SELECT request_hash, worker, answer, organization_id FROM idempotent_answers WHERE id = $1");
-    let mut row = tx.query_one(select, params![id]).await?;
-    Ok(Some(Found { request_hash: row.next()?, worker: row.next()?, answer: row.next()?, organization: row.next()? }))
+    let select = sql!("SELECT {columns} FROM idempotent_answers WHERE id = $1", Found);
+    Ok(Some(tx.read_one(select, params![id]).await?))
 }
 
 async fn keep(cx: &Cx, tx: &mut Tx, id: Uuid, organization: Option<Uuid>, sealed: &[u8]) -> Result<()> {

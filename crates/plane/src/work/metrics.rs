@@ -53,10 +53,10 @@ pub async fn snapshot(plane: &Arc<Plane>) -> Result<Snapshot> {
         let open = sql!("SELECT count(*), count(waiting_for), min(created_at) FROM deletions WHERE state = $1");
         let (mut counts, mut waiting, mut oldest) = ([0, 0], 0, cx.now);
         for (state, count) in ["closed", "draining"].into_iter().zip(&mut counts) {
-            let mut row = tx.query_one(open, params![state]).await?;
-            *count = row.next()?;
-            waiting += row.next::<i64>()?;
-            oldest = row.next::<Option<Timestamp>>()?.map_or(oldest, |time| oldest.min(time));
+            let (all, those_waiting, first): (i64, i64, Option<Timestamp>) = tx.read_one(open, params![state]).await?;
+            *count = all;
+            waiting += those_waiting;
+            oldest = first.map_or(oldest, |time| oldest.min(time));
         }
         // Those under a legal hold are meant to wait, for as long as it takes; what waits for others is not stuck itself.
         let stuck = sql!(
@@ -72,19 +72,18 @@ pub async fn snapshot(plane: &Arc<Plane>) -> Result<Snapshot> {
         let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
         let (mut overdue, mut held) = (0, 0);
         if let Some(limit) = cx.plane.config.retention.limit(Retention::Customers, cx.now) {
-            let mut row = tx.query_one(OVERDUE_CUSTOMERS.counts, params![before(limit, GRACE), cx.now]).await?;
-            (overdue, held) = (row.next()?, row.next()?);
+            (overdue, held) = tx.read_one(OVERDUE_CUSTOMERS.counts, params![before(limit, GRACE), cx.now]).await?;
         }
         Ok(Snapshot {
-            reversible: tx.query_one(reversible, &[]).await?.next()?,
+            reversible: tx.read_one(reversible, &[]).await?,
             closed: counts[0],
             draining: counts[1],
             waiting,
-            stuck: tx.query_one(stuck, params![before(cx.now, STUCK_AFTER), before(cx.now, LATE_AFTER), cx.now]).await?.next()?,
+            stuck: tx.read_one(stuck, params![before(cx.now, STUCK_AFTER), before(cx.now, LATE_AFTER), cx.now]).await?,
             overdue_held: held,
             overdue_blocked: overdue - held,
             oldest_open_seconds: cx.now.as_second() - oldest.as_second(),
-            pending_deliveries: tx.query_one(pending, &[]).await?.next()?,
+            pending_deliveries: tx.read_one(pending, &[]).await?,
             credential_lookups,
             writes,
             quota_refusals: cx.plane.memory.of::<quotas::Usage>().refusals(),

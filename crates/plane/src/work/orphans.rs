@@ -41,7 +41,7 @@ pub(crate) async fn end_orphans(cx: &Cx) -> Result<()> {
 }
 
 async fn find(tx: &mut Tx, statement: Statement) -> Result<Vec<(Uuid, Uuid)>> {
-    tx.query(statement, params![BATCH]).await?.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+    Ok(tx.read_all(statement, params![BATCH]).await?)
 }
 
 async fn end(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid, id: Uuid) -> Result<()> {

@@ -46,10 +46,8 @@ async fn deletions_keep_what_they_say_when_the_words_change() {
         };
         database.write(write).await.unwrap();
         database.migrate(MIGRATIONS).await.unwrap();
-        let read = async move |tx: &mut Tx| {
-            let rows = tx.query(sql!("SELECT state, waiting_for, completed_at, batches FROM deletions ORDER BY id"), &[]).await?;
-            rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?, row.next()?, row.next()?))).collect::<sql::Result<Vec<_>>>()
-        };
+        let statement = sql!("SELECT state, waiting_for, completed_at, batches FROM deletions ORDER BY id");
+        let read = async move |tx: &mut Tx| tx.read_all::<(_, _, _, _)>(statement, &[]).await;
         let expected: Vec<(String, Option<String>, Option<jiff::Timestamp>, i64)> = WAITED
             .into_iter()
             .map(|(before, after)| {

@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{Database, Error, FromValue, Migration, Result, Row, Schema, Statement, Table, Tx, Value};
+use crate::{Database, Error, FromRow, FromValue, Migration, Result, Row, Schema, Statement, Table, Tx, Value};
 
 /// Rows that are read at once.
 const PAGE: usize = 1_000;
@@ -190,7 +190,7 @@ impl Plan {
             Option<T>: FromValue,
             Value: From<Option<T>>,
         {
-            row.next::<Option<T>>().map(Value::from)
+            Option::<T>::from_row(row).map(Value::from)
         }
         let convert = |column: &crate::Column| match column.kind.as_str() {
             "uuid" => of::<Uuid>(&mut row),

@@ -63,8 +63,7 @@ impl Database {
             if let Tx::Postgres(_) = tx {
                 return Ok(Vec::new());
             }
-            let rows = tx.query(sql!("SELECT quick_check FROM pragma_quick_check"), &[]).await?;
-            let lines = rows.into_iter().map(|mut row| row.next::<String>()).collect::<Result<Vec<_>>>()?;
+            let lines: Vec<String> = tx.read_all(sql!("SELECT quick_check FROM pragma_quick_check"), &[]).await?;
             Ok(lines.into_iter().filter(|line| line != "ok").take(MOST_FAULTS).collect())
         })
         .await
@@ -84,7 +83,7 @@ impl Database {
         let statement = Statement::generated(looks.join(" UNION ALL "));
         self.read(async move |tx| {
             tx.take_time().await?;
-            tx.query(statement, &[]).await?.into_iter().map(|mut row| row.next()).collect()
+            Ok(tx.read_all(statement, &[]).await?.into_iter().collect())
         })
         .await
     }
@@ -147,11 +146,8 @@ async fn ties(tx: &mut Tx) -> Result<Vec<Tie>> {
         ),
     };
     let names = |list: String| list.split(',').map(str::to_owned).collect();
-    let rows = tx.query(statement, &[]).await?;
-    let read = |mut row: crate::Row| {
-        Ok(Tie { table: row.next()?, parent: row.next()?, columns: names(row.next()?), parent_columns: names(row.next()?) })
-    };
-    rows.into_iter().map(read).collect()
+    let read = |(table, parent, columns, parents)| Tie { table, parent, columns: names(columns), parent_columns: names(parents) };
+    Ok(tx.read_all(statement, &[]).await?.into_iter().map(read).collect())
 }
 
 async fn along(tx: &mut Tx, tie: &Tie, most: i64) -> Result<Option<Orphans>> {
@@ -166,7 +162,7 @@ async fn along(tx: &mut Tx, tie: &Tie, most: i64) -> Result<Option<Orphans>> {
         same.join(" AND ")
     );
     // A check of the whole database makes each of these once: there are as many as foreign keys.
-    let rows: i64 = tx.query_one(Statement::generated(format!("SELECT count(*) {orphaned}")), &[]).await?.next()?;
+    let rows: i64 = tx.read_one(Statement::generated(format!("SELECT count(*) {orphaned}")), &[]).await?;
     if rows == 0 {
         return Ok(None);
     }

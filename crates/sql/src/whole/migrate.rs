@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::digest;
 
-use crate::{Difference, Error, Result, Tx};
+use crate::{Difference, Error, Result, Statement, Tx};
+
+const APPLIED: Statement = crate::sql!("SELECT name, checksum FROM schema_migrations ORDER BY name");
 
 /// One step of the schema.
 #[derive(Debug)]
@@ -70,10 +72,7 @@ pub(crate) async fn run(tx: &mut Tx, migrations: &[Migration]) -> Result<Vec<&'s
     if let Tx::Postgres(_) = tx {
         tx.script("LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE;").await?;
     }
-    let mut applied = Vec::new();
-    for mut row in tx.query(crate::sql!("SELECT name, checksum FROM schema_migrations ORDER BY name"), &[]).await? {
-        applied.push((row.next::<String>()?, row.next::<String>()?));
-    }
+    let applied: Vec<(String, String)> = tx.read_all(APPLIED, &[]).await?;
     for (name, checksum) in &applied {
         match migrations.iter().find(|migration| migration.name == name) {
             None => {
@@ -117,12 +116,10 @@ pub(crate) async fn compare(tx: &mut Tx, migrations: &[Migration]) -> Result<Vec
             "SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'schema_migrations' AND relnamespace = quote_ident(current_schema())::regnamespace"
         ),
     };
-    let mut applied = Vec::new();
-    if tx.query_opt(table, &[]).await?.is_some() {
-        for mut row in tx.query(crate::sql!("SELECT name, checksum FROM schema_migrations ORDER BY name"), &[]).await? {
-            applied.push((row.next::<String>()?, row.next::<String>()?));
-        }
-    }
+    let applied: Vec<(String, String)> = match tx.query_opt(table, &[]).await? {
+        Some(_) => tx.read_all(APPLIED, &[]).await?,
+        None => Vec::new(),
+    };
     let mut differences: Vec<(String, Difference)> = Vec::new();
     for (name, checksum) in &applied {
         match migrations.iter().find(|migration| migration.name == name) {
@@ -147,11 +144,10 @@ async fn assume_statistics(tx: &mut Tx) -> Result<()> {
          WHERE found.type = 'table' AND found.name NOT LIKE 'sqlite%' AND list.partial = 0
            AND (list.origin <> 'pk' OR found.sql LIKE '%WITHOUT ROWID%')"
     );
-    let found = tx.query(indexes, &[]).await?;
+    let found: Vec<(String, String, String, bool)> = tx.read_all(indexes, &[]).await?;
     // The smallest table there is: only for the table of statistics to be made.
     tx.script("ANALYZE schema_migrations; DELETE FROM sqlite_stat1").await?;
-    for mut row in found {
-        let (table, index, columns, is_unique): (String, String, String, bool) = (row.next()?, row.next()?, row.next()?, row.next()?);
+    for (table, index, columns, is_unique) in found {
         let columns: Vec<&str> = columns.split(',').collect();
         let mut statistics = String::from("10000000");
         for place in 1..=columns.len() {
@@ -187,8 +183,7 @@ pub(crate) async fn assume_few_organizations(tx: &mut Tx, migrations: &[Migratio
     tx.take_time().await?;
     let mut script = String::from("SET LOCAL lock_timeout = '2s';");
     let own: Vec<String> = tables(migrations).into_iter().map(str::to_owned).collect();
-    for mut row in tx.query(untold, crate::params![own]).await? {
-        let (table, has_rows): (String, bool) = (row.next()?, row.next()?);
+    for (table, has_rows) in tx.read_all::<(String, bool)>(untold, crate::params![own]).await? {
         script += &format!("ALTER TABLE {table} ALTER COLUMN organization_id SET (n_distinct = 100);");
         if has_rows {
             script += &format!("ANALYZE {table};");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Result, Row, Tx, params, sql};
+use crate::{Result, Tx, params, sql};
 
 /// The tables of a database by name, without the migrations' own table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Column {
     /// Whether it refuses `NULL`.
     pub required: bool,
 }
+
+crate::columns! { Column { name, kind: "lower(type)", required: "\"notnull\"" } }
 
 /// One foreign key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,15 +85,11 @@ fn names(list: &str) -> Vec<String> {
 
 async fn read_sqlite(tx: &mut Tx) -> Result<BTreeMap<String, Table>> {
     let mut tables = BTreeMap::new();
-    for mut row in tx.query(sql!("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"), &[]).await? {
-        let name: String = row.next()?;
+    for name in tx.read_all::<String>(sql!("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"), &[]).await? {
         let mut table = Table::default();
         let mut key = Vec::new();
-        for mut row in
-            tx.query(sql!("SELECT name, lower(type), \"notnull\", pk FROM pragma_table_info($1) ORDER BY cid"), params![&name]).await?
-        {
-            let column = Column { name: row.next()?, kind: row.next()?, required: row.next()? };
-            let place: i64 = row.next()?;
+        let columns = sql!("SELECT pk, {columns} FROM pragma_table_info($1) ORDER BY cid", Column);
+        for (place, column) in tx.read_all::<(i64, Column)>(columns, params![&name]).await? {
             if place > 0 {
                 key.push((place, column.name.clone()));
             }
@@ -107,18 +105,14 @@ async fn read_sqlite(tx: &mut Tx) -> Result<BTreeMap<String, Table>> {
             "SELECT group_concat(\"from\", ','), max(\"table\"), max(on_delete)
              FROM (SELECT * FROM pragma_foreign_key_list($1) ORDER BY id, seq) GROUP BY id"
         );
-        for mut row in tx.query(foreign, params![&name]).await? {
-            table.foreign_keys.push(ForeignKey {
-                columns: names(&row.next::<String>()?),
-                parent: row.next()?,
-                cascades: row.next::<String>()? == "CASCADE",
-            });
+        for (columns, parent, deletes) in tx.read_all::<(String, String, String)>(foreign, params![&name]).await? {
+            table.foreign_keys.push(ForeignKey { columns: names(&columns), parent, cascades: deletes == "CASCADE" });
         }
         let indexes = sql!(
             "SELECT (SELECT group_concat(name, ',') FROM (SELECT name FROM pragma_index_info(list.name) ORDER BY seqno)), list.\"unique\"
              FROM pragma_index_list($1) AS list"
         );
-        table.indexes = read_indexes(tx.query(indexes, params![&name]).await?)?;
+        table.indexes = tx.read_all(indexes, params![&name]).await?.into_iter().map(index).collect();
         let key = Index { columns: table.primary_key.clone(), unique: true };
         if !table.indexes.contains(&key) {
             table.indexes.push(key);
@@ -138,15 +132,13 @@ async fn read_postgres(tx: &mut Tx) -> Result<BTreeMap<String, Table>> {
          WHERE relkind = 'r' AND relnamespace = quote_ident(current_schema())::regnamespace
          ORDER BY relname, attnum"
     );
-    for mut row in tx.query(columns, &[]).await? {
-        let table = tables.entry(row.next()?).or_default();
-        let name = row.next()?;
-        let kind = match row.next::<String>()?.as_str() {
+    for (table, name, kind, required) in tx.read_all::<(String, String, String, bool)>(columns, &[]).await? {
+        let kind = match kind.as_str() {
             "int8" => "bigint".to_owned(),
             "bool" => "boolean".to_owned(),
-            other => other.to_owned(),
+            _ => kind,
         };
-        table.columns.push(Column { name, kind, required: row.next()? });
+        tables.entry(table).or_default().columns.push(Column { name, kind, required });
     }
     let constraints = sql!(
         "SELECT child.relname, contype::text, coalesce(parent.relname, ''), confdeltype::text,
@@ -158,10 +150,9 @@ async fn read_postgres(tx: &mut Tx) -> Result<BTreeMap<String, Table>> {
          LEFT JOIN pg_catalog.pg_class AS parent ON parent.oid = confrelid
          WHERE contype IN ('p', 'f') AND child.relnamespace = quote_ident(current_schema())::regnamespace"
     );
-    for mut row in tx.query(constraints, &[]).await? {
-        let table = tables.entry(row.next()?).or_default();
-        let kind: String = row.next()?;
-        let (parent, deletes, columns) = (row.next()?, row.next::<String>()?, names(&row.next::<String>()?));
+    let constraints: Vec<(String, String, String, String, String)> = tx.read_all(constraints, &[]).await?;
+    for (table, kind, parent, deletes, columns) in constraints {
+        let (table, columns) = (tables.entry(table).or_default(), names(&columns));
         match kind.as_str() {
             "p" => table.primary_key = columns,
             _ => table.foreign_keys.push(ForeignKey { columns, parent, cascades: deletes == "c" }),
@@ -176,15 +167,14 @@ async fn read_postgres(tx: &mut Tx) -> Result<BTreeMap<String, Table>> {
          FROM pg_catalog.pg_index JOIN pg_catalog.pg_class AS relation ON relation.oid = indrelid
          WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind = 'r'"
     );
-    for mut row in tx.query(indexes, &[]).await? {
-        let name: String = row.next()?;
+    for (name, found) in tx.read_all::<(String, (String, bool))>(indexes, &[]).await? {
         if let Some(table) = tables.get_mut(&name) {
-            table.indexes.extend(read_indexes(vec![row])?);
+            table.indexes.push(index(found));
         }
     }
     Ok(tables)
 }
 
-fn read_indexes(rows: Vec<Row>) -> Result<Vec<Index>> {
-    rows.into_iter().map(|mut row| Ok(Index { columns: names(&row.next::<String>()?), unique: row.next()? })).collect()
+fn index((columns, unique): (String, bool)) -> Index {
+    Index { columns: names(&columns), unique }
 }

@@ -62,7 +62,7 @@ async fn the_one_that_has_a_key_is_alone_with_it(database: Database) -> Result<(
             let add = database.write(async move |tx| {
                 tx.seize(KEY).await?;
                 // Two who both read before one of them writes would lose an update.
-                let n: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
+                let n: i64 = tx.read_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?;
                 tx.execute(sql!("UPDATE counters SET n = $1 WHERE id = 1"), params![n + 1]).await
             });
             add.await
@@ -131,7 +131,7 @@ async fn a_transaction_that_waits_for_a_key_gives_up_on_postgresql() -> Result<(
 }
 
 async fn level(tx: &mut Tx) -> Result<String> {
-    tx.query_one(sql!("SELECT current_setting('transaction_isolation')"), &[]).await?.next()
+    tx.read_one(sql!("SELECT current_setting('transaction_isolation')"), &[]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

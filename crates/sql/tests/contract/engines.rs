@@ -134,7 +134,7 @@ pub(crate) async fn run(database: &Database, statement: Statement, params: &[Val
 
 /// Reads the one value that a statement returns.
 pub(crate) async fn one<T: FromValue + Send + 'static>(database: &Database, statement: Statement) -> Result<T> {
-    database.read(async move |tx| tx.query_one(statement, &[]).await?.next::<T>()).await
+    database.read(async move |tx| tx.read_one::<T>(statement, &[]).await).await
 }
 
 /// Holds a transaction or a hook at one point: it says that it has come there and goes on when the [`GateControl`] is opened or dropped.

@@ -62,7 +62,7 @@ async fn every_connection_of_the_embedded_engine_is_strict_and_erases_what_it_de
     let database = place.open().await?;
     for pragma in [sql!("PRAGMA foreign_keys"), sql!("PRAGMA secure_delete")] {
         assert_eq!(one::<i64>(&database, pragma).await?, 1, "a reader's {pragma:?}");
-        let writers: i64 = database.write(async move |tx| tx.query_one(pragma, &[]).await?.next()).await?;
+        let writers: i64 = database.write(async move |tx| tx.read_one(pragma, &[]).await).await?;
         assert_eq!(writers, 1, "the writer's {pragma:?}");
     }
     assert_eq!(one::<String>(&database, sql!("PRAGMA journal_mode")).await?, "wal");

@@ -48,7 +48,7 @@ async fn a_transaction_reads_what_it_wrote(database: Database) -> Result<()> {
     let read = database
         .write(async move |tx| {
             tx.execute(sql!("UPDATE counters SET n = 5 WHERE id = 1"), &[]).await?;
-            tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next::<i64>()
+            tx.read_one::<i64>(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await
         })
         .await?;
     assert_eq!(read, 5);
@@ -121,9 +121,9 @@ async fn a_read_sees_one_moment(database: Database) -> Result<()> {
         async move {
             database
                 .read(async move |tx| {
-                    let before: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
+                    let before: i64 = tx.read_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?;
                     gate.pass();
-                    let after: i64 = tx.query_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?.next()?;
+                    let after: i64 = tx.read_one(sql!("SELECT n FROM counters WHERE id = 1"), &[]).await?;
                     Ok::<_, Error>((before, after))
                 })
                 .await
@@ -179,7 +179,7 @@ async fn several_statements_run_in_their_order_and_the_first_failure_is_the_answ
             let answers = tx.query_all(&[(add, &[]), (add, &[]), (sql!("SELECT count(*) FROM counters"), &[])]).await?;
             let mut numbers = Vec::new();
             for mut rows in answers {
-                numbers.push(rows.remove(0).next::<i64>()?);
+                numbers.push(rows.remove(0).read::<i64>()?);
             }
             Ok::<_, Error>(numbers)
         })
@@ -201,7 +201,7 @@ async fn several_statements_run_in_their_order_and_the_first_failure_is_the_answ
 async fn a_written_row_can_be_returned(database: Database) -> Result<()> {
     table(&database).await?;
     let next = sql!("UPDATE counters SET n = n + 1 WHERE id = $1 RETURNING n");
-    let count = database.write(async move |tx| tx.query_one(next, params![1]).await?.next::<i64>()).await?;
+    let count = database.write(async move |tx| tx.read_one::<i64>(next, params![1]).await).await?;
     assert_eq!(count, 1);
     assert_eq!(first(&database).await?, 1);
     Ok(())

@@ -114,14 +114,9 @@ async fn null_survives_in_every_type(database: Database) -> Result<()> {
         .read(async move |tx| {
             let row = tx.query_one(sql!("SELECT flag, number, words, bytes, id, happened, document FROM kinds"), &[]).await?;
             assert_eq!(row.rest(), vec![Value::Null; 7]);
-            let mut row = tx.query_one(sql!("SELECT flag, number, words, bytes, id, happened, document FROM kinds"), &[]).await?;
-            assert_eq!(row.next::<Option<bool>>()?, None);
-            assert_eq!(row.next::<Option<i64>>()?, None);
-            assert_eq!(row.next::<Option<String>>()?, None);
-            assert_eq!(row.next::<Option<Vec<u8>>>()?, None);
-            assert_eq!(row.next::<Option<Uuid>>()?, None);
-            assert_eq!(row.next::<Option<Timestamp>>()?, None);
-            assert_eq!(row.next::<Option<Json>>()?, None);
+            type Nothing = (Option<bool>, Option<i64>, Option<String>, (Option<Vec<u8>>, Option<Uuid>, Option<Timestamp>, Option<Json>));
+            let row = tx.query_one(sql!("SELECT flag, number, words, bytes, id, happened, document FROM kinds"), &[]).await?;
+            assert_eq!(row.read::<Nothing>()?, (None, None, None, (None, None, None, None)));
             Ok::<_, Error>(())
         })
         .await
@@ -144,9 +139,9 @@ async fn a_column_is_not_read_as_another_type(database: Database) -> Result<()> 
 async fn a_row_ends_after_its_last_column(database: Database) -> Result<()> {
     database
         .read(async move |tx| {
-            let mut row = tx.query_one(sql!("SELECT CAST(7 AS bigint)"), &[]).await?;
-            assert_eq!(row.next::<i64>()?, 7);
-            assert!(matches!(row.next::<i64>(), Err(Error::Statement(_))));
+            let row = tx.query_one(sql!("SELECT CAST(7 AS bigint)"), &[]).await?;
+            assert_eq!(row.clone().read::<i64>()?, 7);
+            assert!(matches!(row.read::<(i64, i64)>(), Err(Error::Statement(_))));
             Ok::<_, Error>(())
         })
         .await
@@ -196,7 +191,7 @@ async fn a_list_finds_each_of_its_members_once(database: Database) -> Result<()>
         (by_both, vec![ids(&[3]), words(&[])], 0),
     ] {
         let bound = lists.clone();
-        let counted: i64 = database.read(async move |tx| tx.query_one(statement, &bound).await?.next()).await?;
+        let counted: i64 = database.read(async move |tx| tx.read_one(statement, &bound).await).await?;
         assert_eq!(counted, found, "{lists:?}");
     }
     Ok(())
@@ -220,7 +215,7 @@ async fn an_object_contains_another_that_has_some_of_its_members(database: Datab
         let count = database
             .read(async move |tx| {
                 let statement = sql!("SELECT count(*) FROM kinds WHERE CAST($1 AS jsonb) IS NULL OR jsonb_contains(document, $1)");
-                tx.query_one(statement, params![&bound]).await?.next::<i64>()
+                tx.read_one::<i64>(statement, params![&bound]).await
             })
             .await?;
         assert_eq!(count, found, "{whole} {part}");

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sql::{Row, Statement, Tx, Value, params};
+use sql::{FromRow, Row, Statement, Tx, Value, params};
 use uuid::Uuid;
 
 pub use step::{Advance, Step};
@@ -184,7 +184,7 @@ impl Plan {
     /// How many rows there still are of what the root awaits.
     pub(crate) async fn awaited(&self, tx: &mut Tx, tenant: Uuid, subject: Uuid) -> Result<i64> {
         let Some(statement) = self.awaited else { return Ok(0) };
-        Ok(tx.query_one(statement, &about(tenant, &[subject], self.keys)).await?.next()?)
+        Ok(tx.read_one(statement, &about(tenant, &[subject], self.keys)).await?)
     }
 
     /// The tables whose rows go with the subject's own row, without a second look whether they are gone.
@@ -246,17 +246,17 @@ impl Plan {
         let statements: Vec<(Statement, &[Value])> = asked.iter().map(|asked| (asked.statement, asked.bound.as_slice())).collect();
         let mut answers = tx.query_all(&statements).await?;
         let left: i64 = match self.sweep_beside.and_then(|_| answers.pop()?.pop()) {
-            Some(mut row) => row.next()?,
+            Some(row) => row.read()?,
             None => 0,
         };
         let mut touched = Vec::new();
         for (Asked { step, alone, .. }, answer) in asked.into_iter().zip(answers) {
             let Some(step) = step else { continue };
             let mut rows: HashMap<Uuid, i64> = HashMap::new();
-            for mut row in answer {
+            for row in answer {
                 let subject = match alone {
                     Some(subject) => subject,
-                    None => row.next()?,
+                    None => row.read()?,
                 };
                 *rows.entry(subject).or_default() += 1;
             }
@@ -267,8 +267,8 @@ impl Plan {
 
     /// Rows of every rule, in their order, the root's own row last.
     pub(crate) async fn survey(&self, tx: &mut Tx, tenant: Uuid, subject: Uuid) -> Result<Vec<i64>> {
-        let mut row = tx.query_one(self.survey, &about(tenant, &[subject], self.keys)).await?;
-        self.root.rules.iter().map(|_| Ok(row.next()?)).collect()
+        let row = tx.query_one(self.survey, &about(tenant, &[subject], self.keys)).await?;
+        Ok(row.read_with(|row| self.root.rules.iter().map(|_| FromRow::from_row(row)).collect::<sql::Result<_>>())?)
     }
 
     /// The keys of what each target would lose, up to so many of each.
@@ -278,8 +278,7 @@ impl Plan {
         let wanted: Vec<&Target> = self.targets.iter().filter(|target| target.is_bound || !only_bound).collect();
         let asked: Vec<(Statement, &[Value])> = wanted.iter().map(|target| (target.keys, bound.as_slice())).collect();
         let answers = tx.query_all(&asked).await?.into_iter().zip(wanted);
-        let read =
-            |(rows, target): (Vec<Row>, &Target)| rows.into_iter().map(|mut row| Ok(read_cursor(&mut row, &target.columns)?)).collect();
+        let read = |(rows, target): (Vec<Row>, &Target)| rows.into_iter().map(|row| Ok(read_cursor(row, &target.columns)?)).collect();
         answers.map(read).collect()
     }
 
@@ -335,7 +334,7 @@ impl Plan {
 
     async fn finds_nothing(&self, sweep: Option<Statement>, tx: &mut Tx, tenant: Uuid, subjects: &[Uuid]) -> Result<bool> {
         let Some(statement) = sweep else { return Ok(true) };
-        let left: i64 = tx.query_one(statement, &about(tenant, subjects, self.keys)).await?.next()?;
+        let left: i64 = tx.read_one(statement, &about(tenant, subjects, self.keys)).await?;
         Ok(left == 0)
     }
 

@@ -145,7 +145,7 @@ impl Step {
         let next = self.next(tx, statements, &bound, size).await?;
         let statement = if next.is_some() { statements.count_up_to } else { statements.count_rest };
         bound.extend(next.iter().flatten().cloned().map(Value::from));
-        Ok((tx.query_one(statement, &bound).await?.next()?, next))
+        Ok((tx.read_one(statement, &bound).await?, next))
     }
 
     fn bound(&self, tenant: Uuid, subject: Uuid, after: Option<&Cursor>) -> Vec<Value> {
@@ -157,7 +157,7 @@ impl Step {
     /// The last row of a batch, if there are more after it.
     async fn next(&self, tx: &mut Tx, statements: &Statements, bound: &[Value], size: i64) -> Result<Option<Cursor>> {
         let row = tx.query_opt(statements.bound, &[bound, params![size - 1]].concat()).await?;
-        Ok(row.map(|mut row| read_cursor(&mut row, self.walk)).transpose()?)
+        Ok(row.map(|row| read_cursor(row, self.walk)).transpose()?)
     }
 
     pub(super) fn statements(&self) -> impl Iterator<Item = Statement> {

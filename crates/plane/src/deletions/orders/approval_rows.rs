@@ -1,7 +1,7 @@
 //! Approvals as deletions use them up, and who is there to give one.
 
 use jiff::Timestamp;
-use sql::{Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::Result;
@@ -17,6 +17,8 @@ pub(crate) struct Counting {
     /// The user who made it.
     pub(crate) by: Uuid,
 }
+
+columns! { Counting { id: "deletion_approvals.id", subject_id, by: "members.user_id" } }
 
 impl Counting {
     /// What the audit trail says of whatever was done with it.
@@ -52,14 +54,14 @@ pub(crate) async fn counting(
     now: Timestamp,
 ) -> Result<Vec<Counting>> {
     let statement = sql!(
-        "SELECT deletion_approvals.id, subject_id, members.user_id
+        "SELECT {columns}
          FROM deletion_approvals JOIN members ON members.organization_id = deletion_approvals.organization_id
                                              AND members.id = member_id AND members.role = 'owner' AND members.state = 'live'
          WHERE deletion_approvals.organization_id = $1 AND subject = $2 AND subject_id = ANY($3) AND expires_at > $4
-         ORDER BY deletion_approvals.id"
+         ORDER BY deletion_approvals.id",
+        Counting
     );
-    let rows = tx.query(statement, params![organization, subject, ids, now]).await?;
-    rows.into_iter().map(|mut row| Ok(Counting { id: row.next()?, subject_id: row.next()?, by: row.next()? })).collect()
+    Ok(tx.read_all(statement, params![organization, subject, ids, now]).await?)
 }
 
 /// Uses up every approval of these subjects: one of them is good for one deletion, and so are two.

@@ -40,13 +40,13 @@ pub(crate) async fn facts(
         }
         Root::Member => {
             let statement = sql!("SELECT user_id, role FROM members WHERE organization_id = $1 AND id = $2");
-            let mut row = tx.query_one(statement, params![organization_id, id]).await?;
-            let member = MemberEvent { organization_id, id, user_id: row.next()?, role: row.next()? };
+            let (user_id, role) = tx.read_one(statement, params![organization_id, id]).await?;
+            let member = MemberEvent { organization_id, id, user_id, role };
             as_json(&MemberRemovedEvent { member, deletion_id })
         }
         Root::OauthApp => {
             let statement = sql!("SELECT client_id FROM oauth_apps WHERE organization_id = $1 AND id = $2");
-            let client_id = tx.query_one(statement, params![organization_id, id]).await?.next()?;
+            let client_id = tx.read_one(statement, params![organization_id, id]).await?;
             as_json(&OauthAppRevokedEvent { app: OauthAppEvent { organization_id, id, client_id }, deletion_id })
         }
         Root::ApiKey | Root::Invitation | Root::Webhook | Root::OauthToken | Root::User | Root::CustomerPurge => {
@@ -70,24 +70,21 @@ pub(crate) async fn start(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid, (r
 pub(crate) async fn pending(tx: &mut Tx, root: Root, organization: Uuid, id: Uuid) -> Result<i64> {
     let own = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 AND state = 'pending'");
     let all = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id IS NOT NULL AND state = 'pending'");
-    let mut row = match root {
-        Root::Organization => tx.query_one(all, params![organization]).await?,
-        _ => tx.query_one(own, params![organization, id]).await?,
-    };
-    Ok(row.next()?)
+    Ok(match root {
+        Root::Organization => tx.read_one(all, params![organization]).await?,
+        _ => tx.read_one(own, params![organization, id]).await?,
+    })
 }
 
 /// Writes into the deletion what came of its deliveries, if it had any and this was not done before they were erased.
 pub(crate) async fn record(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
     let count = sql!("SELECT state, count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 GROUP BY state");
     let mut outcomes = Map::from_iter([("delivered".to_owned(), Json::from(0)), ("failed".to_owned(), Json::from(0))]);
-    let rows = tx.query(count, params![organization, id]).await?;
+    let rows: Vec<(String, i64)> = tx.read_all(count, params![organization, id]).await?;
     if rows.is_empty() {
         return Ok(());
     }
-    for mut row in rows {
-        outcomes.insert(row.next()?, Json::from(row.next::<i64>()?));
-    }
+    outcomes.extend(rows.into_iter().map(|(state, number)| (state, Json::from(number))));
     let update = sql!("UPDATE deletions SET effects = $3 WHERE organization_id = $1 AND id = $2");
     tx.execute(update, params![organization, id, json!({"webhooks": outcomes})]).await?;
     Ok(())

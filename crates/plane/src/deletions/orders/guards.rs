@@ -145,9 +145,8 @@ const HOLD: &str = "hold";
 const KINDS: [&str; 3] = [HOLD, "subscription", "transaction"];
 
 /// One row of the answer to a [`question`]: the subject, and what blocks it.
-fn read(root: Root, mut row: Row) -> Result<(Uuid, Blocker)> {
-    let (subject, kind, id): (Uuid, String, Uuid) = (row.next()?, row.next()?, row.next()?);
-    let words: Option<String> = row.next()?;
+fn read(root: Root, row: Row) -> Result<(Uuid, Blocker)> {
+    let (subject, kind, id, words, by, times): (Uuid, String, Uuid, Option<String>, _, _) = row.read()?;
     let words = words.unwrap_or_default();
     let blocker = match kind.as_str() {
         "subscription" => Blocker {
@@ -164,24 +163,28 @@ fn read(root: Root, mut row: Row) -> Result<(Uuid, Blocker)> {
             detail: format!("The transaction {id} is pending."),
             remedy: "Settle or fail the transaction: PATCH …/customers/{customerId}/transactions/{id} with {\"status\":\"settled\"}.",
         },
-        held => legal_hold(root, held, id, row)?,
+        held => legal_hold(root, held, id, by, times),
     };
     Ok((subject, blocker))
 }
 
 /// Who holds what since when and until when. Why is in the hold's record, for those who may read it.
-fn legal_hold(root: Root, held: &str, id: Uuid, mut row: Row) -> Result<Blocker> {
-    let (by, by_id): (String, Option<Uuid>) = (row.next()?, row.next()?);
-    let (since, until): (Timestamp, Option<Timestamp>) = (row.next()?, row.next()?);
-    let by = if by == OPERATOR { "an operator" } else { "the user" };
+fn legal_hold(
+    root: Root,
+    held: &str,
+    id: Uuid,
+    (by, by_id): (Option<String>, Option<Uuid>),
+    (since, until): (Option<Timestamp>, Option<Timestamp>),
+) -> Blocker {
+    let by = if by.as_deref() == Some(OPERATOR) { "an operator" } else { "the user" };
     let by_id = by_id.map_or_else(String::new, |id| format!(" {id}"));
     let until = until.map_or_else(|| "it is released".to_owned(), |until| until.strftime(TIME).to_string());
-    let since = since.strftime(TIME);
+    let since = since.unwrap_or_default().strftime(TIME);
     let access = match root {
         Root::Member => " Access can be taken away all the same: give them another role, and revoke their API keys.",
         _ => "",
     };
-    Ok(Blocker {
+    Blocker {
         code: "legal_hold",
         kind: HOLD,
         id,
@@ -190,7 +193,7 @@ fn legal_hold(root: Root, held: &str, id: Uuid, mut row: Row) -> Result<Blocker>
             "an operator" => "An operator of the server releases the hold: POST …/holds/{holdId}/release with {\"reason\":\"…\"}.",
             _ => "An owner or an operator of the server releases the hold: POST …/holds/{holdId}/release with {\"reason\":\"…\"}.",
         },
-    })
+    }
 }
 
 const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";

@@ -15,7 +15,7 @@ use crate::deletion_rules::Root;
 use crate::deletions::Blocker;
 use crate::deletions::approval_rows::{self, Counting};
 use crate::principal::{CredentialKind, Principal};
-use crate::requirement_terms::{self, Kind, Requirements};
+use crate::requirement_terms::{Kind, Requirements};
 use crate::{Cx, Result, credentials};
 
 /// One deletion that a caller orders or considers.
@@ -39,9 +39,10 @@ pub(crate) struct Found {
 /// What is asked of the database along with the rest; none where nothing is ever asked of anybody.
 pub(crate) fn question(root: Root, organization: Uuid) -> Option<(Statement, Vec<Value>)> {
     let statement = sql!(
-        "SELECT reason_required, confirmation_required, fresh_minutes, approval_required, grace_days, organizations.slug
+        "SELECT {columns}, organizations.slug
          FROM requirements JOIN organizations ON organizations.id = requirements.organization_id
-         WHERE requirements.organization_id = $1 AND requirements.kind = $2"
+         WHERE requirements.organization_id = $1 AND requirements.kind = $2",
+        Requirements
     );
     Some((statement, params![organization, kind_of(root)?.name()].to_vec()))
 }
@@ -56,8 +57,8 @@ pub(crate) async fn weigh(
     lock: bool,
 ) -> Result<Found> {
     let mut found = Found::default();
-    let (Some(kind), Some(mut row)) = (kind_of(root), answer.into_iter().next()) else { return Ok(found) };
-    let (wanted, slug): (Requirements, String) = (requirement_terms::read(&mut row)?, row.next()?);
+    let (Some(kind), Some(row)) = (kind_of(root), answer.into_iter().next()) else { return Ok(found) };
+    let (wanted, slug): (Requirements, String) = row.read()?;
     found.grace_days = wanted.grace_days;
     let asked: Vec<(&Asking<'_>, Who<'_>)> = orders.iter().filter_map(|order| Some((order, Who::of(&order.cx.actor)?))).collect();
     let Some(now) = asked.first().map(|(order, _)| order.cx.now) else { return Ok(found) };
@@ -238,5 +239,5 @@ fn sessions_of(asked: &[(&Asking<'_>, Who<'_>)]) -> Vec<Uuid> {
 async fn memberships(tx: &mut Tx, organization: Uuid, asked: &[(&Asking<'_>, Who<'_>)]) -> Result<HashSet<(Uuid, Uuid)>> {
     let users: Vec<Uuid> = asked.iter().map(|(_, who)| who.user).collect();
     let own = sql!("SELECT user_id, id FROM members WHERE organization_id = $1 AND user_id = ANY($2) AND state = 'live'");
-    tx.query(own, params![organization, users]).await?.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+    Ok(tx.read_all(own, params![organization, users]).await?.into_iter().collect())
 }

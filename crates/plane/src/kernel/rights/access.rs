@@ -110,7 +110,7 @@ impl Tenant {
         let (Some((count, can_end)), 1..) = (quota.count(), limit) else { return Ok(()) };
         self.lock(tx).await?;
         let bound = params![self.organization(), cx.now];
-        if tx.query_one(count, if can_end { bound } else { &bound[..1] }).await?.next::<i64>()? < i64::from(limit) {
+        if tx.read_one::<i64>(count, if can_end { bound } else { &bound[..1] }).await? < i64::from(limit) {
             return Ok(());
         }
         cx.plane.memory.of::<quotas::Usage>().refuse(quota);
@@ -205,8 +205,8 @@ pub(crate) async fn is_writable(tx: &mut Tx, organization: Uuid) -> Result<()> {
 
 /// Fails when an organization is gone or archived, by the answer to [`WRITABLE`].
 pub(crate) fn check_writable(answer: Vec<Row>) -> Result<()> {
-    let mut row = answer.into_iter().next().ok_or(Error::NotFound("Organization"))?;
-    match row.next::<Option<Timestamp>>()? {
+    let row = answer.into_iter().next().ok_or(Error::NotFound("Organization"))?;
+    match row.read::<Option<Timestamp>>()? {
         Some(_) => Err(Error::Conflict("This organization is archived and read-only: an owner can unarchive it.".into())),
         None => Ok(()),
     }
@@ -234,8 +234,7 @@ pub async fn find(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
             let slug = slug.clone();
             cx.read(async move |_, tx| {
                 let statement = sql!("SELECT id FROM organizations WHERE slug = $1 AND state = 'live'");
-                let row = tx.query_opt(statement, params![&slug]).await?;
-                Ok(row.ok_or(Error::NotFound("Organization"))?.next()?)
+                tx.read_opt(statement, params![&slug]).await?.ok_or(Error::NotFound("Organization"))
             })
             .await
         }
@@ -292,19 +291,18 @@ async fn membership(cx: &Cx, principal: &Principal, organization: Uuid) -> Resul
 }
 
 pub(crate) async fn load_membership(tx: &mut Tx, user: Uuid, organization: Uuid) -> Result<Option<Membership>> {
-    tx.query_opt(MEMBERSHIP, params![organization, user]).await?.map(membership_from).transpose()
+    Ok(tx.read_opt(MEMBERSHIP, params![organization, user]).await?)
 }
 
-/// Reads a user's membership of an organization, for [`membership_from`].
+sql::columns! { Membership { id: "members.id", role: "members.role" } }
+
+/// Reads a user's membership of an organization.
 pub(crate) const MEMBERSHIP: Statement = sql!(
-    "SELECT members.id, members.role
+    "SELECT {columns}
      FROM members JOIN organizations ON organizations.id = members.organization_id
-     WHERE members.organization_id = $1 AND members.user_id = $2 AND members.state = 'live' AND organizations.state = 'live'"
+     WHERE members.organization_id = $1 AND members.user_id = $2 AND members.state = 'live' AND organizations.state = 'live'",
+    Membership
 );
-
-pub(crate) fn membership_from(mut row: Row) -> Result<Membership> {
-    Ok(Membership { id: row.next()?, role: row.next()? })
-}
 
 async fn exists(cx: &Cx, organization: Uuid) -> Result<bool> {
     cx.read(async move |_, tx| Ok(tx.query_opt(LIVE, params![organization]).await?.is_some())).await
@@ -317,10 +315,9 @@ async fn only_organization(cx: &Cx, user: Uuid) -> Result<Uuid> {
                  FROM members JOIN organizations ON organizations.id = members.organization_id
                  WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live' LIMIT 2"
             );
-            let mut rows = tx.query(statement, params![user]).await?;
-            match (rows.len(), rows.pop()) {
-                (1, Some(mut row)) => Ok(row.next()?),
-                (0, _) => Err(Error::Outsider("User is not a member of this organization.".into())),
+            match tx.read_all(statement, params![user]).await?[..] {
+                [organization] => Ok(organization),
+                [] => Err(Error::Outsider("User is not a member of this organization.".into())),
                 _ => Err(Error::Malformed(
                     "You are a member of several organizations: name one in the header X-Organization (id or slug), or sign in with \"organization\".".into(),
                 )),
@@ -332,6 +329,5 @@ async fn only_organization(cx: &Cx, user: Uuid) -> Result<Uuid> {
 /// What a service account is in its organization, if it is one.
 pub(crate) async fn load_service(tx: &mut Tx, organization: Uuid, key: Uuid) -> Result<Option<Membership>> {
     let statement = sql!("SELECT role FROM api_keys WHERE organization_id = $1 AND id = $2 AND role IS NOT NULL");
-    let Some(mut row) = tx.query_opt(statement, params![organization, key]).await? else { return Ok(None) };
-    Ok(Some(Membership { id: key, role: row.next()? }))
+    Ok(tx.read_opt(statement, params![organization, key]).await?.map(|role| Membership { id: key, role }))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sql::{Hold, Row, Statement, Tx, Value};
 use uuid::Uuid;
 
-use crate::access::{LIVE, MEMBERSHIP, Tenant, membership_from};
+use crate::access::{LIVE, MEMBERSHIP, Tenant};
 use crate::credentials;
 use crate::cx::{Actor, Cx};
 use crate::principal::Membership;
@@ -88,7 +88,7 @@ pub(crate) async fn confirm(tx: &mut Tx, claims: &[Claim<'_>], ends: &[Uuid]) ->
     let mut known: Vec<(Who, Answers)> = Vec::new();
     for (who, questions) in asked {
         let credential = answers.by_ref().take(questions).map(|mut rows| rows.pop()).collect();
-        let membership = answers.next().unwrap_or_default().pop().map(membership_from).transpose()?;
+        let membership = answers.next().unwrap_or_default().pop().map(Row::read).transpose()?;
         let is_live = answers.next().is_some_and(|rows| !rows.is_empty());
         known.push((who, (credential, membership, is_live)));
     }

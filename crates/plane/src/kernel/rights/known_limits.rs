@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use sql::{Database, Row, Tx, params, sql};
+use sql::{Database, Tx, params, sql};
 use uuid::Uuid;
 
 use crate::{Error, Result};
@@ -22,6 +22,8 @@ pub struct OrganizationLimits {
     pub requests_per_minute: Option<u32>,
 }
 
+sql::columns! { OrganizationLimits { requests_per_day, requests_per_minute } }
+
 /// The organizations with limits of their own, and the version of each when they were read.
 #[derive(Debug, Default)]
 pub(crate) struct KnownLimits(RwLock<HashMap<Uuid, (i64, OrganizationLimits)>>);
@@ -34,11 +36,11 @@ impl KnownLimits {
     pub(crate) async fn load(db: &Database) -> Result<KnownLimits> {
         let known = db.read(async move |tx| {
             let statement = sql!(
-                "SELECT id, version, requests_per_day, requests_per_minute FROM organizations
-                 WHERE requests_per_day IS NOT NULL OR requests_per_minute IS NOT NULL"
+                "SELECT id, version, {columns} FROM organizations
+                 WHERE requests_per_day IS NOT NULL OR requests_per_minute IS NOT NULL",
+                OrganizationLimits
             );
-            let rows = tx.query(statement, &[]).await?.into_iter();
-            rows.map(|mut row| Ok::<_, Error>((row.next()?, (row.next()?, read(&mut row)?)))).collect::<Result<_>>()
+            Ok::<_, Error>(tx.read_all::<(Uuid, (i64, OrganizationLimits))>(statement, &[]).await?.into_iter().collect())
         });
         Ok(KnownLimits(RwLock::new(known.await?)))
     }
@@ -62,14 +64,8 @@ pub(crate) async fn load(tx: &mut Tx, organization: Uuid) -> Result<Organization
 }
 
 pub(crate) async fn load_with_version(tx: &mut Tx, organization: Uuid) -> Result<(i64, OrganizationLimits)> {
-    let statement = sql!("SELECT version, requests_per_day, requests_per_minute FROM organizations WHERE id = $1");
-    let mut row = tx.query_opt(statement, params![organization]).await?.ok_or(Error::NotFound("Organization"))?;
-    Ok((row.next()?, read(&mut row)?))
-}
-
-fn read(row: &mut Row) -> Result<OrganizationLimits> {
-    let number = |number: Option<i64>| number.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-    Ok(OrganizationLimits { requests_per_day: number(row.next()?), requests_per_minute: number(row.next()?) })
+    let statement = sql!("SELECT version, {columns} FROM organizations WHERE id = $1", OrganizationLimits);
+    tx.read_opt(statement, params![organization]).await?.ok_or(Error::NotFound("Organization"))
 }
 
 /// What an organization may have. Zero is no limit.

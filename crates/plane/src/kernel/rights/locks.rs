@@ -43,6 +43,5 @@ pub(crate) async fn hold_customer(tx: &mut Tx, organization: Uuid, reference: &s
     let statement = sql!(
         "UPDATE customers SET version = version + 1 WHERE organization_id = $1 AND reference = $2 AND state IN ('live', 'deleted') RETURNING id"
     );
-    let found = tx.query_opt(statement, params![organization, reference]).await?;
-    Ok(found.map(|mut row| row.next()).transpose()?)
+    Ok(tx.read_opt(statement, params![organization, reference]).await?)
 }

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sql::{Row, Statement, Tx, Value, params, sql};
+use sql::{Row, Statement, Tx, Value, columns, params, sql};
 use uuid::Uuid;
 
 use crate::policy::Scopes;
 use crate::principal::{CredentialKind, Principal, earlier};
-use crate::{Cx, Error, Result, key_terms};
+use crate::{Cx, Error, Result};
 
 /// How long a line can be, the apps of tokens counted.
 const MOST: usize = 8;
@@ -19,13 +19,14 @@ const MOST: usize = 8;
 /// Reads a key of an organization or a person, a token or an app, if it is good: what made it, when it ends by itself and what it allows. An
 /// app made its tokens.
 const MAKER: Statement = sql!(
-    "SELECT made_by, expires_at, scopes FROM api_keys WHERE organization_id = $1 AND id = $2 AND is_active
+    "SELECT {columns} FROM api_keys WHERE organization_id = $1 AND id = $2 AND is_active
      UNION ALL
      SELECT app_id, expires_at, access_scopes FROM oauth_tokens WHERE organization_id = $1 AND id = $2
      UNION ALL
      SELECT made_by, NULL, scopes FROM oauth_apps WHERE organization_id = $1 AND id = $2 AND state = 'live' AND is_active
      UNION ALL
-     SELECT NULL, expires_at, scopes FROM user_api_keys WHERE id = $2 AND is_active"
+     SELECT NULL, expires_at, scopes FROM user_api_keys WHERE id = $2 AND is_active",
+    Maker
 );
 
 /// One of a line.
@@ -35,10 +36,7 @@ struct Maker {
     scopes: Scopes,
 }
 
-fn read(row: Option<Row>) -> Result<Maker> {
-    let mut row = row.ok_or(Error::Unauthenticated)?;
-    Ok(Maker { made_by: row.next()?, expires_at: row.next()?, scopes: Scopes::of(&key_terms::scopes_from(row.next()?)?) })
-}
+columns! { Maker { made_by, expires_at, scopes } }
 
 /// What is remembered as the maker of what an actor makes now: their key or token, none for a person.
 ///
@@ -77,7 +75,7 @@ async fn line(cx: &Cx, tx: &mut Tx, organization: Uuid, made_by: Option<Uuid>) -
     let mut line = Vec::new();
     let mut next = made_by;
     while let Some(id) = next {
-        let maker = read(tx.query_opt(MAKER, params![organization, id]).await?)?;
+        let maker = tx.read_opt::<Maker>(MAKER, params![organization, id]).await?.ok_or(Error::Unauthenticated)?;
         if line.len() >= MOST || maker.expires_at.is_some_and(|end| end <= cx.now) {
             return Err(Error::Unauthenticated);
         }
@@ -123,7 +121,7 @@ pub(crate) fn read_again(cx: &Cx, before: &Principal, mut now: Principal, answer
         return Ok(now);
     }
     for answer in answers {
-        let maker = read(answer)?;
+        let maker = answer.ok_or(Error::Unauthenticated)?.read::<Maker>()?;
         if maker.expires_at.is_some_and(|end| end <= cx.now) {
             return Err(Error::Unauthenticated);
         }

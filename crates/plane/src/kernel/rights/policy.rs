@@ -405,6 +405,12 @@ pub const SCOPES: [&str; 13] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scopes(u16);
 
+impl sql::FromValue for Scopes {
+    fn from_value(value: sql::Value) -> sql::Result<Scopes> {
+        Vec::<String>::from_value(value).map(|names| Scopes::of(&names))
+    }
+}
+
 impl Scopes {
     /// Those of a list. Names that are no scope are not in it.
     pub fn of(names: &[String]) -> Scopes {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
+use sql::FromValue;
 use uuid::Uuid;
 
 use crate::key_format;
@@ -76,6 +77,12 @@ impl From<Timestamp> for Expiry {
     fn from(time: Timestamp) -> Expiry {
         // Zero stands for none; what ends as 1970 begins is over either way.
         Expiry(NonZeroI64::new(time.as_microsecond()).unwrap_or(NonZeroI64::MIN))
+    }
+}
+
+impl FromValue for Expiry {
+    fn from_value(value: sql::Value) -> sql::Result<Expiry> {
+        Timestamp::from_value(value).map(Expiry::from)
     }
 }
 

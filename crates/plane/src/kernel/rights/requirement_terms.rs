@@ -1,9 +1,6 @@
 //! What an organization can ask of those who delete, for each kind of subject on its own.
 
 use serde::{Deserialize, Serialize};
-use sql::Row;
-
-use crate::Result;
 
 sql::words! {
     /// The kinds of subject that an organization can ask something for.
@@ -41,6 +38,8 @@ pub struct Requirements {
     #[schemars(with = "Option<u32>", range(min = 0, max = 90), example = 30)]
     pub grace_days: u32,
 }
+
+sql::columns! { Requirements { reason_required, confirmation_required, fresh_minutes, approval_required, grace_days } }
 
 impl Requirements {
     /// Whether what these ask can be done with less under others.
@@ -105,16 +104,4 @@ impl ByKind {
             Kind::Customer => &mut self.customer,
         }
     }
-}
-
-/// The next five columns of a row.
-pub(crate) fn read(row: &mut Row) -> Result<Requirements> {
-    let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-    Ok(Requirements {
-        reason_required: row.next()?,
-        confirmation_required: row.next()?,
-        fresh_minutes: row.next::<Option<i64>>()?.map(number),
-        approval_required: row.next()?,
-        grace_days: number(row.next()?),
-    })
 }

@@ -121,8 +121,7 @@ async fn still_has(cx: &Cx, app: Uuid, secret: Fingerprint) -> Result<()> {
                   AND archived_at IS NULL
              WHERE oauth_apps.id = $1 AND oauth_apps.secret_hash = $2 AND oauth_apps.state = 'live' AND oauth_apps.is_active"
         );
-        let mut row = tx.query_opt(statement, params![app, &secret[..]]).await?.ok_or_else(unknown_client)?;
-        let (organization, made_by) = (row.next()?, row.next()?);
+        let (organization, made_by) = tx.read_opt(statement, params![app, &secret[..]]).await?.ok_or_else(unknown_client)?;
         match makers::are_good(cx, tx, organization, made_by).await {
             Err(Error::Unauthenticated) => Err(unknown_client()),
             outcome => outcome,

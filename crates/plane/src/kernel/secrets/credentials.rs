@@ -3,17 +3,20 @@
 //! A credential is good while it, its user, and the membership and organization it is bound to are alive. That is read from the database
 //! once and from then on from memory, where it dies in the same step as the commit that ends any of them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use jiff::Timestamp;
-use sql::{Row, Statement, Tx, Value, params, sql};
+use sql::{Row, Statement, Tx, Value, columns, params, sql};
 use uuid::Uuid;
 
 use crate::cx::{Actor, Cx};
 use crate::ids::SERVER_SCOPE;
-use crate::policy::Role;
+use crate::key_format::Kind;
+use crate::key_terms::{OwnTerms, Terms};
+use crate::policy::{Role, Scopes};
 use crate::principal::Fingerprint;
 use deletion::before;
 use std::collections::HashSet;
@@ -23,7 +26,7 @@ use crate::usage::Used;
 
 pub use crate::principal::{CredentialKind, Expiry, Presented, Principal};
 use crate::principal::{Shown, earlier, fingerprint};
-use crate::{Error, Result, key_format, key_terms, makers, policy, tokens};
+use crate::{Error, Result, key_format, key_terms, makers, tokens};
 
 /// Whether two secrets are the same, in a time that does not tell where they differ.
 pub fn is_same(known: &str, given: &str) -> bool {
@@ -97,34 +100,72 @@ async fn look_up(cx: &Cx, presented: Presented<'_>) -> Result<Principal> {
     }
 }
 
-/// Reads a key by its id, for [`crate::credentials`]: its columns are those of an organization's key.
-const USER_KEY_BY_ID: Statement = sql!(
-    "SELECT user_api_keys.user_id, CAST(NULL AS text), user_api_keys.id, CAST(NULL AS uuid), CAST(NULL AS uuid), user_api_keys.scopes,
-            user_api_keys.expires_at, user_api_keys.name, 'user', user_api_keys.is_active, user_api_keys.rate_limit_per_minute,
-            user_api_keys.rate_limit_per_hour, user_api_keys.allowed_ips, user_api_keys.rotations, CAST(NULL AS uuid),
-            user_api_keys.previous_until
-     FROM user_api_keys JOIN users ON users.id = user_api_keys.user_id AND users.state = 'live'
-     WHERE user_api_keys.id = $1"
-);
+/// A key as its row has it.
+struct Key {
+    user: Option<Uuid>,
+    role: Option<Role>,
+    credential: Uuid,
+    organization: Option<Uuid>,
+    member: Option<Uuid>,
+    scopes: Scopes,
+    expires_at: Option<Expiry>,
+    name: String,
+    kind: Kind,
+    is_active: bool,
+    rate_limit_per_minute: Option<u32>,
+    rate_limit_per_hour: Option<u32>,
+    allowed_ips: Vec<String>,
+    rotations: u32,
+    made_by: Option<Uuid>,
+    /// Until when the secret before that is good.
+    previous_until: Option<Timestamp>,
+}
 
-/// The same by the hash of a secret that is good, and whether it is the one before the newest.
-const USER_KEY_BY_HASH: Statement = sql!(
-    "SELECT user_api_keys.user_id, CAST(NULL AS text), user_api_keys.id, CAST(NULL AS uuid), CAST(NULL AS uuid), user_api_keys.scopes,
-            user_api_keys.expires_at, user_api_keys.name, 'user', user_api_keys.is_active, user_api_keys.rate_limit_per_minute,
-            user_api_keys.rate_limit_per_hour, user_api_keys.allowed_ips, user_api_keys.rotations, CAST(NULL AS uuid),
-            user_api_keys.previous_until, CASE WHEN user_api_keys.hash = $1 THEN 0 ELSE 1 END
-     FROM user_api_keys JOIN users ON users.id = user_api_keys.user_id AND users.state = 'live'
-     WHERE user_api_keys.hash = $1 OR (user_api_keys.previous_hash = $1 AND user_api_keys.previous_until > $2)"
-);
+columns! { Key {
+    user: "members.user_id", role: "api_keys.role", credential: "api_keys.id", organization: "api_keys.organization_id",
+    member: "api_keys.member_id", scopes: "api_keys.scopes", expires_at: "api_keys.expires_at", name: "api_keys.name", kind: "api_keys.kind",
+    is_active: "api_keys.is_active", rate_limit_per_minute: "api_keys.rate_limit_per_minute",
+    rate_limit_per_hour: "api_keys.rate_limit_per_hour", allowed_ips: "api_keys.allowed_ips", rotations: "api_keys.rotations",
+    made_by: "api_keys.made_by", previous_until: "api_keys.previous_until",
+} }
 
-/// What a session is read with: its columns, for [`session_from`].
+/// A person's key.
+struct OwnKey(Key);
+
+columns! { OwnKey(Key) {
+    user: "user_api_keys.user_id", credential: "user_api_keys.id", scopes: "user_api_keys.scopes", expires_at: "user_api_keys.expires_at",
+    name: "user_api_keys.name", is_active: "user_api_keys.is_active", rate_limit_per_minute: "user_api_keys.rate_limit_per_minute",
+    rate_limit_per_hour: "user_api_keys.rate_limit_per_hour", allowed_ips: "user_api_keys.allowed_ips",
+    rotations: "user_api_keys.rotations", previous_until: "user_api_keys.previous_until";
+    role = None, organization = None, member = None, kind = Kind::User, made_by = None,
+} }
+
+struct Session(Principal);
+
+columns! { Session(Principal) {
+    user: "sessions.user_id", is_operator: "users.is_operator", credential: "sessions.id", organization: "sessions.organization_id",
+    member: "sessions.member_id", expires_at: "sessions.expires_at";
+    service_role = None, kind = CredentialKind::Session, rotations = 0, app = None, scopes = None, terms = None, own = None,
+} }
+
+/// A token of an app, which acts as a member and never with the powers of the people who run the server.
+struct AppToken(Principal);
+
+columns! { AppToken(Principal) {
+    user: "members.user_id", credential: "oauth_tokens.id", app: "oauth_tokens.app_id", organization: "oauth_tokens.organization_id",
+    member: "oauth_tokens.member_id", scopes: "oauth_tokens.access_scopes", expires_at: "oauth_tokens.expires_at";
+    service_role = None, is_operator = false, kind = CredentialKind::OauthToken, rotations = 0, terms = None, own = None,
+} }
+
+/// What a session is read with.
 const SESSION_BY_ID: Statement = sql!(
-    "SELECT sessions.user_id, users.is_operator, sessions.id, sessions.organization_id, sessions.member_id, sessions.expires_at
+    "SELECT {columns}
      FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
      LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
      LEFT JOIN organizations ON organizations.id = sessions.organization_id
      WHERE sessions.id = $1
-       AND (sessions.organization_id IS NULL OR (members.state = 'live' AND organizations.state = 'live'))"
+       AND (sessions.organization_id IS NULL OR (members.state = 'live' AND organizations.state = 'live'))",
+    Session
 );
 
 /// The statements that read a principal's credential again, by its id, and what it depends on: for [`read_again`].
@@ -136,25 +177,31 @@ fn question(principal: &Principal) -> (Statement, Vec<Value>) {
     let organization = principal.organization.unwrap_or_default();
     match principal.kind {
         CredentialKind::Session => (SESSION_BY_ID, vec![principal.credential.into()]),
-        CredentialKind::ApiKey if principal.organization.is_none() => (USER_KEY_BY_ID, vec![principal.credential.into()]),
+        CredentialKind::ApiKey if principal.organization.is_none() => {
+            let statement = sql!(
+                "SELECT {columns}
+                 FROM user_api_keys JOIN users ON users.id = user_api_keys.user_id AND users.state = 'live'
+                 WHERE user_api_keys.id = $1",
+                OwnKey
+            );
+            (statement, vec![principal.credential.into()])
+        }
         CredentialKind::ApiKey => {
             let statement = sql!(
-                "SELECT members.user_id, api_keys.role, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes,
-                        api_keys.expires_at, api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute,
-                        api_keys.rate_limit_per_hour, api_keys.allowed_ips, api_keys.rotations, api_keys.made_by, api_keys.previous_until
+                "SELECT {columns}
                  FROM api_keys
                  LEFT JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
                       AND members.state = 'live'
                  JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
                       AND organizations.archived_at IS NULL
-                 WHERE api_keys.organization_id = $1 AND api_keys.id = $2"
+                 WHERE api_keys.organization_id = $1 AND api_keys.id = $2",
+                Key
             );
             (statement, vec![organization.into(), principal.credential.into()])
         }
         CredentialKind::OauthToken => {
             let statement = sql!(
-                "SELECT members.user_id, oauth_tokens.id, oauth_tokens.app_id, oauth_tokens.organization_id, oauth_tokens.member_id,
-                        oauth_tokens.access_scopes, oauth_apps.scopes, oauth_tokens.expires_at, oauth_apps.made_by
+                "SELECT {columns}, oauth_apps.scopes, oauth_apps.made_by
                  FROM oauth_tokens
                  JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
                       AND oauth_apps.state = 'live' AND oauth_apps.is_active
@@ -162,7 +209,8 @@ fn question(principal: &Principal) -> (Statement, Vec<Value>) {
                       AND members.state = 'live'
                  JOIN organizations ON organizations.id = oauth_tokens.organization_id AND organizations.state = 'live'
                       AND organizations.archived_at IS NULL
-                 WHERE oauth_tokens.organization_id = $1 AND oauth_tokens.id = $2"
+                 WHERE oauth_tokens.organization_id = $1 AND oauth_tokens.id = $2",
+                AppToken
             );
             (statement, vec![organization.into(), principal.credential.into()])
         }
@@ -176,20 +224,20 @@ fn question(principal: &Principal) -> (Statement, Vec<Value>) {
 /// Those of [`authenticate`].
 pub(crate) fn read_again(cx: &Cx, principal: &Principal, answers: Vec<Option<Row>>) -> Result<Principal> {
     let mut answers = answers.into_iter();
-    let mut row = answers.next().flatten().ok_or(Error::Unauthenticated)?;
+    let row = answers.next().flatten().ok_or(Error::Unauthenticated)?;
     let now = match principal.kind {
-        CredentialKind::Session => session_from(row)?,
+        CredentialKind::Session => row.read::<Session>()?.0,
         CredentialKind::ApiKey => {
-            let key = api_key_from(&mut row)?;
-            let is_newest = key.principal.rotations == principal.rotations;
-            let is_the_one_before = key.principal.rotations == principal.rotations.saturating_add(1);
+            let key = if principal.organization.is_none() { row.read::<OwnKey>()?.0 } else { row.read()? };
+            let is_newest = key.rotations == principal.rotations;
+            let is_the_one_before = key.rotations == principal.rotations.saturating_add(1);
             let is_good_still = is_the_one_before && key.previous_until.is_some_and(|end| end > cx.now);
             if !is_newest && !is_good_still {
                 return Err(Error::Unauthenticated);
             }
-            Principal { rotations: principal.rotations, ..key.principal }
+            Principal { rotations: principal.rotations, ..key.principal()? }
         }
-        CredentialKind::OauthToken => oauth_token_from(row)?.0,
+        CredentialKind::OauthToken => app_token(row.read()?).0,
     };
     let now = makers::read_again(cx, principal, now, answers)?;
     now.admit(cx.client)?;
@@ -202,119 +250,96 @@ enum SessionKey {
 }
 
 async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
-    let found = match key {
-        SessionKey::Id(id) => tx.query_opt(SESSION_BY_ID, params![id]).await?,
+    let found: Option<Session> = match key {
+        SessionKey::Id(id) => tx.read_opt(SESSION_BY_ID, params![id]).await?,
         SessionKey::Cookie(hash) => {
             let statement = sql!(
-                "SELECT sessions.user_id, users.is_operator, sessions.id, sessions.organization_id, sessions.member_id, sessions.expires_at
+                "SELECT {columns}
                  FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
                  LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
                  LEFT JOIN organizations ON organizations.id = sessions.organization_id
                  WHERE sessions.cookie_hash = $1
-                   AND (sessions.organization_id IS NULL OR (members.state = 'live' AND organizations.state = 'live'))"
+                   AND (sessions.organization_id IS NULL OR (members.state = 'live' AND organizations.state = 'live'))",
+                Session
             );
-            tx.query_opt(statement, params![&hash[..]]).await?
+            tx.read_opt(statement, params![&hash[..]]).await?
         }
     };
-    session_from(found.ok_or(Error::Unauthenticated)?)
-}
-
-fn session_from(mut row: Row) -> Result<Principal> {
-    Ok(Principal {
-        user: row.next()?,
-        service_role: None,
-        is_operator: row.next()?,
-        credential: row.next()?,
-        kind: CredentialKind::Session,
-        rotations: 0,
-        app: None,
-        organization: row.next()?,
-        member: row.next()?,
-        scopes: None,
-        expires_at: Some(row.next::<Timestamp>()?.into()),
-        terms: None,
-        own: None,
-    })
+    found.map(|Session(principal)| principal).ok_or(Error::Unauthenticated)
 }
 
 async fn load_api_key(cx: &Cx, tx: &mut Tx, hash: Fingerprint, is_users: bool) -> Result<Principal> {
-    let mut found = match is_users {
-        true => tx.query_opt(USER_KEY_BY_HASH, params![&hash[..], cx.now]).await?,
-        false => None,
-    };
+    let mut found: Option<(Key, i64)> = None;
+    if is_users {
+        let statement = sql!(
+            "SELECT {columns}, CASE WHEN user_api_keys.hash = $1 THEN 0 ELSE 1 END
+             FROM user_api_keys JOIN users ON users.id = user_api_keys.user_id AND users.state = 'live'
+             WHERE user_api_keys.hash = $1 OR (user_api_keys.previous_hash = $1 AND user_api_keys.previous_until > $2)",
+            OwnKey
+        );
+        let own: Option<(OwnKey, i64)> = tx.read_opt(statement, params![&hash[..], cx.now]).await?;
+        found = own.map(|(OwnKey(key), is_former)| (key, is_former));
+    }
     if found.is_none() {
         // Among them are users' keys from before they were the person's, each bound to the organization it was made in.
         let statement = sql!(
-            "SELECT members.user_id, api_keys.role, api_keys.id, api_keys.organization_id, api_keys.member_id, api_keys.scopes,
-                    api_keys.expires_at, api_keys.name, api_keys.kind, api_keys.is_active, api_keys.rate_limit_per_minute,
-                    api_keys.rate_limit_per_hour, api_keys.allowed_ips, api_keys.rotations, api_keys.made_by, api_keys.previous_until,
+            "SELECT {columns},
                     CASE WHEN api_keys.hash = $1 THEN 0 ELSE 1 END
              FROM api_keys
              LEFT JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
                   AND members.state = 'live'
              JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
                   AND organizations.archived_at IS NULL
-             WHERE api_keys.hash = $1 OR (api_keys.previous_hash = $1 AND api_keys.previous_until > $2)"
+             WHERE api_keys.hash = $1 OR (api_keys.previous_hash = $1 AND api_keys.previous_until > $2)",
+            Key
         );
-        found = tx.query_opt(statement, params![&hash[..], cx.now]).await?;
+        found = tx.read_opt(statement, params![&hash[..], cx.now]).await?;
     }
-    let mut row = found.ok_or(Error::Unauthenticated)?;
-    let mut key = api_key_from(&mut row)?;
-    if row.next::<i64>()? == 1 {
+    let (mut key, is_former) = found.ok_or(Error::Unauthenticated)?;
+    if is_former == 1 {
         // The secret before the newest has an end of its own.
-        key.principal.rotations = key.principal.rotations.saturating_sub(1);
-        key.principal.expires_at = earlier(key.principal.expires_at, key.previous_until.map(Expiry::from));
+        key.rotations = key.rotations.saturating_sub(1);
+        key.expires_at = earlier(key.expires_at, key.previous_until.map(Expiry::from));
     }
-    makers::join(cx, tx, key.principal, key.made_by).await
+    let made_by = key.made_by;
+    makers::join(cx, tx, key.principal()?, made_by).await
 }
 
-/// A key of an organization or a person as it was read.
-struct FoundKey {
-    /// As it comes with its newest secret.
-    principal: Principal,
-    made_by: Option<Uuid>,
-    /// Until when the secret before that is good.
-    previous_until: Option<Timestamp>,
-}
-
-fn api_key_from(row: &mut Row) -> Result<FoundKey> {
-    let (user, service_role, credential): (Option<Uuid>, Option<Role>, Uuid) = (row.next()?, row.next()?, row.next()?);
-    let user = match service_role {
-        Some(_) => credential,
-        // Its member is gone, or going.
-        None => user.ok_or(Error::Unauthenticated)?,
-    };
-    let mut principal = Principal {
-        user,
-        service_role,
-        // A key never has the powers of the people who run the server.
-        is_operator: false,
-        credential,
-        kind: CredentialKind::ApiKey,
-        rotations: 0,
-        app: None,
-        organization: row.next()?,
-        member: row.next()?,
-        scopes: Some(scopes(row)?),
-        expires_at: row.next::<Option<Timestamp>>()?.map(Expiry::from),
-        terms: None,
-        own: None,
-    };
-    let (terms, own) = key_terms::terms_from(row)?;
-    principal.terms = Some(terms);
-    principal.own = own;
-    principal.rotations = row.next::<i64>()?.try_into().unwrap_or(u32::MAX);
-    Ok(FoundKey { principal, made_by: row.next()?, previous_until: row.next()? })
-}
-
-fn scopes(row: &mut Row) -> Result<policy::Scopes> {
-    Ok(policy::Scopes::of(&key_terms::scopes_from(row.next()?)?))
+impl Key {
+    /// Whom it stands for, as it comes with its newest secret.
+    fn principal(self) -> Result<Principal> {
+        let own = OwnTerms {
+            rate_limit_per_minute: self.rate_limit_per_minute.and_then(NonZeroU32::new),
+            rate_limit_per_hour: self.rate_limit_per_hour.and_then(NonZeroU32::new),
+            allowed_ips: key_terms::networks_from(&self.allowed_ips)?,
+            makers: Vec::new(),
+        };
+        Ok(Principal {
+            user: match self.role {
+                Some(_) => self.credential,
+                // Its member is gone, or going.
+                None => self.user.ok_or(Error::Unauthenticated)?,
+            },
+            service_role: self.role,
+            // A key never has the powers of the people who run the server.
+            is_operator: false,
+            credential: self.credential,
+            kind: CredentialKind::ApiKey,
+            rotations: self.rotations,
+            app: None,
+            organization: self.organization,
+            member: self.member,
+            scopes: Some(self.scopes),
+            expires_at: self.expires_at,
+            terms: Some(Terms { name: self.name.into(), kind: self.kind, is_active: self.is_active }),
+            own: own.kept(),
+        })
+    }
 }
 
 async fn load_oauth_token(cx: &Cx, tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
     let statement = sql!(
-        "SELECT members.user_id, oauth_tokens.id, oauth_tokens.app_id, oauth_tokens.organization_id, oauth_tokens.member_id,
-                oauth_tokens.access_scopes, oauth_apps.scopes, oauth_tokens.expires_at, oauth_apps.made_by
+        "SELECT {columns}, oauth_apps.scopes, oauth_apps.made_by
          FROM oauth_tokens
          JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
               AND oauth_apps.state = 'live' AND oauth_apps.is_active
@@ -322,37 +347,21 @@ async fn load_oauth_token(cx: &Cx, tx: &mut Tx, hash: Fingerprint) -> Result<Pri
               AND members.state = 'live'
          JOIN organizations ON organizations.id = oauth_tokens.organization_id AND organizations.state = 'live'
               AND organizations.archived_at IS NULL
-         WHERE oauth_tokens.access_hash = $1"
+         WHERE oauth_tokens.access_hash = $1",
+        AppToken
     );
-    let (principal, made_by) = oauth_token_from(tx.query_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?)?;
+    let (principal, made_by) = app_token(tx.read_opt(statement, params![&hash[..]]).await?.ok_or(Error::Unauthenticated)?);
     makers::join(cx, tx, principal, made_by).await
 }
 
-/// The token, and what made its app.
-fn oauth_token_from(mut row: Row) -> Result<(Principal, Option<Uuid>)> {
-    let principal = Principal {
-        user: row.next()?,
-        service_role: None,
-        // An app acts as a member and never with the powers of the people who run the server.
-        is_operator: false,
-        credential: row.next()?,
-        kind: CredentialKind::OauthToken,
-        rotations: 0,
-        app: Some(row.next()?),
-        organization: row.next()?,
-        member: row.next()?,
-        // An app whose scopes were narrowed narrows the tokens that it has.
-        scopes: Some(scopes(&mut row)?.common(scopes(&mut row)?)),
-        expires_at: Some(row.next::<Timestamp>()?.into()),
-        terms: None,
-        own: None,
-    };
-    Ok((principal, row.next()?))
+/// The token, and what made its app. An app whose scopes were narrowed narrows the tokens that it has.
+fn app_token((AppToken(token), scopes, made_by): (AppToken, Scopes, Option<Uuid>)) -> (Principal, Option<Uuid>) {
+    (Principal { scopes: token.scopes.map(|own| own.common(scopes)), ..token }, made_by)
 }
 
 /// Those of these sessions that began within so many minutes. What a session is refreshed with does not make it younger.
 pub(crate) async fn begun_within(tx: &mut Tx, sessions: &[Uuid], now: Timestamp, minutes: u32) -> Result<HashSet<Uuid>> {
     let since = before(now, Duration::from_secs(60 * u64::from(minutes)));
     let statement = sql!("SELECT id FROM sessions WHERE id = ANY($1) AND created_at >= $2");
-    tx.query(statement, params![sessions, since]).await?.into_iter().map(|mut row| Ok(row.next()?)).collect()
+    Ok(tx.read_all(statement, params![sessions, since]).await?.into_iter().collect())
 }

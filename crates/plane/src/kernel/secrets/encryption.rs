@@ -17,7 +17,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
-use sql::{Database, Row, Tx, params, sql};
+use sql::{Database, Tx, params, sql};
 use uuid::Uuid;
 
 use crate::hex::hex;
@@ -255,15 +255,14 @@ fn bound(table: &str, row: &[u8]) -> Aad<Vec<u8>> {
 }
 
 async fn known(tx: &mut Tx) -> Result<Vec<Vec<u8>>> {
-    let rows = tx.query(sql!("SELECT id FROM secret_keys ORDER BY created_at, id"), &[]).await?;
-    rows.into_iter().map(|mut row| Ok(row.next()?)).collect()
+    Ok(tx.read_all(sql!("SELECT id FROM secret_keys ORDER BY created_at, id"), &[]).await?)
 }
 
 async fn unencrypted_webhooks(tx: &mut Tx, encryption: &Encryption) -> Result<i64> {
     let statement = sql!(
         "SELECT organization_id, id, secret, old_secret FROM webhooks WHERE length(secret) = 32 ORDER BY organization_id, id LIMIT $1"
     );
-    let rows = tx.query(statement, params![STEP]).await?;
+    let rows: Vec<WebhookSecrets> = tx.read_all(statement, params![STEP]).await?;
     let number = rows.len() as i64;
     for row in rows {
         renew_webhook(tx, encryption, row).await?;
@@ -277,7 +276,7 @@ async fn other_webhooks(tx: &mut Tx, encryption: &Encryption, after: (Uuid, Uuid
         "SELECT organization_id, id, secret, old_secret FROM webhooks WHERE (organization_id, id) > ($1, $2)
          ORDER BY organization_id, id LIMIT $3"
     );
-    let rows = tx.query(statement, params![after.0, after.1, STEP]).await?;
+    let rows: Vec<WebhookSecrets> = tx.read_all(statement, params![after.0, after.1, STEP]).await?;
     let is_last = (rows.len() as i64) < STEP;
     let (mut number, mut last) = (0, after);
     for row in rows {
@@ -287,9 +286,11 @@ async fn other_webhooks(tx: &mut Tx, encryption: &Encryption, after: (Uuid, Uuid
     Ok((number, (!is_last).then_some(last)))
 }
 
-async fn renew_webhook(tx: &mut Tx, encryption: &Encryption, mut row: Row) -> Result<((Uuid, Uuid), bool)> {
-    let (organization, id): (Uuid, Uuid) = (row.next()?, row.next()?);
-    let (secret, old): (Vec<u8>, Option<Vec<u8>>) = (row.next()?, row.next()?);
+/// A webhook's organization, itself, its secret and the one before that.
+type WebhookSecrets = (Uuid, Uuid, Vec<u8>, Option<Vec<u8>>);
+
+async fn renew_webhook(tx: &mut Tx, encryption: &Encryption, row: WebhookSecrets) -> Result<((Uuid, Uuid), bool)> {
+    let (organization, id, secret, old) = row;
     let renewed = |kept: &[u8]| match encryption.is_lost(kept) {
         // An operator has decided to go on without that key: the secret stays as it is until it is rotated.
         true => Ok(None),
@@ -309,8 +310,7 @@ async fn renew_webhook(tx: &mut Tx, encryption: &Encryption, mut row: Row) -> Re
 /// Encrypts the signing keys with the first key, and forgets all others.
 async fn signing_keys(tx: &mut Tx, encryption: &Encryption) -> Result<i64> {
     let mut number = 0;
-    for mut row in tx.query(sql!("SELECT id, private_key FROM signing_keys"), &[]).await? {
-        let (id, kept): (String, Vec<u8>) = (row.next()?, row.next()?);
+    for (id, kept) in tx.read_all::<(String, Vec<u8>)>(sql!("SELECT id, private_key FROM signing_keys"), &[]).await? {
         if let Some(renewed) = encryption.renewed(SIGNING_KEYS, id.as_bytes(), &kept)? {
             tx.execute(sql!("UPDATE signing_keys SET private_key = $2 WHERE id = $1"), params![&id, &renewed[..]]).await?;
             number += 1;

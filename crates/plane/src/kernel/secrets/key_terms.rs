@@ -6,8 +6,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use serde_json::Value as Json;
-use sql::Row;
 use uuid::Uuid;
 
 use crate::fields::Check;
@@ -110,33 +108,6 @@ pub(crate) fn networks_from(texts: &[String]) -> Result<Vec<IpNet>> {
     let network = |text: &String| text.parse::<IpAddr>().map(IpNet::from).ok().or_else(|| text.parse().ok());
     let networks: Option<Vec<IpNet>> = texts.iter().map(network).collect();
     networks.ok_or_else(|| Error::Internal("the addresses of a key cannot be read".into()))
-}
-
-/// A list of texts as the database holds it.
-pub(crate) fn texts_from(json: Json) -> Result<Vec<String>> {
-    serde_json::from_value(json).map_err(|error| Error::Internal(format!("a list in an API key: {error}")))
-}
-
-/// A limit as the database holds it.
-pub(crate) fn limit_from(number: Option<i64>) -> Option<u32> {
-    number.and_then(|number| u32::try_from(number).ok())
-}
-
-/// The terms from the columns `name` to `allowed_ips` of a row.
-pub(crate) fn terms_from(row: &mut Row) -> Result<(Terms, Option<Arc<OwnTerms>>)> {
-    let terms = Terms { name: row.next::<String>()?.into(), kind: row.next()?, is_active: row.next()? };
-    let own = OwnTerms {
-        rate_limit_per_minute: limit_from(row.next()?).and_then(NonZeroU32::new),
-        rate_limit_per_hour: limit_from(row.next()?).and_then(NonZeroU32::new),
-        allowed_ips: networks_from(&texts_from(row.next()?)?)?,
-        makers: Vec::new(),
-    };
-    Ok((terms, own.kept()))
-}
-
-/// The scopes as the database holds them.
-pub(crate) fn scopes_from(json: Json) -> Result<Vec<String>> {
-    serde_json::from_value(json).map_err(|error| Error::Internal(format!("the scopes of a key: {error}")))
 }
 
 #[cfg(test)]

@@ -73,12 +73,10 @@ impl SigningKeys {
 pub(crate) async fn load(tx: &mut Tx, encryption: &Encryption) -> Result<Vec<TokenKey>> {
     let statement =
         sql!("SELECT id, private_key, created_at, retires_at FROM signing_keys ORDER BY retires_at IS NOT NULL, created_at DESC, id");
-    let rows = tx.query(statement, &[]).await?.into_iter();
-    rows.map(|mut row| {
-        let (id, kept): (String, Vec<u8>) = (row.next()?, row.next()?);
-        TokenKey::of(&encryption.decrypt(SIGNING_KEYS, id.as_bytes(), &kept)?, row.next()?, row.next()?)
-    })
-    .collect()
+    let key = |(id, kept, created_at, retires_at): (String, Vec<u8>, _, _)| {
+        TokenKey::of(&encryption.decrypt(SIGNING_KEYS, id.as_bytes(), &kept)?, created_at, retires_at)
+    };
+    tx.read_all(statement, &[]).await?.into_iter().map(key).collect()
 }
 
 /// Makes a key that signs. Returns its id.

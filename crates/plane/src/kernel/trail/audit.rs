@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use deletion::Blocker;
 use jiff::{SignedDuration, Timestamp};
-use sql::{Row, Tx, Value, params, sql};
+use sql::{Tx, Value, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::enter;
@@ -95,6 +95,11 @@ pub struct Entry {
     /// When.
     pub created_at: Timestamp,
 }
+
+columns! { Entry {
+    id: "audit_entries.id", action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id, reason, detail,
+    deletion_id, request_id, created_at: "audit_entries.created_at", client: "client_addresses.address",
+} }
 
 /// Who acts with a key that is the organization's own.
 pub(crate) const SERVICE_ACCOUNT: &str = "service_account";
@@ -373,39 +378,18 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
         let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
         let total = match request.after {
             Some(_) => 0,
-            None => tx.query_one(count, params![organization]).await?.next()?,
+            None => tx.read_one(count, params![organization]).await?,
         };
         let statement = sql!(
-            "SELECT audit_entries.id, action, outcome, subject, subject_id, subject_label, actor, actor_id, credential_id, reason, detail,
-                    deletion_id, request_id, audit_entries.created_at, client_addresses.address
+            "SELECT {columns}
              FROM audit_entries LEFT JOIN client_addresses ON client_addresses.id = audit_entries.id
-             WHERE organization_id = $1 AND audit_entries.id < $4 ORDER BY audit_entries.id DESC LIMIT $2 OFFSET $3"
+             WHERE organization_id = $1 AND audit_entries.id < $4 ORDER BY audit_entries.id DESC LIMIT $2 OFFSET $3",
+            Entry
         );
-        let rows = tx.query(statement, params![organization, request.limit(), request.offset(), request.below()]).await?;
-        let entries = rows.into_iter().map(read).collect::<Result<_>>()?;
+        let entries = tx.read_all(statement, params![organization, request.limit(), request.offset(), request.below()]).await?;
         Ok(Page::part(entries, total, request, |entry: &Entry| entry.id))
     })
     .await
-}
-
-fn read(mut row: Row) -> Result<Entry> {
-    Ok(Entry {
-        id: row.next()?,
-        action: row.next()?,
-        outcome: row.next()?,
-        subject: row.next()?,
-        subject_id: row.next()?,
-        subject_label: row.next()?,
-        actor: row.next()?,
-        actor_id: row.next()?,
-        credential_id: row.next()?,
-        reason: row.next()?,
-        detail: row.next()?,
-        deletion_id: row.next()?,
-        request_id: row.next()?,
-        created_at: row.next()?,
-        client: row.next()?,
-    })
 }
 
 /// The statements that write entries, for the test that prepares them.

@@ -63,6 +63,6 @@ pub(crate) fn subscription_to_column(events: &[Event]) -> String {
 }
 
 /// A subscription from the database. An event that this version does not know any more is left out.
-pub(crate) fn subscription_from_column(column: &str) -> Vec<Event> {
+pub(crate) fn subscription_from_column(column: String) -> Vec<Event> {
     column.split(',').filter_map(Event::parse).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sql::{Row, Tx, params, sql};
+use sql::{Row, Tx, columns, params, sql};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -80,11 +80,12 @@ pub(crate) async fn enter_to_delete(cx: &Cx, organization: &OrganizationRef, how
 /// Finds a customer for a plan, and checks that the actor may delete it.
 pub(crate) async fn find_to_delete(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, how: Deleting) -> Result<Uuid> {
     let statement = sql!(
-        "SELECT id, managed_by, revision FROM customers
-         WHERE organization_id = $1 AND reference = $2 AND (state = 'live' OR (state = 'deleted' AND $3))"
+        "SELECT {columns} FROM customers
+         WHERE organization_id = $1 AND reference = $2 AND (state = 'live' OR (state = 'deleted' AND $3))",
+        Found
     );
-    let row = tx.query_opt(statement, params![tenant.organization(), reference, how == Deleting::Hard]).await?;
-    check(cx, tenant, how, row.map(Found::read).transpose()?.as_ref())
+    let found = tx.read_opt(statement, params![tenant.organization(), reference, how == Deleting::Hard]).await?;
+    check(cx, tenant, how, found.as_ref())
 }
 
 /// Holds a customer that was looked for against what the actor may delete, and what they had read. Returns the customer's id.
@@ -239,11 +240,7 @@ struct Found {
     revision: i64,
 }
 
-impl Found {
-    fn read(mut row: Row) -> Result<Found> {
-        Ok(Found { id: row.next()?, managed_by: row.next()?, revision: row.next()? })
-    }
-}
+columns! { Found { id, managed_by, revision } }
 
 impl Wish {
     fn order(&self, cx: &Cx, tenant: &Tenant, found: Option<&Found>) -> Result<Order> {
@@ -265,24 +262,22 @@ async fn lock_all(tx: &mut Tx, tenant: &Tenant, how: Deleting, wishes: &[Wish]) 
     let references: Vec<String> = wishes.iter().map(|wish| wish.reference.clone()).filter(|reference| is_reference(reference)).collect();
     let statement = match how {
         Deleting::Hard => sql!(
-            "SELECT reference, id, managed_by, revision FROM customers
+            "SELECT reference, {columns} FROM customers
              WHERE organization_id = $1 AND reference = ANY($2) AND state IN ('live', 'deleted')
                AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-             FOR UPDATE"
+             FOR UPDATE",
+            Found
         ),
         Deleting::Permanently | Deleting::Softly => sql!(
-            "SELECT reference, id, managed_by, revision FROM customers
+            "SELECT reference, {columns} FROM customers
              WHERE organization_id = $1 AND reference = ANY($2) AND state = 'live'
                AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-             FOR UPDATE"
+             FOR UPDATE",
+            Found
         ),
     };
     let (of_organization, of_customers) = (params![tenant.organization()], params![tenant.organization(), references]);
     let mut answers = tx.query_all(&[(access::WRITABLE, of_organization), (statement, of_customers)]).await?.into_iter();
     access::check_writable(answers.next().unwrap_or_default())?;
-    let mut found = HashMap::new();
-    for mut row in answers.next().unwrap_or_default() {
-        found.insert(row.next()?, Found::read(row)?);
-    }
-    Ok(found)
+    Ok(answers.next().unwrap_or_default().into_iter().map(Row::read::<(String, Found)>).collect::<sql::Result<_>>()?)
 }

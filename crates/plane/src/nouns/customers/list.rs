@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 use sql::{params, sql};
 use uuid::Uuid;
 
-use super::{Customer, enter_for, read, state};
+use super::{Customer, enter_for, state};
 use crate::fields::{Check, containing, metadata_filter};
 use crate::ids::OrganizationRef;
 use crate::normal_forms::email_key;
@@ -45,7 +45,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
     cx.read(async move |_, tx| {
         let (state, organization) = (state(is_deleted), tenant.organization());
         let (email, pattern, metadata) = (email.as_deref(), pattern.as_deref(), metadata.as_ref());
-        let (total, rows) = match manager {
+        let (total, customers) = match manager {
             None => {
                 let count = sql!(
                     "SELECT count(*) FROM customers
@@ -54,22 +54,20 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                        AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
                 );
                 let page = sql!(
-                    "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
-                            (SELECT count(*) FROM screens
-                             WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
-                            archived_at, deleted_at, revision, created_at, updated_at
+                    "SELECT {columns}
                      FROM customers
                      WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
                        AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
                        AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))
-                       AND id < $8 ORDER BY id DESC LIMIT $6 OFFSET $7"
+                       AND id < $8 ORDER BY id DESC LIMIT $6 OFFSET $7",
+                    Customer
                 );
                 let total = match request.after {
                     Some(_) => 0,
-                    None => tx.query_one(count, params![organization, email, pattern, state, metadata]).await?.next()?,
+                    None => tx.read_one(count, params![organization, email, pattern, state, metadata]).await?,
                 };
                 let (limit, offset, below) = (request.limit(), request.offset(), request.below());
-                (total, tx.query(page, params![organization, email, pattern, state, metadata, limit, offset, below]).await?)
+                (total, tx.read_all(page, params![organization, email, pattern, state, metadata, limit, offset, below]).await?)
             }
             Some(manager) => {
                 let count = sql!(
@@ -79,25 +77,22 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                        AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
                 );
                 let page = sql!(
-                    "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
-                            (SELECT count(*) FROM screens
-                             WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
-                            archived_at, deleted_at, revision, created_at, updated_at
+                    "SELECT {columns}
                      FROM customers
                      WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
                        AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
                        AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))
-                       AND id < $9 ORDER BY id DESC LIMIT $7 OFFSET $8"
+                       AND id < $9 ORDER BY id DESC LIMIT $7 OFFSET $8",
+                    Customer
                 );
                 let total = match request.after {
                     Some(_) => 0,
-                    None => tx.query_one(count, params![organization, email, pattern, state, metadata, manager]).await?.next()?,
+                    None => tx.read_one(count, params![organization, email, pattern, state, metadata, manager]).await?,
                 };
                 let (limit, offset, below) = (request.limit(), request.offset(), request.below());
-                (total, tx.query(page, params![organization, email, pattern, state, metadata, manager, limit, offset, below]).await?)
+                (total, tx.read_all(page, params![organization, email, pattern, state, metadata, manager, limit, offset, below]).await?)
             }
         };
-        let customers = rows.into_iter().map(read).collect::<Result<_>>()?;
         Ok(Page::part(customers, total, request, |customer: &Customer| customer.id))
     })
     .await

@@ -6,7 +6,7 @@ mod list;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
@@ -80,6 +80,12 @@ pub struct Customer {
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
+
+columns! { Customer {
+    id, organization: "organization_id", reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
+    screens: "(SELECT count(*) FROM screens WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id)",
+    archived_at, deleted_at, revision, created_at, updated_at,
+} }
 
 impl Customer {
     /// The tag of this state.
@@ -280,13 +286,11 @@ async fn load(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Customer>
 
 async fn load_in(tx: &mut Tx, tenant: &Tenant, reference: &str, state: &str) -> Result<Customer> {
     let statement = sql!(
-        "SELECT id, organization_id, reference, name, email, phone, tax_id, address, metadata, managed_by, expires_at,
-                (SELECT count(*) FROM screens WHERE screens.organization_id = customers.organization_id AND customer_id = customers.id),
-                archived_at, deleted_at, revision, created_at, updated_at
-         FROM customers WHERE organization_id = $1 AND reference = $2 AND state = $3"
+        "SELECT {columns}
+         FROM customers WHERE organization_id = $1 AND reference = $2 AND state = $3",
+        Customer
     );
-    let row = tx.query_opt(statement, params![tenant.organization(), reference, state]).await?;
-    read(row.ok_or(Error::NotFound("Customer"))?)
+    tx.read_opt(statement, params![tenant.organization(), reference, state]).await?.ok_or(Error::NotFound("Customer"))
 }
 
 /// Touches a customer's row and returns its id: what hangs on it can neither be added to nor deleted by others until this transaction
@@ -312,11 +316,10 @@ async fn lock_any(tx: &mut Tx, tenant: &Tenant, reference: &str, action: Action)
            AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
          RETURNING id, managed_by, archived_at"
     );
-    let found = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
-    let mut row = found.ok_or(Error::NotFound("Customer"))?;
-    let id = row.next()?;
-    check_management(tenant, row.next()?, action)?;
-    Ok((id, row.next()?))
+    let found = tx.read_opt(statement, params![tenant.organization(), reference]).await?;
+    let (id, managed_by, archived_at) = found.ok_or(Error::NotFound("Customer"))?;
+    check_management(tenant, managed_by, action)?;
+    Ok((id, archived_at))
 }
 
 /// Touches a live customer's row and returns its id, in an archive too: for what adds nothing to the customer.
@@ -326,8 +329,7 @@ pub(crate) async fn lock_live(tx: &mut Tx, tenant: &Tenant, reference: &str) -> 
     }
     let statement =
         sql!("UPDATE customers SET version = version + 1 WHERE organization_id = $1 AND reference = $2 AND state = 'live' RETURNING id");
-    let found = tx.query_opt(statement, params![tenant.organization(), reference]).await?;
-    Ok(found.ok_or(Error::NotFound("Customer"))?.next()?)
+    tx.read_opt(statement, params![tenant.organization(), reference]).await?.ok_or(Error::NotFound("Customer"))
 }
 
 /// Fails for a customer under other management, for those who may only do this with their own.
@@ -339,26 +341,4 @@ pub(crate) fn check_management(tenant: &Tenant, managed_by: Option<Uuid>, action
         })),
         _ => Ok(()),
     }
-}
-
-fn read(mut row: Row) -> Result<Customer> {
-    Ok(Customer {
-        id: row.next()?,
-        organization: row.next()?,
-        reference: row.next()?,
-        name: row.next()?,
-        email: row.next()?,
-        phone: row.next()?,
-        tax_id: row.next()?,
-        address: row.next()?,
-        metadata: row.next()?,
-        managed_by: row.next()?,
-        expires_at: row.next()?,
-        screens: row.next()?,
-        archived_at: row.next()?,
-        deleted_at: row.next()?,
-        revision: row.next()?,
-        created_at: row.next()?,
-        updated_at: row.next()?,
-    })
 }

@@ -54,13 +54,13 @@ async fn rotate_in(cx: &Cx, tx: &mut Tx, at_once: bool) -> Result<SigningKey> {
     let until = if at_once { cx.now } else { after(cx.now, cx.plane.config.access_token_life + MARGIN) };
     let retire = sql!("UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL OR (retires_at > $1 AND CAST($2 AS boolean))");
     tx.execute(retire, params![until, at_once]).await?;
-    let count: i64 = tx.query_one(sql!("SELECT count(*) FROM signing_keys WHERE retires_at > $1"), params![cx.now]).await?.next()?;
+    let count: i64 = tx.read_one(sql!("SELECT count(*) FROM signing_keys WHERE retires_at > $1"), params![cx.now]).await?;
     if count >= MOST {
         return Err(Error::Conflict(format!("{MOST} signing keys verify already: wait until tokens of the first have ended.")));
     }
     // Also where the clock was set back: the newest signs.
-    let mut newest = tx.query_one(sql!("SELECT max(created_at) FROM signing_keys"), &[]).await?;
-    let newest = newest.next::<Option<Timestamp>>()?.map_or(cx.now, |newest| after(newest, Duration::from_micros(1)));
+    let newest: Option<Timestamp> = tx.read_one(sql!("SELECT max(created_at) FROM signing_keys"), &[]).await?;
+    let newest = newest.map_or(cx.now, |newest| after(newest, Duration::from_micros(1)));
     let created_at = newest.max(cx.now);
     let id = make(tx, &cx.plane.encryption, created_at).await?;
     let detail = match at_once {
@@ -89,8 +89,7 @@ pub(crate) async fn erase_retired(cx: &Cx) -> Result<()> {
     let before = cx.plane.keys.all();
     let known: Vec<_> = before.iter().map(|key| (key.id.clone(), key.retires_at)).collect();
     let kept = cx.read(async move |_, tx| {
-        let rows = tx.query(sql!("SELECT id, retires_at FROM signing_keys"), &[]).await?;
-        rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<(String, Option<Timestamp>)>>>()
+        Ok(tx.read_all::<(String, Option<Timestamp>)>(sql!("SELECT id, retires_at FROM signing_keys"), &[]).await?)
     });
     let kept = kept.await?;
     let is_over = kept.iter().any(|(_, until)| until.is_some_and(|until| until <= cx.now));

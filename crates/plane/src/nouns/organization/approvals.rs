@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
@@ -52,6 +52,12 @@ pub struct Approval {
     /// Until when it can be used: 24 hours.
     pub expires_at: Timestamp,
 }
+
+columns! { Approval {
+    id: "deletion_approvals.id", organization: "deletion_approvals.organization_id", subject, subject_id,
+    subject_label: "customers.reference", approved_by: "members.user_id", reason, created_at: "deletion_approvals.created_at",
+    expires_at: "deletion_approvals.expires_at",
+} }
 
 impl Approval {
     /// The tag of this state, of which there is one: it can only be taken back.
@@ -165,8 +171,7 @@ pub async fn withdraw(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Resu
                     cx.expects_tag(&load(tx, organization, id).await?.etag())?;
                 }
                 let delete = sql!("DELETE FROM deletion_approvals WHERE organization_id = $1 AND id = $2 RETURNING subject_id");
-                let found = tx.query_opt(delete, params![organization, id]).await?;
-                let subject_id = found.ok_or(Error::NotFound("Approval"))?.next()?;
+                let subject_id = tx.read_opt(delete, params![organization, id]).await?.ok_or(Error::NotFound("Approval"))?;
                 audit::record(cx, tx, organization, &Note { subject_id: Some(subject_id), ..note.clone() }).await
             })
             .await
@@ -186,45 +191,30 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
                                                                 AND members.id = member_id AND role = 'owner' AND state = 'live'
              WHERE deletion_approvals.organization_id = $1 AND expires_at > $2"
         );
-        let total = tx.query_one(count, params![tenant.organization(), cx.now]).await?.next()?;
+        let total = tx.read_one(count, params![tenant.organization(), cx.now]).await?;
         let page = sql!(
-            "SELECT deletion_approvals.id, deletion_approvals.organization_id, subject, subject_id, customers.reference, members.user_id,
-                    reason, deletion_approvals.created_at, deletion_approvals.expires_at
+            "SELECT {columns}
              FROM deletion_approvals
              JOIN members ON members.organization_id = deletion_approvals.organization_id AND members.id = member_id
                          AND members.role = 'owner' AND members.state = 'live'
              LEFT JOIN customers ON customers.organization_id = deletion_approvals.organization_id AND customers.id = subject_id
              WHERE deletion_approvals.organization_id = $1 AND deletion_approvals.expires_at > $2
-             ORDER BY deletion_approvals.id DESC LIMIT $3 OFFSET $4"
+             ORDER BY deletion_approvals.id DESC LIMIT $3 OFFSET $4",
+            Approval
         );
-        let rows = tx.query(page, params![tenant.organization(), cx.now, request.limit(), request.offset()]).await?;
-        Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, request))
+        Ok(Page::new(tx.read_all(page, params![tenant.organization(), cx.now, request.limit(), request.offset()]).await?, total, request))
     })
     .await
 }
 
 async fn load(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<Approval> {
     let statement = sql!(
-        "SELECT deletion_approvals.id, deletion_approvals.organization_id, subject, subject_id, customers.reference, members.user_id, reason,
-                deletion_approvals.created_at, deletion_approvals.expires_at
+        "SELECT {columns}
          FROM deletion_approvals
          JOIN members ON members.organization_id = deletion_approvals.organization_id AND members.id = member_id
          LEFT JOIN customers ON customers.organization_id = deletion_approvals.organization_id AND customers.id = subject_id
-         WHERE deletion_approvals.organization_id = $1 AND deletion_approvals.id = $2"
+         WHERE deletion_approvals.organization_id = $1 AND deletion_approvals.id = $2",
+        Approval
     );
-    read(tx.query_opt(statement, params![organization, id]).await?.ok_or(Error::NotFound("Approval"))?)
-}
-
-fn read(mut row: Row) -> Result<Approval> {
-    Ok(Approval {
-        id: row.next()?,
-        organization: row.next()?,
-        subject: row.next()?,
-        subject_id: row.next()?,
-        subject_label: row.next()?,
-        approved_by: row.next()?,
-        reason: row.next()?,
-        created_at: row.next()?,
-        expires_at: row.next()?,
-    })
+    tx.read_opt(statement, params![organization, id]).await?.ok_or(Error::NotFound("Approval"))
 }

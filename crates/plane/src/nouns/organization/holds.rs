@@ -7,7 +7,7 @@
 
 use crate::audit::OPERATOR;
 use jiff::Timestamp;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
@@ -67,6 +67,13 @@ pub struct Hold {
     #[schemars(length(min = 1, max = 500), example = &"The case is closed")]
     pub release_reason: Option<String>,
 }
+
+columns! { Hold {
+    id: "holds.id", organization: "holds.organization_id", subject: "holds.subject", subject_id: "holds.subject_id",
+    subject_label: "customers.reference",
+    state: "CASE WHEN released_at IS NOT NULL THEN 'released' WHEN until <= $3 THEN 'expired' ELSE 'active' END", reason, until, placed_by,
+    placed_by_id, placed_at, released_by, released_by_id, released_at, release_reason,
+} }
 
 impl Hold {
     /// The tag of this state.
@@ -138,7 +145,7 @@ impl Subject {
             Subject::Member(member) => {
                 members::lock(tx, tenant, *member).await?.ok_or(Error::NotFound("Member"))?;
                 let user = sql!("SELECT user_id FROM members WHERE organization_id = $1 AND id = $2");
-                Ok(tx.query_one(user, params![tenant.organization(), *member]).await?.next()?)
+                Ok(tx.read_one(user, params![tenant.organization(), *member]).await?)
             }
         }
     }
@@ -176,7 +183,7 @@ async fn place_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, subject: &Subject, new:
         "SELECT count(*) FROM holds
          WHERE organization_id = $1 AND subject_id = $2 AND released_at IS NULL AND (until IS NULL OR until > $3)"
     );
-    if tx.query_one(in_force, params![organization, subject_id, cx.now]).await?.next::<i64>()? >= MOST_ON_ONE {
+    if tx.read_one::<i64>(in_force, params![organization, subject_id, cx.now]).await? >= MOST_ON_ONE {
         return Err(Error::Conflict(format!("There are {MOST_ON_ONE} holds on it already, and each is enough: release one first.")));
     }
     let (id, (placed_by, placed_by_id, _)) = (cx.new_id()?, actor_columns(cx));
@@ -261,19 +268,21 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, state: Option<State>,
                AND (CAST($2 AS text) IS NULL OR $2 = CASE WHEN released_at IS NOT NULL THEN 'released'
                                                           WHEN until <= $3 THEN 'expired' ELSE 'active' END)"
         );
-        let total = tx.query_one(count, params![tenant.organization(), state, cx.now]).await?.next()?;
+        let total = tx.read_one(count, params![tenant.organization(), state, cx.now]).await?;
         let page = sql!(
-            "SELECT holds.id, holds.organization_id, holds.subject, holds.subject_id, customers.reference,
-                    CASE WHEN released_at IS NOT NULL THEN 'released' WHEN until <= $3 THEN 'expired' ELSE 'active' END,
-                    reason, until, placed_by, placed_by_id, placed_at, released_by, released_by_id, released_at, release_reason
+            "SELECT {columns}
              FROM holds LEFT JOIN customers ON customers.organization_id = holds.organization_id AND customers.id = holds.subject_id
              WHERE holds.organization_id = $1
                AND (CAST($2 AS text) IS NULL OR $2 = CASE WHEN released_at IS NOT NULL THEN 'released'
                                                           WHEN until <= $3 THEN 'expired' ELSE 'active' END)
-             ORDER BY holds.id DESC LIMIT $4 OFFSET $5"
+             ORDER BY holds.id DESC LIMIT $4 OFFSET $5",
+            Hold
         );
-        let rows = tx.query(page, params![tenant.organization(), state, cx.now, request.limit(), request.offset()]).await?;
-        Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, request))
+        Ok(Page::new(
+            tx.read_all(page, params![tenant.organization(), state, cx.now, request.limit(), request.offset()]).await?,
+            total,
+            request,
+        ))
     })
     .await
 }
@@ -289,31 +298,10 @@ pub async fn get(cx: &Cx, organization: &OrganizationRef, id: Uuid) -> Result<Ho
 
 async fn load(tx: &mut Tx, organization: Uuid, id: Uuid, now: Timestamp) -> Result<Hold> {
     let statement = sql!(
-        "SELECT holds.id, holds.organization_id, holds.subject, holds.subject_id, customers.reference,
-                CASE WHEN released_at IS NOT NULL THEN 'released' WHEN until <= $3 THEN 'expired' ELSE 'active' END,
-                reason, until, placed_by, placed_by_id, placed_at, released_by, released_by_id, released_at, release_reason
+        "SELECT {columns}
          FROM holds LEFT JOIN customers ON customers.organization_id = holds.organization_id AND customers.id = holds.subject_id
-         WHERE holds.organization_id = $1 AND holds.id = $2"
+         WHERE holds.organization_id = $1 AND holds.id = $2",
+        Hold
     );
-    tx.query_opt(statement, params![organization, id, now]).await?.map(read).transpose()?.ok_or(NOT_FOUND)
-}
-
-fn read(mut row: Row) -> Result<Hold> {
-    Ok(Hold {
-        id: row.next()?,
-        organization: row.next()?,
-        subject: row.next()?,
-        subject_id: row.next()?,
-        subject_label: row.next()?,
-        state: row.next()?,
-        reason: row.next()?,
-        until: row.next()?,
-        placed_by: row.next()?,
-        placed_by_id: row.next()?,
-        placed_at: row.next()?,
-        released_by: row.next()?,
-        released_by_id: row.next()?,
-        released_at: row.next()?,
-        release_reason: row.next()?,
-    })
+    tx.read_opt(statement, params![organization, id, now]).await?.ok_or(NOT_FOUND)
 }

@@ -78,7 +78,7 @@ async fn change_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, change: LimitsChange, 
     }
     let update = sql!("UPDATE organizations SET requests_per_day = $2, requests_per_minute = $3 WHERE id = $1 RETURNING version");
     let values = params![organization, new.requests_per_day.map(i64::from), new.requests_per_minute.map(i64::from)];
-    let version = tx.query_one(update, values).await?.next()?;
+    let version = tx.read_one(update, values).await?;
     let words = |limit: Option<u32>| limit.map_or("as for all".to_owned(), |limit| limit.to_string());
     let detail = format!(
         "a day {} instead of {}, a minute {} instead of {}",

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 use sql::Tx;
-use sql::{Row, params, sql};
+use sql::{columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
@@ -57,6 +57,12 @@ pub struct Organization {
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
+
+columns! { Organization {
+    id, slug, name, logo, plan, subscription_status, stripe_customer_id,
+    owner: "(SELECT user_id FROM members WHERE organization_id = organizations.id AND role = 'owner' AND state = 'live' ORDER BY id LIMIT 1)",
+    metadata, archived_at, revision, created_at, updated_at,
+} }
 
 impl Organization {
     /// The tag of this state.
@@ -199,10 +205,7 @@ pub async fn list_mine(cx: &Cx, metadata: &Map<String, Json>, request: PageReque
             Some(own) if cx.principal()?.service_role.is_some() => (of_service, own),
             _ => (of_members, user),
         };
-        let mut ids = Vec::new();
-        for mut row in tx.query(statement, params![of, metadata.as_ref()]).await? {
-            ids.push(row.next::<Uuid>()?);
-        }
+        let mut ids: Vec<Uuid> = tx.read_all(statement, params![of, metadata.as_ref()]).await?;
         ids.retain(|id| bound.is_none_or(|bound| bound == *id));
         let mut entries = Vec::new();
         for id in ids.iter().skip(usize::try_from(request.offset()).unwrap_or(usize::MAX)).take(request.size as usize) {
@@ -396,31 +399,11 @@ pub(crate) async fn expects(cx: &Cx, tx: &mut Tx, id: Uuid) -> Result<()> {
 
 pub(crate) async fn load(tx: &mut Tx, id: Uuid) -> Result<Organization> {
     let statement = sql!(
-        "SELECT id, slug, name, logo, plan, subscription_status, stripe_customer_id,
-                (SELECT user_id FROM members WHERE organization_id = organizations.id AND role = 'owner' AND state = 'live' ORDER BY id LIMIT 1),
-                metadata, archived_at, revision, created_at, updated_at
-         FROM organizations WHERE id = $1 AND state = 'live'"
+        "SELECT {columns}
+         FROM organizations WHERE id = $1 AND state = 'live'",
+        Organization
     );
-    let row = tx.query_opt(statement, params![id]).await?;
-    read(row.ok_or(Error::NotFound("Organization"))?)
-}
-
-fn read(mut row: Row) -> Result<Organization> {
-    Ok(Organization {
-        id: row.next()?,
-        slug: row.next()?,
-        name: row.next()?,
-        logo: row.next()?,
-        plan: row.next()?,
-        subscription_status: row.next()?,
-        stripe_customer_id: row.next()?,
-        owner: row.next()?,
-        metadata: row.next()?,
-        archived_at: row.next()?,
-        revision: row.next()?,
-        created_at: row.next()?,
-        updated_at: row.next()?,
-    })
+    tx.read_opt(statement, params![id]).await?.ok_or(Error::NotFound("Organization"))
 }
 
 /// Lets in who may delete an organization. With an export the right to that is needed too.

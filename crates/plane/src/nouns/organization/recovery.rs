@@ -55,10 +55,9 @@ async fn find(tx: &mut Tx, organization: Uuid, key: &str) -> Result<Heir> {
          FROM users LEFT JOIN members ON members.user_id = users.id AND members.organization_id = $2 AND members.state = 'live'
          WHERE users.email_key = $1 AND users.state = 'live'"
     );
-    let found = tx.query_opt(statement, params![key, organization]).await?;
-    let mut row =
+    let found: Option<(_, Option<Uuid>, Option<Role>)> = tx.read_opt(statement, params![key, organization]).await?;
+    let (user, member, role) =
         found.ok_or_else(|| FieldError::new("email", "unknown_account", "must be the address of an account: its person signs up first"))?;
-    let (user, member, role): (Uuid, Option<Uuid>, Option<Role>) = (row.next()?, row.next()?, row.next()?);
     Ok(Heir { user, member: member.zip(role) })
 }
 

@@ -13,7 +13,6 @@ use crate::deletions;
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
-use crate::requirement_terms::read;
 pub use crate::requirement_terms::{ByKind, Kind, Requirements};
 use crate::revisions::etag;
 use crate::{Cx, Error, Result, ledger};
@@ -103,7 +102,7 @@ async fn replace_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, new: &ByKind, note: &
     set(tx, organization, new, cx.now).await?;
     let count =
         sql!("UPDATE organizations SET requirements_revision = requirements_revision + 1 WHERE id = $1 RETURNING requirements_revision");
-    let revision = tx.query_one(count, params![organization]).await?.next()?;
+    let revision = tx.read_one(count, params![organization]).await?;
     ledger::note(cx, tx, ledger::Entry::Asked { organization, by_kind: *new, revision }).await?;
     let words = |kind: Kind| format!("{}: {} instead of {}", kind.name(), new.of(kind).words(), old.by_kind.of(kind).words());
     let words = Kind::ALL.into_iter().filter(changed).map(words).chain(approval.map(|approval| approval.note()));
@@ -145,19 +144,14 @@ pub(crate) async fn ask_again(cx: &Cx, tx: &mut Tx, organization: Uuid, by_kind:
 
 async fn owners(tx: &mut Tx, organization: Uuid) -> Result<i64> {
     let count = sql!("SELECT count(*) FROM members WHERE organization_id = $1 AND role = 'owner' AND state = 'live'");
-    Ok(tx.query_one(count, params![organization]).await?.next()?)
+    Ok(tx.read_one(count, params![organization]).await?)
 }
 
 async fn load(tx: &mut Tx, organization: Uuid) -> Result<Asked> {
-    let statement = sql!(
-        "SELECT reason_required, confirmation_required, fresh_minutes, approval_required, grace_days, updated_at, kind
-         FROM requirements WHERE organization_id = $1"
-    );
+    let statement = sql!("SELECT {columns}, updated_at, kind FROM requirements WHERE organization_id = $1", Requirements);
     let mut asked = Asked { organization, by_kind: ByKind::default(), updated_at: None };
-    for mut row in tx.query(statement, params![organization]).await? {
-        let requirements = read(&mut row)?;
-        asked.updated_at = row.next()?;
-        let name: String = row.next()?;
+    for (requirements, updated_at, name) in tx.read_all::<(Requirements, _, String)>(statement, params![organization]).await? {
+        asked.updated_at = updated_at;
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
         *asked.by_kind.place(kind.ok_or_else(|| Error::Internal(format!("requirements have the unknown kind {name}")))?) = requirements;
     }

@@ -88,6 +88,8 @@ pub struct Membership {
     pub role: String,
 }
 
+sql::columns! { Membership { organization: "members.organization_id", slug: "organizations.slug", role: "members.role" } }
+
 const ORGANIZATION: Statement = sql!(
     "SELECT id, slug, name, CASE WHEN state = 'live' AND archived_at IS NOT NULL THEN 'archived' ELSE state END, created_at
      FROM organizations WHERE id = $1"
@@ -110,10 +112,11 @@ const SIZES_OF_USER: Statement = sql!(
             (SELECT count(*) FROM (SELECT 1 FROM user_api_keys WHERE user_id = $1 LIMIT $2) AS counted)"
 );
 const MEMBERSHIPS: Statement = sql!(
-    "SELECT members.organization_id, organizations.slug, members.role
+    "SELECT {columns}
      FROM members JOIN organizations ON organizations.id = members.organization_id
      WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'
-     ORDER BY members.organization_id LIMIT $2"
+     ORDER BY members.organization_id LIMIT $2",
+    Membership
 );
 const KEY: Statement = sql!(
     "SELECT api_keys.id, api_keys.organization_id, members.user_id, api_keys.name, api_keys.hint,
@@ -212,47 +215,34 @@ async fn search_in(cx: &Cx, tx: &mut Tx, text: &str, hints: &[String]) -> Result
             keys(tx.query(statement, params![hint, cx.now, MOST]).await?, &mut found)?;
         }
     }
-    for mut row in tx.query(ENTRIES, params![text, MOST]).await? {
-        let (id, organization_id, action) = (row.next()?, Some(row.next()?), Some(row.next()?));
-        let (state, created_at) = (row.next()?, row.next()?);
+    for (id, organization_id, action, state, created_at) in tx.read_all(ENTRIES, params![text, MOST]).await? {
         found.push(Found { kind: "audit_entry", id, state, organization_id, action, created_at, ..Found::default() });
     }
     Ok(found)
 }
 
 async fn organizations(tx: &mut Tx, statement: Statement, by: Value, found: &mut Vec<Found>) -> Result<()> {
-    for mut row in tx.query(statement, &[by]).await? {
-        let id: Uuid = row.next()?;
-        let mut counted = tx.query_one(SIZES_OF_ORGANIZATION, params![id, COUNTED_TO]).await?;
-        let mut sizes = BTreeMap::new();
-        for name in ["members", "customers", "keys", "openDeletions"] {
-            sizes.insert(name, counted.next()?);
-        }
-        let (slug, name, state) = (Some(row.next()?), Some(row.next()?), row.next()?);
-        let (sizes, created_at) = (Some(sizes), row.next()?);
+    for (id, slug, name, state, created_at) in tx.read_all::<(Uuid, _, _, _, _)>(statement, &[by]).await? {
+        let (members, customers, keys, open) = tx.read_one(SIZES_OF_ORGANIZATION, params![id, COUNTED_TO]).await?;
+        let sizes = Some(BTreeMap::from([("members", members), ("customers", customers), ("keys", keys), ("openDeletions", open)]));
         found.push(Found { kind: "organization", id, state, slug, name, sizes, created_at, ..Found::default() });
     }
     Ok(())
 }
 
 async fn users(tx: &mut Tx, statement: Statement, by: Value, found: &mut Vec<Found>) -> Result<()> {
-    for mut row in tx.query(statement, &[by]).await? {
-        let id: Uuid = row.next()?;
-        let mut counted = tx.query_one(SIZES_OF_USER, params![id, COUNTED_TO]).await?;
-        let sizes = Some(BTreeMap::from([("memberships", counted.next()?), ("keys", counted.next()?)]));
-        let read = |mut row: Row| Ok(Membership { organization: row.next()?, slug: row.next()?, role: row.next()? });
-        let memberships = Some(tx.query(MEMBERSHIPS, params![id, MOST]).await?.into_iter().map(read).collect::<Result<_>>()?);
-        let (email, name, state, is_operator) = (Some(row.next()?), Some(row.next()?), row.next()?, Some(row.next()?));
-        let created_at = row.next()?;
+    for (id, email, name, state, is_operator, created_at) in tx.read_all::<(Uuid, _, _, _, _, _)>(statement, &[by]).await? {
+        let (memberships, keys) = tx.read_one(SIZES_OF_USER, params![id, COUNTED_TO]).await?;
+        let sizes = Some(BTreeMap::from([("memberships", memberships), ("keys", keys)]));
+        let memberships = Some(tx.read_all(MEMBERSHIPS, params![id, MOST]).await?);
         found.push(Found { kind: "user", id, state, name, email, is_operator, memberships, sizes, created_at, ..Found::default() });
     }
     Ok(())
 }
 
 fn keys(rows: Vec<Row>, found: &mut Vec<Found>) -> Result<()> {
-    for mut row in rows {
-        let (id, organization_id, user_id) = (row.next()?, row.next()?, row.next()?);
-        let (name, hint, state, created_at) = (Some(row.next()?), Some(row.next()?), row.next()?, row.next()?);
+    for row in rows {
+        let (id, organization_id, user_id, (name, hint, state, created_at)) = row.read()?;
         found.push(Found { kind: "api_key", id, state, name, hint, organization_id, user_id, created_at, ..Found::default() });
     }
     Ok(())

@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
@@ -54,7 +54,16 @@ pub struct Webhook {
     pub updated_at: Timestamp,
 }
 
+columns! { Webhook {
+    id, url, description, events => events::subscription_from_column, is_active, old_secret_until, created_at, updated_at,
+} }
+
 impl Webhook {
+    /// As it is shown at this time: a secret that signs no more is none of it.
+    fn at(self, now: Timestamp) -> Webhook {
+        Webhook { old_secret_until: self.old_secret_until.filter(|until| *until > now), ..self }
+    }
+
     /// The tag of this state.
     pub fn etag(&self) -> String {
         derived(self.id, self)
@@ -168,13 +177,14 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
     let tenant = enter(cx, organization, Action::ReadWebhooks).await?;
     cx.read(async move |cx, tx| {
         let count = sql!("SELECT count(*) FROM webhooks WHERE organization_id = $1 AND state = 'live'");
-        let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
+        let total = tx.read_one(count, params![tenant.organization()]).await?;
         let statement = sql!(
-            "SELECT id, url, description, events, is_active, old_secret_until, created_at, updated_at
-             FROM webhooks WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
+            "SELECT {columns}
+             FROM webhooks WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3",
+            Webhook
         );
-        let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
-        Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, request))
+        let webhooks: Vec<Webhook> = tx.read_all(statement, params![tenant.organization(), request.size, request.offset()]).await?;
+        Ok(Page::new(webhooks.into_iter().map(|webhook| webhook.at(cx.now)).collect(), total, request))
     })
     .await
 }
@@ -296,8 +306,7 @@ pub async fn end_old_secret(cx: &Cx, organization: &OrganizationRef, webhook: Uu
 pub(crate) async fn erase_old_secrets(cx: &Cx) -> Result<()> {
     let over = cx.read(async move |cx, tx| {
         let statement = sql!("SELECT organization_id, id FROM webhooks WHERE old_secret_until <= $1 ORDER BY old_secret_until LIMIT $2");
-        let rows = tx.query(statement, params![cx.now, ENDED_AT_ONCE]).await?;
-        rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<(Uuid, Uuid)>>>()
+        Ok(tx.read_all::<(Uuid, Uuid)>(statement, params![cx.now, ENDED_AT_ONCE]).await?)
     });
     for (organization, webhook) in over.await? {
         cx.write_as_server(async move |cx, tx| {
@@ -397,24 +406,12 @@ async fn touch(tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<()> {
 
 async fn load(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<Webhook> {
     let statement = sql!(
-        "SELECT id, url, description, events, is_active, old_secret_until, created_at, updated_at
-         FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'"
+        "SELECT {columns}
+         FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'",
+        Webhook
     );
-    let row = tx.query_opt(statement, params![tenant.organization(), webhook]).await?;
-    read(cx, row.ok_or(Error::NotFound("Webhook"))?)
-}
-
-fn read(cx: &Cx, mut row: Row) -> Result<Webhook> {
-    Ok(Webhook {
-        id: row.next()?,
-        url: row.next()?,
-        description: row.next()?,
-        events: events::subscription_from_column(&row.next::<String>()?),
-        is_active: row.next()?,
-        old_secret_until: row.next::<Option<Timestamp>>()?.filter(|until| *until > cx.now),
-        created_at: row.next()?,
-        updated_at: row.next()?,
-    })
+    let webhook: Option<Webhook> = tx.read_opt(statement, params![tenant.organization(), webhook]).await?;
+    Ok(webhook.ok_or(Error::NotFound("Webhook"))?.at(cx.now))
 }
 
 impl Check {

@@ -1,8 +1,7 @@
 //! Invitations: how people become members. Good for seven days, once, and only for a user with the address that was invited.
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::{self, Tenant, enter};
@@ -18,7 +17,7 @@ use crate::principal::{CredentialKind, fingerprint};
 use crate::quotas::Quota;
 use crate::revisions::derived;
 use crate::tokens::secret;
-use crate::{Cx, Error, Result, authority, key_terms, ledger, locks, makers, notify};
+use crate::{Cx, Error, Result, authority, ledger, locks, makers, notify};
 use deletion::after;
 
 crate::wire::words! {
@@ -56,6 +55,11 @@ pub struct Invitation {
     pub expires_at: Timestamp,
 }
 
+columns! { Invitation {
+    id: "invitations.id", email: "invitations.email", role: "invitations.role", status: "invitations.status",
+    created_at: "invitations.created_at", expires_at: "invitations.expires_at",
+} }
+
 impl Invitation {
     /// The tag of the state in which it can be cancelled, of which there is one.
     pub fn etag(&self) -> String {
@@ -91,8 +95,8 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
                 "SELECT members.state FROM members JOIN users ON users.id = members.user_id
                  WHERE members.organization_id = $1 AND users.email_key = $2"
             );
-            if let Some(mut row) = tx.query_opt(member, params![tenant.organization(), &key]).await? {
-                let is_live = row.next::<String>()? == "live";
+            if let Some(state) = tx.read_opt::<String>(member, params![tenant.organization(), &key]).await? {
+                let is_live = state == "live";
                 return Err(Error::Conflict(if is_live { MEMBER_ALREADY } else { STILL_LEAVING }.into()));
             }
             cancel_earlier(cx, tx, tenant, &key).await?;
@@ -137,17 +141,10 @@ async fn cancel_earlier(cx: &Cx, tx: &mut Tx, tenant: &Tenant, key: &str) -> Res
         "UPDATE invitations SET status = 'pending'
          WHERE organization_id = $1 AND email_key = $2 AND status = 'pending' AND expires_at > $3 RETURNING id"
     );
-    for mut row in tx.query(statement, params![tenant.organization(), key, cx.now]).await? {
+    for subject in tx.read_all(statement, params![tenant.organization(), key, cx.now]).await? {
         let reason = Some("replaced by a newer invitation of the same address".to_owned());
-        let order = Order {
-            root: Root::Invitation,
-            subject: row.next()?,
-            label: None,
-            reason,
-            action: "invitation.cancel",
-            detail: None,
-            export: false,
-        };
+        let order =
+            Order { root: Root::Invitation, subject, label: None, reason, action: "invitation.cancel", detail: None, export: false };
         deletions::delete(cx, tx, tenant.organization(), order).await?;
     }
     Ok(())
@@ -161,10 +158,9 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
     let tenant = enter(cx, organization, Action::ListInvitations).await?;
     cx.read(async move |cx, tx| {
         let count = sql!("SELECT count(*) FROM invitations WHERE organization_id = $1");
-        let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
+        let total = tx.read_one(count, params![tenant.organization()]).await?;
         let statement = sql!(
-            "SELECT invitations.id, invitations.email, invitations.role, invitations.status, invitations.created_at,
-                    invitations.expires_at, invitations.invited_with, coalesce(members.role, api_keys.role),
+            "SELECT {columns}, invitations.invited_with, coalesce(members.role, api_keys.role),
                     coalesce(api_keys.scopes, user_api_keys.scopes, oauth_apps.scopes)
              FROM invitations
              LEFT JOIN members ON members.organization_id = invitations.organization_id AND members.id = invitations.invited_by
@@ -175,10 +171,18 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
                   AND (user_api_keys.expires_at IS NULL OR user_api_keys.expires_at > $4)
              LEFT JOIN oauth_apps ON oauth_apps.organization_id = invitations.organization_id
                   AND oauth_apps.id = invitations.credential_id AND oauth_apps.state = 'live' AND oauth_apps.is_active
-             WHERE invitations.organization_id = $1 ORDER BY invitations.id DESC LIMIT $2 OFFSET $3"
+             WHERE invitations.organization_id = $1 ORDER BY invitations.id DESC LIMIT $2 OFFSET $3",
+            Invitation
         );
-        let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset(), cx.now]).await?;
-        Ok(Page::new(rows.into_iter().map(|row| read(cx, row)).collect::<Result<_>>()?, total, request))
+        let invitations = tx.read_all(statement, params![tenant.organization(), request.size, request.offset(), cx.now]).await?;
+        Ok(Page::new(
+            invitations
+                .into_iter()
+                .map(|(invitation, with, role, scopes)| as_it_is(cx, invitation, &Inviter { with, role, scopes }))
+                .collect(),
+            total,
+            request,
+        ))
     })
     .await
 }
@@ -205,11 +209,10 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
                AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = organization_id AND state = 'live')
              RETURNING organization_id, id, role, invited_with, invited_by, credential_id"
         );
-        let found = tx.query_opt(accept, params![&hash[..], cx.now, user]).await?;
-        let mut row = found.ok_or(Error::NotFound("Invitation"))?;
-        let (organization, invitation, role): (Uuid, Uuid, Role) = (row.next()?, row.next()?, row.next()?);
+        let found = tx.read_opt(accept, params![&hash[..], cx.now, user]).await?;
+        let (organization, invitation, role, of): (Uuid, Uuid, Role, _) = found.ok_or(Error::NotFound("Invitation"))?;
         access::is_writable(tx, organization).await?;
-        let inviter = Inviter::load(cx, tx, organization, (row.next()?, row.next()?, row.next()?)).await?;
+        let inviter = Inviter::load(cx, tx, organization, of).await?;
         if !inviter.may_still_give(role) {
             return Err(Error::Conflict(REVOKED.into()));
         }
@@ -272,39 +275,27 @@ pub async fn cancel(cx: &Cx, organization: &OrganizationRef, invitation: Uuid, r
 /// Finds the invitation that is to be cancelled.
 pub(crate) async fn find_to_cancel(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, purpose: Purpose) -> Result<()> {
     let statement = match purpose {
-        Purpose::Plan => sql!(
-            "SELECT email, role, status, created_at, expires_at FROM invitations
-             WHERE organization_id = $1 AND id = $2 AND status = 'pending'"
-        ),
+        Purpose::Plan => {
+            sql!("SELECT {columns} FROM invitations WHERE organization_id = $1 AND id = $2 AND status = 'pending'", Invitation)
+        }
         // Takes the row's lock, so that of two who cancel, or one who cancels and one who accepts, one finds it done.
         Purpose::Deletion => sql!(
-            "UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending'
-             RETURNING email, role, status, created_at, expires_at"
+            "UPDATE invitations SET status = 'pending' WHERE organization_id = $1 AND id = $2 AND status = 'pending' RETURNING {columns}",
+            Invitation
         ),
     };
-    let found = tx.query_opt(statement, params![tenant.organization(), id]).await?;
-    let mut row = found.ok_or(Error::NotFound("Invitation"))?;
-    let (email, role, status) = (row.next()?, row.next()?, row.next()?);
-    let pending = Invitation { id, email, role, status, created_at: row.next()?, expires_at: row.next()? };
-    cx.expects_tag(&pending.etag())
+    let pending: Option<Invitation> = tx.read_opt(statement, params![tenant.organization(), id]).await?;
+    cx.expects_tag(&pending.ok_or(Error::NotFound("Invitation"))?.etag())
 }
 
-fn read(cx: &Cx, mut row: Row) -> Result<Invitation> {
-    let mut invitation = Invitation {
-        id: row.next()?,
-        email: row.next()?,
-        role: row.next()?,
-        status: row.next()?,
-        created_at: row.next()?,
-        expires_at: row.next()?,
-    };
-    let inviter = Inviter::read(&mut row)?;
+/// An invitation as it is now, not as it was last written.
+fn as_it_is(cx: &Cx, mut invitation: Invitation, inviter: &Inviter) -> Invitation {
     if invitation.status == Status::Pending && invitation.expires_at <= cx.now {
         invitation.status = Status::Expired;
     } else if invitation.status == Status::Pending && !inviter.may_still_give(invitation.role) {
         invitation.status = Status::Revoked;
     }
-    Ok(invitation)
+    invitation
 }
 
 /// What the inviter could still do.
@@ -317,13 +308,6 @@ struct Inviter {
 }
 
 impl Inviter {
-    /// From the columns of what was used, the member's role, and its scopes.
-    fn read(row: &mut Row) -> Result<Inviter> {
-        let (with, role, scopes): (String, Option<Role>, Option<Json>) = (row.next()?, row.next()?, row.next()?);
-        let scopes = scopes.map(key_terms::scopes_from).transpose()?.map(|names| Scopes::of(&names));
-        Ok(Inviter { with, role, scopes })
-    }
-
     fn may_still_give(&self, role: Role) -> bool {
         let is_member_able = self.role.is_some_and(|own| decide(own, role.inviting()) != Verdict::No);
         let is_credential_able = self.with == "session" || self.scopes.is_some_and(|scopes| scopes.cover_all(role.scopes()));
@@ -336,7 +320,7 @@ impl Inviter {
             "SELECT coalesce((SELECT role FROM members WHERE organization_id = $1 AND id = $2 AND state = 'live'),
                              (SELECT role FROM api_keys WHERE organization_id = $1 AND id = $3))"
         );
-        let role: Option<Role> = tx.query_one(statement, params![organization, member, credential]).await?.next()?;
+        let role = tx.read_one(statement, params![organization, member, credential]).await?;
         let scopes = match credential {
             Some(credential) => makers::allowed(cx, tx, organization, credential).await?,
             None => None,
@@ -348,7 +332,7 @@ impl Inviter {
 /// Keeps the inviter's right as it is until this transaction ends.
 async fn share_inviter(tx: &mut Tx, token_hash: &[u8]) -> Result<()> {
     let statement = sql!("SELECT organization_id, invited_by, credential_id FROM invitations WHERE token_hash = $1");
-    let Some(mut row) = tx.query_opt(statement, params![token_hash]).await? else { return Ok(()) };
-    let subjects: [Option<Uuid>; 3] = [row.next()?, row.next()?, row.next()?];
-    authority::share(tx, subjects.into_iter().flatten()).await
+    let found: Option<(Option<Uuid>, Option<Uuid>, Option<Uuid>)> = tx.read_opt(statement, params![token_hash]).await?;
+    let Some((organization, member, credential)) = found else { return Ok(()) };
+    authority::share(tx, [organization, member, credential].into_iter().flatten()).await
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter};
@@ -43,6 +43,11 @@ pub struct Member {
     pub created_at: Timestamp,
 }
 
+columns! { Member {
+    id: "members.id", user: "users.id", email: "users.email", name: "users.name", user_metadata: "users.metadata", role: "members.role",
+    revision: "members.revision", created_at: "members.created_at",
+} }
+
 impl Member {
     /// The tag of this state: the role's, since the rest is the user's own.
     pub fn etag(&self) -> String {
@@ -73,17 +78,17 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: &MemberFilter
              WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
                AND (users.search_key LIKE $3 ESCAPE '!' OR $3 IS NULL)"
         );
-        let total = tx.query_one(count, params![tenant.organization(), role, pattern.as_deref()]).await?.next()?;
+        let total = tx.read_one(count, params![tenant.organization(), role, pattern.as_deref()]).await?;
         let statement = sql!(
-            "SELECT members.id, users.id, users.email, users.name, users.metadata, members.role, members.revision, members.created_at
+            "SELECT {columns}
              FROM members JOIN users ON users.id = members.user_id
              WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
                AND (users.search_key LIKE $3 ESCAPE '!' OR $3 IS NULL)
-             ORDER BY members.id LIMIT $4 OFFSET $5"
+             ORDER BY members.id LIMIT $4 OFFSET $5",
+            Member
         );
         let bound = params![tenant.organization(), role, pattern.as_deref(), request.size, request.offset()];
-        let rows = tx.query(statement, bound).await?;
-        Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, request))
+        Ok(Page::new(tx.read_all(statement, bound).await?, total, request))
     })
     .await
 }
@@ -147,8 +152,7 @@ async fn change_role_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid, rol
 pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<Option<Role>> {
     let statement =
         sql!("UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role");
-    let found = tx.query_opt(statement, params![tenant.organization(), member]).await?;
-    found.map(|mut row| Ok(row.next()?)).transpose()
+    Ok(tx.read_opt(statement, params![tenant.organization(), member]).await?)
 }
 
 /// Writes a role down. The organization and the membership are locked by the caller, who has looked at the guards.
@@ -212,10 +216,9 @@ pub(crate) async fn find_to_remove(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member
             "UPDATE members SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live' RETURNING role, revision"
         ),
     };
-    let found = tx.query_opt(statement, params![tenant.organization(), member]).await?;
-    let mut row = found.ok_or(Error::NotFound("Member"))?;
-    let role = row.next()?;
-    cx.expects(member, row.next()?)?;
+    let found = tx.read_opt(statement, params![tenant.organization(), member]).await?;
+    let (role, revision) = found.ok_or(Error::NotFound("Member"))?;
+    cx.expects(member, revision)?;
     if !is_own(tenant, member) {
         tenant.also(cx, removal(role))?;
         tenant.may_take(cx, role)?;
@@ -247,23 +250,10 @@ async fn expects(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<
 
 async fn load(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<Member> {
     let statement = sql!(
-        "SELECT members.id, users.id, users.email, users.name, users.metadata, members.role, members.revision, members.created_at
+        "SELECT {columns}
          FROM members JOIN users ON users.id = members.user_id
-         WHERE members.organization_id = $1 AND members.id = $2 AND members.state = 'live'"
+         WHERE members.organization_id = $1 AND members.id = $2 AND members.state = 'live'",
+        Member
     );
-    let found = tx.query_opt(statement, params![tenant.organization(), member]).await?;
-    read(found.ok_or(Error::NotFound("Member"))?)
-}
-
-fn read(mut row: Row) -> Result<Member> {
-    Ok(Member {
-        id: row.next()?,
-        user: row.next()?,
-        email: row.next()?,
-        name: row.next()?,
-        user_metadata: row.next()?,
-        role: row.next()?,
-        revision: row.next()?,
-        created_at: row.next()?,
-    })
+    tx.read_opt(statement, params![tenant.organization(), member]).await?.ok_or(Error::NotFound("Member"))
 }

@@ -155,8 +155,8 @@ pub async fn set(cx: &Cx, wanted: Vec<(String, Stance)>) -> Result<Vec<Preferenc
 
 async fn load(tx: &mut sql::Tx, user: uuid::Uuid) -> Result<Vec<Preference>> {
     let mut taken = Vec::new();
-    for mut row in tx.query(sql!("SELECT trait, stance FROM preferences WHERE user_id = $1"), params![user]).await? {
-        let (name, stance): (String, String) = (row.next()?, row.next()?);
+    let statement = sql!("SELECT trait, stance FROM preferences WHERE user_id = $1");
+    for (name, stance) in tx.read_all::<(String, String)>(statement, params![user]).await? {
         let stance = Stance::parse(&stance.to_ascii_uppercase());
         taken.push((name, stance.ok_or_else(|| Error::Internal("a preference has an unknown stance".into()))?));
     }

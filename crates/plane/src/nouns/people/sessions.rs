@@ -67,10 +67,7 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
                 "SELECT id, password_hash FROM users WHERE email_key IN ($1, $2) AND state = 'live'
                  ORDER BY CASE WHEN email_key = $2 THEN 0 ELSE 1 END LIMIT 1"
             );
-            match tx.query_opt(statement, params![&key, &spelling]).await? {
-                Some(mut row) => Ok(Some((row.next::<Uuid>()?, row.next::<String>()?))),
-                None => Ok(None),
-            }
+            Ok(tx.read_opt::<(Uuid, String)>(statement, params![&key, &spelling]).await?)
         })
         .await?;
     let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
@@ -97,8 +94,8 @@ pub async fn sign_in(cx: &Cx, email: &str, password: String, organization: Optio
                 "UPDATE users SET password_hash = coalesce($3, $2) WHERE id = $1 AND password_hash = $2 AND state = 'live'
                  RETURNING is_operator"
             );
-            let found = tx.query_opt(unchanged, params![user, hash.as_deref(), renewed.as_deref()]).await?;
-            let is_operator = found.ok_or(Error::Unauthenticated)?.next()?;
+            let found = tx.read_opt(unchanged, params![user, hash.as_deref(), renewed.as_deref()]).await?;
+            let is_operator = found.ok_or(Error::Unauthenticated)?;
             let outsider = || Error::Outsider("User is not a member of this organization.".into());
             let member = match organization {
                 Some(organization) => Some(load_membership(tx, user, organization).await?.ok_or_else(outsider)?.id),
@@ -148,12 +145,11 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
                    AND EXISTS (SELECT 1 FROM users WHERE users.id = user_id AND users.state = 'live')
                  RETURNING user_id, id, organization_id"
             );
-            let found = tx.query_opt(statement, params![&used[..], &next_hash[..], &cookie_hash[..], cx.now, &family_hash[..]]).await?;
-            let Some(mut row) = found else {
+            let found = tx.read_opt(statement, params![&used[..], &next_hash[..], &cookie_hash[..], cx.now, &family_hash[..]]).await?;
+            let Some((user, session, organization)): Option<(Uuid, Uuid, Option<Uuid>)> = found else {
                 end_reused(cx, tx, &used, &family_hash).await?;
                 return Ok(None);
             };
-            let (user, session, organization): (Uuid, Uuid, Option<Uuid>) = (row.next()?, row.next()?, row.next()?);
             if let Some(organization) = organization {
                 load_membership(tx, user, organization).await?.ok_or(Error::Unauthenticated)?;
             }
@@ -173,8 +169,8 @@ pub async fn refresh(cx: &Cx, refresh_token: &str) -> Result<SignedIn> {
 /// Ends the session of a refresh token that was used before, unless the request was under way when that happened.
 async fn end_reused(cx: &Cx, tx: &mut Tx, presented: &Fingerprint, family: &Fingerprint) -> Result<()> {
     let select = sql!("SELECT id, user_id FROM sessions WHERE refresh_family_hash = $1 AND refresh_hash <> $2");
-    let Some(mut row) = tx.query_opt(select, params![&family[..], &presented[..]]).await? else { return Ok(()) };
-    let (session, user): (Uuid, Uuid) = (row.next()?, row.next()?);
+    let found: Option<(Uuid, Uuid)> = tx.read_opt(select, params![&family[..], &presented[..]]).await?;
+    let Some((session, user)) = found else { return Ok(()) };
     if cx.plane.refreshed.get(&session).is_some_and(|answered| cx.now <= answered) {
         return Ok(());
     }
@@ -230,8 +226,8 @@ pub async fn sign_out(cx: &Cx) -> Result<()> {
 /// Ends every session of a user but one, in memory too.
 pub(crate) async fn end_others(cx: &Cx, tx: &mut Tx, user: Uuid, kept: Uuid) -> Result<()> {
     let statement = sql!("DELETE FROM sessions WHERE user_id = $1 AND id <> $2 RETURNING id");
-    for mut row in tx.query(statement, params![user, kept]).await? {
-        revoke(cx, tx, row.next()?).await?;
+    for session in tx.read_all(statement, params![user, kept]).await? {
+        revoke(cx, tx, session).await?;
     }
     Ok(())
 }

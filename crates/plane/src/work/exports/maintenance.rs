@@ -99,8 +99,7 @@ async fn is_any_due(cx: &Cx) -> Result<bool> {
 async fn expire(cx: &Cx) -> Result<()> {
     cx.write_behind(false, async move |cx, tx| {
         let due = sql!("SELECT id FROM exports WHERE state = 'done' AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2");
-        let found = tx.query(due, params![cx.now, BATCH as i64]).await?;
-        let ids = found.into_iter().map(|mut row| row.next()).collect::<sql::Result<Vec<Uuid>>>()?;
+        let ids: Vec<Uuid> = tx.read_all(due, params![cx.now, BATCH as i64]).await?;
         let erase = sql!("DELETE FROM exports WHERE id = ANY($1) AND deletion_id IS NOT NULL");
         tx.execute(erase, params![ids.as_slice()]).await?;
         let mark = sql!("UPDATE exports SET state = 'expired', subject_label = NULL WHERE id = ANY($1) AND state = 'done'");
@@ -153,8 +152,7 @@ pub(super) async fn rows_of(cx: &Cx, files: &[Found]) -> Result<HashMap<Uuid, St
     let ids: Vec<Uuid> = files.iter().map(|file| file.export).collect();
     cx.read(async move |_, tx| {
         let statement = sql!("SELECT id, state, fence FROM exports WHERE id = ANY($1)");
-        let rows = tx.query(statement, params![ids.as_slice()]).await?;
-        rows.into_iter().map(|mut row| Ok((row.next()?, (row.next()?, row.next()?)))).collect()
+        Ok(tx.read_all::<(Uuid, Standing)>(statement, params![ids.as_slice()]).await?.into_iter().collect())
     })
     .await
 }

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 pub(crate) use maintenance::Found;
@@ -115,6 +115,11 @@ pub struct Export {
     /// When the archive is removed.
     pub expires_at: Option<Timestamp>,
 }
+
+columns! { Export {
+    id, organization: "organization_id", root, subject: "subject_id", subject_label, deletion: "deletion_id", state, actor, actor_id,
+    counts, rows_done, rows_total, bytes, sha256, error, created_at, finished_at, expires_at,
+} }
 
 /// One table's part of an export.
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -240,17 +245,17 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
     let tenant = enter(cx, organization, Action::ExportCustomer).await?;
     let is_owner = tenant.also(cx, Action::ExportOrganization).is_ok();
     cx.read(async move |cx, tx| {
-            let count = sql!("SELECT count(*) FROM exports WHERE organization_id = $1 AND (root <> 'organization' OR $2)");
-            let total = tx.query_one(count, params![tenant.organization(), is_owner]).await?.next()?;
-            let statement = sql!(
-                "SELECT id, organization_id, root, subject_id, subject_label, deletion_id, state, actor, actor_id, counts, rows_done, rows_total,
-                        bytes, sha256, error, created_at, finished_at, expires_at
-                 FROM exports WHERE organization_id = $1 AND (root <> 'organization' OR $2) ORDER BY id DESC LIMIT $3 OFFSET $4"
-            );
-            let rows = tx.query(statement, params![tenant.organization(), is_owner, request.limit(), request.offset()]).await?;
-            let entries = rows.into_iter().map(|row| Ok(read(row)?.at(cx.now))).collect::<Result<_>>()?;
-            Ok(Page::new(entries, total, request))
-        })
+        let count = sql!("SELECT count(*) FROM exports WHERE organization_id = $1 AND (root <> 'organization' OR $2)");
+        let total = tx.read_one(count, params![tenant.organization(), is_owner]).await?;
+        let statement = sql!(
+            "SELECT {columns}
+                 FROM exports WHERE organization_id = $1 AND (root <> 'organization' OR $2) ORDER BY id DESC LIMIT $3 OFFSET $4",
+            Export
+        );
+        let bound = params![tenant.organization(), is_owner, request.limit(), request.offset()];
+        let exports: Vec<Export> = tx.read_all(statement, bound).await?;
+        Ok(Page::new(exports.into_iter().map(|export| export.at(cx.now)).collect(), total, request))
+    })
     .await
 }
 
@@ -440,34 +445,11 @@ fn is_ones_own(cx: &Cx, export: &Export) -> Result<bool> {
 
 async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Export>> {
     let statement = sql!(
-        "SELECT id, organization_id, root, subject_id, subject_label, deletion_id, state, actor, actor_id, counts, rows_done, rows_total,
-                bytes, sha256, error, created_at, finished_at, expires_at
-         FROM exports WHERE id = $1"
+        "SELECT {columns}
+         FROM exports WHERE id = $1",
+        Export
     );
-    tx.query_opt(statement, params![id]).await?.map(read).transpose()
-}
-
-fn read(mut row: Row) -> Result<Export> {
-    Ok(Export {
-        id: row.next()?,
-        organization: row.next()?,
-        root: row.next()?,
-        subject: row.next()?,
-        subject_label: row.next()?,
-        deletion: row.next()?,
-        state: row.next()?,
-        actor: row.next()?,
-        actor_id: row.next()?,
-        counts: row.next()?,
-        rows_done: row.next()?,
-        rows_total: row.next()?,
-        bytes: row.next()?,
-        sha256: row.next()?,
-        error: row.next()?,
-        created_at: row.next()?,
-        finished_at: row.next()?,
-        expires_at: row.next()?,
-    })
+    Ok(tx.read_opt(statement, params![id]).await?)
 }
 
 /// What the archive of an export is called when it is done.

@@ -175,8 +175,8 @@ async fn identify(plane: &Arc<Plane>) -> Result<Owner> {
 
 /// Which database it is, if it knows.
 pub(crate) async fn owner_of(tx: &mut Tx) -> Result<Option<Owner>> {
-    let found = tx.query_opt(sql!("SELECT id, former_id FROM installation ORDER BY created_at, id LIMIT 1"), &[]).await?;
-    found.map(|mut row| Ok(Owner { id: row.next()?, former: row.next()? })).transpose()
+    let found = tx.read_opt(sql!("SELECT id, former_id FROM installation ORDER BY created_at, id LIMIT 1"), &[]).await?;
+    Ok(found.map(|(id, former)| Owner { id, former }))
 }
 
 /// Makes a database another one than that which its backup is of: both may run.

@@ -138,8 +138,7 @@ async fn take_in(cx: &Cx, tx: &mut Tx) -> Result<Option<Held>> {
         "SELECT id, fence, attempts FROM exports
          WHERE state IN ('waiting', 'running') AND (lease_until IS NULL OR lease_until <= $1) ORDER BY created_at, id LIMIT 1"
     );
-    let Some(mut row) = tx.query_opt(waiting, params![cx.now]).await? else { return Ok(None) };
-    let (id, fence, attempts) = (row.next()?, row.next::<i64>()?, row.next::<i64>()?);
+    let Some((id, fence, attempts)) = tx.read_opt::<(_, i64, i64)>(waiting, params![cx.now]).await? else { return Ok(None) };
     let Some(export) = load(tx, id).await? else { return Ok(None) };
     // One that took the process with it every time must not do so for ever.
     if attempts >= MOST_ATTEMPTS && export.deletion.is_none() {
@@ -257,7 +256,7 @@ async fn count(plane: &Arc<Plane>, held: &Arc<Held>, part: &'static Part) -> Res
     job(plane)
         .read(async move |_, tx| {
             let keys = part.keys(held.export.organization, held.export.subject);
-            Ok(tx.query_one(part.count, &keys).await?.next()?)
+            Ok(tx.read_one(part.count, &keys).await?)
         })
         .await
 }

@@ -30,14 +30,8 @@ pub(super) async fn left_out(cx: &Cx, survey: &Survey, since: Timestamp) -> Resu
         left_out.extend(unknown.map(|(at, order, _)| (at, None, Entry::Ordered(order))));
     }
     let restored = cx.read(async move |_, tx| {
-        let statement =
-            sql!("SELECT id, organization_id, root, subject_id, restored_at FROM deletions WHERE restored_at >= $1 AND state = 'restored'");
-        let rows = tx.query(statement, params![since]).await?.into_iter();
-        rows.map(|mut row| {
-            let (deletion, organization, root, subject) = (row.next()?, row.next()?, row.next()?, row.next()?);
-            Ok((row.next()?, TakenBack { deletion, organization, root, subject }))
-        })
-        .collect::<Result<Vec<(Timestamp, TakenBack)>>>()
+        let statement = sql!("SELECT restored_at, {columns} FROM deletions WHERE restored_at >= $1 AND state = 'restored'", TakenBack);
+        Ok(tx.read_all::<(Timestamp, TakenBack)>(statement, params![since]).await?)
     });
     let unknown = restored.await?.into_iter().filter(|(_, taken_back)| !survey.taken_back.contains(&taken_back.deletion));
     left_out.extend(unknown.map(|(at, taken_back)| (at, None, Entry::Restored(taken_back))));
@@ -60,33 +54,14 @@ async fn completed_after(tx: &mut Tx, (at, id): (Timestamp, Uuid)) -> Result<Vec
          WHERE completed_at IS NOT NULL AND completed_at >= $1 AND (completed_at, id) > ($1, $2) AND state = 'completed'
          ORDER BY completed_at, id LIMIT $3"
     );
-    let rows = tx.query(statement, params![at, id, MOST]).await?.into_iter();
-    rows.map(|mut row| Ok((row.next()?, row.next()?, row.next()?))).collect()
+    Ok(tx.read_all(statement, params![at, id, MOST]).await?)
 }
 
 /// The next deletions after this one by their ids, and whether each was taken back.
 async fn orders_after(tx: &mut Tx, after: Uuid) -> Result<Vec<(Timestamp, Order, bool)>> {
-    let statement = sql!(
-        "SELECT id, organization_id, root, subject_id, actor, actor_id, reversible_until, state, counts, created_at
-         FROM deletions WHERE id > $1 ORDER BY id LIMIT $2"
-    );
-    let rows = tx.query(statement, params![after, MOST]).await?.into_iter();
-    rows.map(|mut row| {
-        let mut order = Order {
-            deletion: row.next()?,
-            organization: row.next()?,
-            root: row.next()?,
-            subject: row.next()?,
-            actor: row.next()?,
-            actor_id: row.next()?,
-            reversible_until: row.next()?,
-            export: false,
-            by_job: false,
-            counts: None,
-        };
-        let (state, counts, at): (String, Json, Timestamp) = (row.next()?, row.next()?, row.next()?);
-        order.counts = (state == "completed").then_some(counts);
-        Ok((at, order, state == "restored"))
-    })
-    .collect()
+    let statement = sql!("SELECT created_at, {columns}, state, counts FROM deletions WHERE id > $1 ORDER BY id LIMIT $2", Order);
+    let told = |(at, order, state, counts): (_, Order, String, Json)| {
+        (at, Order { counts: (state == "completed").then_some(counts), ..order }, state == "restored")
+    };
+    Ok(tx.read_all(statement, params![after, MOST]).await?.into_iter().map(told).collect())
 }

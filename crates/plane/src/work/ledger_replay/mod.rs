@@ -142,9 +142,11 @@ pub(crate) async fn open(plane: &Arc<Plane>, place: &LedgerPlace) -> Result<()> 
 async fn load(cx: &Cx) -> Result<Option<Known>> {
     cx.read(async move |_, tx| {
         let statement = sql!("SELECT id, position, position_at, beat, is_restored FROM ledger");
-        let Some(mut row) = tx.query_opt(statement, &[]).await? else { return Ok(None) };
-        let (id, position) = (row.next()?, u64::try_from(row.next::<i64>()?).unwrap_or(0));
-        Ok(Some(Known { id, position, position_at: row.next()?, beat: row.next()?, is_restored: row.next()? }))
+        let known = |(id, position, position_at, beat, is_restored): (_, i64, _, _, _)| {
+            let position = u64::try_from(position).unwrap_or(0);
+            Known { id, position, position_at, beat, is_restored }
+        };
+        Ok(tx.read_opt(statement, &[]).await?.map(known))
     })
     .await
 }
@@ -160,9 +162,9 @@ async fn forget(cx: &Cx) -> Result<()> {
 /// The lines in the table, in the order in which what they tell of began.
 async fn kept(cx: &Cx) -> Result<Vec<(Uuid, Timestamp, Entry)>> {
     cx.read(async move |_, tx| {
-        let rows = tx.query(sql!("SELECT id, at, entry FROM ledger_lines ORDER BY id"), &[]).await?.into_iter();
+        let lines = tx.read_all(sql!("SELECT id, at, entry FROM ledger_lines ORDER BY id"), &[]).await?.into_iter();
         let read = |told: Json| serde_json::from_value(told).map_err(|error| Error::Internal(format!("ledger_lines: {error}")));
-        rows.map(|mut row| Ok((row.next()?, row.next()?, read(row.next()?)?))).collect()
+        lines.map(|(id, at, told)| Ok((id, at, read(told)?))).collect()
     })
     .await
 }

@@ -5,7 +5,6 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
-use sql::Row;
 use uuid::Uuid;
 
 use crate::fields::Check;
@@ -66,21 +65,7 @@ pub(super) struct Person {
     updated_at: Timestamp,
 }
 
-impl Person {
-    /// Reads the columns `id, reference, managed_by, email, metadata, state, created_at, updated_at`.
-    pub(super) fn read(mut row: Row) -> Result<Person> {
-        Ok(Person {
-            id: row.next()?,
-            reference: row.next()?,
-            managed_by: row.next()?,
-            email: row.next()?,
-            metadata: row.next()?,
-            state: row.next()?,
-            created_at: row.next()?,
-            updated_at: row.next()?,
-        })
-    }
-}
+sql::columns! { Person { id, reference, managed_by, email, metadata, state, created_at, updated_at } }
 
 impl Criteria {
     /// Checks what was given.

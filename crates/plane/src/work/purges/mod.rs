@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use sql::{Row, Statement, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::{self, Tenant, enter};
@@ -322,25 +322,23 @@ async fn blocked(cx: &Cx, tx: &mut Tx, tenant: &Tenant, people: &[Person], is_as
 /// Customers of all states after an id, and where to go on if there may be more.
 async fn scan(tx: &mut Tx, organization: Uuid, after: Uuid, most: i64) -> Result<(Vec<Person>, Option<Uuid>)> {
     let statement = sql!(
-        "SELECT id, reference, managed_by, email, metadata, state, created_at, updated_at FROM customers
-         WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+        "SELECT {columns} FROM customers
+         WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+        Person
     );
-    let people = read_all(tx, statement, params![organization, after, most].to_vec()).await?;
+    let people: Vec<Person> = tx.read_all(statement, params![organization, after, most]).await?;
     let next = people.last().filter(|_| people.len() as i64 == most).map(|last| last.id);
     Ok((people, next))
 }
 
 async fn find(tx: &mut Tx, organization: Uuid, references: &[String]) -> Result<Vec<Person>> {
     let statement = sql!(
-        "SELECT id, reference, managed_by, email, metadata, state, created_at, updated_at FROM customers
-         WHERE organization_id = $1 AND reference = ANY($2) AND state = 'live'"
+        "SELECT {columns} FROM customers
+         WHERE organization_id = $1 AND reference = ANY($2) AND state = 'live'",
+        Person
     );
     let references: Vec<String> = references.iter().filter(|reference| is_reference(reference)).cloned().collect();
-    read_all(tx, statement, params![organization, references].to_vec()).await
-}
-
-async fn read_all(tx: &mut Tx, statement: Statement, bound: Vec<sql::Value>) -> Result<Vec<Person>> {
-    tx.query(statement, &bound).await?.into_iter().map(Person::read).collect()
+    Ok(tx.read_all(statement, params![organization, references]).await?)
 }
 
 /// What became of one customer of a purge.
@@ -364,6 +362,12 @@ pub struct Item {
     pub deletion: Option<Uuid>,
 }
 
+columns! { Item {
+    id: "purge_items.id", number, customer: "customer_id",
+    reference: "(SELECT reference FROM customers WHERE customers.organization_id = $1 AND customers.id = customer_id AND customers.state <> 'closed')",
+    outcome, detail, blockers => list, deletion: "deletion_id",
+} }
+
 /// Lists what became of each customer of a purge, in their order; nothing of other deletions. Callers who may read the deletion may read
 /// it.
 ///
@@ -386,41 +390,31 @@ pub async fn items(cx: &Cx, deletion: Uuid, outcome: Option<Outcome>, request: P
             );
             let total = match request.after {
                 Some(_) => 0,
-                None => tx.query_one(count, params![organization, purge, outcome]).await?.next()?,
+                None => tx.read_one(count, params![organization, purge, outcome]).await?,
             };
             let statement = sql!(
-                "SELECT purge_items.id, number, customer_id,
-                        (SELECT reference FROM customers
-                         WHERE customers.organization_id = $1 AND customers.id = customer_id AND customers.state <> 'closed'),
-                        outcome, detail, blockers, deletion_id
+                "SELECT {columns}
                  FROM purge_items
                  WHERE organization_id = $1 AND purge_id = $2 AND (CAST($3 AS text) IS NULL OR outcome = $3) AND purge_items.id > $6
-                 ORDER BY purge_items.id LIMIT $4 OFFSET $5"
+                 ORDER BY purge_items.id LIMIT $4 OFFSET $5",
+                Item
             );
             // It is the first slice that comes after nothing here: the list begins with the first and not with the last.
             let after = request.after.filter(|after| *after != PageRequest::FIRST).unwrap_or_default();
             let bound = params![organization, purge, outcome, request.limit(), request.offset(), after];
-            let items = tx.query(statement, bound).await?.into_iter().map(read).collect::<Result<_>>()?;
+            let items = tx.read_all(statement, bound).await?;
             Ok(Page::part(items, total, request, |item: &Item| item.id))
         })
         .await?;
     Ok((deletion.organization, page))
 }
 
-fn read(mut row: Row) -> Result<Item> {
-    Ok(Item {
-        id: row.next()?,
-        number: row.next()?,
-        customer: row.next()?,
-        reference: row.next()?,
-        outcome: row.next()?,
-        detail: row.next()?,
-        blockers: match row.next::<Option<Json>>()? {
-            Some(Json::Array(blockers)) => blockers,
-            _ => Vec::new(),
-        },
-        deletion: row.next()?,
-    })
+/// What stood in the way, from a column that may be null.
+fn list(blockers: Option<Json>) -> Vec<Json> {
+    match blockers {
+        Some(Json::Array(blockers)) => blockers,
+        _ => Vec::new(),
+    }
 }
 
 /// Of a purge that was looked at when there was another number of customers to be deleted.

@@ -66,10 +66,10 @@ async fn stop_in(cx: &Cx, tx: &mut Tx, deletion: &Deletion, note: &Note) -> Resu
          WHERE organization_id = $1 AND id = $2 AND state IN ('closed', 'draining') AND stopped_at IS NULL
          RETURNING counts"
     );
-    let Some(mut row) = tx.query_opt(stop, params![deletion.organization, deletion.id, cx.now]).await? else {
+    let Some(counts) = tx.read_opt::<Json>(stop, params![deletion.organization, deletion.id, cx.now]).await? else {
         return is_stopped(tx, deletion).await;
     };
-    let note = Note { detail: Some(format!("after {} customers", sum(&row.next::<Json>()?))), ..note.clone() };
+    let note = Note { detail: Some(format!("after {} customers", sum(&counts))), ..note.clone() };
     audit::record(cx, tx, deletion.organization, &note).await?;
     ledger::note(cx, tx, ledger::Entry::Stopped { deletion: deletion.id }).await?;
     let plane = cx.plane.clone();
@@ -80,8 +80,7 @@ async fn stop_in(cx: &Cx, tx: &mut Tx, deletion: &Deletion, note: &Note) -> Resu
 /// Fails unless it was stopped already.
 async fn is_stopped(tx: &mut Tx, deletion: &Deletion) -> Result<()> {
     let statement = sql!("SELECT stopped_at IS NOT NULL FROM deletions WHERE organization_id = $1 AND id = $2");
-    let mut row = tx.query_opt(statement, params![deletion.organization, deletion.id]).await?.ok_or(Error::NotFound("Deletion"))?;
-    match row.next()? {
+    match tx.read_opt(statement, params![deletion.organization, deletion.id]).await?.ok_or(Error::NotFound("Deletion"))? {
         true => Ok(()),
         false => Err(Error::Conflict("It is completed: every customer was gone through, and no customer is left to be spared.".into())),
     }

@@ -10,7 +10,7 @@ use sql::{Statement, Tx, Value, params, sql};
 use uuid::Uuid;
 
 use super::criteria::{Criteria, Person};
-use super::{Outcome, REPEATED, UNKNOWN, WIDTH, is_others, read_all, scan};
+use super::{Outcome, REPEATED, UNKNOWN, WIDTH, is_others, scan};
 use crate::audit::{self, Note, SERVICE_ACCOUNT};
 use crate::cx::{Actor, Cx, Orderer};
 use crate::deletions::{Deletion, Order, Root, SMALL_GROUP, delete_together, rows};
@@ -95,6 +95,10 @@ pub(crate) async fn go_on(cx: &Cx, tx: &mut Tx, purge: Purge, step: Step, size: 
     Ok(Some(Step { counts, last }))
 }
 
+/// The columns of a purge, and of the deletion that it is.
+type Columns = (Option<Json>, Option<Vec<u8>>, Option<Uuid>, Option<Uuid>, Timestamp, OfDeletion);
+type OfDeletion = (String, Option<Uuid>, Option<String>, String, bool);
+
 async fn load(cx: &Cx, tx: &mut Tx, purge: Purge, done: i64, most: i64) -> Result<Option<Job>> {
     let statement = sql!(
         "SELECT purges.criteria, substr(purges.subjects, CAST(CAST($4 AS bigint) AS integer), CAST(CAST($5 AS bigint) AS integer)),
@@ -105,11 +109,12 @@ async fn load(cx: &Cx, tx: &mut Tx, purge: Purge, done: i64, most: i64) -> Resul
     );
     let width = WIDTH as i64;
     let bound = params![purge.organization, purge.id, purge.deletion, done * width + 1, most * width];
-    let Some(mut row) = tx.query_opt(statement, bound).await? else { return Ok(None) };
-    let (criteria, listed): (Option<Json>, Option<Vec<u8>>) = (row.next()?, row.next()?);
-    let (only_managed_by, credential, ordered_at) = (row.next()?, row.next()?, row.next()?);
-    let orderer = Arc::new(Orderer { kind: row.next()?, user: row.next()?, credential });
-    let (reason, request_id, is_stopped): (Option<String>, String, bool) = (row.next()?, row.next()?, row.next()?);
+    let Some((criteria, listed, only_managed_by, credential, ordered_at, deletion)) = tx.read_opt::<Columns>(statement, bound).await?
+    else {
+        return Ok(None);
+    };
+    let (kind, user, reason, request_id, is_stopped) = deletion;
+    let orderer = Arc::new(Orderer { kind, user, credential });
     let broken = |_| Error::Internal("the list of a purge holds something that is no id".into());
     Ok(Some(Job {
         purge,
@@ -253,17 +258,19 @@ async fn delete(tx: &mut Tx, job: &Job, subjects: &[Uuid], refused: Option<&Erro
 /// The customers of these who are there. Their rows are locked, and with them what hangs on them, unless a stop saves them all the same.
 async fn find(tx: &mut Tx, job: &Job, subjects: &[Uuid]) -> Result<HashMap<Uuid, Person>> {
     let look = sql!(
-        "SELECT id, reference, managed_by, email, metadata, state, created_at, updated_at FROM customers
-         WHERE organization_id = $1 AND id = ANY($2) AND state = $3"
+        "SELECT {columns} FROM customers
+         WHERE organization_id = $1 AND id = ANY($2) AND state = $3",
+        Person
     );
     let lock = sql!(
-        "SELECT id, reference, managed_by, email, metadata, state, created_at, updated_at FROM customers
+        "SELECT {columns} FROM customers
          WHERE organization_id = $1 AND id = ANY($2) AND state = $3
            AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
-         FOR UPDATE"
+         FOR UPDATE",
+        Person
     );
     let statement = if job.is_stopped { look } else { lock };
-    let people = read_all(tx, statement, params![job.purge.organization, subjects, job.state()].to_vec()).await?;
+    let people: Vec<Person> = tx.read_all(statement, params![job.purge.organization, subjects, job.state()]).await?;
     Ok(people.into_iter().map(|person| (person.id, person)).collect())
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn holds(
     let cx = Cx::new(plane, "retention").with_actor(Actor::System);
     let rows = cx.read(async move |_, tx| {
         tx.take_time().await?;
-        let rows: i64 = tx.query_one(count, &bound).await?.next()?;
+        let rows: i64 = tx.read_one(count, &bound).await?;
         // Of so many rows it would be no more than the share. More of them are not counted.
         let least = rows.saturating_mul(100) / share.max(1);
         let is_much = rows > FEW && tx.query_opt(reaches, &[Value::from(least - 1)]).await?.is_none();

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use sql::{Row, Statement, Tx, params, sql};
+use sql::{Statement, Tx, params, sql};
 use uuid::Uuid;
 
 use super::sweeps::Place;
@@ -74,8 +74,8 @@ pub(super) async fn find(tx: &mut Tx, from: Place, limit: Timestamp, size: i64) 
         "SELECT organization_id, deleted_at, id FROM customers
          WHERE state = 'deleted' AND (deleted_at, id) > ($1, $2) AND deleted_at <= $3 ORDER BY deleted_at, id LIMIT $4"
     );
-    let read = |mut row: Row| Ok(Due { organization: row.next()?, place: (row.next()?, row.next()?) });
-    tx.query(statement, params![from.0, from.1, limit, size]).await?.into_iter().map(read).collect()
+    let due = |(organization, place)| Due { organization, place };
+    Ok(tx.read_all(statement, params![from.0, from.1, limit, size]).await?.into_iter().map(due).collect())
 }
 
 /// What became of some customers of one organization.
@@ -112,11 +112,11 @@ pub(super) async fn expire(cx: &Cx, tx: &mut Tx, organization: Uuid, customers: 
          FOR UPDATE"
     );
     let mut orders = Vec::new();
-    for mut row in tx.query(lock, params![organization, customers, limit]).await? {
+    for (subject, reference) in tx.read_all(lock, params![organization, customers, limit]).await? {
         let order = Order {
             root: Root::Customer,
-            subject: row.next()?,
-            label: Some(row.next()?),
+            subject,
+            label: Some(reference),
             reason: Some(format!("kept for {kept} since the soft deletion, as softly deleted customers are")),
             action: "customer.expire",
             detail: None,

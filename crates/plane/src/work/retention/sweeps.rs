@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
-use sql::{Statement, Tx, Value, params, sql};
+use sql::{FromRow, Statement, Tx, Value, params, sql};
 use uuid::Uuid;
 
 use super::Retention;
@@ -159,16 +159,23 @@ impl Sweep {
     ) -> Result<Option<Stretch>> {
         let bound = vec![Value::from(from.0), Value::from(from.1), Value::from(limit), Value::from(size)];
         let mut stretch = None;
-        for mut row in tx.query(self.find, &self.with_hold(bound, now)).await? {
-            let place = (row.next()?, row.next()?);
+        for row in tx.query(self.find, &self.with_hold(bound, now)).await? {
+            let (place, evidence, people) = row.read_with(|row| {
+                let place = FromRow::from_row(row)?;
+                let evidence = self.is_evidence.then(|| <(i64, Uuid)>::from_row(row)).transpose()?;
+                Ok::<_, sql::Error>((
+                    place,
+                    evidence,
+                    self.is_of_people.then(|| <(Option<Uuid>, Option<Uuid>)>::from_row(row)).transpose()?,
+                ))
+            })?;
             let stretch = stretch.get_or_insert_with(|| Stretch { to: place, is_free: !self.is_evidence, ..Stretch::default() });
             stretch.to = place;
-            if self.is_evidence {
-                stretch.is_free |= row.next::<i64>()? == 0;
-                let organization: Uuid = row.next()?;
+            if let Some((is_held, organization)) = evidence {
+                stretch.is_free |= is_held == 0;
                 stretch.organizations.insert(organization);
-                if self.is_of_people && organization == SERVER_SCOPE {
-                    stretch.people.extend([row.next::<Option<Uuid>>()?, row.next()?].into_iter().flatten());
+                if let Some((subject, actor)) = people.filter(|_| organization == SERVER_SCOPE) {
+                    stretch.people.extend([subject, actor].into_iter().flatten());
                 }
             }
         }

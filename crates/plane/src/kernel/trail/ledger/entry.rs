@@ -85,6 +85,11 @@ pub(crate) struct Order {
     pub(crate) counts: Option<Json>,
 }
 
+sql::columns! { Order {
+    deletion: "id", organization: "organization_id", root, subject: "subject_id", actor, actor_id, reversible_until;
+    export = false, by_job = false, counts = None,
+} }
+
 /// A deletion that was taken back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct TakenBack {
@@ -93,6 +98,8 @@ pub(crate) struct TakenBack {
     pub(crate) root: String,
     pub(crate) subject: Uuid,
 }
+
+sql::columns! { TakenBack { deletion: "id", organization: "organization_id", root, subject: "subject_id" } }
 
 /// What opens something and can be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

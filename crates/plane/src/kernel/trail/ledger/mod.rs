@@ -96,9 +96,9 @@ pub(crate) async fn changed(cx: &Cx, tx: &mut Tx, credential: Credential, organi
 pub(crate) async fn role_changed(cx: &Cx, tx: &mut Tx, organization: Uuid, member: Uuid, role: Role) -> Result<()> {
     let statement = sql!("SELECT revision FROM members WHERE organization_id = $1 AND id = $2");
     if cx.plane.ledger.writer().is_some()
-        && let Some(mut row) = tx.query_opt(statement, params![organization, member]).await?
+        && let Some(revision) = tx.read_opt(statement, params![organization, member]).await?
     {
-        note(cx, tx, Entry::Role { organization, member, role: role.name().into(), revision: row.next()? }).await?;
+        note(cx, tx, Entry::Role { organization, member, role: role.name().into(), revision }).await?;
     }
     Ok(())
 }
@@ -128,14 +128,14 @@ impl Credential {
              WHERE organization_id = $1 AND id = $2 RETURNING credential_revision"
         );
         let counted = match self {
-            Credential::Password => tx.query_opt(user, params![id, known]).await?,
-            Credential::UserApiKey => tx.query_opt(own, params![id, known]).await?,
-            Credential::ApiKey => tx.query_opt(key, params![organization, id, known]).await?,
-            Credential::OauthApp => tx.query_opt(app, params![organization, id, known]).await?,
-            Credential::Webhook | Credential::WebhookSecret => tx.query_opt(webhook, params![organization, id, known]).await?,
+            Credential::Password => tx.read_opt(user, params![id, known]).await?,
+            Credential::UserApiKey => tx.read_opt(own, params![id, known]).await?,
+            Credential::ApiKey => tx.read_opt(key, params![organization, id, known]).await?,
+            Credential::OauthApp => tx.read_opt(app, params![organization, id, known]).await?,
+            Credential::Webhook | Credential::WebhookSecret => tx.read_opt(webhook, params![organization, id, known]).await?,
         };
         // Of what is gone this is the last word.
-        counted.map_or(Ok(GONE), |mut row| Ok(row.next()?))
+        Ok(counted.unwrap_or(GONE))
     }
 
     /// Says what the credential is and may do without telling either; none when it is not there. A digest of digests: it leads back to no secret.
@@ -144,38 +144,43 @@ impl Credential {
         let told = match self {
             Credential::Password => {
                 let statement = sql!("SELECT password_hash FROM users WHERE id = $1 AND state = 'live'");
-                let Some(mut row) = tx.query_opt(statement, params![id]).await? else { return Ok(None) };
-                json!([row.next::<String>()?])
+                let Some(hash) = tx.read_opt::<String>(statement, params![id]).await? else { return Ok(None) };
+                json!([hash])
             }
             Credential::OauthApp => {
                 let statement = sql!("SELECT secret_hash, scopes, is_active FROM oauth_apps WHERE organization_id = $1 AND id = $2");
-                let Some(mut row) = tx.query_opt(statement, params![organization, id]).await? else { return Ok(None) };
-                json!([text(row.next()?), row.next::<Json>()?, row.next::<bool>()?])
+                let Some((hash, scopes, is_active)) = tx.read_opt::<(_, Json, bool)>(statement, params![organization, id]).await? else {
+                    return Ok(None);
+                };
+                json!([text(hash), scopes, is_active])
             }
             Credential::Webhook => {
                 let statement = sql!("SELECT url, events, is_active FROM webhooks WHERE organization_id = $1 AND id = $2");
-                let Some(mut row) = tx.query_opt(statement, params![organization, id]).await? else { return Ok(None) };
-                json!([row.next::<String>()?, row.next::<String>()?, row.next::<bool>()?])
+                let found: Option<(String, String, bool)> = tx.read_opt(statement, params![organization, id]).await?;
+                let Some(told) = found else { return Ok(None) };
+                json!(told)
             }
             Credential::WebhookSecret => {
                 let statement = sql!("SELECT secret, old_secret FROM webhooks WHERE organization_id = $1 AND id = $2");
-                let Some(mut row) = tx.query_opt(statement, params![organization, id]).await? else { return Ok(None) };
+                let Some((secret, old)) = tx.read_opt::<(_, Option<_>)>(statement, params![organization, id]).await? else {
+                    return Ok(None);
+                };
                 // What is encrypted is another text each time. What cannot be decrypted is like no other.
                 let plain = |kept: Vec<u8>| text(cx.plane.encryption.decrypt(WEBHOOKS, id.as_bytes(), &kept).unwrap_or(kept));
-                json!([plain(row.next()?), row.next::<Option<Vec<u8>>>()?.map(plain)])
+                json!([plain(secret), old.map(plain)])
             }
             Credential::ApiKey | Credential::UserApiKey => {
                 let of_organization =
                     sql!("SELECT hash, scopes, allowed_ips, is_active, expires_at FROM api_keys WHERE organization_id = $1 AND id = $2");
                 let own = sql!("SELECT hash, scopes, allowed_ips, is_active, expires_at FROM user_api_keys WHERE id = $1");
                 let found = match self {
-                    Credential::ApiKey => tx.query_opt(of_organization, params![organization, id]).await?,
-                    _ => tx.query_opt(own, params![id]).await?,
+                    Credential::ApiKey => tx.read_opt(of_organization, params![organization, id]).await?,
+                    _ => tx.read_opt(own, params![id]).await?,
                 };
-                let Some(mut row) = found else { return Ok(None) };
-                let (hash, scopes, addresses, is_active) = (row.next()?, row.next::<Json>()?, row.next::<Json>()?, row.next::<bool>()?);
-                let end = row.next::<Option<Timestamp>>()?.map(|end| end.to_string());
-                json!([text(hash), scopes, addresses, is_active, end])
+                let Some((hash, scopes, addresses, is_active, end)): Option<(_, Json, Json, bool, Option<Timestamp>)> = found else {
+                    return Ok(None);
+                };
+                json!([text(hash), scopes, addresses, is_active, end.map(|end| end.to_string())])
             }
         };
         Ok(Some(hex(&digest::digest(&digest::SHA256, told.to_string().as_bytes()).as_ref()[..16])))
@@ -203,8 +208,7 @@ pub(crate) async fn beat(cx: &Cx) -> Result<()> {
             "UPDATE ledger SET position = $1, position_at = CASE WHEN CAST($3 AS boolean) THEN $2 ELSE position_at END, beat = beat + 1
              RETURNING beat"
         );
-        let beat = tx.query_opt(statement, params![i64::try_from(position).unwrap_or(i64::MAX), cx.now, is_whole]).await?;
-        beat.map(|mut row| Ok(row.next()?)).transpose()
+        Ok(tx.read_opt(statement, params![i64::try_from(position).unwrap_or(i64::MAX), cx.now, is_whole]).await?)
     });
     // Only what the database is sure to have.
     let beaten = beaten.await.inspect_err(|_| ledger.count_write())?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use super::Kind;
@@ -24,6 +24,11 @@ struct Ending {
     created_at: Timestamp,
     expires_at: Timestamp,
 }
+
+columns! { Ending {
+    organization: "api_keys.organization_id", id: "api_keys.id", kind: "api_keys.kind", created_at: "api_keys.created_at",
+    expires_at: "api_keys.expires_at",
+} }
 
 /// Tells of all keys that have come as near to their end as to be told of, since the last time.
 ///
@@ -51,19 +56,15 @@ fn before(days: i64) -> Duration {
 
 async fn find(cx: &Cx, tx: &mut Tx, days: i64) -> Result<Vec<Ending>> {
     let statement = sql!(
-        "SELECT api_keys.organization_id, api_keys.id, api_keys.kind, api_keys.created_at, api_keys.expires_at
+        "SELECT {columns}
          FROM api_keys JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
               AND organizations.archived_at IS NULL
          WHERE api_keys.expires_at > $1 AND api_keys.expires_at <= $2 AND api_keys.is_active
            AND (api_keys.told_days IS NULL OR api_keys.told_days > $3)
-         ORDER BY api_keys.expires_at, api_keys.organization_id, api_keys.id LIMIT $4"
+         ORDER BY api_keys.expires_at, api_keys.organization_id, api_keys.id LIMIT $4",
+        Ending
     );
-    let rows = tx.query(statement, params![cx.now, after(cx.now, before(days)), days, BATCH]).await?;
-    rows.into_iter().map(read).collect()
-}
-
-fn read(mut row: Row) -> Result<Ending> {
-    Ok(Ending { organization: row.next()?, id: row.next()?, kind: row.next()?, created_at: row.next()?, expires_at: row.next()? })
+    Ok(tx.read_all(statement, params![cx.now, after(cx.now, before(days)), days, BATCH]).await?)
 }
 
 async fn tell_batch(cx: &Cx, tx: &mut Tx, days: i64, ending: &[Ending]) -> Result<()> {

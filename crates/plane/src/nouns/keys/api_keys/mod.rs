@@ -8,7 +8,7 @@ mod records;
 mod rotation;
 
 use serde_json::{Map, Value as Json, json};
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 pub use crate::key_format::{Kind, Prefixes};
@@ -26,7 +26,7 @@ use crate::fields::{Check, merge_metadata, metadata_filter};
 use crate::ids::OrganizationRef;
 use crate::principal::fingerprint;
 
-use crate::key_terms::{check_addresses, limit_from, scopes_from, texts_from};
+use crate::key_terms::check_addresses;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, Role, SCOPES, Scopes};
 use crate::quotas::Quota;
@@ -316,16 +316,16 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, metadata: &Map<String
             "SELECT count(*) FROM api_keys
              WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"
         );
-        let total = tx.query_one(count, params![tenant.organization(), metadata.as_ref()]).await?.next()?;
+        let total = tx.read_one(count, params![tenant.organization(), metadata.as_ref()]).await?;
         let statement = sql!(
-            "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips,
-                    metadata, is_active, created_at, expires_at, last_used_at, made_by, previous_until, role, created_by
+            "SELECT {columns}
              FROM api_keys WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
-             ORDER BY id DESC LIMIT $3 OFFSET $4"
+             ORDER BY id DESC LIMIT $3 OFFSET $4",
+            ApiKey
         );
-        let rows = tx.query(statement, params![tenant.organization(), metadata.as_ref(), request.size, request.offset()]).await?;
-        let keys = rows.into_iter().map(|row| Ok(with_use(cx, &tenant, read(row)?)));
-        Ok(Page::new(keys.collect::<Result<_>>()?, total, request))
+        let bound = params![tenant.organization(), metadata.as_ref(), request.size, request.offset()];
+        let keys = tx.read_all(statement, bound).await?.into_iter().map(|key| with_use(cx, &tenant, key));
+        Ok(Page::new(keys.collect(), total, request))
     })
     .await
 }
@@ -383,35 +383,11 @@ pub(crate) async fn find_to_revoke(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uu
 
 async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {
     let statement = sql!(
-        "SELECT id, member_id, kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata,
-                is_active, created_at, expires_at, last_used_at, made_by, previous_until, role, created_by
-         FROM api_keys WHERE organization_id = $1 AND id = $2"
+        "SELECT {columns}
+         FROM api_keys WHERE organization_id = $1 AND id = $2",
+        ApiKey
     );
-    read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(Error::NotFound("API key"))?)
-}
-
-fn read(mut row: Row) -> Result<ApiKey> {
-    Ok(ApiKey {
-        id: row.next()?,
-        member: row.next()?,
-        kind: row.next()?,
-        name: row.next()?,
-        description: row.next()?,
-        hint: row.next()?,
-        scopes: scopes_from(row.next()?)?,
-        rate_limit_per_minute: limit_from(row.next()?),
-        rate_limit_per_hour: limit_from(row.next()?),
-        allowed_ips: texts_from(row.next()?)?,
-        metadata: row.next()?,
-        is_active: row.next()?,
-        created_at: row.next()?,
-        expires_at: row.next()?,
-        last_used_at: row.next()?,
-        made_by: row.next()?,
-        previous_until: row.next()?,
-        role: row.next()?,
-        created_by: row.next()?,
-    })
+    tx.read_opt(statement, params![tenant.organization(), id]).await?.ok_or(Error::NotFound("API key"))
 }
 
 /// The key with its latest use, which may not be written down yet.

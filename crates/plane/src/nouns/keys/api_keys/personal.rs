@@ -2,16 +2,15 @@
 //! to no organization: it goes with the account, and where its person has left it opens nothing any more.
 
 use serde_json::{Map, Value as Json, json};
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use super::rotation::{checked_overlap, overlap_end};
-use super::{ApiKey, Change, Kind, NewApiKey, changed, check, described, merged, scopes_from};
+use super::{ApiKey, Change, Kind, NewApiKey, changed, check, described, merged};
 use crate::audit::{self, Note};
 use crate::authority::revoke as end;
 use crate::fields::metadata_filter;
 use crate::ids::SERVER_SCOPE;
-use crate::key_terms::{limit_from, texts_from};
 use crate::page::{Page, PageRequest};
 use crate::principal::{CredentialKind, Principal, fingerprint};
 use crate::usage::Used;
@@ -66,7 +65,7 @@ async fn insert(cx: &Cx, tx: &mut Tx, key: &ApiKey, hash: &[u8; 32]) -> Result<(
     let user = person(cx)?.user;
     // Of two who make the last key at once, one makes it.
     locks::hold_user(tx, user).await?;
-    let count: i64 = tx.query_one(sql!("SELECT count(*) FROM user_api_keys WHERE user_id = $1"), params![user]).await?.next()?;
+    let count: i64 = tx.read_one(sql!("SELECT count(*) FROM user_api_keys WHERE user_id = $1"), params![user]).await?;
     if count >= MOST {
         return Err(Error::Conflict(format!("A person has {MOST} keys at the most: revoke one that is not used.")));
     }
@@ -95,6 +94,13 @@ async fn insert(cx: &Cx, tx: &mut Tx, key: &ApiKey, hash: &[u8; 32]) -> Result<(
     audit::record(cx, tx, SERVER_SCOPE, &note("api_key.create", key.id)).await
 }
 
+struct OwnKey(ApiKey);
+
+columns! { OwnKey(ApiKey) {
+    id, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata, is_active, created_at, expires_at,
+    last_used_at, previous_until; role = None, created_by = None, member = None, kind = Kind::User, made_by = None,
+} }
+
 /// Lists the person's keys, newest first, or of them those whose metadata has these texts.
 ///
 /// # Errors
@@ -105,16 +111,15 @@ pub async fn list(cx: &Cx, metadata: &Map<String, Json>, request: PageRequest) -
     cx.read(async move |cx, tx| {
         let count =
             sql!("SELECT count(*) FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))");
-        let total = tx.query_one(count, params![user, metadata.as_ref()]).await?.next()?;
+        let total = tx.read_one(count, params![user, metadata.as_ref()]).await?;
         let statement = sql!(
-            "SELECT id, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata, is_active,
-                    created_at, expires_at, last_used_at, previous_until
+            "SELECT {columns}
              FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
-             ORDER BY id DESC LIMIT $3 OFFSET $4"
+             ORDER BY id DESC LIMIT $3 OFFSET $4",
+            OwnKey
         );
-        let rows = tx.query(statement, params![user, metadata.as_ref(), request.size, request.offset()]).await?;
-        let keys = rows.into_iter().map(|row| Ok(with_use(cx, read(row)?)));
-        Ok(Page::new(keys.collect::<Result<_>>()?, total, request))
+        let keys: Vec<OwnKey> = tx.read_all(statement, params![user, metadata.as_ref(), request.size, request.offset()]).await?;
+        Ok(Page::new(keys.into_iter().map(|OwnKey(key)| with_use(cx, key)).collect(), total, request))
     })
     .await
 }
@@ -241,35 +246,12 @@ pub async fn revoke(cx: &Cx, id: Uuid) -> Result<()> {
 
 async fn load(tx: &mut Tx, user: Uuid, id: Uuid) -> Result<ApiKey> {
     let statement = sql!(
-        "SELECT id, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata, is_active,
-                created_at, expires_at, last_used_at, previous_until
-         FROM user_api_keys WHERE user_id = $1 AND id = $2"
+        "SELECT {columns}
+         FROM user_api_keys WHERE user_id = $1 AND id = $2",
+        OwnKey
     );
-    read(tx.query_opt(statement, params![user, id]).await?.ok_or(Error::NotFound("API key"))?)
-}
-
-fn read(mut row: Row) -> Result<ApiKey> {
-    Ok(ApiKey {
-        role: None,
-        created_by: None,
-        id: row.next()?,
-        member: None,
-        kind: Kind::User,
-        name: row.next()?,
-        description: row.next()?,
-        hint: row.next()?,
-        scopes: scopes_from(row.next()?)?,
-        rate_limit_per_minute: limit_from(row.next()?),
-        rate_limit_per_hour: limit_from(row.next()?),
-        allowed_ips: texts_from(row.next()?)?,
-        metadata: row.next()?,
-        is_active: row.next()?,
-        created_at: row.next()?,
-        expires_at: row.next()?,
-        last_used_at: row.next()?,
-        made_by: None,
-        previous_until: row.next()?,
-    })
+    let key: Option<OwnKey> = tx.read_opt(statement, params![user, id]).await?;
+    key.map(|OwnKey(key)| key).ok_or(Error::NotFound("API key"))
 }
 
 fn with_use(cx: &Cx, mut key: ApiKey) -> ApiKey {

@@ -61,6 +61,11 @@ pub struct ApiKey {
     pub previous_until: Option<Timestamp>,
 }
 
+sql::columns! { ApiKey {
+    id, member: "member_id", kind, name, description, hint, scopes, rate_limit_per_minute, rate_limit_per_hour, allowed_ips, metadata,
+    is_active, created_at, expires_at, last_used_at, made_by, previous_until, role, created_by,
+} }
+
 impl ApiKey {
     /// The tag of this state. Its uses are none of it.
     pub fn etag(&self) -> String {

@@ -8,7 +8,7 @@ mod records;
 pub use records::{NewOauthApp, OauthApp, OauthAppChanges};
 
 use serde_json::Value as Json;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter, enter_unseen};
@@ -20,7 +20,6 @@ use crate::events::Event;
 use crate::fields::Check;
 use crate::ids::OrganizationRef;
 use crate::ids::SERVER_SCOPE;
-use crate::key_terms::scopes_from;
 use crate::page::{Page, PageRequest};
 use crate::policy::{Action, SCOPES, Scopes};
 use crate::principal::fingerprint;
@@ -109,13 +108,13 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
     let tenant = enter(cx, organization, Action::ReadOauthApps).await?;
     cx.read(async move |_, tx| {
         let count = sql!("SELECT count(*) FROM oauth_apps WHERE organization_id = $1 AND state = 'live'");
-        let total = tx.query_one(count, params![tenant.organization()]).await?.next()?;
+        let total = tx.read_one(count, params![tenant.organization()]).await?;
         let statement = sql!(
-            "SELECT id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at
-             FROM oauth_apps WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3"
+            "SELECT {columns}
+             FROM oauth_apps WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3",
+            OauthApp
         );
-        let rows = tx.query(statement, params![tenant.organization(), request.size, request.offset()]).await?;
-        Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, total, request))
+        Ok(Page::new(tx.read_all(statement, params![tenant.organization(), request.size, request.offset()]).await?, total, request))
     })
     .await
 }
@@ -130,11 +129,8 @@ pub async fn get(cx: &Cx, client_id: &str) -> Result<OauthApp> {
 }
 
 async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<OauthApp> {
-    let statement = sql!(
-        "SELECT id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at
-         FROM oauth_apps WHERE organization_id = $1 AND id = $2 AND state = 'live'"
-    );
-    read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(NOT_FOUND)?)
+    let statement = sql!("SELECT {columns} FROM oauth_apps WHERE organization_id = $1 AND id = $2 AND state = 'live'", OauthApp);
+    tx.read_opt(statement, params![tenant.organization(), id]).await?.ok_or(NOT_FOUND)
 }
 
 /// Changes an app. What its tokens may do changes with it, at once.
@@ -303,10 +299,7 @@ async fn find(cx: &Cx, client_id: &str) -> Result<Option<(Uuid, Uuid)>> {
     let client_id = client_id.to_owned();
     cx.read(async move |_, tx| {
         let statement = sql!("SELECT organization_id, id FROM oauth_apps WHERE client_id = $1 AND state = 'live'");
-        match tx.query_opt(statement, params![&client_id]).await? {
-            Some(mut row) => Ok(Some((row.next()?, row.next()?))),
-            None => Ok(None),
-        }
+        Ok(tx.read_opt(statement, params![&client_id]).await?)
     })
     .await
 }
@@ -322,7 +315,7 @@ async fn lock(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<OauthApp> {
         "UPDATE oauth_apps SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'
          RETURNING id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at"
     );
-    read(tx.query_opt(statement, params![tenant.organization(), id]).await?.ok_or(NOT_FOUND)?)
+    tx.read_opt(statement, params![tenant.organization(), id]).await?.ok_or(NOT_FOUND)
 }
 
 fn may_give(cx: &Cx, tenant: &Tenant, app: &OauthApp) -> Result<()> {
@@ -390,25 +383,6 @@ fn is_redirect_uri(text: &str) -> bool {
         "http" => is_whole && ["localhost", "127.0.0.1", "[::1]"].contains(&host),
         _ => false,
     }
-}
-
-fn read(mut row: Row) -> Result<OauthApp> {
-    Ok(OauthApp {
-        id: row.next()?,
-        organization: row.next()?,
-        member: row.next()?,
-        client_id: row.next()?,
-        name: row.next()?,
-        description: row.next()?,
-        redirect_uris: {
-            let uris: Json = row.next()?;
-            serde_json::from_value(uris).map_err(|error| Error::Internal(format!("the addresses of an app: {error}")))?
-        },
-        scopes: scopes_from(row.next()?)?,
-        is_active: row.next()?,
-        created_at: row.next()?,
-        updated_at: row.next()?,
-    })
 }
 
 #[cfg(test)]

@@ -40,6 +40,11 @@ pub struct OauthApp {
     pub updated_at: Timestamp,
 }
 
+sql::columns! { OauthApp {
+    id, organization: "organization_id", member: "member_id", client_id, name, description, redirect_uris, scopes, is_active, created_at,
+    updated_at,
+} }
+
 impl OauthApp {
     /// The tag of this state. A new secret is a new state.
     pub fn etag(&self) -> String {

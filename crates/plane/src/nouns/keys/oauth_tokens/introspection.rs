@@ -37,7 +37,7 @@ pub async fn introspect(cx: &Cx, client: &Client, token: &str) -> Result<Option<
     if !token.starts_with(ACCESS_PREFIX) && !token.starts_with(REFRESH_PREFIX) {
         return introspect_session(cx, &app, token).await;
     }
-    let Some(found) = find(cx, token).await?.filter(|found| found.organization == app.organization) else { return Ok(None) };
+    let Some(found) = find(cx, token).await?.filter(|found| found.app.organization == app.organization) else { return Ok(None) };
     let is_access = family_of(token).is_none();
     let (scopes, expires_at) = match is_access {
         true => (&found.access_scopes, found.expires_at),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sql::{Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::{Tenant, enter_unseen};
@@ -24,7 +24,6 @@ use crate::cx::Demand;
 use crate::deletions::{self, Deletion, Order, Root};
 use crate::ids::OrganizationRef;
 use crate::ids::SERVER_SCOPE;
-use crate::key_terms::scopes_from;
 use crate::oauth_apps::is_client_id;
 use crate::policy::{Action, SCOPES, Scopes};
 use crate::principal::Fingerprint;
@@ -72,6 +71,11 @@ struct App {
     secret_hash: Vec<u8>,
     scopes: Vec<String>,
 }
+
+columns! { App {
+    organization: "oauth_apps.organization_id", id: "oauth_apps.id", member: "oauth_apps.member_id", user: "members.user_id",
+    secret_hash: "oauth_apps.secret_hash", scopes: "oauth_apps.scopes",
+} }
 
 impl App {
     /// The same work, done by the app.
@@ -144,23 +148,15 @@ async fn identify(cx: &Cx, client: &Client) -> Result<App> {
 
 async fn load_app(cx: &Cx, tx: &mut Tx, client_id: &str) -> Result<Option<App>> {
     let statement = sql!(
-        "SELECT oauth_apps.organization_id, oauth_apps.id, oauth_apps.member_id, members.user_id, oauth_apps.secret_hash, oauth_apps.scopes,
-                oauth_apps.made_by
+        "SELECT {columns}, oauth_apps.made_by
          FROM oauth_apps
          JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live' AND archived_at IS NULL
-         WHERE oauth_apps.client_id = $1 AND oauth_apps.state = 'live' AND oauth_apps.is_active"
+         WHERE oauth_apps.client_id = $1 AND oauth_apps.state = 'live' AND oauth_apps.is_active",
+        App
     );
-    let Some(mut row) = tx.query_opt(statement, params![client_id]).await? else { return Ok(None) };
-    let app = App {
-        organization: row.next()?,
-        id: row.next()?,
-        member: row.next()?,
-        user: row.next()?,
-        secret_hash: row.next()?,
-        scopes: scopes_from(row.next()?)?,
-    };
-    has_good_makers(cx, tx, &app, row.next()?).await.map(|is_good| is_good.then_some(app))
+    let Some((app, made_by)) = tx.read_opt::<(App, _)>(statement, params![client_id]).await? else { return Ok(None) };
+    has_good_makers(cx, tx, &app, made_by).await.map(|is_good| is_good.then_some(app))
 }
 
 /// Whether the line of an app is good.
@@ -235,7 +231,6 @@ async fn hold(tx: &mut Tx, app: &App) -> Result<()> {
 
 /// A token that a caller presented, with all it depends on alive.
 struct Found {
-    organization: Uuid,
     id: Uuid,
     app: App,
     client_id: String,
@@ -245,6 +240,12 @@ struct Found {
     expires_at: Timestamp,
     refresh_expires_at: Timestamp,
 }
+
+columns! { Found with App {
+    id: "oauth_tokens.id", refresh_hash: "oauth_tokens.refresh_hash", granted: "oauth_tokens.scopes",
+    access_scopes: "oauth_tokens.access_scopes", expires_at: "oauth_tokens.expires_at",
+    refresh_expires_at: "oauth_tokens.refresh_expires_at", client_id: "oauth_apps.client_id", app: "{columns}",
+} }
 
 /// Finds what an access token or any refresh token of a row stands for.
 async fn find(cx: &Cx, token: &str) -> Result<Option<Found>> {
@@ -258,43 +259,18 @@ async fn find(cx: &Cx, token: &str) -> Result<Option<Found>> {
 
 async fn load(cx: &Cx, tx: &mut Tx, hash: Fingerprint) -> Result<Option<Found>> {
     let statement = sql!(
-        "SELECT oauth_tokens.id, oauth_tokens.refresh_hash, oauth_tokens.scopes, oauth_tokens.access_scopes, oauth_tokens.expires_at,
-                oauth_tokens.refresh_expires_at, oauth_apps.client_id, oauth_apps.organization_id, oauth_apps.id, oauth_apps.member_id,
-                members.user_id, oauth_apps.secret_hash, oauth_apps.scopes, oauth_apps.made_by
+        "SELECT {columns}, oauth_apps.made_by
          FROM oauth_tokens
          JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
               AND oauth_apps.state = 'live' AND oauth_apps.is_active
          JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live'
               AND organizations.archived_at IS NULL
-         WHERE oauth_tokens.access_hash = $1 OR oauth_tokens.refresh_family_hash = $1"
+         WHERE oauth_tokens.access_hash = $1 OR oauth_tokens.refresh_family_hash = $1",
+        Found
     );
-    let Some(mut row) = tx.query_opt(statement, params![&hash[..]]).await? else { return Ok(None) };
-    let (id, refresh_hash, granted) = (row.next()?, row.next()?, scopes_from(row.next()?)?);
-    let (access_scopes, expires_at, refresh_expires_at) = (scopes_from(row.next()?)?, row.next()?, row.next()?);
-    let client_id = row.next()?;
-    let app = App {
-        organization: row.next()?,
-        id: row.next()?,
-        member: row.next()?,
-        user: row.next()?,
-        secret_hash: row.next()?,
-        scopes: scopes_from(row.next()?)?,
-    };
-    if !has_good_makers(cx, tx, &app, row.next()?).await? {
-        return Ok(None);
-    }
-    Ok(Some(Found {
-        organization: app.organization,
-        id,
-        app,
-        client_id,
-        refresh_hash,
-        granted,
-        access_scopes,
-        expires_at,
-        refresh_expires_at,
-    }))
+    let Some((found, made_by)) = tx.read_opt::<(Found, _)>(statement, params![&hash[..]]).await? else { return Ok(None) };
+    has_good_makers(cx, tx, &found.app, made_by).await.map(|is_good| is_good.then_some(found))
 }
 
 /// Turns a refresh token into a new pair; it is used up, and the access token before it ends. With a client, it must be the one that the
@@ -346,7 +322,7 @@ async fn renew(cx: &Cx, tx: &mut Tx, found: &Found, scopes: &[String], hashes: &
          WHERE organization_id = $1 AND id = $2 AND refresh_hash = $3 AND refresh_expires_at > $9"
     );
     let values = params![
-        found.organization,
+        found.app.organization,
         found.id,
         &presented[..],
         &access[..],
@@ -360,21 +336,18 @@ async fn renew(cx: &Cx, tx: &mut Tx, found: &Found, scopes: &[String], hashes: &
         // The old access token must not live on in memory.
         authority::revoke(cx, tx, found.id).await?;
         let note = Note { action: "oauth_token.refresh", subject: "oauth_token", subject_id: Some(found.id), ..Note::default() };
-        audit::record(cx, tx, found.organization, &note).await?;
+        audit::record(cx, tx, found.app.organization, &note).await?;
         return Ok(true);
     }
     let statement = sql!("UPDATE oauth_tokens SET scopes = scopes WHERE organization_id = $1 AND id = $2 RETURNING refresh_hash");
-    let newest: Option<Vec<u8>> = match tx.query_opt(statement, params![found.organization, found.id]).await? {
-        Some(mut row) => Some(row.next()?),
-        None => None,
-    };
+    let newest: Option<Vec<u8>> = tx.read_opt(statement, params![found.app.organization, found.id]).await?;
     if newest.is_some_and(|newest| newest != presented) {
         tracing::warn!(request_id = %cx.request_id, token = %found.id, "a used refresh token was presented: the token is revoked");
         // The server cannot tell the app from a thief.
         let cx = cx.clone().with_actor(Actor::System);
         let reason = Some("A used refresh token was presented.".to_owned());
         let order = Order { root: Root::OauthToken, subject: found.id, label: None, reason, action: REVOKE, detail: None, export: false };
-        deletions::delete(&cx, tx, found.organization, order).await?;
+        deletions::delete(&cx, tx, found.app.organization, order).await?;
     }
     Ok(false)
 }
@@ -415,11 +388,7 @@ pub(crate) async fn enter_to_revoke(cx: &Cx, id: Uuid) -> Result<Uuid> {
 }
 
 async fn organization_of(cx: &Cx, id: Uuid) -> Result<Option<Uuid>> {
-    cx.read(async move |_, tx| {
-        let found = tx.query_opt(sql!("SELECT organization_id FROM oauth_tokens WHERE id = $1"), params![id]).await?;
-        found.map(|mut row| row.next::<Uuid>()).transpose().map_err(Error::from)
-    })
-    .await
+    cx.read(async move |_, tx| Ok(tx.read_opt(sql!("SELECT organization_id FROM oauth_tokens WHERE id = $1"), params![id]).await?)).await
 }
 
 /// The token's organization, with the actor's right in it unless they come with the token itself.
@@ -443,7 +412,7 @@ pub async fn revoke_presented(cx: &Cx, client: &Client, token: &str) -> Result<(
         return Err(Error::Oauth(OauthRefusal::InvalidGrant, "The token was given to another client.".into()));
     }
     let cx = app.acting(cx);
-    let (organization, id) = (found.organization, found.id);
+    let (organization, id) = (found.app.organization, found.id);
     let revoking = cx.write_as_server(async move |cx, tx| end(cx, tx, organization, id, None).await);
     match revoking.await {
         Ok(_) | Err(Error::NotFound(_)) => Ok(()),

@@ -24,6 +24,8 @@ struct Membership {
     role: Role,
 }
 
+sql::columns! { Membership { organization: "members.organization_id", slug: "organizations.slug", id: "members.id", role: "members.role" } }
+
 /// Deletes the signed-in user: memberships with their keys, apps and tokens, all sessions, preferences, the account. What others have that
 /// mentions the person holds ids only, or no longer points at them.
 ///
@@ -115,17 +117,17 @@ async fn lock_all(tx: &mut Tx, user: Uuid) -> Result<()> {
 /// The memberships in organizations that are there: one that is being deleted takes its own along.
 async fn memberships(tx: &mut Tx, user: Uuid) -> Result<Vec<Membership>> {
     let statement = sql!(
-        "SELECT members.organization_id, organizations.slug, members.id, members.role
+        "SELECT {columns}
          FROM members JOIN organizations ON organizations.id = members.organization_id AND organizations.state = 'live'
-         WHERE members.user_id = $1 AND members.state = 'live' ORDER BY members.organization_id LIMIT $2"
+         WHERE members.user_id = $1 AND members.state = 'live' ORDER BY members.organization_id LIMIT $2",
+        Membership
     );
-    let rows = tx.query(statement, params![user, MOST_MEMBERSHIPS as i64 + 1]).await?;
-    if rows.len() > MOST_MEMBERSHIPS {
+    let memberships: Vec<Membership> = tx.read_all(statement, params![user, MOST_MEMBERSHIPS as i64 + 1]).await?;
+    if memberships.len() > MOST_MEMBERSHIPS {
         let words = format!("You are a member of more than {MOST_MEMBERSHIPS} organizations: leave some of them first.");
         return Err(Error::Conflict(words));
     }
-    let read = |mut row: sql::Row| Ok(Membership { organization: row.next()?, slug: row.next()?, id: row.next()?, role: row.next()? });
-    rows.into_iter().map(read).collect()
+    Ok(memberships)
 }
 
 /// A blocker of the end of a membership, in the words of who leaves everything.

@@ -6,7 +6,7 @@ pub mod operators;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 pub use delete::{MOST_MEMBERSHIPS, delete};
@@ -164,8 +164,8 @@ pub async fn get(cx: &Cx, user: Uuid) -> Result<User> {
                  WHERE own.user_id = $1 AND own.state = 'live' AND theirs.user_id = $2 AND (own.organization_id = $3 OR $3 IS NULL)"
             );
             let mut may_know = false;
-            for mut row in tx.query(statement, params![principal.user, user, principal.organization]).await? {
-                may_know |= decide(row.next()?, Action::ListMembers) == Verdict::Yes;
+            for role in tx.read_all(statement, params![principal.user, user, principal.organization]).await? {
+                may_know |= decide(role, Action::ListMembers) == Verdict::Yes;
             }
             if !may_know {
                 return Err(Error::NotFound("User"));
@@ -191,19 +191,18 @@ pub async fn change_password(cx: &Cx, current: String, new: String) -> Result<()
     let id = principal.user;
     let (email, old, context) = cx
         .read(async move |cx, tx| {
-            let found = tx.query_opt(sql!("SELECT email, name, password_hash FROM users WHERE id = $1"), params![id]).await?;
-            let mut row = found.ok_or(Error::Unauthenticated)?;
-            let (email, name): (String, String) = (row.next()?, row.next()?);
+            let found = tx.read_opt(sql!("SELECT email, name, password_hash FROM users WHERE id = $1"), params![id]).await?;
+            let (email, name, hash): (String, String, String) = found.ok_or(Error::Unauthenticated)?;
             let mut context = Context::new(&cx.plane.config.public_url).email(&email).name(&name);
             let statement = sql!(
                 "SELECT organizations.name, organizations.slug
                  FROM members JOIN organizations ON organizations.id = members.organization_id
                  WHERE members.user_id = $1 AND members.state = 'live' LIMIT 1000"
             );
-            for mut row in tx.query(statement, params![id]).await? {
-                context = context.name(&row.next::<String>()?).name(&row.next::<String>()?);
+            for (name, slug) in tx.read_all::<(String, String)>(statement, params![id]).await? {
+                context = context.name(&name).name(&slug);
             }
-            Ok((email, row.next::<String>()?, context))
+            Ok((email, hash, context))
         })
         .await?;
     let mut check = Check::new();
@@ -250,7 +249,7 @@ pub async fn reset_password(cx: &Cx, email: &str, new: String) -> Result<()> {
     let email = email_key(email);
     cx.write_as_server(async move |cx, tx| {
         let statement = sql!("UPDATE users SET password_hash = $2 WHERE email_key = $1 AND state = 'live' RETURNING id");
-        let id: Uuid = tx.query_opt(statement, params![&email, &hash]).await?.ok_or(Error::NotFound("User"))?.next()?;
+        let id: Uuid = tx.read_opt(statement, params![&email, &hash]).await?.ok_or(Error::NotFound("User"))?;
         sessions::end_others(cx, tx, id, Uuid::nil()).await?;
         ledger::changed(cx, tx, ledger::Credential::Password, None, id).await?;
         audit::record(cx, tx, SERVER_SCOPE, &audit::about_user("user.reset_password", id)).await
@@ -259,10 +258,5 @@ pub async fn reset_password(cx: &Cx, email: &str, new: String) -> Result<()> {
 }
 
 async fn load(tx: &mut Tx, id: Uuid) -> Result<User> {
-    let row = tx.query_opt(sql!("SELECT id, email, name, metadata FROM users WHERE id = $1"), params![id]).await?;
-    read(row.ok_or(Error::Unauthenticated)?)
-}
-
-fn read(mut row: Row) -> Result<User> {
-    Ok(User { id: row.next()?, email: row.next()?, name: row.next()?, metadata: row.next()? })
+    tx.read_opt(sql!("SELECT {columns} FROM users WHERE id = $1", User), params![id]).await?.ok_or(Error::Unauthenticated)
 }

@@ -2,7 +2,7 @@
 //! request, with a reason and a fresh sign-in.
 
 use jiff::Timestamp;
-use sql::{Row, Tx, params, sql};
+use sql::{Tx, columns, params, sql};
 use uuid::Uuid;
 
 use crate::access::as_operator;
@@ -33,6 +33,8 @@ pub struct Operator {
     pub created_at: Timestamp,
 }
 
+columns! { Operator { id, email, name, created_at } }
+
 /// All of them, by their address. For operators, and for the program itself.
 ///
 /// # Errors
@@ -42,8 +44,8 @@ pub async fn list(cx: &Cx) -> Result<Vec<Operator>> {
         as_operator(cx, REFUSAL)?;
     }
     cx.read(async move |_, tx| {
-        let statement = sql!("SELECT id, email, name, created_at FROM users WHERE is_operator AND state = 'live' ORDER BY email_key, id");
-        tx.query(statement, &[]).await?.into_iter().map(read).collect()
+        let statement = sql!("SELECT {columns} FROM users WHERE is_operator AND state = 'live' ORDER BY email_key, id", Operator);
+        Ok(tx.read_all(statement, &[]).await?)
     })
     .await
 }
@@ -110,8 +112,8 @@ pub async fn appoint(cx: &Cx, email: &str, reason: String) -> Result<Operator> {
                 return Err(Error::Conflict("This person is an operator already.".into()));
             }
             set(cx, tx, id, true, Some(&reason)).await?;
-            let statement = sql!("SELECT id, email, name, created_at FROM users WHERE id = $1");
-            read(tx.query_one(statement, params![id]).await?)
+            let statement = sql!("SELECT {columns} FROM users WHERE id = $1", Operator);
+            Ok(tx.read_one(statement, params![id]).await?)
         })
         .await
     })
@@ -157,7 +159,7 @@ async fn lock_all(tx: &mut Tx) -> Result<()> {
 /// Touches a person's row, and says whether they are an operator.
 async fn was_operator(tx: &mut Tx, user: Uuid) -> Result<bool> {
     let statement = sql!("UPDATE users SET state = 'live' WHERE id = $1 AND state = 'live' RETURNING is_operator");
-    Ok(tx.query_opt(statement, params![user]).await?.ok_or(Error::NotFound("User"))?.next()?)
+    tx.read_opt(statement, params![user]).await?.ok_or(Error::NotFound("User"))
 }
 
 async fn is_last(tx: &mut Tx, user: Uuid) -> Result<bool> {
@@ -165,21 +167,16 @@ async fn is_last(tx: &mut Tx, user: Uuid) -> Result<bool> {
     Ok(tx.query_opt(others, params![user]).await?.is_none())
 }
 
-fn read(mut row: Row) -> Result<Operator> {
-    Ok(Operator { id: row.next()?, email: row.next()?, name: row.next()?, created_at: row.next()? })
-}
-
 async fn find(tx: &mut Tx, email: &str) -> Result<(Uuid, bool)> {
     let statement = sql!("SELECT id, is_operator FROM users WHERE email_key = $1 AND state = 'live'");
-    let mut row = tx.query_opt(statement, params![email_key(email)]).await?.ok_or(Error::NotFound("Account"))?;
-    Ok((row.next()?, row.next()?))
+    tx.read_opt(statement, params![email_key(email)]).await?.ok_or(Error::NotFound("Account"))
 }
 
 async fn set(cx: &Cx, tx: &mut Tx, user: Uuid, is_operator: bool, reason: Option<&String>) -> Result<()> {
     revoke(cx, tx, user).await?;
     let update =
         sql!("UPDATE users SET is_operator = $2, operator_revision = operator_revision + 1 WHERE id = $1 RETURNING operator_revision");
-    let revision = tx.query_one(update, params![user, is_operator]).await?.next()?;
+    let revision = tx.read_one(update, params![user, is_operator]).await?;
     tx.execute(sql!("DELETE FROM sessions WHERE user_id = $1"), params![user]).await?;
     ledger::note(cx, tx, ledger::Entry::Operator { user, is_operator, revision }).await?;
     let action = if is_operator { "operator.add" } else { "operator.remove" };
