@@ -73,11 +73,14 @@ pub trait Record: FromRow {
     const COLUMNS: &'static str;
 }
 
-/// Declares the columns of a record, each once and by its field: `columns! { Customer { id, organization: "organization_id" } }`. From this come
-/// what [`sql!`](crate::sql) puts into a statement for `{columns}` and what reads the rows, in the same order. A field whose column has another
-/// name, or is an expression, says so; one that is not what its column holds names the function that makes it (`field => function`). Fields
-/// behind a semicolon are in no column. `Own(ApiKey)` reads an `ApiKey` from other columns.
-/// `Watched with Deletion` has a field with the column `"{columns}"`, which is the other record.
+/// Declares the columns of a record, each once and by its field: `columns! { Customer { id, organization: "organization_id" } }`. This makes what
+/// [`sql!`](crate::sql) puts into a statement for `{columns}`, and what reads the rows, in the same order.
+///
+/// - `field: "expression"` has a column of another name, or an expression.
+/// - `field => function` is made by the function of what the column holds.
+/// - `; field = value` is in no column.
+/// - `Own(ApiKey) { … }` is a second list of columns for an `ApiKey`, read as the struct `Own` that holds one.
+/// - `Watched with Deletion { deletion: "{columns}", … }` has the other record's columns among its own.
 #[macro_export]
 macro_rules! columns {
     (@column $field:ident) => { stringify!($field) };
@@ -130,7 +133,7 @@ macro_rules! spliced {
     }};
 }
 
-/// Replaces each `{columns}` of a text. Also says how many bytes there are, of which it keeps so many as have room.
+/// Replaces each `{columns}` of a text. Returns the first `N` bytes, and how many there are: with an `N` of 0 it only counts them.
 #[doc(hidden)]
 pub const fn splice<const N: usize>(text: &str, columns: &str) -> ([u8; N], usize) {
     let (mut bytes, mut length, mut rest) = ([0; N], 0, text.as_bytes());

@@ -133,8 +133,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, reques
             None => tx.read_one(count, params![tenant.organization(), webhook]).await?,
         };
         let statement = sql!(
-            "SELECT {columns}
-             FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id < $5
+            "SELECT {columns} FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id < $5
              ORDER BY id DESC LIMIT $3 OFFSET $4",
             Delivery
         );

@@ -54,8 +54,7 @@ pub(crate) async fn counting(
     now: Timestamp,
 ) -> Result<Vec<Counting>> {
     let statement = sql!(
-        "SELECT {columns}
-         FROM deletion_approvals JOIN members ON members.organization_id = deletion_approvals.organization_id
+        "SELECT {columns} FROM deletion_approvals JOIN members ON members.organization_id = deletion_approvals.organization_id
                                              AND members.id = member_id AND members.role = 'owner' AND members.state = 'live'
          WHERE deletion_approvals.organization_id = $1 AND subject = $2 AND subject_id = ANY($3) AND expires_at > $4
          ORDER BY deletion_approvals.id",

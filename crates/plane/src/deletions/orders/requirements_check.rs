@@ -39,8 +39,7 @@ pub(crate) struct Found {
 /// What is asked of the database along with the rest; none where nothing is ever asked of anybody.
 pub(crate) fn question(root: Root, organization: Uuid) -> Option<(Statement, Vec<Value>)> {
     let statement = sql!(
-        "SELECT {columns}, organizations.slug
-         FROM requirements JOIN organizations ON organizations.id = requirements.organization_id
+        "SELECT {columns}, organizations.slug FROM requirements JOIN organizations ON organizations.id = requirements.organization_id
          WHERE requirements.organization_id = $1 AND requirements.kind = $2",
         Requirements
     );

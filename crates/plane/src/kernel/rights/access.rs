@@ -298,8 +298,7 @@ sql::columns! { Membership { id: "members.id", role: "members.role" } }
 
 /// Reads a user's membership of an organization.
 pub(crate) const MEMBERSHIP: Statement = sql!(
-    "SELECT {columns}
-     FROM members JOIN organizations ON organizations.id = members.organization_id
+    "SELECT {columns} FROM members JOIN organizations ON organizations.id = members.organization_id
      WHERE members.organization_id = $1 AND members.user_id = $2 AND members.state = 'live' AND organizations.state = 'live'",
     Membership
 );

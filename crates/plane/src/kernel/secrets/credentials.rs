@@ -117,7 +117,7 @@ struct Key {
     allowed_ips: Vec<String>,
     rotations: u32,
     made_by: Option<Uuid>,
-    /// Until when the secret before that is good.
+    /// Until when the secret before the present one is good.
     previous_until: Option<Timestamp>,
 }
 
@@ -159,8 +159,7 @@ columns! { AppToken(Principal) {
 
 /// What a session is read with.
 const SESSION_BY_ID: Statement = sql!(
-    "SELECT {columns}
-     FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
+    "SELECT {columns} FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
      LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
      LEFT JOIN organizations ON organizations.id = sessions.organization_id
      WHERE sessions.id = $1
@@ -179,8 +178,7 @@ fn question(principal: &Principal) -> (Statement, Vec<Value>) {
         CredentialKind::Session => (SESSION_BY_ID, vec![principal.credential.into()]),
         CredentialKind::ApiKey if principal.organization.is_none() => {
             let statement = sql!(
-                "SELECT {columns}
-                 FROM user_api_keys JOIN users ON users.id = user_api_keys.user_id AND users.state = 'live'
+                "SELECT {columns} FROM user_api_keys JOIN users ON users.id = user_api_keys.user_id AND users.state = 'live'
                  WHERE user_api_keys.id = $1",
                 OwnKey
             );
@@ -188,8 +186,7 @@ fn question(principal: &Principal) -> (Statement, Vec<Value>) {
         }
         CredentialKind::ApiKey => {
             let statement = sql!(
-                "SELECT {columns}
-                 FROM api_keys
+                "SELECT {columns} FROM api_keys
                  LEFT JOIN members ON members.organization_id = api_keys.organization_id AND members.id = api_keys.member_id
                       AND members.state = 'live'
                  JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
@@ -201,8 +198,7 @@ fn question(principal: &Principal) -> (Statement, Vec<Value>) {
         }
         CredentialKind::OauthToken => {
             let statement = sql!(
-                "SELECT {columns}, oauth_apps.scopes, oauth_apps.made_by
-                 FROM oauth_tokens
+                "SELECT {columns}, oauth_apps.scopes, oauth_apps.made_by FROM oauth_tokens
                  JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
                       AND oauth_apps.state = 'live' AND oauth_apps.is_active
                  JOIN members ON members.organization_id = oauth_tokens.organization_id AND members.id = oauth_tokens.member_id
@@ -254,8 +250,7 @@ async fn load_session(tx: &mut Tx, key: SessionKey) -> Result<Principal> {
         SessionKey::Id(id) => tx.read_opt(SESSION_BY_ID, params![id]).await?,
         SessionKey::Cookie(hash) => {
             let statement = sql!(
-                "SELECT {columns}
-                 FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
+                "SELECT {columns} FROM sessions JOIN users ON users.id = sessions.user_id AND users.state = 'live'
                  LEFT JOIN members ON members.organization_id = sessions.organization_id AND members.id = sessions.member_id
                  LEFT JOIN organizations ON organizations.id = sessions.organization_id
                  WHERE sessions.cookie_hash = $1
@@ -306,7 +301,7 @@ async fn load_api_key(cx: &Cx, tx: &mut Tx, hash: Fingerprint, is_users: bool) -
 }
 
 impl Key {
-    /// Whom it stands for, as it comes with its newest secret.
+    /// The principal that it stands for, as it comes with its newest secret.
     fn principal(self) -> Result<Principal> {
         let own = OwnTerms {
             rate_limit_per_minute: self.rate_limit_per_minute.and_then(NonZeroU32::new),
@@ -339,8 +334,7 @@ impl Key {
 
 async fn load_oauth_token(cx: &Cx, tx: &mut Tx, hash: Fingerprint) -> Result<Principal> {
     let statement = sql!(
-        "SELECT {columns}, oauth_apps.scopes, oauth_apps.made_by
-         FROM oauth_tokens
+        "SELECT {columns}, oauth_apps.scopes, oauth_apps.made_by FROM oauth_tokens
          JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
               AND oauth_apps.state = 'live' AND oauth_apps.is_active
          JOIN members ON members.organization_id = oauth_tokens.organization_id AND members.id = oauth_tokens.member_id

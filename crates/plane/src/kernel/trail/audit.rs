@@ -381,8 +381,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
             None => tx.read_one(count, params![organization]).await?,
         };
         let statement = sql!(
-            "SELECT {columns}
-             FROM audit_entries LEFT JOIN client_addresses ON client_addresses.id = audit_entries.id
+            "SELECT {columns} FROM audit_entries LEFT JOIN client_addresses ON client_addresses.id = audit_entries.id
              WHERE organization_id = $1 AND audit_entries.id < $4 ORDER BY audit_entries.id DESC LIMIT $2 OFFSET $3",
             Entry
         );

@@ -80,8 +80,7 @@ pub(crate) async fn enter_to_delete(cx: &Cx, organization: &OrganizationRef, how
 /// Finds a customer for a plan, and checks that the actor may delete it.
 pub(crate) async fn find_to_delete(cx: &Cx, tx: &mut Tx, tenant: &Tenant, reference: &str, how: Deleting) -> Result<Uuid> {
     let statement = sql!(
-        "SELECT {columns} FROM customers
-         WHERE organization_id = $1 AND reference = $2 AND (state = 'live' OR (state = 'deleted' AND $3))",
+        "SELECT {columns} FROM customers WHERE organization_id = $1 AND reference = $2 AND (state = 'live' OR (state = 'deleted' AND $3))",
         Found
     );
     let found = tx.read_opt(statement, params![tenant.organization(), reference, how == Deleting::Hard]).await?;

@@ -54,8 +54,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                        AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
                 );
                 let page = sql!(
-                    "SELECT {columns}
-                     FROM customers
+                    "SELECT {columns} FROM customers
                      WHERE organization_id = $1 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
                        AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
                        AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))
@@ -77,8 +76,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
                        AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))"
                 );
                 let page = sql!(
-                    "SELECT {columns}
-                     FROM customers
+                    "SELECT {columns} FROM customers
                      WHERE organization_id = $1 AND managed_by = $6 AND state = $4 AND (CAST($2 AS text) IS NULL OR email_key = $2)
                        AND (CAST($3 AS text) IS NULL OR search_key LIKE $3 ESCAPE '!')
                        AND (CAST($5 AS jsonb) IS NULL OR jsonb_contains(metadata, $5))

@@ -285,11 +285,7 @@ async fn load(tx: &mut Tx, tenant: &Tenant, reference: &str) -> Result<Customer>
 }
 
 async fn load_in(tx: &mut Tx, tenant: &Tenant, reference: &str, state: &str) -> Result<Customer> {
-    let statement = sql!(
-        "SELECT {columns}
-         FROM customers WHERE organization_id = $1 AND reference = $2 AND state = $3",
-        Customer
-    );
+    let statement = sql!("SELECT {columns} FROM customers WHERE organization_id = $1 AND reference = $2 AND state = $3", Customer);
     tx.read_opt(statement, params![tenant.organization(), reference, state]).await?.ok_or(Error::NotFound("Customer"))
 }
 

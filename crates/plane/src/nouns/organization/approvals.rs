@@ -193,8 +193,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
         );
         let total = tx.read_one(count, params![tenant.organization(), cx.now]).await?;
         let page = sql!(
-            "SELECT {columns}
-             FROM deletion_approvals
+            "SELECT {columns} FROM deletion_approvals
              JOIN members ON members.organization_id = deletion_approvals.organization_id AND members.id = member_id
                          AND members.role = 'owner' AND members.state = 'live'
              LEFT JOIN customers ON customers.organization_id = deletion_approvals.organization_id AND customers.id = subject_id
@@ -209,8 +208,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
 
 async fn load(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<Approval> {
     let statement = sql!(
-        "SELECT {columns}
-         FROM deletion_approvals
+        "SELECT {columns} FROM deletion_approvals
          JOIN members ON members.organization_id = deletion_approvals.organization_id AND members.id = member_id
          LEFT JOIN customers ON customers.organization_id = deletion_approvals.organization_id AND customers.id = subject_id
          WHERE deletion_approvals.organization_id = $1 AND deletion_approvals.id = $2",

@@ -398,11 +398,7 @@ pub(crate) async fn expects(cx: &Cx, tx: &mut Tx, id: Uuid) -> Result<()> {
 }
 
 pub(crate) async fn load(tx: &mut Tx, id: Uuid) -> Result<Organization> {
-    let statement = sql!(
-        "SELECT {columns}
-         FROM organizations WHERE id = $1 AND state = 'live'",
-        Organization
-    );
+    let statement = sql!("SELECT {columns} FROM organizations WHERE id = $1 AND state = 'live'", Organization);
     tx.read_opt(statement, params![id]).await?.ok_or(Error::NotFound("Organization"))
 }
 

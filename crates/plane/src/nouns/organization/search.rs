@@ -112,8 +112,7 @@ const SIZES_OF_USER: Statement = sql!(
             (SELECT count(*) FROM (SELECT 1 FROM user_api_keys WHERE user_id = $1 LIMIT $2) AS counted)"
 );
 const MEMBERSHIPS: Statement = sql!(
-    "SELECT {columns}
-     FROM members JOIN organizations ON organizations.id = members.organization_id
+    "SELECT {columns} FROM members JOIN organizations ON organizations.id = members.organization_id
      WHERE members.user_id = $1 AND members.state = 'live' AND organizations.state = 'live'
      ORDER BY members.organization_id LIMIT $2",
     Membership

@@ -179,8 +179,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
         let count = sql!("SELECT count(*) FROM webhooks WHERE organization_id = $1 AND state = 'live'");
         let total = tx.read_one(count, params![tenant.organization()]).await?;
         let statement = sql!(
-            "SELECT {columns}
-             FROM webhooks WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3",
+            "SELECT {columns} FROM webhooks WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3",
             Webhook
         );
         let webhooks: Vec<Webhook> = tx.read_all(statement, params![tenant.organization(), request.size, request.offset()]).await?;
@@ -405,11 +404,7 @@ async fn touch(tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<()> {
 }
 
 async fn load(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<Webhook> {
-    let statement = sql!(
-        "SELECT {columns}
-         FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'",
-        Webhook
-    );
+    let statement = sql!("SELECT {columns} FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'", Webhook);
     let webhook: Option<Webhook> = tx.read_opt(statement, params![tenant.organization(), webhook]).await?;
     Ok(webhook.ok_or(Error::NotFound("Webhook"))?.at(cx.now))
 }

@@ -80,8 +80,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: &MemberFilter
         );
         let total = tx.read_one(count, params![tenant.organization(), role, pattern.as_deref()]).await?;
         let statement = sql!(
-            "SELECT {columns}
-             FROM members JOIN users ON users.id = members.user_id
+            "SELECT {columns} FROM members JOIN users ON users.id = members.user_id
              WHERE members.organization_id = $1 AND members.state = 'live' AND (members.role = $2 OR $2 IS NULL)
                AND (users.search_key LIKE $3 ESCAPE '!' OR $3 IS NULL)
              ORDER BY members.id LIMIT $4 OFFSET $5",
@@ -250,8 +249,7 @@ async fn expects(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<
 
 async fn load(tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Result<Member> {
     let statement = sql!(
-        "SELECT {columns}
-         FROM members JOIN users ON users.id = members.user_id
+        "SELECT {columns} FROM members JOIN users ON users.id = members.user_id
          WHERE members.organization_id = $1 AND members.id = $2 AND members.state = 'live'",
         Member
     );

@@ -444,11 +444,7 @@ fn is_ones_own(cx: &Cx, export: &Export) -> Result<bool> {
 }
 
 async fn load(tx: &mut Tx, id: Uuid) -> Result<Option<Export>> {
-    let statement = sql!(
-        "SELECT {columns}
-         FROM exports WHERE id = $1",
-        Export
-    );
+    let statement = sql!("SELECT {columns} FROM exports WHERE id = $1", Export);
     Ok(tx.read_opt(statement, params![id]).await?)
 }
 

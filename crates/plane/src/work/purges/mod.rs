@@ -321,22 +321,14 @@ async fn blocked(cx: &Cx, tx: &mut Tx, tenant: &Tenant, people: &[Person], is_as
 
 /// Customers of all states after an id, and where to go on if there may be more.
 async fn scan(tx: &mut Tx, organization: Uuid, after: Uuid, most: i64) -> Result<(Vec<Person>, Option<Uuid>)> {
-    let statement = sql!(
-        "SELECT {columns} FROM customers
-         WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-        Person
-    );
+    let statement = sql!("SELECT {columns} FROM customers WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3", Person);
     let people: Vec<Person> = tx.read_all(statement, params![organization, after, most]).await?;
     let next = people.last().filter(|_| people.len() as i64 == most).map(|last| last.id);
     Ok((people, next))
 }
 
 async fn find(tx: &mut Tx, organization: Uuid, references: &[String]) -> Result<Vec<Person>> {
-    let statement = sql!(
-        "SELECT {columns} FROM customers
-         WHERE organization_id = $1 AND reference = ANY($2) AND state = 'live'",
-        Person
-    );
+    let statement = sql!("SELECT {columns} FROM customers WHERE organization_id = $1 AND reference = ANY($2) AND state = 'live'", Person);
     let references: Vec<String> = references.iter().filter(|reference| is_reference(reference)).cloned().collect();
     Ok(tx.read_all(statement, params![organization, references]).await?)
 }
@@ -393,8 +385,7 @@ pub async fn items(cx: &Cx, deletion: Uuid, outcome: Option<Outcome>, request: P
                 None => tx.read_one(count, params![organization, purge, outcome]).await?,
             };
             let statement = sql!(
-                "SELECT {columns}
-                 FROM purge_items
+                "SELECT {columns} FROM purge_items
                  WHERE organization_id = $1 AND purge_id = $2 AND (CAST($3 AS text) IS NULL OR outcome = $3) AND purge_items.id > $6
                  ORDER BY purge_items.id LIMIT $4 OFFSET $5",
                 Item

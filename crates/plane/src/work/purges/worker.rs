@@ -257,14 +257,9 @@ async fn delete(tx: &mut Tx, job: &Job, subjects: &[Uuid], refused: Option<&Erro
 
 /// The customers of these who are there. Their rows are locked, and with them what hangs on them, unless a stop saves them all the same.
 async fn find(tx: &mut Tx, job: &Job, subjects: &[Uuid]) -> Result<HashMap<Uuid, Person>> {
-    let look = sql!(
-        "SELECT {columns} FROM customers
-         WHERE organization_id = $1 AND id = ANY($2) AND state = $3",
-        Person
-    );
+    let look = sql!("SELECT {columns} FROM customers WHERE organization_id = $1 AND id = ANY($2) AND state = $3", Person);
     let lock = sql!(
-        "SELECT {columns} FROM customers
-         WHERE organization_id = $1 AND id = ANY($2) AND state = $3
+        "SELECT {columns} FROM customers WHERE organization_id = $1 AND id = ANY($2) AND state = $3
            AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = $1 AND organizations.state = 'live')
          FOR UPDATE",
         Person

@@ -56,8 +56,7 @@ fn before(days: i64) -> Duration {
 
 async fn find(cx: &Cx, tx: &mut Tx, days: i64) -> Result<Vec<Ending>> {
     let statement = sql!(
-        "SELECT {columns}
-         FROM api_keys JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
+        "SELECT {columns} FROM api_keys JOIN organizations ON organizations.id = api_keys.organization_id AND organizations.state = 'live'
               AND organizations.archived_at IS NULL
          WHERE api_keys.expires_at > $1 AND api_keys.expires_at <= $2 AND api_keys.is_active
            AND (api_keys.told_days IS NULL OR api_keys.told_days > $3)

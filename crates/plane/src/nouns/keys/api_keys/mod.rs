@@ -318,8 +318,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, metadata: &Map<String
         );
         let total = tx.read_one(count, params![tenant.organization(), metadata.as_ref()]).await?;
         let statement = sql!(
-            "SELECT {columns}
-             FROM api_keys WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
+            "SELECT {columns} FROM api_keys WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
              ORDER BY id DESC LIMIT $3 OFFSET $4",
             ApiKey
         );
@@ -382,11 +381,7 @@ pub(crate) async fn find_to_revoke(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uu
 }
 
 async fn load(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<ApiKey> {
-    let statement = sql!(
-        "SELECT {columns}
-         FROM api_keys WHERE organization_id = $1 AND id = $2",
-        ApiKey
-    );
+    let statement = sql!("SELECT {columns} FROM api_keys WHERE organization_id = $1 AND id = $2", ApiKey);
     tx.read_opt(statement, params![tenant.organization(), id]).await?.ok_or(Error::NotFound("API key"))
 }
 

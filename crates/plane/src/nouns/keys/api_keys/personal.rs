@@ -113,8 +113,7 @@ pub async fn list(cx: &Cx, metadata: &Map<String, Json>, request: PageRequest) -
             sql!("SELECT count(*) FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))");
         let total = tx.read_one(count, params![user, metadata.as_ref()]).await?;
         let statement = sql!(
-            "SELECT {columns}
-             FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
+            "SELECT {columns} FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))
              ORDER BY id DESC LIMIT $3 OFFSET $4",
             OwnKey
         );
@@ -245,11 +244,7 @@ pub async fn revoke(cx: &Cx, id: Uuid) -> Result<()> {
 }
 
 async fn load(tx: &mut Tx, user: Uuid, id: Uuid) -> Result<ApiKey> {
-    let statement = sql!(
-        "SELECT {columns}
-         FROM user_api_keys WHERE user_id = $1 AND id = $2",
-        OwnKey
-    );
+    let statement = sql!("SELECT {columns} FROM user_api_keys WHERE user_id = $1 AND id = $2", OwnKey);
     let key: Option<OwnKey> = tx.read_opt(statement, params![user, id]).await?;
     key.map(|OwnKey(key)| key).ok_or(Error::NotFound("API key"))
 }

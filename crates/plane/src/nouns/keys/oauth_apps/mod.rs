@@ -110,8 +110,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
         let count = sql!("SELECT count(*) FROM oauth_apps WHERE organization_id = $1 AND state = 'live'");
         let total = tx.read_one(count, params![tenant.organization()]).await?;
         let statement = sql!(
-            "SELECT {columns}
-             FROM oauth_apps WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3",
+            "SELECT {columns} FROM oauth_apps WHERE organization_id = $1 AND state = 'live' ORDER BY id DESC LIMIT $2 OFFSET $3",
             OauthApp
         );
         Ok(Page::new(tx.read_all(statement, params![tenant.organization(), request.size, request.offset()]).await?, total, request))

@@ -148,8 +148,7 @@ async fn identify(cx: &Cx, client: &Client) -> Result<App> {
 
 async fn load_app(cx: &Cx, tx: &mut Tx, client_id: &str) -> Result<Option<App>> {
     let statement = sql!(
-        "SELECT {columns}, oauth_apps.made_by
-         FROM oauth_apps
+        "SELECT {columns}, oauth_apps.made_by FROM oauth_apps
          JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id AND members.state = 'live'
          JOIN organizations ON organizations.id = oauth_apps.organization_id AND organizations.state = 'live' AND archived_at IS NULL
          WHERE oauth_apps.client_id = $1 AND oauth_apps.state = 'live' AND oauth_apps.is_active",
@@ -259,8 +258,7 @@ async fn find(cx: &Cx, token: &str) -> Result<Option<Found>> {
 
 async fn load(cx: &Cx, tx: &mut Tx, hash: Fingerprint) -> Result<Option<Found>> {
     let statement = sql!(
-        "SELECT {columns}, oauth_apps.made_by
-         FROM oauth_tokens
+        "SELECT {columns}, oauth_apps.made_by FROM oauth_tokens
          JOIN oauth_apps ON oauth_apps.organization_id = oauth_tokens.organization_id AND oauth_apps.id = oauth_tokens.app_id
               AND oauth_apps.state = 'live' AND oauth_apps.is_active
          JOIN members ON members.organization_id = oauth_apps.organization_id AND members.id = oauth_apps.member_id AND members.state = 'live'

@@ -117,8 +117,7 @@ async fn lock_all(tx: &mut Tx, user: Uuid) -> Result<()> {
 /// The memberships in organizations that are there: one that is being deleted takes its own along.
 async fn memberships(tx: &mut Tx, user: Uuid) -> Result<Vec<Membership>> {
     let statement = sql!(
-        "SELECT {columns}
-         FROM members JOIN organizations ON organizations.id = members.organization_id AND organizations.state = 'live'
+        "SELECT {columns} FROM members JOIN organizations ON organizations.id = members.organization_id AND organizations.state = 'live'
          WHERE members.user_id = $1 AND members.state = 'live' ORDER BY members.organization_id LIMIT $2",
         Membership
     );
