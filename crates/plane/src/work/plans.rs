@@ -77,7 +77,7 @@ impl Subject {
             }
             Subject::ApiKey(organization, id) => {
                 let tenant = enter(cx, &organization, Action::RevokeOwnApiKey).await?;
-                cx.read(async move |cx, tx| api_keys::find_to_revoke(cx, tx, &tenant, id, PLAN).await).await?;
+                cx.read(async move |cx, tx| api_keys::find_to_delete(cx, tx, &tenant, id, PLAN).await).await?;
                 (tenant, Root::ApiKey, id)
             }
             Subject::Invitation(organization, id) => {

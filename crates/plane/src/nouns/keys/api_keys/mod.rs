@@ -348,7 +348,7 @@ pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: 
         let tenant = enter(cx, organization, Action::RevokeOwnApiKey).await?;
         tenant
             .write_ending(cx, [key], async move |cx, tx, tenant| {
-                find_to_revoke(cx, tx, tenant, key, Purpose::Deletion).await?;
+                find_to_delete(cx, tx, tenant, key, Purpose::Deletion).await?;
                 let order = Order {
                     root: Root::ApiKey,
                     subject: key,
@@ -366,7 +366,7 @@ pub async fn revoke(cx: &Cx, organization: &OrganizationRef, key: Uuid, reason: 
 }
 
 /// Finds a key that is to be revoked, and checks that the actor may revoke it: members their own, a key itself, some roles any.
-pub(crate) async fn find_to_revoke(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, purpose: Purpose) -> Result<()> {
+pub(crate) async fn find_to_delete(cx: &Cx, tx: &mut Tx, tenant: &Tenant, id: Uuid, purpose: Purpose) -> Result<()> {
     if purpose == Purpose::Deletion {
         // Takes the row's lock: of two who revoke at once, one finds it gone.
         tx.execute(sql!("UPDATE api_keys SET name = name WHERE organization_id = $1 AND id = $2"), params![tenant.organization(), id])
