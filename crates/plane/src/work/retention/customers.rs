@@ -37,6 +37,8 @@ const WAITS_FOR: &str = "CASE WHEN EXISTS (SELECT 1 FROM subscriptions
 pub(crate) struct Overdue {
     /// How many in all, and under a legal hold.
     pub(crate) counts: Statement,
+    /// How many there are.
+    pub(super) total: Statement,
     /// How many under a legal hold, and their ids.
     pub(crate) held: [Statement; 2],
     /// How many others, and their ids with what each waits for.
@@ -49,6 +51,7 @@ pub(crate) static OVERDUE: LazyLock<Overdue> = LazyLock::new(|| {
     let first = |condition: &str| format!("{condition} ORDER BY deleted_at, id LIMIT $3");
     Overdue {
         counts: find(&format!("count(*), count(CASE WHEN {HELD} THEN 1 END)"), ""),
+        total: find("count(*)", ""),
         held: [find("count(*)", &held), find("id", &first(&held))],
         free: [find("count(*)", &free), find(&format!("id, {WAITS_FOR}"), &first(&free))],
     }
@@ -57,7 +60,7 @@ pub(crate) static OVERDUE: LazyLock<Overdue> = LazyLock::new(|| {
 impl Overdue {
     /// Every one of them.
     pub(super) fn statements(&self) -> impl Iterator<Item = Statement> {
-        [self.counts].into_iter().chain(self.held).chain(self.free)
+        [self.counts, self.total].into_iter().chain(self.held).chain(self.free)
     }
 }
 

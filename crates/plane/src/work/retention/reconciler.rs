@@ -109,7 +109,7 @@ impl Pace {
 /// Ends the customers whose time is over. What one of them meets keeps none of the others.
 async fn expire(plane: &Arc<Plane>, round: &mut Round, waiting: &mut Waiting) -> Result<()> {
     let Some(limit) = plane.config.retention.limit(Retention::Customers, job(plane).now) else { return Ok(()) };
-    let due = (customers::OVERDUE.counts, params![limit, job(plane).now].to_vec());
+    let due = (customers::OVERDUE.total, params![limit].to_vec());
     if brake::holds(plane, waiting, "customers", due, sql!("SELECT 1 FROM customers LIMIT 1 OFFSET $1")).await? {
         return Ok(());
     }
