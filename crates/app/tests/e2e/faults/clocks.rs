@@ -84,6 +84,7 @@ on_both_engines! {
             figure.parse::<i64>().unwrap()
         };
         while braked(&server).await != before {
+            assert!(!server.log().contains("could not all be erased"), "{}", server.log());
             tokio::task::yield_now().await;
         }
         assert_eq!(left().await, before);
