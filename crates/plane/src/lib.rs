@@ -14,7 +14,8 @@ pub mod doctor;
 
 pub use kernel::rights::{access, policy, quotas};
 pub(crate) use kernel::rights::{authority, fairness, known_limits, locks, makers, principal, requirement_terms, standing};
-pub use kernel::secrets::{attempts, credentials, encryption, signing_keys, tokens};
+pub(crate) use kernel::secrets::tokens;
+pub use kernel::secrets::{attempts, credentials, encryption, signing_keys};
 pub(crate) use kernel::secrets::{credential_cache, guessable, key_format, key_terms, passwords, usage};
 pub(crate) use kernel::text::hex;
 pub use kernel::text::{destinations, fields, ids, normal_forms, page, revisions, wire};

@@ -279,8 +279,8 @@ impl<'a, N: Nouns> Batch<'a, N> {
             return Ok(Outcome::NextTable);
         }
         held.plan.erase_root(tx, held.tenant, &[held.subject]).await?;
-        if let Some(record) = tx.read_opt(self.rules.record().complete, params![held.tenant, held.id, now]).await? {
-            nouns.completed(tx, held, record, now).await?;
+        if let Some(counts) = tx.read_opt(self.rules.record().complete, params![held.tenant, held.id, now]).await? {
+            nouns.completed(tx, held, counts, now).await?;
         }
         tracing::info!(deletion = %held.id, subject = %held.subject, "completed");
         Ok(Outcome::Completed)

@@ -36,6 +36,7 @@ pub(crate) use guards::{blockers, check, last_owner};
 pub(crate) use ordering::{delete_together, rows};
 pub use preview::{Effect, Preview, TablePreview};
 pub use progress::{CONDITION_TYPES, Condition, LATE_AFTER, Progress, STUCK_AFTER, Watched};
+pub(crate) use progress::{STUCK, Stuck};
 pub use records::{Deletion, DeletionFilter, Wanted, get, list, watch};
 pub(crate) use repeating::{Repeated, end_purges, repeat, restore_again, stop_again};
 pub(crate) use requirements_check::{of_purge, of_purged, of_weakening, unapproved};

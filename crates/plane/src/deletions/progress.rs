@@ -2,21 +2,53 @@
 
 use std::time::Duration;
 
-use deletion::{DATABASE, Obstacle, RateSample, Standing, Waiting};
+use deletion::{DATABASE, Obstacle, RateSample, Standing, Waiting, before};
 use jiff::Timestamp;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::Deletion;
 use crate::Cx;
 use crate::Plane;
 use crate::deletion_rules::{RULES, Root};
-use sql::Tx;
+use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
 /// How long an open deletion may make no progress before it is called stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// How long a delivery to a webhook may be due. Between its first attempt and its last lie 76 seconds at the most.
 pub const LATE_AFTER: Duration = Duration::from_secs(600);
+
+/// What looks for deletions that are stuck: open ones that made no progress for longer than [`STUCK_AFTER`]. Those under a legal hold are meant to
+/// wait, for as long as it takes. What waits for others is not stuck itself: they may be. Webhooks are told again for a while, and a large
+/// export takes as long as it takes.
+pub(crate) struct Stuck {
+    /// How many there are.
+    pub(crate) count: Statement,
+    /// Their ids, each with what it waits for; how many at the most comes after [`Stuck::bound`].
+    pub(crate) list: Statement,
+}
+
+/// Both.
+pub(crate) static STUCK: LazyLock<Stuck> = LazyLock::new(|| {
+    let stuck = "FROM deletions
+                 WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
+                   AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
+                   AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
+                   AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2)
+                   AND (coalesce(waiting_for, '') <> 'export'
+                        OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))";
+    Stuck {
+        count: Statement::generated(format!("SELECT count(*) {stuck}")),
+        list: Statement::generated(format!("SELECT id, waiting_for {stuck} ORDER BY coalesce(waiting_since, updated_at), id LIMIT $4")),
+    }
+});
+
+impl Stuck {
+    /// The parameters for those that are stuck at this time.
+    pub(crate) fn bound(now: Timestamp) -> Vec<Value> {
+        params![before(now, STUCK_AFTER), before(now, LATE_AFTER), now].to_vec()
+    }
+}
 
 /// What a deletion waits for that must tell webhooks, with their number.
 pub(crate) const DELIVERIES: &str = "webhook_deliveries";

@@ -140,6 +140,11 @@ pub enum DeletionFilter {
 }
 
 impl DeletionFilter {
+    /// Every name.
+    pub fn names() -> Vec<&'static str> {
+        State::ALL.map(State::name).into_iter().chain(["open"]).collect()
+    }
+
     /// The filter of this name: a state, or `open`.
     pub fn parse(name: &str) -> Option<DeletionFilter> {
         match name {

@@ -7,5 +7,5 @@ sets! {
     /// Why a deletion waits.
     ConditionType, &CONDITION_TYPES, "webhook_deliveries";
     /// Which deletions are listed; `open` are those not completed yet.
-    DeletionFilter, &["reversible", "closed", "draining", "completed", "restored", "open"], "reversible";
+    DeletionFilter, &super::DeletionFilter::names(), "reversible";
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{CheckContext, Finding, Findings, MOST_SAMPLES, Tell};
 use crate::deletions::progress::waiting_words;
-use crate::deletions::{LATE_AFTER, STUCK_AFTER, rules};
+use crate::deletions::{LATE_AFTER, STUCK, STUCK_AFTER, Stuck, rules};
 use crate::{Error, MIGRATIONS, Result};
 use deletion::{Waiting, before};
 
@@ -236,34 +236,13 @@ pub(super) fn holds<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> 
 pub(super) fn stuck<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let limit = before(context.now, STUCK_AFTER);
-        // Those under a legal hold are meant to wait, for as long as it takes. What waits for others is not stuck: they may be. Webhooks
-        // are told again for a while, and a large export takes as long as it takes.
-        let bound = params![limit, before(context.now, LATE_AFTER), context.now].to_vec();
+        let bound = Stuck::bound(context.now);
         let listed = [bound.clone(), params![MOST_SAMPLES].to_vec()].concat();
-        let count = sql!(
-            "SELECT count(*) FROM deletions
-             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
-               AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
-               AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
-               AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2)
-               AND (coalesce(waiting_for, '') <> 'export'
-                    OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))"
-        );
-        let list = sql!(
-            "SELECT id, waiting_for FROM deletions
-             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
-               AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
-               AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
-               AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2)
-               AND (coalesce(waiting_for, '') <> 'export'
-                    OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))
-             ORDER BY coalesce(waiting_since, updated_at), id LIMIT $4"
-        );
         let told = |row: Row| {
             let (id, waits): (Uuid, Option<String>) = row.read()?;
             Ok(waits.map_or_else(|| id.to_string(), |waits| format!("{id} (waits for {})", waiting_words(&Waiting::read(&waits)))))
         };
-        let (rows, sample) = rows_and_sample(context, (count, bound), (list, told), listed).await?;
+        let (rows, sample) = rows_and_sample(context, (STUCK.count, bound), (STUCK.list, told), listed).await?;
         let mut findings = Vec::new();
         if rows > 0 {
             findings.push(Finding {
@@ -354,5 +333,5 @@ pub(super) fn some(mut names: Vec<String>) -> Vec<String> {
 }
 
 pub(super) fn statements() -> Vec<Statement> {
-    closables().iter().flat_map(|closable| [closable.count, closable.list]).collect()
+    closables().iter().flat_map(|closable| [closable.count, closable.list]).chain([STUCK.count, STUCK.list]).collect()
 }

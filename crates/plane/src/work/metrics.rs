@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sql::{params, sql};
 
 use crate::cx::{Actor, Cx};
-use crate::deletions::{LATE_AFTER, STUCK_AFTER};
+use crate::deletions::{STUCK, Stuck};
 use crate::quotas::Quota;
 use crate::retention::{GRACE, OVERDUE_CUSTOMERS, Retention};
 use crate::{Plane, Result, quotas};
@@ -58,16 +58,6 @@ pub async fn snapshot(plane: &Arc<Plane>) -> Result<Snapshot> {
             waiting += those_waiting;
             oldest = first.map_or(oldest, |time| oldest.min(time));
         }
-        // Those under a legal hold are meant to wait, for as long as it takes; what waits for others is not stuck itself.
-        let stuck = sql!(
-            "SELECT count(*) FROM deletions
-             WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
-               AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
-               AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
-               AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2)
-               AND (coalesce(waiting_for, '') <> 'export'
-                    OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))"
-        );
         let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
         let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
         let (mut overdue, mut held) = (0, 0);
@@ -79,7 +69,7 @@ pub async fn snapshot(plane: &Arc<Plane>) -> Result<Snapshot> {
             closed: counts[0],
             draining: counts[1],
             waiting,
-            stuck: tx.read_one(stuck, params![before(cx.now, STUCK_AFTER), before(cx.now, LATE_AFTER), cx.now]).await?,
+            stuck: tx.read_one(STUCK.count, &Stuck::bound(cx.now)).await?,
             overdue_held: held,
             overdue_blocked: overdue - held,
             oldest_open_seconds: cx.now.as_second() - oldest.as_second(),

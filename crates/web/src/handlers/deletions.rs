@@ -19,6 +19,7 @@ use crate::answers::{One, OrPlan, Sliced};
 use crate::blocker_links::{BlockerOut, Case};
 use crate::caller::{Caller, Segments};
 use crate::problem::{Answer, Failure};
+use crate::query::must_be;
 use crate::{AppState, deletion_events};
 
 /// A deletion: who ordered what, how far it is, and the receipt of what was done.
@@ -70,8 +71,7 @@ pub(crate) async fn list(caller: Caller) -> Answer<Sliced<DeletionOut>> {
         OrganizationRef::Current => Wanted::AllReadable,
         organization => Wanted::Of(organization),
     };
-    let words = "must be reversible, closed, draining, completed, restored or open";
-    let filter = caller.query.read("state", words, DeletionFilter::parse)?;
+    let filter = caller.query.read("state", &must_be(&DeletionFilter::names()), DeletionFilter::parse)?;
     let page = deletions::list(&caller.cx, &wanted, filter, caller.query.part()?).await?;
     Ok(caller.slice(page, |watched| DeletionOut::of(watched, caller.cx.now, None)))
 }

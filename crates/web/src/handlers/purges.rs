@@ -15,6 +15,7 @@ use crate::blocker_links::{BlockerOut, Case};
 use crate::caller::{Caller, Segments};
 use crate::csv_body::JsonOrCsv;
 use crate::problem::Answer;
+use crate::query::must_be;
 
 /// Customers to be deleted at once.
 #[derive(Deserialize, JsonSchema)]
@@ -116,8 +117,7 @@ pub(crate) async fn stop(caller: Caller, Segments(deletion): Segments<String>) -
 }
 
 pub(crate) async fn items(caller: Caller, Segments(deletion): Segments<String>) -> Answer<Sliced<PurgeItem>> {
-    let words = "must be deleted, blocked, refused, not_found, repeated or stopped";
-    let outcome = caller.query.read("outcome", words, Outcome::parse)?;
+    let outcome = caller.query.read("outcome", &must_be(&Outcome::ALL.map(Outcome::name)), Outcome::parse)?;
     let (organization, page) = purges::items(&caller.cx, caller.id("id", &deletion)?, outcome, caller.query.part()?).await?;
     Ok(caller.slice(page, |item| PurgeItem {
         number: item.number,

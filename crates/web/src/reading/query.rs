@@ -16,6 +16,12 @@ pub(crate) struct Query {
     pairs: Vec<(String, String)>,
 }
 
+/// What is refused that is none of these words.
+pub(crate) fn must_be(words: &[&str]) -> String {
+    let (last, others) = words.split_last().unwrap_or((&"", &[]));
+    format!("must be {} or {last}", others.join(", "))
+}
+
 impl Query {
     /// Reads what stands behind the `?`, or a form.
     ///

@@ -33,7 +33,7 @@ const WAITS_FOR: &str = "CASE WHEN EXISTS (SELECT 1 FROM subscriptions
                       WHERE organizations.id = customers.organization_id AND archived_at IS NOT NULL) THEN 'an archived organization'
          ELSE 'a server' END";
 
-/// What looks for those who stay beyond their time. Each takes the end of their time and the present one, lists also how many at the most.
+/// What looks for those who stay beyond their time. Each takes the end of their time, all but `total` the present one too, and lists how many at the most.
 pub(crate) struct Overdue {
     /// How many in all, and under a legal hold.
     pub(crate) counts: Statement,

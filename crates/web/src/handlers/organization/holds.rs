@@ -8,6 +8,7 @@ use crate::answers::{One, Paged};
 use crate::body::Body;
 use crate::caller::{Caller, Segments};
 use crate::problem::Answer;
+use crate::query::must_be;
 
 pub(crate) async fn of_organization(
     caller: Caller,
@@ -40,7 +41,7 @@ async fn place(caller: &Caller, organization: &str, subject: Subject, new: NewHo
 }
 
 pub(crate) async fn list(caller: Caller, Segments(organization): Segments<String>) -> Answer<Paged<Hold>> {
-    let state = caller.query.read("state", "must be active, released or expired", State::parse)?;
+    let state = caller.query.read("state", &must_be(&State::ALL.map(State::name)), State::parse)?;
     let page = holds::list(&caller.cx, &caller.organization(&organization)?, state, caller.query.page()?).await?;
     Ok(caller.page(page, |hold| hold))
 }

@@ -312,7 +312,8 @@ async fn enter_of(cx: &Cx, found: Option<(Uuid, Uuid)>, action: Action) -> Resul
 async fn lock(tx: &mut Tx, tenant: &Tenant, id: Uuid) -> Result<OauthApp> {
     let statement = sql!(
         "UPDATE oauth_apps SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'
-         RETURNING id, organization_id, member_id, client_id, name, description, redirect_uris, scopes, is_active, created_at, updated_at"
+         RETURNING {columns}",
+        OauthApp
     );
     tx.read_opt(statement, params![tenant.organization(), id]).await?.ok_or(NOT_FOUND)
 }
