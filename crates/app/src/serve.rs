@@ -128,6 +128,10 @@ pub(crate) struct ServeArgs {
     /// wrong clock: the word is to start once with 100.
     #[arg(long, env = "FREEHOLD_RETENTION_BRAKE", value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     retention_brake: u8,
+    /// Seconds for which a deletion waits for webhooks that do not take what they are told (0 to 259200). Then it is completed, its record says what
+    /// was not delivered, and that is tried on for three days.
+    #[arg(long, env = "FREEHOLD_COMPLETION_WAIT", value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u32).range(0..=259_200))]
+    completion_wait: u32,
     /// Days for which lines of the ledger are kept (30 to 36500): as long as the oldest backup that may be restored.
     #[arg(long, env = "FREEHOLD_LEDGER_DAYS", value_name = "DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(30..=36_500))]
     ledger_days: u16,
@@ -198,6 +202,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         every: Duration::from_hours(args.backup_hours.into()),
         kept: args.backups_kept.into(),
     });
+    config.completion_wait = Duration::from_secs(args.completion_wait.into());
     config.ledger = Some(args.database.ledger());
     config.ledger_life = Duration::from_hours(u64::from(args.ledger_days) * 24);
     config.quotas = Quotas {

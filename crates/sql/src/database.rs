@@ -68,6 +68,8 @@ enum Engine {
 pub(crate) enum Kind {
     /// It reads a snapshot.
     Read,
+    /// The same for what goes through many rows while its caller waits.
+    Search,
     /// The same for background work.
     LongRead,
     /// It is durable when its caller has the answer.
@@ -80,7 +82,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) fn is_read(self) -> bool {
-        matches!(self, Kind::Read | Kind::LongRead)
+        matches!(self, Kind::Read | Kind::Search | Kind::LongRead)
     }
 
     /// Whether its statements may take longer than those of requests.
@@ -271,13 +273,26 @@ impl Database {
         self.read_as(Kind::LongRead, work).await
     }
 
+    /// Like [`Database::read`], for what goes through many rows. On the embedded engine it takes no reader and no processor away from other
+    /// reads.
+    ///
+    /// # Errors
+    /// Those of [`Database::read`].
+    pub async fn search<T, E>(&self, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + Sync + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + HasDatabaseError + Send + 'static,
+    {
+        self.read_as(Kind::Search, work).await
+    }
+
     async fn read_as<T, E>(&self, kind: Kind, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + Sync + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + HasDatabaseError + Send + 'static,
     {
         let outcome = match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Sqlite(sqlite) => sqlite.read(kind, work).await,
             Engine::Postgres(postgres) => Box::pin(postgres.transaction(&work, kind)).await,
         };
         match outcome.as_ref().map_err(HasDatabaseError::database_error) {

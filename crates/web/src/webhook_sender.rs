@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plane::deliveries::{self, Attempt, Due, GONE, Taken};
+use plane::deliveries::{self, Attempt, Due, GONE, ROOM, Taken, UnderWay};
 use plane::{Plane, Result};
 use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
@@ -15,8 +15,6 @@ use uuid::Uuid;
 
 use crate::outbound::Outbound;
 
-/// Deliveries under way at once.
-const AT_ONCE: usize = 16;
 /// How often the queues are looked into when no bell rings and nothing is known to become due.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -39,7 +37,7 @@ impl WebhookSender {
 
     /// Carries until told to stop, and then only to the end what is under way.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut round = Round { webhook_sender: self, tasks: JoinSet::new(), organizations: HashMap::new() };
+        let mut round = Round { webhook_sender: self, tasks: JoinSet::new(), webhooks: HashMap::new() };
         while !*stop.borrow() {
             let pause = round.look().await;
             tokio::select! {
@@ -58,20 +56,21 @@ struct Round {
     webhook_sender: WebhookSender,
     /// Every delivery that is being carried.
     tasks: JoinSet<()>,
-    /// Whose each of them is.
-    organizations: HashMap<Id, Uuid>,
+    /// Where each of them goes, and whether that takes nothing.
+    webhooks: HashMap<Id, (Uuid, bool)>,
 }
 
 impl Round {
     /// Starts what is due and has room. Returns how long to wait for what will be due.
     async fn look(&mut self) -> Duration {
-        let room = AT_ONCE - self.tasks.len();
-        if room == 0 {
+        if self.tasks.len() >= ROOM {
             return ROUND;
         }
-        let mut under_way: HashMap<Uuid, usize> = HashMap::new();
-        self.organizations.values().for_each(|organization| *under_way.entry(*organization).or_default() += 1);
-        let Taken { due, next } = match deliveries::take(&self.webhook_sender.plane, room, &under_way).await {
+        let mut under_way = UnderWay::default();
+        for (webhook, is_failing) in self.webhooks.values() {
+            under_way.webhooks.entry(*webhook).or_insert((0, *is_failing)).0 += 1;
+        }
+        let Taken { due, next } = match deliveries::take(&self.webhook_sender.plane, &under_way).await {
             Ok(taken) => taken,
             Err(error) => {
                 error.log("the queues of webhooks could not be read; they are tried again", None);
@@ -79,9 +78,9 @@ impl Round {
             }
         };
         for due in due {
-            let organization = due.organization;
+            let place = (due.webhook, due.failing_since.is_some());
             let task = self.tasks.spawn(carry(self.webhook_sender.clone(), due));
-            self.organizations.insert(task.id(), organization);
+            self.webhooks.insert(task.id(), place);
         }
         let until = next
             .map_or(ROUND, |next| Duration::try_from(next.duration_since(self.webhook_sender.plane.clock.now())).unwrap_or(Duration::ZERO));
@@ -96,14 +95,14 @@ impl Round {
                 error.id()
             }
         };
-        self.organizations.remove(&id);
+        self.webhooks.remove(&id);
     }
 }
 
 async fn carry(webhook_sender: WebhookSender, due: Due) {
     let WebhookSender { plane, outbound } = webhook_sender;
     let attempt = match due.undeliverable {
-        Some(words) => Attempt { status: None, error: Some(words) },
+        Some(words) => Attempt { error: Some(words), ..Attempt::default() },
         None => call(&plane, &outbound, &due).await,
     };
     tracing::info!(event = %due.id, organization = %due.organization, status = attempt.status, error = attempt.error, "delivery");
@@ -116,19 +115,21 @@ async fn call(plane: &Plane, outbound: &Outbound, due: &Due) -> Attempt {
     let timestamp = plane.clock.now().as_second();
     let mut headers = HeaderMap::new();
     let values =
-        [("webhook-id", due.id.to_string()), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", due.sign(timestamp))];
+        [("webhook-id", due.id.to_string()), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", due.sign(timestamp)), ("x-webhook-signature", due.sign_body())];
     for (name, value) in values {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
         }
     }
-    match outbound.post(&due.url, headers, due.payload.clone()).await {
-        Ok(status @ 200..=299) => Attempt { status: Some(status), error: None },
-        Ok(status @ 300..=399) => {
-            Attempt { status: Some(status), error: Some("a redirect, which is not followed: register the address it leads to") }
-        }
-        Ok(GONE) => Attempt { status: Some(GONE), error: Some("the receiver wants nothing more (410 Gone): the webhook is switched off") },
-        Ok(status) => Attempt { status: Some(status), error: Some("the answer was not a success (2xx)") },
-        Err(unanswered) => Attempt { status: None, error: Some(unanswered.words()) },
-    }
+    let answered = match outbound.post(&due.url, headers, due.payload.clone()).await {
+        Ok(answered) => answered,
+        Err(unanswered) => return Attempt { error: Some(unanswered.words()), ..Attempt::default() },
+    };
+    let error = match answered.status {
+        200..=299 => None,
+        300..=399 => Some("a redirect, which is not followed: register the address it leads to"),
+        GONE => Some("the receiver wants nothing more (410 Gone): the webhook is switched off"),
+        _ => Some("the answer was not a success (2xx)"),
+    };
+    Attempt { status: Some(answered.status), error, body: answered.body, retry_after: answered.retry_after }
 }

@@ -1,5 +1,5 @@
-"""Four attacks on a server of one's own, what they cost it, and what another tenant feels meanwhile: the figures of “Under attack” in
-docs/performance.md. Needs nothing but Python. `FREEHOLD=target/release/freehold python3 attacks.py [answers bodies hashes searches]`, with the
+"""Five attacks on a server of one's own, what they cost it, and what another tenant feels meanwhile: the figures of “Under attack” in
+docs/performance.md. Needs nothing but Python. `FREEHOLD=target/release/freehold python3 attacks.py [answers bodies hashes searches tenants]`, with the
 connection string of an empty database in FREEHOLD_DATABASE_URL for PostgreSQL.
 
 Real attackers and neighbours bring computers of their own. Here they share one with the server, so the neighbour's client goes before everything
@@ -27,13 +27,13 @@ print(json.dumps(took))
 
 SEARCHER = """
 import http.client, sys, threading, time
-port, path, token, end, statuses = int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]), []
+port, path, token, end, abreast, statuses = int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]), int(sys.argv[5]), []
 def search():
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     while time.time() < end:
         connection.request("GET", path, headers={"Authorization": "Bearer " + token})
         answer = connection.getresponse(); answer.read(); statuses.append(answer.status)
-threads = [threading.Thread(target=search) for _ in range(30)]
+threads = [threading.Thread(target=search) for _ in range(abreast)]
 [thread.start() for thread in threads]; [thread.join() for thread in threads]
 print({status: statuses.count(status) for status in set(statuses)})
 """
@@ -160,19 +160,27 @@ def hashes(_, end):
     return count(statuses)
 
 
+def searcher(token, home, end, abreast):
+    path = f"/api/organizations/{home}/customers?q=zzz"
+    return subprocess.Popen([sys.executable, "-c", SEARCHER, str(PORT), path, token, str(end), str(abreast)], stdout=subprocess.PIPE, text=True)
+
+
 def searches(prepared, end):
     """Thirty searches at once of one tenant's 10,000 customers."""
-    token, home = prepared
-    path = f"/api/organizations/{home}/customers?q=zzz"
-    return subprocess.run([sys.executable, "-c", SEARCHER, str(PORT), path, token, str(end)], capture_output=True, text=True).stdout.strip()
+    return searcher(*prepared, end, 30).communicate()[0].strip()
 
 
-def customers():
+def tenants(prepared, end):
+    """Four searches at once of each of eight tenants with 2,400 customers."""
+    return " ".join(one.communicate()[0].strip() for one in [searcher(*tenant, end, 4) for tenant in prepared])
+
+
+def customers(each=2_500):
     token = person()
     home = organization(token)
 
     def fill(part):
-        for number in range(2_500):
+        for number in range(each):
             ask("POST", f"/api/organizations/{home}/customers", {"id": f"c{part}-{number}", "name": "x" * 150, "email": "a@example.com"}, token)
 
     abreast(4, fill)
@@ -240,12 +248,13 @@ def run(attack, seconds, limited=True, prepare=None):
 if __name__ == "__main__":
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(8_192, most), most))
-    wanted = sys.argv[1:] or ["answers", "bodies", "hashes", "searches"]
+    wanted = sys.argv[1:] or ["answers", "bodies", "hashes", "searches", "tenants"]
     attacks = {
         "answers": lambda: run(answers, 8),
         "bodies": lambda: run(bodies, 8),
         "hashes": lambda: run(hashes, 8),
         "searches": lambda: run(searches, 8, limited=False, prepare=customers),
+        "tenants": lambda: run(tenants, 8, limited=False, prepare=lambda: [customers(600) for _ in range(8)]),
     }
     for name in wanted:
         # What has stepped back does not come forward again: each in a process of its own.

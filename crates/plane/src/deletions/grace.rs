@@ -240,10 +240,10 @@ async fn tell(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<(
     let organization = deletion.organization;
     if root == Root::Organization {
         let data = crate::payloads::OrganizationEvent::of(organization);
-        notify::emit(cx, tx, organization, Event::OrganizationRestored, None, data).await?;
+        notify::emit(cx, tx, organization, Event::OrganizationRestored, notify::About::Other(organization), data).await?;
     }
     let data = effects::of_deletion(organization, deletion.id, root, deletion.subject);
-    notify::emit(cx, tx, organization, Event::DeletionRestored, None, data).await?;
+    notify::emit(cx, tx, organization, Event::DeletionRestored, notify::About::Other(deletion.subject), data).await?;
     Ok(())
 }
 

@@ -15,12 +15,12 @@ use uuid::Uuid;
 
 /// How long an open deletion may make no progress before it is called stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
-/// How long a delivery to a webhook may be due. Between its first attempt and its last lie 76 seconds at the most.
+/// How long a delivery to a webhook may be due, and a deletion that waits for webhooks be looked at by no worker.
 pub const LATE_AFTER: Duration = Duration::from_secs(600);
 
 /// What looks for deletions that are stuck: open ones that made no progress for longer than [`STUCK_AFTER`]. Those under a legal hold are meant to
-/// wait, for as long as it takes. What waits for others is not stuck itself: they may be. Webhooks are told again for a while, and a large
-/// export takes as long as it takes.
+/// wait, for as long as it takes. What waits for others is not stuck itself: they may be. Webhooks are told again for a while, as
+/// long as a worker looks after it, and a large export takes as long as it takes.
 pub(crate) struct Stuck {
     /// How many there are.
     pub(crate) count: Statement,
@@ -34,7 +34,7 @@ pub(crate) static STUCK: LazyLock<Stuck> = LazyLock::new(|| {
                  WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
                    AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
                    AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
-                   AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2)
+                   AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR coalesce(lease_until, waiting_since) <= $2)
                    AND (coalesce(waiting_for, '') <> 'export'
                         OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))";
     Stuck {
@@ -117,7 +117,7 @@ pub struct Condition {
     #[schemars(length(min = 1, max = 2_000), example = &"Deliveries to webhooks of the organization that have not come to their end: 2.")]
     pub detail: String,
     /// What would let it go on.
-    #[schemars(length(min = 1, max = 500), example = &"It goes on by itself: each webhook is told or given up within two minutes.")]
+    #[schemars(length(min = 1, max = 500), example = &"It goes on by itself: when each webhook is told, or without that after an hour (--completion-wait of the server).")]
     pub remedy: &'static str,
 }
 
@@ -217,8 +217,8 @@ fn waits(deletion: &Deletion, waiting: &Waiting) -> (&'static str, String, &'sta
             ),
             // The webhooks of an organization that is being deleted cannot be changed.
             match deletion.root == Root::Organization {
-                true => "It goes on by itself: each webhook is told or given up within two minutes.",
-                false => "It goes on by itself: each webhook is told or given up within two minutes. It waits for none that is deleted.",
+                true => "It goes on by itself: when each webhook is told, or without that after an hour (--completion-wait of the server).",
+                false => "It goes on by itself: when each webhook is told, or without that after an hour (--completion-wait of the server). It waits for none that is deleted.",
             },
         ),
         _ => (

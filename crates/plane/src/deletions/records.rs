@@ -209,6 +209,7 @@ pub async fn watch(cx: &Cx, id: Uuid) -> Result<Watched> {
         }
     }
     estimate(&cx.plane, &watched);
+    cx.plane.ledger.settled().await;
     Ok(watched)
 }
 
@@ -241,7 +242,7 @@ pub async fn list(cx: &Cx, wanted: &Wanted, filter: Option<DeletionFilter>, requ
         },
     };
     let states = states(filter);
-    cx.read(async move |_, tx| {
+    let page = cx.read(async move |_, tx| {
             let count = sql!("SELECT count(*) FROM deletions WHERE organization_id = ANY($1) AND state = ANY($2)");
             let total = match request.after {
                 Some(_) => 0,
@@ -253,7 +254,9 @@ pub async fn list(cx: &Cx, wanted: &Wanted, filter: Option<DeletionFilter>, requ
             let bound = params![organizations.clone(), states.clone(), request.limit(), request.offset(), request.below()];
             Ok(part(tx.read_all(statement, bound).await?, total, request))
         })
-    .await
+    .await?;
+    cx.plane.ledger.settled().await;
+    Ok(page)
 }
 
 async fn one(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
@@ -295,7 +298,7 @@ async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
 /// For operators: along the index of all ids.
 async fn everywhere(cx: &Cx, filter: Option<DeletionFilter>, request: PageRequest) -> Result<Page<Watched>> {
     let states = states(filter);
-    cx.read(async move |_, tx| {
+    let page = cx.read(async move |_, tx| {
         let count = sql!("SELECT count(*) FROM deletions WHERE state = ANY($1)");
         let total = match request.after {
             Some(_) => 0,
@@ -306,7 +309,9 @@ async fn everywhere(cx: &Cx, filter: Option<DeletionFilter>, request: PageReques
         let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
         Ok(part(tx.read_all(statement, bound).await?, total, request))
     })
-    .await
+    .await?;
+    cx.plane.ledger.settled().await;
+    Ok(page)
 }
 
 fn part(found: Vec<Watched>, total: i64, request: PageRequest) -> Page<Watched> {

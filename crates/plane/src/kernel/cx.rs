@@ -272,6 +272,15 @@ impl Cx {
     }
 
     pub(crate) async fn read<T: Send + 'static>(&self, work: impl AsyncFn(&Cx, &mut Tx) -> Result<T> + Send + Sync + 'static) -> Result<T> {
+        self.read_filtered(false, work).await
+    }
+
+    /// Like [`Cx::read`]. What is filtered goes through many rows for few: it takes no reader away from other reads.
+    pub(crate) async fn read_filtered<T: Send + 'static>(
+        &self,
+        is_filtered: bool,
+        work: impl AsyncFn(&Cx, &mut Tx) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
         // Only what goes on inside an organization is counted as its own: finding out whether a caller may come in waits for no place.
         let _turn = match self.noted_organization() {
             Some(organization) => Some(self.plane.fair_readers.turn(organization).await?),
@@ -282,6 +291,7 @@ impl Cx {
         match self.actor {
             // The server's own jobs, for which no caller waits.
             Actor::System | Actor::Orderer(_) => Box::pin(self.plane.db.read_behind(work)).await,
+            _ if is_filtered => Box::pin(self.plane.db.search(work)).await,
             _ => Box::pin(self.plane.db.read(work)).await,
         }
     }

@@ -84,12 +84,13 @@ pub(crate) const TABLES: &[TableColumns] = &[
     TableColumns::new("webhooks", &[
         ("organization_id", ORGANIZATION), ("id", WEBHOOK), ("url", Plain), ("description", Plain), ("events", Plain), ("secret", Secret),
         ("is_active", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain), ("old_secret", Secret),
-        ("old_secret_until", Plain), ("credential_revision", Plain),
+        ("old_secret_until", Plain), ("credential_revision", Plain), ("failing_since", Plain),
     ]),
     TableColumns::new("webhook_deliveries", &[
         ("organization_id", ORGANIZATION), ("webhook_id", WEBHOOK), ("id", Plain), ("event", Plain), ("subject_id", CUSTOMER),
         ("deletion_id", Plain), ("payload", Personal), ("state", Plain), ("attempts", Plain), ("response_status", Plain), ("error", Plain),
-        ("next_attempt_at", Plain), ("created_at", Plain), ("finished_at", Plain),
+        ("next_attempt_at", Plain), ("created_at", Plain), ("finished_at", Plain), ("about", Plain), ("sequence", Plain), ("retry_until", Plain),
+        ("response_body", Personal), ("is_counted", Plain),
     ]),
     TableColumns::new("oauth_apps", &[
         ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),

@@ -1,7 +1,7 @@
 //! The plane itself: the open database, the keys, the caches and the settings that every context shares.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0027_change_counts", text: include_str!("../../migrations/0027_change_counts.sql") },
     Migration { name: "0028_credential_revisions", text: include_str!("../../migrations/0028_credential_revisions.sql") },
     Migration { name: "0029_completed", text: include_str!("../../migrations/0029_completed.sql") },
+    Migration { name: "0030_webhook_retries", text: include_str!("../../migrations/0030_webhook_retries.sql") },
 ];
 
 /// Settings of a plane.
@@ -106,6 +107,8 @@ pub struct Config {
     pub ledger_life: Duration,
     /// Which backups the server takes by itself. Default none.
     pub backups: Option<BackupSchedule>,
+    /// How long a deletion waits for webhooks that do not take what they are told, before it is completed without them. Default 1 hour.
+    pub completion_wait: Duration,
 }
 
 /// When backups are taken, where to, and how many are kept.
@@ -149,6 +152,7 @@ impl Config {
             ledger: None,
             ledger_life: Duration::from_hours(400 * 24),
             backups: None,
+            completion_wait: Duration::from_hours(1),
         }
     }
 }
@@ -170,6 +174,8 @@ pub struct Plane {
     pub(crate) export_bell: Notify,
     /// Rung when there is something to deliver to webhooks.
     pub(crate) webhook_bell: Notify,
+    /// The last sequence of an event.
+    pub(crate) last_sequence: AtomicI64,
     /// When each API key was last used, until that is written down.
     pub(crate) usage: Usage,
     /// What tells this run of the server from those before it.
@@ -232,6 +238,15 @@ impl Plane {
     pub async fn close(&self) {
         self.ledger.close().await;
         self.db.close().await;
+    }
+
+    /// The sequence of an event: higher than all before it in the life of this server, and microseconds since 1970, so that those after a restart are
+    /// higher, too. Taken while the row is locked that the event is about, so that it says which came first.
+    pub(crate) fn next_sequence(&self) -> i64 {
+        let now = self.clock.now().as_microsecond();
+        let next = |last: i64| Some(now.max(last + 1));
+        let last = self.last_sequence.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_else(|last| last);
+        now.max(last + 1)
     }
 
     /// Waits until something is put into the queues of webhooks.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sql::{Statement, params, sql};
 
 use crate::cx::Cx;
-use crate::deliveries::{PATIENCE, RETRIES};
+use crate::deliveries::{LONGEST_RETRY, PATIENCE};
 use crate::drain::LONG_NAP;
 use crate::exports::LONGEST_PAUSE;
 use crate::{Config, Result};
@@ -48,7 +48,7 @@ pub const TIMERS: [Timer; 3] = [
     Timer {
         table: "webhook_deliveries",
         column: "next_attempt_at",
-        furthest: |config| RETRIES.into_iter().fold(PATIENCE + config.lease, Duration::max),
+        furthest: |config| LONGEST_RETRY.max(PATIENCE + config.lease),
         pull_back: sql!("UPDATE webhook_deliveries SET next_attempt_at = $1 WHERE state = 'pending' AND next_attempt_at > $2"),
     },
 ];

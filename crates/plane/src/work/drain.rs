@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deletion::{Key, Lease, Nouns, Others, Outcome, Pause, Throttle, Waiting, Work};
+use deletion::{Key, Lease, Nouns, Others, Outcome, Pause, Throttle, Waiting, Work, before};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -92,9 +92,16 @@ impl Nouns for Server {
 
     fn effects<'a>(&'a self, tx: &'a mut Tx, deletion: &'a Lease) -> BoxFuture<'a, Result<Option<Pause>>> {
         Box::pin(async move {
-            let pending = effects::pending(tx, Root::of(deletion.root)?, deletion.tenant, deletion.id).await?;
-            if pending > 0 {
-                return Ok(Some(Pause { waiting: Waiting::counted(DELIVERIES, pending), lasts: NAP }));
+            let (cx, root) = (self.cx(), Root::of(deletion.root)?);
+            let pending = effects::pending(&cx, tx, root, deletion.tenant, deletion.id).await?;
+            if pending.number > 0 {
+                // The last delivery wakes it, and so many may wait for one endpoint for so long.
+                let is_young = pending.since.is_some_and(|since| since > before(cx.now, LONG_NAP));
+                let lasts = if is_young { NAP } else { LONG_NAP };
+                return Ok(Some(Pause { waiting: Waiting::counted(DELIVERIES, pending.number), lasts }));
+            }
+            if root == Root::Organization {
+                effects::give_up(&cx, tx, deletion.tenant).await?;
             }
             effects::record(tx, deletion.tenant, deletion.id).await?;
             Ok(None)

@@ -1,6 +1,6 @@
 //! How a plane is opened: schema, rules, keys, caches, ledger.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use deletion::Clock;
@@ -63,6 +63,7 @@ impl Plane {
             organization_limits,
             export_bell: Notify::new(),
             webhook_bell: Notify::new(),
+            last_sequence: AtomicI64::new(0),
             usage: Usage::default(),
             run: Run {
                 id: Uuid::from_bytes(deletion::random()?),

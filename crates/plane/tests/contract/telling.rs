@@ -1,12 +1,11 @@
 //! Deletions tell webhooks, and the queues that do it: nothing is completed before it was told, nothing is lost, no webhook is starved.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use plane::Error;
-use plane::customers::{self, Deleting};
+use plane::customers::{self, CustomerChange, Deleting};
 use plane::deletions::{Deletion, Details};
-use plane::deliveries::{self, Attempt, Delivery, Due, PATIENCE, RETRIES};
+use plane::deliveries::{self, Attempt, Delivery, Due, FAILING_FOR, LONGEST_RETRY, PATIENCE, RETRIED_FOR, RETRIES, Resend, UnderWay};
 use plane::ids::OrganizationRef;
 use plane::members;
 use plane::organizations;
@@ -21,7 +20,11 @@ use crate::world::{deliver, new_customer};
 
 on_both_engines! {
     a_customer_is_erased_at_once_and_completed_when_everybody_was_told
-    an_endpoint_that_refuses_everything_holds_the_completion_until_it_is_given_up_and_no_longer
+    an_endpoint_that_refuses_everything_holds_the_completion_for_an_hour_and_is_told_all_the_same
+    a_delivery_is_given_up_after_three_days_and_can_be_sent_again
+    events_about_one_customer_are_told_in_order_until_one_has_failed_four_times
+    a_pause_that_a_receiver_asks_for_is_heeded_up_to_six_hours
+    a_webhook_that_takes_nothing_for_five_days_is_switched_off_and_the_others_hear_of_it
     an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothing_is_left
     what_else_waits_in_the_queues_of_a_deleted_organization_is_not_sent
     a_deletion_without_webhooks_is_completed_at_once
@@ -62,25 +65,141 @@ async fn a_customer_is_erased_at_once_and_completed_when_everybody_was_told(stag
     assert_eq!(stage.history(organization, hooks[1], "deletion.completed").await.len(), 1);
 }
 
-async fn an_endpoint_that_refuses_everything_holds_the_completion_until_it_is_given_up_and_no_longer(stage: Stage) {
+async fn an_endpoint_that_refuses_everything_holds_the_completion_for_an_hour_and_is_told_all_the_same(stage: Stage) {
     let (organization, hooks) = stage.found("refusing", 1).await;
     new_customer(&stage.now(), organization, "user123").await;
     deliver(&stage.plane, 200).await;
     let deletion = stage.delete_customer(organization, "user123").await;
+    let mut waited = Duration::ZERO;
     for pause in RETRIES {
-        assert_eq!(deliver(&stage.plane, 500).await, 2);
+        if waited + pause >= stage.plane.config.completion_wait {
+            break;
+        }
+        assert!(deliver(&stage.plane, 500).await > 0, "after {waited:?}");
         assert_eq!(deliver(&stage.plane, 500).await, 0, "not before its time");
         stage.drain().await;
         assert_eq!(stage.record(&deletion).await.state.name(), "draining");
         stage.plane.clock.advance(pause);
+        waited += pause;
     }
-    assert_eq!(deliver(&stage.plane, 500).await, 2);
+    stage.plane.clock.advance(stage.plane.config.completion_wait - waited);
     stage.drain().await;
     let completed = stage.record(&deletion).await;
-    assert_eq!((completed.state.name(), completed.effects), ("completed", json!({"webhooks": {"delivered": 0, "failed": 2}})));
+    let effects = json!({"webhooks": {"delivered": 0, "failed": 0, "pending": 2}});
+    assert_eq!((completed.state.name(), completed.effects), ("completed", effects));
+    let waiting = &stage.history(organization, hooks[0], "customer.deleted").await[0];
+    assert_eq!((waiting.state.name(), waiting.response_status, waiting.error.as_deref()), ("pending", Some(500), Some("refused")));
+    // What is said is ids alone, and its receiver is told when it is there again.
+    stage.plane.clock.advance(RETRIES[10]);
+    assert_eq!(deliver(&stage.plane, 200).await, 3, "those two, and that it is completed");
     let told = &stage.history(organization, hooks[0], "customer.deleted").await[0];
-    assert_eq!((told.state.name(), told.attempts, told.response_status), ("failed", 4, Some(500)));
-    assert_eq!(told.error.as_deref(), Some("refused"));
+    assert_eq!((told.state.name(), &told.payload), ("delivered", &None));
+    assert_eq!(stage.record(&deletion).await.effects, json!({"webhooks": {"delivered": 2, "failed": 0}}));
+}
+
+async fn a_delivery_is_given_up_after_three_days_and_can_be_sent_again(stage: Stage) {
+    let (organization, hooks) = stage.found("lost", 1).await;
+    deliver(&stage.plane, 200).await;
+    new_customer(&stage.now(), organization, "user123").await;
+    let mut attempts = 0;
+    let given_up = loop {
+        attempts += deliver(&stage.plane, 500).await;
+        let told = stage.history(organization, hooks[0], "customer.created").await.remove(0);
+        match told.next_attempt_at {
+            Some(next) => stage.plane.clock.advance(Duration::try_from(next.duration_since(stage.plane.clock.now())).unwrap()),
+            None => break told,
+        }
+    };
+    assert_eq!((given_up.state.name(), given_up.attempts, attempts), ("failed", i64::try_from(attempts).unwrap(), attempts));
+    let tried_for = Duration::try_from(given_up.finished_at.unwrap().duration_since(given_up.created_at)).unwrap();
+    assert!((RETRIED_FOR..RETRIED_FOR + Duration::from_secs(60)).contains(&tried_for), "{tried_for:?}");
+    assert!((23..=26).contains(&attempts), "{attempts} attempts");
+    let (owner, organization_ref) = (stage.now(), OrganizationRef::Id(organization));
+    let again = deliveries::resend_all(&owner, &organization_ref, hooks[0], Resend::default()).await.unwrap();
+    assert_eq!(again.count, 1);
+    assert_eq!(deliveries::resend_all(&owner, &organization_ref, hooks[0], Resend::default()).await.unwrap().count, 0);
+    assert_eq!(deliver(&stage.plane, 200).await, 1);
+    let told = stage.history(organization, hooks[0], "customer.created").await.remove(0);
+    assert_eq!((told.state.name(), told.id, told.sequence), ("delivered", given_up.id, given_up.sequence));
+    // One that is delivered can be sent again, too; one that waits can be given up, and no other.
+    deliveries::resend(&owner, &organization_ref, hooks[0], told.id).await.unwrap();
+    let ended = deliveries::give_up(&owner, &organization_ref, hooks[0], told.id).await.unwrap();
+    assert_eq!((ended.state.name(), ended.error.as_deref()), ("failed", Some("given up by a member")));
+    assert!(matches!(deliveries::give_up(&owner, &organization_ref, hooks[0], told.id).await, Err(Error::Conflict(_))));
+}
+
+async fn events_about_one_customer_are_told_in_order_until_one_has_failed_four_times(stage: Stage) {
+    let (organization, hooks) = stage.found("ordered", 1).await;
+    deliver(&stage.plane, 200).await;
+    for customer in ["first", "second"] {
+        new_customer(&stage.now(), organization, customer).await;
+    }
+    let rename: CustomerChange = serde_json::from_value(json!({"name": "Grace"})).unwrap();
+    customers::update(&stage.now(), &OrganizationRef::Id(organization), "first", rename).await.unwrap();
+    let due = stage.take().await;
+    assert_eq!(due.iter().map(type_of).collect::<Vec<_>>(), ["customer.created", "customer.created"], "one of each customer");
+    let refused = || Attempt { status: Some(500), error: Some("refused"), ..Attempt::default() };
+    for (place, due) in due.into_iter().enumerate() {
+        let attempt = if place == 0 { refused() } else { Attempt { status: Some(204), ..Attempt::default() } };
+        deliveries::finish(&stage.plane, due, attempt).await.unwrap();
+    }
+    for pause in &RETRIES[..3] {
+        assert!(stage.take().await.is_empty());
+        stage.plane.clock.advance(*pause);
+        let due = stage.take().await.remove(0);
+        assert_eq!(type_of(&due), "customer.created");
+        deliveries::finish(&stage.plane, due, refused()).await.unwrap();
+    }
+    let overtaking = stage.take().await;
+    assert_eq!(overtaking.iter().map(type_of).collect::<Vec<_>>(), ["customer.updated"], "it failed four times");
+    let sequence = |due: &Due| serde_json::from_str::<Json>(&due.payload).unwrap()["sequence"].as_i64().unwrap();
+    let earlier = stage.history(organization, hooks[0], "customer.created").await;
+    assert!(earlier.iter().all(|told| told.sequence < sequence(&overtaking[0])), "and says that it is the later one");
+}
+
+async fn a_pause_that_a_receiver_asks_for_is_heeded_up_to_six_hours(stage: Stage) {
+    let (organization, hooks) = stage.found("busy", 1).await;
+    let asked = [(Duration::from_secs(90), Duration::from_secs(90)), (Duration::from_hours(100), LONGEST_RETRY)];
+    for (asked, heeded) in asked {
+        let due = stage.take().await.remove(0);
+        let refused = Attempt { status: Some(429), error: Some("refused"), retry_after: Some(asked), body: Some("later".into()) };
+        deliveries::finish(&stage.plane, due, refused).await.unwrap();
+        let told = stage.history(organization, hooks[0], "webhook.created").await.remove(0);
+        // The clock goes on meanwhile.
+        let pause = Duration::try_from(told.next_attempt_at.unwrap().duration_since(stage.plane.clock.now())).unwrap();
+        assert!((heeded - Duration::from_secs(60)..=heeded).contains(&pause), "{pause:?}");
+        assert_eq!(told.response_body.as_deref(), Some("later"));
+        stage.plane.clock.advance(heeded);
+    }
+}
+
+async fn a_webhook_that_takes_nothing_for_five_days_is_switched_off_and_the_others_hear_of_it(stage: Stage) {
+    let (organization, hooks) = stage.found("dead", 2).await;
+    let organization_ref = OrganizationRef::Id(organization);
+    let fail = async || {
+        let due = stage.take().await;
+        for due in due {
+            let error = (due.webhook == hooks[0]).then_some("refused");
+            deliveries::finish(&stage.plane, due, Attempt { status: None, error, ..Attempt::default() }).await.unwrap();
+        }
+    };
+    fail().await;
+    let failing = webhooks::get(&stage.now(), &organization_ref, hooks[0]).await.unwrap();
+    assert!(failing.failing_since.is_some() && failing.is_active);
+    // One place is left to it.
+    for number in 0..4 {
+        new_customer(&stage.now(), organization, &format!("user{number}")).await;
+    }
+    let due = stage.take().await;
+    let of = |hook| due.iter().filter(|due| due.webhook == hook).count();
+    assert_eq!((of(hooks[0]), of(hooks[1])), (1, 2));
+    stage.plane.clock.advance(FAILING_FOR);
+    fail().await;
+    assert!(!webhooks::get(&stage.now(), &organization_ref, hooks[0]).await.unwrap().is_active);
+    assert_eq!(stage.history(organization, hooks[1], "webhook.disabled").await.len(), 1);
+    assert_eq!(stage.history(organization, hooks[0], "webhook.disabled").await.len(), 0);
+    stage.change(organization, hooks[0], WebhookChange { is_active: Some(true), ..WebhookChange::default() }).await;
+    assert_eq!(webhooks::get(&stage.now(), &organization_ref, hooks[0]).await.unwrap().failing_since, None);
 }
 
 async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothing_is_left(stage: Stage) {
@@ -92,20 +211,14 @@ async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothin
     stage.drain().await;
     assert_eq!(stage.record(&deletion).await.waiting_for.as_deref(), Some("2 webhook deliveries"));
     assert_eq!((stage.count("customers", organization).await, stage.count("webhooks", organization).await), (0, 1));
-    // One is delivered and one refused for good; each in a time of its own.
-    let due = stage.take(16).await;
-    assert_eq!(due.len(), 2);
-    assert!(due.iter().all(|due| due.undeliverable.is_none()));
-    for (place, due) in due.into_iter().enumerate() {
-        let error = (place == 0).then_some("refused");
-        deliveries::finish(&stage.plane, due, Attempt { status: None, error }).await.unwrap();
-    }
-    for pause in RETRIES {
-        stage.drain().await;
-        assert_eq!(stage.record(&deletion).await.waiting_for.as_deref(), Some("1 webhook deliveries"));
-        stage.plane.clock.advance(pause);
-        deliver(&stage.plane, 500).await;
-    }
+    // One is delivered, and one refused until the deletion waits no longer.
+    let due = stage.take().await.remove(0);
+    assert_eq!(due.undeliverable, None);
+    deliveries::finish(&stage.plane, due, Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
+    deliver(&stage.plane, 500).await;
+    stage.drain().await;
+    assert_eq!(stage.record(&deletion).await.waiting_for.as_deref(), Some("1 webhook deliveries"));
+    stage.plane.clock.advance(stage.plane.config.completion_wait);
     stage.drain().await;
     let completed = stage.record(&deletion).await;
     assert_eq!((completed.state.name(), completed.effects), ("completed", json!({"webhooks": {"delivered": 1, "failed": 1}})));
@@ -118,12 +231,20 @@ async fn what_else_waits_in_the_queues_of_a_deleted_organization_is_not_sent(sta
     let (organization, _) = stage.found("closing", 1).await;
     new_customer(&stage.now(), organization, "user123").await;
     organizations::delete(&stage.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
-    let due = stage.take(1).await;
-    assert_eq!((due.len(), due[0].undeliverable), (1, None), "what the deletion waits for comes first");
-    let mut sent = due.iter().map(type_of).collect::<Vec<_>>();
-    sent.extend(stage.take(16).await.iter().filter(|due| due.undeliverable.is_none()).map(type_of));
-    sent.sort();
-    assert_eq!(sent, ["deletion.started", "organization.deleted"]);
+    let mut sent = Vec::new();
+    loop {
+        let due = stage.take().await;
+        if due.is_empty() {
+            break;
+        }
+        assert!(!sent.is_empty() || type_of(&due[0]) == "organization.deleted", "what the deletion waits for comes first");
+        for due in due {
+            sent.extend(due.undeliverable.is_none().then(|| type_of(&due)));
+            let error = due.undeliverable;
+            deliveries::finish(&stage.plane, due, Attempt { error, ..Attempt::default() }).await.unwrap();
+        }
+    }
+    assert_eq!(sent, ["organization.deleted", "deletion.started"]);
 }
 
 async fn a_deletion_without_webhooks_is_completed_at_once(stage: Stage) {
@@ -184,7 +305,7 @@ async fn a_delivery_is_carried_by_one_courier_until_its_lease_is_over(stage: Sta
     let (organization, hooks) = stage.found("contested", 1).await;
     deliver(&stage.plane, 200).await;
     new_customer(&stage.now(), organization, "user123").await;
-    let all: Vec<_> = (0..8).map(|_| tokio::spawn(take(stage.plane.clone(), 16))).collect();
+    let all: Vec<_> = (0..8).map(|_| tokio::spawn(take(stage.plane.clone()))).collect();
     let mut due = Vec::new();
     for taken in all {
         due.extend(taken.await.unwrap());
@@ -192,13 +313,13 @@ async fn a_delivery_is_carried_by_one_courier_until_its_lease_is_over(stage: Sta
     assert_eq!(due.len(), 1, "one of eight couriers has it");
     let lease = PATIENCE + stage.plane.config.lease;
     stage.plane.clock.advance(lease - Duration::from_secs(1));
-    assert_eq!(stage.take(16).await.len(), 0);
+    assert_eq!(stage.take().await.len(), 0);
     stage.plane.clock.advance(Duration::from_secs(1));
-    let again = stage.take(16).await;
+    let again = stage.take().await;
     assert_eq!((again.len(), again[0].id), (1, due[0].id), "the first sender is taken for dead");
-    deliveries::finish(&stage.plane, again[0].clone(), Attempt { status: Some(204), error: None }).await.unwrap();
+    deliveries::finish(&stage.plane, again[0].clone(), Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
     // The first one was only slow, and what it says now changes nothing.
-    deliveries::finish(&stage.plane, due[0].clone(), Attempt { status: Some(500), error: Some("refused") }).await.unwrap();
+    deliveries::finish(&stage.plane, due[0].clone(), Attempt { status: Some(500), error: Some("refused"), ..Attempt::default() }).await.unwrap();
     let told = &stage.history(organization, hooks[0], "customer.created").await[0];
     assert_eq!((told.state.name(), told.attempts, told.response_status), ("delivered", 1, Some(204)));
 }
@@ -211,14 +332,15 @@ async fn a_long_queue_starves_neither_others_nor_what_a_deletion_waits_for(stage
         new_customer(&stage.now(), loud, &format!("user{number}")).await;
     }
     new_customer(&stage.now(), quiet, "user123").await;
-    let due = stage.take(16).await;
+    let due = stage.take().await;
     let of = |organization| due.iter().filter(|due| due.organization == organization).count();
     assert_eq!((of(loud), of(quiet)), (2, 1));
-    let under_way = HashMap::from([(loud, 2)]);
-    assert_eq!(deliveries::take(&stage.plane, 16, &under_way).await.unwrap().due.len(), 0, "the loud one has its share");
+    let carried = due.iter().filter(|due| due.organization == loud).map(|due| (due.webhook, (2, false))).collect();
+    let taken = deliveries::take(&stage.plane, &UnderWay { webhooks: carried }).await.unwrap();
+    assert_eq!(taken.due.len(), 0, "the loud one has its share");
     stage.delete_customer(loud, "user29").await;
-    let next: Vec<_> = stage.take(16).await.iter().map(type_of).collect();
-    assert!(next.len() == 2 && next.contains(&"customer.deleted".to_owned()) && next.contains(&"deletion.started".to_owned()), "{next:?}");
+    let next: Vec<_> = stage.take().await.iter().map(type_of).collect();
+    assert_eq!(next, ["customer.deleted", "customer.created"], "and what follows it waits for it");
 }
 
 async fn a_webhook_that_is_switched_off_gets_nothing_and_holds_nothing_up(stage: Stage) {
@@ -251,8 +373,8 @@ async fn a_history_is_cut_to_a_hundred_and_what_waits_is_not_history(stage: Stag
     assert_eq!(stage.history(organization, hooks[0], "webhook.created").await.len(), 0, "the oldest goes first");
 }
 
-async fn take(plane: std::sync::Arc<plane::Plane>, room: usize) -> Vec<Due> {
-    deliveries::take(&plane, room, &HashMap::new()).await.unwrap().due
+async fn take(plane: std::sync::Arc<plane::Plane>) -> Vec<Due> {
+    deliveries::take(&plane, &UnderWay::default()).await.unwrap().due
 }
 
 fn type_of(due: &Due) -> String {
@@ -271,8 +393,8 @@ impl Stage {
         webhooks::update(&self.now(), &OrganizationRef::Id(organization), webhook, change).await.unwrap();
     }
 
-    async fn take(&self, room: usize) -> Vec<Due> {
-        take(self.plane.clone(), room).await
+    async fn take(&self) -> Vec<Due> {
+        take(self.plane.clone()).await
     }
 
     pub(crate) async fn history(&self, organization: Uuid, webhook: Uuid, event: &str) -> Vec<Delivery> {

@@ -1,6 +1,6 @@
 //! A small world to delete from, made through the plane, and an eye on the database that knows nothing of the plane.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use plane::api_keys::{self, Kind, NewApiKey};
 use plane::approvals;
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
-use plane::deliveries::{self, Attempt};
+use plane::deliveries::{self, Attempt, UnderWay};
 use plane::events::Event;
 use plane::holds::{self, NewHold};
 use plane::ids::OrganizationRef;
@@ -106,14 +106,14 @@ pub(crate) async fn listen(owner: &Cx, organization: Uuid) -> Uuid {
 pub(crate) async fn deliver(plane: &Arc<Plane>, status: u16) -> usize {
     let mut carried = 0;
     loop {
-        let due = deliveries::take(plane, 16, &HashMap::new()).await.unwrap().due;
+        let due = deliveries::take(plane, &UnderWay::default()).await.unwrap().due;
         if due.is_empty() {
             return carried;
         }
         for due in due {
             carried += 1;
             let error = due.undeliverable.or((status != 200).then_some("refused"));
-            deliveries::finish(plane, due, Attempt { status: Some(status), error }).await.unwrap();
+            deliveries::finish(plane, due, Attempt { status: Some(status), error, ..Attempt::default() }).await.unwrap();
         }
     }
 }

@@ -30,6 +30,8 @@ use crate::{Error, Files, Options, Result, Tx};
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// Requests that may wait for the writer or for a reader before callers themselves wait.
 const QUEUE: usize = 4096;
+/// Connections for searches, of which few go on at a time. One that is short waits for a turn of 20 milliseconds and not for one that is long.
+const SEARCHERS: usize = 8;
 /// What the lock file says once there is a database.
 const MARK: &[u8] = b"A Freehold database lies beside this file.\n";
 /// How long a connection waits for another process that holds the file.
@@ -51,6 +53,7 @@ pub(crate) struct Sqlite {
 struct Queues {
     writer: mpsc::Sender<Job>,
     readers: mpsc::Sender<ReadJob>,
+    searchers: mpsc::Sender<ReadJob>,
 }
 
 /// The threads of a database, and what keeps the last of them.
@@ -128,13 +131,15 @@ impl Sqlite {
             }
         })?;
 
-        let (readers, queue) = mpsc::channel(QUEUE);
-        let connections = (0..options.connections.max(1)).map(|_| connect(&path, true)).collect::<Result<_>>()?;
-        let reading = readers::start(connections, queue)?;
+        let (readers, reads) = mpsc::channel(QUEUE);
+        let (searchers, searches) = mpsc::channel(QUEUE);
+        let connect_all = |number: usize| (0..number).map(|_| connect(&path, true)).collect::<Result<Vec<_>>>();
+        let number = options.connections.max(1);
+        let reading = readers::start(connect_all(number)?, reads, connect_all(number.min(SEARCHERS))?, searches)?;
         let threads = Threads { workers: vec![writing, syncing, reading], open, checkpointer };
         Ok(Sqlite {
             file: path.into(),
-            queues: Arc::new(RwLock::new(Some(Queues { writer, readers }))),
+            queues: Arc::new(RwLock::new(Some(Queues { writer, readers, searchers }))),
             log,
             threads: Arc::new(Mutex::new(Some(threads))),
             lock: Arc::new(lock),
@@ -198,7 +203,7 @@ impl Sqlite {
         receiver.await.unwrap_or_else(|_| Err(stopped().of_a_commit().into()))
     }
 
-    pub(crate) async fn read<T, E>(&self, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    pub(crate) async fn read<T, E>(&self, kind: Kind, work: impl AsyncFn(&mut Tx) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
@@ -217,7 +222,9 @@ impl Sqlite {
             tx.hooks.clear();
             let _ = sender.send(result);
         });
-        self.queues()?.readers.send(job).await.map_err(|_| stopped())?;
+        let queues = self.queues()?;
+        let queue = if kind == Kind::Search { queues.searchers } else { queues.readers };
+        queue.send(job).await.map_err(|_| stopped())?;
         receiver.await.unwrap_or_else(|_| Err(stopped().into()))
     }
 }

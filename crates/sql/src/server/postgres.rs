@@ -9,6 +9,7 @@ use deadpool::Runtime;
 use deadpool::managed::{Object, Pool, PoolError, QueueMode, Timeouts};
 use futures_util::FutureExt;
 use futures_util::future::{join, try_join_all};
+use tokio::sync::Semaphore;
 use tokio_postgres::error::Severity;
 
 use crate::address::Address;
@@ -42,6 +43,8 @@ pub(crate) struct Postgres {
     waits: Arc<AtomicU64>,
     /// What keeps other servers from the database, if this is one.
     server_lock: Option<ServerLock>,
+    /// Places for searches: a quarter of the connections, so that those of many callers leave the others to other work.
+    searches: Arc<Semaphore>,
 }
 
 impl Postgres {
@@ -59,7 +62,8 @@ impl Postgres {
             .build()
             .map_err(|error| Error::Unavailable(error.to_string()))?;
         let server_lock = if options.is_server { Some(ServerLock::acquire(connector.clone()).await?) } else { None };
-        Ok(Postgres { pool, connector, limit, waits: Arc::default(), server_lock })
+        let searches = Arc::new(Semaphore::new((pool.status().max_size / 4).max(1)));
+        Ok(Postgres { pool, connector, limit, waits: Arc::default(), server_lock, searches })
     }
 
     /// Whether no other server uses the database, if this is one.
@@ -118,6 +122,14 @@ impl Postgres {
         if let Some(server_lock) = self.server_lock.as_ref().filter(|_| commit) {
             server_lock.is_not_taken_over()?;
         }
+        let _place = match kind {
+            Kind::Search => {
+                let place = tokio::time::timeout(PATIENCE, self.searches.acquire()).await;
+                let busy = || Error::Unavailable("too many searches are under way: try again in a few seconds".into());
+                Some(place.map_err(|_| busy())?.map_err(|_| busy())?)
+            }
+            _ => None,
+        };
         let client = self.connection().await?;
         let limit = if kind.is_long() { self.limit.map(|limit| limit.max(LONG_STATEMENT + ON_THE_WAY)) } else { self.limit };
         let client = PostgresTx {
@@ -193,7 +205,7 @@ impl PostgresTx {
         let Some(kind) = self.begin.take() else { return first(self.client()).await };
         self.open = true;
         let text = match kind {
-            Kind::Read | Kind::LongRead => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Kind::Read | Kind::Search | Kind::LongRead => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             // Whatever the server's default is: who has waited for a lock sees what was done under it.
             Kind::Durable | Kind::LongDurable => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Kind::Lazy => "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO off",

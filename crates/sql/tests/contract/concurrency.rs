@@ -1,6 +1,6 @@
 //! Many callers at once: no update is lost, no caller gets a deadlock as an error, and writes that a caller waits for are counted.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -224,6 +224,34 @@ async fn a_deadlock_is_run_again_and_both_succeed() -> Result<()> {
         assert_eq!(one::<i64>(&database, row).await?, 2);
     }
     place.remove().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn searches_take_no_reader_of_sqlite_away_from_other_reads() -> Result<()> {
+    let place = Place::sqlite();
+    let database = place.open().await?;
+    counters(&database).await?;
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let mut searches = JoinSet::new();
+    for _ in 0..64 {
+        let (database, held) = (database.clone(), held.clone());
+        searches.spawn(async move {
+            let wait = async move |_: &mut Tx| Ok::<_, Error>(held.lock().unwrap().recv().is_err());
+            database.search(wait).await
+        });
+    }
+    for _ in 0..64 {
+        let read = one::<i64>(&database, sql!("SELECT n FROM counters WHERE id = 1"));
+        let answer = tokio::time::timeout(Duration::from_secs(60), read).await;
+        assert_eq!(answer.expect("a reader is free")?, 0);
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    while let Some(search) = searches.join_next().await {
+        assert!(search.unwrap()?);
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use plane::audit::{self, Entry};
 use plane::customers::Deleting;
 use plane::deletions::{Deletion, DeletionFilter, Details, Effect, Progress, RateSample, Root, TablePreview, Wanted, Watched};
+use plane::deliveries::{self, DeletionDelivery};
 use plane::ids::OrganizationRef;
 use plane::plans::Subject;
 use plane::{Result, deletions};
@@ -15,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::answers::{One, OrPlan, Sliced};
+use crate::answers::{One, OrPlan, Paged, Sliced};
 use crate::blocker_links::{BlockerOut, Case};
 use crate::caller::{Caller, Segments};
 use crate::problem::{Answer, Failure};
@@ -78,6 +79,11 @@ pub(crate) async fn list(caller: Caller) -> Answer<Sliced<DeletionOut>> {
 
 pub(crate) async fn read(caller: Caller, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
     Ok(tagged(&caller, deletions::watch(&caller.cx, caller.id("id", &deletion)?).await?))
+}
+
+pub(crate) async fn list_deliveries(caller: Caller, Segments(deletion): Segments<String>) -> Answer<Paged<DeletionDelivery>> {
+    let page = deliveries::of_deletion(&caller.cx, caller.id("id", &deletion)?, caller.query.page()?).await?;
+    Ok(caller.page(page, |delivery| delivery))
 }
 
 pub(crate) async fn restore(caller: Caller, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {

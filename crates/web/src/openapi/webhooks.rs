@@ -47,6 +47,10 @@ fn told(event: Event) -> (&'static str, &'static Type) {
             ("An API key ends by itself in 30, 7 or 1 days; each is told once.", Type::written::<ApiKeyExpiringEvent>())
         }
         Event::WebhookCreated => ("A webhook was made.", Type::written::<RecordEvent>()),
+        Event::WebhookDisabled => (
+            "A webhook was switched off: its receiver answered 410, or took nothing for five days. The other webhooks are told.",
+            Type::written::<RecordEvent>(),
+        ),
         Event::DeletionStarted => ("A deletion was ordered: access has ended.", Type::written::<DeletionEvent>()),
         Event::DeletionCompleted => ("A deletion was completed: nothing is left.", Type::written::<DeletionEvent>()),
         Event::DeletionRestored => ("A deletion was taken back in its grace period.", Type::written::<DeletionEvent>()),
@@ -71,11 +75,15 @@ fn webhook(name: &str, (about, known): (&str, &'static Type), components: &mut C
         "properties": {
             "type": {"type": "string", "const": name, "description": "What happened."},
             "timestamp": {"type": "string", "format": "date-time", "maxLength": 64},
+            "sequence": {
+                "type": "integer", "format": "int64", "minimum": 0, "maximum": 9_007_199_254_740_991_i64,
+                "description": "Events about the same thing have rising numbers: one that is lower than what is known already came late, and can be dropped.",
+            },
             "data": data,
         },
-        "required": ["type", "timestamp", "data"],
+        "required": ["type", "timestamp", "sequence", "data"],
     });
-    let example = json!({"type": name, "timestamp": EXAMPLE_TIME, "data": known.example(&API)});
+    let example = json!({"type": name, "timestamp": EXAMPLE_TIME, "sequence": 1_796_059_956_000_000_i64, "data": known.example(&API)});
     let payload = components.payload(name, schema);
     json!({"post": {
         "operationId": format!("on{}", pascal(name)),
@@ -91,6 +99,12 @@ fn webhook(name: &str, (about, known): (&str, &'static Type), components: &mut C
                 "webhook-signature",
                 "`v1,` and the HMAC-SHA256, in Base64, of id, timestamp and body with full stops between, made with the webhook's secret.",
                 json!({"type": "string", "maxLength": 1_000}),
+            ),
+            header(
+                "x-webhook-signature",
+                "`sha256=` and the HMAC-SHA256, in hexadecimal, of the body alone, made with the webhook's present secret: for receivers that know \
+                 only this. It does not tell when it was made.",
+                json!({"type": "string", "maxLength": 71}),
             ),
         ],
         "requestBody": {"required": true, "content": {"application/json": {"schema": payload, "example": example}}},

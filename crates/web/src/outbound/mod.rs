@@ -9,11 +9,12 @@ mod resolver;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use plane::deliveries::PATIENCE;
+use plane::deliveries::{self, PATIENCE};
 use plane::destinations::Destinations;
 use reqwest::dns::Resolve;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
 
@@ -29,6 +30,16 @@ pub(crate) struct Outbound {
     secure: Option<Client>,
     /// For http within allowed networks.
     plain: Client,
+}
+
+/// What was answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    /// The beginning of the body.
+    pub(crate) body: Option<String>,
+    /// How long the receiver asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// Why a call came to nothing. The words never tell what a name resolved to.
@@ -79,8 +90,8 @@ impl Outbound {
         Ok(Outbound { destinations, secure: secure.ok(), plain })
     }
 
-    /// Posts JSON and returns the status of the answer.
-    pub(crate) async fn post(&self, url: &str, mut headers: HeaderMap, body: String) -> Result<u16, Unanswered> {
+    /// Posts JSON and returns the answer.
+    pub(crate) async fn post(&self, url: &str, mut headers: HeaderMap, body: String) -> Result<Answered, Unanswered> {
         let url = self.destinations.check("url", url).map_err(|_| Unanswered::Forbidden)?;
         let client = match url.scheme() {
             "https" => self.secure.as_ref().ok_or(Unanswered::NoCertificates)?,
@@ -89,15 +100,31 @@ impl Outbound {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut answer = client.post(url).headers(headers).body(body).send().await.map_err(sort)?;
         let status = answer.status().as_u16();
-        // A polite listener: who answers may finish. What comes of it changes nothing any more.
-        let mut read = 0;
+        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(pause);
+        // A polite listener: who answers may finish. What comes of the rest changes nothing any more.
+        let (mut read, mut beginning) = (0, Vec::new());
         while let Ok(Some(chunk)) = answer.chunk().await {
             read += chunk.len();
+            beginning.extend(chunk.iter().take((4 * deliveries::MOST_ANSWER).saturating_sub(beginning.len())));
             if read > MOST_ANSWER {
                 break;
             }
         }
-        Ok(status)
+        // PostgreSQL takes no NUL, and a reader no other control character.
+        let shown = |character: &char| !character.is_control() || matches!(character, '\n' | '\t');
+        let body: String = String::from_utf8_lossy(&beginning).chars().filter(shown).take(deliveries::MOST_ANSWER).collect();
+        Ok(Answered { status, body: Some(body).filter(|body| !body.is_empty()), retry_after })
+    }
+}
+
+/// How long a receiver asks to be left alone: seconds, or a time from now (RFC 9110, section 10.2.3).
+fn pause(text: &str) -> Option<Duration> {
+    match text.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let until = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+            Duration::try_from(until.duration_since(jiff::Timestamp::now())).ok()
+        }
     }
 }
 

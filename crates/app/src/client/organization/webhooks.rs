@@ -83,6 +83,30 @@ enum Command {
         #[arg(long)]
         limit: Option<usize>,
     },
+    /// Send deliveries again: one, or all that were given up, or those of a range.
+    Resend {
+        /// The webhook's id.
+        webhook: String,
+        /// The delivery's id: that one alone.
+        #[arg(conflicts_with_all = ["delivered", "since", "until"])]
+        delivery: Option<String>,
+        /// Those that were delivered, in the place of those that were given up.
+        #[arg(long)]
+        delivered: bool,
+        /// Those of events at this time or later, such as 2026-12-01T12:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Those of events before this time.
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+    },
+    /// Give a delivery up: it is tried no more, and no deletion waits for it.
+    GiveUp {
+        /// The webhook's id.
+        webhook: String,
+        /// The delivery's id.
+        delivery: String,
+    },
     /// Send a webhook a test event.
     Test {
         /// The webhook's id.
@@ -139,6 +163,20 @@ pub(crate) async fn run(args: WebhooksArgs) -> Result {
         Command::Deliveries { webhook, limit } => {
             let call = Call::get(["api", "organizations", &organization, "webhooks", webhook, "deliveries"]).along_cursor();
             args.output.list(connection.list(&call, *limit).await?, DELIVERIES)
+        }
+        Command::Resend { webhook, delivery: Some(delivery), .. } => {
+            let call = ["api", "organizations", &organization, "webhooks", webhook, "deliveries", delivery, "resend"];
+            args.output.record(&connection.ask(&Call::post_nothing(call)).await?)
+        }
+        Command::Resend { webhook, delivery: None, delivered, since, until } => {
+            let state = if *delivered { "delivered" } else { "failed" };
+            let body = json!({"state": state, "since": since, "until": until});
+            let call = ["api", "organizations", &organization, "webhooks", webhook, "deliveries", "resend"];
+            args.output.record(&connection.ask(&Call::post(call, body)).await?)
+        }
+        Command::GiveUp { webhook, delivery } => {
+            let call = ["api", "organizations", &organization, "webhooks", webhook, "deliveries", delivery, "give-up"];
+            args.output.record(&connection.ask(&Call::post_nothing(call)).await?)
         }
         Command::Test { webhook } => {
             let call = Call::post_nothing(["api", "organizations", &organization, "webhooks", webhook, "test"]);

@@ -27,6 +27,16 @@ const COLUMNS: &[Column] = &[
 const ITEM_COLUMNS: &[Column] =
     &[("NUMBER", "number"), ("CUSTOMER", "customerId"), ("OUTCOME", "outcome"), ("WHY", "detail"), ("DELETION", "deletionId")];
 
+const DELIVERY_COLUMNS: &[Column] = &[
+    ("WEBHOOK", "webhookId"),
+    ("EVENT", "event"),
+    ("STATE", "state"),
+    ("ATTEMPTS", "attempts"),
+    ("ANSWER", "responseStatus"),
+    ("ID", "id"),
+    ("ERROR", "error"),
+];
+
 /// An item that was blocked says so in its blockers: for a table, in its detail too.
 fn with_reason(mut item: Json) -> Json {
     let blockers: Vec<String> = item["blockers"].as_array().into_iter().flatten().map(|blocker| text(&blocker["detail"])).collect();
@@ -94,6 +104,14 @@ enum Command {
         #[arg(long)]
         limit: Option<usize>,
     },
+    /// List what a deletion tells webhooks, and whether it has arrived.
+    Deliveries {
+        /// The deletion's id.
+        deletion: String,
+        /// Entries to show at the most.
+        #[arg(long)]
+        limit: Option<usize>,
+    },
     /// Wait until a deletion is completed, that is until nothing is left, and show its receipt. The progress goes to standard error.
     Watch {
         /// The deletion's id.
@@ -121,6 +139,10 @@ pub(crate) async fn run(args: DeletionsArgs) -> Result {
             let items = connection.list(&call, *limit).await?;
             let items = if args.output.json { items } else { items.into_iter().map(with_reason).collect() };
             args.output.list(items, ITEM_COLUMNS)
+        }
+        Command::Deliveries { deletion, limit } => {
+            let deliveries = connection.list(&Call::get(["api", "deletions", deletion, "deliveries"]), *limit).await?;
+            args.output.list(deliveries, DELIVERY_COLUMNS)
         }
         Command::Watch { deletion } => args.output.record(&watch(&mut connection, deletion).await?),
     }

@@ -107,7 +107,12 @@ impl Disk {
         self.control.write_all_at(&error.to_ne_bytes(), 0).unwrap();
     }
 
-    /// Refuses nothing from now on.
+    /// Holds these calls on paths with this in them, until they are allowed.
+    pub fn hold(&self, calls: u32, part: &str) {
+        self.refuse(-1, calls, part, 0, 0);
+    }
+
+    /// Refuses nothing from now on, and lets go what is held.
     pub fn allow(&self) {
         self.control.write_all_at(&0_i32.to_ne_bytes(), 0).unwrap();
     }

@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
@@ -242,6 +243,27 @@ async fn ready(server: &Server) -> (StatusCode, String) {
 }
 
 on_both_engines! {
+    async fn no_deletion_is_shown_before_the_disk_has_its_line_of_the_ledger(engine: Engine) {
+        let mut drill = Drill::prepare(engine).await;
+        let (mut server, disk, organization, token) = drill.start().await;
+        let customer = server.new_customer(&organization, &token).await;
+        let own = format!("/api/organizations/{}", organization.id);
+        disk.hold(SYNC, "ledger/");
+        let send = |request: reqwest::RequestBuilder| tokio::spawn(async move { request.send().await.unwrap() });
+        let deletion = send(server.request(Method::DELETE, &format!("{own}/customers/{customer}")).bearer_auth(&token));
+        until("its line is held", async || disk.refused() > 0).await;
+        let looks = ["/api/deletions".to_owned(), format!("{own}/audit")];
+        let looks: Vec<_> = looks.map(|list| send(server.request(Method::GET, &list).bearer_auth(&token))).into();
+        // Shorter than they wait for a disk that takes nothing.
+        let early = tokio::time::timeout(Duration::from_secs(2), futures_util::future::select_all(looks)).await;
+        assert!(early.is_err(), "a list was answered before");
+        disk.allow();
+        assert_eq!(deletion.await.unwrap().status(), StatusCode::NO_CONTENT);
+        let shown = expect(server.request(Method::GET, "/api/deletions").bearer_auth(&token), StatusCode::OK).await;
+        assert_eq!(shown["deletions"][0]["kind"], "customer", "{shown}");
+        server.stop().await;
+    }
+
     async fn a_disk_that_refuses_takes_back_nothing_that_was_answered(engine: Engine) {
         let mut drill = Drill::prepare(engine).await;
         let database = DATABASE.iter().filter(|_| engine == Engine::Sqlite);

@@ -29,7 +29,7 @@ enum kind { CREATE = 1, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, SYNC_FAILED, RENA
 enum call { CALL_WRITE = 1, CALL_SYNC = 2, CALL_OPEN = 4, CALL_RENAME = 8, CALL_UNLINK = 16, CALL_TRUNCATE = 32 };
 
 struct control {
-    /* What a refused call says; 0 refuses nothing. */
+    /* What a refused call says; 0 refuses nothing, and -1 holds it until it is another. */
     _Atomic int32_t error;
     /* The kinds of calls that are refused. */
     _Atomic uint32_t calls;
@@ -111,6 +111,11 @@ static int refuses(enum call call, const char *path) {
     char whole[PATH_MAX + 1];
     snprintf(whole, sizeof whole, "%s$", path);
     if (!strstr(whole, control->part)) return 0;
+    if (error < 0) {
+        atomic_fetch_add(&control->hits, 1);
+        while (atomic_load(&control->error) < 0) usleep(1000);
+        return 0;
+    }
     if (atomic_fetch_sub(&control->after, 1) > 0) return 0;
     int32_t left = atomic_load(&control->times);
     do {

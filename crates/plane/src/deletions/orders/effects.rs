@@ -1,8 +1,11 @@
 //! What a deletion does outside of the database: the organization's webhooks are told, and it is not completed before they were.
 //!
-//! An event of a deletion is queued in the transaction that orders it and delivered or given up within a minute; the receipt says how many
-//! of which. The webhooks of an organization that is deleted, and their secrets, live until that is done.
+//! An event of a deletion is queued in the transaction that orders it. The deletion waits until it is delivered or given up, or for as long as
+//! the server's setting says; the receipt says how many of which. The webhooks of an organization that is deleted, and their secrets, live until
+//! then.
 
+use deletion::before;
+use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
 use sql::{Tx, params, sql};
 use uuid::Uuid;
@@ -12,7 +15,7 @@ use crate::deletion_rules::Root;
 
 use crate::cx::Cx;
 use crate::events::Event;
-use crate::notify::{Told, as_json, emit, tell};
+use crate::notify::{About, Told, as_json, emit, tell};
 use crate::payloads::{
     CustomerDeletedEvent, DeletionEvent, EndedEvent, MemberEvent, MemberRemovedEvent, OauthAppEvent, OauthAppRevokedEvent,
     OrganizationDeletedEvent, OrganizationEvent,
@@ -59,24 +62,55 @@ pub(crate) async fn facts(
 pub(crate) async fn start(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid, (root, subject): (Root, Uuid), facts: Json) -> Result<u64> {
     let mut queued = 0;
     if let Some(event) = root.event() {
-        queued += tell(cx, tx, organization, Told { event, subject_id: None, deletion_id: Some(id), data: facts }).await?;
+        queued += tell(cx, tx, organization, Told { event, about: About::Other(subject), deletion_id: Some(id), data: facts }).await?;
     }
     let data = as_json(&of_deletion(organization, id, root, subject));
-    queued += tell(cx, tx, organization, Told { event: Event::DeletionStarted, subject_id: None, deletion_id: Some(id), data }).await?;
+    queued += tell(cx, tx, organization, Told { event: Event::DeletionStarted, about: About::Other(subject), deletion_id: Some(id), data }).await?;
     Ok(queued)
 }
 
-/// Deliveries that a deletion has to wait for now. That of an organization waits for those of all deletions in it.
-pub(crate) async fn pending(tx: &mut Tx, root: Root, organization: Uuid, id: Uuid) -> Result<i64> {
-    let own = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 AND state = 'pending'");
-    let all = sql!("SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id IS NOT NULL AND state = 'pending'");
-    Ok(match root {
-        Root::Organization => tx.read_one(all, params![organization]).await?,
-        _ => tx.read_one(own, params![organization, id]).await?,
-    })
+/// What a deletion has to wait for now: deliveries to webhooks that are switched on, and since when the longest of them waits. That of an
+/// organization waits for those of all deletions in it.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) number: i64,
+    pub(crate) since: Option<Timestamp>,
 }
 
-/// Writes into the deletion what came of its deliveries, if it had any and this was not done before they were erased.
+/// What it has to wait for, if it waits so long at the most.
+pub(crate) async fn pending(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid, id: Uuid) -> Result<Pending> {
+    let own = sql!(
+        "SELECT count(*), min(webhook_deliveries.created_at)
+         FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = $1 AND webhooks.id = webhook_id
+         WHERE webhook_deliveries.organization_id = $1 AND deletion_id = $2 AND webhook_deliveries.state = 'pending'
+           AND webhook_deliveries.created_at > $3 AND is_active AND webhooks.state = 'live'"
+    );
+    // Its webhooks are closed with it.
+    let all = sql!(
+        "SELECT count(*), min(webhook_deliveries.created_at)
+         FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = $1 AND webhooks.id = webhook_id
+         WHERE webhook_deliveries.organization_id = $1 AND deletion_id IS NOT NULL AND webhook_deliveries.state = 'pending'
+           AND webhook_deliveries.created_at > $2 AND is_active"
+    );
+    let earliest = before(cx.now, cx.plane.config.completion_wait);
+    let (number, since) = match root {
+        Root::Organization => tx.read_one(all, params![organization, earliest]).await?,
+        _ => tx.read_one(own, params![organization, id, earliest]).await?,
+    };
+    Ok(Pending { number, since })
+}
+
+/// Gives up what the webhooks of an organization did not take in time: they go with it.
+pub(crate) async fn give_up(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<()> {
+    let end = sql!(
+        "UPDATE webhook_deliveries SET state = 'failed', error = 'the deletion waited for it no longer', finished_at = $2
+         WHERE organization_id = $1 AND state = 'pending' AND deletion_id IS NOT NULL"
+    );
+    tx.execute(end, params![organization, cx.now]).await?;
+    Ok(())
+}
+
+/// Writes into the deletion what has come of its deliveries by now, if it had any and this was not done before they were erased.
 pub(crate) async fn record(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
     let count = sql!("SELECT state, count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 GROUP BY state");
     let mut outcomes = Map::from_iter([("delivered".to_owned(), Json::from(0)), ("failed".to_owned(), Json::from(0))]);
@@ -95,11 +129,21 @@ pub(crate) async fn complete(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid,
     if root == Root::Organization {
         return Ok(());
     }
-    let forget =
-        sql!("UPDATE webhook_deliveries SET payload = NULL WHERE organization_id = $1 AND deletion_id = $2 AND payload IS NOT NULL");
-    tx.execute(forget, params![organization, id]).await?;
+    let counted = sql!("UPDATE webhook_deliveries SET is_counted = true WHERE organization_id = $1 AND deletion_id = $2");
+    tx.execute(counted, params![organization, id]).await?;
+    forget(tx, organization, id).await?;
     let data = of_deletion(organization, id, root, subject);
-    emit(cx, tx, organization, Event::DeletionCompleted, None, data).await?;
+    emit(cx, tx, organization, Event::DeletionCompleted, About::Other(subject), data).await?;
+    Ok(())
+}
+
+/// Forgets what the deliveries of a completed deletion said that have arrived. The others can be sent again.
+pub(crate) async fn forget(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
+    let forget = sql!(
+        "UPDATE webhook_deliveries SET payload = NULL, response_body = NULL
+         WHERE organization_id = $1 AND deletion_id = $2 AND state = 'delivered' AND payload IS NOT NULL"
+    );
+    tx.execute(forget, params![organization, id]).await?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use crate::events::Event;
 use crate::fields::check_reason;
 use crate::ids::OrganizationRef;
 use crate::ids::SERVER_SCOPE;
-use crate::notify::emit;
+use crate::notify::{About, emit};
 use crate::page::{Page, PageRequest};
 pub use crate::payloads::{DeletionBlockedEvent, EventBlocker};
 use crate::policy::Action;
@@ -298,7 +298,9 @@ async fn tell_blocked(cx: &Cx, tx: &mut Tx, organization: Uuid, note: &Note, blo
         blockers: blockers.iter().map(|Blocker { code, kind, id, .. }| EventBlocker { code, kind, id: *id }).collect(),
     };
     // A customer's own deletion erases what speaks of the customer; no other id is one of a customer.
-    emit(cx, tx, organization, Event::DeletionBlocked, note.subject_id, data).await?;
+    let subject = note.subject_id.unwrap_or(organization);
+    let about = if note.subject == "customer" { About::Customer(subject) } else { About::Other(subject) };
+    emit(cx, tx, organization, Event::DeletionBlocked, about, data).await?;
     Ok(())
 }
 
@@ -374,7 +376,7 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
         Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await?,
         Err(error) => return Err(error),
     };
-    cx.read(async move |_, tx| {
+    let page = cx.read(async move |_, tx| {
         let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
         let total = match request.after {
             Some(_) => 0,
@@ -388,7 +390,9 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
         let entries = tx.read_all(statement, params![organization, request.limit(), request.offset(), request.below()]).await?;
         Ok(Page::part(entries, total, request, |entry: &Entry| entry.id))
     })
-    .await
+    .await?;
+    cx.plane.ledger.settled().await;
+    Ok(page)
 }
 
 /// The statements that write entries, for the test that prepares them.

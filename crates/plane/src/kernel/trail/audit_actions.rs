@@ -68,6 +68,8 @@ pub const ACTIONS: &[&str] = &[
     "webhook.create",
     "webhook.delete",
     "webhook.end_old_secret",
+    "webhook.give_up",
+    "webhook.resend",
     "webhook.rotate_secret",
     "webhook.switch_off",
     "webhook.test",

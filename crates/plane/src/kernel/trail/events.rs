@@ -46,6 +46,8 @@ sql::words! {
         ApiKeyExpiring = "api_key.expiring",
         /// A webhook was made.
         WebhookCreated = "webhook.created",
+        /// A webhook was switched off: its receiver answered 410, or took nothing for five days.
+        WebhookDisabled = "webhook.disabled",
         /// A deletion was ordered: access has ended.
         DeletionStarted = "deletion.started",
         /// A deletion was completed: nothing is left.

@@ -292,6 +292,6 @@ async fn tell(cx: &Cx, tx: &mut Tx, tenant: &Tenant, customer: &Customer, action
     let note = Note { action, subject: "customer", subject_id: Some(customer.id), ..Note::default() };
     audit::record(cx, tx, customer.organization, &note).await?;
     let data = crate::payloads::CustomerEvent { organization_id: customer.organization, id: &customer.reference };
-    notify::emit(cx, tx, customer.organization, Event::CustomerUpdated, Some(customer.id), data).await?;
+    notify::emit(cx, tx, customer.organization, Event::CustomerUpdated, notify::About::Customer(customer.id), data).await?;
     load(tx, tenant, &customer.reference).await
 }

@@ -42,7 +42,8 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: CustomerFilte
     Check::new().optional("email", filter.email.as_deref(), 0..=254).finish()?;
     let email = filter.email.as_deref().map(email_key);
     let is_deleted = filter.is_deleted;
-    cx.read(async move |_, tx| {
+    let is_filtered = email.is_some() || pattern.is_some() || metadata.is_some();
+    cx.read_filtered(is_filtered, async move |_, tx| {
         let (state, organization) = (state(is_deleted), tenant.organization());
         let (email, pattern, metadata) = (email.as_deref(), pattern.as_deref(), metadata.as_ref());
         let (total, customers) = match manager {

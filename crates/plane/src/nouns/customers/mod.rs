@@ -200,7 +200,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewCustomer) -
             let note = Note { action: "customer.create", subject: "customer", subject_id: Some(customer.id), ..Note::default() };
             audit::record(cx, tx, customer.organization, &note).await?;
             let data = crate::payloads::CustomerEvent { organization_id: customer.organization, id: &customer.reference };
-            notify::emit(cx, tx, customer.organization, Event::CustomerCreated, Some(customer.id), data).await?;
+            notify::emit(cx, tx, customer.organization, Event::CustomerCreated, notify::About::Customer(customer.id), data).await?;
             Ok(customer.clone())
         })
         .await

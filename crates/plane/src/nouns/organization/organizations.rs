@@ -188,7 +188,7 @@ pub async fn list_mine(cx: &Cx, metadata: &Map<String, Json>, request: PageReque
     let principal = cx.needs(Action::ReadOrganization.scope())?;
     let metadata = metadata_filter(metadata)?;
     let (user, bound) = (principal.user, principal.organization);
-    cx.read(async move |cx, tx| {
+    cx.read_filtered(metadata.is_some(), async move |cx, tx| {
         let of_members = sql!(
             "SELECT members.organization_id
              FROM members JOIN organizations ON organizations.id = members.organization_id
@@ -352,7 +352,7 @@ async fn transfer_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Res
 }
 
 async fn tell(cx: &Cx, tx: &mut Tx, organization: Uuid, event: Event) -> Result<()> {
-    notify::emit(cx, tx, organization, event, None, crate::payloads::OrganizationEvent::of(organization)).await?;
+    notify::emit(cx, tx, organization, event, notify::About::Other(organization), crate::payloads::OrganizationEvent::of(organization)).await?;
     Ok(())
 }
 

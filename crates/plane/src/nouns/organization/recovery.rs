@@ -107,6 +107,6 @@ async fn add_owner(cx: &Cx, tx: &mut Tx, organization: Uuid, user: Uuid) -> Resu
         other => other.into(),
     })?;
     let added = crate::payloads::MemberEvent { organization_id: organization, id: member, user_id: user, role: Role::Owner };
-    notify::emit(cx, tx, organization, Event::MemberAdded, None, added).await?;
+    notify::emit(cx, tx, organization, Event::MemberAdded, notify::About::Other(member), added).await?;
     Ok(())
 }

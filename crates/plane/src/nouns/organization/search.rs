@@ -191,7 +191,7 @@ pub async fn search(cx: &Cx, text: &str) -> Result<Vec<Found>> {
         false => Vec::new(),
     };
     let text = text.to_owned();
-    cx.read(async move |cx, tx| search_in(cx, tx, &text, &hints).await).await
+    cx.read_filtered(true, async move |cx, tx| search_in(cx, tx, &text, &hints).await).await
 }
 
 async fn search_in(cx: &Cx, tx: &mut Tx, text: &str, hints: &[String]) -> Result<Vec<Found>> {

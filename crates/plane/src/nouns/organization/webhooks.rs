@@ -16,12 +16,14 @@ use crate::deletions::{self, Deletion, Order, Purpose, Root};
 use crate::encryption::WEBHOOKS;
 use crate::events::{self, Event};
 use crate::fields::Check;
+use crate::hex::hex;
 use crate::ids::OrganizationRef;
 use crate::page::{Page, PageRequest};
 use crate::policy::Action;
 use crate::quotas::Quota;
 use crate::revisions::derived;
 use crate::{Cx, Error, FieldError, Result, ledger, locks, notify};
+use deletion::after;
 
 /// Hours for which a secret that was rotated can go on signing, at the most and where nothing is said.
 pub const OVERLAP_HOURS: i64 = 24;
@@ -48,6 +50,8 @@ pub struct Webhook {
     pub is_active: bool,
     /// Until when the secret before the present one signs, too.
     pub old_secret_until: Option<Timestamp>,
+    /// Since when it takes nothing. After five days it is switched off.
+    pub failing_since: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -55,7 +59,7 @@ pub struct Webhook {
 }
 
 columns! { Webhook {
-    id, url, description, events => events::subscription_from_column, is_active, old_secret_until, created_at, updated_at,
+    id, url, description, events => events::subscription_from_column, is_active, old_secret_until, failing_since, created_at, updated_at,
 } }
 
 impl Webhook {
@@ -127,6 +131,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewWebhook) ->
         events,
         is_active: new.is_active,
         old_secret_until: None,
+        failing_since: None,
         created_at: cx.now,
         updated_at: cx.now,
     };
@@ -156,7 +161,7 @@ async fn create_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: &Webhook, sec
     let note = Note { action: "webhook.create", subject: "webhook", subject_id: Some(webhook.id), ..Note::default() };
     audit::record(cx, tx, tenant.organization(), &note).await?;
     let data = crate::payloads::RecordEvent { organization_id: tenant.organization(), id: webhook.id };
-    notify::emit(cx, tx, tenant.organization(), Event::WebhookCreated, None, data).await?;
+    notify::emit(cx, tx, tenant.organization(), Event::WebhookCreated, notify::About::Other(webhook.id), data).await?;
     Ok(webhook.clone())
 }
 
@@ -214,11 +219,14 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
                 },
                 events: events.clone().unwrap_or_else(|| before.events.clone()),
                 is_active: is_active.unwrap_or(before.is_active),
+                // One that leads elsewhere, or is switched on, begins anew.
+                failing_since: before.failing_since.filter(|_| url.is_none() && is_active != Some(true)),
                 updated_at: cx.now,
                 ..before
             };
             let update = sql!(
-                "UPDATE webhooks SET url = $3, description = $4, events = $5, is_active = $6, updated_at = $7 WHERE organization_id = $1 AND id = $2"
+                "UPDATE webhooks SET url = $3, description = $4, events = $5, is_active = $6, updated_at = $7, failing_since = $8
+                 WHERE organization_id = $1 AND id = $2"
             );
             let values = params![
                 tenant.organization(),
@@ -228,6 +236,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
                 events::subscription_to_column(&after.events),
                 after.is_active,
                 after.updated_at,
+                after.failing_since,
             ];
             tx.execute(update, values).await?;
             ledger::changed(cx, tx, ledger::Credential::Webhook, Some(tenant.organization()), webhook).await?;
@@ -369,13 +378,16 @@ pub async fn test(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Res
             tenant.is_writable(tx).await?;
             let id = cx.new_id()?;
             let insert = sql!(
-                "INSERT INTO webhook_deliveries (organization_id, webhook_id, id, event, payload, state, attempts, next_attempt_at, created_at)
-                 SELECT organization_id, id, $3, 'webhook.test', $4, 'pending', 0, $5, $5
+                "INSERT INTO webhook_deliveries (organization_id, webhook_id, id, event, payload, state, attempts, next_attempt_at, created_at, about, sequence,
+                                                 retry_until)
+                 SELECT organization_id, id, $3, 'webhook.test', $4, 'pending', 0, $5, $5, id, $6, $7
                  FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'"
             );
             let data = crate::payloads::RecordEvent { organization_id: tenant.organization(), id: webhook };
-            let payload = notify::payload(cx, "webhook.test", data);
-            match tx.execute(insert, params![tenant.organization(), webhook, id, payload, cx.now]).await {
+            let sequence = cx.plane.next_sequence();
+            let payload = notify::payload(cx, "webhook.test", sequence, data);
+            let retry_until = after(cx.now, notify::RETRIED_FOR);
+            match tx.execute(insert, params![tenant.organization(), webhook, id, payload, cx.now, sequence, retry_until]).await {
                 // Or it was deleted in this very moment.
                 Ok(0) | Err(sql::Error::ForeignKey(_)) => return Err(Error::NotFound("Webhook")),
                 told => told?,
@@ -394,6 +406,11 @@ pub(crate) fn sign(secret: &[u8], id: Uuid, timestamp: i64, payload: &str) -> St
     format!("v1,{}", BASE64.encode(signed))
 }
 
+/// Signs a body alone: `sha256=` and the hexadecimal HMAC-SHA256 over it.
+pub(crate) fn sign_body(secret: &[u8], payload: &str) -> String {
+    format!("sha256={}", hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), payload.as_bytes()).as_ref()))
+}
+
 /// Touches a webhook's row: it is not deleted or changed by others before this transaction ends.
 async fn touch(tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<()> {
     let statement = sql!("UPDATE webhooks SET version = version + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'");
@@ -403,7 +420,8 @@ async fn touch(tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<()> {
     }
 }
 
-async fn load(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<Webhook> {
+/// Loads a webhook that is there.
+pub(crate) async fn load(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<Webhook> {
     let statement = sql!("SELECT {columns} FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'", Webhook);
     let webhook: Option<Webhook> = tx.read_opt(statement, params![tenant.organization(), webhook]).await?;
     Ok(webhook.ok_or(Error::NotFound("Webhook"))?.at(cx.now))

@@ -118,7 +118,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, email: &str, role: 
             let note = Note { action: "invitation.create", subject: "invitation", subject_id: Some(id), ..Note::default() };
             audit::record(cx, tx, tenant.organization(), &note).await?;
             let data = crate::payloads::InvitationEvent { organization_id: tenant.organization(), id, role };
-            notify::emit(cx, tx, tenant.organization(), Event::InviteCreated, None, data).await?;
+            notify::emit(cx, tx, tenant.organization(), Event::InviteCreated, notify::About::Other(id), data).await?;
             Ok(Invitation { id, email: email.clone(), role, status: Status::Pending, created_at: cx.now, expires_at })
         })
         .await?;
@@ -230,9 +230,9 @@ pub async fn accept(cx: &Cx, token: &str) -> Result<(Uuid, Uuid)> {
         let note = Note { action: "invitation.accept", subject: "invitation", subject_id: Some(invitation), ..Note::default() };
         audit::record(cx, tx, organization, &note).await?;
         let accepted = crate::payloads::InvitationAcceptedEvent { organization_id: organization, id: invitation, member_id: member };
-        notify::emit(cx, tx, organization, Event::InviteAccepted, None, accepted).await?;
+        notify::emit(cx, tx, organization, Event::InviteAccepted, notify::About::Other(invitation), accepted).await?;
         let added = crate::payloads::MemberEvent { organization_id: organization, id: member, user_id: user, role };
-        notify::emit(cx, tx, organization, Event::MemberAdded, None, added).await?;
+        notify::emit(cx, tx, organization, Event::MemberAdded, notify::About::Other(member), added).await?;
         Ok((organization, member))
     })
     .await

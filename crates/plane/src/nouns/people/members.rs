@@ -71,7 +71,7 @@ pub struct MemberFilter {
 pub async fn list(cx: &Cx, organization: &OrganizationRef, filter: &MemberFilter, request: PageRequest) -> Result<Page<Member>> {
     let tenant = enter(cx, organization, Action::ListMembers).await?;
     let (role, pattern) = (filter.role, containing("q", filter.text.as_deref())?);
-    cx.read(async move |_, tx| {
+    cx.read_filtered(pattern.is_some(), async move |_, tx| {
         let role = role.map(Role::name);
         let count = sql!(
             "SELECT count(*) FROM members JOIN users ON users.id = members.user_id
@@ -159,7 +159,7 @@ pub(crate) async fn set_role(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid
     let statement = sql!("UPDATE members SET role = $3, revision = revision + 1 WHERE organization_id = $1 AND id = $2 AND state = 'live'");
     tx.execute(statement, params![tenant.organization(), member, role.name()]).await?;
     let data = crate::payloads::MemberRoleEvent { organization_id: tenant.organization(), id: member, role };
-    notify::emit(cx, tx, tenant.organization(), Event::MemberRoleUpdated, None, data).await?;
+    notify::emit(cx, tx, tenant.organization(), Event::MemberRoleUpdated, notify::About::Other(member), data).await?;
     ledger::role_changed(cx, tx, tenant.organization(), member, role).await?;
     // The old role must not live on in memory.
     revoke(cx, tx, member).await

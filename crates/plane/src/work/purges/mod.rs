@@ -234,7 +234,7 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
                 }
                 let criteria = criteria.clone();
                 let slice = cx
-                    .read(async move |cx, tx| {
+                    .read_filtered(true, async move |cx, tx| {
                         let (people, next) = scan(tx, tenant.organization(), last, SLICE as i64).await?;
                         let own = tenant.only_managed_by();
                         let is_meant =
@@ -254,7 +254,7 @@ async fn survey(cx: &Cx, tenant: Tenant, meant: &Meant, is_thorough: bool) -> Re
             for part in references.chunks(SLICE) {
                 let references = part.to_vec();
                 let (people, blocked) = cx
-                    .read(async move |cx, tx| {
+                    .read_filtered(true, async move |cx, tx| {
                         let people = find(tx, tenant.organization(), &references).await?;
                         let blocked = blocked(cx, tx, &tenant, &people, is_thorough).await?;
                         Ok((people, blocked))
@@ -397,6 +397,7 @@ pub async fn items(cx: &Cx, deletion: Uuid, outcome: Option<Outcome>, request: P
             Ok(Page::part(items, total, request, |item: &Item| item.id))
         })
         .await?;
+    cx.plane.ledger.settled().await;
     Ok((deletion.organization, page))
 }
 

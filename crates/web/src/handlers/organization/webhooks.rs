@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use plane::deliveries::{self, Delivery};
+use plane::deliveries::{self, Delivery, Resend, Resent};
 use plane::plans::Subject;
 use plane::webhooks::{self, NewWebhook, Webhook, WebhookChange};
 use schemars::JsonSchema;
@@ -90,6 +90,33 @@ pub(crate) async fn list_deliveries(
     let (organization, webhook) = (caller.organization(&organization)?, caller.id("webhook_id", &webhook)?);
     let page = deliveries::list(&caller.cx, &organization, webhook, caller.query.part()?).await?;
     Ok(caller.slice(page, |entry| entry))
+}
+
+pub(crate) async fn resend(
+    caller: Caller,
+    Segments((organization, webhook, delivery)): Segments<(String, String, String)>,
+) -> Answer<One<Delivery>> {
+    let (organization, webhook) = (caller.organization(&organization)?, caller.id("webhook_id", &webhook)?);
+    let delivery = deliveries::resend(&caller.cx, &organization, webhook, caller.id("delivery_id", &delivery)?).await?;
+    Ok(caller.one(StatusCode::ACCEPTED, &delivery))
+}
+
+pub(crate) async fn resend_all(
+    caller: Caller,
+    Segments((organization, webhook)): Segments<(String, String)>,
+    Body(wanted): Body<Resend>,
+) -> Answer<One<Resent>> {
+    let (organization, webhook) = (caller.organization(&organization)?, caller.id("webhook_id", &webhook)?);
+    Ok(caller.one(StatusCode::ACCEPTED, &deliveries::resend_all(&caller.cx, &organization, webhook, wanted).await?))
+}
+
+pub(crate) async fn give_up(
+    caller: Caller,
+    Segments((organization, webhook, delivery)): Segments<(String, String, String)>,
+) -> Answer<One<Delivery>> {
+    let (organization, webhook) = (caller.organization(&organization)?, caller.id("webhook_id", &webhook)?);
+    let delivery = deliveries::give_up(&caller.cx, &organization, webhook, caller.id("delivery_id", &delivery)?).await?;
+    Ok(caller.one(StatusCode::OK, &delivery))
 }
 
 pub(crate) async fn test(caller: Caller, Segments((organization, webhook)): Segments<(String, String)>) -> Answer<One<TestEvent>> {

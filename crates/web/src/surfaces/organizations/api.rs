@@ -423,6 +423,12 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::ReadDeletions)
             .parameters::<ItemFilter>()
             .gives(200, "Items, the first first."),
+        Operation::get("/deletions/{id}/deliveries", "listDeletionDeliveries", deletions::list_deliveries)
+            .says("List what a deletion tells webhooks")
+            .explains("Whether each has arrived, and what its receiver answered. Nothing of an organization that is gone: its webhooks went with it. \
+                       For those who may read the deletion. What was given up can be sent again with `resendDelivery`.")
+            .may(Action::ReadDeletions)
+            .gives(200, "Deliveries, by webhook."),
         Operation::get("/deletions/{id}/events", "watchDeletion", deletions::events)
             .says("Watch a deletion")
             .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \

@@ -21,8 +21,10 @@ pub(crate) fn operations() -> Vec<Operation> {
             .explains(
                 "Deliveries are signed as [Standard Webhooks](https://www.standardwebhooks.com) says: verify `webhook-signature` over \
                  `webhook-id`, `webhook-timestamp` and the body with the secret. They carry ids and plain facts, no personal data. Any 2xx \
-                 within 10 seconds takes a delivery; otherwise it is tried again after 1, 5 and 30 seconds; 410 switches the webhook off. Each event arrives at least once, \
-                 seldom twice (the id stays the same), and in no promised order.",
+                 within 10 seconds takes a delivery. Otherwise it is tried again after 1, 5 and 30 seconds, then with growing pauses for three \
+                 days; a longer `Retry-After` is heeded, up to six hours. 410 switches the webhook off, and so do five days in which it takes \
+                 nothing. Each event arrives at least once, seldom twice (the id stays the same). Events about the same thing arrive in the order \
+                 of their `sequence`, until one has failed four times: then the later ones go ahead.",
             )
             .may(Action::WriteWebhooks)
             .gives(201, "The webhook with its secret, shown once.")
@@ -77,9 +79,38 @@ pub(crate) fn operations() -> Vec<Operation> {
             .refuses(409, "A legal hold on the organization, or on a customer in its history, forbids it."),
         Operation::get("/organizations/{organizationId}/webhooks/{webhookId}/deliveries", "listDeliveries", webhooks::list_deliveries)
             .says("List a webhook's deliveries")
-            .explains("Those that wait, and the last hundred that were delivered or given up.")
+            .explains("Those that wait, those that were given up, and the last hundred that were delivered.")
             .may(Action::ReadWebhooks)
             .gives(200, "Deliveries, newest first."),
+        Operation::post("/organizations/{organizationId}/webhooks/{webhookId}/deliveries/resend", "resendDeliveries", webhooks::resend_all)
+            .says("Send a webhook's deliveries again")
+            .explains(
+                "Those that were given up, or those of a range; `{}` is all that were given up. They keep their ids and sequences, and are tried \
+                 for three days from now.",
+            )
+            .may(Action::WriteWebhooks)
+            .gives(202, "They are in the queue again.")
+            .refuses(409, "The webhook is switched off, or the organization is archived."),
+        Operation::post(
+            "/organizations/{organizationId}/webhooks/{webhookId}/deliveries/{deliveryId}/resend",
+            "resendDelivery",
+            webhooks::resend,
+        )
+        .says("Send a delivery again")
+        .explains("One that was delivered or given up is tried for three days from now, one that waits is tried at once. It keeps its id and its sequence.")
+        .may(Action::WriteWebhooks)
+        .gives(202, "It is in the queue again.")
+        .refuses(409, "The webhook is switched off, the organization is archived, or what the delivery said is deleted."),
+        Operation::post(
+            "/organizations/{organizationId}/webhooks/{webhookId}/deliveries/{deliveryId}/give-up",
+            "giveUpDelivery",
+            webhooks::give_up,
+        )
+        .says("Give a delivery up")
+        .explains("It is tried no more, and no deletion waits for it. It can be sent again.")
+        .may(Action::WriteWebhooks)
+        .gives(200, "It was given up.")
+        .refuses(409, "It has come to its end already, or the organization is archived."),
         Operation::post("/organizations/{organizationId}/webhooks/{webhookId}/test", "testWebhook", webhooks::test)
             .says("Send a webhook a test event")
             .explains("`webhook.test`, whatever it subscribes to.")

@@ -92,6 +92,14 @@ impl Ledger {
         }
     }
 
+    /// Waits until the disk has what it was given by now: before deletions that others have ordered are shown. While the disk takes nothing, they
+    /// are shown all the same.
+    pub(crate) async fn settled(&self) {
+        if self.opened.get().is_some_and(|(writer, first)| !writer.state(*first).is_failing) {
+            self.written(self.last_line()).await;
+        }
+    }
+
     /// The last line that the files have, and which lines up to it lie in the table as well: no more than leave it at once, or the last of those.
     pub(crate) fn written_of_table(&self) -> (u64, Vec<Uuid>) {
         let in_table = self.in_table();

@@ -79,7 +79,7 @@ async fn tell_batch(cx: &Cx, tx: &mut Tx, days: i64, ending: &[Ending]) -> Resul
             let expires_at = format!("{:.3}", key.expires_at);
             let told = crate::payloads::ApiKeyEvent { organization_id: key.organization, id: key.id, kind: key.kind };
             let data = crate::payloads::ApiKeyExpiringEvent { key: told, days, expires_at };
-            notify::emit(cx, tx, key.organization, Event::ApiKeyExpiring, None, data).await?;
+            notify::emit(cx, tx, key.organization, Event::ApiKeyExpiring, notify::About::Other(key.id), data).await?;
         }
     }
     Ok(())

@@ -116,7 +116,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewApiKey) -> 
                 let note = Note { action: "api_key.create", subject: "api_key", subject_id: Some(key.id), ..Note::default() };
                 audit::record(cx, tx, tenant.organization(), &note).await?;
                 let data = crate::payloads::ApiKeyEvent { organization_id: tenant.organization(), id: key.id, kind: key.kind };
-                notify::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, None, data).await?;
+                notify::emit(cx, tx, tenant.organization(), Event::ApiKeyCreated, notify::About::Other(key.id), data).await?;
                 Ok(key.clone())
             })
         .await?;
@@ -311,7 +311,7 @@ fn check(cx: &Cx, key: &mut ApiKey, before: Option<&ApiKey>) -> Result<()> {
 pub async fn list(cx: &Cx, organization: &OrganizationRef, metadata: &Map<String, Json>, request: PageRequest) -> Result<Page<ApiKey>> {
     let tenant = enter(cx, organization, Action::ListApiKeys).await?;
     let metadata = metadata_filter(metadata)?;
-    cx.read(async move |cx, tx| {
+    cx.read_filtered(metadata.is_some(), async move |cx, tx| {
         let count = sql!(
             "SELECT count(*) FROM api_keys
              WHERE organization_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))"

@@ -108,7 +108,7 @@ columns! { OwnKey(ApiKey) {
 pub async fn list(cx: &Cx, metadata: &Map<String, Json>, request: PageRequest) -> Result<Page<ApiKey>> {
     let user = reader(cx)?;
     let metadata = metadata_filter(metadata)?;
-    cx.read(async move |cx, tx| {
+    cx.read_filtered(metadata.is_some(), async move |cx, tx| {
         let count =
             sql!("SELECT count(*) FROM user_api_keys WHERE user_id = $1 AND (CAST($2 AS jsonb) IS NULL OR jsonb_contains(metadata, $2))");
         let total = tx.read_one(count, params![user, metadata.as_ref()]).await?;

@@ -93,7 +93,7 @@ pub async fn create(cx: &Cx, organization: &OrganizationRef, new: NewOauthApp) -
             record(cx, tx, tenant, "oauth_app.create", app.id).await?;
             let data =
                 crate::payloads::OauthAppEvent { organization_id: tenant.organization(), id: app.id, client_id: app.client_id.clone() };
-            notify::emit(cx, tx, tenant.organization(), Event::OauthAppCreated, None, data).await?;
+            notify::emit(cx, tx, tenant.organization(), Event::OauthAppCreated, notify::About::Other(app.id), data).await?;
             Ok(app.clone())
         })
         .await?;

@@ -1,0 +1,421 @@
+//! The queues of webhooks: what is due is taken, carried by the caller, and written down.
+//!
+//! Each webhook has a queue of its own. One that takes nothing is given one place, and all of them together no more than half of the places: the
+//! others do not wait for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sql::{Statement, Tx, params, sql};
+use uuid::Uuid;
+
+use super::{Attempt, Due, FAILING_FOR, GONE, HISTORY, IN_ORDER, LONGEST_RETRY, PATIENCE, RETRIED_FOR, RETRIES, State};
+use crate::audit::{self, Note};
+use crate::cx::{Actor, Cx};
+use crate::deletions::effects;
+use crate::encryption::WEBHOOKS;
+use crate::events::Event;
+use crate::notify::{About, emit};
+use crate::payloads::RecordEvent;
+use crate::{Plane, Result, ledger, locks};
+use deletion::{after, before};
+
+/// Deliveries under way at once.
+pub const ROOM: usize = 64;
+/// Those of them that go to webhooks which take nothing.
+const ROOM_OF_FAILING: usize = ROOM / 2;
+/// Deliveries to one webhook under way at once.
+const AT_ONCE: usize = 2;
+/// Deliveries of one webhook that are looked at for one that waits for none before it.
+const LOOKED_AT: i64 = 64;
+/// Webhooks that are looked at, beside those with deliveries under way.
+const WEBHOOKS_LOOKED_AT: usize = 2 * ROOM;
+
+/// What the caller carries at the moment.
+#[derive(Debug, Clone, Default)]
+pub struct UnderWay {
+    /// Deliveries by webhook, and whether it takes nothing.
+    pub webhooks: HashMap<Uuid, (usize, bool)>,
+}
+
+impl UnderWay {
+    fn all(&self) -> usize {
+        self.webhooks.values().map(|(number, _)| number).sum()
+    }
+
+    fn failing(&self) -> usize {
+        self.webhooks.values().filter(|(_, is_failing)| *is_failing).map(|(number, _)| number).sum()
+    }
+}
+
+/// What a look into the queues found.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Deliveries to carry now.
+    pub due: Vec<Due>,
+    /// When the next one will be due, as far as that is known.
+    pub next: Option<Timestamp>,
+}
+
+/// Takes deliveries that are due, those of the webhook that waits longest first: as many as there is room for beside those under way.
+///
+/// # Errors
+/// The database's.
+pub async fn take(plane: &Arc<Plane>, under_way: &UnderWay) -> Result<Taken> {
+    let cx = job(plane);
+    let limit = i64::try_from(under_way.webhooks.len() + WEBHOOKS_LOOKED_AT).unwrap_or(i64::MAX);
+    let waiting: Vec<Queue> = cx.read(async move |_, tx| Ok(tx.read_all(WAITING, params![limit]).await?)).await?;
+    let mut shares = Vec::new();
+    let mut left = ROOM.saturating_sub(under_way.all());
+    let (mut left_of_failing, mut next) = (ROOM_OF_FAILING.saturating_sub(under_way.failing()), None);
+    for (organization, webhook, due_at, failing_since) in waiting {
+        if due_at > cx.now {
+            next = Some(due_at);
+            break;
+        }
+        let carried = under_way.webhooks.get(&webhook).map_or(0, |(number, _)| *number);
+        let share = match failing_since {
+            None => AT_ONCE.saturating_sub(carried).min(left),
+            Some(_) => 1_usize.saturating_sub(carried).min(left).min(left_of_failing),
+        };
+        if share > 0 {
+            left -= share;
+            left_of_failing -= if failing_since.is_some() { share } else { 0 };
+            shares.push((organization, webhook, share));
+        }
+    }
+    if shares.is_empty() {
+        return Ok(Taken { due: Vec::new(), next });
+    }
+    let due = cx.write_as_server(async move |cx, tx| take_in(cx, tx, &shares).await).await?;
+    // What tells of a deletion goes out after the ledger has its line.
+    plane.ledger.settled().await;
+    Ok(Taken { due, next })
+}
+
+fn job(plane: &Arc<Plane>) -> Cx {
+    Cx::new(plane, "courier").with_actor(Actor::System)
+}
+
+/// The organization, the webhook, when its first delivery is due, and since when it takes nothing.
+type Queue = (Uuid, Uuid, Timestamp, Option<Timestamp>);
+
+/// The webhooks that have anything in their queues, by the time at which the first of it is due. Jumps from one queue to the next along the
+/// index: one of any length costs as much as one of one.
+const WAITING: Statement = sql!(
+    "WITH RECURSIVE waiting (organization_id, webhook_id, due_at) AS (
+        SELECT * FROM (SELECT organization_id, webhook_id, next_attempt_at FROM webhook_deliveries WHERE state = 'pending'
+                       ORDER BY organization_id, webhook_id, next_attempt_at LIMIT 1) AS first
+        UNION ALL
+        SELECT (SELECT organization_id FROM webhook_deliveries AS other
+                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (waiting.organization_id, waiting.webhook_id)
+                ORDER BY other.organization_id, other.webhook_id, other.next_attempt_at LIMIT 1),
+               (SELECT webhook_id FROM webhook_deliveries AS other
+                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (waiting.organization_id, waiting.webhook_id)
+                ORDER BY other.organization_id, other.webhook_id, other.next_attempt_at LIMIT 1),
+               (SELECT next_attempt_at FROM webhook_deliveries AS other
+                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (waiting.organization_id, waiting.webhook_id)
+                ORDER BY other.organization_id, other.webhook_id, other.next_attempt_at LIMIT 1)
+        FROM waiting WHERE waiting.organization_id IS NOT NULL
+     )
+     SELECT waiting.organization_id, waiting.webhook_id, waiting.due_at, webhooks.failing_since
+     FROM waiting JOIN webhooks ON webhooks.organization_id = waiting.organization_id AND webhooks.id = waiting.webhook_id
+     ORDER BY due_at LIMIT $1"
+);
+
+/// A delivery that is due: its id, what it is about, and its sequence.
+type Candidate = (Uuid, Option<Uuid>, i64);
+
+/// The deletion, attempts, payload, when it was queued, what it is about, and when it is tried for the last time.
+type Taking = (Option<Uuid>, i64, Option<String>, Timestamp, Option<Uuid>, Option<Timestamp>);
+
+/// The webhook's address, its secret, the one before that while it signs, whether it is switched on, the states of it and its organization, and
+/// since when it takes nothing.
+type Endpoint = (String, Vec<u8>, Option<Vec<u8>>, bool, String, (String, Option<Timestamp>));
+
+async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, Uuid, usize)]) -> Result<Vec<Due>> {
+    // What a deletion waits for goes before a queue of whatever length.
+    let awaited = sql!(
+        "SELECT id, about, sequence FROM webhook_deliveries
+         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'pending' AND next_attempt_at <= $3 AND deletion_id IS NOT NULL
+         ORDER BY next_attempt_at, id LIMIT $4"
+    );
+    let others = sql!(
+        "SELECT id, about, sequence FROM webhook_deliveries
+         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'pending' AND next_attempt_at <= $3 AND deletion_id IS NULL
+         ORDER BY next_attempt_at, id LIMIT $4"
+    );
+    let mut taken = Vec::new();
+    for (organization, webhook, share) in shares {
+        let mut left = *share;
+        for statement in [awaited, others] {
+            let candidates: Vec<Candidate> = tx.read_all(statement, params![*organization, *webhook, cx.now, LOOKED_AT]).await?;
+            for candidate in candidates {
+                if left == 0 {
+                    break;
+                }
+                let due = take_one(cx, tx, *organization, *webhook, candidate).await?;
+                left -= usize::from(due.is_some());
+                taken.extend(due);
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Takes a delivery, unless one before it that is about the same thing is to be told first.
+async fn take_one(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid, (id, about, sequence): Candidate) -> Result<Option<Due>> {
+    let earlier = sql!(
+        "SELECT next_attempt_at FROM webhook_deliveries
+         WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND sequence < $4 AND state = 'pending' AND attempts < $5
+         ORDER BY sequence LIMIT 1"
+    );
+    let bound = params![organization, webhook, about, sequence, IN_ORDER];
+    let first: Option<Timestamp> = if about.is_some() { tx.read_opt(earlier, bound).await? } else { None };
+    if let Some(at) = first {
+        // Out of the way of others until then. The end of that one brings it back.
+        if at > cx.now {
+            let wait = sql!("UPDATE webhook_deliveries SET next_attempt_at = $4 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3");
+            tx.execute(wait, params![organization, webhook, id, at]).await?;
+        }
+        return Ok(None);
+    }
+    // Time enough for the call and for writing down how it went.
+    let lease_end = after(cx.now, PATIENCE + cx.plane.config.lease);
+    let take = sql!(
+        "UPDATE webhook_deliveries SET next_attempt_at = $5
+         WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending' AND next_attempt_at <= $4
+         RETURNING deletion_id, attempts, payload, created_at, about, retry_until"
+    );
+    let bound = params![organization, webhook, id, cx.now, lease_end];
+    let Some((deletion, attempts, payload, created_at, about, retry_until)) = tx.read_opt::<Taking>(take, bound).await? else {
+        return Ok(None);
+    };
+    let endpoint = sql!(
+        "SELECT webhooks.url, webhooks.secret, CASE WHEN webhooks.old_secret_until > $3 THEN webhooks.old_secret END, webhooks.is_active,
+                webhooks.state, organizations.state, webhooks.failing_since
+         FROM webhooks JOIN organizations ON organizations.id = webhooks.organization_id
+         WHERE webhooks.organization_id = $1 AND webhooks.id = $2"
+    );
+    let bound = params![organization, webhook, cx.now];
+    let (url, secret, old_secret, is_active, state, (organization_state, failing_since)) = tx.read_one::<Endpoint>(endpoint, bound).await?;
+    let decrypt = |kept: &[u8]| {
+        let secret = cx.plane.encryption.decrypt(WEBHOOKS, webhook.as_bytes(), kept);
+        secret.inspect_err(|error| tracing::error!(%webhook, %error, "a delivery cannot be signed")).ok()
+    };
+    let secret = decrypt(&secret);
+    let undeliverable = match () {
+        () if state != "live" => Some("the webhook is being deleted"),
+        // The last that an organization's webhooks are told is what became of it.
+        () if organization_state != "live" && deletion.is_none() => Some("the organization is being deleted"),
+        () if !is_active => Some("the webhook is switched off"),
+        () if payload.is_none() => Some("what it said is deleted"),
+        () if secret.is_none() => Some("the webhook's secret cannot be read: rotate it"),
+        () => None,
+    };
+    Ok(Some(Due {
+        organization,
+        webhook,
+        failing_since,
+        id,
+        deletion,
+        about,
+        attempts,
+        retry_until: retry_until.unwrap_or_else(|| after(created_at, RETRIED_FOR)),
+        url,
+        payload: payload.unwrap_or_default(),
+        secret: secret.unwrap_or_default(),
+        old_secret: old_secret.and_then(|old| decrypt(&old)),
+        undeliverable,
+    }))
+}
+
+/// Writes down how an attempt went: delivered, to be tried again, or given up when its time is over.
+///
+/// # Errors
+/// The database's; the delivery is then due again when its lease is over.
+pub async fn finish(plane: &Arc<Plane>, due: Due, attempt: Attempt) -> Result<()> {
+    let chance = u64::from_le_bytes(deletion::random()?);
+    job(plane).write_as_server(async move |cx, tx| finish_in(cx, tx, &due, &attempt, chance).await).await
+}
+
+/// When a delivery is tried again that has failed once more; none when it is given up.
+fn next_attempt(cx: &Cx, due: &Due, attempt: &Attempt, chance: u64) -> Option<Timestamp> {
+    if due.undeliverable.is_some() || attempt.status == Some(GONE) || cx.now >= due.retry_until {
+        return None;
+    }
+    let made = usize::try_from(due.attempts).unwrap_or(usize::MAX);
+    let longest = RETRIES.get(made).copied().unwrap_or(LONGEST_RETRY);
+    // The first three are those of the documentation.
+    let shorter_by = if made < 3 { 0 } else { u32::try_from(chance % 200).unwrap_or(0) };
+    let pause = longest - longest / 1_000 * shorter_by;
+    let pause = attempt.retry_after.map_or(pause, |asked| pause.max(asked)).min(LONGEST_RETRY);
+    Some(after(cx.now, pause).min(due.retry_until))
+}
+
+async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt, chance: u64) -> Result<()> {
+    let retry = next_attempt(cx, due, attempt, chance);
+    let (state, next) = match (attempt.error, retry) {
+        (None, _) => (State::Delivered, cx.now),
+        (Some(_), Some(at)) => (State::Pending, at),
+        (Some(_), None) => (State::Failed, cx.now),
+    };
+    let is_finished = state != State::Pending;
+    // A worker that took it over after this lease has another number of attempts, or has finished it.
+    let update = sql!(
+        "UPDATE webhook_deliveries SET state = $5, attempts = attempts + $6, response_status = $7, error = $8, next_attempt_at = $9,
+                finished_at = $10, response_body = $11, retry_until = $12
+         WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending' AND attempts = $4"
+    );
+    let values = params![
+        due.organization,
+        due.webhook,
+        due.id,
+        due.attempts,
+        state,
+        i64::from(due.undeliverable.is_none()),
+        attempt.status.map(i64::from),
+        attempt.error,
+        next,
+        is_finished.then_some(cx.now),
+        attempt.body.as_deref(),
+        due.retry_until,
+    ];
+    if tx.execute(update, values).await? == 0 {
+        return Ok(());
+    }
+    note_health(cx, tx, due, attempt).await?;
+    if is_finished || due.attempts + 1 == IN_ORDER {
+        release_next(cx, tx, due).await?;
+    }
+    if is_finished {
+        forget(cx, tx, due.organization, due.webhook).await?;
+        ended(cx, tx, due.organization, due.deletion).await?;
+    }
+    Ok(())
+}
+
+/// What follows the end of a delivery for the deletion that it speaks of: the deletion that waited for it goes on, or its receipt says so.
+pub(super) async fn ended(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Option<Uuid>) -> Result<()> {
+    let Some(deletion) = deletion else { return Ok(()) };
+    let completed = sql!("SELECT 1 FROM deletions WHERE organization_id = $1 AND id = $2 AND state = 'completed'");
+    match tx.query_opt(completed, params![organization, deletion]).await? {
+        Some(_) => {
+            effects::record(tx, organization, deletion).await?;
+            effects::forget(tx, organization, deletion).await
+        }
+        None => wake(cx, tx, organization, deletion).await,
+    }
+}
+
+/// Lets the next event about the same thing go.
+async fn release_next(cx: &Cx, tx: &mut Tx, due: &Due) -> Result<()> {
+    if due.about.is_none() {
+        return Ok(());
+    }
+    let statement = sql!(
+        "UPDATE webhook_deliveries SET next_attempt_at = $4
+         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'pending' AND next_attempt_at > $4 AND attempts = 0
+           AND id IN (SELECT id FROM webhook_deliveries
+                      WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND state = 'pending' AND attempts < $5 AND id <> $6
+                      ORDER BY sequence LIMIT 1)"
+    );
+    if tx.execute(statement, params![due.organization, due.webhook, due.about, cx.now, IN_ORDER, due.id]).await? > 0 {
+        crate::notify::ring(cx, tx);
+    }
+    Ok(())
+}
+
+/// Notes since when a webhook takes nothing, and switches off one that wants nothing more or took nothing for too long. What is still in its queue
+/// comes to its end when it is due.
+async fn note_health(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
+    let (organization, webhook) = (due.organization, due.webhook);
+    if attempt.error.is_none() {
+        if due.failing_since.is_some() {
+            let well = sql!("UPDATE webhooks SET failing_since = NULL WHERE organization_id = $1 AND id = $2");
+            tx.execute(well, params![organization, webhook]).await?;
+        }
+        return Ok(());
+    }
+    if due.undeliverable.is_some() {
+        return Ok(());
+    }
+    let failing_since = due.failing_since.unwrap_or(cx.now);
+    if due.failing_since.is_none() {
+        let fails = sql!("UPDATE webhooks SET failing_since = $3 WHERE organization_id = $1 AND id = $2 AND failing_since IS NULL");
+        tx.execute(fails, params![organization, webhook, cx.now]).await?;
+    }
+    let why = match attempt.status {
+        Some(GONE) => "its receiver answered 410 Gone",
+        _ if failing_since <= before(cx.now, FAILING_FOR) => "it took nothing for five days",
+        _ => return Ok(()),
+    };
+    let off =
+        sql!("UPDATE webhooks SET is_active = false, updated_at = $3 WHERE organization_id = $1 AND id = $2 AND is_active AND state = 'live'");
+    if tx.execute(off, params![organization, webhook, cx.now]).await? > 0 {
+        ledger::changed(cx, tx, ledger::Credential::Webhook, Some(organization), webhook).await?;
+        let note = Note {
+            action: "webhook.switch_off",
+            subject: "webhook",
+            subject_id: Some(webhook),
+            detail: Some(why.to_owned()),
+            ..Note::default()
+        };
+        audit::record(cx, tx, organization, &note).await?;
+        let data = RecordEvent { organization_id: organization, id: webhook };
+        emit(cx, tx, organization, Event::WebhookDisabled, About::Other(webhook), data).await?;
+    }
+    Ok(())
+}
+
+/// Cuts the history to its length. What a deletion is still to count stays until it is completed, and what a legal hold is on, the organization or
+/// the customer it speaks of, as long as that lasts. What stays because one is being placed goes with the next delivery.
+async fn forget(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid) -> Result<()> {
+    if !locks::try_keep_holds_out(tx, organization).await? {
+        return Ok(());
+    }
+    let statement = sql!(
+        "DELETE FROM webhook_deliveries
+         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'delivered' AND (deletion_id IS NULL OR is_counted)
+           AND id <= (SELECT id FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND state = 'delivered'
+                      ORDER BY id DESC LIMIT 1 OFFSET $3)
+           AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.organization_id = $1 AND holds.subject_id IN ($1, webhook_deliveries.subject_id)
+                                                 AND released_at IS NULL AND (until IS NULL OR until > $4))"
+    );
+    tx.execute(statement, params![organization, webhook, HISTORY, cx.now]).await?;
+    Ok(())
+}
+
+/// Lets a deletion that waits for its last delivery go on.
+async fn wake(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Uuid) -> Result<()> {
+    let statement = sql!(
+        "UPDATE deletions SET lease_until = NULL
+         WHERE organization_id = $1 AND id = $2 AND waiting_for IS NOT NULL AND state <> 'completed'
+           AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 AND state = 'pending')"
+    );
+    if tx.execute(statement, params![organization, deletion]).await? > 0 {
+        let plane = cx.plane.clone();
+        tx.on_commit(move || plane.deletions.wake_waiting());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_pauses_add_up_to_three_days() {
+        let mut all = Duration::ZERO;
+        let mut attempts = 1;
+        while all < RETRIED_FOR {
+            all += RETRIES.get(attempts - 1).copied().unwrap_or(LONGEST_RETRY);
+            attempts += 1;
+        }
+        assert_eq!(attempts, 22);
+        assert_eq!(RETRIES.iter().max(), Some(&LONGEST_RETRY));
+    }
+}

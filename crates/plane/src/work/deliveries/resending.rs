@@ -1,0 +1,171 @@
+//! Deliveries are sent again: one, or all of a range. And one is given up before its time.
+
+use jiff::Timestamp;
+use sql::{Tx, params, sql};
+use uuid::Uuid;
+
+use super::{Delivery, RETRIED_FOR, State, queue};
+use crate::access::{Tenant, enter};
+use crate::audit::{self, Note};
+use crate::cx::Cx;
+use crate::ids::OrganizationRef;
+use crate::policy::Action;
+use crate::{Error, Result, notify, webhooks};
+use deletion::after;
+
+/// Deliveries that one transaction sends again.
+const AT_ONCE: i64 = 1_000;
+/// Why one is given up.
+const GIVEN_UP: &str = "given up by a member";
+
+/// Which deliveries of a webhook are sent again.
+#[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
+#[schemars(extend("x-deferred" = true))]
+pub struct Resend {
+    /// Those that were given up, or those that were delivered. Missing: those that were given up.
+    #[schemars(with = "Option<State>")]
+    pub state: Option<String>,
+    /// Those of events at this time or later.
+    #[schemars(with = "Option<Timestamp>")]
+    pub since: Option<String>,
+    /// Those of events before this time.
+    #[schemars(with = "Option<Timestamp>")]
+    pub until: Option<String>,
+}
+
+/// What is sent again.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct Resent {
+    /// Deliveries that are in the queue again. Those whose payload is erased are none of them.
+    #[schemars(example = 12)]
+    pub count: u64,
+}
+
+/// Sends a delivery again: now, and from then on as if it were new. One that is pending already is tried now.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Conflict`] when the webhook is switched off, or what it said is deleted.
+pub async fn resend(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id: Uuid) -> Result<Delivery> {
+    let tenant = enter(cx, organization, Action::WriteWebhooks).await?.also(cx, Action::ReadWebhooks)?;
+    tenant
+        .write(cx, async move |cx, tx, tenant| {
+            tenant.is_writable(tx).await?;
+            is_on(cx, tx, tenant, webhook).await?;
+            if load(tx, tenant, webhook, id).await?.payload.is_none() {
+                return Err(Error::Conflict("What this delivery said is deleted: there is nothing to send again.".into()));
+            }
+            let again = sql!(
+                "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = $4, retry_until = $5, finished_at = NULL
+                 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3"
+            );
+            tx.execute(again, params![tenant.organization(), webhook, id, cx.now, after(cx.now, RETRIED_FOR)]).await?;
+            record(cx, tx, tenant, webhook, format!("the delivery {id}")).await?;
+            load(tx, tenant, webhook, id).await
+        })
+        .await
+}
+
+/// Sends all deliveries of a range again that have come to their end before this call.
+///
+/// # Errors
+/// Those of [`resend`]; [`Error::Invalid`].
+pub async fn resend_all(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, wanted: Resend) -> Result<Resent> {
+    let tenant = enter(cx, organization, Action::WriteWebhooks).await?;
+    let mut check = crate::fields::Check::new();
+    let state = match wanted.state.as_deref().map(State::parse) {
+        None => State::Failed,
+        Some(Some(state @ (State::Failed | State::Delivered))) => state,
+        Some(_) => {
+            check.refuse("state", "unknown_state", "must be failed or delivered");
+            State::Failed
+        }
+    };
+    let mut time = |field: &str, given: Option<&str>, missing: Timestamp| match given.map(str::parse) {
+        None => missing,
+        Some(Ok(time)) => time,
+        Some(Err(_)) => {
+            check.refuse(field, "invalid_time", "must be a time such as 2026-12-01T12:00:00Z");
+            missing
+        }
+    };
+    let since = time("since", wanted.since.as_deref(), Timestamp::UNIX_EPOCH);
+    let until = time("until", wanted.until.as_deref(), cx.now);
+    check.finish()?;
+    let mut count = 0;
+    loop {
+        let part = tenant.write(cx, async move |cx, tx, tenant| {
+            tenant.is_writable(tx).await?;
+            is_on(cx, tx, tenant, webhook).await?;
+            // What ends while this goes on is none of it, and does not come round again.
+            let again = sql!(
+                "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = $3, retry_until = $4, finished_at = NULL
+                 WHERE organization_id = $1 AND webhook_id = $2
+                   AND id IN (SELECT id FROM webhook_deliveries
+                              WHERE organization_id = $1 AND webhook_id = $2 AND state = $5 AND payload IS NOT NULL
+                                AND created_at >= $6 AND created_at < $7 AND finished_at < $3
+                              ORDER BY id LIMIT $8)"
+            );
+            let until_then = after(cx.now, RETRIED_FOR);
+            let bound = params![tenant.organization(), webhook, cx.now, until_then, state, since, until, AT_ONCE];
+            let part = tx.execute(again, bound).await?;
+            if part > 0 {
+                record(cx, tx, tenant, webhook, format!("{part} deliveries")).await?;
+            }
+            Ok(part)
+        });
+        let part = part.await?;
+        count += part;
+        if i64::try_from(part).unwrap_or(0) < AT_ONCE {
+            return Ok(Resent { count });
+        }
+    }
+}
+
+/// Gives a delivery up that is pending: no deletion waits for it any more. It can be sent again.
+///
+/// # Errors
+/// Those of [`enter`]; [`Error::NotFound`]; [`Error::Conflict`] when it has come to its end already.
+pub async fn give_up(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id: Uuid) -> Result<Delivery> {
+    let tenant = enter(cx, organization, Action::WriteWebhooks).await?.also(cx, Action::ReadWebhooks)?;
+    tenant
+        .write(cx, async move |cx, tx, tenant| {
+            tenant.is_writable(tx).await?;
+            webhooks::load(cx, tx, tenant, webhook).await?;
+            if load(tx, tenant, webhook, id).await?.state != State::Pending {
+                return Err(Error::Conflict("This delivery has come to its end already.".into()));
+            }
+            let end = sql!(
+                "UPDATE webhook_deliveries SET state = 'failed', error = $4, finished_at = $5
+                 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3
+                 RETURNING deletion_id"
+            );
+            let deletion = tx.read_one(end, params![tenant.organization(), webhook, id, GIVEN_UP, cx.now]).await?;
+            queue::ended(cx, tx, tenant.organization(), deletion).await?;
+            let detail = Some(format!("the delivery {id}"));
+            let note = Note { action: "webhook.give_up", subject: "webhook", subject_id: Some(webhook), detail, ..Note::default() };
+            audit::record(cx, tx, tenant.organization(), &note).await?;
+            load(tx, tenant, webhook, id).await
+        })
+        .await
+}
+
+/// Fails unless the webhook is there and switched on: what is sent to one that is off would be given up at once.
+async fn is_on(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid) -> Result<()> {
+    match webhooks::load(cx, tx, tenant, webhook).await?.is_active {
+        true => Ok(()),
+        false => Err(Error::Conflict("The webhook is switched off: switch it on first.".into())),
+    }
+}
+
+async fn record(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid, what: String) -> Result<()> {
+    let note = Note { action: "webhook.resend", subject: "webhook", subject_id: Some(webhook), detail: Some(what), ..Note::default() };
+    audit::record(cx, tx, tenant.organization(), &note).await?;
+    notify::ring(cx, tx);
+    Ok(())
+}
+
+async fn load(tx: &mut Tx, tenant: &Tenant, webhook: Uuid, id: Uuid) -> Result<Delivery> {
+    let statement =
+        sql!("SELECT {columns} FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id = $3", Delivery);
+    tx.read_opt(statement, params![tenant.organization(), webhook, id]).await?.ok_or(Error::NotFound("Delivery"))
+}
