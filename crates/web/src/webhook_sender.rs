@@ -114,8 +114,12 @@ async fn carry(webhook_sender: WebhookSender, due: Due) {
 async fn call(plane: &Plane, outbound: &Outbound, due: &Due) -> Attempt {
     let timestamp = plane.clock.now().as_second();
     let mut headers = HeaderMap::new();
-    let values =
-        [("webhook-id", due.id.to_string()), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", due.sign(timestamp)), ("x-webhook-signature", due.sign_body())];
+    let values = [
+        ("webhook-id", due.id.to_string()),
+        ("webhook-timestamp", timestamp.to_string()),
+        ("webhook-signature", due.sign(timestamp)),
+        ("x-webhook-signature", due.sign_body()),
+    ];
     for (name, value) in values {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);

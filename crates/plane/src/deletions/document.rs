@@ -202,7 +202,8 @@ const LIMITATIONS: &str = "
 - What was answered to a request with an Idempotency-Key is kept for 24 hours (`answers`), sealed so that only its sender can have it again. The
   deletion of the organization erases it; what it told of a customer who is deleted meanwhile stays until then.
 - Outside the database only the organization's webhooks are told about a deletion yet: no subscription is cancelled at Stripe, no mail
-  is sent. A webhook that fails all four attempts, about 36 seconds and four times up to 10 seconds for an answer, is not told any more.
+  is sent. A deletion waits for webhooks for an hour (`--completion-wait`) and is completed then; what they have not taken is tried for three
+  days and can be sent again. The webhooks of an organization go with it, and what they have not taken by then is lost.
 - The criteria of a purge, such as a domain or texts of metadata, are kept as they were given until it is completed.
 - What was delivered to a webhook is in the hands of its receiver. It holds ids, and a customer's id is what its maker chose.
 - An export of an organization that was made before one of its customers was deleted holds that customer until it expires or is deleted.

@@ -10,6 +10,7 @@ use super::Deletion;
 use crate::Cx;
 use crate::Plane;
 use crate::deletion_rules::{RULES, Root};
+use crate::notify::RETRIED_FOR;
 use sql::{Statement, Tx, Value, params};
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ pub const LATE_AFTER: Duration = Duration::from_secs(600);
 
 /// What looks for deletions that are stuck: open ones that made no progress for longer than [`STUCK_AFTER`]. Those under a legal hold are meant to
 /// wait, for as long as it takes. What waits for others is not stuck itself: they may be. Webhooks are told again for a while, as
-/// long as a worker looks after it, and a large export takes as long as it takes.
+/// long as a worker looks at them and never for more than three days, and a large export takes as long as it takes.
 pub(crate) struct Stuck {
     /// How many there are.
     pub(crate) count: Statement,
@@ -34,19 +35,20 @@ pub(crate) static STUCK: LazyLock<Stuck> = LazyLock::new(|| {
                  WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
                    AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
                    AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
-                   AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR coalesce(lease_until, waiting_since) <= $2)
+                   AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2 OR lease_until <= $4)
                    AND (coalesce(waiting_for, '') <> 'export'
                         OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))";
     Stuck {
         count: Statement::generated(format!("SELECT count(*) {stuck}")),
-        list: Statement::generated(format!("SELECT id, waiting_for {stuck} ORDER BY coalesce(waiting_since, updated_at), id LIMIT $4")),
+        list: Statement::generated(format!("SELECT id, waiting_for {stuck} ORDER BY coalesce(waiting_since, updated_at), id LIMIT $5")),
     }
 });
 
 impl Stuck {
     /// The parameters for those that are stuck at this time.
     pub(crate) fn bound(now: Timestamp) -> Vec<Value> {
-        params![before(now, STUCK_AFTER), before(now, LATE_AFTER), now].to_vec()
+        let late = before(now, LATE_AFTER);
+        params![before(now, STUCK_AFTER), before(late, RETRIED_FOR), now, late].to_vec()
     }
 }
 
@@ -218,7 +220,9 @@ fn waits(deletion: &Deletion, waiting: &Waiting) -> (&'static str, String, &'sta
             // The webhooks of an organization that is being deleted cannot be changed.
             match deletion.root == Root::Organization {
                 true => "It goes on by itself: when each webhook is told, or without that after an hour (--completion-wait of the server).",
-                false => "It goes on by itself: when each webhook is told, or without that after an hour (--completion-wait of the server). It waits for none that is deleted.",
+                false => {
+                    "It goes on by itself: when each webhook is told, or without that after an hour (--completion-wait of the server). It waits for none that is deleted."
+                }
             },
         ),
         _ => (

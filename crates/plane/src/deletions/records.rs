@@ -298,18 +298,19 @@ async fn readable(cx: &Cx, user: Uuid) -> Result<Vec<Uuid>> {
 /// For operators: along the index of all ids.
 async fn everywhere(cx: &Cx, filter: Option<DeletionFilter>, request: PageRequest) -> Result<Page<Watched>> {
     let states = states(filter);
-    let page = cx.read(async move |_, tx| {
-        let count = sql!("SELECT count(*) FROM deletions WHERE state = ANY($1)");
-        let total = match request.after {
-            Some(_) => 0,
-            None => tx.read_one(count, params![states.clone()]).await?,
-        };
-        let statement =
-            sql!("SELECT {columns} FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3", Watched);
-        let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
-        Ok(part(tx.read_all(statement, bound).await?, total, request))
-    })
-    .await?;
+    let page = cx
+        .read(async move |_, tx| {
+            let count = sql!("SELECT count(*) FROM deletions WHERE state = ANY($1)");
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.read_one(count, params![states.clone()]).await?,
+            };
+            let statement =
+                sql!("SELECT {columns} FROM deletions WHERE state = ANY($1) AND id < $4 ORDER BY id DESC LIMIT $2 OFFSET $3", Watched);
+            let bound = params![states.clone(), request.limit(), request.offset(), request.below()];
+            Ok(part(tx.read_all(statement, bound).await?, total, request))
+        })
+        .await?;
     cx.plane.ledger.settled().await;
     Ok(page)
 }

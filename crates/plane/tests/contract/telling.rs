@@ -319,7 +319,9 @@ async fn a_delivery_is_carried_by_one_courier_until_its_lease_is_over(stage: Sta
     assert_eq!((again.len(), again[0].id), (1, due[0].id), "the first sender is taken for dead");
     deliveries::finish(&stage.plane, again[0].clone(), Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
     // The first one was only slow, and what it says now changes nothing.
-    deliveries::finish(&stage.plane, due[0].clone(), Attempt { status: Some(500), error: Some("refused"), ..Attempt::default() }).await.unwrap();
+    deliveries::finish(&stage.plane, due[0].clone(), Attempt { status: Some(500), error: Some("refused"), ..Attempt::default() })
+        .await
+        .unwrap();
     let told = &stage.history(organization, hooks[0], "customer.created").await[0];
     assert_eq!((told.state.name(), told.attempts, told.response_status), ("delivered", 1, Some(204)));
 }

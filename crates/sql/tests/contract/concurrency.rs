@@ -1,7 +1,7 @@
 //! Many callers at once: no update is lost, no caller gets a deadlock as an error, and writes that a caller waits for are counted.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sql::{Database, Error, Result, Tx, params, sql};

@@ -231,10 +231,10 @@ on_both_engines! {
             for event in Event::ALL.iter().map(|event| event.name()).chain(["webhook.test"]) {
                 let sent = &webhooks[event]["post"];
                 let headers: Vec<&Json> = sent["parameters"].as_array().unwrap().iter().map(|header| &header["name"]).collect();
-                assert_eq!(headers, ["webhook-id", "webhook-timestamp", "webhook-signature"], "{event}");
+                assert_eq!(headers, ["webhook-id", "webhook-timestamp", "webhook-signature", "x-webhook-signature"], "{event}");
                 let content = &sent["requestBody"]["content"]["application/json"];
                 let envelope = properties(&document, &content["schema"]);
-                assert_eq!((envelope.len(), &envelope["type"]["const"]), (3, &json!(event)));
+                assert_eq!((envelope.len(), &envelope["type"]["const"]), (4, &json!(event)));
                 let data = properties(&document, envelope["data"]);
                 let example = content["example"]["data"].as_object().unwrap();
                 assert!(data.contains_key("organizationId") && data.keys().copied().eq(example.keys().map(String::as_str).collect::<BTreeSet<_>>()), "{event}");

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::receiver::{Answer, Receiver};
-use super::{ALLOW, listen};
+use super::{ALLOW, listen, listen_to};
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect};
 use crate::tools::{deleted, refused};
@@ -65,6 +65,48 @@ on_both_engines! {
         }
     }
 
+    async fn a_deletion_is_completed_without_a_dead_endpoint_after_the_wait_and_says_what_was_not_delivered(engine: Engine) {
+        let server = Server::start(engine, &[ALLOW, "--completion-wait=2"]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let receiver = Receiver::open(&vec![Answer::Status(503); 100]).await;
+        let events = ["customer.deleted", "deletion.started", "deletion.completed"];
+        let (webhook, _) = listen_to(&server, &organization, &receiver.url, &events).await;
+        let customer = server.new_customer(&organization, token).await;
+        let own = format!("/api/organizations/{}", organization.id);
+        let deletion = server.request(Method::DELETE, &format!("{own}/customers/{customer}")).bearer_auth(token);
+        let deletion = deleted(deletion, StatusCode::NO_CONTENT).await;
+        let record = server.wait_for_completion(&deletion, token).await;
+        assert_eq!(record["effects"], json!({"webhooks": {"delivered": 0, "failed": 0, "pending": 2}}));
+        let deliveries = format!("/api/deletions/{deletion}/deliveries");
+        let list = async || expect(server.request(Method::GET, &deliveries).bearer_auth(token), StatusCode::OK).await["data"].clone();
+        let waiting = list().await;
+        assert_eq!(waiting.as_array().unwrap().len(), 2);
+        assert!(waiting.as_array().unwrap().iter().all(|one| one["state"] == "pending" && one["webhookId"] == *webhook), "{waiting}");
+        assert_eq!(waiting[0]["responseStatus"], 503);
+        // They are tried on, and the receipt is brought up to date.
+        receiver.relent();
+        for one in waiting.as_array().unwrap() {
+            let again = format!("{own}/webhooks/{webhook}/deliveries/{}/resend", one["id"].as_str().unwrap());
+            expect(server.request(Method::POST, &again).bearer_auth(token), StatusCode::ACCEPTED).await;
+        }
+        let told: Vec<_> = receiver.events("deletion.completed", 1).await;
+        assert_eq!(told[0].event()["data"]["id"], deletion);
+        let sequences: Vec<_> = receiver.all().iter().map(|one| one.event()["sequence"].as_i64().unwrap()).collect();
+        assert!(sequences.is_sorted(), "in the order in which it happened: {sequences:?}");
+        let path = format!("/api/deletions/{deletion}");
+        loop {
+            let record = expect(server.request(Method::GET, &path).bearer_auth(token), StatusCode::OK).await;
+            if record["effects"] == json!({"webhooks": {"delivered": 2, "failed": 0}}) {
+                break;
+            }
+        }
+        assert!(list().await.as_array().unwrap().iter().all(|one| one["state"] == "delivered"));
+        // What they said is forgotten with that.
+        let again = format!("{own}/webhooks/{webhook}/deliveries/{}/resend", waiting[0]["id"].as_str().unwrap());
+        refused(server.request(Method::POST, &again).bearer_auth(token), StatusCode::CONFLICT).await;
+    }
+
     async fn a_server_that_is_killed_on_the_way_tells_after_its_start(engine: Engine) {
         let mut server = Server::start(engine, &[ALLOW]).await;
         let organization = server.new_organization().await;
@@ -73,7 +115,7 @@ on_both_engines! {
         receiver.event("webhook.created").await;
         let silent = Receiver::open(&[Answer::Silence, Answer::Silence]).await;
         let (_, silent_secret) = listen(&server, &organization, &silent.url).await;
-        // Its two places are taken now: what follows is closed and not delivered.
+        // It is silent: what follows is closed and not delivered.
         silent.event("webhook.created").await;
         let path = format!("/api/organizations/{}", organization.id);
         let deletion =

@@ -6,9 +6,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::receiver::{Answer, Receiver};
-use super::{ALLOW, attempted, listen, make};
+use super::{ALLOW, attempted, history, listen, listen_to, make};
 use crate::on_both_engines;
 use crate::support::{Engine, Server, expect};
+use crate::tools::refused;
 
 on_both_engines! {
     async fn everything_that_happens_is_told_signed_and_without_personal_data(engine: Engine) {
@@ -130,6 +131,69 @@ on_both_engines! {
         server.new_customer(&organization, token).await;
         receiver.events("customer.created", 2).await;
         assert_eq!(receiver.all().len(), 2);
+    }
+
+    async fn what_was_given_up_is_sent_again_alone_or_with_all_others(engine: Engine) {
+        let server = Server::start(engine, &[ALLOW]).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let receiver = Receiver::open(&[Answer::Status(500), Answer::Status(500), Answer::Status(500)]).await;
+        let (webhook, secret) = listen_to(&server, &organization, &receiver.url, &["customer.created"]).await;
+        let deliveries = format!("/api/organizations/{}/webhooks/{webhook}/deliveries", organization.id);
+        let post = |path: &str| server.request(Method::POST, &format!("{deliveries}{path}")).bearer_auth(token);
+        for _ in 0..3 {
+            server.new_customer(&organization, token).await;
+        }
+        receiver.events("customer.created", 3).await;
+        let mut given_up = Vec::new();
+        for delivery in history(&server, &organization, &webhook).await {
+            let id = delivery["id"].as_str().unwrap().to_owned();
+            let record = expect(post(&format!("/{id}/give-up")), StatusCode::OK).await;
+            assert_eq!((&record["state"], &record["error"]), (&json!("failed"), &json!("given up by a member")));
+            refused(post(&format!("/{id}/give-up")), StatusCode::CONFLICT).await;
+            given_up.push(id);
+        }
+        receiver.relent();
+        let before = receiver.all().len();
+        expect(post(&format!("/{}/resend", given_up[0])), StatusCode::ACCEPTED).await;
+        let told = attempted(&server, &organization, &webhook, "customer.created", 1).await;
+        assert_eq!((&told["id"], &told["state"]), (&json!(given_up[0]), &json!("delivered")));
+        let again = expect(post("/resend").json(&json!({})), StatusCode::ACCEPTED).await;
+        assert_eq!(again, json!({"count": 2}));
+        let all = receiver.events("customer.created", before + 3).await;
+        for one in &all[before..] {
+            one.verify(&secret);
+            let first = all[..before].iter().find(|first| first.header("webhook-id") == one.header("webhook-id")).unwrap();
+            assert_eq!(one.body, first.body, "the same, and signed anew");
+            assert!(one.has_signed_body(&secret));
+        }
+        // Of a range: none is that old, and all are that young.
+        let until = json!({"state": "delivered", "until": "2020-01-01T00:00:00Z"});
+        assert_eq!(expect(post("/resend").json(&until), StatusCode::ACCEPTED).await["count"], 0);
+        for wrong in [json!({"state": "pending"}), json!({"since": "yesterday"}), json!({"sinse": "2020-01-01T00:00:00Z"})] {
+            refused(post("/resend").json(&wrong), StatusCode::BAD_REQUEST).await;
+        }
+        // One that is switched off is sent nothing.
+        let path = format!("/api/organizations/{}/webhooks/{webhook}", organization.id);
+        expect(server.request(Method::PUT, &path).bearer_auth(token).json(&json!({"isActive": false})), StatusCode::OK).await;
+        refused(post("/resend").json(&json!({"state": "delivered"})), StatusCode::CONFLICT).await;
+        refused(post(&format!("/{}/resend", given_up[0])), StatusCode::CONFLICT).await;
+    }
+
+    async fn what_a_receiver_answers_is_kept_and_its_pause_is_heeded(engine: Engine) {
+        let server = Server::start(engine, &[ALLOW]).await;
+        let organization = server.new_organization().await;
+        let busy = Answer::Busy { pause: "3600".into(), body: format!("later\0\u{7}{}", "é".repeat(5_000)) };
+        let receiver = Receiver::open(&[busy]).await;
+        let (webhook, _) = listen_to(&server, &organization, &receiver.url, &["customer.created"]).await;
+        server.new_customer(&organization, &organization.owner.token).await;
+        let told = attempted(&server, &organization, &webhook, "customer.created", 1).await;
+        assert_eq!((&told["state"], &told["responseStatus"]), (&json!("pending"), &json!(429)));
+        assert_eq!(told["responseBody"], format!("later{}", "é".repeat(995)));
+        let time = |name: &str| told[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        let pause = time("nextAttemptAt").duration_since(time("createdAt")).as_secs();
+        assert!((3_600..3_660).contains(&pause), "{told}");
+        assert_eq!(time("retryUntil").duration_since(time("createdAt")).as_hours(), 72);
     }
 
     async fn a_redirect_is_not_followed(engine: Engine) {

@@ -18,6 +18,11 @@ pub const ALLOW: &str = "--webhook-allow=127.0.0.0/8";
 /// Makes a webhook that wants every event. Returns its id and its secret.
 pub async fn listen(server: &Server, organization: &Organization, url: &str) -> (String, String) {
     let events: Vec<&str> = Event::ALL.iter().map(|event| event.name()).collect();
+    listen_to(server, organization, url, &events).await
+}
+
+/// Makes a webhook that wants these events. Returns its id and its secret.
+pub async fn listen_to(server: &Server, organization: &Organization, url: &str, events: &[&str]) -> (String, String) {
     let made = make(server, organization, json!({"url": url, "events": events})).await;
     (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
 }

@@ -27,6 +27,11 @@ pub struct Receiver {
 pub enum Answer {
     Status(u16),
     Redirect(String),
+    /// With 429, and how long to wait.
+    Busy {
+        pause: String,
+        body: String,
+    },
     /// Never.
     Silence,
 }
@@ -84,6 +89,7 @@ async fn receive(State(shared): State<Shared>, headers: HeaderMap, body: String)
     match answer {
         Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Answer::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
+        Answer::Busy { pause, body } => (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, pause)], body).into_response(),
         Answer::Silence => std::future::pending().await,
     }
 }
@@ -104,6 +110,14 @@ impl Received {
         let mut signatures =
             self.header("webhook-signature").split(' ').map(|one| BASE64.decode(one.strip_prefix("v1,").unwrap()).unwrap());
         signatures.any(|signature| hmac::verify(&key, signed.as_bytes(), &signature).is_ok())
+    }
+
+    /// Whether the header that signs the body alone is of this secret.
+    pub fn has_signed_body(&self, secret: &str) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &BASE64.decode(secret.strip_prefix("whsec_").unwrap()).unwrap());
+        let signed = hmac::sign(&key, self.body.as_bytes());
+        let hex: String = signed.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.header("x-webhook-signature") == format!("sha256={hex}")
     }
 
     /// Panics unless this was signed with the secret, a moment ago.

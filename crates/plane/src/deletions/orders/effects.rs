@@ -65,7 +65,8 @@ pub(crate) async fn start(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid, (r
         queued += tell(cx, tx, organization, Told { event, about: About::Other(subject), deletion_id: Some(id), data: facts }).await?;
     }
     let data = as_json(&of_deletion(organization, id, root, subject));
-    queued += tell(cx, tx, organization, Told { event: Event::DeletionStarted, about: About::Other(subject), deletion_id: Some(id), data }).await?;
+    queued += tell(cx, tx, organization, Told { event: Event::DeletionStarted, about: About::Other(subject), deletion_id: Some(id), data })
+        .await?;
     Ok(queued)
 }
 

@@ -376,21 +376,22 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
         Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await?,
         Err(error) => return Err(error),
     };
-    let page = cx.read(async move |_, tx| {
-        let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
-        let total = match request.after {
-            Some(_) => 0,
-            None => tx.read_one(count, params![organization]).await?,
-        };
-        let statement = sql!(
-            "SELECT {columns} FROM audit_entries LEFT JOIN client_addresses ON client_addresses.id = audit_entries.id
+    let page = cx
+        .read(async move |_, tx| {
+            let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
+            let total = match request.after {
+                Some(_) => 0,
+                None => tx.read_one(count, params![organization]).await?,
+            };
+            let statement = sql!(
+                "SELECT {columns} FROM audit_entries LEFT JOIN client_addresses ON client_addresses.id = audit_entries.id
              WHERE organization_id = $1 AND audit_entries.id < $4 ORDER BY audit_entries.id DESC LIMIT $2 OFFSET $3",
-            Entry
-        );
-        let entries = tx.read_all(statement, params![organization, request.limit(), request.offset(), request.below()]).await?;
-        Ok(Page::part(entries, total, request, |entry: &Entry| entry.id))
-    })
-    .await?;
+                Entry
+            );
+            let entries = tx.read_all(statement, params![organization, request.limit(), request.offset(), request.below()]).await?;
+            Ok(Page::part(entries, total, request, |entry: &Entry| entry.id))
+        })
+        .await?;
     cx.plane.ledger.settled().await;
     Ok(page)
 }

@@ -34,14 +34,7 @@ pub(crate) struct Told {
 
 /// Puts an event into the queue of every webhook of the organization that wants it, in the transaction of what happened. Returns how many.
 /// `data` is one of [`crate::payloads`]; `subject_id` is the customer it speaks of, if it does.
-pub(crate) async fn emit(
-    cx: &Cx,
-    tx: &mut Tx,
-    organization: Uuid,
-    event: Event,
-    about: About,
-    data: impl Serialize + Send,
-) -> Result<u64> {
+pub(crate) async fn emit(cx: &Cx, tx: &mut Tx, organization: Uuid, event: Event, about: About, data: impl Serialize + Send) -> Result<u64> {
     tell(cx, tx, organization, Told { event, about, deletion_id: None, data: as_json(&data) }).await
 }
 

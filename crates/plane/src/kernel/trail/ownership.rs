@@ -11,5 +11,7 @@ use crate::{Cx, Result, notify};
 pub(crate) async fn count_change(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<()> {
     let statement = sql!("UPDATE organizations SET updated_at = $2, revision = revision + 1 WHERE id = $1");
     tx.execute(statement, params![organization, cx.now]).await?;
-    notify::emit(cx, tx, organization, Event::OrganizationUpdated, notify::About::Other(organization), OrganizationEvent::of(organization)).await.map(drop)
+    notify::emit(cx, tx, organization, Event::OrganizationUpdated, notify::About::Other(organization), OrganizationEvent::of(organization))
+        .await
+        .map(drop)
 }

@@ -352,7 +352,8 @@ async fn transfer_in(cx: &Cx, tx: &mut Tx, tenant: &Tenant, member: Uuid) -> Res
 }
 
 async fn tell(cx: &Cx, tx: &mut Tx, organization: Uuid, event: Event) -> Result<()> {
-    notify::emit(cx, tx, organization, event, notify::About::Other(organization), crate::payloads::OrganizationEvent::of(organization)).await?;
+    notify::emit(cx, tx, organization, event, notify::About::Other(organization), crate::payloads::OrganizationEvent::of(organization))
+        .await?;
     Ok(())
 }
 

@@ -206,7 +206,8 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
     let events = change.events.map(|names| check.events("events", &names));
     check.finish()?;
     let (description, is_active) = (change.description, change.is_active);
-    tenant.write(cx, async move |cx, tx, tenant| {
+    tenant
+        .write(cx, async move |cx, tx, tenant| {
             tenant.is_writable(tx).await?;
             touch(tx, tenant, webhook).await?;
             let before = load(cx, tx, tenant, webhook).await?;
@@ -244,7 +245,7 @@ pub async fn update(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, chan
             audit::record(cx, tx, tenant.organization(), &note).await?;
             Ok(after)
         })
-    .await
+        .await
 }
 
 /// Gives a webhook a new secret, which signs from now on and is not shown again. The one before signs beside it for so many hours, 0 to

@@ -23,7 +23,7 @@ use crate::{Result, deletions, webhooks};
 
 pub use crate::notify::RETRIED_FOR;
 pub use queue::{ROOM, Taken, UnderWay, finish, take};
-pub use resending::{Resend, Resent, give_up, resend, resend_all};
+pub use resending::{Ended, Resend, Resent, give_up, resend, resend_all};
 
 /// The longest that a call of a webhook takes, from the look-up of its name to the end of the answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -233,7 +233,7 @@ pub async fn of_deletion(cx: &Cx, deletion: Uuid, request: PageRequest) -> Resul
         let total = tx.read_one(count, params![deletion.organization, deletion.id]).await?;
         let statement = sql!(
             "SELECT {columns} FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2
-             ORDER BY webhook_id, id LIMIT $3 OFFSET $4",
+             ORDER BY webhook_id, sequence LIMIT $3 OFFSET $4",
             DeletionDelivery
         );
         let effects = tx.read_all(statement, params![deletion.organization, deletion.id, request.size, request.offset()]).await?;

@@ -176,7 +176,8 @@ async fn take_one(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid, (id, 
     if let Some(at) = first {
         // Out of the way of others until then. The end of that one brings it back.
         if at > cx.now {
-            let wait = sql!("UPDATE webhook_deliveries SET next_attempt_at = $4 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3");
+            let wait =
+                sql!("UPDATE webhook_deliveries SET next_attempt_at = $4 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3");
             tx.execute(wait, params![organization, webhook, id, at]).await?;
         }
         return Ok(None);
@@ -351,8 +352,9 @@ async fn note_health(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Resu
         _ if failing_since <= before(cx.now, FAILING_FOR) => "it took nothing for five days",
         _ => return Ok(()),
     };
-    let off =
-        sql!("UPDATE webhooks SET is_active = false, updated_at = $3 WHERE organization_id = $1 AND id = $2 AND is_active AND state = 'live'");
+    let off = sql!(
+        "UPDATE webhooks SET is_active = false, updated_at = $3 WHERE organization_id = $1 AND id = $2 AND is_active AND state = 'live'"
+    );
     if tx.execute(off, params![organization, webhook, cx.now]).await? > 0 {
         ledger::changed(cx, tx, ledger::Credential::Webhook, Some(organization), webhook).await?;
         let note = Note {

@@ -18,12 +18,22 @@ const AT_ONCE: i64 = 1_000;
 /// Why one is given up.
 const GIVEN_UP: &str = "given up by a member";
 
+crate::wire::words! {
+    /// How a delivery has ended.
+    pub enum Ended as "DeliveryEnd", like "failed" {
+        /// It was given up.
+        Failed = "failed",
+        /// The receiver took it.
+        Delivered = "delivered",
+    }
+}
+
 /// Which deliveries of a webhook are sent again.
 #[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
 #[schemars(extend("x-deferred" = true))]
 pub struct Resend {
     /// Those that were given up, or those that were delivered. Missing: those that were given up.
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<Ended>")]
     pub state: Option<String>,
     /// Those of events at this time or later.
     #[schemars(with = "Option<Timestamp>")]
@@ -72,12 +82,12 @@ pub async fn resend(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id: 
 pub async fn resend_all(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, wanted: Resend) -> Result<Resent> {
     let tenant = enter(cx, organization, Action::WriteWebhooks).await?;
     let mut check = crate::fields::Check::new();
-    let state = match wanted.state.as_deref().map(State::parse) {
-        None => State::Failed,
-        Some(Some(state @ (State::Failed | State::Delivered))) => state,
-        Some(_) => {
+    let state = match wanted.state.as_deref().map(Ended::parse) {
+        None => Ended::Failed,
+        Some(Some(state)) => state,
+        Some(None) => {
             check.refuse("state", "unknown_state", "must be failed or delivered");
-            State::Failed
+            Ended::Failed
         }
     };
     let mut time = |field: &str, given: Option<&str>, missing: Timestamp| match given.map(str::parse) {
@@ -165,7 +175,6 @@ async fn record(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid, what: Stri
 }
 
 async fn load(tx: &mut Tx, tenant: &Tenant, webhook: Uuid, id: Uuid) -> Result<Delivery> {
-    let statement =
-        sql!("SELECT {columns} FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id = $3", Delivery);
+    let statement = sql!("SELECT {columns} FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id = $3", Delivery);
     tx.read_opt(statement, params![tenant.organization(), webhook, id]).await?.ok_or(Error::NotFound("Delivery"))
 }
