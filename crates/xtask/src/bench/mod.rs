@@ -13,7 +13,7 @@ mod surroundings;
 
 use rivals::{bare, callers, load, peer, pgbench, plain, rusqlite_floor, server, wrk};
 
-use contests::{deletions, exports, footprint, group_commit, neighbour, reads, removals, sizes, slices, small_beside_large};
+use contests::{deletions, exports, footprint, group_commit, neighbour, outside, reads, removals, sizes, slices, small_beside_large};
 
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,8 @@ enum Contest {
     GroupCommit,
     /// Reading on in a long list of customers, at its beginning and at its end, on each engine.
     Slices,
+    /// What webhooks hear, how soon, and what a long queue of theirs costs a deletion, on each engine.
+    Outside,
 }
 
 #[derive(Args, Clone)]
@@ -178,5 +180,6 @@ async fn run_contest(contest: Contest, bench: &Bench) -> Result<Vec<Section>> {
         Contest::Sizes => sizes::sizes(bench).await,
         Contest::SmallBesideLarge => small_beside_large::small_beside_large(bench).await,
         Contest::Slices => slices::slices(bench).await,
+        Contest::Outside => outside::outside(bench).await,
     }
 }

@@ -103,6 +103,7 @@ impl Operation {
             "recoverOrganization",
             "addOperator",
             "removeOperator",
+            "giveUpDelivery",
         ];
         named.contains(&self.id.as_str())
     }

@@ -103,6 +103,7 @@ pub struct Tenant {
     pub hold: String,
     pub approval: String,
     pub webhook: String,
+    pub delivery: String,
     pub app: String,
     pub token: String,
     /// Stands in the names of what is in it.
@@ -200,6 +201,7 @@ impl Tenant {
             hold: id(),
             approval: id(),
             webhook: id(),
+            delivery: id(),
             app: format!("app_{}", &Uuid::new_v4().simple().to_string()[..24]),
             token: id(),
             marker: id(),
@@ -232,7 +234,9 @@ pub async fn furnish(server: &Server, organization: &Organization) -> Tenant {
     let request = server.request(Method::POST, &path).bearer_auth(&admin.token).json(&json!({"name": &marker}));
     let key = expect(request, StatusCode::CREATED).await;
     let hook = json!({"url": format!("https://example.com/{marker}"), "events": ["oauth_app.revoked"]});
-    let webhook = make("/organizations/{organization}/webhooks", hook).await;
+    let webhook = text(&make("/organizations/{organization}/webhooks", hook).await["id"]);
+    let path = format!("/api/organizations/{}/webhooks/{webhook}/test", organization.id);
+    let delivery = expect(server.request(Method::POST, &path).bearer_auth(token), StatusCode::ACCEPTED).await;
     let invitation =
         make("/organizations/{organization}/members/invite", json!({"email": format!("{marker}@example.com"), "role": "viewer"})).await;
     let app = make("/oauth/apps", json!({"name": &marker, "scopes": ["admin:all"], "organizationId": organization.id})).await;
@@ -261,7 +265,8 @@ pub async fn furnish(server: &Server, organization: &Organization) -> Tenant {
         export: text(&export["id"]),
         hold: text(&hold["id"]),
         approval: text(&approval["id"]),
-        webhook: text(&webhook["id"]),
+        webhook,
+        delivery: text(&delivery["id"]),
         token: server.new_oauth_token(&app).await.id,
         app: app.client_id,
         marker,

@@ -5,6 +5,7 @@ pub(crate) mod exports;
 pub(crate) mod footprint;
 pub(crate) mod group_commit;
 pub(crate) mod neighbour;
+pub(crate) mod outside;
 pub(crate) mod reads;
 pub(crate) mod removals;
 pub(crate) mod sizes;
