@@ -46,6 +46,10 @@ impl WebhookSender {
                 () = tokio::time::sleep(pause) => {}
                 _ = stop.changed() => {}
             }
+            // One look serves all that have ended meanwhile.
+            while let Some(ended) = round.tasks.try_join_next_with_id() {
+                round.note_end(ended.map(|(id, ())| id));
+            }
         }
         while round.tasks.join_next().await.is_some() {}
     }

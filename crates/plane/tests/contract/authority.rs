@@ -16,7 +16,7 @@ const AS_SERVER: [(&str, usize, &str); 15] = [
     ("nouns/people/sessions.rs", 2, "a person proves themselves by a password, or by a refresh token"),
     ("nouns/people/users/mod.rs", 2, "anybody may sign up; the operator at the command line resets passwords"),
     ("nouns/people/users/operators.rs", 2, "the operator at the command line"),
-    ("work/deliveries/queue.rs", 2, "the job that delivers to webhooks"),
+    ("work/deliveries/queue.rs", 1, "the job that delivers to webhooks"),
     ("work/idempotency.rs", 4, "the answers to requests, whatever they do"),
     ("work/maintenance.rs", 1, "the job that writes down when keys were used"),
     ("work/orphans.rs", 1, "the job that ends what has lost its maker"),

@@ -88,7 +88,8 @@ pub async fn take(plane: &Arc<Plane>, under_way: &UnderWay) -> Result<Taken> {
     if shares.is_empty() {
         return Ok(Taken { due: Vec::new(), next });
     }
-    let due = cx.write_as_server(async move |cx, tx| take_in(cx, tx, &shares).await).await?;
+    // What a power failure takes back is due again, as after any lease.
+    let due = cx.write_behind(true, async move |cx, tx| take_in(cx, tx, &shares).await).await?;
     // What tells of a deletion goes out after the ledger has its line.
     plane.ledger.settled().await;
     Ok(Taken { due, next })
@@ -238,7 +239,12 @@ async fn take_one(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid, (id, 
 /// The database's; the delivery is then due again when its lease is over.
 pub async fn finish(plane: &Arc<Plane>, due: Due, attempt: Attempt) -> Result<()> {
     let chance = u64::from_le_bytes(deletion::random()?);
-    job(plane).write_as_server(async move |cx, tx| finish_in(cx, tx, &due, &attempt, chance).await).await
+    let cx = job(plane);
+    // A delivery that is forgotten is made twice, which may happen. What a deletion waits for, and what a failure leads to, is kept.
+    match due.deletion.is_none() && attempt.error.is_none() {
+        true => cx.write_behind(true, async move |cx, tx| finish_in(cx, tx, &due, &attempt, chance).await).await,
+        false => cx.write_as_server(async move |cx, tx| finish_in(cx, tx, &due, &attempt, chance).await).await,
+    }
 }
 
 /// When a delivery is tried again that has failed once more; none when it is given up.
