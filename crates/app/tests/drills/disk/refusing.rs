@@ -260,7 +260,7 @@ on_both_engines! {
         disk.allow();
         assert_eq!(deletion.await.unwrap().status(), StatusCode::NO_CONTENT);
         let shown = expect(server.request(Method::GET, "/api/deletions").bearer_auth(&token), StatusCode::OK).await;
-        assert_eq!(shown["deletions"][0]["kind"], "customer", "{shown}");
+        assert_eq!(shown["data"][0]["root"], "customer", "{shown}");
         server.stop().await;
     }
 
