@@ -22,4 +22,5 @@ mod restarts;
 mod restores;
 mod revocation;
 mod store;
+mod telling;
 mod waiting;

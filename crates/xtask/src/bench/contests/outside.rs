@@ -246,8 +246,7 @@ async fn deletions(server: &Server, store: &Store, effort: &Effort) -> Result<(V
     let mut waits = [const { Vec::new() }; 2];
     for number in 0..effort.single {
         for (home, waits) in both.iter().zip(&mut waits) {
-            let call = Call::new(Method::DELETE, &format!("/api/organizations/{home}/customers/gone-{number}"))?
-                .bearer(&server.token)?;
+            let call = Call::new(Method::DELETE, &format!("/api/organizations/{home}/customers/gone-{number}"))?.bearer(&server.token)?;
             waits.push(connection.send(&call).await?.as_secs_f64() * 1e3);
         }
     }
