@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plane::deliveries::{self, Attempt, Due, GONE, ROOM, Taken, UnderWay};
+use plane::deliveries::{self, Attempt, Carried, Due, GONE, ROOM, Taken, UnderWay};
 use plane::{Plane, Result};
 use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
@@ -60,8 +60,8 @@ struct Round {
     webhook_sender: WebhookSender,
     /// Every delivery that is being carried.
     tasks: JoinSet<()>,
-    /// Where each of them goes, and whether that takes nothing.
-    webhooks: HashMap<Id, (Uuid, bool)>,
+    /// Where each of them goes, and what that one counts for.
+    webhooks: HashMap<Id, (Uuid, Carried)>,
 }
 
 impl Round {
@@ -71,8 +71,8 @@ impl Round {
             return ROUND;
         }
         let mut under_way = UnderWay::default();
-        for (webhook, is_failing) in self.webhooks.values() {
-            under_way.webhooks.entry(*webhook).or_insert((0, *is_failing)).0 += 1;
+        for (webhook, carried) in self.webhooks.values() {
+            under_way.0.entry(*webhook).or_insert(Carried { number: 0, ..*carried }).number += 1;
         }
         let Taken { due, next } = match deliveries::take(&self.webhook_sender.plane, &under_way).await {
             Ok(taken) => taken,
@@ -82,7 +82,8 @@ impl Round {
             }
         };
         for due in due {
-            let place = (due.webhook, due.failing_since.is_some());
+            let carried = Carried { organization: due.organization, number: 1, is_failing: due.failing_since.is_some() };
+            let place = (due.webhook, carried);
             let task = self.tasks.spawn(carry(self.webhook_sender.clone(), due));
             self.webhooks.insert(task.id(), place);
         }

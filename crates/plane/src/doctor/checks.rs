@@ -277,9 +277,15 @@ pub(super) fn stuck<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> 
 pub(super) fn deliveries<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let limit = before(context.now, LATE_AFTER);
-        let count = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending' AND next_attempt_at <= $1");
+        let count = sql!(
+            "SELECT count(*) FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = webhook_deliveries.organization_id
+                                                             AND webhooks.id = webhook_id
+             WHERE webhook_deliveries.state = 'pending' AND next_attempt_at <= $1 AND failing_since IS NULL"
+        );
         let list = sql!(
-            "SELECT webhook_id FROM webhook_deliveries WHERE state = 'pending' AND next_attempt_at <= $1
+            "SELECT webhook_id FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = webhook_deliveries.organization_id
+                                                               AND webhooks.id = webhook_id
+             WHERE webhook_deliveries.state = 'pending' AND next_attempt_at <= $1 AND failing_since IS NULL
              GROUP BY webhook_id ORDER BY min(next_attempt_at), webhook_id LIMIT $2"
         );
         let (rows, sample) =

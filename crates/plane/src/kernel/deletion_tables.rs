@@ -90,7 +90,7 @@ pub(crate) const TABLES: &[TableColumns] = &[
         ("organization_id", ORGANIZATION), ("webhook_id", WEBHOOK), ("id", Plain), ("event", Plain), ("subject_id", CUSTOMER),
         ("deletion_id", Plain), ("payload", Personal), ("state", Plain), ("attempts", Plain), ("response_status", Plain), ("error", Plain),
         ("next_attempt_at", Plain), ("created_at", Plain), ("finished_at", Plain), ("about", Plain), ("sequence", Plain), ("retry_until", Plain),
-        ("response_body", Personal), ("is_counted", Plain),
+        ("response_body", Personal), ("is_counted", Plain), ("rank", Plain),
     ]),
     TableColumns::new("oauth_apps", &[
         ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),

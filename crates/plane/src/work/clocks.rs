@@ -7,7 +7,7 @@ use sql::{Statement, params, sql};
 
 use crate::cx::Cx;
 use crate::deliveries::{LONGEST_RETRY, PATIENCE};
-use crate::drain::LONG_NAP;
+use crate::drain::LONGEST_NAP;
 use crate::exports::LONGEST_PAUSE;
 use crate::{Config, Result};
 use deletion::after;
@@ -36,7 +36,7 @@ pub const TIMERS: [Timer; 3] = [
     Timer {
         table: "deletions",
         column: "lease_until",
-        furthest: |config| config.lease.max(LONG_NAP),
+        furthest: |config| config.lease.max(LONGEST_NAP),
         pull_back: sql!("UPDATE deletions SET lease_until = $1 WHERE state IN ('closed', 'draining') AND lease_until > $2"),
     },
     Timer {

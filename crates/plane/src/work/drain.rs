@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deletion::{Key, Lease, Nouns, Others, Outcome, Pause, Throttle, Waiting, Work, before};
+use deletion::{Key, Lease, Nouns, Others, Outcome, Pause, Throttle, Waiting, Work};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -20,7 +20,9 @@ use crate::{Error, Plane, Result, ledger, locks};
 /// How long a deletion that waits for something is left alone, unless that wakes it.
 const NAP: Duration = Duration::from_millis(500);
 /// The same while a legal hold is in force.
-pub(crate) const LONG_NAP: Duration = Duration::from_secs(30);
+const LONG_NAP: Duration = Duration::from_secs(30);
+/// The longest time for which one that waits for webhooks is left alone.
+pub(crate) const LONGEST_NAP: Duration = Duration::from_mins(10);
 
 /// The nouns of a server.
 #[derive(Clone)]
@@ -95,9 +97,10 @@ impl Nouns for Server {
             let (cx, root) = (self.cx(), Root::of(deletion.root)?);
             let pending = effects::pending(&cx, tx, root, deletion.tenant, deletion.id).await?;
             if pending.number > 0 {
-                // The last delivery wakes it, and so many may wait for one endpoint for so long.
-                let is_young = pending.since.is_some_and(|since| since > before(cx.now, LONG_NAP));
-                let lasts = if is_young { NAP } else { LONG_NAP };
+                // The last delivery wakes it, and many may wait for one endpoint for long: the longer it has waited, the less often it looks.
+                let waited = pending.since.and_then(|since| Duration::try_from(cx.now.duration_since(since)).ok()).unwrap_or_default();
+                let left = cx.plane.config.completion_wait.saturating_sub(waited);
+                let lasts = (waited / 4).clamp(NAP, LONGEST_NAP).min(left.max(NAP));
                 return Ok(Some(Pause { waiting: Waiting::counted(DELIVERIES, pending.number), lasts }));
             }
             if root == Root::Organization {

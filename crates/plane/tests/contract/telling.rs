@@ -5,7 +5,9 @@ use std::time::Duration;
 use plane::Error;
 use plane::customers::{self, CustomerChange, Deleting};
 use plane::deletions::{Deletion, Details};
-use plane::deliveries::{self, Attempt, Delivery, Due, FAILING_FOR, LONGEST_RETRY, PATIENCE, RETRIED_FOR, RETRIES, Resend, UnderWay};
+use plane::deliveries::{
+    self, Attempt, Carried, Delivery, Due, FAILING_FOR, LONGEST_RETRY, PATIENCE, RETRIED_FOR, RETRIES, Resend, UnderWay,
+};
 use plane::ids::OrganizationRef;
 use plane::members;
 use plane::organizations;
@@ -25,6 +27,10 @@ on_both_engines! {
     events_about_one_customer_are_told_in_order_until_one_has_failed_four_times
     a_pause_that_a_receiver_asks_for_is_heeded_up_to_six_hours
     a_webhook_that_takes_nothing_for_five_days_is_switched_off_and_the_others_hear_of_it
+    a_hundred_deliveries_that_wait_for_others_hold_up_nothing_else
+    an_organization_has_eight_places_and_those_who_wait_come_first
+    what_a_receipt_counts_is_what_became_of_each
+    what_an_earlier_deletion_said_of_a_customer_goes_with_the_customer
     an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothing_is_left
     what_else_waits_in_the_queues_of_a_deleted_organization_is_not_sent
     a_deletion_without_webhooks_is_completed_at_once
@@ -186,6 +192,10 @@ async fn a_webhook_that_takes_nothing_for_five_days_is_switched_off_and_the_othe
     fail().await;
     let failing = webhooks::get(&stage.now(), &organization_ref, hooks[0]).await.unwrap();
     assert!(failing.failing_since.is_some() && failing.is_active);
+    for pause in &RETRIES[..3] {
+        stage.plane.clock.advance(*pause);
+        fail().await;
+    }
     // One place is left to it.
     for number in 0..4 {
         new_customer(&stage.now(), organization, &format!("user{number}")).await;
@@ -194,12 +204,123 @@ async fn a_webhook_that_takes_nothing_for_five_days_is_switched_off_and_the_othe
     let of = |hook| due.iter().filter(|due| due.webhook == hook).count();
     assert_eq!((of(hooks[0]), of(hooks[1])), (1, 2));
     stage.plane.clock.advance(FAILING_FOR);
-    fail().await;
+    new_customer(&stage.now(), organization, "late").await;
+    for pause in &RETRIES[..4] {
+        assert!(webhooks::get(&stage.now(), &organization_ref, hooks[0]).await.unwrap().is_active, "one failure is none of five days");
+        for _ in 0..12 {
+            fail().await;
+        }
+        stage.plane.clock.advance(*pause);
+    }
     assert!(!webhooks::get(&stage.now(), &organization_ref, hooks[0]).await.unwrap().is_active);
     assert_eq!(stage.history(organization, hooks[1], "webhook.disabled").await.len(), 1);
     assert_eq!(stage.history(organization, hooks[0], "webhook.disabled").await.len(), 0);
     stage.change(organization, hooks[0], WebhookChange { is_active: Some(true), ..WebhookChange::default() }).await;
     assert_eq!(webhooks::get(&stage.now(), &organization_ref, hooks[0]).await.unwrap().failing_since, None);
+}
+
+async fn a_hundred_deliveries_that_wait_for_others_hold_up_nothing_else(stage: Stage) {
+    let (organization, hooks) = stage.found("held", 1).await;
+    deliver(&stage.plane, 200).await;
+    for number in 0..100 {
+        new_customer(&stage.now(), organization, &format!("user{number}")).await;
+    }
+    let created = stage.history(organization, hooks[0], "customer.created").await;
+    for delivery in &created {
+        deliveries::give_up(&stage.now(), &OrganizationRef::Id(organization), hooks[0], delivery.id).await.unwrap();
+    }
+    for number in 0..100 {
+        let rename: CustomerChange = serde_json::from_value(json!({"name": "Grace"})).unwrap();
+        customers::update(&stage.now(), &OrganizationRef::Id(organization), &format!("user{number}"), rename).await.unwrap();
+    }
+    // Those that were given up are due after all that wait for them now.
+    let again = deliveries::resend_all(&stage.now(), &OrganizationRef::Id(organization), hooks[0], Resend::default()).await.unwrap();
+    assert_eq!(again.count, 100);
+    let mut told = 0;
+    for _ in 0..10 {
+        told += deliver(&stage.plane, 200).await;
+        stage.plane.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(told, 200);
+}
+
+async fn an_organization_has_eight_places_and_those_who_wait_come_first(stage: Stage) {
+    let (many, _) = stage.found("many", 12).await;
+    let (few, hooks) = stage.found("few", 1).await;
+    let due = stage.take().await;
+    let of = |organization| due.iter().filter(|due| due.organization == organization).count();
+    assert_eq!((of(many), of(few)), (8, 1));
+    // With one of its deliveries under way, a webhook comes after those that have none.
+    new_customer(&stage.now(), few, "user123").await;
+    let carried = |number| Carried { organization: few, number, is_failing: false };
+    let taken = deliveries::take(&stage.plane, &UnderWay([(hooks[0], carried(1))].into())).await.unwrap();
+    assert_eq!(taken.due.iter().map(|due| due.organization == few).next_back(), Some(true));
+}
+
+async fn what_a_receipt_counts_is_what_became_of_each(stage: Stage) {
+    let (organization, hooks) = stage.found("counted", 2).await;
+    let organization_ref = OrganizationRef::Id(organization);
+    deliver(&stage.plane, 200).await;
+    new_customer(&stage.now(), organization, "user123").await;
+    deliver(&stage.plane, 200).await;
+    let deletion = stage.delete_customer(organization, "user123").await;
+    // One webhook takes both events, the other none.
+    for _ in 0..4 {
+        for due in stage.take().await {
+            let error = (due.webhook == hooks[0]).then_some("refused");
+            let attempt = Attempt { status: None, error, body: Some("Ada Lovelace".into()), ..Attempt::default() };
+            deliveries::finish(&stage.plane, due, attempt).await.unwrap();
+        }
+    }
+    assert_eq!(stage.history(organization, hooks[0], "customer.deleted").await[0].response_body.as_deref(), Some("Ada Lovelace"));
+    assert_eq!(stage.history(organization, hooks[1], "customer.deleted").await[0].response_body, None, "what took it said nothing to keep");
+    stage.plane.clock.advance(stage.plane.config.completion_wait);
+    stage.drain().await;
+    let counts = async || stage.record(&deletion).await.effects["webhooks"].clone();
+    assert_eq!(counts().await, json!({"delivered": 2, "failed": 0, "pending": 2}));
+    let first = stage.history(organization, hooks[0], "customer.deleted").await.remove(0);
+    assert_eq!(first.response_body, None);
+    // The history of the one that took them is cut, and the receipt still knows.
+    for number in 0..110 {
+        new_customer(&stage.now(), organization, &format!("user{number}")).await;
+        for due in stage.take().await {
+            if due.webhook == hooks[1] {
+                deliveries::finish(&stage.plane, due, Attempt::default()).await.unwrap();
+            }
+        }
+    }
+    let ended = deliveries::give_up(&stage.now(), &organization_ref, hooks[0], first.id).await.unwrap();
+    assert_eq!((ended.state.name(), counts().await), ("failed", json!({"delivered": 2, "failed": 1, "pending": 1})));
+    deliveries::resend(&stage.now(), &organization_ref, hooks[0], first.id).await.unwrap();
+    assert_eq!(counts().await, json!({"delivered": 2, "failed": 0, "pending": 2}));
+    for _ in 0..10 {
+        stage.plane.clock.advance(LONGEST_RETRY);
+        deliver(&stage.plane, 200).await;
+    }
+    assert_eq!(counts().await, json!({"delivered": 4, "failed": 0}));
+}
+
+async fn what_an_earlier_deletion_said_of_a_customer_goes_with_the_customer(stage: Stage) {
+    let (organization, hooks) = stage.found("twice", 1).await;
+    deliver(&stage.plane, 200).await;
+    new_customer(&stage.now(), organization, "ada@example.com").await;
+    deliver(&stage.plane, 200).await;
+    let organization_ref = OrganizationRef::Id(organization);
+    customers::delete(&stage.now(), &organization_ref, "ada@example.com", Deleting::Softly, Details::default()).await.unwrap();
+    deliver(&stage.plane, 500).await;
+    stage.plane.clock.advance(stage.plane.config.completion_wait);
+    stage.drain().await;
+    let told = async || {
+        let all = stage.history(organization, hooks[0], "customer.deleted").await;
+        all.into_iter().filter_map(|delivery| delivery.payload).filter(|payload| payload.contains("ada@example.com")).count()
+    };
+    assert_eq!(told().await, 1, "it can be sent again");
+    customers::delete(&stage.now(), &organization_ref, "ada@example.com", Deleting::Hard, Details::default()).await.unwrap();
+    stage.plane.clock.advance(LONGEST_RETRY);
+    deliver(&stage.plane, 200).await;
+    stage.drain().await;
+    deliver(&stage.plane, 200).await;
+    assert_eq!(told().await, 0);
 }
 
 async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothing_is_left(stage: Stage) {
@@ -337,8 +458,9 @@ async fn a_long_queue_starves_neither_others_nor_what_a_deletion_waits_for(stage
     let due = stage.take().await;
     let of = |organization| due.iter().filter(|due| due.organization == organization).count();
     assert_eq!((of(loud), of(quiet)), (2, 1));
-    let carried = due.iter().filter(|due| due.organization == loud).map(|due| (due.webhook, (2, false))).collect();
-    let taken = deliveries::take(&stage.plane, &UnderWay { webhooks: carried }).await.unwrap();
+    let carried = |due: &Due| (due.webhook, Carried { organization: loud, number: 2, is_failing: false });
+    let under_way = UnderWay(due.iter().filter(|due| due.organization == loud).map(carried).collect());
+    let taken = deliveries::take(&stage.plane, &under_way).await.unwrap();
     assert_eq!(taken.due.len(), 0, "the loud one has its share");
     stage.delete_customer(loud, "user29").await;
     let next: Vec<_> = stage.take().await.iter().map(type_of).collect();

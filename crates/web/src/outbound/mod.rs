@@ -2,7 +2,8 @@
 //!
 //! A host that is written as an address is judged before anything is sent, since no resolver ever sees it. A name is resolved once for
 //! each call, what may not be called is dropped from the answer, and the connection goes to what is left: whatever the name means a moment
-//! later does not matter. No redirect is followed, no proxy used, no connection kept, and of the answer only the status is of interest.
+//! later does not matter. No redirect is followed, no proxy used, no connection kept, and of the answer only the
+//! status, the pause that it asks for and its beginning are of interest.
 
 mod resolver;
 #[cfg(test)]
@@ -36,7 +37,7 @@ pub(crate) struct Outbound {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answered {
     pub(crate) status: u16,
-    /// The beginning of the body.
+    /// The beginning of the body; nothing from a network that the operator allowed.
     pub(crate) body: Option<String>,
     /// How long the receiver asks to be left alone.
     pub(crate) retry_after: Option<Duration>,
@@ -100,6 +101,8 @@ impl Outbound {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut answer = client.post(url).headers(headers).body(body).send().await.map_err(sort)?;
         let status = answer.status().as_u16();
+        // What an operator's own network says is not for every member who can make a webhook.
+        let is_shown = answer.remote_addr().is_some_and(|address| !self.destinations.is_allowed(address.ip()));
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(pause);
         // A polite listener: who answers may finish. What comes of the rest changes nothing any more.
         let (mut read, mut beginning) = (0, Vec::new());
@@ -113,7 +116,7 @@ impl Outbound {
         // PostgreSQL takes no NUL, and a reader no other control character.
         let shown = |character: &char| !character.is_control() || matches!(character, '\n' | '\t');
         let body: String = String::from_utf8_lossy(&beginning).chars().filter(shown).take(deliveries::MOST_ANSWER).collect();
-        Ok(Answered { status, body: Some(body).filter(|body| !body.is_empty()), retry_after })
+        Ok(Answered { status, body: Some(body).filter(|body| is_shown && !body.is_empty()), retry_after })
     }
 }
 

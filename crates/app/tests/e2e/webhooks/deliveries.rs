@@ -180,7 +180,7 @@ on_both_engines! {
         refused(post(&format!("/{}/resend", given_up[0])), StatusCode::CONFLICT).await;
     }
 
-    async fn what_a_receiver_answers_is_kept_and_its_pause_is_heeded(engine: Engine) {
+    async fn a_receivers_pause_is_heeded_and_what_an_allowed_network_says_is_not_kept(engine: Engine) {
         let server = Server::start(engine, &[ALLOW]).await;
         let organization = server.new_organization().await;
         let busy = Answer::Busy { pause: "3600".into(), body: format!("later\0\u{7}{}", "é".repeat(5_000)) };
@@ -189,7 +189,7 @@ on_both_engines! {
         server.new_customer(&organization, &organization.owner.token).await;
         let told = attempted(&server, &organization, &webhook, "customer.created", 1).await;
         assert_eq!((&told["state"], &told["responseStatus"]), (&json!("pending"), &json!(429)));
-        assert_eq!(told["responseBody"], format!("later{}", "é".repeat(995)));
+        assert!(told["responseBody"].is_null(), "a network that the operator allowed is not read through a webhook: {told}");
         let time = |name: &str| told[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
         let pause = time("nextAttemptAt").duration_since(time("createdAt")).as_secs();
         assert!((3_600..3_660).contains(&pause), "{told}");

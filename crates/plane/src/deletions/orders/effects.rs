@@ -4,8 +4,10 @@
 //! the server's setting says; the receipt says how many of which. The webhooks of an organization that is deleted, and their secrets, live until
 //! then.
 
-use deletion::before;
+use deletion::{after, before};
 use jiff::Timestamp;
+use std::time::Duration;
+
 use serde_json::{Map, Value as Json, json};
 use sql::{Tx, params, sql};
 use uuid::Uuid;
@@ -20,6 +22,9 @@ use crate::payloads::{
     CustomerDeletedEvent, DeletionEvent, EndedEvent, MemberEvent, MemberRemovedEvent, OauthAppEvent, OauthAppRevokedEvent,
     OrganizationDeletedEvent, OrganizationEvent,
 };
+
+/// How far ahead of now something may seem to have happened: a clock that was set back a little.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// What webhooks are told of a deletion. Those of an organization end with it, and hear nothing after that.
 pub(crate) fn events(root: Root) -> Vec<Event> {
@@ -84,19 +89,20 @@ pub(crate) async fn pending(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid
         "SELECT count(*), min(webhook_deliveries.created_at)
          FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = $1 AND webhooks.id = webhook_id
          WHERE webhook_deliveries.organization_id = $1 AND deletion_id = $2 AND webhook_deliveries.state = 'pending'
-           AND webhook_deliveries.created_at > $3 AND is_active AND webhooks.state = 'live'"
+           AND webhook_deliveries.created_at > $3 AND webhook_deliveries.created_at <= $4 AND is_active AND webhooks.state = 'live'"
     );
     // Its webhooks are closed with it.
     let all = sql!(
         "SELECT count(*), min(webhook_deliveries.created_at)
          FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = $1 AND webhooks.id = webhook_id
          WHERE webhook_deliveries.organization_id = $1 AND deletion_id IS NOT NULL AND webhook_deliveries.state = 'pending'
-           AND webhook_deliveries.created_at > $2 AND is_active"
+           AND webhook_deliveries.created_at > $2 AND webhook_deliveries.created_at <= $3 AND is_active"
     );
-    let earliest = before(cx.now, cx.plane.config.completion_wait);
+    // A time that lies ahead is of a clock that was wrong: what was queued then is not waited for.
+    let (earliest, latest) = (before(cx.now, cx.plane.config.completion_wait), after(cx.now, SKEW));
     let (number, since) = match root {
-        Root::Organization => tx.read_one(all, params![organization, earliest]).await?,
-        _ => tx.read_one(own, params![organization, id, earliest]).await?,
+        Root::Organization => tx.read_one(all, params![organization, earliest, latest]).await?,
+        _ => tx.read_one(own, params![organization, id, earliest, latest]).await?,
     };
     Ok(Pending { number, since })
 }
@@ -131,10 +137,58 @@ pub(crate) async fn complete(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid,
         return Ok(());
     }
     let counted = sql!("UPDATE webhook_deliveries SET is_counted = true WHERE organization_id = $1 AND deletion_id = $2");
-    tx.execute(counted, params![organization, id]).await?;
-    forget(tx, organization, id).await?;
+    if tx.execute(counted, params![organization, id]).await? > 0 {
+        // What ended while this waited for its rows is counted, too.
+        record(tx, organization, id).await?;
+        let bodies = sql!("UPDATE webhook_deliveries SET response_body = NULL WHERE organization_id = $1 AND deletion_id = $2");
+        tx.execute(bodies, params![organization, id]).await?;
+        forget(tx, organization, id).await?;
+    }
+    forget_others(tx, organization, id, root, subject).await?;
     let data = of_deletion(organization, id, root, subject);
     emit(cx, tx, organization, Event::DeletionCompleted, About::Other(subject), data).await?;
+    Ok(())
+}
+
+/// Moves one delivery of a completed deletion from one count of its receipt to another.
+pub(crate) async fn recount(tx: &mut Tx, organization: Uuid, id: Uuid, from: &str, to: &str) -> Result<()> {
+    let read = sql!("SELECT effects FROM deletions WHERE organization_id = $1 AND id = $2 FOR UPDATE");
+    let Some(mut effects) = tx.read_opt::<Json>(read, params![organization, id]).await? else { return Ok(()) };
+    let Some(counts) = effects.get_mut("webhooks").and_then(Json::as_object_mut) else { return Ok(()) };
+    let count = |counts: &Map<String, Json>, name: &str| counts.get(name).and_then(Json::as_i64).unwrap_or(0);
+    let (left, more) = ((count(counts, from) - 1).max(0), count(counts, to) + 1);
+    counts.insert(from.to_owned(), left.into());
+    counts.insert(to.to_owned(), more.into());
+    // As in a receipt of which nothing was pending.
+    if left == 0 && from == "pending" {
+        counts.remove(from);
+    }
+    let update = sql!("UPDATE deletions SET effects = $3 WHERE organization_id = $1 AND id = $2");
+    tx.execute(update, params![organization, id, effects]).await?;
+    Ok(())
+}
+
+/// Forgets what other deliveries may know of a subject that is gone for good: what an earlier deletion of the same customer told, who was softly
+/// deleted by that, and what receivers answered about a member.
+async fn forget_others(tx: &mut Tx, organization: Uuid, id: Uuid, root: Root, subject: Uuid) -> Result<()> {
+    match root {
+        Root::Customer => {
+            let earlier = sql!(
+                "UPDATE webhook_deliveries SET payload = NULL, response_body = NULL
+                 WHERE organization_id = $1
+                   AND deletion_id IN (SELECT id FROM deletions WHERE organization_id = $1 AND subject_id = $2 AND id <> $3)"
+            );
+            tx.execute(earlier, params![organization, subject, id]).await?;
+        }
+        Root::Member => {
+            let answers = sql!(
+                "UPDATE webhook_deliveries SET response_body = NULL
+                 WHERE organization_id = $1 AND webhook_id IN (SELECT id FROM webhooks WHERE organization_id = $1) AND about = $2"
+            );
+            tx.execute(answers, params![organization, subject]).await?;
+        }
+        _ => {}
+    }
     Ok(())
 }
 

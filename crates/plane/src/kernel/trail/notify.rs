@@ -47,8 +47,8 @@ pub(crate) fn as_json(data: &impl Serialize) -> Json {
 pub(crate) async fn tell(cx: &Cx, tx: &mut Tx, organization: Uuid, told: Told) -> Result<u64> {
     let statement = sql!(
         "INSERT INTO webhook_deliveries (organization_id, webhook_id, id, event, subject_id, deletion_id, payload, state, attempts,
-                                         next_attempt_at, created_at, about, sequence, retry_until)
-         SELECT organization_id, id, $2, $3, $4, $5, $6, 'pending', 0, $7, $7, $9, $10, $11
+                                         next_attempt_at, created_at, about, sequence, retry_until, rank)
+         SELECT organization_id, id, $2, $3, $4, $5, $6, 'pending', 0, $7, $7, $9, $10, $11, $12
          FROM webhooks WHERE organization_id = $1 AND state = 'live' AND is_active AND events LIKE $8"
     );
     let (about, subject_id) = match told.about {
@@ -68,6 +68,7 @@ pub(crate) async fn tell(cx: &Cx, tx: &mut Tx, organization: Uuid, told: Told) -
         about,
         sequence,
         after(cx.now, RETRIED_FOR),
+        i64::from(told.deletion_id.is_none()),
     ];
     let queued = tx.execute(statement, values).await.map_err(|error| match error {
         // A webhook was deleted in this very moment. What tells of itself is none the worse: it is done again without that.

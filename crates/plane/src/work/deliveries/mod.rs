@@ -22,7 +22,7 @@ use crate::policy::Action;
 use crate::{Result, deletions, webhooks};
 
 pub use crate::notify::RETRIED_FOR;
-pub use queue::{ROOM, Taken, UnderWay, finish, take};
+pub use queue::{Carried, ROOM, Taken, UnderWay, finish, take};
 pub use resending::{Ended, Resend, Resent, give_up, resend, resend_all};
 
 /// The longest that a call of a webhook takes, from the look-up of its name to the end of the answer.
@@ -90,7 +90,8 @@ pub struct Delivery {
     /// The status of the last answer.
     #[schemars(range(min = 100, max = 999), example = 204)]
     pub response_status: Option<i64>,
-    /// The beginning of the last answer; null once the deletion that it speaks of is completed.
+    /// The beginning of the last answer, if it was none that took it; null once the deletion that it speaks of is completed, and for receivers in
+    /// networks that the server's operator has opened.
     #[schemars(length(min = 0, max = 1_000), example = &"no such customer")]
     pub response_body: Option<String>,
     /// Why the last attempt failed.

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use sql::{Statement, Tx, params, sql};
+use sql::{Statement, Tx, columns, params, sql};
 use uuid::Uuid;
 
 use super::{Attempt, Due, FAILING_FOR, GONE, HISTORY, IN_ORDER, LONGEST_RETRY, PATIENCE, RETRIED_FOR, RETRIES, State};
@@ -29,23 +30,29 @@ const ROOM_OF_FAILING: usize = ROOM / 2;
 const AT_ONCE: usize = 2;
 /// Deliveries of one webhook that are looked at for one that waits for none before it.
 const LOOKED_AT: i64 = 64;
-/// Webhooks that are looked at, beside those with deliveries under way.
-const WEBHOOKS_LOOKED_AT: usize = 2 * ROOM;
+/// Deliveries of one organization under way at once: it can have many webhooks, and none of them may be quick.
+const AT_ONCE_IN_ALL: usize = 8;
+/// How long a delivery is out of the way at least that waits for one before it.
+const OUT_OF_THE_WAY: Duration = Duration::from_secs(1);
 
-/// What the caller carries at the moment.
-#[derive(Debug, Clone, Default)]
-pub struct UnderWay {
-    /// Deliveries by webhook, and whether it takes nothing.
-    pub webhooks: HashMap<Uuid, (usize, bool)>,
+/// Deliveries to one webhook that are under way.
+#[derive(Debug, Clone, Copy)]
+pub struct Carried {
+    /// The webhook's organization.
+    pub organization: Uuid,
+    /// How many they are.
+    pub number: usize,
+    /// Whether it takes nothing.
+    pub is_failing: bool,
 }
 
-impl UnderWay {
-    fn all(&self) -> usize {
-        self.webhooks.values().map(|(number, _)| number).sum()
-    }
+/// What the caller carries at the moment, by webhook.
+#[derive(Debug, Clone, Default)]
+pub struct UnderWay(pub HashMap<Uuid, Carried>);
 
-    fn failing(&self) -> usize {
-        self.webhooks.values().filter(|(_, is_failing)| *is_failing).map(|(number, _)| number).sum()
+impl UnderWay {
+    fn count(&self, counts: impl Fn(&Carried) -> bool) -> usize {
+        self.0.values().filter(|carried| counts(carried)).map(|carried| carried.number).sum()
     }
 }
 
@@ -58,38 +65,44 @@ pub struct Taken {
     pub next: Option<Timestamp>,
 }
 
-/// Takes deliveries that are due, those of the webhook that waits longest first: as many as there is room for beside those under way.
+/// Takes deliveries that are due: as many as there is room for beside those under way, and first those of webhooks with none under way, in the order
+/// in which they wait.
 ///
 /// # Errors
 /// The database's.
 pub async fn take(plane: &Arc<Plane>, under_way: &UnderWay) -> Result<Taken> {
     let cx = job(plane);
-    let limit = i64::try_from(under_way.webhooks.len() + WEBHOOKS_LOOKED_AT).unwrap_or(i64::MAX);
-    let waiting: Vec<Queue> = cx.read(async move |_, tx| Ok(tx.read_all(WAITING, params![limit]).await?)).await?;
+    let mut waiting: Vec<Queue> = cx.read(async move |_, tx| Ok(tx.read_all(WAITING, &[]).await?)).await?;
+    let due_at = |queue: &Queue| queue.awaited_at.into_iter().chain(queue.other_at).min().unwrap_or(Timestamp::MAX);
+    let next = waiting.iter().map(due_at).filter(|at| *at > cx.now).min();
+    waiting.retain(|queue| due_at(queue) <= cx.now);
+    waiting.sort_by_key(|queue| (under_way.0.contains_key(&queue.webhook), due_at(queue)));
+    let mut left = ROOM.saturating_sub(under_way.count(|_| true));
+    let mut left_of_failing = ROOM_OF_FAILING.saturating_sub(under_way.count(|carried| carried.is_failing));
+    let mut of_organizations: HashMap<Uuid, usize> = HashMap::new();
     let mut shares = Vec::new();
-    let mut left = ROOM.saturating_sub(under_way.all());
-    let (mut left_of_failing, mut next) = (ROOM_OF_FAILING.saturating_sub(under_way.failing()), None);
-    for (organization, webhook, due_at, failing_since) in waiting {
-        if due_at > cx.now {
-            next = Some(due_at);
-            break;
-        }
-        let carried = under_way.webhooks.get(&webhook).map_or(0, |(number, _)| *number);
-        let share = match failing_since {
-            None => AT_ONCE.saturating_sub(carried).min(left),
-            Some(_) => 1_usize.saturating_sub(carried).min(left).min(left_of_failing),
+    for queue in waiting {
+        let carried = under_way.0.get(&queue.webhook).map_or(0, |carried| carried.number);
+        let of_organization = of_organizations
+            .entry(queue.organization)
+            .or_insert_with(|| under_way.count(|carried| carried.organization == queue.organization));
+        let room = AT_ONCE_IN_ALL.saturating_sub(*of_organization).min(left);
+        let share = match queue.failing_since {
+            None => AT_ONCE.saturating_sub(carried).min(room),
+            Some(_) => 1_usize.saturating_sub(carried).min(room).min(left_of_failing),
         };
         if share > 0 {
+            *of_organization += share;
             left -= share;
-            left_of_failing -= if failing_since.is_some() { share } else { 0 };
-            shares.push((organization, webhook, share));
+            left_of_failing -= if queue.failing_since.is_some() { share } else { 0 };
+            shares.push((queue.organization, queue.webhook, share));
         }
     }
     if shares.is_empty() {
         return Ok(Taken { due: Vec::new(), next });
     }
-    // What a power failure takes back is due again, as after any lease.
-    let due = cx.write_behind(true, async move |cx, tx| take_in(cx, tx, &shares).await).await?;
+    // It is on the disk when it returns, and with it everything that was committed before: what is told has happened.
+    let due = cx.write_behind(false, async move |cx, tx| take_in(cx, tx, &shares).await).await?;
     // What tells of a deletion goes out after the ledger has its line.
     plane.ledger.settled().await;
     Ok(Taken { due, next })
@@ -99,30 +112,46 @@ fn job(plane: &Arc<Plane>) -> Cx {
     Cx::new(plane, "courier").with_actor(Actor::System)
 }
 
-/// The organization, the webhook, when its first delivery is due, and since when it takes nothing.
-type Queue = (Uuid, Uuid, Timestamp, Option<Timestamp>);
+/// A webhook that has anything in its queue.
+struct Queue {
+    organization: Uuid,
+    webhook: Uuid,
+    /// When the first is due that a deletion waits for.
+    awaited_at: Option<Timestamp>,
+    /// When the first of all others is due.
+    other_at: Option<Timestamp>,
+    /// Since when it takes nothing.
+    failing_since: Option<Timestamp>,
+}
 
-/// The webhooks that have anything in their queues, by the time at which the first of it is due. Jumps from one queue to the next along the
-/// index: one of any length costs as much as one of one.
+columns! { Queue {
+    organization: "queues.organization_id", webhook: "queues.webhook_id",
+    awaited_at: "(SELECT next_attempt_at FROM webhook_deliveries AS first
+                  WHERE first.state = 'pending' AND first.organization_id = queues.organization_id AND first.webhook_id = queues.webhook_id
+                    AND first.rank = 0 ORDER BY next_attempt_at LIMIT 1)",
+    other_at: "(SELECT next_attempt_at FROM webhook_deliveries AS first
+                WHERE first.state = 'pending' AND first.organization_id = queues.organization_id AND first.webhook_id = queues.webhook_id
+                  AND first.rank = 1 ORDER BY next_attempt_at LIMIT 1)",
+    failing_since: "webhooks.failing_since",
+} }
+
+/// The webhooks that have anything in their queues. Jumps from one queue to the next along the index: one of any length costs as much as one of
+/// one.
 const WAITING: Statement = sql!(
-    "WITH RECURSIVE waiting (organization_id, webhook_id, due_at) AS (
-        SELECT * FROM (SELECT organization_id, webhook_id, next_attempt_at FROM webhook_deliveries WHERE state = 'pending'
-                       ORDER BY organization_id, webhook_id, next_attempt_at LIMIT 1) AS first
+    "WITH RECURSIVE queues (organization_id, webhook_id) AS (
+        SELECT * FROM (SELECT organization_id, webhook_id FROM webhook_deliveries WHERE state = 'pending'
+                       ORDER BY organization_id, webhook_id LIMIT 1) AS first
         UNION ALL
         SELECT (SELECT organization_id FROM webhook_deliveries AS other
-                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (waiting.organization_id, waiting.webhook_id)
-                ORDER BY other.organization_id, other.webhook_id, other.next_attempt_at LIMIT 1),
+                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (queues.organization_id, queues.webhook_id)
+                ORDER BY other.organization_id, other.webhook_id LIMIT 1),
                (SELECT webhook_id FROM webhook_deliveries AS other
-                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (waiting.organization_id, waiting.webhook_id)
-                ORDER BY other.organization_id, other.webhook_id, other.next_attempt_at LIMIT 1),
-               (SELECT next_attempt_at FROM webhook_deliveries AS other
-                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (waiting.organization_id, waiting.webhook_id)
-                ORDER BY other.organization_id, other.webhook_id, other.next_attempt_at LIMIT 1)
-        FROM waiting WHERE waiting.organization_id IS NOT NULL
+                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (queues.organization_id, queues.webhook_id)
+                ORDER BY other.organization_id, other.webhook_id LIMIT 1)
+        FROM queues WHERE queues.organization_id IS NOT NULL
      )
-     SELECT waiting.organization_id, waiting.webhook_id, waiting.due_at, webhooks.failing_since
-     FROM waiting JOIN webhooks ON webhooks.organization_id = waiting.organization_id AND webhooks.id = waiting.webhook_id
-     ORDER BY due_at LIMIT $1"
+     SELECT {columns} FROM queues JOIN webhooks ON webhooks.organization_id = queues.organization_id AND webhooks.id = queues.webhook_id",
+    Queue
 );
 
 /// A delivery that is due: its id, what it is about, and its sequence.
@@ -136,22 +165,20 @@ type Taking = (Option<Uuid>, i64, Option<String>, Timestamp, Option<Uuid>, Optio
 type Endpoint = (String, Vec<u8>, Option<Vec<u8>>, bool, String, (String, Option<Timestamp>));
 
 async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, Uuid, usize)]) -> Result<Vec<Due>> {
-    // What a deletion waits for goes before a queue of whatever length.
-    let awaited = sql!(
+    let due = sql!(
         "SELECT id, about, sequence FROM webhook_deliveries
-         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'pending' AND next_attempt_at <= $3 AND deletion_id IS NOT NULL
-         ORDER BY next_attempt_at, id LIMIT $4"
-    );
-    let others = sql!(
-        "SELECT id, about, sequence FROM webhook_deliveries
-         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'pending' AND next_attempt_at <= $3 AND deletion_id IS NULL
+         WHERE state = 'pending' AND organization_id = $1 AND webhook_id = $2 AND rank = $5 AND next_attempt_at <= $3
          ORDER BY next_attempt_at, id LIMIT $4"
     );
     let mut taken = Vec::new();
     for (organization, webhook, share) in shares {
         let mut left = *share;
-        for statement in [awaited, others] {
-            let candidates: Vec<Candidate> = tx.read_all(statement, params![*organization, *webhook, cx.now, LOOKED_AT]).await?;
+        // What a deletion waits for goes before a queue of whatever length.
+        for rank in [0_i64, 1] {
+            if left == 0 {
+                break;
+            }
+            let candidates: Vec<Candidate> = tx.read_all(due, params![*organization, *webhook, cx.now, LOOKED_AT, rank]).await?;
             for candidate in candidates {
                 if left == 0 {
                     break;
@@ -176,11 +203,8 @@ async fn take_one(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid, (id, 
     let first: Option<Timestamp> = if about.is_some() { tx.read_opt(earlier, bound).await? } else { None };
     if let Some(at) = first {
         // Out of the way of others until then. The end of that one brings it back.
-        if at > cx.now {
-            let wait =
-                sql!("UPDATE webhook_deliveries SET next_attempt_at = $4 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3");
-            tx.execute(wait, params![organization, webhook, id, at]).await?;
-        }
+        let wait = sql!("UPDATE webhook_deliveries SET next_attempt_at = $4 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3");
+        tx.execute(wait, params![organization, webhook, id, at.max(after(cx.now, OUT_OF_THE_WAY))]).await?;
         return Ok(None);
     }
     // Time enough for the call and for writing down how it went.
@@ -207,12 +231,15 @@ async fn take_one(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid, (id, 
         secret.inspect_err(|error| tracing::error!(%webhook, %error, "a delivery cannot be signed")).ok()
     };
     let secret = decrypt(&secret);
+    // No later than if it were queued now: the clock may have been ahead when it was.
+    let retry_until = retry_until.unwrap_or_else(|| after(created_at, RETRIED_FOR)).min(after(cx.now, RETRIED_FOR));
     let undeliverable = match () {
         () if state != "live" => Some("the webhook is being deleted"),
         // The last that an organization's webhooks are told is what became of it.
         () if organization_state != "live" && deletion.is_none() => Some("the organization is being deleted"),
         () if !is_active => Some("the webhook is switched off"),
         () if payload.is_none() => Some("what it said is deleted"),
+        () if attempts > 0 && retry_until < before(cx.now, LONGEST_RETRY) => Some("its three days were over before its turn came"),
         () if secret.is_none() => Some("the webhook's secret cannot be read: rotate it"),
         () => None,
     };
@@ -224,7 +251,7 @@ async fn take_one(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid, (id, 
         deletion,
         about,
         attempts,
-        retry_until: retry_until.unwrap_or_else(|| after(created_at, RETRIED_FOR)),
+        retry_until,
         url,
         payload: payload.unwrap_or_default(),
         secret: secret.unwrap_or_default(),
@@ -272,8 +299,9 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt, chance: u
     // A worker that took it over after this lease has another number of attempts, or has finished it.
     let update = sql!(
         "UPDATE webhook_deliveries SET state = $5, attempts = attempts + $6, response_status = $7, error = $8, next_attempt_at = $9,
-                finished_at = $10, response_body = $11, retry_until = $12
-         WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending' AND attempts = $4"
+                finished_at = $10, response_body = CASE WHEN is_counted THEN NULL ELSE $11 END, retry_until = $12
+         WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending' AND attempts = $4
+         RETURNING is_counted"
     );
     let values = params![
         due.organization,
@@ -286,49 +314,55 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt, chance: u
         attempt.error,
         next,
         is_finished.then_some(cx.now),
-        attempt.body.as_deref(),
+        // What tells why it failed: an answer to what was taken may hold the record of a person.
+        attempt.body.as_deref().filter(|_| attempt.error.is_some()),
         due.retry_until,
     ];
-    if tx.execute(update, values).await? == 0 {
-        return Ok(());
-    }
+    let Some(is_counted) = tx.read_opt::<bool>(update, values).await? else {
+        // It is erased, or another worker has it: what waits for it does not wait for this one.
+        return release_next(cx, tx, (due.organization, due.webhook), due.about, due.id).await;
+    };
     note_health(cx, tx, due, attempt).await?;
     if is_finished || due.attempts + 1 == IN_ORDER {
-        release_next(cx, tx, due).await?;
+        release_next(cx, tx, (due.organization, due.webhook), due.about, due.id).await?;
     }
     if is_finished {
+        ended(cx, tx, due.organization, (due.deletion, is_counted), state).await?;
         forget(cx, tx, due.organization, due.webhook).await?;
-        ended(cx, tx, due.organization, due.deletion).await?;
     }
     Ok(())
 }
 
-/// What follows the end of a delivery for the deletion that it speaks of: the deletion that waited for it goes on, or its receipt says so.
-pub(super) async fn ended(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Option<Uuid>) -> Result<()> {
+/// What follows the end of a delivery for the deletion that it speaks of: the deletion that waited for it goes on, or, if it was completed without
+/// it, its receipt says what became of it.
+pub(super) async fn ended(
+    cx: &Cx,
+    tx: &mut Tx,
+    organization: Uuid,
+    (deletion, is_counted): (Option<Uuid>, bool),
+    state: State,
+) -> Result<()> {
     let Some(deletion) = deletion else { return Ok(()) };
-    let completed = sql!("SELECT 1 FROM deletions WHERE organization_id = $1 AND id = $2 AND state = 'completed'");
-    match tx.query_opt(completed, params![organization, deletion]).await? {
-        Some(_) => {
-            effects::record(tx, organization, deletion).await?;
-            effects::forget(tx, organization, deletion).await
-        }
-        None => wake(cx, tx, organization, deletion).await,
+    if !is_counted {
+        return wake(cx, tx, organization, deletion).await;
     }
+    effects::recount(tx, organization, deletion, State::Pending.name(), state.name()).await?;
+    effects::forget(tx, organization, deletion).await
 }
 
-/// Lets the next event about the same thing go.
-async fn release_next(cx: &Cx, tx: &mut Tx, due: &Due) -> Result<()> {
-    if due.about.is_none() {
+/// Lets the next event about the same thing go that waits for this one.
+pub(super) async fn release_next(cx: &Cx, tx: &mut Tx, (organization, webhook): (Uuid, Uuid), about: Option<Uuid>, id: Uuid) -> Result<()> {
+    if about.is_none() {
         return Ok(());
     }
     let statement = sql!(
         "UPDATE webhook_deliveries SET next_attempt_at = $4
          WHERE organization_id = $1 AND webhook_id = $2 AND state = 'pending' AND next_attempt_at > $4 AND attempts = 0
-           AND id IN (SELECT id FROM webhook_deliveries
-                      WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND state = 'pending' AND attempts < $5 AND id <> $6
-                      ORDER BY sequence LIMIT 1)"
+           AND id = (SELECT id FROM webhook_deliveries
+                     WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND state = 'pending' AND attempts < $5 AND id <> $6
+                     ORDER BY sequence LIMIT 1)"
     );
-    if tx.execute(statement, params![due.organization, due.webhook, due.about, cx.now, IN_ORDER, due.id]).await? > 0 {
+    if tx.execute(statement, params![organization, webhook, about, cx.now, IN_ORDER, id]).await? > 0 {
         crate::notify::ring(cx, tx);
     }
     Ok(())
@@ -339,29 +373,28 @@ async fn release_next(cx: &Cx, tx: &mut Tx, due: &Due) -> Result<()> {
 async fn note_health(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
     let (organization, webhook) = (due.organization, due.webhook);
     if attempt.error.is_none() {
-        if due.failing_since.is_some() {
-            let well = sql!("UPDATE webhooks SET failing_since = NULL WHERE organization_id = $1 AND id = $2");
-            tx.execute(well, params![organization, webhook]).await?;
-        }
+        let well = sql!("UPDATE webhooks SET failing_since = NULL WHERE organization_id = $1 AND id = $2 AND failing_since IS NOT NULL");
+        tx.execute(well, params![organization, webhook]).await?;
         return Ok(());
     }
     if due.undeliverable.is_some() {
         return Ok(());
     }
-    let failing_since = due.failing_since.unwrap_or(cx.now);
     if due.failing_since.is_none() {
         let fails = sql!("UPDATE webhooks SET failing_since = $3 WHERE organization_id = $1 AND id = $2 AND failing_since IS NULL");
         tx.execute(fails, params![organization, webhook, cx.now]).await?;
     }
-    let why = match attempt.status {
-        Some(GONE) => "its receiver answered 410 Gone",
-        _ if failing_since <= before(cx.now, FAILING_FOR) => "it took nothing for five days",
+    // One failure after a long silence is none of five days.
+    let (why, failing_since) = match attempt.status {
+        Some(GONE) => ("its receiver answered 410 Gone", Timestamp::MAX),
+        _ if due.attempts + 1 >= IN_ORDER => ("it took nothing for five days", before(cx.now, FAILING_FOR)),
         _ => return Ok(()),
     };
     let off = sql!(
-        "UPDATE webhooks SET is_active = false, updated_at = $3 WHERE organization_id = $1 AND id = $2 AND is_active AND state = 'live'"
+        "UPDATE webhooks SET is_active = false, updated_at = $3
+         WHERE organization_id = $1 AND id = $2 AND is_active AND state = 'live' AND failing_since <= $4"
     );
-    if tx.execute(off, params![organization, webhook, cx.now]).await? > 0 {
+    if tx.execute(off, params![organization, webhook, cx.now, failing_since]).await? > 0 {
         ledger::changed(cx, tx, ledger::Credential::Webhook, Some(organization), webhook).await?;
         let note = Note {
             action: "webhook.switch_off",
@@ -386,8 +419,8 @@ async fn forget(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid) -> Resu
     let statement = sql!(
         "DELETE FROM webhook_deliveries
          WHERE organization_id = $1 AND webhook_id = $2 AND state = 'delivered' AND (deletion_id IS NULL OR is_counted)
-           AND id <= (SELECT id FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND state = 'delivered'
-                      ORDER BY id DESC LIMIT 1 OFFSET $3)
+           AND id IN (SELECT id FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND state = 'delivered'
+                      ORDER BY id DESC LIMIT 1000 OFFSET $3)
            AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.organization_id = $1 AND holds.subject_id IN ($1, webhook_deliveries.subject_id)
                                                  AND released_at IS NULL AND (until IS NULL OR until > $4))"
     );
@@ -411,8 +444,6 @@ async fn wake(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Uuid) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

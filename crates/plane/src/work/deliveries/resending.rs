@@ -8,6 +8,7 @@ use super::{Delivery, RETRIED_FOR, State, queue};
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::cx::Cx;
+use crate::deletions::effects;
 use crate::ids::OrganizationRef;
 use crate::policy::Action;
 use crate::{Error, Result, notify, webhooks};
@@ -61,14 +62,20 @@ pub async fn resend(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id: 
         .write(cx, async move |cx, tx, tenant| {
             tenant.is_writable(tx).await?;
             is_on(cx, tx, tenant, webhook).await?;
-            if load(tx, tenant, webhook, id).await?.payload.is_none() {
-                return Err(Error::Conflict("What this delivery said is deleted: there is nothing to send again.".into()));
+            let before = load(tx, tenant, webhook, id).await?;
+            if before.payload.is_none() {
+                return Err(deleted());
             }
             let again = sql!(
                 "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = $4, retry_until = $5, finished_at = NULL
-                 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3"
+                 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND payload IS NOT NULL
+                 RETURNING deletion_id, is_counted"
             );
-            tx.execute(again, params![tenant.organization(), webhook, id, cx.now, after(cx.now, RETRIED_FOR)]).await?;
+            let bound = params![tenant.organization(), webhook, id, cx.now, after(cx.now, RETRIED_FOR)];
+            let Some((deletion, is_counted)) = tx.read_opt::<(Option<Uuid>, bool)>(again, bound).await? else { return Err(deleted()) };
+            if let Some(deletion) = deletion.filter(|_| is_counted && before.state != State::Pending) {
+                effects::recount(tx, tenant.organization(), deletion, before.state.name(), State::Pending.name()).await?;
+            }
             record(cx, tx, tenant, webhook, format!("the delivery {id}")).await?;
             load(tx, tenant, webhook, id).await
         })
@@ -101,7 +108,7 @@ pub async fn resend_all(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, 
     let since = time("since", wanted.since.as_deref(), Timestamp::UNIX_EPOCH);
     let until = time("until", wanted.until.as_deref(), cx.now);
     check.finish()?;
-    let mut count = 0;
+    let (mut count, mut last) = (0, Uuid::nil());
     loop {
         let part = tenant.write(cx, async move |cx, tx, tenant| {
             tenant.is_writable(tx).await?;
@@ -111,22 +118,29 @@ pub async fn resend_all(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, 
                 "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = $3, retry_until = $4, finished_at = NULL
                  WHERE organization_id = $1 AND webhook_id = $2
                    AND id IN (SELECT id FROM webhook_deliveries
-                              WHERE organization_id = $1 AND webhook_id = $2 AND state = $5 AND payload IS NOT NULL
+                              WHERE organization_id = $1 AND webhook_id = $2 AND id > $9 AND state = $5 AND payload IS NOT NULL
                                 AND created_at >= $6 AND created_at < $7 AND finished_at < $3
-                              ORDER BY id LIMIT $8)"
+                              ORDER BY id LIMIT $8)
+                 RETURNING id, deletion_id, is_counted"
             );
             let until_then = after(cx.now, RETRIED_FOR);
-            let bound = params![tenant.organization(), webhook, cx.now, until_then, state, since, until, AT_ONCE];
-            let part = tx.execute(again, bound).await?;
-            if part > 0 {
-                record(cx, tx, tenant, webhook, format!("{part} deliveries")).await?;
+            let bound = params![tenant.organization(), webhook, cx.now, until_then, state, since, until, AT_ONCE, last];
+            let part: Vec<(Uuid, Option<Uuid>, bool)> = tx.read_all(again, bound).await?;
+            for (_, deletion, is_counted) in &part {
+                if let Some(deletion) = deletion.filter(|_| *is_counted) {
+                    effects::recount(tx, tenant.organization(), deletion, state.name(), State::Pending.name()).await?;
+                }
             }
-            Ok(part)
+            if !part.is_empty() {
+                record(cx, tx, tenant, webhook, format!("{} deliveries", part.len())).await?;
+            }
+            Ok((part.len(), part.into_iter().map(|(id, ..)| id).max()))
         });
-        let part = part.await?;
-        count += part;
-        if i64::try_from(part).unwrap_or(0) < AT_ONCE {
-            return Ok(Resent { count });
+        let (number, furthest) = part.await?;
+        count += u64::try_from(number).unwrap_or(0);
+        match furthest {
+            Some(id) if i64::try_from(number).unwrap_or(0) >= AT_ONCE => last = id,
+            _ => return Ok(Resent { count }),
         }
     }
 }
@@ -141,22 +155,29 @@ pub async fn give_up(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id:
         .write(cx, async move |cx, tx, tenant| {
             tenant.is_writable(tx).await?;
             webhooks::load(cx, tx, tenant, webhook).await?;
-            if load(tx, tenant, webhook, id).await?.state != State::Pending {
-                return Err(Error::Conflict("This delivery has come to its end already.".into()));
-            }
+            load(tx, tenant, webhook, id).await?;
             let end = sql!(
                 "UPDATE webhook_deliveries SET state = 'failed', error = $4, finished_at = $5
-                 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3
-                 RETURNING deletion_id"
+                 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending'
+                 RETURNING deletion_id, is_counted, about"
             );
-            let deletion = tx.read_one(end, params![tenant.organization(), webhook, id, GIVEN_UP, cx.now]).await?;
-            queue::ended(cx, tx, tenant.organization(), deletion).await?;
+            let bound = params![tenant.organization(), webhook, id, GIVEN_UP, cx.now];
+            let ended: Option<(Option<Uuid>, bool, Option<Uuid>)> = tx.read_opt(end, bound).await?;
+            let Some((deletion, is_counted, about)) = ended else {
+                return Err(Error::Conflict("This delivery has come to its end already.".into()));
+            };
+            queue::ended(cx, tx, tenant.organization(), (deletion, is_counted), State::Failed).await?;
+            queue::release_next(cx, tx, (tenant.organization(), webhook), about, id).await?;
             let detail = Some(format!("the delivery {id}"));
             let note = Note { action: "webhook.give_up", subject: "webhook", subject_id: Some(webhook), detail, ..Note::default() };
             audit::record(cx, tx, tenant.organization(), &note).await?;
             load(tx, tenant, webhook, id).await
         })
         .await
+}
+
+fn deleted() -> Error {
+    Error::Conflict("What this delivery said is deleted: there is nothing to send again.".into())
 }
 
 /// Fails unless the webhook is there and switched on: what is sent to one that is off would be given up at once.
