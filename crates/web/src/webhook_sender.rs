@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use plane::deliveries::{self, Attempt, Carried, Due, GONE, ROOM, Taken, UnderWay};
 use plane::{Plane, Result};
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -140,5 +141,30 @@ async fn call(plane: &Plane, outbound: &Outbound, due: &Due) -> Attempt {
         GONE => Some("the receiver wants nothing more (410 Gone): the webhook is switched off"),
         _ => Some("the answer was not a success (2xx)"),
     };
-    Attempt { status: Some(answered.status), error, body: answered.body, retry_after: answered.retry_after }
+    let retry_after = answered.retry_after.and_then(|asked| pause(&asked, plane.clock.now()));
+    Attempt { status: Some(answered.status), error, body: answered.body, retry_after }
+}
+
+/// How long a receiver asks to be left alone: seconds, or a time from now (RFC 9110, section 10.2.3).
+fn pause(text: &str, now: Timestamp) -> Option<Duration> {
+    match text.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let until = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+            Duration::try_from(until.duration_since(now)).ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_until_a_time() {
+        let now: Timestamp = "2026-12-01T12:00:00Z".parse().unwrap();
+        let seconds = |text| pause(text, now).map(|pause| pause.as_secs());
+        assert_eq!([seconds("120"), seconds(" 0 "), seconds("Tue, 01 Dec 2026 12:01:30 GMT")], [Some(120), Some(0), Some(90)]);
+        assert_eq!([seconds("Tue, 01 Dec 2026 11:00:00 GMT"), seconds("-1"), seconds("soon")], [None; 3]);
+    }
 }

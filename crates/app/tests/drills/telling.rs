@@ -144,6 +144,32 @@ async fn life(server: &Server, organization: &Organization, token: &str, custome
     deletion
 }
 
+/// Each customer's end was told, in order, and nothing twice.
+fn check(engine: Engine, kills: usize, known: &Known, deletions: &BTreeMap<String, String>) {
+    let wanted = deletions.len();
+    // By what an event is about: the customer's reference, or that of the deletion.
+    let mut told: BTreeMap<&str, Vec<(i64, &str)>> = BTreeMap::new();
+    for event in &known.taken {
+        let data = &event["data"];
+        let about = match event["type"].as_str().unwrap() {
+            "deletion.started" | "deletion.completed" => deletions[data["id"].as_str().unwrap()].as_str(),
+            _ => data["id"].as_str().unwrap(),
+        };
+        told.entry(about).or_default().push((event["sequence"].as_i64().unwrap(), event["type"].as_str().unwrap()));
+    }
+    assert_eq!(told.len(), wanted);
+    for (customer, told) in &told {
+        assert!(told.is_sorted(), "{customer} was told out of order: {told:?}");
+        let last: Vec<&str> = told.iter().rev().take(3).rev().map(|(_, name)| *name).collect();
+        assert_eq!(last, ["customer.deleted", "deletion.started", "deletion.completed"], "{customer}");
+    }
+    println!(
+        "{engine:?}: {wanted} customers were made, changed and deleted, {kills} kills; {} events were taken once each, {} of them offered again",
+        known.taken.len(),
+        known.repeats
+    );
+}
+
 on_both_engines! {
     async fn what_is_deleted_is_told_in_order_through_failing_receivers_and_kills(engine: Engine) {
         let mut server = Server::start(engine, &[ALLOW, "--public-url=http://localhost:3001"]).await;
@@ -176,28 +202,7 @@ on_both_engines! {
             known.taken.iter().filter(|event| event["type"] == "deletion.completed").count() >= wanted
         };
         until("every completion is told", all_told).await;
-        let known = receiver.known.lock().unwrap();
-        // By what an event is about: the customer's reference, or that of the deletion.
-        let mut told: BTreeMap<&str, Vec<(i64, &str)>> = BTreeMap::new();
-        for event in &known.taken {
-            let data = &event["data"];
-            let about = match event["type"].as_str().unwrap() {
-                "deletion.started" | "deletion.completed" => deletions[data["id"].as_str().unwrap()].as_str(),
-                _ => data["id"].as_str().unwrap(),
-            };
-            told.entry(about).or_default().push((event["sequence"].as_i64().unwrap(), event["type"].as_str().unwrap()));
-        }
-        assert_eq!(told.len(), wanted);
-        for (customer, told) in &told {
-            assert!(told.is_sorted(), "{customer} was told out of order: {told:?}");
-            let last: Vec<&str> = told.iter().rev().take(3).rev().map(|(_, name)| *name).collect();
-            assert_eq!(last, ["customer.deleted", "deletion.started", "deletion.completed"], "{customer}");
-        }
-        println!(
-            "{engine:?}: {wanted} customers were made, changed and deleted, {kills} kills; {} events were taken once each, {} of them offered again",
-            known.taken.len(), known.repeats
-        );
-        drop(known);
+        check(engine, kills, &receiver.known.lock().unwrap(), &deletions);
         server.stop().await;
     }
 }

@@ -10,7 +10,6 @@ mod resolver;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use plane::deliveries::{self, PATIENCE};
 use plane::destinations::Destinations;
@@ -39,8 +38,8 @@ pub(crate) struct Answered {
     pub(crate) status: u16,
     /// The beginning of the body; nothing from a network that the operator allowed.
     pub(crate) body: Option<String>,
-    /// How long the receiver asks to be left alone.
-    pub(crate) retry_after: Option<Duration>,
+    /// How long the receiver asks to be left alone, in its own words.
+    pub(crate) retry_after: Option<String>,
 }
 
 /// Why a call came to nothing. The words never tell what a name resolved to.
@@ -103,7 +102,7 @@ impl Outbound {
         let status = answer.status().as_u16();
         // What an operator's own network says is not for every member who can make a webhook.
         let is_shown = answer.remote_addr().is_some_and(|address| !self.destinations.is_allowed(address.ip()));
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(pause);
+        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         // A polite listener: who answers may finish. What comes of the rest changes nothing any more.
         let (mut read, mut beginning) = (0, Vec::new());
         while let Ok(Some(chunk)) = answer.chunk().await {
@@ -117,17 +116,6 @@ impl Outbound {
         let shown = |character: &char| !character.is_control() || matches!(character, '\n' | '\t');
         let body: String = String::from_utf8_lossy(&beginning).chars().filter(shown).take(deliveries::MOST_ANSWER).collect();
         Ok(Answered { status, body: Some(body).filter(|body| is_shown && !body.is_empty()), retry_after })
-    }
-}
-
-/// How long a receiver asks to be left alone: seconds, or a time from now (RFC 9110, section 10.2.3).
-fn pause(text: &str) -> Option<Duration> {
-    match text.trim().parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let until = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-            Duration::try_from(until.duration_since(jiff::Timestamp::now())).ok()
-        }
     }
 }
 
