@@ -143,8 +143,10 @@ pub(crate) async fn complete(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid,
         let bodies = sql!("UPDATE webhook_deliveries SET response_body = NULL WHERE organization_id = $1 AND deletion_id = $2");
         tx.execute(bodies, params![organization, id]).await?;
         forget(tx, organization, id).await?;
+        if root == Root::RetiredCustomer {
+            hand_over(tx, organization, id, subject).await?;
+        }
     }
-    forget_others(tx, organization, id, root, subject).await?;
     let data = of_deletion(organization, id, root, subject);
     emit(cx, tx, organization, Event::DeletionCompleted, About::Other(subject), data).await?;
     Ok(())
@@ -168,27 +170,19 @@ pub(crate) async fn recount(tx: &mut Tx, organization: Uuid, id: Uuid, from: &st
     Ok(())
 }
 
-/// Forgets what other deliveries may know of a subject that is gone for good: what an earlier deletion of the same customer told, who was softly
-/// deleted by that, and what receivers answered about a member.
-async fn forget_others(tx: &mut Tx, organization: Uuid, id: Uuid, root: Root, subject: Uuid) -> Result<()> {
-    match root {
-        Root::Customer => {
-            let earlier = sql!(
-                "UPDATE webhook_deliveries SET payload = NULL, response_body = NULL
-                 WHERE organization_id = $1
-                   AND deletion_id IN (SELECT id FROM deletions WHERE organization_id = $1 AND subject_id = $2 AND id <> $3)"
-            );
-            tx.execute(earlier, params![organization, subject, id]).await?;
+/// Hands what was told of a soft deletion, and has not arrived, to the customer: it can be sent again, and goes with the customer.
+async fn hand_over(tx: &mut Tx, organization: Uuid, id: Uuid, customer: Uuid) -> Result<()> {
+    let is_there = sql!("SELECT 1 FROM customers WHERE organization_id = $1 AND id = $2");
+    let statement = match tx.query_opt(is_there, params![organization, customer]).await? {
+        Some(_) => {
+            sql!("UPDATE webhook_deliveries SET subject_id = $3 WHERE organization_id = $1 AND deletion_id = $2 AND state <> 'delivered'")
         }
-        Root::Member => {
-            let answers = sql!(
-                "UPDATE webhook_deliveries SET response_body = NULL
-                 WHERE organization_id = $1 AND webhook_id IN (SELECT id FROM webhooks WHERE organization_id = $1) AND about = $2"
-            );
-            tx.execute(answers, params![organization, subject]).await?;
-        }
-        _ => {}
-    }
+        None => sql!(
+            "UPDATE webhook_deliveries SET payload = NULL
+             WHERE organization_id = $1 AND deletion_id = $2 AND state <> 'delivered' AND about = $3"
+        ),
+    };
+    tx.execute(statement, params![organization, id, customer]).await?;
     Ok(())
 }
 

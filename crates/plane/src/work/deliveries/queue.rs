@@ -299,7 +299,8 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt, chance: u
     // A worker that took it over after this lease has another number of attempts, or has finished it.
     let update = sql!(
         "UPDATE webhook_deliveries SET state = $5, attempts = attempts + $6, response_status = $7, error = $8, next_attempt_at = $9,
-                finished_at = $10, response_body = CASE WHEN is_counted THEN NULL ELSE $11 END, retry_until = $12
+                finished_at = $10, retry_until = $12,
+                response_body = CASE WHEN is_counted OR event LIKE 'member.%' OR event LIKE 'invite.%' THEN NULL ELSE $11 END
          WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending' AND attempts = $4
          RETURNING is_counted"
     );
@@ -314,7 +315,8 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt, chance: u
         attempt.error,
         next,
         is_finished.then_some(cx.now),
-        // What tells why it failed: an answer to what was taken may hold the record of a person.
+        // What tells why it failed. The answer to what was taken, or to an event about a member, may hold the record of a person, which no
+        // deletion finds here; that to an event about a customer goes with the customer.
         attempt.body.as_deref().filter(|_| attempt.error.is_some()),
         due.retry_until,
     ];
