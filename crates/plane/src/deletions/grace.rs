@@ -192,7 +192,7 @@ async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note:
 async fn hand_over_history(tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<()> {
     let customer = (root.noun() == "customer").then_some(deletion.subject);
     let statement =
-        sql!("UPDATE webhook_deliveries SET subject_id = $3, deletion_id = NULL WHERE organization_id = $1 AND deletion_id = $2");
+        sql!("UPDATE webhook_deliveries SET subject_id = $3, deletion_id = NULL, rank = 1 WHERE organization_id = $1 AND deletion_id = $2");
     tx.execute(statement, params![deletion.organization, deletion.id, customer]).await?;
     Ok(())
 }

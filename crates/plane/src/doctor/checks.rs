@@ -283,7 +283,8 @@ pub(super) fn deliveries<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings
              WHERE webhook_deliveries.state = 'pending' AND next_attempt_at <= $1
                AND (failing_since IS NULL OR NOT EXISTS (SELECT 1 FROM webhook_deliveries AS looked_after
                                                          WHERE looked_after.organization_id = webhooks.organization_id AND looked_after.webhook_id = webhooks.id
-                                                           AND looked_after.state = 'pending' AND looked_after.next_attempt_at > $1))"
+                                                           AND looked_after.state = 'pending' AND looked_after.rank IN (0, 1)
+                                                           AND looked_after.next_attempt_at > $1))"
         );
         let list = sql!(
             "SELECT webhook_id FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = webhook_deliveries.organization_id
@@ -291,7 +292,8 @@ pub(super) fn deliveries<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings
              WHERE webhook_deliveries.state = 'pending' AND next_attempt_at <= $1
                AND (failing_since IS NULL OR NOT EXISTS (SELECT 1 FROM webhook_deliveries AS looked_after
                                                          WHERE looked_after.organization_id = webhooks.organization_id AND looked_after.webhook_id = webhooks.id
-                                                           AND looked_after.state = 'pending' AND looked_after.next_attempt_at > $1))
+                                                           AND looked_after.state = 'pending' AND looked_after.rank IN (0, 1)
+                                                           AND looked_after.next_attempt_at > $1))
              GROUP BY webhook_id ORDER BY min(next_attempt_at), webhook_id LIMIT $2"
         );
         let (rows, sample) =

@@ -29,6 +29,7 @@ on_both_engines! {
     a_webhook_that_takes_nothing_for_five_days_is_switched_off_and_the_others_hear_of_it
     a_hundred_deliveries_that_wait_for_others_hold_up_nothing_else
     an_organization_has_eight_places_and_those_who_wait_come_first
+    what_a_deletion_waits_for_takes_along_what_comes_before_it
     what_a_receipt_counts_is_what_became_of_each
     what_an_earlier_deletion_said_of_a_customer_goes_with_the_customer
     an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothing_is_left
@@ -255,6 +256,27 @@ async fn an_organization_has_eight_places_and_those_who_wait_come_first(stage: S
     let carried = |number| Carried { organization: few, number, is_failing: false };
     let taken = deliveries::take(&stage.plane, &UnderWay([(hooks[0], carried(1))].into())).await.unwrap();
     assert_eq!(taken.due.iter().map(|due| due.organization == few).next_back(), Some(true));
+}
+
+async fn what_a_deletion_waits_for_takes_along_what_comes_before_it(stage: Stage) {
+    let (organization, hooks) = stage.found("backlog", 1).await;
+    deliver(&stage.plane, 200).await;
+    for number in 0..80 {
+        new_customer(&stage.now(), organization, &format!("user{number}")).await;
+    }
+    // What is told of a softly deleted customer before stays, and comes first.
+    let organization_ref = OrganizationRef::Id(organization);
+    customers::delete(&stage.now(), &organization_ref, "user79", Deleting::Softly, Details::default()).await.unwrap();
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        for due in stage.take().await {
+            told.push(type_of(&due));
+            deliveries::finish(&stage.plane, due, Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
+        }
+        stage.plane.clock.advance(Duration::from_secs(1));
+    }
+    assert!(told.contains(&"customer.deleted".to_owned()) && told.len() < 10, "{told:?}");
+    assert_eq!(stage.history(organization, hooks[0], "customer.deleted").await[0].state.name(), "delivered");
 }
 
 async fn what_a_receipt_counts_is_what_became_of_each(stage: Stage) {

@@ -136,7 +136,7 @@ pub(crate) async fn complete(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid,
     if root == Root::Organization {
         return Ok(());
     }
-    let counted = sql!("UPDATE webhook_deliveries SET is_counted = true WHERE organization_id = $1 AND deletion_id = $2");
+    let counted = sql!("UPDATE webhook_deliveries SET is_counted = true, rank = 1 WHERE organization_id = $1 AND deletion_id = $2");
     if tx.execute(counted, params![organization, id]).await? > 0 {
         // What ended while this waited for its rows is counted, too.
         record(tx, organization, id).await?;
@@ -190,7 +190,7 @@ async fn hand_over(tx: &mut Tx, organization: Uuid, id: Uuid, customer: Uuid) ->
 pub(crate) async fn forget(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
     let forget = sql!(
         "UPDATE webhook_deliveries SET payload = NULL, response_body = NULL
-         WHERE organization_id = $1 AND deletion_id = $2 AND state = 'delivered' AND payload IS NOT NULL"
+         WHERE organization_id = $1 AND deletion_id = $2 AND state NOT IN ('pending', 'failed') AND payload IS NOT NULL"
     );
     tx.execute(forget, params![organization, id]).await?;
     Ok(())

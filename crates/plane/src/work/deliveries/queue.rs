@@ -65,8 +65,8 @@ pub struct Taken {
     pub next: Option<Timestamp>,
 }
 
-/// Takes deliveries that are due: as many as there is room for beside those under way, and first those of webhooks with none under way, in the order
-/// in which they wait.
+/// Takes deliveries that are due: as many as there is room for beside those under way, and first those of organizations and webhooks that have the
+/// least under way, in the order in which they wait.
 ///
 /// # Errors
 /// The database's.
@@ -76,20 +76,23 @@ pub async fn take(plane: &Arc<Plane>, under_way: &UnderWay) -> Result<Taken> {
     let due_at = |queue: &Queue| queue.awaited_at.into_iter().chain(queue.other_at).min().unwrap_or(Timestamp::MAX);
     let next = waiting.iter().map(due_at).filter(|at| *at > cx.now).min();
     waiting.retain(|queue| due_at(queue) <= cx.now);
-    waiting.sort_by_key(|queue| (under_way.0.contains_key(&queue.webhook), due_at(queue)));
+    // Who has the least under way comes first: a backlog is older than everything else, and would have every place that becomes free.
+    let carried = |organization| under_way.count(|carried| carried.organization == organization);
+    waiting.sort_by_cached_key(|queue| {
+        let is_carried = under_way.0.contains_key(&queue.webhook);
+        (carried(queue.organization), queue.failing_since.is_some(), is_carried, due_at(queue))
+    });
     let mut left = ROOM.saturating_sub(under_way.count(|_| true));
     let mut left_of_failing = ROOM_OF_FAILING.saturating_sub(under_way.count(|carried| carried.is_failing));
     let mut of_organizations: HashMap<Uuid, usize> = HashMap::new();
     let mut shares = Vec::new();
     for queue in waiting {
-        let carried = under_way.0.get(&queue.webhook).map_or(0, |carried| carried.number);
-        let of_organization = of_organizations
-            .entry(queue.organization)
-            .or_insert_with(|| under_way.count(|carried| carried.organization == queue.organization));
+        let own = under_way.0.get(&queue.webhook).map_or(0, |carried| carried.number);
+        let of_organization = of_organizations.entry(queue.organization).or_insert_with(|| carried(queue.organization));
         let room = AT_ONCE_IN_ALL.saturating_sub(*of_organization).min(left);
         let share = match queue.failing_since {
-            None => AT_ONCE.saturating_sub(carried).min(room),
-            Some(_) => 1_usize.saturating_sub(carried).min(room).min(left_of_failing),
+            None => AT_ONCE.saturating_sub(own).min(room),
+            Some(_) => 1_usize.saturating_sub(own).min(room).min(left_of_failing),
         };
         if share > 0 {
             *of_organization += share;
@@ -154,8 +157,8 @@ const WAITING: Statement = sql!(
     Queue
 );
 
-/// A delivery that is due: its id, what it is about, and its sequence.
-type Candidate = (Uuid, Option<Uuid>, i64);
+/// A delivery that is due: its id, what it is about, its sequence, and since when it is due.
+type Candidate = (Uuid, Option<Uuid>, i64, Timestamp);
 
 /// The deletion, attempts, payload, when it was queued, what it is about, and when it is tried for the last time.
 type Taking = (Option<Uuid>, i64, Option<String>, Timestamp, Option<Uuid>, Option<Timestamp>);
@@ -166,7 +169,7 @@ type Endpoint = (String, Vec<u8>, Option<Vec<u8>>, bool, String, (String, Option
 
 async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, Uuid, usize)]) -> Result<Vec<Due>> {
     let due = sql!(
-        "SELECT id, about, sequence FROM webhook_deliveries
+        "SELECT id, about, sequence, next_attempt_at FROM webhook_deliveries
          WHERE state = 'pending' AND organization_id = $1 AND webhook_id = $2 AND rank = $5 AND next_attempt_at <= $3
          ORDER BY next_attempt_at, id LIMIT $4"
     );
@@ -183,7 +186,7 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, Uuid, usize)]) -> Result
                 if left == 0 {
                     break;
                 }
-                let due = take_one(cx, tx, *organization, *webhook, candidate).await?;
+                let due = take_one(cx, tx, (*organization, *webhook, rank), candidate).await?;
                 left -= usize::from(due.is_some());
                 taken.extend(due);
             }
@@ -193,7 +196,12 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, Uuid, usize)]) -> Result
 }
 
 /// Takes a delivery, unless one before it that is about the same thing is to be told first.
-async fn take_one(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid, (id, about, sequence): Candidate) -> Result<Option<Due>> {
+async fn take_one(
+    cx: &Cx,
+    tx: &mut Tx,
+    (organization, webhook, rank): (Uuid, Uuid, i64),
+    (id, about, sequence, due_at): Candidate,
+) -> Result<Option<Due>> {
     let earlier = sql!(
         "SELECT next_attempt_at FROM webhook_deliveries
          WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND sequence < $4 AND state = 'pending' AND attempts < $5
@@ -202,9 +210,20 @@ async fn take_one(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid, (id, 
     let bound = params![organization, webhook, about, sequence, IN_ORDER];
     let first: Option<Timestamp> = if about.is_some() { tx.read_opt(earlier, bound).await? } else { None };
     if let Some(at) = first {
-        // Out of the way of others until then. The end of that one brings it back.
-        let wait = sql!("UPDATE webhook_deliveries SET next_attempt_at = $4 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3");
-        tx.execute(wait, params![organization, webhook, id, at.max(after(cx.now, OUT_OF_THE_WAY))]).await?;
+        // Out of the way of others until then. The end of that one brings it back, and may have done so in this moment.
+        let wait = sql!(
+            "UPDATE webhook_deliveries SET next_attempt_at = $4
+             WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND next_attempt_at = $5"
+        );
+        tx.execute(wait, params![organization, webhook, id, at.max(after(cx.now, OUT_OF_THE_WAY)), due_at]).await?;
+        if rank == 0 {
+            // A deletion waits for what comes before its own events, too.
+            let sooner = sql!(
+                "UPDATE webhook_deliveries SET rank = 0
+                 WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND sequence < $4 AND state = 'pending' AND rank = 1"
+            );
+            tx.execute(sooner, params![organization, webhook, about, sequence]).await?;
+        }
         return Ok(None);
     }
     // Time enough for the call and for writing down how it went.
@@ -359,7 +378,7 @@ pub(super) async fn release_next(cx: &Cx, tx: &mut Tx, (organization, webhook): 
     }
     let statement = sql!(
         "UPDATE webhook_deliveries SET next_attempt_at = $4
-         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'pending' AND next_attempt_at > $4 AND attempts = 0
+         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'pending' AND attempts = 0
            AND id = (SELECT id FROM webhook_deliveries
                      WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND state = 'pending' AND attempts < $5 AND id <> $6
                      ORDER BY sequence LIMIT 1)"
@@ -420,7 +439,7 @@ async fn forget(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid) -> Resu
     }
     let statement = sql!(
         "DELETE FROM webhook_deliveries
-         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'delivered' AND (deletion_id IS NULL OR is_counted)
+         WHERE organization_id = $1 AND webhook_id = $2 AND state NOT IN ('pending', 'failed') AND (deletion_id IS NULL OR is_counted)
            AND id IN (SELECT id FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND state = 'delivered'
                       ORDER BY id DESC LIMIT 1000 OFFSET $3)
            AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.organization_id = $1 AND holds.subject_id IN ($1, webhook_deliveries.subject_id)

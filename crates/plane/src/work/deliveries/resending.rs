@@ -62,6 +62,8 @@ pub async fn resend(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id: 
         .write(cx, async move |cx, tx, tenant| {
             tenant.is_writable(tx).await?;
             is_on(cx, tx, tenant, webhook).await?;
+            let lock = sql!("SELECT 1 FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 FOR UPDATE");
+            tx.query_opt(lock, params![tenant.organization(), webhook, id]).await?;
             let before = load(tx, tenant, webhook, id).await?;
             if before.payload.is_none() {
                 return Err(deleted());
@@ -116,7 +118,7 @@ pub async fn resend_all(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, 
             // What ends while this goes on is none of it, and does not come round again.
             let again = sql!(
                 "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = $3, retry_until = $4, finished_at = NULL
-                 WHERE organization_id = $1 AND webhook_id = $2
+                 WHERE organization_id = $1 AND webhook_id = $2 AND state = $5
                    AND id IN (SELECT id FROM webhook_deliveries
                               WHERE organization_id = $1 AND webhook_id = $2 AND id > $9 AND state = $5 AND payload IS NOT NULL
                                 AND created_at >= $6 AND created_at < $7 AND finished_at < $3
