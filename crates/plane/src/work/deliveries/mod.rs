@@ -166,7 +166,7 @@ impl Due {
     }
 }
 
-/// Lists a webhook's deliveries, newest first: those that wait and the last hundred that came to an end.
+/// Lists a webhook's deliveries, newest first: those that wait, those that were given up, and the last hundred that were delivered.
 ///
 /// # Errors
 /// Those of [`webhooks::get`].
@@ -223,7 +223,7 @@ columns! { DeletionDelivery {
     next_attempt_at: "CASE WHEN state = 'pending' THEN next_attempt_at END", finished_at,
 } }
 
-/// Lists what a deletion tells webhooks, the oldest first. Nothing of an organization's own once it is completed: its webhooks are gone.
+/// Lists what a deletion tells webhooks, webhook by webhook and the oldest first. Nothing of an organization's own once it is completed: its webhooks are gone.
 ///
 /// # Errors
 /// Those of [`deletions::get`].
@@ -237,8 +237,8 @@ pub async fn of_deletion(cx: &Cx, deletion: Uuid, request: PageRequest) -> Resul
              ORDER BY webhook_id, sequence LIMIT $3 OFFSET $4",
             DeletionDelivery
         );
-        let effects = tx.read_all(statement, params![deletion.organization, deletion.id, request.size, request.offset()]).await?;
-        Ok(Page::new(effects, total, request))
+        let deliveries = tx.read_all(statement, params![deletion.organization, deletion.id, request.size, request.offset()]).await?;
+        Ok(Page::new(deliveries, total, request))
     })
     .await
 }

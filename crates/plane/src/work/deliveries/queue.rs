@@ -1,7 +1,9 @@
 //! The queues of webhooks: what is due is taken, carried by the caller, and written down.
 //!
-//! Each webhook has a queue of its own. One that takes nothing is given one place, and all of them together no more than half of the places: the
-//! others do not wait for it.
+//! Each webhook has a queue of its own and two places. One that takes nothing has one, and all of those together have half of the places; an
+//! organization has eight. Nothing waits for what another's receiver does.
+//!
+//! `rank` orders a queue: 0 is what a deletion waits for and what is to be told before that, 1 everything else.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Deliveries are sent again: one, or all of a range. And one is given up before its time.
 
 use jiff::Timestamp;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
@@ -29,19 +30,22 @@ crate::wire::words! {
     }
 }
 
+impl<'de> Deserialize<'de> for Ended {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Ended, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Ended::parse(&word).ok_or_else(|| D::Error::custom("no end of a delivery"))
+    }
+}
+
 /// Which deliveries of a webhook are sent again.
 #[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
-#[schemars(extend("x-deferred" = true))]
 pub struct Resend {
     /// Those that were given up, or those that were delivered. Missing: those that were given up.
-    #[schemars(with = "Option<Ended>")]
-    pub state: Option<String>,
+    pub state: Option<Ended>,
     /// Those of events at this time or later.
-    #[schemars(with = "Option<Timestamp>")]
-    pub since: Option<String>,
+    pub since: Option<Timestamp>,
     /// Those of events before this time.
-    #[schemars(with = "Option<Timestamp>")]
-    pub until: Option<String>,
+    pub until: Option<Timestamp>,
 }
 
 /// What is sent again.
@@ -87,29 +91,11 @@ pub async fn resend(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id: 
 /// Sends all deliveries of a range again that have come to their end before this call.
 ///
 /// # Errors
-/// Those of [`resend`]; [`Error::Invalid`].
+/// Those of [`resend`].
 pub async fn resend_all(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, wanted: Resend) -> Result<Resent> {
     let tenant = enter(cx, organization, Action::WriteWebhooks).await?;
-    let mut check = crate::fields::Check::new();
-    let state = match wanted.state.as_deref().map(Ended::parse) {
-        None => Ended::Failed,
-        Some(Some(state)) => state,
-        Some(None) => {
-            check.refuse("state", "unknown_state", "must be failed or delivered");
-            Ended::Failed
-        }
-    };
-    let mut time = |field: &str, given: Option<&str>, missing: Timestamp| match given.map(str::parse) {
-        None => missing,
-        Some(Ok(time)) => time,
-        Some(Err(_)) => {
-            check.refuse(field, "invalid_time", "must be a time such as 2026-12-01T12:00:00Z");
-            missing
-        }
-    };
-    let since = time("since", wanted.since.as_deref(), Timestamp::UNIX_EPOCH);
-    let until = time("until", wanted.until.as_deref(), cx.now);
-    check.finish()?;
+    let state = wanted.state.unwrap_or(Ended::Failed);
+    let (since, until) = (wanted.since.unwrap_or(Timestamp::UNIX_EPOCH), wanted.until.unwrap_or(cx.now));
     let (mut count, mut last) = (0, Uuid::nil());
     loop {
         let part = tenant.write(cx, async move |cx, tx, tenant| {
