@@ -21,12 +21,12 @@ use plane::drain;
 use plane::jobs::GaveUp;
 use plane::quotas::Quotas;
 use plane::storage;
-use plane::{Clock, Config, Plane, backups, exports, maintenance, retention};
+use plane::{Clock, Config, Plane, StripeAccount, backups, exports, maintenance, retention};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service;
-use web::{CorsOrigin, RateLimits, Room, Settings, TrustedProxies, WebhookSender};
+use web::{CorsOrigin, Courier, RateLimits, Room, Settings, TrustedProxies};
 
 use crate::connections::{Connections, Place};
 use crate::timeouts::{TimedStream, Timeouts};
@@ -132,6 +132,16 @@ pub(crate) struct ServeArgs {
     /// was not delivered, and that is tried on for three days.
     #[arg(long, env = "FREEHOLD_COMPLETION_WAIT", value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u32).range(0..=259_200))]
     completion_wait: u32,
+    /// The secret key of an account at Stripe, or a restricted one that may read and write subscriptions, checkout sessions and portal sessions:
+    /// subscriptions end with what they are for. Better in the environment: others see the command line.
+    #[arg(long, env = "FREEHOLD_STRIPE_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
+    stripe_secret_key: Option<String>,
+    /// What signs Stripe's events to /stripe/events (whsec_…); during a rotation two, with a comma between them.
+    #[arg(long, env = "FREEHOLD_STRIPE_WEBHOOK_SECRET", hide_env_values = true, value_name = "SECRET", value_delimiter = ',')]
+    stripe_webhook_secret: Vec<String>,
+    /// Where Stripe's API is: another address for a counterpart in tests. https, or http on this machine.
+    #[arg(long, env = "FREEHOLD_STRIPE_API_URL", value_name = "URL", default_value = "https://api.stripe.com", value_parser = parse_stripe_url)]
+    stripe_api_url: String,
     /// Days for which lines of the ledger are kept (30 to 36500): as long as the oldest backup that may be restored.
     #[arg(long, env = "FREEHOLD_LEDGER_DAYS", value_name = "DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(30..=36_500))]
     ledger_days: u16,
@@ -202,6 +212,11 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         every: Duration::from_hours(args.backup_hours.into()),
         kept: args.backups_kept.into(),
     });
+    config.stripe = StripeAccount {
+        secret_key: args.stripe_secret_key.filter(|key| !key.is_empty()),
+        webhook_secrets: args.stripe_webhook_secret.into_iter().filter(|secret| !secret.is_empty()).collect(),
+        api_url: args.stripe_api_url,
+    };
     config.completion_wait = Duration::from_secs(args.completion_wait.into());
     config.ledger = Some(args.database.ledger());
     config.ledger_life = Duration::from_hours(u64::from(args.ledger_days) * 24);
@@ -232,10 +247,10 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     };
 
     let (stop, stopped) = watch::channel(false);
-    let webhook_sender = WebhookSender::new(&plane)?;
+    let courier = Courier::new(&plane)?;
     let mut jobs = BackgroundJobs { plane: plane.clone(), stopped, watched: JoinSet::new() };
     jobs.start("drain", drain::run);
-    jobs.start("courier", move |_, stopped| webhook_sender.clone().run(stopped));
+    jobs.start("courier", move |_, stopped| courier.clone().run(stopped));
     jobs.start("exports", exports::run);
     jobs.start("retention", retention::run);
     jobs.start("upkeep", maintenance::run);
@@ -259,7 +274,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         lost_log_lines: Some(log::lost_lines),
         stopping: stopping.clone(),
     };
-    let router = web::router(plane.clone(), settings);
+    let router = web::router(plane.clone(), settings)?;
     // Before anybody is told that the server runs: a stop that comes at once is one.
     let signal = signal()?;
     tracing::info!(%address, engine = plane.engine_name(), "listening");
@@ -326,6 +341,18 @@ impl BackgroundJobs {
 
 fn parse_log_level(text: &str) -> Result<String, String> {
     tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Reads the address of Stripe's API. Its key goes there with every request.
+fn parse_stripe_url(text: &str) -> Result<String, String> {
+    let url = parse_public_url(text)?;
+    let host = url.parse::<hyper::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
+    let is_here =
+        host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    match url.starts_with("https://") || is_here {
+        true => Ok(url),
+        false => Err("it is http, and not on this machine: others would read the key".into()),
+    }
 }
 
 /// Reads the address under which clients know the server, without a slash at its end.

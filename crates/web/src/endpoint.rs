@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::handler::Handler;
 use axum::http::{HeaderMap, Method};
@@ -56,6 +57,7 @@ impl<T: JsonSchema + DeserializeOwned> Takes for JsonOrCsv<T> {
 impl Takes for Caller {}
 impl Takes for Anonymous {}
 impl<T> Takes for Segments<T> {}
+impl Takes for Bytes {}
 impl Takes for HeaderMap {}
 impl Takes for Method {}
 impl<T> Takes for State<T> {}

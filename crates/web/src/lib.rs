@@ -5,6 +5,7 @@
 mod answering;
 mod caller;
 mod catalogue;
+mod courier;
 mod docs;
 mod endpoint;
 mod handlers;
@@ -16,8 +17,8 @@ mod operation;
 mod outbound;
 mod reading;
 mod request_context;
+mod stripe;
 mod surfaces;
-mod webhook_sender;
 
 use answering::{answers, blocker_links, browsers, deletion_events, dialect, error_pages, lasting, problem, ranges, schema};
 
@@ -33,8 +34,8 @@ use tokio::sync::watch;
 
 pub use browsers::CorsOrigin;
 pub use client_address::TrustedProxies;
+pub use courier::Courier;
 pub use limits::{RateLimits, Room};
-pub use webhook_sender::WebhookSender;
 
 /// What all requests share.
 pub(crate) struct AppState {
@@ -45,6 +46,8 @@ pub(crate) struct AppState {
     docs: OnceLock<docs::Docs>,
     documents: openapi::Documents,
     metrics: metrics::Metrics,
+    /// Stripe, if the server has a key of it.
+    stripe: Option<stripe::Stripe>,
     request_ids: request_ids::RequestIds,
     streams: lasting::Places,
     downloads: lasting::Places,
@@ -77,7 +80,10 @@ pub struct Settings {
 }
 
 /// Every address of the server.
-pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
+///
+/// # Errors
+/// Words about what is wrong with the settings, or what the system lacks.
+pub fn router(plane: Arc<Plane>, settings: Settings) -> Result<Router, String> {
     let catalogue = catalogue::Catalogue::new(surfaces::all());
     let routes = catalogue.router();
     let (limiter, metrics) = (limits::Limiter::new(settings.limits, settings.room), metrics::Metrics::new(plane.engine_name()));
@@ -85,7 +91,8 @@ pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
     let request_ids = request_ids::RequestIds::default();
     let (streams, downloads) = (lasting::Places::new(deletion_events::MOST), lasting::Places::new(handlers::exports::MOST));
     let docs = OnceLock::new();
-    let app = Arc::new(AppState { plane, limiter, catalogue, docs, documents, metrics, request_ids, streams, downloads, settings });
+    let stripe = stripe::Stripe::new(&plane.config.stripe)?;
+    let app = Arc::new(AppState { plane, limiter, catalogue, docs, documents, metrics, stripe, request_ids, streams, downloads, settings });
     let routes = routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -93,10 +100,10 @@ pub fn router(plane: Arc<Plane>, settings: Settings) -> Router {
         .layer(middleware::map_response(deletion_events::put_in))
         .with_state(app.clone());
     // Around the router, since a path has its one spelling before it is routed.
-    Router::new()
+    Ok(Router::new()
         .fallback_service(routes)
         .layer(middleware::map_request_with_state(app.clone(), find))
-        .layer(middleware::from_fn_with_state(app, browsers::middleware))
+        .layer(middleware::from_fn_with_state(app, browsers::middleware)))
 }
 
 async fn find(State(app): State<Arc<AppState>>, request: Request) -> Request {

@@ -22,7 +22,10 @@ const WAITING: &str = "freehold_deletions_waiting";
 const STUCK: &str = "freehold_deletions_stuck";
 const OVERDUE: &str = "freehold_retention_overdue";
 const OLDEST: &str = "freehold_deletions_oldest_open_seconds";
-const PENDING: &str = "freehold_webhook_deliveries_pending";
+const PENDING: &str = "freehold_effects_pending";
+const OLDEST_PENDING: &str = "freehold_effects_oldest_pending_seconds";
+const DEAD: &str = "freehold_effects_dead";
+const STRIPE_EVENTS: &str = "freehold_stripe_events_total";
 const LOOKUPS: &str = "freehold_credential_lookups_total";
 const WRITES: &str = "freehold_database_writes_total";
 const QUOTAS: &str = "freehold_quota_refusals_total";
@@ -75,7 +78,13 @@ impl Metrics {
                 "Softly deleted customers whose time is over and who are still there, by what they wait for: legal_hold or other."
             );
             describe_gauge!(OLDEST, "Age of the oldest deletion that is not completed.");
-            describe_gauge!(PENDING, "Deliveries to webhooks that are still to be made.");
+            describe_gauge!(PENDING, "What is still to be done outside, by kind: webhook or billing.");
+            describe_gauge!(OLDEST_PENDING, "Age of the oldest of it, by kind.");
+            describe_gauge!(
+                DEAD,
+                "What was tried in vain until its time was over and no operator has given up, by kind. A subscription may still be charged."
+            );
+            describe_counter!(STRIPE_EVENTS, "Events from Stripe, by what became of them.");
             describe_counter!(LOOKUPS, "Credentials that were looked for in the database.");
             describe_counter!(WRITES, "Writes to the database that a request asked for and waited for.");
             describe_counter!(QUOTAS, "What was refused because an organization has as much as it may have, by quota.");
@@ -114,6 +123,11 @@ impl Metrics {
         if self.counted.fetch_add(1, Ordering::Relaxed) % HELD == HELD - 1 {
             self.recorder.handle().run_upkeep();
         }
+    }
+
+    /// Counts an event from Stripe.
+    pub fn count_event(&self, outcome: &'static str) {
+        with_local_recorder(&self.recorder, || counter!(STRIPE_EVENTS, "outcome" => outcome).increment(1));
     }
 
     fn register(&self, operation: &'static str, status: u16) -> Request {
@@ -172,7 +186,11 @@ impl Metrics {
             gauge!(OVERDUE, "because" => "legal_hold").set(snapshot.overdue_held as f64);
             gauge!(OVERDUE, "because" => "other").set(snapshot.overdue_blocked as f64);
             gauge!(OLDEST).set(snapshot.oldest_open_seconds as f64);
-            gauge!(PENDING).set(snapshot.pending_deliveries as f64);
+            for effects in snapshot.effects {
+                gauge!(PENDING, "kind" => effects.kind.name()).set(effects.pending as f64);
+                gauge!(OLDEST_PENDING, "kind" => effects.kind.name()).set(effects.oldest_seconds as f64);
+            }
+            gauge!(DEAD, "kind" => "billing").set(snapshot.dead_effects as f64);
             counter!(LOOKUPS).absolute(snapshot.credential_lookups);
             counter!(WRITES).absolute(snapshot.writes);
             for (quota, refusals) in snapshot.quota_refusals {

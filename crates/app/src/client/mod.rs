@@ -15,7 +15,7 @@ mod records;
 
 use people::{apps, customers, deletions, invites, keys, members, purging, sessions, users};
 
-use organization::{approvals, audit, exports, find, holds, organizations, requirements, retention, webhooks};
+use organization::{approvals, audit, billing, effects, exports, find, holds, organizations, requirements, retention, webhooks};
 
 use clap::Subcommand;
 
@@ -66,6 +66,12 @@ pub(crate) enum Command {
     /// Deletions: list, show, watch to the end, take back.
     #[command(after_help = EXIT_CODES)]
     Deletions(deletions::DeletionsArgs),
+    /// Billing: subscriptions at Stripe, how they end with what they are for, who counts as a seat.
+    #[command(after_help = EXIT_CODES)]
+    Billing(billing::BillingArgs),
+    /// What the server does outside by itself: list, show, try again, give up. For operators.
+    #[command(after_help = EXIT_CODES)]
+    Effects(effects::EffectsArgs),
     /// Exports: order, list, show, download, delete.
     #[command(after_help = EXIT_CODES)]
     Exports(exports::ExportsArgs),
@@ -106,6 +112,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Webhooks(args) => webhooks::run(args).await,
         Command::Apps(args) => apps::run(args).await,
         Command::Deletions(args) => deletions::run(args).await,
+        Command::Billing(args) => billing::run(args).await,
+        Command::Effects(args) => effects::run(args).await,
         Command::Exports(args) => exports::run(args).await,
         Command::Holds(args) => holds::run(args).await,
         Command::Requirements(args) => requirements::run(args).await,

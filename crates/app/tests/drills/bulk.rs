@@ -202,11 +202,11 @@ fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -
         ),
         (
             dependants,
-            "webhook_deliveries (organization_id, webhook_id, id, event, subject_id, payload, state, attempts, next_attempt_at, created_at)",
+            "effects (organization_id, queue_id, webhook_id, kind, id, action, subject_id, payload, state, attempts, next_attempt_at, created_at)",
             format!(
-                "{}, {}, 'customer.created', {customer}, 'bulk', 'delivered', 1, {now}, {now}",
-                made(Place::Webhook, &one_of_few),
-                made(Place::Delivery, "n")
+                "{webhook}, {webhook}, 'webhook', {}, 'customer.created', {customer}, 'bulk', 'delivered', 1, {now}, {now}",
+                made(Place::Delivery, "n"),
+                webhook = made(Place::Webhook, &one_of_few)
             ),
         ),
         (

@@ -128,7 +128,7 @@ Each deletion has a plan: what the tables below would lose, with a sample of ids
 everything that stands in the way at once, each with its remedy, and about how long it would take. It is answered by `GET …/deletion-plan`, and
 by every DELETE with `?validate_only=true`. A DELETE with the plan's token (`?plan=`) does what the plan says or is refused with 412 and the
 difference, table by table. Up to 500 rows of a table each row is recognized; of more their number is, as it was counted just before. Rows of
-`audit_entries`, `client_addresses`, `deletions`, `webhook_deliveries`, `idempotent_answers`, `purge_items` and `sessions` come by themselves, those of `deletion_approvals` after
+`audit_entries`, `client_addresses`, `deletions`, `effects`, `idempotent_answers`, `purge_items` and `sessions` come by themselves, those of `deletion_approvals` after
 the plan that they approve: they are not held against it.
 
 Exports (archives of what an organization or a customer owns) are made from these same rules: they hold the rows of every table named under

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::progress::Watched;
 use super::records::{Deletion, watch};
 use super::revoke_credentials::{self, end_credentials};
-use super::{Order, effects, guards};
+use super::{Order, effects, guards, subscriptions};
 use crate::access::{self, Tenant, enter};
 use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx};
@@ -180,6 +180,7 @@ async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note:
         part_with_the_gone(cx, tx, organization).await?;
     }
     hand_over_history(tx, root, deletion).await?;
+    subscriptions::resume(cx, tx, organization, id).await?;
     let write_down = sql!("UPDATE deletions SET counts = $3 WHERE organization_id = $1 AND id = $2");
     tx.execute(write_down, params![organization, id, counts]).await?;
     audit::record(cx, tx, organization, note).await?;
@@ -191,8 +192,9 @@ async fn restore_in(cx: &Cx, tx: &mut Tx, root: Root, deletion: &Deletion, note:
 /// What webhooks were told of the deletion is history like any other from here on: it goes by its age, and with the customer it speaks of.
 async fn hand_over_history(tx: &mut Tx, root: Root, deletion: &Deletion) -> Result<()> {
     let customer = (root.noun() == "customer").then_some(deletion.subject);
-    let statement =
-        sql!("UPDATE webhook_deliveries SET subject_id = $3, deletion_id = NULL, rank = 1 WHERE organization_id = $1 AND deletion_id = $2");
+    let statement = sql!(
+        "UPDATE effects SET subject_id = $3, deletion_id = NULL, rank = 1 WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'webhook'"
+    );
     tx.execute(statement, params![deletion.organization, deletion.id, customer]).await?;
     Ok(())
 }

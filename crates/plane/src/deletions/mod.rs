@@ -15,7 +15,7 @@ mod repeating;
 mod revoke_credentials;
 pub mod schema;
 
-pub(crate) use orders::{approval_rows, effects, export_orders, guards};
+pub(crate) use orders::{approval_rows, effects, export_orders, guards, subscriptions};
 use orders::{ordering, requirements_check};
 
 use std::sync::Arc;

@@ -8,12 +8,13 @@ use uuid::Uuid;
 
 use super::guards::{self, Blocker};
 use super::requirements_check::{self, Asking};
-use super::{effects, grace};
+use super::{effects, grace, subscriptions};
 use crate::Result;
 use crate::cx::Cx;
 use crate::deletion_rules::{ARCHIVE, RULES, Root};
 use crate::events::{self, Event};
 use crate::retention_periods::Retention;
+use crate::subscription_steps::Cancellation;
 
 /// What would happen.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Preview {
     pub tables: Vec<TablePreview>,
     /// The events that webhooks would be told.
     pub effects: Vec<Effect>,
+    /// The subscriptions that would end at the payment provider, the first hundred of them.
+    pub subscriptions: Vec<Cancellation>,
     /// Everything that stands in the way now.
     pub blockers: Vec<Blocker>,
     /// About how long it would take until nothing is left.
@@ -112,6 +115,7 @@ pub(crate) async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subjec
         reversible_until: grace::until(cx, tx, organization, (root, subject), asked.grace_days).await?,
         tables,
         effects: heard(tx, root, organization, subject).await?,
+        subscriptions: subscriptions::planned(cx, tx, root, organization, subject).await?,
         blockers,
         seconds: if found.rows <= SMALL { 0 } else { cx.plane.deletions.estimates.seconds(found.rows) },
         token: found.token,

@@ -20,7 +20,7 @@ pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 pub const LATE_AFTER: Duration = Duration::from_secs(600);
 
 /// What looks for deletions that are stuck: open ones that made no progress for longer than [`STUCK_AFTER`]. Those under a legal hold are meant to
-/// wait, for as long as it takes. What waits for others is not stuck itself: they may be. Webhooks are told again for a while, as
+/// wait, for as long as it takes. What waits for others is not stuck itself: they may be. Webhooks and the payment provider are asked again for a while, as
 /// long as a worker looks at them and never for more than three days, and a large export takes as long as it takes.
 pub(crate) struct Stuck {
     /// How many there are.
@@ -35,6 +35,7 @@ pub(crate) static STUCK: LazyLock<Stuck> = LazyLock::new(|| {
                  WHERE state IN ('closed', 'draining') AND coalesce(waiting_since, updated_at) <= $1
                    AND coalesce(waiting_for, '') NOT IN ('legal_hold', 'customers')
                    AND coalesce(waiting_for, '') NOT LIKE 'memberships %'
+                   AND (coalesce(waiting_for, '') NOT LIKE 'billing %' OR waiting_since <= $2 OR lease_until <= $4)
                    AND (coalesce(waiting_for, '') NOT LIKE 'webhook_deliveries %' OR waiting_since <= $2 OR lease_until <= $4)
                    AND (coalesce(waiting_for, '') <> 'export'
                         OR NOT EXISTS (SELECT 1 FROM exports WHERE exports.state = 'running' AND exports.lease_until > $3))";
@@ -54,6 +55,8 @@ impl Stuck {
 
 /// What a deletion waits for that must tell webhooks, with their number.
 pub(crate) const DELIVERIES: &str = "webhook_deliveries";
+/// The same for subscriptions that the payment provider has not confirmed to end, with their number.
+pub(crate) const BILLING: &str = "billing";
 /// The same for the export that was ordered with it.
 pub(crate) const EXPORT: &str = "export";
 /// The same for deletions of memberships, with their number.
@@ -64,8 +67,8 @@ pub(crate) const CUSTOMERS: &str = "customers";
 pub(crate) const HOLD: &str = "legal_hold";
 
 /// Every [`Condition::kind`].
-pub const CONDITION_TYPES: [&str; 9] =
-    ["grace_period", DELIVERIES, EXPORT, MEMBERSHIPS, CUSTOMERS, HOLD, DATABASE, "not_begun", "worker_lost"];
+pub const CONDITION_TYPES: [&str; 10] =
+    ["grace_period", DELIVERIES, BILLING, EXPORT, MEMBERSHIPS, CUSTOMERS, HOLD, DATABASE, "not_begun", "worker_lost"];
 
 /// A deletion with what tells how it is getting on.
 #[derive(Debug, Clone)]
@@ -158,6 +161,7 @@ pub(crate) fn waiting_words(waiting: &Waiting) -> String {
     let detail = waiting.detail.as_deref().unwrap_or_default();
     match waiting.kind.as_str() {
         DELIVERIES => format!("{detail} webhook deliveries"),
+        BILLING => format!("{detail} subscriptions at the payment provider"),
         EXPORT => "its export".into(),
         MEMBERSHIPS => format!("{detail} memberships"),
         CUSTOMERS => "the deletions of its customers".into(),
@@ -195,6 +199,14 @@ fn waits(deletion: &Deletion, waiting: &Waiting) -> (&'static str, String, &'sta
             EXPORT,
             "Nothing is erased before the export that was ordered with it is there.".to_owned(),
             "It goes on by itself once the export is done; see it at /api/exports/{exportId}. Deleting the export gives it up.",
+        ),
+        BILLING => (
+            BILLING,
+            format!(
+                "Access has ended. Nothing is erased before the payment provider confirms that {} subscriptions end.",
+                waiting.detail.as_deref().unwrap_or_default()
+            ),
+            "It goes on by itself once they have; GET /api/deletions/{id}/effects says what each attempt came to. Operators can try one again or              give it up: freehold effects list.",
         ),
         MEMBERSHIPS => (
             MEMBERSHIPS,

@@ -278,19 +278,19 @@ pub(super) fn deliveries<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings
     Box::pin(async move {
         let limit = before(context.now, LATE_AFTER);
         let count = sql!(
-            "SELECT count(*) FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = webhook_deliveries.organization_id
+            "SELECT count(*) FROM effects JOIN webhooks ON webhooks.organization_id = effects.organization_id
                                                              AND webhooks.id = webhook_id
-             WHERE webhook_deliveries.state = 'pending' AND next_attempt_at <= $1
-               AND (failing_since IS NULL OR NOT EXISTS (SELECT 1 FROM webhook_deliveries AS looked_after
+             WHERE effects.state = 'pending' AND next_attempt_at <= $1
+               AND (failing_since IS NULL OR NOT EXISTS (SELECT 1 FROM effects AS looked_after
                                                          WHERE looked_after.organization_id = webhooks.organization_id AND looked_after.webhook_id = webhooks.id
                                                            AND looked_after.state = 'pending' AND looked_after.rank IN (0, 1)
                                                            AND looked_after.next_attempt_at > $1))"
         );
         let list = sql!(
-            "SELECT webhook_id FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = webhook_deliveries.organization_id
+            "SELECT webhook_id FROM effects JOIN webhooks ON webhooks.organization_id = effects.organization_id
                                                                AND webhooks.id = webhook_id
-             WHERE webhook_deliveries.state = 'pending' AND next_attempt_at <= $1
-               AND (failing_since IS NULL OR NOT EXISTS (SELECT 1 FROM webhook_deliveries AS looked_after
+             WHERE effects.state = 'pending' AND next_attempt_at <= $1
+               AND (failing_since IS NULL OR NOT EXISTS (SELECT 1 FROM effects AS looked_after
                                                          WHERE looked_after.organization_id = webhooks.organization_id AND looked_after.webhook_id = webhooks.id
                                                            AND looked_after.state = 'pending' AND looked_after.rank IN (0, 1)
                                                            AND looked_after.next_attempt_at > $1))
@@ -300,7 +300,7 @@ pub(super) fn deliveries<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings
             rows_and_sample(context, (count, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
         let finding = Finding {
             what: "deliveries to webhooks are due for more than ten minutes, and deletions may wait for them".into(),
-            table: Some("webhook_deliveries".into()),
+            table: Some("effects".into()),
             rows,
             of: "webhooks",
             sample,
@@ -309,6 +309,44 @@ pub(super) fn deliveries<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings
             ),
         };
         Ok((rows > 0).then_some(finding).into_iter().collect())
+    })
+}
+
+pub(super) fn effects<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
+    Box::pin(async move {
+        let mut findings = Vec::new();
+        let dead = sql!("SELECT count(*) FROM effects WHERE kind <> 'webhook' AND state = 'failed' AND NOT is_given_up");
+        let list = sql!("SELECT id FROM effects WHERE kind <> 'webhook' AND state = 'failed' AND NOT is_given_up ORDER BY id LIMIT $1");
+        let (rows, sample) = rows_and_sample(context, (dead, Vec::new()), (list, id), params![MOST_SAMPLES].to_vec()).await?;
+        if rows > 0 {
+            findings.push(Finding {
+                what: "what was to be done outside was tried for three days, or cannot succeed: a subscription may still be charged".into(),
+                table: Some("effects".into()),
+                rows,
+                of: "effects",
+                sample,
+                remedy: "see why with freehold effects show ID, mend that, and freehold effects retry ID; or do it by hand and freehold effects give-up ID: the \
+                         deletion that waits for it goes on then"
+                    .into(),
+            });
+        }
+        let limit = before(context.now, LATE_AFTER);
+        let late = sql!("SELECT count(*) FROM effects WHERE kind <> 'webhook' AND state = 'pending' AND next_attempt_at <= $1");
+        let list =
+            sql!("SELECT id FROM effects WHERE kind <> 'webhook' AND state = 'pending' AND next_attempt_at <= $1 ORDER BY id LIMIT $2");
+        let (rows, sample) =
+            rows_and_sample(context, (late, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
+        if rows > 0 {
+            findings.push(Finding {
+                what: "what is to be done outside is due for more than ten minutes, and deletions may wait for it".into(),
+                table: Some("effects".into()),
+                rows,
+                of: "effects",
+                sample,
+                remedy: format!("if no server runs, {START_THE_SERVER}. If one runs, its log says what holds it up"),
+            });
+        }
+        Ok(findings)
     })
 }
 

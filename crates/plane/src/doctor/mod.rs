@@ -106,6 +106,7 @@ const CHECKS: &[Check] = &[
     Check { name: "overdue", about: "what is kept for a time is gone after it", needs_schema: true, run: overdue::overdue },
     Check { name: "ahead", about: "no time lies further in the future than it can", needs_schema: true, run: ahead::ahead },
     Check { name: "deliveries", about: "webhooks are told in time", needs_schema: true, run: checks::deliveries },
+    Check { name: "effects", about: "what the server does outside comes to its end", needs_schema: true, run: checks::effects },
     Check { name: "secrets", about: "secrets are encrypted with a key that is not here", needs_schema: true, run: secrets::secrets },
     Check { name: "archives", about: "what was exported is there and whole, and nothing else is", needs_schema: true, run: archives::archives },
 ];

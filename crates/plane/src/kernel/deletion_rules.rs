@@ -53,16 +53,8 @@ const PARENTS: &[ParentTable] = &[
 
 /// Tables in which rows come by themselves: what the server writes down about requests, refused ones among them, and the sessions of people
 /// who sign in, the one who deletes among them. Approvals come after the plan that they are given to. No deletion is refused for these.
-const COMES_BY_ITSELF: &[&str] = &[
-    "audit_entries",
-    "client_addresses",
-    "deletions",
-    "webhook_deliveries",
-    "idempotent_answers",
-    "sessions",
-    "deletion_approvals",
-    "purge_items",
-];
+const COMES_BY_ITSELF: &[&str] =
+    &["audit_entries", "client_addresses", "deletions", "effects", "idempotent_answers", "sessions", "deletion_approvals", "purge_items"];
 
 /// The rules as the engine takes them.
 pub static RULES: Rules =
@@ -93,6 +85,8 @@ const ORGANIZATION_RULES: &[Rule] = &[
     Rule::new("screens", BY_ORGANIZATION, &[uuid("customer_id"), uuid("id")], Erase, "belongs to a customer"),
     Rule::new("transactions", BY_ORGANIZATION, &[uuid("customer_id"), uuid("id")], Erase, "belongs to a customer"),
     Rule::new("subscriptions", BY_ORGANIZATION, &[uuid("customer_id"), uuid("id")], Erase, "belongs to a customer"),
+    Rule::new("billing_subscriptions", BY_ORGANIZATION, &[uuid("id")], Erase, "ended at the payment provider, which keeps the billing history; the receipt says which"),
+    Rule::new("billing_terms", BY_ORGANIZATION, &[uuid("organization_id")], Erase, "how the organization's subscriptions end"),
     Rule::new("customers", BY_ORGANIZATION, &[uuid("id")], Erase, "belongs to the organization"),
     Rule::new("api_keys", BY_ORGANIZATION, &[uuid("id")], Erase, "opens nothing any more"),
     Rule::new("oauth_tokens", BY_ORGANIZATION, &[uuid("id")], Erase, "opens nothing any more"),
@@ -102,7 +96,7 @@ const ORGANIZATION_RULES: &[Rule] = &[
     Rule::new("requirements", BY_ORGANIZATION, &[uuid("organization_id")], Erase, "what the organization asks of those who delete"),
     Rule::new("deletion_approvals", BY_ORGANIZATION, &[uuid("id")], Erase, "approves nothing any more; who approved what was done is in the audit trail"),
     Rule::new("members", BY_ORGANIZATION, &[uuid("id")], Erase, "belongs to the organization; the people's accounts stay theirs"),
-    Rule::new("webhook_deliveries", BY_ORGANIZATION, &[uuid("webhook_id"), uuid("id")], Erase, "the history of the organization's webhooks, once the last of them was told"),
+    Rule::new("effects", BY_ORGANIZATION, &[uuid("queue_id"), uuid("id")], Erase, "what was done outside for the organization, once the last of its webhooks was told"),
     Rule::new("webhooks", BY_ORGANIZATION, &[uuid("id")], Erase, "belongs to the organization; its secret goes with it"),
     Rule::new("idempotent_answers", BY_ORGANIZATION, &[uuid("id")], Erase, "what was answered about the organization, kept for repeated requests"),
     Rule::new("exports", BY_ORGANIZATION, &[uuid("id")], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
@@ -137,7 +131,8 @@ const CUSTOMER_RULES: &[Rule] = &[
     Rule::new("screens", BY_CUSTOMER, &[uuid("id")], Erase, "belongs to the customer"),
     Rule::new("transactions", BY_CUSTOMER, &[uuid("id")], Erase, "belongs to the customer"),
     Rule::new("subscriptions", BY_CUSTOMER, &[uuid("id")], Erase, "belongs to the customer"),
-    Rule::new("webhook_deliveries", BY_SUBJECT, &[uuid("webhook_id"), uuid("id")], Erase, "speaks of the customer; what was not delivered yet no longer is"),
+    Rule::new("billing_subscriptions", BY_SUBJECT, &[uuid("id")], Erase, "ended at the payment provider, which keeps the billing history; the receipt says which"),
+    Rule::new("effects", BY_SUBJECT, &[uuid("queue_id"), uuid("id")], Erase, "speaks of the customer; what was not delivered yet no longer is"),
     Rule::new("exports", BY_SUBJECT, &[uuid("id")], Erase, "holds what is being deleted; its file goes within seconds").only(ON_ITS_OWN),
     Rule::new("exports", BY_SUBJECT, &[uuid("id")], Keep, FETCHED).only(OF_A_DELETION).kept(For(ARCHIVE)),
     Rule::new("deletion_approvals", BY_SUBJECT, &[uuid("id")], Erase, "approves the deletion that is done with this"),
@@ -156,7 +151,8 @@ const RETIRED_CUSTOMER_RULES: &[Rule] = &[
     Rule::new("activity_entries", BY_CUSTOMER, &[uuid("id")], Keep, "kept for audit until the customer goes for good").kept(For(Retention::Customers.name())),
     Rule::new("transactions", BY_CUSTOMER, &[uuid("id")], Keep, "kept for the books until the customer goes for good").kept(For(Retention::Customers.name())),
     Rule::new("subscriptions", BY_CUSTOMER, &[uuid("id")], Keep, "kept for the books until the customer goes for good").kept(For(Retention::Customers.name())),
-    Rule::new("webhook_deliveries", BY_SUBJECT, &[uuid("webhook_id"), uuid("id")], Keep, "the history of the organization's webhooks").kept(For(Retention::Deliveries.name())),
+    Rule::new("billing_subscriptions", BY_SUBJECT, &[uuid("id")], Keep, "ended at the payment provider; kept for the books until the customer goes for good").kept(For(Retention::Customers.name())),
+    Rule::new("effects", BY_SUBJECT, &[uuid("queue_id"), uuid("id")], Keep, "the history of what was done outside").kept(For(Retention::Deliveries.name())),
     Rule::new("exports", BY_SUBJECT, &[uuid("id")], Erase, "holds what is no longer readable; its file goes within seconds").only(ON_ITS_OWN),
     Rule::new("exports", BY_SUBJECT, &[uuid("id")], Keep, FETCHED).only(OF_A_DELETION).kept(For(ARCHIVE)),
     Rule::new("deletion_approvals", BY_SUBJECT, &[uuid("id")], Erase, "approves the deletion that is done with this"),
@@ -176,7 +172,7 @@ const INVITATION_RULES: &[Rule] =
 
 #[rustfmt::skip]
 const WEBHOOK_RULES: &[Rule] = &[
-    Rule::new("webhook_deliveries", &["organization_id", "webhook_id"], &[uuid("id")], Erase, "its queue and its history"),
+    Rule::new("effects", &["organization_id", "webhook_id"], &[uuid("queue_id"), uuid("id")], Erase, "its queue and its history"),
     Rule::new("webhooks", BY_ID, &[], Erase, "the endpoint and its secret"),
 ];
 
@@ -237,7 +233,7 @@ const ROOTS: &[deletion::Root] = &[
         mark: CLOSED,
         unmark: LIVE_AGAIN,
         credentials: OPENS_AN_ORGANIZATION,
-        waits_before: Some("webhook_deliveries"),
+        waits_before: Some("effects"),
         cascades: Some(CUSTOMERS),
         guards: "a legal hold on it, on a customer or on a user in it is in force; what it asks for is missing",
         ..root(Root::Organization, ORGANIZATION_RULES)

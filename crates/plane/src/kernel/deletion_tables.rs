@@ -86,11 +86,21 @@ pub(crate) const TABLES: &[TableColumns] = &[
         ("is_active", Plain), ("state", Plain), ("version", Plain), ("created_at", Plain), ("updated_at", Plain), ("old_secret", Secret),
         ("old_secret_until", Plain), ("credential_revision", Plain), ("failing_since", Plain),
     ]),
-    TableColumns::new("webhook_deliveries", &[
-        ("organization_id", ORGANIZATION), ("webhook_id", WEBHOOK), ("id", Plain), ("event", Plain), ("subject_id", CUSTOMER),
-        ("deletion_id", Plain), ("payload", Personal), ("state", Plain), ("attempts", Plain), ("response_status", Plain), ("error", Plain),
-        ("next_attempt_at", Plain), ("created_at", Plain), ("finished_at", Plain), ("about", Plain), ("sequence", Plain), ("retry_until", Plain),
-        ("response_body", Personal), ("is_counted", Plain), ("rank", Plain),
+    TableColumns::new("effects", &[
+        ("organization_id", ORGANIZATION), ("queue_id", Plain), ("id", Plain), ("kind", Plain), ("webhook_id", WEBHOOK), ("action", Plain),
+        ("subject_id", CUSTOMER), ("deletion_id", Plain), ("payload", Personal), ("state", Plain), ("attempts", Plain), ("epoch", Plain),
+        ("response_status", Plain), ("response_body", Personal), ("error", Plain), ("outcome", Plain), ("next_attempt_at", Plain),
+        ("retry_until", Plain), ("created_at", Plain), ("finished_at", Plain), ("about", Plain), ("sequence", Plain), ("rank", Plain),
+        ("is_counted", Plain), ("is_given_up", Plain),
+    ]),
+    TableColumns::new("billing_subscriptions", &[
+        ("organization_id", ORGANIZATION), ("id", Plain), ("subject_id", CUSTOMER), ("stripe_subscription_id", Plain),
+        ("stripe_customer_id", Plain), ("status", Plain), ("price", Plain), ("amount", Plain), ("currency", Plain), ("billing_interval", Plain),
+        ("quantity", Plain), ("current_period_end", Plain), ("cancel_at", Plain), ("ended_at", Plain), ("created_at", Plain), ("updated_at", Plain),
+    ]),
+    TableColumns::new("billing_terms", &[
+        ("organization_id", ORGANIZATION), ("on_deletion", Plain), ("final_invoice", Plain), ("prorate", Plain), ("seat_roles", Plain),
+        ("updated_at", Plain),
     ]),
     TableColumns::new("oauth_apps", &[
         ("organization_id", ORGANIZATION), ("id", OAUTH_APP), ("member_id", MEMBER), ("client_id", Plain), ("secret_hash", Secret), ("name", Plain),

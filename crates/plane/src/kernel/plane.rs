@@ -60,6 +60,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { name: "0028_credential_revisions", text: include_str!("../../migrations/0028_credential_revisions.sql") },
     Migration { name: "0029_completed", text: include_str!("../../migrations/0029_completed.sql") },
     Migration { name: "0030_webhook_retries", text: include_str!("../../migrations/0030_webhook_retries.sql") },
+    Migration { name: "0031_effects", text: include_str!("../../migrations/0031_effects.sql") },
+    Migration { name: "0032_billing", text: include_str!("../../migrations/0032_billing.sql") },
 ];
 
 /// Settings of a plane.
@@ -107,8 +109,27 @@ pub struct Config {
     pub ledger_life: Duration,
     /// Which backups the server takes by itself. Default none.
     pub backups: Option<BackupSchedule>,
+    /// The account at Stripe, if there is one.
+    pub stripe: StripeAccount,
     /// How long a deletion waits for webhooks that do not take what they are told, before it is completed without them. Default 1 hour.
     pub completion_wait: Duration,
+}
+
+/// The account at Stripe.
+#[derive(Clone, Default)]
+pub struct StripeAccount {
+    /// The secret key, or a restricted one that may read and write subscriptions, checkout sessions and portal sessions.
+    pub secret_key: Option<String>,
+    /// What signs its events; during a rotation two.
+    pub webhook_secrets: Vec<String>,
+    /// Where its API is.
+    pub api_url: String,
+}
+
+impl std::fmt::Debug for StripeAccount {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("StripeAccount").field("api_url", &self.api_url).finish_non_exhaustive()
+    }
 }
 
 /// When backups are taken, where to, and how many are kept.
@@ -152,6 +173,7 @@ impl Config {
             ledger: None,
             ledger_life: Duration::from_hours(400 * 24),
             backups: None,
+            stripe: StripeAccount::default(),
             completion_wait: Duration::from_hours(1),
         }
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use sql::{Statement, params, sql};
 
 use crate::cx::Cx;
-use crate::deliveries::{LONGEST_RETRY, PATIENCE};
 use crate::drain::LONGEST_NAP;
 use crate::exports::LONGEST_PAUSE;
+use crate::outbox::{LONGEST_RETRY, PATIENCE};
 use crate::{Config, Result};
 use deletion::after;
 
@@ -40,16 +40,16 @@ pub const TIMERS: [Timer; 3] = [
         pull_back: sql!("UPDATE deletions SET lease_until = $1 WHERE state IN ('closed', 'draining') AND lease_until > $2"),
     },
     Timer {
+        table: "effects",
+        column: "next_attempt_at",
+        furthest: |config| LONGEST_RETRY.max(PATIENCE + config.lease),
+        pull_back: sql!("UPDATE effects SET next_attempt_at = $1 WHERE state = 'pending' AND next_attempt_at > $2"),
+    },
+    Timer {
         table: "exports",
         column: "lease_until",
         furthest: |config| config.lease.max(LONGEST_PAUSE),
         pull_back: sql!("UPDATE exports SET lease_until = $1 WHERE state IN ('waiting', 'running') AND lease_until > $2"),
-    },
-    Timer {
-        table: "webhook_deliveries",
-        column: "next_attempt_at",
-        furthest: |config| LONGEST_RETRY.max(PATIENCE + config.lease),
-        pull_back: sql!("UPDATE webhook_deliveries SET next_attempt_at = $1 WHERE state = 'pending' AND next_attempt_at > $2"),
     },
 ];
 

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use crate::cx::{Actor, Cx};
 use crate::deletions::Root;
-use crate::deletions::progress::{CUSTOMERS, DELIVERIES, EXPORT, HOLD, MEMBERSHIPS};
-use crate::deletions::{effects, export_orders, grace, guards};
+use crate::deletions::progress::{BILLING, CUSTOMERS, DELIVERIES, EXPORT, HOLD, MEMBERSHIPS};
+use crate::deletions::{effects, export_orders, grace, guards, subscriptions};
 use crate::purges::{self, Purge, Step};
 use crate::{Error, Plane, Result, ledger, locks};
 
@@ -60,6 +60,17 @@ impl Nouns for Server {
             // The export that was ordered with it must be there before anything is erased.
             if is_beginning && !export_orders::is_finished(tx, deletion.id).await? {
                 return Ok(Some(Pause { waiting: Waiting::of(EXPORT), lasts: NAP }));
+            }
+            // Who pays for what is gone would have to be found by hand.
+            if is_beginning && subscriptions::has_any(root) {
+                let of = (deletion.id, root, deletion.subject);
+                let ordered = subscriptions::cancel(&self.cx(), tx, deletion.tenant, of, false).await?;
+                let unconfirmed = subscriptions::unconfirmed(tx, deletion.tenant, deletion.id).await?;
+                if unconfirmed > 0 {
+                    // The last confirmation wakes it, as an operator does who gives one up.
+                    let lasts = if ordered < subscriptions::AT_ONCE { LONG_NAP } else { NAP };
+                    return Ok(Some(Pause { waiting: Waiting::counted(BILLING, unconfirmed), lasts }));
+                }
             }
             Ok(None)
         })

@@ -1,6 +1,6 @@
 //! Maintenance: what is done now and then beside the requests. Writes down when API keys were used, ends those that an archive has left, and what
 //! has lost the key or token that made it; tells of keys that are about to end; erases secrets of webhooks and keys for tokens that no longer
-//! sign; ends leases that a wrong clock has left.
+//! sign; ends leases that a wrong clock has left; has the quantities of subscriptions follow the number of seats.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::cx::{Actor, Cx};
 use crate::ids::SERVER_SCOPE;
-use crate::{Plane, Result, api_keys, clocks, deletions, ledger, orphans, signing_key_rotation, webhooks};
+use crate::{Plane, Result, api_keys, billing, clocks, deletions, ledger, orphans, signing_key_rotation, webhooks};
 use sql::{params, sql};
 
 /// How often.
@@ -45,9 +45,10 @@ pub async fn once(plane: &Arc<Plane>) -> Result<()> {
     let retired = signing_key_rotation::erase_retired(&cx).await;
     let ended = orphans::end_orphans(&cx).await;
     let told = api_keys::expiring::tell(&cx).await;
+    let followed = billing::follow_seats(&cx).await;
     let beaten = ledger::beat(&cx).await;
     let outcome = deletions::go_on_with_archives(plane).await.and(pulled_back).and(flushed).and(erased).and(retired);
-    outcome.and(ended).and(told).and(beaten)
+    outcome.and(ended).and(told).and(followed).and(beaten)
 }
 
 /// Keys that are written down in one transaction.

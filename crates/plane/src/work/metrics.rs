@@ -5,6 +5,7 @@ use sql::{params, sql};
 
 use crate::cx::{Actor, Cx};
 use crate::deletions::{STUCK, Stuck};
+use crate::outbox::Kind;
 use crate::quotas::Quota;
 use crate::retention::{GRACE, OVERDUE_CUSTOMERS, Retention};
 use crate::{Plane, Result, quotas};
@@ -12,7 +13,7 @@ use deletion::before;
 use std::sync::Arc;
 
 /// What there is to watch.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Deletions that can still be taken back: nothing of them is under way.
     pub reversible: i64,
@@ -31,14 +32,27 @@ pub struct Snapshot {
     pub overdue_blocked: i64,
     /// Seconds since the oldest deletion that is not completed was ordered; 0 when all are.
     pub oldest_open_seconds: i64,
-    /// Deliveries to webhooks that are still to be made.
-    pub pending_deliveries: i64,
+    /// What is still to be done outside, by kind.
+    pub effects: Vec<PendingEffects>,
+    /// What the server was to do outside by itself, was tried in vain and was not given up.
+    pub dead_effects: i64,
     /// Credentials that were looked for in the database since the start.
     pub credential_lookups: u64,
     /// Writes to the database that a request waited for, since the start. One counts when it is asked for.
     pub writes: u64,
     /// How often each quota of organizations refused something since the start.
     pub quota_refusals: [(&'static str, u64); Quota::ALL.len()],
+}
+
+/// What is still to be done outside, of one kind.
+#[derive(Debug, Clone, Copy)]
+pub struct PendingEffects {
+    /// The kind.
+    pub kind: Kind,
+    /// How many.
+    pub pending: i64,
+    /// Seconds since the oldest was ordered; 0 for none.
+    pub oldest_seconds: i64,
 }
 
 /// Counts what there is to watch.
@@ -58,7 +72,14 @@ pub async fn snapshot(plane: &Arc<Plane>) -> Result<Snapshot> {
             waiting += those_waiting;
             oldest = first.map_or(oldest, |time| oldest.min(time));
         }
-        let pending = sql!("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'");
+        let pending = sql!("SELECT kind, count(*), min(created_at) FROM effects WHERE state = 'pending' GROUP BY kind");
+        let dead = sql!("SELECT count(*) FROM effects WHERE kind <> 'webhook' AND state = 'failed' AND NOT is_given_up");
+        let mut effects: Vec<PendingEffects> = Kind::ALL.map(|kind| PendingEffects { kind, pending: 0, oldest_seconds: 0 }).into();
+        for (kind, number, first) in tx.read_all::<(Kind, i64, Timestamp)>(pending, &[]).await? {
+            for found in effects.iter_mut().filter(|found| found.kind == kind) {
+                (found.pending, found.oldest_seconds) = (number, (cx.now.as_second() - first.as_second()).max(0));
+            }
+        }
         let reversible = sql!("SELECT count(*) FROM deletions WHERE state = 'reversible'");
         let (mut overdue, mut held) = (0, 0);
         if let Some(limit) = cx.plane.config.retention.limit(Retention::Customers, cx.now) {
@@ -73,7 +94,8 @@ pub async fn snapshot(plane: &Arc<Plane>) -> Result<Snapshot> {
             overdue_held: held,
             overdue_blocked: overdue - held,
             oldest_open_seconds: cx.now.as_second() - oldest.as_second(),
-            pending_deliveries: tx.read_one(pending, &[]).await?,
+            effects,
+            dead_effects: tx.read_one(dead, &[]).await?,
             credential_lookups,
             writes,
             quota_refusals: cx.plane.memory.of::<quotas::Usage>().refusals(),

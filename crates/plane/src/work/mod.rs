@@ -2,7 +2,6 @@
 
 pub mod backups;
 pub mod clocks;
-pub mod deliveries;
 pub mod drain;
 pub mod exports;
 pub mod idempotency;
@@ -11,6 +10,7 @@ pub mod maintenance;
 pub mod metrics;
 pub mod opening;
 pub mod orphans;
+pub mod outbox;
 pub mod plans;
 pub mod purges;
 pub mod retention;

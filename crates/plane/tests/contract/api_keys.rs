@@ -104,7 +104,7 @@ async fn tell_of_ends(plane: &Arc<Plane>, engine: &Engine) {
         let new = NewApiKey { expires_at, ..NewApiKey::new(Kind::Organization, "Key") };
         api_keys::create(&owner, &organization, new).await.unwrap();
     }
-    let told = "SELECT count(*) FROM webhook_deliveries WHERE event = 'api_key.expiring'";
+    let told = "SELECT count(*) FROM effects WHERE action = 'api_key.expiring'";
     let mut passed = 0;
     // Of the one that ends in 5 days, only the last day is told: that it ends within 30 and 7 days was known when it was made.
     for (hours, expected) in

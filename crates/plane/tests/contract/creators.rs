@@ -70,8 +70,8 @@ const WAYS: &[(&str, Way)] = &[
     ("api_keys", Way::ApiKey),
     ("user_api_keys", Way::PersonalKey),
     ("webhooks", Way::Webhook),
-    ("webhook_deliveries", Way::Event),
-    ("webhook_deliveries", Way::TestEvent),
+    ("effects", Way::Event),
+    ("effects", Way::TestEvent),
     ("oauth_apps", Way::App),
     ("oauth_tokens", Way::Token),
     ("preferences", Way::Preference),
@@ -82,7 +82,8 @@ const WAYS: &[(&str, Way)] = &[
 
 /// Tables whose rows are made under the lock of their organization, as every order of a deletion is: none of these is overtaken. Of a purge,
 /// moreover, either receipt may tell: its own or the organization's, whichever of the two is drained first.
-const NOT_RACED: [&str; 4] = ["requirements", "deletion_approvals", "purges", "purge_items"];
+const NOT_RACED: [&str; 6] =
+    ["requirements", "deletion_approvals", "purges", "purge_items", "billing_subscriptions", "billing_terms"];
 
 /// Where in its transaction a creation is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,8 +257,8 @@ impl Ground {
             Root::User => format!("sessions SELECT gen_random_uuid(), '{user}', NULL, NULL, {hash}, {hash}, now(), now()"),
             Root::Customer => format!("activity_entries SELECT '{organization}', '{customer}', gen_random_uuid(), 'x', NULL, now()"),
             Root::Webhook => format!(
-                "webhook_deliveries (organization_id, webhook_id, id, event, state, attempts, next_attempt_at, created_at)
-                 SELECT '{organization}', '{subject}', gen_random_uuid(), 'x', 'delivered', 1, now(), now()"
+                "effects (organization_id, queue_id, webhook_id, kind, id, action, state, attempts, next_attempt_at, created_at)
+                 SELECT '{organization}', '{subject}', '{subject}', 'webhook', gen_random_uuid(), 'x', 'delivered', 1, now(), now()"
             ),
             Root::OauthApp => format!(
                 "oauth_tokens SELECT '{organization}', gen_random_uuid(), '{app}', '{member}', {hash}, {hash}, {hash}, '[]', '[]', now(), now(), now() + interval '1 day'"
@@ -402,8 +403,8 @@ impl<'a> Race<'a> {
         // A row is there while a request is carried out; what it says of an organization comes at the end.
         let event = if way == Way::Answer { "UPDATE OF organization_id" } else { "INSERT" };
         let which = match way {
-            Way::Event => "WHEN (NEW.event = 'customer.created')",
-            Way::TestEvent => "WHEN (NEW.event = 'webhook.test')",
+            Way::Event => "WHEN (NEW.action = 'customer.created')",
+            Way::TestEvent => "WHEN (NEW.action = 'webhook.test')",
             _ => "",
         };
         let when = if moment == Moment::Before { "BEFORE" } else { "AFTER" };
@@ -490,7 +491,7 @@ impl<'a> Race<'a> {
             + made
             + record.effects["webhooks"]["delivered"]
                 .as_i64()
-                .filter(|_| child == "webhook_deliveries" && ground.root == Root::Organization)
+                .filter(|_| child == "effects" && ground.root == Root::Organization)
                 .unwrap_or(0);
         let counted = match (child, ground.root) {
             // Each membership has a deletion of its own.

@@ -229,7 +229,7 @@ impl Stage {
         let deletion = organizations::delete(&self.owner, &OrganizationRef::Id(organization), Details::default()).await.unwrap();
         assert_eq!(deletion.state.name(), "closed");
         // It tells its webhook so twice, as `organization.deleted` and as `deletion.started`, and waits until the webhook heard it.
-        *counts.get_mut("webhook_deliveries").unwrap() += 2;
+        *counts.get_mut("effects").unwrap() += 2;
         deliver(&self.plane, 200).await;
         Doomed { organization, deletion: deletion.id, counts }
     }

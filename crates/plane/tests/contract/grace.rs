@@ -324,7 +324,7 @@ impl Stage {
     /// What there is but for what opens something, and for what tells of it.
     async fn digest(&self) -> BTreeMap<String, Vec<String>> {
         let credentials = ["api_keys", "oauth_tokens", "sessions", "customer_sessions", "devices"];
-        let telling = ["audit_entries", "deletions", "webhook_deliveries", "idempotent_answers", "signing_keys"];
+        let telling = ["audit_entries", "deletions", "effects", "idempotent_answers", "signing_keys"];
         let is_wanted = |table: &str, column: &str| {
             let counts_changes = ["version", "revision"].contains(&column);
             let is_secret = table == "oauth_apps" && ["secret_hash", "updated_at"].contains(&column);

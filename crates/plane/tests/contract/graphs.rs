@@ -31,19 +31,11 @@ on_both_engines! {
 const WORLDS: u64 = 6;
 const DELETIONS: usize = 30;
 /// Tables to which a deletion adds, and one to which only a purge does.
-const GROWS: [&str; 3] = ["audit_entries", "deletions", "webhook_deliveries"];
+const GROWS: [&str; 3] = ["audit_entries", "deletions", "effects"];
 const GROWS_WITH_A_PURGE: &str = "purge_items";
 /// Tables of which no plan is bound to the rows: they come by themselves.
-const COMES_BY_ITSELF: [&str; 8] = [
-    "audit_entries",
-    "client_addresses",
-    "deletions",
-    "webhook_deliveries",
-    "idempotent_answers",
-    "sessions",
-    "deletion_approvals",
-    "purge_items",
-];
+const COMES_BY_ITSELF: [&str; 8] =
+    ["audit_entries", "client_addresses", "deletions", "effects", "idempotent_answers", "sessions", "deletion_approvals", "purge_items"];
 /// Columns that count locks and changes.
 const COUNTERS: [&str; 3] = ["version", "revision", "updated_at"];
 /// Kinds that can have a grace period: organizations, members, and customers in two ways.
@@ -367,7 +359,7 @@ impl Check<'_> {
         if root == Root::Organization {
             // Its webhooks were told of it and then went.
             let told: i64 = self.preview.iter().flat_map(|preview| &preview.effects).map(|effect| effect.endpoints).sum();
-            *rows.entry("webhook_deliveries".to_owned()).or_default() += told;
+            *rows.entry("effects".to_owned()).or_default() += told;
         }
         rows.retain(|_, rows| *rows != 0);
         assert_eq!(counted, rows, "{told}: the receipts of {root:?} are not what is gone");
@@ -404,7 +396,7 @@ impl Check<'_> {
                 let is_redacted = tied.redacted.get(table.as_str()).is_some_and(|keys| keys.contains(key));
                 let is_itself = now.get("id") == Some(&Some(digits(doomed.id)));
                 // Told things and records of deletions come to their end.
-                let is_history = ["webhook_deliveries", "deletions"].contains(&table.as_str());
+                let is_history = ["effects", "deletions"].contains(&table.as_str());
                 if then != now && !is_redacted && !is_itself && !is_history {
                     let mut without = [then.clone(), now.clone()];
                     without.iter_mut().for_each(|cells| cells.retain(|column, _| !COUNTERS.contains(&column.as_str())));

@@ -124,16 +124,16 @@ async fn the_history_of_what_is_held_is_not_cut(stage: Stage) {
     new_customer(&stage.now(), organization, "held").await;
     let on_customer = stage.hold(organization, Subject::Customer("held".into()), None).await;
     stage.tell(organization, 0..120).await;
-    assert_eq!(stage.count("webhook_deliveries", organization).await, 101, "a hundred, and what is held");
+    assert_eq!(stage.count("effects", organization).await, 101, "a hundred, and what is held");
     assert_eq!(stage.history(organization, hooks[0], "webhook.created").await.len(), 0);
     let on_organization = stage.hold(organization, Subject::Organization, None).await;
     stage.tell(organization, 120..140).await;
-    assert_eq!(stage.count("webhook_deliveries", organization).await, 121);
+    assert_eq!(stage.count("effects", organization).await, 121);
     for hold in [on_customer, on_organization] {
         holds::release(&stage.now(), &OrganizationRef::Id(organization), hold.id, "Closed".into()).await.unwrap();
     }
     stage.tell(organization, 140..141).await;
-    assert_eq!(stage.count("webhook_deliveries", organization).await, 100);
+    assert_eq!(stage.count("effects", organization).await, 100);
 }
 
 /// Whatever erases, and has found no hold: one that is placed in this moment waits for it, and from its answer on nothing goes any more.
@@ -177,9 +177,9 @@ async fn a_hold_waits_for_what_is_just_being_erased_on_postgresql() {
 
     stage.tell(organization, 0..100).await;
     let cut = stage.tell(organization, 100..101);
-    stage.race("webhook_deliveries", organization, cut, whole()).await;
+    stage.race("effects", organization, cut, whole()).await;
     let deafen = async { drop(webhooks::delete(&stage.now(), here, hooks[0], None).await.unwrap()) };
-    stage.race("webhook_deliveries", organization, deafen, whole()).await;
+    stage.race("effects", organization, deafen, whole()).await;
 }
 
 /// Other organizations wait for the drain, too: it does not stand in line behind a member who places a hold.

@@ -65,9 +65,7 @@ async fn a_softly_deleted_customer_goes_after_its_time_and_not_a_day_before(stag
         "SELECT count(*) FROM audit_entries WHERE organization_id = {id} AND action = 'customer.expire' AND outcome = 'done' AND actor = 'system'"
     );
     assert_eq!(stage.engine.count(&entry).await, 1);
-    let told = format!(
-        "SELECT count(*) FROM webhook_deliveries WHERE organization_id = {id} AND event = 'customer.deleted' AND state = 'delivered'"
-    );
+    let told = format!("SELECT count(*) FROM effects WHERE organization_id = {id} AND action = 'customer.deleted' AND state = 'delivered'");
     assert_eq!(stage.engine.count(&told).await, 1);
     // The id is free again.
     new_customer(&stage.now(), organization, "softly").await;
@@ -169,7 +167,7 @@ async fn every_kind_of_row_goes_after_its_time(stage: Stage) {
     holds::place(&stage.now(), &reference, Subject::Organization, ended).await.unwrap();
     let counts = async || {
         let mut counts = Vec::new();
-        for table in ["invitations", "webhook_deliveries", "holds", "deletions", "audit_entries"] {
+        for table in ["invitations", "effects", "holds", "deletions", "audit_entries"] {
             counts.push(stage.count(table, organization).await);
         }
         counts
@@ -216,7 +214,7 @@ async fn a_legal_hold_keeps_what_there_is_about_its_subject(stage: Stage) {
     }
     deliver(&stage.plane, 200).await;
     stage.drain().await;
-    let tables = ["audit_entries", "deletions", "webhook_deliveries"];
+    let tables = ["audit_entries", "deletions", "effects"];
     let counts = async |place: Uuid| {
         let mut counts = Vec::new();
         for table in tables {

@@ -5,12 +5,11 @@ use std::time::Duration;
 use plane::Error;
 use plane::customers::{self, CustomerChange, Deleting};
 use plane::deletions::{Deletion, Details};
-use plane::deliveries::{
-    self, Attempt, Carried, Delivery, Due, FAILING_FOR, LONGEST_RETRY, PATIENCE, RETRIED_FOR, RETRIES, Resend, UnderWay,
-};
+use plane::deliveries::{self, Delivery, Resend};
 use plane::ids::OrganizationRef;
 use plane::members;
 use plane::organizations;
+use plane::outbox::{self, Attempt, Carried, Due, FAILING_FOR, Kind, LONGEST_RETRY, PATIENCE, RETRIED_FOR, RETRIES, UnderWay};
 use plane::page::PageRequest;
 use plane::webhooks::{self, WebhookChange};
 use serde_json::{Value as Json, json};
@@ -148,14 +147,14 @@ async fn events_about_one_customer_are_told_in_order_until_one_has_failed_four_t
     let refused = || Attempt { status: Some(500), error: Some("refused"), ..Attempt::default() };
     for (place, due) in due.into_iter().enumerate() {
         let attempt = if place == 0 { refused() } else { Attempt { status: Some(204), ..Attempt::default() } };
-        deliveries::finish(&stage.plane, due, attempt).await.unwrap();
+        outbox::finish(&stage.plane, due, attempt).await.unwrap();
     }
     for pause in &RETRIES[..3] {
         assert!(stage.take().await.is_empty());
         stage.plane.clock.advance(*pause);
         let due = stage.take().await.remove(0);
         assert_eq!(type_of(&due), "customer.created");
-        deliveries::finish(&stage.plane, due, refused()).await.unwrap();
+        outbox::finish(&stage.plane, due, refused()).await.unwrap();
     }
     let overtaking = stage.take().await;
     assert_eq!(overtaking.iter().map(type_of).collect::<Vec<_>>(), ["customer.updated"], "it failed four times");
@@ -169,8 +168,14 @@ async fn a_pause_that_a_receiver_asks_for_is_heeded_up_to_six_hours(stage: Stage
     let asked = [(Duration::from_secs(90), Duration::from_secs(90)), (Duration::from_hours(100), LONGEST_RETRY)];
     for (asked, heeded) in asked {
         let due = stage.take().await.remove(0);
-        let refused = Attempt { status: Some(429), error: Some("refused"), retry_after: Some(asked), body: Some("later".into()) };
-        deliveries::finish(&stage.plane, due, refused).await.unwrap();
+        let refused = Attempt {
+            status: Some(429),
+            error: Some("refused"),
+            retry_after: Some(asked),
+            body: Some("later".into()),
+            ..Attempt::default()
+        };
+        outbox::finish(&stage.plane, due, refused).await.unwrap();
         let told = stage.history(organization, hooks[0], "webhook.created").await.remove(0);
         // The clock goes on meanwhile.
         let pause = Duration::try_from(told.next_attempt_at.unwrap().duration_since(stage.plane.clock.now())).unwrap();
@@ -186,8 +191,8 @@ async fn a_webhook_that_takes_nothing_for_five_days_is_switched_off_and_the_othe
     let fail = async || {
         let due = stage.take().await;
         for due in due {
-            let error = (due.webhook == hooks[0]).then_some("refused");
-            deliveries::finish(&stage.plane, due, Attempt { status: None, error, ..Attempt::default() }).await.unwrap();
+            let error = (due.queue == hooks[0]).then_some("refused");
+            outbox::finish(&stage.plane, due, Attempt { status: None, error, ..Attempt::default() }).await.unwrap();
         }
     };
     fail().await;
@@ -202,7 +207,7 @@ async fn a_webhook_that_takes_nothing_for_five_days_is_switched_off_and_the_othe
         new_customer(&stage.now(), organization, &format!("user{number}")).await;
     }
     let due = stage.take().await;
-    let of = |hook| due.iter().filter(|due| due.webhook == hook).count();
+    let of = |hook| due.iter().filter(|due| due.queue == hook).count();
     assert_eq!((of(hooks[0]), of(hooks[1])), (1, 2));
     stage.plane.clock.advance(FAILING_FOR);
     new_customer(&stage.now(), organization, "late").await;
@@ -253,8 +258,8 @@ async fn an_organization_has_eight_places_and_those_who_wait_come_first(stage: S
     assert_eq!((of(many), of(few)), (8, 1));
     // With one of its deliveries under way, a webhook comes after those that have none.
     new_customer(&stage.now(), few, "user123").await;
-    let carried = |number| Carried { organization: few, number, is_failing: false };
-    let taken = deliveries::take(&stage.plane, &UnderWay([(hooks[0], carried(1))].into())).await.unwrap();
+    let carried = |number| Carried { organization: few, kind: Kind::Webhook, number, is_failing: false };
+    let taken = outbox::take(&stage.plane, &UnderWay([(hooks[0], carried(1))].into())).await.unwrap();
     assert_eq!(taken.due.iter().map(|due| due.organization == few).next_back(), Some(true));
 }
 
@@ -271,7 +276,7 @@ async fn what_a_deletion_waits_for_takes_along_what_comes_before_it(stage: Stage
     for _ in 0..4 {
         for due in stage.take().await {
             told.push(type_of(&due));
-            deliveries::finish(&stage.plane, due, Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
+            outbox::finish(&stage.plane, due, Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
         }
         stage.plane.clock.advance(Duration::from_secs(1));
     }
@@ -289,9 +294,9 @@ async fn what_a_receipt_counts_is_what_became_of_each(stage: Stage) {
     // One webhook takes both events, the other none.
     for _ in 0..4 {
         for due in stage.take().await {
-            let error = (due.webhook == hooks[0]).then_some("refused");
+            let error = (due.queue == hooks[0]).then_some("refused");
             let attempt = Attempt { status: None, error, body: Some("Ada Lovelace".into()), ..Attempt::default() };
-            deliveries::finish(&stage.plane, due, attempt).await.unwrap();
+            outbox::finish(&stage.plane, due, attempt).await.unwrap();
         }
     }
     assert_eq!(stage.history(organization, hooks[0], "customer.deleted").await[0].response_body.as_deref(), Some("Ada Lovelace"));
@@ -306,8 +311,8 @@ async fn what_a_receipt_counts_is_what_became_of_each(stage: Stage) {
     for number in 0..110 {
         new_customer(&stage.now(), organization, &format!("user{number}")).await;
         for due in stage.take().await {
-            if due.webhook == hooks[1] {
-                deliveries::finish(&stage.plane, due, Attempt::default()).await.unwrap();
+            if due.queue == hooks[1] {
+                outbox::finish(&stage.plane, due, Attempt::default()).await.unwrap();
             }
         }
     }
@@ -357,7 +362,7 @@ async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothin
     // One is delivered, and one refused until the deletion waits no longer.
     let due = stage.take().await.remove(0);
     assert_eq!(due.undeliverable, None);
-    deliveries::finish(&stage.plane, due, Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
+    outbox::finish(&stage.plane, due, Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
     deliver(&stage.plane, 500).await;
     stage.drain().await;
     assert_eq!(stage.record(&deletion).await.waiting_for.as_deref(), Some("1 webhook deliveries"));
@@ -365,7 +370,7 @@ async fn an_organization_keeps_its_webhooks_until_they_were_told_and_then_nothin
     stage.drain().await;
     let completed = stage.record(&deletion).await;
     assert_eq!((completed.state.name(), completed.effects), ("completed", json!({"webhooks": {"delivered": 1, "failed": 1}})));
-    for table in ["webhooks", "webhook_deliveries", "members"] {
+    for table in ["webhooks", "effects", "members"] {
         assert_eq!(stage.count(table, organization).await, 0, "{table}");
     }
 }
@@ -384,7 +389,7 @@ async fn what_else_waits_in_the_queues_of_a_deleted_organization_is_not_sent(sta
         for due in due {
             sent.extend(due.undeliverable.is_none().then(|| type_of(&due)));
             let error = due.undeliverable;
-            deliveries::finish(&stage.plane, due, Attempt { error, ..Attempt::default() }).await.unwrap();
+            outbox::finish(&stage.plane, due, Attempt { error, ..Attempt::default() }).await.unwrap();
         }
     }
     assert_eq!(sent, ["organization.deleted", "deletion.started"]);
@@ -420,11 +425,7 @@ async fn a_deletion_waits_for_no_webhook_that_is_deleted_itself(stage: Stage) {
     stage.drain().await;
     assert_eq!(stage.record(&deletion).await.effects, json!({"webhooks": {"delivered": 2, "failed": 0}}));
     let last = webhooks::delete(&stage.owner, &OrganizationRef::Id(organization), hooks[1], None).await.unwrap();
-    assert_eq!(
-        (last.state.name(), stage.count("webhook_deliveries", organization).await),
-        ("completed", 0),
-        "no webhook is left to be told"
-    );
+    assert_eq!((last.state.name(), stage.count("effects", organization).await), ("completed", 0), "no webhook is left to be told");
 }
 
 async fn a_deletion_that_is_refused_says_so_once(stage: Stage) {
@@ -460,9 +461,9 @@ async fn a_delivery_is_carried_by_one_courier_until_its_lease_is_over(stage: Sta
     stage.plane.clock.advance(Duration::from_secs(1));
     let again = stage.take().await;
     assert_eq!((again.len(), again[0].id), (1, due[0].id), "the first sender is taken for dead");
-    deliveries::finish(&stage.plane, again[0].clone(), Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
+    outbox::finish(&stage.plane, again[0].clone(), Attempt { status: Some(204), ..Attempt::default() }).await.unwrap();
     // The first one was only slow, and what it says now changes nothing.
-    deliveries::finish(&stage.plane, due[0].clone(), Attempt { status: Some(500), error: Some("refused"), ..Attempt::default() })
+    outbox::finish(&stage.plane, due[0].clone(), Attempt { status: Some(500), error: Some("refused"), ..Attempt::default() })
         .await
         .unwrap();
     let told = &stage.history(organization, hooks[0], "customer.created").await[0];
@@ -480,9 +481,9 @@ async fn a_long_queue_starves_neither_others_nor_what_a_deletion_waits_for(stage
     let due = stage.take().await;
     let of = |organization| due.iter().filter(|due| due.organization == organization).count();
     assert_eq!((of(loud), of(quiet)), (2, 1));
-    let carried = |due: &Due| (due.webhook, Carried { organization: loud, number: 2, is_failing: false });
+    let carried = |due: &Due| (due.queue, Carried { organization: loud, kind: Kind::Webhook, number: 2, is_failing: false });
     let under_way = UnderWay(due.iter().filter(|due| due.organization == loud).map(carried).collect());
-    let taken = deliveries::take(&stage.plane, &under_way).await.unwrap();
+    let taken = outbox::take(&stage.plane, &under_way).await.unwrap();
     assert_eq!(taken.due.len(), 0, "the loud one has its share");
     stage.delete_customer(loud, "user29").await;
     let next: Vec<_> = stage.take().await.iter().map(type_of).collect();
@@ -509,18 +510,18 @@ async fn a_history_is_cut_to_a_hundred_and_what_waits_is_not_history(stage: Stag
     for number in 0..120 {
         new_customer(&stage.now(), organization, &format!("user{number}")).await;
     }
-    assert_eq!(stage.count("webhook_deliveries", organization).await, 121);
+    assert_eq!(stage.count("effects", organization).await, 121);
     deliver(&stage.plane, 200).await;
-    assert_eq!(stage.count("webhook_deliveries", organization).await, 100);
+    assert_eq!(stage.count("effects", organization).await, 100);
     for number in 120..130 {
         new_customer(&stage.now(), organization, &format!("user{number}")).await;
     }
-    assert_eq!(stage.count("webhook_deliveries", organization).await, 110);
+    assert_eq!(stage.count("effects", organization).await, 110);
     assert_eq!(stage.history(organization, hooks[0], "webhook.created").await.len(), 0, "the oldest goes first");
 }
 
 async fn take(plane: std::sync::Arc<plane::Plane>) -> Vec<Due> {
-    deliveries::take(&plane, &UnderWay::default()).await.unwrap().due
+    outbox::take(&plane, &UnderWay::default()).await.unwrap().due
 }
 
 fn type_of(due: &Due) -> String {

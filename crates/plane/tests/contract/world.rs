@@ -9,13 +9,13 @@ use plane::api_keys::{self, Kind, NewApiKey};
 use plane::approvals;
 use plane::credentials::{Presented, authenticate};
 use plane::customers::{self, NewCustomer};
-use plane::deliveries::{self, Attempt, UnderWay};
 use plane::events::Event;
 use plane::holds::{self, NewHold};
 use plane::ids::OrganizationRef;
 use plane::oauth_apps::{self, NewOauthApp};
 use plane::oauth_tokens::{self, Client};
 use plane::organizations::{self, NewOrganization};
+use plane::outbox::{self, Attempt, UnderWay};
 use plane::policy::Role;
 use plane::requirements::{self, ByKind, Requirements};
 use plane::users::{self, NewUser};
@@ -106,14 +106,14 @@ pub(crate) async fn listen(owner: &Cx, organization: Uuid) -> Uuid {
 pub(crate) async fn deliver(plane: &Arc<Plane>, status: u16) -> usize {
     let mut carried = 0;
     loop {
-        let due = deliveries::take(plane, &UnderWay::default()).await.unwrap().due;
+        let due = outbox::take(plane, &UnderWay::default()).await.unwrap().due;
         if due.is_empty() {
             return carried;
         }
         for due in due {
             carried += 1;
             let error = due.undeliverable.or((status != 200).then_some("refused"));
-            deliveries::finish(plane, due, Attempt { status: Some(status), error, ..Attempt::default() }).await.unwrap();
+            outbox::finish(plane, due, Attempt { status: Some(status), error, ..Attempt::default() }).await.unwrap();
         }
     }
 }

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use plane::audit::{self, Entry};
 use plane::customers::Deleting;
 use plane::deletions::{Deletion, DeletionFilter, Details, Effect, Progress, RateSample, Root, TablePreview, Wanted, Watched};
-use plane::deliveries::{self, DeletionDelivery};
 use plane::ids::OrganizationRef;
+use plane::outbox::operating;
 use plane::plans::Subject;
+use plane::subscription_steps::Cancellation;
 use plane::{Result, deletions};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -51,8 +52,11 @@ pub(crate) struct DeletionPlan {
     credentials: i64,
     /// In the order of the deletion.
     tables: Vec<TablePreview>,
-    /// What would happen outside of the database.
+    /// What webhooks would be told.
     effects: Vec<Effect>,
+    /// The subscriptions that would end at the payment provider: the first hundred of them. Nothing is erased before it has confirmed that.
+    #[schemars(length(max = 100))]
+    subscriptions: Vec<Cancellation>,
     /// Everything that stands in the way now.
     blockers: Vec<BlockerOut>,
     /// Until when it could be taken back; null: it cannot be taken back.
@@ -81,9 +85,9 @@ pub(crate) async fn read(caller: Caller, Segments(deletion): Segments<String>) -
     Ok(tagged(&caller, deletions::watch(&caller.cx, caller.id("id", &deletion)?).await?))
 }
 
-pub(crate) async fn list_deliveries(caller: Caller, Segments(deletion): Segments<String>) -> Answer<Paged<DeletionDelivery>> {
-    let page = deliveries::of_deletion(&caller.cx, caller.id("id", &deletion)?, caller.query.page()?).await?;
-    Ok(caller.page(page, |delivery| delivery))
+pub(crate) async fn list_effects(caller: Caller, Segments(deletion): Segments<String>) -> Answer<Paged<operating::Effect>> {
+    let page = operating::of_deletion(&caller.cx, caller.id("id", &deletion)?, caller.query.page()?).await?;
+    Ok(caller.page(page, |effect| effect))
 }
 
 pub(crate) async fn restore(caller: Caller, Segments(deletion): Segments<String>) -> Answer<One<DeletionOut>> {
@@ -180,6 +184,7 @@ async fn plan(caller: &Caller, subject: Subject, details: Details) -> Answer<Del
         credentials: preview.credentials(),
         tables: preview.tables,
         effects: preview.effects,
+        subscriptions: preview.subscriptions,
         blockers: Case::of(&caller.cx, customer.as_deref()).blockers(caller.dialect, &preview.blockers),
         reversible_until: preview.reversible_until,
         estimated_seconds: preview.seconds,

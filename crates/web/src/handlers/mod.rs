@@ -4,13 +4,14 @@
 pub(crate) mod customers;
 pub(crate) mod deletions;
 pub(crate) mod dependants;
+pub(crate) mod effects;
 mod organization;
 mod people;
 pub(crate) mod purges;
 
 pub(crate) use people::{api_keys, auth, invitations, members, oauth, users};
 
-pub(crate) use organization::{exports, holds, operators, organizations, requirements, retention, search, webhooks};
+pub(crate) use organization::{billing, exports, holds, operators, organizations, requirements, retention, search, webhooks};
 
 use plane::Result;
 use plane::deletions::Deletion;

@@ -11,8 +11,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use plane::deliveries::{self, PATIENCE};
 use plane::destinations::Destinations;
+use plane::outbox::{self, PATIENCE};
 use reqwest::dns::Resolve;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -107,14 +107,14 @@ impl Outbound {
         let (mut read, mut beginning) = (0, Vec::new());
         while let Ok(Some(chunk)) = answer.chunk().await {
             read += chunk.len();
-            beginning.extend(chunk.iter().take((4 * deliveries::MOST_ANSWER).saturating_sub(beginning.len())));
+            beginning.extend(chunk.iter().take((4 * outbox::MOST_ANSWER).saturating_sub(beginning.len())));
             if read > MOST_ANSWER {
                 break;
             }
         }
         // PostgreSQL takes no NUL, and a reader no other control character.
         let shown = |character: &char| !character.is_control() || matches!(character, '\n' | '\t');
-        let body: String = String::from_utf8_lossy(&beginning).chars().filter(shown).take(deliveries::MOST_ANSWER).collect();
+        let body: String = String::from_utf8_lossy(&beginning).chars().filter(shown).take(outbox::MOST_ANSWER).collect();
         Ok(Answered { status, body: Some(body).filter(|body| is_shown && !body.is_empty()), retry_after })
     }
 }

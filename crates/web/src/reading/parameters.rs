@@ -49,6 +49,13 @@ pub(crate) struct DeletionsWanted {
     state: DeletionFilter,
 }
 
+/// Which effects of a list.
+#[derive(JsonSchema)]
+pub(crate) struct EffectState {
+    /// Only effects in this state.
+    state: plane::outbox::State,
+}
+
 /// Which holds of a list.
 #[derive(JsonSchema)]
 pub(crate) struct HoldFilter {

@@ -8,7 +8,7 @@ mod ops;
 mod organizations;
 mod token_bodies;
 
-use organizations::{api, api_customers, api_exports, api_holds, api_operators, api_requirements, api_webhooks};
+use organizations::{api, api_billing, api_customers, api_exports, api_holds, api_operators, api_requirements, api_webhooks};
 
 use crate::catalogue::Surface;
 

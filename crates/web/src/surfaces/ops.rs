@@ -17,9 +17,11 @@ use crate::caller::{Anonymous, Caller, Segments};
 use crate::catalogue::Content::{Document, Html as Pages, Text};
 use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
+use crate::handlers::billing::{self, StripeEvent};
 use crate::handlers::oauth::for_a_while;
 use crate::openapi::PARTS;
 use crate::problem::{Answer, Failure, not_found};
+use crate::schema::Type;
 use crate::{docs, error_pages, openapi};
 
 /// The operations of the documents, in their order.
@@ -74,6 +76,17 @@ pub(crate) fn surface() -> Surface {
             Text("text/markdown"),
         ),
     ];
+    let events = Operation::post("/stripe/events", "hearStripeEvent", billing::hear)
+        .unlimited()
+        .says("Hear an event from Stripe")
+        .explains(
+            "The endpoint to register at Stripe, for `customer.subscription.*` and `checkout.session.completed`. What an event says is not believed but \
+             read again at Stripe: one that comes twice, late or out of order does no harm, and one about what is gone is no error. A subscription \
+             belongs to the organization whose id stands in its metadata as `freehold_organization`, and to the customer in `freehold_customer`.",
+        )
+        .takes(Type::of::<StripeEvent>())
+        .gives(200, "It was heard.")
+        .refuses(400, "It is not signed by Stripe, now (`Stripe-Signature`), or the server has no secret for that.");
     let figures = Operation::get("/metrics", "metrics", metrics)
         .says("Figures for Prometheus")
         .explains(
@@ -82,7 +95,7 @@ pub(crate) fn surface() -> Surface {
         )
         .operators()
         .answers(200, "Prometheus' text format.", Text("text/plain"));
-    let operations = tagged("server", documents.chain(open).map(Operation::anybody).chain([figures])).collect();
+    let operations = tagged("server", documents.chain(open).chain([events]).map(Operation::anybody).chain([figures])).collect();
     let tags = &[("server", "The server itself: its health, its keys, its documentation.")];
     Surface { name: "", tags, dialect: &API, prefix: "", operations }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod approvals;
 pub(crate) mod audit;
+pub(crate) mod billing;
+pub(crate) mod effects;
 pub(crate) mod exports;
 pub(crate) mod find;
 pub(crate) mod holds;

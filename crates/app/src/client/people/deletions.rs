@@ -27,9 +27,9 @@ const COLUMNS: &[Column] = &[
 const ITEM_COLUMNS: &[Column] =
     &[("NUMBER", "number"), ("CUSTOMER", "customerId"), ("OUTCOME", "outcome"), ("WHY", "detail"), ("DELETION", "deletionId")];
 
-const DELIVERY_COLUMNS: &[Column] = &[
-    ("WEBHOOK", "webhookId"),
-    ("EVENT", "event"),
+const EFFECT_COLUMNS: &[Column] = &[
+    ("TO", "to"),
+    ("ACTION", "action"),
     ("STATE", "state"),
     ("ATTEMPTS", "attempts"),
     ("ANSWER", "responseStatus"),
@@ -104,8 +104,8 @@ enum Command {
         #[arg(long)]
         limit: Option<usize>,
     },
-    /// List what a deletion tells webhooks, and whether it has arrived.
-    Deliveries {
+    /// List what a deletion does outside: what it tells webhooks and changes at the payment provider, and what came of it.
+    Effects {
         /// The deletion's id.
         deletion: String,
         /// Entries to show at the most.
@@ -140,9 +140,9 @@ pub(crate) async fn run(args: DeletionsArgs) -> Result {
             let items = if args.output.json { items } else { items.into_iter().map(with_reason).collect() };
             args.output.list(items, ITEM_COLUMNS)
         }
-        Command::Deliveries { deletion, limit } => {
-            let deliveries = connection.list(&Call::get(["api", "deletions", deletion, "deliveries"]), *limit).await?;
-            args.output.list(deliveries, DELIVERY_COLUMNS)
+        Command::Effects { deletion, limit } => {
+            let effects = connection.list(&Call::get(["api", "deletions", deletion, "effects"]), *limit).await?;
+            args.output.list(effects, EFFECT_COLUMNS)
         }
         Command::Watch { deletion } => args.output.record(&watch(&mut connection, deletion).await?),
     }

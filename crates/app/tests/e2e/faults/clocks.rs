@@ -37,11 +37,11 @@ on_both_engines! {
             .run(&format!(
                 "UPDATE deletions SET state = 'draining', lease_until = updated_at + {day};
                  UPDATE exports SET state = 'running', finished_at = NULL, lease_until = created_at + {day};
-                 UPDATE webhook_deliveries SET next_attempt_at = created_at + {day} WHERE state = 'pending'"
+                 UPDATE effects SET next_attempt_at = created_at + {day} WHERE state = 'pending'"
             ))
             .await;
         assert_eq!(store.number("SELECT count(*) FROM exports").await, 1);
-        assert_eq!(store.number("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'").await, 1);
+        assert_eq!(store.number("SELECT count(*) FROM effects WHERE state = 'pending'").await, 1);
         drop(store);
         let answering = tokio::spawn(async move {
             let (mut stream, _) = receiver.accept().await.unwrap();

@@ -22,6 +22,7 @@ use crate::payloads::{
     CustomerDeletedEvent, DeletionEvent, EndedEvent, MemberEvent, MemberRemovedEvent, OauthAppEvent, OauthAppRevokedEvent,
     OrganizationDeletedEvent, OrganizationEvent,
 };
+use crate::subscription_steps::{Step, StepOrder, SubscriptionState};
 
 /// How far ahead of now something may seem to have happened: a clock that was set back a little.
 const SKEW: Duration = Duration::from_secs(60);
@@ -86,17 +87,17 @@ pub(crate) struct Pending {
 /// What it has to wait for, if it waits so long at the most.
 pub(crate) async fn pending(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid, id: Uuid) -> Result<Pending> {
     let own = sql!(
-        "SELECT count(*), min(webhook_deliveries.created_at)
-         FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = $1 AND webhooks.id = webhook_id
-         WHERE webhook_deliveries.organization_id = $1 AND deletion_id = $2 AND webhook_deliveries.state = 'pending'
-           AND webhook_deliveries.created_at > $3 AND webhook_deliveries.created_at <= $4 AND is_active AND webhooks.state = 'live'"
+        "SELECT count(*), min(effects.created_at)
+         FROM effects JOIN webhooks ON webhooks.organization_id = $1 AND webhooks.id = webhook_id
+         WHERE effects.organization_id = $1 AND deletion_id = $2 AND effects.state = 'pending'
+           AND effects.created_at > $3 AND effects.created_at <= $4 AND is_active AND webhooks.state = 'live'"
     );
     // Its webhooks are closed with it.
     let all = sql!(
-        "SELECT count(*), min(webhook_deliveries.created_at)
-         FROM webhook_deliveries JOIN webhooks ON webhooks.organization_id = $1 AND webhooks.id = webhook_id
-         WHERE webhook_deliveries.organization_id = $1 AND deletion_id IS NOT NULL AND webhook_deliveries.state = 'pending'
-           AND webhook_deliveries.created_at > $2 AND webhook_deliveries.created_at <= $3 AND is_active"
+        "SELECT count(*), min(effects.created_at)
+         FROM effects JOIN webhooks ON webhooks.organization_id = $1 AND webhooks.id = webhook_id
+         WHERE effects.organization_id = $1 AND deletion_id IS NOT NULL AND effects.state = 'pending'
+           AND effects.created_at > $2 AND effects.created_at <= $3 AND is_active"
     );
     // A time that lies ahead is of a clock that was wrong: what was queued then is not waited for.
     let (earliest, latest) = (before(cx.now, cx.plane.config.completion_wait), after(cx.now, SKEW));
@@ -110,8 +111,8 @@ pub(crate) async fn pending(cx: &Cx, tx: &mut Tx, root: Root, organization: Uuid
 /// Gives up what the webhooks of an organization did not take in time: they go with it.
 pub(crate) async fn give_up(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<()> {
     let end = sql!(
-        "UPDATE webhook_deliveries SET state = 'failed', error = 'the deletion waited for it no longer', finished_at = $2
-         WHERE organization_id = $1 AND state = 'pending' AND deletion_id IS NOT NULL"
+        "UPDATE effects SET state = 'failed', error = 'the deletion waited for it no longer', finished_at = $2
+         WHERE organization_id = $1 AND state = 'pending' AND deletion_id IS NOT NULL AND kind = 'webhook'"
     );
     tx.execute(end, params![organization, cx.now]).await?;
     Ok(())
@@ -119,16 +120,72 @@ pub(crate) async fn give_up(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<
 
 /// Writes into the deletion what has come of its deliveries by now, if it had any and this was not done before they were erased.
 pub(crate) async fn record(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
-    let count = sql!("SELECT state, count(*) FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 GROUP BY state");
+    let count =
+        sql!("SELECT state, count(*) FROM effects WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'webhook' GROUP BY state");
     let mut outcomes = Map::from_iter([("delivered".to_owned(), Json::from(0)), ("failed".to_owned(), Json::from(0))]);
     let rows: Vec<(String, i64)> = tx.read_all(count, params![organization, id]).await?;
-    if rows.is_empty() {
+    let billing = record_billing(tx, organization, id).await?;
+    let webhooks = (!rows.is_empty()).then(|| {
+        outcomes.extend(rows.into_iter().map(|(state, number)| (state, Json::from(number))));
+        Json::from(outcomes)
+    });
+    let effects: Map<String, Json> =
+        [("webhooks", webhooks), ("billing", billing)].into_iter().filter_map(|(kind, found)| Some((kind.to_owned(), found?))).collect();
+    if effects.is_empty() {
         return Ok(());
     }
-    outcomes.extend(rows.into_iter().map(|(state, number)| (state, Json::from(number))));
     let update = sql!("UPDATE deletions SET effects = $3 WHERE organization_id = $1 AND id = $2");
-    tx.execute(update, params![organization, id, json!({"webhooks": outcomes})]).await?;
+    tx.execute(update, params![organization, id, Json::from(effects)]).await?;
     Ok(())
+}
+
+/// Writes into the receipt of a deletion what has come of its subscriptions after its completion.
+pub(crate) async fn record_billing_again(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
+    let read = sql!("SELECT effects FROM deletions WHERE organization_id = $1 AND id = $2 AND state = 'completed' FOR UPDATE");
+    let Some(mut effects) = tx.read_opt::<Json>(read, params![organization, id]).await? else { return Ok(()) };
+    let (Some(all), Some(billing)) = (effects.as_object_mut(), record_billing(tx, organization, id).await?) else { return Ok(()) };
+    all.insert("billing".to_owned(), billing);
+    let update = sql!("UPDATE deletions SET effects = $3 WHERE organization_id = $1 AND id = $2");
+    tx.execute(update, params![organization, id, effects]).await?;
+    Ok(())
+}
+
+/// Subscriptions that a receipt names one by one. Of more it says how many there were.
+const MOST_NAMED: i64 = 100;
+
+/// What has come of subscriptions at the payment provider: which it was, what was done, its answer and when.
+async fn record_billing(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<Option<Json>> {
+    let count = sql!(
+        "SELECT count(*), count(CASE WHEN state = 'delivered' THEN 1 END) FROM effects
+         WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing'"
+    );
+    let (all, confirmed): (i64, i64) = tx.read_one(count, params![organization, id]).await?;
+    if all == 0 {
+        return Ok(None);
+    }
+    let list = sql!(
+        "SELECT action, payload, state, outcome, finished_at FROM effects
+         WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing' ORDER BY queue_id, sequence LIMIT $3"
+    );
+    type Row = (Step, Option<String>, String, Option<Json>, Option<Timestamp>);
+    let rows: Vec<Row> = tx.read_all(list, params![organization, id, MOST_NAMED]).await?;
+    let named: Vec<Json> = rows
+        .into_iter()
+        .map(|(step, payload, state, outcome, at)| {
+            let order = payload.and_then(|payload| serde_json::from_str::<StepOrder>(&payload).ok());
+            let state_there = outcome.and_then(|outcome| serde_json::from_value::<SubscriptionState>(outcome).ok()).unwrap_or_default();
+            json!({
+                "action": step,
+                "stripeSubscriptionId": order.map(|order| order.subscription),
+                "state": state,
+                "status": Some(state_there.status).filter(|status| !status.is_empty()),
+                "endsAt": state_there.ended_at.or(state_there.cancel_at),
+                "requestId": state_there.request_id,
+                "at": at,
+            })
+        })
+        .collect();
+    Ok(Some(json!({"confirmed": confirmed, "givenUp": all - confirmed, "subscriptions": named})))
 }
 
 /// What follows the completion: what its deliveries said is forgotten, and the organization's webhooks hear that it is done.
@@ -136,11 +193,11 @@ pub(crate) async fn complete(cx: &Cx, tx: &mut Tx, organization: Uuid, id: Uuid,
     if root == Root::Organization {
         return Ok(());
     }
-    let counted = sql!("UPDATE webhook_deliveries SET is_counted = true, rank = 1 WHERE organization_id = $1 AND deletion_id = $2");
+    let counted = sql!("UPDATE effects SET is_counted = true, rank = 1 WHERE organization_id = $1 AND deletion_id = $2");
     if tx.execute(counted, params![organization, id]).await? > 0 {
         // What ended while this waited for its rows is counted, too.
         record(tx, organization, id).await?;
-        let bodies = sql!("UPDATE webhook_deliveries SET response_body = NULL WHERE organization_id = $1 AND deletion_id = $2");
+        let bodies = sql!("UPDATE effects SET response_body = NULL WHERE organization_id = $1 AND deletion_id = $2");
         tx.execute(bodies, params![organization, id]).await?;
         forget(tx, organization, id).await?;
         if root == Root::RetiredCustomer {
@@ -175,10 +232,10 @@ async fn hand_over(tx: &mut Tx, organization: Uuid, id: Uuid, customer: Uuid) ->
     let is_there = sql!("SELECT 1 FROM customers WHERE organization_id = $1 AND id = $2");
     let statement = match tx.query_opt(is_there, params![organization, customer]).await? {
         Some(_) => {
-            sql!("UPDATE webhook_deliveries SET subject_id = $3 WHERE organization_id = $1 AND deletion_id = $2 AND state <> 'delivered'")
+            sql!("UPDATE effects SET subject_id = $3 WHERE organization_id = $1 AND deletion_id = $2 AND state <> 'delivered'")
         }
         None => sql!(
-            "UPDATE webhook_deliveries SET payload = NULL
+            "UPDATE effects SET payload = NULL
              WHERE organization_id = $1 AND deletion_id = $2 AND state <> 'delivered' AND about = $3"
         ),
     };
@@ -189,7 +246,7 @@ async fn hand_over(tx: &mut Tx, organization: Uuid, id: Uuid, customer: Uuid) ->
 /// Forgets what the deliveries of a completed deletion said that have arrived. The others can be sent again.
 pub(crate) async fn forget(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
     let forget = sql!(
-        "UPDATE webhook_deliveries SET payload = NULL, response_body = NULL
+        "UPDATE effects SET payload = NULL, response_body = NULL
          WHERE organization_id = $1 AND deletion_id = $2 AND state NOT IN ('pending', 'failed') AND payload IS NOT NULL"
     );
     tx.execute(forget, params![organization, id]).await?;

@@ -70,7 +70,7 @@ pub(crate) fn question(root: Root, organization: Uuid, subjects: &[Uuid], now: T
                  FROM webhooks JOIN holds ON holds.organization_id = webhooks.organization_id
                  WHERE webhooks.organization_id = $1 AND webhooks.id = ANY($2) AND released_at IS NULL AND (until IS NULL OR until > $3)
                    AND (holds.subject_id = $1
-                        OR EXISTS (SELECT 1 FROM webhook_deliveries AS told
+                        OR EXISTS (SELECT 1 FROM effects AS told
                                    WHERE told.organization_id = $1 AND told.subject_id = holds.subject_id AND told.webhook_id = webhooks.id))
                  ORDER BY holds.id LIMIT 100"
             );

@@ -6,3 +6,4 @@ pub(crate) mod export_orders;
 pub(crate) mod guards;
 pub(crate) mod ordering;
 pub(crate) mod requirements_check;
+pub(crate) mod subscriptions;

@@ -16,7 +16,7 @@ use crate::deletion_rules::{RULES, Root};
 use crate::deletions::approval_rows::{self, Counting};
 use crate::deletions::guards::{self, Blocker};
 use crate::deletions::requirements_check::{self, Asking};
-use crate::deletions::{Deletion, Order, effects, export_orders, grace};
+use crate::deletions::{Deletion, Order, effects, export_orders, grace, subscriptions};
 use crate::fields::check_reason;
 use crate::{Cx, Error, Result, ledger, notify};
 
@@ -29,6 +29,8 @@ struct Together {
     grace_days: u32,
     /// Whether a webhook of the organization listens.
     is_heard: bool,
+    /// Whether something at the payment provider ends with any of them.
+    has_subscriptions: bool,
     /// Entries of the audit trail that are to be written.
     entries: Vec<Value>,
 }
@@ -42,6 +44,8 @@ struct Given {
     approval: Option<Counting>,
     /// What its event will say, if a webhook listens.
     facts: Option<Json>,
+    /// Whether it can be taken back for a while.
+    is_reversible: bool,
     /// Its record, once that is made.
     deletion: Option<Deletion>,
 }
@@ -53,11 +57,13 @@ struct Given {
 /// The database's: then nothing has happened to any of them.
 pub(crate) async fn delete_together(tx: &mut Tx, organization: Uuid, orders: Vec<(Cx, Order)>) -> Result<Vec<Result<Deletion>>> {
     let Some((root, engine)) = orders.first().map(|(cx, order)| (order.root, cx.plane.deletions.clone())) else { return Ok(Vec::new()) };
-    let given =
-        orders.into_iter().map(|(cx, order)| Ok(Given { id: cx.new_id()?, cx, order, approval: None, facts: None, deletion: None }));
+    let given = orders
+        .into_iter()
+        .map(|(cx, order)| Ok(Given { id: cx.new_id()?, cx, order, approval: None, facts: None, is_reversible: false, deletion: None }));
     let given = given.collect::<Result<Vec<Given>>>()?;
     let ordered: Vec<deletion::Order> = given.iter().map(Given::order).collect();
-    let mut together = Together { root, organization, given, grace_days: 0, is_heard: false, entries: Vec::new() };
+    let mut together =
+        Together { root, organization, given, grace_days: 0, is_heard: false, has_subscriptions: false, entries: Vec::new() };
     let outcomes = deletion::order(&engine, tx, (root.definition(), organization), &ordered, &mut together).await?;
     let outcomes = outcomes.into_iter().zip(together.given).map(|(outcome, given)| {
         outcome.and_then(|_| given.deletion.ok_or_else(|| Error::Internal("a deletion was ordered without a record".into())))
@@ -92,13 +98,17 @@ impl Orders for Together {
         let now = self.given.first().map_or(jiff::Timestamp::UNIX_EPOCH, |given| given.cx.now);
         let listener = (notify::LISTENER, params![self.organization].to_vec());
         let open = guards::question(self.root, self.organization, &subjects, now);
-        [Some(listener), open, requirements_check::question(self.root, self.organization)].into_iter().flatten().collect()
+        let subscriptions = subscriptions::question(self.root, self.organization, &subjects);
+        [Some(listener), subscriptions, open, requirements_check::question(self.root, self.organization)].into_iter().flatten().collect()
     }
 
     fn weigh<'a>(&'a mut self, tx: &'a mut Tx, answers: Vec<Vec<Row>>) -> BoxFuture<'a, Result<Vec<Result<()>>>> {
         Box::pin(async move {
             let mut answers = answers.into_iter();
             self.is_heard = answers.next().is_some_and(|listeners| !listeners.is_empty());
+            if subscriptions::has_any(self.root) {
+                self.has_subscriptions = answers.next().is_some_and(|found| !found.is_empty());
+            }
             let subjects: Vec<Uuid> = self.given.iter().map(|given| given.order.subject).collect();
             let open = match guards::has_question(self.root) {
                 true => answers.next().unwrap_or_default(),
@@ -138,11 +148,13 @@ impl Orders for Together {
                 if self.is_heard {
                     given.facts = Some(effects::facts(tx, root, organization, given.id, (subject, given.order.label.as_deref())).await?);
                 }
-                reversible_until.push(grace::until(&given.cx, tx, organization, (root, subject), self.grace_days).await?);
+                let until = grace::until(&given.cx, tx, organization, (root, subject), self.grace_days).await?;
+                given.is_reversible = until.is_some();
+                reversible_until.push(until);
             }
             Ok(Accepted {
-                // The webhooks of an organization must outlive it until they were told.
-                may_finish: !self.is_heard || root.definition().waits_before.is_none(),
+                // The webhooks of an organization must outlive it until they were told, and nothing is erased before what is paid for it has ended.
+                may_finish: !self.has_subscriptions && (!self.is_heard || root.definition().waits_before.is_none()),
                 // A webhook that goes hears nothing any more.
                 erases_before_end: self.is_heard,
                 reversible_until,
@@ -153,7 +165,10 @@ impl Orders for Together {
     fn end<'a>(&'a mut self, tx: &'a mut Tx, place: usize, is_done: bool) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
             let (root, organization) = (self.root, self.organization);
-            let Given { cx, order, id, facts, .. } = &mut self.given[place];
+            let Given { cx, order, id, facts, is_reversible, .. } = &mut self.given[place];
+            if self.has_subscriptions {
+                subscriptions::cancel(cx, tx, organization, (*id, root, order.subject), *is_reversible).await?;
+            }
             let Some(facts) = facts.take() else { return Ok(is_done) };
             let awaited = effects::start(cx, tx, organization, *id, (root, order.subject), facts).await?;
             let is_over = is_done && awaited == 0;

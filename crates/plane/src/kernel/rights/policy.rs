@@ -159,6 +159,14 @@ actions! {
     DeleteOauthApp = "write:oauth-apps",
     /// Revoke a token of an OAuth app.
     RevokeOauthToken = "write:oauth-apps",
+    /// Read the organization's subscriptions and how they end.
+    ReadBilling = "read:organization",
+    /// Begin a subscription of the organization, and manage it at the payment provider.
+    ManageBilling = "write:organization",
+    /// Change how subscriptions end with what is deleted, and who counts as a seat.
+    ChangeBilling = "admin:organization",
+    /// Link a subscription at the payment provider, or end such a link.
+    LinkSubscription = "admin:organization",
     /// Read the audit trail.
     ReadAudit = "admin:organization",
     /// Read deletions and their progress.
@@ -259,6 +267,10 @@ pub fn decide(role: Role, action: Action) -> Verdict {
         Action::GiveToOauthApp => only(role, &[]),
         Action::DeleteOauthApp => only(role, &[Owner, Admin]),
         Action::RevokeOauthToken => only(role, &[Owner, Admin]),
+        Action::ReadBilling => only(role, &[Owner, Admin, Billing]),
+        Action::ManageBilling => only(role, &[Owner, Billing]),
+        Action::ChangeBilling => only(role, &[Owner]),
+        Action::LinkSubscription => only(role, &[]),
         Action::ReadAudit => only(role, &[Owner, Admin]),
         Action::ReadDeletions => only(role, &[Owner, Admin]),
         Action::RestoreDeletion => only(role, &[Owner, Admin]),
@@ -282,6 +294,8 @@ pub fn decide(role: Role, action: Action) -> Verdict {
 pub fn operator_may(action: Action) -> bool {
     match action {
         Action::ReadOrganization
+        | Action::ReadBilling
+        | Action::LinkSubscription
         | Action::ReadAudit
         | Action::DeleteOwnerless
         | Action::RecoverOrganization
@@ -332,6 +346,8 @@ pub fn operator_may(action: Action) -> bool {
         | Action::GiveToOauthApp
         | Action::DeleteOauthApp
         | Action::RevokeOauthToken
+        | Action::ManageBilling
+        | Action::ChangeBilling
         | Action::ExportOrganization
         | Action::ExportCustomer
         | Action::ChangeRequirements
@@ -345,6 +361,9 @@ pub fn refusal(action: Action) -> &'static str {
     match action {
         Action::DeleteOrganization | Action::DeleteOwnerless => "Access denied. Only the organization owner can delete the organization",
         Action::RecoverOrganization => "Access denied. Only an operator of the server can recover an organization.",
+        Action::LinkSubscription => "Access denied. Only an operator of the server can link subscriptions to an organization.",
+        Action::ChangeBilling => "Access denied. Only the organization owner can change how subscriptions end.",
+        Action::ManageBilling => "Access denied. Billing is for the organization's owner and members with the role billing.",
         Action::ChangeLimits => "Access denied. Only an operator of the server can read and change the limits of an organization.",
         Action::ExportOrganization => "Access denied. Only the organization owner can export the organization.",
         Action::ExportCustomer => "Access denied. Exporting a customer needs the role OWNER or ADMIN.",

@@ -118,6 +118,13 @@ macro_rules! words {
             pub enum $name { $($values)* }
         }
 
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<$name, D::Error> {
+                let word = <String as serde::Deserialize>::deserialize(deserializer)?;
+                $name::parse(&word).ok_or_else(|| serde::de::Error::custom(concat!("no ", $schema, " has this name")))
+            }
+        }
+
         impl schemars::JsonSchema for $name {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 $schema.into()

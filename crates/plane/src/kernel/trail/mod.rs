@@ -7,3 +7,4 @@ pub mod ledger;
 pub mod notify;
 pub mod ownership;
 pub mod payloads;
+pub mod subscription_steps;

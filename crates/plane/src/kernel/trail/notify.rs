@@ -46,9 +46,9 @@ pub(crate) fn as_json(data: &impl Serialize) -> Json {
 /// Like [`emit`], for an event that a deletion may wait for.
 pub(crate) async fn tell(cx: &Cx, tx: &mut Tx, organization: Uuid, told: Told) -> Result<u64> {
     let statement = sql!(
-        "INSERT INTO webhook_deliveries (organization_id, webhook_id, id, event, subject_id, deletion_id, payload, state, attempts,
-                                         next_attempt_at, created_at, about, sequence, retry_until, rank)
-         SELECT organization_id, id, $2, $3, $4, $5, $6, 'pending', 0, $7, $7, $9, $10, $11, $12
+        "INSERT INTO effects (organization_id, queue_id, webhook_id, id, kind, action, subject_id, deletion_id, payload, state, attempts,
+                              next_attempt_at, created_at, about, sequence, retry_until, rank)
+         SELECT organization_id, id, id, $2, 'webhook', $3, $4, $5, $6, 'pending', 0, $7, $7, $9, $10, $11, $12
          FROM webhooks WHERE organization_id = $1 AND state = 'live' AND is_active AND events LIKE $8"
     );
     let (about, subject_id) = match told.about {

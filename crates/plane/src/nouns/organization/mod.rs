@@ -1,6 +1,7 @@
 //! Organizations, and what belongs to one as a whole.
 
 pub mod approvals;
+pub mod billing;
 pub mod holds;
 pub mod organization_limits;
 pub mod organizations;

@@ -380,9 +380,9 @@ pub async fn test(cx: &Cx, organization: &OrganizationRef, webhook: Uuid) -> Res
             tenant.is_writable(tx).await?;
             let id = cx.new_id()?;
             let insert = sql!(
-                "INSERT INTO webhook_deliveries (organization_id, webhook_id, id, event, payload, state, attempts, next_attempt_at, created_at, about, sequence,
-                                                 retry_until)
-                 SELECT organization_id, id, $3, 'webhook.test', $4, 'pending', 0, $5, $5, id, $6, $7
+                "INSERT INTO effects (organization_id, queue_id, webhook_id, id, kind, action, payload, state, attempts, next_attempt_at, created_at,
+                                      about, sequence, retry_until)
+                 SELECT organization_id, id, id, $3, 'webhook', 'webhook.test', $4, 'pending', 0, $5, $5, id, $6, $7
                  FROM webhooks WHERE organization_id = $1 AND id = $2 AND state = 'live'"
             );
             let data = crate::payloads::RecordEvent { organization_id: tenant.organization(), id: webhook };

@@ -1,5 +1,6 @@
 //! Of an organization as a whole, and of the server.
 
+pub(crate) mod billing;
 pub(crate) mod exports;
 pub(crate) mod holds;
 pub(crate) mod operators;

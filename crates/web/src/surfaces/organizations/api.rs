@@ -9,7 +9,7 @@ use crate::dialect::API;
 use crate::endpoint::Endpoint;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, users};
 use crate::parameters::{AtOnce, Confirm, DeletionsWanted, Export, ItemFilter, MemberFilter, MetadataFilter, Said};
-use crate::surfaces::{api_customers, api_exports, api_holds, api_operators, api_requirements, api_webhooks, oauth};
+use crate::surfaces::{api_billing, api_customers, api_exports, api_holds, api_operators, api_requirements, api_webhooks, oauth};
 
 /// Every operation of this surface.
 pub(crate) fn surface() -> Surface {
@@ -26,6 +26,7 @@ pub(crate) fn surface() -> Surface {
         .chain(tagged("exports", api_exports::operations()))
         .chain(tagged("holds", api_holds::operations()))
         .chain(tagged("requirements", api_requirements::operations()))
+        .chain(tagged("billing", api_billing::operations()))
         .chain(tagged("operators", api_operators::operator_operations()))
         .collect();
     Surface { name: "", tags: TAGS, dialect: &API, prefix: "/api", operations }
@@ -45,6 +46,7 @@ const TAGS: &[(&str, &str)] = &[
     ("exports", "Take out all that an organization or a customer owns."),
     ("holds", "Legal holds, which keep things from being deleted."),
     ("requirements", "What an organization asks of those who delete, and approvals."),
+    ("billing", "Subscriptions at Stripe, which end with what they are for."),
     ("operators", "For the people who run the server."),
 ];
 
@@ -423,12 +425,14 @@ fn deletion_operations() -> Vec<Operation> {
             .may(Action::ReadDeletions)
             .parameters::<ItemFilter>()
             .gives(200, "Items, the first first."),
-        Operation::get("/deletions/{id}/deliveries", "listDeletionDeliveries", deletions::list_deliveries)
-            .says("List what a deletion tells webhooks")
-            .explains("Whether each has arrived, and what its receiver answered. Nothing of an organization that is gone: its webhooks went with it. \
-                       For those who may read the deletion. What was given up can be sent again with `resendDelivery`.")
+        Operation::get("/deletions/{id}/effects", "listDeletionEffects", deletions::list_effects)
+            .says("List what a deletion does outside")
+            .explains(
+                "What it tells webhooks and changes at the payment provider, each with its state, attempts, last error and what would let it go on. What \
+                 an organization's own webhooks were told is gone with the organization, and so is the rest; its receipt says what came of it.",
+            )
             .may(Action::ReadDeletions)
-            .gives(200, "Deliveries, by webhook."),
+            .gives(200, "Effects, queue by queue, the oldest first."),
         Operation::get("/deletions/{id}/events", "watchDeletion", deletions::events)
             .says("Watch a deletion")
             .explains("Server-sent events: `progress` with the record (`readDeletion`) at once and at each change, at most every 250 ms; \
@@ -446,7 +450,7 @@ pub(crate) fn plan<T: 'static>(path: &'static str, id: &'static str, handler: im
         .says("See what a deletion would do")
         .explains(
             "Rows by table with a sample of their ids, their fate and why, the credentials that would die, the events that webhooks would be \
-             told, everything that stands in the way, and about how long it would take. Give `plan` to the DELETE, and it does this or nothing.",
+             told, the subscriptions that would end at Stripe, everything that stands in the way, and about how long it would take. Give `plan` to the DELETE, and it does this or nothing.",
         )
         .gives(200, "The plan. Nothing has been changed.")
 }

@@ -5,8 +5,8 @@ use plane::policy::Action;
 
 use crate::catalogue::Content::Nothing;
 use crate::catalogue::Operation;
-use crate::handlers::{operators, search};
-use crate::parameters::{Reason, Search};
+use crate::handlers::{billing, effects, operators, search};
+use crate::parameters::{EffectState, Reason, Search};
 
 pub(crate) fn operator_operations() -> Vec<Operation> {
     const PERSON: &[(&str, &str)] = &[("userId", "body.id")];
@@ -55,5 +55,54 @@ pub(crate) fn operator_operations() -> Vec<Operation> {
             )
             .may(Action::ChangeLimits)
             .gives(200, "What is otherwise than for all."),
+        Operation::get("/operator/effects", "listEffects", effects::list)
+            .says("List what the server does outside")
+            .explains(
+                "What it changes at the payment provider: without `state` all that is not done yet. What an organization's webhooks are told stands with \
+                 the webhooks.",
+            )
+            .operators()
+            .parameters::<EffectState>()
+            .gives(200, "Effects, newest first, each with its last error and what would let it go on."),
+        Operation::get("/operator/effects/{effectId}", "readEffect", effects::read)
+            .says("Read an effect")
+            .operators()
+            .gives(200, "The effect."),
+        Operation::post("/operator/effects/{effectId}/retry", "retryEffect", effects::retry)
+            .says("Try an effect again")
+            .explains("At once, and for three days from now. In the server's audit trail and in the organization's, with the reason.")
+            .operators()
+            .gives(202, "It is tried.")
+            .refuses(409, "It is done, or its deletion was taken back."),
+        Operation::post("/operator/effects/{effectId}/give-up", "giveUpEffect", effects::give_up)
+            .says("Give an effect up")
+            .explains(
+                "It is tried no more, and the deletion that waits for it goes on. Do by hand first what it was to do. In the server's audit trail and \
+                 in the organization's, with the reason.",
+            )
+            .operators()
+            .gives(200, "It was given up.")
+            .refuses(409, "It is done or given up already."),
+        Operation::put("/operator/organizations/{organizationId}/billing/subscriptions/{subscriptionId}", "linkSubscription", billing::link)
+            .says("Link a subscription at Stripe")
+            .explains(
+                "It is the organization's own, or that of one of its customers, and ends with what it is for. Stripe is asked about it first. One that \
+                 is linked so already stays so. In the server's audit trail and in the organization's, with the reason.",
+            )
+            .may(Action::LinkSubscription)
+            .gives(200, "The subscription, as Stripe has it.")
+            .refuses(409, "It is linked elsewhere, Stripe does not know it, the server has no key of Stripe, or the organization is archived.")
+            .refuses(503, "Stripe does not answer."),
+        Operation::new(
+            Method::DELETE,
+            "/operator/organizations/{organizationId}/billing/subscriptions/{subscriptionId}",
+            "unlinkSubscription",
+            billing::unlink,
+        )
+        .says("End the link to a subscription")
+        .explains("It goes on at Stripe, and nothing here ends it any more. In the server's audit trail and in the organization's, with the reason.")
+        .may(Action::LinkSubscription)
+        .parameters::<Reason>()
+        .answers(204, "The link is gone.", Nothing),
     ]
 }

@@ -230,9 +230,10 @@ async fn deletions(server: &Server, store: &Store, effort: &Effort) -> Result<(V
         both.push(home);
     }
     let pending = format!(
-        "INSERT INTO webhook_deliveries (organization_id, webhook_id, id, event, payload, state, attempts, next_attempt_at, created_at, about, sequence)
+        "INSERT INTO effects (organization_id, queue_id, webhook_id, kind, id, action, payload, state, attempts, next_attempt_at, created_at, about, sequence)
          WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {})
-         SELECT {{organization}}, (SELECT id FROM webhooks WHERE organization_id = {{organization}}), {{id:n}}, 'invite.created', '{{}}', 'pending', 1,
+         SELECT {{organization}}, (SELECT id FROM webhooks WHERE organization_id = {{organization}}),
+                (SELECT id FROM webhooks WHERE organization_id = {{organization}}), 'webhook', {{id:n}}, 'invite.created', '{{}}', 'pending', 1,
                 {}, {{time}}, {{id:n}}, n FROM numbers",
         effort.pending,
         match store {

@@ -292,6 +292,6 @@ const TENANT_TABLES: [&str; 15] = [
     "sessions",
     "subscriptions",
     "transactions",
-    "webhook_deliveries",
+    "effects",
     "webhooks",
 ];

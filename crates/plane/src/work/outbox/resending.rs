@@ -1,11 +1,11 @@
 //! Deliveries are sent again: one, or all of a range. And one is given up before its time.
 
 use jiff::Timestamp;
-use serde::de::{Deserialize, Deserializer, Error as _};
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::{Delivery, RETRIED_FOR, State, queue};
+use super::deliveries::Delivery;
+use super::{RETRIED_FOR, State, queue};
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::cx::Cx;
@@ -27,13 +27,6 @@ crate::wire::words! {
         Failed = "failed",
         /// The receiver took it.
         Delivered = "delivered",
-    }
-}
-
-impl<'de> Deserialize<'de> for Ended {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Ended, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        Ended::parse(&word).ok_or_else(|| D::Error::custom("no end of a delivery"))
     }
 }
 
@@ -66,15 +59,15 @@ pub async fn resend(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id: 
         .write(cx, async move |cx, tx, tenant| {
             tenant.is_writable(tx).await?;
             is_on(cx, tx, tenant, webhook).await?;
-            let lock = sql!("SELECT 1 FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 FOR UPDATE");
+            let lock = sql!("SELECT 1 FROM effects WHERE organization_id = $1 AND queue_id = $2 AND id = $3 FOR UPDATE");
             tx.query_opt(lock, params![tenant.organization(), webhook, id]).await?;
             let before = load(tx, tenant, webhook, id).await?;
             if before.payload.is_none() {
                 return Err(deleted());
             }
             let again = sql!(
-                "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = $4, retry_until = $5, finished_at = NULL
-                 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND payload IS NOT NULL
+                "UPDATE effects SET state = 'pending', attempts = 0, next_attempt_at = $4, retry_until = $5, finished_at = NULL
+                 WHERE organization_id = $1 AND queue_id = $2 AND id = $3 AND payload IS NOT NULL
                  RETURNING deletion_id, is_counted"
             );
             let bound = params![tenant.organization(), webhook, id, cx.now, after(cx.now, RETRIED_FOR)];
@@ -103,10 +96,10 @@ pub async fn resend_all(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, 
             is_on(cx, tx, tenant, webhook).await?;
             // What ends while this goes on is none of it, and does not come round again.
             let again = sql!(
-                "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = $3, retry_until = $4, finished_at = NULL
-                 WHERE organization_id = $1 AND webhook_id = $2 AND state = $5
-                   AND id IN (SELECT id FROM webhook_deliveries
-                              WHERE organization_id = $1 AND webhook_id = $2 AND id > $9 AND state = $5 AND payload IS NOT NULL
+                "UPDATE effects SET state = 'pending', attempts = 0, next_attempt_at = $3, retry_until = $4, finished_at = NULL
+                 WHERE organization_id = $1 AND queue_id = $2 AND state = $5
+                   AND id IN (SELECT id FROM effects
+                              WHERE organization_id = $1 AND queue_id = $2 AND id > $9 AND state = $5 AND payload IS NOT NULL
                                 AND created_at >= $6 AND created_at < $7 AND finished_at < $3
                               ORDER BY id LIMIT $8)
                  RETURNING id, deletion_id, is_counted"
@@ -145,8 +138,8 @@ pub async fn give_up(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id:
             webhooks::load(cx, tx, tenant, webhook).await?;
             load(tx, tenant, webhook, id).await?;
             let end = sql!(
-                "UPDATE webhook_deliveries SET state = 'failed', error = $4, finished_at = $5
-                 WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending'
+                "UPDATE effects SET state = 'failed', error = $4, finished_at = $5
+                 WHERE organization_id = $1 AND queue_id = $2 AND id = $3 AND state = 'pending'
                  RETURNING deletion_id, is_counted, about"
             );
             let bound = params![tenant.organization(), webhook, id, GIVEN_UP, cx.now];
@@ -184,6 +177,6 @@ async fn record(cx: &Cx, tx: &mut Tx, tenant: &Tenant, webhook: Uuid, what: Stri
 }
 
 async fn load(tx: &mut Tx, tenant: &Tenant, webhook: Uuid, id: Uuid) -> Result<Delivery> {
-    let statement = sql!("SELECT {columns} FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND id = $3", Delivery);
+    let statement = sql!("SELECT {columns} FROM effects WHERE organization_id = $1 AND queue_id = $2 AND id = $3", Delivery);
     tx.read_opt(statement, params![tenant.organization(), webhook, id]).await?.ok_or(Error::NotFound("Delivery"))
 }

@@ -1,7 +1,8 @@
-//! The queues of webhooks: what is due is taken, carried by the caller, and written down.
+//! The queues of the outbox: what is due is taken, carried out by the caller, and written down.
 //!
-//! Each webhook has a queue of its own and two places. One that takes nothing has one, and all of those together have half of the places; an
-//! organization has eight. Nothing waits for what another's receiver does.
+//! Each webhook and each subscription has a queue of its own. A webhook has two places; one that takes nothing has one, and all of those together have
+//! half of the places. A subscription has one place, and all of them together have a quarter. An organization has eight. Nothing waits for what
+//! another's receiver does.
 //!
 //! `rank` orders a queue: 0 is what a deletion waits for and what is to be told before that, 1 everything else.
 
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use sql::{Statement, Tx, columns, params, sql};
 use uuid::Uuid;
 
-use super::{Attempt, Due, FAILING_FOR, GONE, HISTORY, IN_ORDER, LONGEST_RETRY, PATIENCE, RETRIED_FOR, RETRIES, State};
+use super::{Attempt, Due, Endpoint, FAILING_FOR, GONE, IN_ORDER, Kind, LONGEST_RETRY, PATIENCE, RETRIED_FOR, RETRIES, State};
 use crate::audit::{self, Note};
 use crate::cx::{Actor, Cx};
 use crate::deletions::effects;
@@ -21,34 +22,40 @@ use crate::encryption::WEBHOOKS;
 use crate::events::Event;
 use crate::notify::{About, emit};
 use crate::payloads::RecordEvent;
-use crate::{Plane, Result, ledger, locks};
+use crate::{Plane, Result, billing, ledger, locks};
 use deletion::{after, before};
 
-/// Deliveries under way at once.
+/// Effects under way at once.
 pub const ROOM: usize = 64;
 /// Those of them that go to webhooks which take nothing.
 const ROOM_OF_FAILING: usize = ROOM / 2;
+/// Those of them that change subscriptions.
+const ROOM_OF_BILLING: usize = ROOM / 4;
 /// Deliveries to one webhook under way at once.
 const AT_ONCE: usize = 2;
-/// Deliveries of one webhook that are looked at for one that waits for none before it.
+/// Effects of one queue that are looked at for one that waits for none before it.
 const LOOKED_AT: i64 = 64;
-/// Deliveries of one organization under way at once: it can have many webhooks, and none of them may be quick.
+/// Effects of one organization under way at once: it can have many webhooks, and none of them may be quick.
 const AT_ONCE_IN_ALL: usize = 8;
-/// How long a delivery is out of the way at least that waits for one before it.
+/// Deliveries that were made and that a webhook's history keeps. Those that were given up go by their age.
+const HISTORY: i64 = 100;
+/// How long an effect is out of the way at least that waits for one before it.
 const OUT_OF_THE_WAY: Duration = Duration::from_secs(1);
 
-/// Deliveries to one webhook that are under way.
+/// Effects of one queue that are under way.
 #[derive(Debug, Clone, Copy)]
 pub struct Carried {
-    /// The webhook's organization.
+    /// The queue's organization.
     pub organization: Uuid,
+    /// What they do.
+    pub kind: Kind,
     /// How many they are.
     pub number: usize,
-    /// Whether it takes nothing.
+    /// Whether it is a webhook that takes nothing.
     pub is_failing: bool,
 }
 
-/// What the caller carries at the moment, by webhook.
+/// What the caller carries out at the moment, by queue.
 #[derive(Debug, Clone, Default)]
 pub struct UnderWay(pub HashMap<Uuid, Carried>);
 
@@ -61,13 +68,13 @@ impl UnderWay {
 /// What a look into the queues found.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// Deliveries to carry now.
+    /// Effects to carry out now.
     pub due: Vec<Due>,
     /// When the next one will be due, as far as that is known.
     pub next: Option<Timestamp>,
 }
 
-/// Takes deliveries that are due: as many as there is room for beside those under way, and first those of organizations and webhooks that have the
+/// Takes effects that are due: as many as there is room for beside those under way, and first those of organizations and queues that have the
 /// least under way, in the order in which they wait.
 ///
 /// # Errors
@@ -81,26 +88,29 @@ pub async fn take(plane: &Arc<Plane>, under_way: &UnderWay) -> Result<Taken> {
     // Who has the least under way comes first: a backlog is older than everything else, and would have every place that becomes free.
     let carried = |organization| under_way.count(|carried| carried.organization == organization);
     waiting.sort_by_cached_key(|queue| {
-        let is_carried = under_way.0.contains_key(&queue.webhook);
+        let is_carried = under_way.0.contains_key(&queue.id);
         (carried(queue.organization), queue.failing_since.is_some(), is_carried, due_at(queue))
     });
     let mut left = ROOM.saturating_sub(under_way.count(|_| true));
     let mut left_of_failing = ROOM_OF_FAILING.saturating_sub(under_way.count(|carried| carried.is_failing));
+    let mut left_of_billing = ROOM_OF_BILLING.saturating_sub(under_way.count(|carried| carried.kind == Kind::Billing));
     let mut of_organizations: HashMap<Uuid, usize> = HashMap::new();
     let mut shares = Vec::new();
     for queue in waiting {
-        let own = under_way.0.get(&queue.webhook).map_or(0, |carried| carried.number);
+        let own = under_way.0.get(&queue.id).map_or(0, |carried| carried.number);
         let of_organization = of_organizations.entry(queue.organization).or_insert_with(|| carried(queue.organization));
         let room = AT_ONCE_IN_ALL.saturating_sub(*of_organization).min(left);
-        let share = match queue.failing_since {
-            None => AT_ONCE.saturating_sub(own).min(room),
-            Some(_) => 1_usize.saturating_sub(own).min(room).min(left_of_failing),
+        let share = match (queue.kind, queue.failing_since) {
+            (Kind::Billing, _) => 1_usize.saturating_sub(own).min(room).min(left_of_billing),
+            (Kind::Webhook, None) => AT_ONCE.saturating_sub(own).min(room),
+            (Kind::Webhook, Some(_)) => 1_usize.saturating_sub(own).min(room).min(left_of_failing),
         };
         if share > 0 {
             *of_organization += share;
             left -= share;
             left_of_failing -= if queue.failing_since.is_some() { share } else { 0 };
-            shares.push((queue.organization, queue.webhook, share));
+            left_of_billing -= if queue.kind == Kind::Billing { share } else { 0 };
+            shares.push(((queue.organization, queue.id, queue.kind), share));
         }
     }
     if shares.is_empty() {
@@ -117,10 +127,11 @@ fn job(plane: &Arc<Plane>) -> Cx {
     Cx::new(plane, "courier").with_actor(Actor::System)
 }
 
-/// A webhook that has anything in its queue.
+/// A queue that has anything in it.
 struct Queue {
     organization: Uuid,
-    webhook: Uuid,
+    id: Uuid,
+    kind: Kind,
     /// When the first is due that a deletion waits for.
     awaited_at: Option<Timestamp>,
     /// When the first of all others is due.
@@ -130,65 +141,72 @@ struct Queue {
 }
 
 columns! { Queue {
-    organization: "queues.organization_id", webhook: "queues.webhook_id",
-    awaited_at: "(SELECT next_attempt_at FROM webhook_deliveries AS first
-                  WHERE first.state = 'pending' AND first.organization_id = queues.organization_id AND first.webhook_id = queues.webhook_id
+    organization: "queues.organization_id", id: "queues.queue_id",
+    kind: "(SELECT kind FROM effects AS first
+            WHERE first.state = 'pending' AND first.organization_id = queues.organization_id AND first.queue_id = queues.queue_id LIMIT 1)",
+    awaited_at: "(SELECT next_attempt_at FROM effects AS first
+                  WHERE first.state = 'pending' AND first.organization_id = queues.organization_id AND first.queue_id = queues.queue_id
                     AND first.rank = 0 ORDER BY next_attempt_at LIMIT 1)",
-    other_at: "(SELECT next_attempt_at FROM webhook_deliveries AS first
-                WHERE first.state = 'pending' AND first.organization_id = queues.organization_id AND first.webhook_id = queues.webhook_id
+    other_at: "(SELECT next_attempt_at FROM effects AS first
+                WHERE first.state = 'pending' AND first.organization_id = queues.organization_id AND first.queue_id = queues.queue_id
                   AND first.rank = 1 ORDER BY next_attempt_at LIMIT 1)",
     failing_since: "webhooks.failing_since",
 } }
 
-/// The webhooks that have anything in their queues. Jumps from one queue to the next along the index: one of any length costs as much as one of
+/// The queues that have anything in them. Jumps from one queue to the next along the index: one of any length costs as much as one of
 /// one.
 const WAITING: Statement = sql!(
-    "WITH RECURSIVE queues (organization_id, webhook_id) AS (
-        SELECT * FROM (SELECT organization_id, webhook_id FROM webhook_deliveries WHERE state = 'pending'
-                       ORDER BY organization_id, webhook_id LIMIT 1) AS first
+    "WITH RECURSIVE queues (organization_id, queue_id) AS (
+        SELECT * FROM (SELECT organization_id, queue_id FROM effects WHERE state = 'pending'
+                       ORDER BY organization_id, queue_id LIMIT 1) AS first
         UNION ALL
-        SELECT (SELECT organization_id FROM webhook_deliveries AS other
-                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (queues.organization_id, queues.webhook_id)
-                ORDER BY other.organization_id, other.webhook_id LIMIT 1),
-               (SELECT webhook_id FROM webhook_deliveries AS other
-                WHERE other.state = 'pending' AND (other.organization_id, other.webhook_id) > (queues.organization_id, queues.webhook_id)
-                ORDER BY other.organization_id, other.webhook_id LIMIT 1)
+        SELECT (SELECT organization_id FROM effects AS other
+                WHERE other.state = 'pending' AND (other.organization_id, other.queue_id) > (queues.organization_id, queues.queue_id)
+                ORDER BY other.organization_id, other.queue_id LIMIT 1),
+               (SELECT queue_id FROM effects AS other
+                WHERE other.state = 'pending' AND (other.organization_id, other.queue_id) > (queues.organization_id, queues.queue_id)
+                ORDER BY other.organization_id, other.queue_id LIMIT 1)
         FROM queues WHERE queues.organization_id IS NOT NULL
      )
-     SELECT {columns} FROM queues JOIN webhooks ON webhooks.organization_id = queues.organization_id AND webhooks.id = queues.webhook_id",
+     SELECT {columns} FROM queues LEFT JOIN webhooks ON webhooks.organization_id = queues.organization_id AND webhooks.id = queues.queue_id
+     WHERE queues.organization_id IS NOT NULL",
     Queue
 );
 
-/// A delivery that is due: its id, what it is about, its sequence, and since when it is due.
+/// An effect that is due: its id, what it is about, its sequence, and since when it is due.
 type Candidate = (Uuid, Option<Uuid>, i64, Timestamp);
 
-/// The deletion, attempts, payload, when it was queued, what it is about, and when it is tried for the last time.
-type Taking = (Option<Uuid>, i64, Option<String>, Timestamp, Option<Uuid>, Option<Timestamp>);
+/// What it does, the deletion, attempts and epoch, payload, when it was queued, what it is about, and when it is tried for the last time.
+type Taking = (String, Option<Uuid>, (i64, i64), Option<String>, Timestamp, (Option<Uuid>, Option<Timestamp>));
 
 /// The webhook's address, its secret, the one before that while it signs, whether it is switched on, the states of it and its organization, and
 /// since when it takes nothing.
-type Endpoint = (String, Vec<u8>, Option<Vec<u8>>, bool, String, (String, Option<Timestamp>));
+type Webhook = (String, Vec<u8>, Option<Vec<u8>>, bool, String, (String, Option<Timestamp>));
 
-async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, Uuid, usize)]) -> Result<Vec<Due>> {
+/// A queue's organization, its id, and what is done in it.
+type Place = (Uuid, Uuid, Kind);
+
+async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Place, usize)]) -> Result<Vec<Due>> {
     let due = sql!(
-        "SELECT id, about, sequence, next_attempt_at FROM webhook_deliveries
-         WHERE state = 'pending' AND organization_id = $1 AND webhook_id = $2 AND rank = $5 AND next_attempt_at <= $3
+        "SELECT id, about, sequence, next_attempt_at FROM effects
+         WHERE state = 'pending' AND organization_id = $1 AND queue_id = $2 AND rank = $5 AND next_attempt_at <= $3
          ORDER BY next_attempt_at, id LIMIT $4"
     );
     let mut taken = Vec::new();
-    for (organization, webhook, share) in shares {
+    for (place, share) in shares {
+        let (organization, queue, _) = *place;
         let mut left = *share;
         // What a deletion waits for goes before a queue of whatever length.
         for rank in [0_i64, 1] {
             if left == 0 {
                 break;
             }
-            let candidates: Vec<Candidate> = tx.read_all(due, params![*organization, *webhook, cx.now, LOOKED_AT, rank]).await?;
+            let candidates: Vec<Candidate> = tx.read_all(due, params![organization, queue, cx.now, LOOKED_AT, rank]).await?;
             for candidate in candidates {
                 if left == 0 {
                     break;
                 }
-                let due = take_one(cx, tx, (*organization, *webhook, rank), candidate).await?;
+                let due = take_one(cx, tx, (*place, rank), candidate).await?;
                 left -= usize::from(due.is_some());
                 taken.extend(due);
             }
@@ -197,107 +215,124 @@ async fn take_in(cx: &Cx, tx: &mut Tx, shares: &[(Uuid, Uuid, usize)]) -> Result
     Ok(taken)
 }
 
-/// Takes a delivery, unless one before it that is about the same thing is to be told first.
+/// Takes an effect, unless one before it that is about the same thing goes first.
 async fn take_one(
     cx: &Cx,
     tx: &mut Tx,
-    (organization, webhook, rank): (Uuid, Uuid, i64),
+    ((organization, queue, kind), rank): (Place, i64),
     (id, about, sequence, due_at): Candidate,
 ) -> Result<Option<Due>> {
     let earlier = sql!(
-        "SELECT next_attempt_at FROM webhook_deliveries
-         WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND sequence < $4 AND state = 'pending' AND attempts < $5
+        "SELECT next_attempt_at FROM effects
+         WHERE organization_id = $1 AND queue_id = $2 AND about = $3 AND sequence < $4 AND state = 'pending' AND attempts < $5
          ORDER BY sequence LIMIT 1"
     );
-    let bound = params![organization, webhook, about, sequence, IN_ORDER];
+    // A subscription is never changed out of turn.
+    let in_order = if kind == Kind::Webhook { IN_ORDER } else { i64::MAX };
+    let bound = params![organization, queue, about, sequence, in_order];
     let first: Option<Timestamp> = if about.is_some() { tx.read_opt(earlier, bound).await? } else { None };
     if let Some(at) = first {
         // Out of the way of others until then. The end of that one brings it back, and may have done so in this moment.
         let wait = sql!(
-            "UPDATE webhook_deliveries SET next_attempt_at = $4
-             WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND next_attempt_at = $5"
+            "UPDATE effects SET next_attempt_at = $4
+             WHERE organization_id = $1 AND queue_id = $2 AND id = $3 AND next_attempt_at = $5"
         );
-        tx.execute(wait, params![organization, webhook, id, at.max(after(cx.now, OUT_OF_THE_WAY)), due_at]).await?;
+        tx.execute(wait, params![organization, queue, id, at.max(after(cx.now, OUT_OF_THE_WAY)), due_at]).await?;
         if rank == 0 {
             // A deletion waits for what comes before its own events, too.
             let sooner = sql!(
-                "UPDATE webhook_deliveries SET rank = 0
-                 WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND sequence < $4 AND state = 'pending' AND rank = 1"
+                "UPDATE effects SET rank = 0
+                 WHERE organization_id = $1 AND queue_id = $2 AND about = $3 AND sequence < $4 AND state = 'pending' AND rank = 1"
             );
-            tx.execute(sooner, params![organization, webhook, about, sequence]).await?;
+            tx.execute(sooner, params![organization, queue, about, sequence]).await?;
         }
         return Ok(None);
     }
     // Time enough for the call and for writing down how it went.
     let lease_end = after(cx.now, PATIENCE + cx.plane.config.lease);
     let take = sql!(
-        "UPDATE webhook_deliveries SET next_attempt_at = $5
-         WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending' AND next_attempt_at <= $4
-         RETURNING deletion_id, attempts, payload, created_at, about, retry_until"
+        "UPDATE effects SET next_attempt_at = $5
+         WHERE organization_id = $1 AND queue_id = $2 AND id = $3 AND state = 'pending' AND next_attempt_at <= $4
+         RETURNING action, deletion_id, attempts, epoch, payload, created_at, about, retry_until"
     );
-    let bound = params![organization, webhook, id, cx.now, lease_end];
-    let Some((deletion, attempts, payload, created_at, about, retry_until)) = tx.read_opt::<Taking>(take, bound).await? else {
-        return Ok(None);
+    let bound = params![organization, queue, id, cx.now, lease_end];
+    let Some(taking) = tx.read_opt::<Taking>(take, bound).await? else { return Ok(None) };
+    let (action, deletion, (attempts, epoch), payload, created_at, (about, retry_until)) = taking;
+    // No later than if it were queued now: the clock may have been ahead when it was.
+    let retry_until = retry_until.unwrap_or_else(|| after(created_at, RETRIED_FOR)).min(after(cx.now, RETRIED_FOR));
+    let mut due = Due {
+        organization,
+        queue,
+        kind,
+        failing_since: None,
+        id,
+        action,
+        deletion,
+        about,
+        attempts,
+        epoch,
+        retry_until,
+        endpoint: None,
+        undeliverable: match () {
+            () if payload.is_none() => Some("what it said is deleted"),
+            () if attempts > 0 && retry_until < before(cx.now, LONGEST_RETRY) => Some("its three days were over before its turn came"),
+            () => None,
+        },
+        payload: payload.unwrap_or_default(),
     };
-    let endpoint = sql!(
+    if kind == Kind::Webhook {
+        find_endpoint(cx, tx, &mut due).await?;
+    }
+    Ok(Some(due))
+}
+
+/// Finds where a delivery to a webhook goes, and whether that is still to be told.
+async fn find_endpoint(cx: &Cx, tx: &mut Tx, due: &mut Due) -> Result<()> {
+    let webhook = due.queue;
+    let statement = sql!(
         "SELECT webhooks.url, webhooks.secret, CASE WHEN webhooks.old_secret_until > $3 THEN webhooks.old_secret END, webhooks.is_active,
                 webhooks.state, organizations.state, webhooks.failing_since
          FROM webhooks JOIN organizations ON organizations.id = webhooks.organization_id
          WHERE webhooks.organization_id = $1 AND webhooks.id = $2"
     );
-    let bound = params![organization, webhook, cx.now];
-    let (url, secret, old_secret, is_active, state, (organization_state, failing_since)) = tx.read_one::<Endpoint>(endpoint, bound).await?;
+    let bound = params![due.organization, webhook, cx.now];
+    let (url, secret, old_secret, is_active, state, (organization_state, failing_since)) = tx.read_one::<Webhook>(statement, bound).await?;
     let decrypt = |kept: &[u8]| {
         let secret = cx.plane.encryption.decrypt(WEBHOOKS, webhook.as_bytes(), kept);
         secret.inspect_err(|error| tracing::error!(%webhook, %error, "a delivery cannot be signed")).ok()
     };
     let secret = decrypt(&secret);
-    // No later than if it were queued now: the clock may have been ahead when it was.
-    let retry_until = retry_until.unwrap_or_else(|| after(created_at, RETRIED_FOR)).min(after(cx.now, RETRIED_FOR));
-    let undeliverable = match () {
+    due.failing_since = failing_since;
+    due.undeliverable = match () {
         () if state != "live" => Some("the webhook is being deleted"),
         // The last that an organization's webhooks are told is what became of it.
-        () if organization_state != "live" && deletion.is_none() => Some("the organization is being deleted"),
+        () if organization_state != "live" && due.deletion.is_none() => Some("the organization is being deleted"),
         () if !is_active => Some("the webhook is switched off"),
-        () if payload.is_none() => Some("what it said is deleted"),
-        () if attempts > 0 && retry_until < before(cx.now, LONGEST_RETRY) => Some("its three days were over before its turn came"),
+        () if due.undeliverable.is_some() => due.undeliverable,
         () if secret.is_none() => Some("the webhook's secret cannot be read: rotate it"),
         () => None,
     };
-    Ok(Some(Due {
-        organization,
-        webhook,
-        failing_since,
-        id,
-        deletion,
-        about,
-        attempts,
-        retry_until,
-        url,
-        payload: payload.unwrap_or_default(),
-        secret: secret.unwrap_or_default(),
-        old_secret: old_secret.and_then(|old| decrypt(&old)),
-        undeliverable,
-    }))
+    due.endpoint = Some(Endpoint { url, secret: secret.unwrap_or_default(), old_secret: old_secret.and_then(|old| decrypt(&old)) });
+    Ok(())
 }
 
-/// Writes down how an attempt went: delivered, to be tried again, or given up when its time is over.
+/// Writes down how an attempt went: done, to be tried again, or given up when its time is over.
 ///
 /// # Errors
-/// The database's; the delivery is then due again when its lease is over.
+/// The database's; the effect is then due again when its lease is over.
 pub async fn finish(plane: &Arc<Plane>, due: Due, attempt: Attempt) -> Result<()> {
     let chance = u64::from_le_bytes(deletion::random()?);
     let cx = job(plane);
     // A delivery that is forgotten is made twice, which may happen. What a deletion waits for, and what a failure leads to, is kept.
-    match due.deletion.is_none() && attempt.error.is_none() {
+    match due.kind == Kind::Webhook && due.deletion.is_none() && attempt.error.is_none() {
         true => cx.write_behind(true, async move |cx, tx| finish_in(cx, tx, &due, &attempt, chance).await).await,
         false => cx.write_as_server(async move |cx, tx| finish_in(cx, tx, &due, &attempt, chance).await).await,
     }
 }
 
-/// When a delivery is tried again that has failed once more; none when it is given up.
+/// When an effect is tried again that has failed once more; none when it is given up.
 fn next_attempt(cx: &Cx, due: &Due, attempt: &Attempt, chance: u64) -> Option<Timestamp> {
-    if due.undeliverable.is_some() || attempt.status == Some(GONE) || cx.now >= due.retry_until {
+    if due.undeliverable.is_some() || attempt.is_final || cx.now >= due.retry_until {
         return None;
     }
     let made = usize::try_from(due.attempts).unwrap_or(usize::MAX);
@@ -317,17 +352,20 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt, chance: u
         (Some(_), None) => (State::Failed, cx.now),
     };
     let is_finished = state != State::Pending;
+    if due.kind == Kind::Billing {
+        billing::lock_organization(tx, due.organization).await?;
+    }
     // A worker that took it over after this lease has another number of attempts, or has finished it.
     let update = sql!(
-        "UPDATE webhook_deliveries SET state = $5, attempts = attempts + $6, response_status = $7, error = $8, next_attempt_at = $9,
-                finished_at = $10, retry_until = $12,
-                response_body = CASE WHEN is_counted OR event LIKE 'member.%' OR event LIKE 'invite.%' THEN NULL ELSE $11 END
-         WHERE organization_id = $1 AND webhook_id = $2 AND id = $3 AND state = 'pending' AND attempts = $4
+        "UPDATE effects SET state = $5, attempts = attempts + $6, response_status = $7, error = $8, next_attempt_at = $9,
+                finished_at = $10, retry_until = $12, epoch = epoch + $13, outcome = coalesce($14, outcome),
+                response_body = CASE WHEN is_counted OR action LIKE 'member.%' OR action LIKE 'invite.%' THEN NULL ELSE $11 END
+         WHERE organization_id = $1 AND queue_id = $2 AND id = $3 AND state = 'pending' AND attempts = $4
          RETURNING is_counted"
     );
     let values = params![
         due.organization,
-        due.webhook,
+        due.queue,
         due.id,
         due.attempts,
         state,
@@ -340,23 +378,32 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt, chance: u
         // deletion finds here; that to an event about a customer goes with the customer.
         attempt.body.as_deref().filter(|_| attempt.error.is_some()),
         due.retry_until,
+        // What was answered is answered again to the same key.
+        i64::from(attempt.status.is_some_and(|status| !matches!(status, 409 | 429))),
+        attempt.outcome.as_ref(),
     ];
     let Some(is_counted) = tx.read_opt::<bool>(update, values).await? else {
         // It is erased, or another worker has it: what waits for it does not wait for this one.
-        return release_next(cx, tx, (due.organization, due.webhook), due.about, due.id).await;
+        return release_next(cx, tx, (due.organization, due.queue), due.about, due.id).await;
     };
-    note_health(cx, tx, due, attempt).await?;
+    match due.kind {
+        Kind::Webhook => note_health(cx, tx, due, attempt).await?,
+        Kind::Billing => billing::note_state(cx, tx, (due.organization, due.queue), attempt.outcome.as_ref()).await?,
+    }
     if is_finished || due.attempts + 1 == IN_ORDER {
-        release_next(cx, tx, (due.organization, due.webhook), due.about, due.id).await?;
+        release_next(cx, tx, (due.organization, due.queue), due.about, due.id).await?;
     }
     if is_finished {
-        ended(cx, tx, due.organization, (due.deletion, is_counted), state).await?;
-        forget(cx, tx, due.organization, due.webhook).await?;
+        match (due.kind, due.deletion) {
+            (Kind::Billing, Some(deletion)) if is_counted => effects::record_billing_again(tx, due.organization, deletion).await?,
+            _ => ended(cx, tx, due.organization, (due.deletion, is_counted), state).await?,
+        }
+        forget(cx, tx, due.organization, due.queue).await?;
     }
     Ok(())
 }
 
-/// What follows the end of a delivery for the deletion that it speaks of: the deletion that waited for it goes on, or, if it was completed without
+/// What follows the end of an effect for the deletion that it speaks of: the deletion that waited for it goes on, or, if it was completed without
 /// it, its receipt says what became of it.
 pub(super) async fn ended(
     cx: &Cx,
@@ -379,10 +426,10 @@ pub(super) async fn release_next(cx: &Cx, tx: &mut Tx, (organization, webhook): 
         return Ok(());
     }
     let statement = sql!(
-        "UPDATE webhook_deliveries SET next_attempt_at = $4
-         WHERE organization_id = $1 AND webhook_id = $2 AND state = 'pending' AND attempts = 0
-           AND id = (SELECT id FROM webhook_deliveries
-                     WHERE organization_id = $1 AND webhook_id = $2 AND about = $3 AND state = 'pending' AND attempts < $5 AND id <> $6
+        "UPDATE effects SET next_attempt_at = $4
+         WHERE organization_id = $1 AND queue_id = $2 AND state = 'pending' AND attempts = 0
+           AND id = (SELECT id FROM effects
+                     WHERE organization_id = $1 AND queue_id = $2 AND about = $3 AND state = 'pending' AND attempts < $5 AND id <> $6
                      ORDER BY sequence LIMIT 1)"
     );
     if tx.execute(statement, params![organization, webhook, about, cx.now, IN_ORDER, id]).await? > 0 {
@@ -394,7 +441,7 @@ pub(super) async fn release_next(cx: &Cx, tx: &mut Tx, (organization, webhook): 
 /// Notes since when a webhook takes nothing, and switches off one that wants nothing more or took nothing for too long. What is still in its queue
 /// comes to its end when it is due.
 async fn note_health(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
-    let (organization, webhook) = (due.organization, due.webhook);
+    let (organization, webhook) = (due.organization, due.queue);
     if attempt.error.is_none() {
         let well = sql!("UPDATE webhooks SET failing_since = NULL WHERE organization_id = $1 AND id = $2 AND failing_since IS NOT NULL");
         tx.execute(well, params![organization, webhook]).await?;
@@ -440,11 +487,11 @@ async fn forget(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid) -> Resu
         return Ok(());
     }
     let statement = sql!(
-        "DELETE FROM webhook_deliveries
-         WHERE organization_id = $1 AND webhook_id = $2 AND state NOT IN ('pending', 'failed') AND (deletion_id IS NULL OR is_counted)
-           AND id IN (SELECT id FROM webhook_deliveries WHERE organization_id = $1 AND webhook_id = $2 AND state = 'delivered'
+        "DELETE FROM effects
+         WHERE organization_id = $1 AND queue_id = $2 AND state NOT IN ('pending', 'failed') AND (deletion_id IS NULL OR is_counted)
+           AND id IN (SELECT id FROM effects WHERE organization_id = $1 AND queue_id = $2 AND state = 'delivered'
                       ORDER BY id DESC LIMIT 1000 OFFSET $3)
-           AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.organization_id = $1 AND holds.subject_id IN ($1, webhook_deliveries.subject_id)
+           AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.organization_id = $1 AND holds.subject_id IN ($1, effects.subject_id)
                                                  AND released_at IS NULL AND (until IS NULL OR until > $4))"
     );
     tx.execute(statement, params![organization, webhook, HISTORY, cx.now]).await?;
@@ -452,11 +499,11 @@ async fn forget(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid) -> Resu
 }
 
 /// Lets a deletion that waits for its last delivery go on.
-async fn wake(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Uuid) -> Result<()> {
+pub(super) async fn wake(cx: &Cx, tx: &mut Tx, organization: Uuid, deletion: Uuid) -> Result<()> {
     let statement = sql!(
         "UPDATE deletions SET lease_until = NULL
          WHERE organization_id = $1 AND id = $2 AND waiting_for IS NOT NULL AND state <> 'completed'
-           AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE organization_id = $1 AND deletion_id = $2 AND state = 'pending')"
+           AND NOT EXISTS (SELECT 1 FROM effects WHERE organization_id = $1 AND deletion_id = $2 AND state = 'pending')"
     );
     if tx.execute(statement, params![organization, deletion]).await? > 0 {
         let plane = cx.plane.clone();
