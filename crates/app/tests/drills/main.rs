@@ -11,6 +11,7 @@
 #[expect(dead_code, reason = "the drills need a part of what the black-box tests share")]
 mod support;
 
+mod billing;
 mod bulk;
 mod chance;
 mod crash;
@@ -22,5 +23,7 @@ mod restarts;
 mod restores;
 mod revocation;
 mod store;
+#[expect(dead_code, reason = "the black-box tests use the rest of the counterpart")]
+mod stripe;
 mod telling;
 mod waiting;

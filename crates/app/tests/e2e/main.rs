@@ -7,12 +7,18 @@ mod support;
 
 #[path = "../drills/bulk.rs"]
 mod bulk;
+#[path = "../drills/chance.rs"]
+#[expect(dead_code, reason = "only drills leave anything to chance")]
+mod chance;
 #[path = "../drills/store.rs"]
 #[expect(dead_code, reason = "these tests need a part of what the drills share")]
 mod store;
+#[path = "../drills/stripe.rs"]
+mod stripe;
 
 mod access;
 mod bad_input;
+mod billing;
 mod browsers;
 mod client;
 mod configuration;

@@ -84,6 +84,7 @@ fn error_code(status: StatusCode) -> &'static str {
         422 => "validation_error",
         429 => "rate_limited",
         500 => "internal_error",
+        503 => "unavailable",
         other => panic!("no test expects {other}"),
     }
 }

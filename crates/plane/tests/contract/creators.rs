@@ -82,8 +82,7 @@ const WAYS: &[(&str, Way)] = &[
 
 /// Tables whose rows are made under the lock of their organization, as every order of a deletion is: none of these is overtaken. Of a purge,
 /// moreover, either receipt may tell: its own or the organization's, whichever of the two is drained first.
-const NOT_RACED: [&str; 6] =
-    ["requirements", "deletion_approvals", "purges", "purge_items", "billing_subscriptions", "billing_terms"];
+const NOT_RACED: [&str; 6] = ["requirements", "deletion_approvals", "purges", "purge_items", "billing_subscriptions", "billing_terms"];
 
 /// Where in its transaction a creation is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

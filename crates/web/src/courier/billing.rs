@@ -8,6 +8,11 @@ use plane::{Plane, billing};
 
 use crate::stripe::{Answer, Stripe};
 
+/// What the metadata of a subscription says that is to end with its period because of a deletion: the deletion's id.
+const DELETION_KEY: &str = "freehold_deletion";
+/// The same, as a field of a form.
+const ENDED_BY: &str = "metadata[freehold_deletion]";
+
 /// Carries out one step, or finds it done.
 pub(super) async fn carry_out(plane: &Arc<Plane>, stripe: Option<&Stripe>, due: &Due) -> Attempt {
     let Some(stripe) = stripe else {
@@ -32,40 +37,37 @@ async fn take_step(plane: &Arc<Plane>, stripe: &Stripe, due: &Due, order: &StepO
             None => return Ok(refused(&found)),
         },
     };
-    let is_done = Ok(done(&found, state.clone(), true));
     let unchanged = Ok(done(&found, state.clone(), false));
-    let key = due.idempotency_key();
+    let (key, deletion) = (due.idempotency_key(), due.deletion.map_or_else(String::new, |deletion| deletion.to_string()));
+    // It stands at Stripe, so that it is known even if the answer to the change, or this server, is lost.
+    let is_ours = !deletion.is_empty() && found.body["metadata"][DELETION_KEY] == deletion;
     match step {
         Step::Read => unchanged,
-        Step::Cancel if state.has_ended() => is_done,
+        Step::Cancel if state.has_ended() => unchanged,
         Step::Cancel => {
             let form = [("invoice_now", order.final_invoice.to_string()), ("prorate", order.prorate.to_string())];
             let answer = stripe.cancel(subscription, &form, &key).await?;
             Ok(judged(&answer, |state| state.has_ended()))
         }
         // What has ended, or is to end by its customer's own wish, is no change of ours.
-        Step::CancelAtPeriodEnd if state.has_ended() || found.is_to_end() => unchanged,
+        Step::CancelAtPeriodEnd if state.has_ended() || found.is_to_end() => Ok(done(&found, state, is_ours)),
         Step::CancelAtPeriodEnd => {
-            let answer = stripe.change(subscription, &[("cancel_at_period_end", "true".into())], &key).await?;
+            let form = [("cancel_at_period_end", "true".into()), (ENDED_BY, deletion)];
+            let answer = stripe.change(subscription, &form, &key).await?;
             let is_to_end = answer.is_to_end();
             Ok(judged(&answer, |_| is_to_end))
         }
+        Step::Resume if !is_ours => unchanged,
+        Step::Resume if state.has_ended() => Ok(Attempt {
+            error: Some("the subscription has ended at Stripe and cannot be taken up again: begin a new one"),
+            is_final: true,
+            ..done(&found, state, false)
+        }),
         Step::Resume => {
-            let has_changed = billing::has_changed(plane, due.organization, due.queue, due.deletion).await;
-            match has_changed.map_err(|_| "the database did not answer")? {
-                false => unchanged,
-                true if state.has_ended() => Ok(Attempt {
-                    error: Some("the subscription has ended at Stripe and cannot be taken up again: begin a new one"),
-                    is_final: true,
-                    ..done(&found, state, false)
-                }),
-                true if !found.is_to_end() => is_done,
-                true => {
-                    let answer = stripe.change(subscription, &[("cancel_at_period_end", "false".into())], &key).await?;
-                    let goes_on = !answer.is_to_end();
-                    Ok(judged(&answer, |_| goes_on))
-                }
-            }
+            let form = [("cancel_at_period_end", "false".into()), (ENDED_BY, String::new())];
+            let answer = stripe.change(subscription, &form, &key).await?;
+            let goes_on = !answer.is_to_end();
+            Ok(judged(&answer, |_| goes_on))
         }
         Step::SetQuantity => {
             let seats = billing::seats(plane, due.organization).await.map_err(|_| "the database did not answer")?;

@@ -153,6 +153,11 @@ pub(crate) async fn record_billing_again(tx: &mut Tx, organization: Uuid, id: Uu
 /// Subscriptions that a receipt names one by one. Of more it says how many there were.
 const MOST_NAMED: i64 = 100;
 
+/// A time as records have it.
+fn written(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
 /// What has come of subscriptions at the payment provider: which it was, what was done, its answer and when.
 async fn record_billing(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<Option<Json>> {
     let count = sql!(
@@ -179,9 +184,9 @@ async fn record_billing(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<Opt
                 "stripeSubscriptionId": order.map(|order| order.subscription),
                 "state": state,
                 "status": Some(state_there.status).filter(|status| !status.is_empty()),
-                "endsAt": state_there.ended_at.or(state_there.cancel_at),
+                "endsAt": state_there.ended_at.or(state_there.cancel_at).map(written),
                 "requestId": state_there.request_id,
-                "at": at,
+                "at": at.map(written),
             })
         })
         .collect();

@@ -80,21 +80,28 @@ pub struct StepOrder {
 }
 
 /// A subscription as the provider has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubscriptionState {
     /// The provider's word for how it stands, such as `active`; `missing` for one that it does not know any more.
+    #[schemars(length(min = 1, max = 255), example = &"canceled")]
     pub status: String,
     /// The provider's id of who pays.
+    #[schemars(length(min = 1, max = 255), example = &"cus_123")]
     pub stripe_customer_id: Option<String>,
     /// The provider's id of its first price.
+    #[schemars(length(min = 1, max = 255), example = &"price_1PqR")]
     pub price: Option<String>,
     /// What that is for one in a period, in the smallest unit of the currency.
+    #[schemars(example = 2_900)]
     pub amount: Option<i64>,
     /// The currency (ISO 4217, in small letters).
+    #[schemars(length(min = 3, max = 3), example = &"eur")]
     pub currency: Option<String>,
     /// The period: `day`, `week`, `month` or `year`.
+    #[schemars(length(min = 1, max = 20), example = &"month")]
     pub interval: Option<String>,
     /// How many.
+    #[schemars(example = 3)]
     pub quantity: Option<i64>,
     /// The end of the period that is paid for.
     pub current_period_end: Option<Timestamp>,
@@ -102,9 +109,10 @@ pub struct SubscriptionState {
     pub cancel_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Whether the step has changed it, or found it so.
+    /// Whether the server has changed it: otherwise it was so before.
     pub is_changed: bool,
     /// The provider's id of the request, for its support.
+    #[schemars(length(min = 1, max = 100), example = &"req_1PqR")]
     pub request_id: Option<String>,
 }
 

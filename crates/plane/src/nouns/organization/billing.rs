@@ -491,23 +491,6 @@ pub async fn seats(plane: &Arc<Plane>, organization: Uuid) -> Result<Option<i64>
     cx.read(async move |_, tx| count_seats(tx, organization).await).await
 }
 
-/// Whether the step of this deletion that a resume is to undo has changed the subscription: what its customer had arranged at Stripe stays.
-///
-/// # Errors
-/// The database's.
-pub async fn has_changed(plane: &Arc<Plane>, organization: Uuid, subscription: Uuid, deletion: Option<Uuid>) -> Result<bool> {
-    let cx = Cx::new(plane, "billing").with_actor(Actor::System);
-    cx.read(async move |_, tx| {
-        let statement =
-            sql!("SELECT state, outcome FROM effects WHERE organization_id = $1 AND queue_id = $2 AND deletion_id = $3 AND action = $4");
-        let bound = params![organization, subscription, deletion, Step::CancelAtPeriodEnd];
-        let found: Option<(String, Option<Json>)> = tx.read_opt(statement, bound).await?;
-        // One that was never confirmed may have been done all the same.
-        Ok(found.is_some_and(|(state, outcome)| state != "delivered" || outcome.is_none_or(|outcome| outcome["is_changed"] == true)))
-    })
-    .await
-}
-
 /// Puts into the outbox that the quantity of subscriptions becomes the number of seats, where the two differ.
 ///
 /// # Errors

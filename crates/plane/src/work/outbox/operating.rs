@@ -13,7 +13,7 @@ use crate::cx::Cx;
 use crate::fields::Check;
 use crate::ids::{OrganizationRef, SERVER_SCOPE};
 use crate::page::{Page, PageRequest};
-use crate::subscription_steps::Step;
+use crate::subscription_steps::{Step, SubscriptionState};
 use crate::{Error, Result, deletions, notify};
 use deletion::after;
 
@@ -52,9 +52,8 @@ pub struct Effect {
     /// What would let it go on; null once it is done.
     #[schemars(length(min = 1, max = 500), example = &"It is tried again by itself.")]
     pub remedy: Option<&'static str>,
-    /// What the other side said is there now.
-    #[schemars(with = "Option<crate::wire::Anything>", example = serde_json::json!({"status": "canceled"}))]
-    pub outcome: Option<Json>,
+    /// The subscription as the payment provider has it after the last attempt.
+    pub outcome: Option<SubscriptionState>,
     /// While it is pending.
     pub next_attempt_at: Option<Timestamp>,
     /// While it is pending: when it is tried for the last time.
@@ -66,10 +65,14 @@ pub struct Effect {
 }
 
 columns! { Effect {
-    id, organization_id, kind, action, to: "queue_id", deletion_id, state, is_given_up, attempts, response_status, error, outcome,
+    id, organization_id, kind, action, to: "queue_id", deletion_id, state, is_given_up, attempts, response_status, error, outcome => read_outcome,
     next_attempt_at: "CASE WHEN state = 'pending' THEN next_attempt_at END", retry_until: "CASE WHEN state = 'pending' THEN retry_until END",
     created_at, finished_at; remedy = None,
 } }
+
+fn read_outcome(outcome: Option<Json>) -> Option<SubscriptionState> {
+    serde_json::from_value(outcome?).ok()
+}
 
 impl Effect {
     fn with_remedy(mut self) -> Effect {
