@@ -210,9 +210,9 @@ on_both_engines! {
             ),
             (
                 "deliveries",
-                "webhook_deliveries",
-                format!("UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = {ago}"),
-                "DELETE FROM webhook_deliveries",
+                "effects",
+                format!("UPDATE effects SET state = 'pending', next_attempt_at = {ago}"),
+                "DELETE FROM effects",
             ),
         ];
         for (check, table, plant, undo) in plants {
@@ -272,7 +272,7 @@ on_both_engines! {
         }
         let waits = [
             ("deletions", format!("UPDATE deletions SET state = 'draining', lease_until = {} WHERE root = 'retired_customer'", later("updated_at", 240))),
-            ("webhook_deliveries", format!("UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = {}", later("created_at", 240))),
+            ("effects", format!("UPDATE effects SET state = 'pending', next_attempt_at = {}", later("created_at", 240))),
         ];
         for (table, plant) in waits {
             change_database(&server, &plant).await;

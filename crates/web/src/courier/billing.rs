@@ -1,4 +1,4 @@
-//! Subscriptions are changed at Stripe. What is there is read first, and what is so already is done: it does not matter by whom, or how often.
+//! Subscriptions are changed at Stripe. What is there is read first, and what is so already is done: it does not matter who did it, or how often.
 
 use std::sync::Arc;
 

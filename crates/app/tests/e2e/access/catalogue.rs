@@ -104,6 +104,12 @@ impl Operation {
             "addOperator",
             "removeOperator",
             "giveUpDelivery",
+            // The server is not connected to Stripe.
+            "beginCheckout",
+            "openBillingPortal",
+            "readEffect",
+            "retryEffect",
+            "giveUpEffect",
         ];
         named.contains(&self.id.as_str())
     }

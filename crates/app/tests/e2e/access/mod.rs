@@ -166,7 +166,7 @@ impl Tenant {
             "holds" => &self.hold,
             "deletion-approvals" => &self.approval,
             "webhooks" => &self.webhook,
-            "deliveries" => &self.delivery,
+            "deliveries" | "effects" => &self.delivery,
             "apps" => &self.app,
             "token" => &self.token,
             "users" | "operators" => &self.user,

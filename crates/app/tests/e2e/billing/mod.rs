@@ -2,6 +2,7 @@
 
 mod ending;
 mod events;
+mod pages;
 mod terms;
 
 use reqwest::{Method, StatusCode};

@@ -112,7 +112,7 @@ on_both_engines! {
         assert!(told.len() as u128 <= began.elapsed().as_millis() / 250 + 1, "{} events in {:?}", told.len(), began.elapsed());
         assert_eq!((&completed["state"], &completed["rowsToDo"], &completed["stage"], &completed["conditions"]), (&json!("completed"), &json!(0), &Json::Null, &json!([])));
         let waited = waited.unwrap_or_else(|| panic!("no event said what it waited for: {told:#?}"));
-        assert_eq!((&waited["stage"], &waited["rate"], &waited["etaSeconds"]), (&json!("webhook_deliveries"), &Json::Null, &Json::Null));
+        assert_eq!((&waited["stage"], &waited["rate"], &waited["etaSeconds"]), (&json!("effects"), &Json::Null, &Json::Null));
         assert!(waited["conditions"][0]["since"].is_string() && waited["conditions"][0]["remedy"].as_str().unwrap().contains("webhook"), "{waited}");
         // What was ahead of it then was counted along the drain's own way, and came true.
         let rows = |record: &Json, name: &str| record[name].as_i64().unwrap();

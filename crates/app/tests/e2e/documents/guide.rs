@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
+use plane::billing::{CUSTOMER_KEY, ORGANIZATION_KEY};
 use tokio::process::Command;
 
 use super::read;
@@ -199,7 +200,9 @@ fn every_figure_that_the_guide_and_the_alerts_name_is_one() {
     assert!(described.len() > 20, "{described:?}");
     for page in super::pages().into_iter().chain(["packaging/alerts.yml".into()]) {
         let text = read(&page);
-        let unknown: Vec<&str> = figures(&text).into_iter().filter(|figure| !described.contains(*figure)).collect();
+        // What stands in the metadata of subscriptions begins like a figure.
+        let is_a_key = |figure: &&str| [ORGANIZATION_KEY, CUSTOMER_KEY, "freehold_deletion"].contains(figure);
+        let unknown: Vec<&str> = figures(&text).into_iter().filter(|figure| !described.contains(*figure) && !is_a_key(figure)).collect();
         assert!(unknown.is_empty(), "{page}: {unknown:?}");
     }
 }

@@ -118,7 +118,7 @@ on_both_engines! {
             for line in [
                 "freehold_http_requests_total{operation=\"createCustomer\",status=\"201\"} 1",
                 "freehold_deletions_open{state=\"closed\"} 0",
-                "freehold_webhook_deliveries_pending 0",
+                "freehold_effects_pending{kind=\"billing\"} 0",
             ] {
                 assert!(figures.contains(line), "{line} is not in\n{figures}");
             }

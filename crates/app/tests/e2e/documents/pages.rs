@@ -34,9 +34,13 @@ const ARGUMENTS: [&str; 4] =
 const PATIENCE: Duration = Duration::from_secs(120);
 const BY_HAND: &str = "sh by-hand";
 /// The blocks that need a place of their own: the page, how the block begins, and what runs it, or why nothing does.
-const ELSEWHERE: [(&str, &str, &str); 10] = [
+const ELSEWHERE: [(&str, &str, &str); 14] = [
     ("README.md", "cargo run --profile demo", "builds the program"),
     ("README.md", "cargo run --profile demo", "the same, and these tests"),
+    ("docs/guide/billing.md", "export FREEHOLD_STRIPE", "needs an account at Stripe"),
+    ("docs/guide/billing.md", "freehold billing checkout", "`billing/pages.rs`"),
+    ("docs/guide/billing.md", "freehold billing link", "`billing/pages.rs`"),
+    ("docs/guide/billing.md", "freehold effects list", "`billing/pages.rs`"),
     ("docs/guide/command-line.md", "echo 'a long password'", "`by_hand.rs`"),
     ("docs/guide/getting-started.md", "cargo run --profile demo", "builds the program"),
     ("docs/guide/operating.md", "curl localhost:3001/api/operator", "`by_hand.rs`"),

@@ -12,7 +12,7 @@ use crate::{Cx, Result};
 use deletion::after;
 
 sql::words! {
-    /// What is done to a subscription. Each is done to what is there, and done once it is so, whoever has done it.
+    /// What is done to a subscription. Each is done to what is there, and done once it is so, no matter who has done it.
     pub enum Step {
         /// It ends at once.
         Cancel = "subscription.cancel",

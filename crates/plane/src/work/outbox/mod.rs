@@ -1,11 +1,12 @@
 //! The outbox: the queues of what is still to be done outside of the database, written in the transaction of its cause.
 //!
-//! A worker takes an effect for the time of a lease and says how it went (`queue.rs`). A worker that dies on the way says nothing, and the effect is
+//! A worker takes an effect for the time of a lease and says how it went (`queue.rs`, `finishing.rs`). A worker that dies on the way says nothing, and the effect is
 //! due again when its lease is over: each is carried out at least once, seldom twice. What is about one thing is carried in the order of its
 //! sequence. Webhooks are told so until one event has failed [`IN_ORDER`] times: then those after it go ahead, and the sequence tells. What was given
 //! up can be done again: by members (`resending.rs`) and by operators (`operating.rs`).
 
 pub mod deliveries;
+mod finishing;
 pub mod operating;
 mod queue;
 mod resending;
@@ -19,7 +20,8 @@ use uuid::Uuid;
 use crate::webhooks;
 
 pub use crate::notify::RETRIED_FOR;
-pub use queue::{Carried, ROOM, Taken, UnderWay, finish, take};
+pub use finishing::finish;
+pub use queue::{Carried, ROOM, Taken, UnderWay, take};
 
 /// The longest that a call takes, from the look-up of its name to the end of the answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);

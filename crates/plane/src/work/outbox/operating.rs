@@ -201,9 +201,9 @@ pub async fn give_up(cx: &Cx, id: Uuid, reason: String) -> Result<Effect> {
             return Err(Error::Conflict("It is done or given up already.".into()));
         }
         if let Some(deletion) = found.deletion_id {
-            super::queue::wake(cx, tx, found.organization_id, deletion).await?;
+            super::finishing::wake(cx, tx, found.organization_id, deletion).await?;
         }
-        super::queue::release_next(cx, tx, (found.organization_id, found.to), Some(found.to), found.id).await
+        super::finishing::release_next(cx, tx, (found.organization_id, found.to), Some(found.to), found.id).await
     })
     .await
 }

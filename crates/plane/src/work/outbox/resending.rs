@@ -5,7 +5,7 @@ use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use super::deliveries::Delivery;
-use super::{RETRIED_FOR, State, queue};
+use super::{RETRIED_FOR, State, finishing};
 use crate::access::{Tenant, enter};
 use crate::audit::{self, Note};
 use crate::cx::Cx;
@@ -147,8 +147,8 @@ pub async fn give_up(cx: &Cx, organization: &OrganizationRef, webhook: Uuid, id:
             let Some((deletion, is_counted, about)) = ended else {
                 return Err(Error::Conflict("This delivery has come to its end already.".into()));
             };
-            queue::ended(cx, tx, tenant.organization(), (deletion, is_counted), State::Failed).await?;
-            queue::release_next(cx, tx, (tenant.organization(), webhook), about, id).await?;
+            finishing::ended(cx, tx, tenant.organization(), (deletion, is_counted), State::Failed).await?;
+            finishing::release_next(cx, tx, (tenant.organization(), webhook), about, id).await?;
             let detail = Some(format!("the delivery {id}"));
             let note = Note { action: "webhook.give_up", subject: "webhook", subject_id: Some(webhook), detail, ..Note::default() };
             audit::record(cx, tx, tenant.organization(), &note).await?;

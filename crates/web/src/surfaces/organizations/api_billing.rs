@@ -21,7 +21,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .may(Action::ChangeBilling)
             .gives(200, "How it is billed.")
             .refuses(409, "The organization is archived."),
-        Operation::get("/organizations/{organizationId}/billing/subscriptions", "listSubscriptions", billing::list)
+        Operation::get("/organizations/{organizationId}/billing/subscriptions", "listBillingSubscriptions", billing::list)
             .says("List the subscriptions at Stripe")
             .explains("The organization's own and those of its customers.")
             .may(Action::ReadBilling)
