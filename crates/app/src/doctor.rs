@@ -15,7 +15,7 @@ use crate::{DatabaseArgs, ExportsArgs, Outcome, RetentionArgs, SecretKeyArgs, sa
 
 /// What the doctor looks at and what its exit codes mean, for `--help`.
 pub(crate) const HELP: &str = "\
-It reads and changes nothing, unless --repair says so. The embedded database is looked at while no server runs; PostgreSQL also beside one.
+It reads and changes nothing, unless --repair says so, also beside a running server. With --repair no server may use an embedded database.
 
 Exit codes:
   0  nothing was found
@@ -55,7 +55,8 @@ pub(crate) async fn run(args: DoctorArgs) -> ExitCode {
 }
 
 async fn look(args: &DoctorArgs) -> Outcome<ExitCode> {
-    let (options, clock, exports) = (args.database.options(), Clock::default(), args.exports.place(&args.database));
+    let (mut options, clock, exports) = (args.database.options(), Clock::default(), args.exports.place(&args.database));
+    options.reads_beside = !args.repair;
     // Before the database is opened, which narrows its own files.
     let files = doctor::files(&places(args));
     // Before anything is made or migrated: a wrong folder is to be noticed.

@@ -139,6 +139,9 @@ pub(crate) struct ServeArgs {
     /// What signs Stripe's events to /stripe/events (whsec_…); during a rotation two, with a comma between them.
     #[arg(long, env = "FREEHOLD_STRIPE_WEBHOOK_SECRET", hide_env_values = true, value_name = "SECRET", value_delimiter = ',')]
     stripe_webhook_secret: Vec<String>,
+    /// The prices at Stripe (price_…) that organizations can choose at a checkout, with commas between them. Without any there is no checkout.
+    #[arg(long, env = "FREEHOLD_STRIPE_PRICES", value_name = "PRICES", value_delimiter = ',')]
+    stripe_prices: Vec<String>,
     /// Where Stripe's API is: another address for a counterpart in tests. https, or http on this machine.
     #[arg(long, env = "FREEHOLD_STRIPE_API_URL", value_name = "URL", default_value = "https://api.stripe.com", value_parser = parse_stripe_url)]
     stripe_api_url: String,
@@ -215,6 +218,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     config.stripe = StripeAccount {
         secret_key: args.stripe_secret_key.filter(|key| !key.is_empty()),
         webhook_secrets: args.stripe_webhook_secret.into_iter().filter(|secret| !secret.is_empty()).collect(),
+        prices: args.stripe_prices,
         api_url: args.stripe_api_url,
     };
     config.completion_wait = Duration::from_secs(args.completion_wait.into());

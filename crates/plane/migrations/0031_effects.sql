@@ -61,3 +61,10 @@ CREATE INDEX effects_delivered ON effects (organization_id, queue_id, id) WHERE 
 CREATE INDEX effects_by_end ON effects (finished_at, id) WHERE finished_at IS NOT NULL;
 -- What operators look after: those of the server's own, one by one.
 CREATE INDEX effects_own ON effects (id) WHERE kind <> 'webhook';
+CREATE INDEX effects_unfinished ON effects (state, id) WHERE kind <> 'webhook' AND state <> 'delivered';
+-- What is counted, and how old the oldest is.
+CREATE INDEX effects_pending ON effects (kind, created_at) WHERE state = 'pending';
+CREATE INDEX effects_failed ON effects (organization_id, deletion_id) WHERE state = 'failed';
+
+-- Tables have come in between: a deletion that is under way looks for its place anew.
+UPDATE deletions SET cursor = NULL WHERE state = 'draining' AND root IN ('organization', 'customer', 'retired_customer', 'webhook');

@@ -24,6 +24,8 @@ CREATE TABLE billing_subscriptions (
 CREATE UNIQUE INDEX billing_subscriptions_by_stripe_id ON billing_subscriptions (stripe_subscription_id);
 CREATE INDEX billing_subscriptions_of_subject ON billing_subscriptions (organization_id, subject_id, id);
 
+CREATE INDEX billing_subscriptions_live ON billing_subscriptions (organization_id, id) WHERE ended_at IS NULL;
+
 CREATE TABLE billing_terms (
     organization_id uuid NOT NULL PRIMARY KEY REFERENCES organizations (id) ON DELETE CASCADE,
     on_deletion text NOT NULL CHECK (on_deletion IN ('cancel_now', 'cancel_at_period_end')),

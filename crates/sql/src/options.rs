@@ -19,12 +19,14 @@ pub struct Options {
     /// Whether it is a server that opens it. Then no other may use a PostgreSQL database for as long: it would go on letting in what is deleted
     /// here. The file of an embedded one has one process in any case, and of a server's the folder is closed to other users of the machine.
     pub is_server: bool,
+    /// Whether an embedded database that another process has is read beside it: then nothing can be written.
+    pub reads_beside: bool,
 }
 
 impl Options {
     /// The defaults for an address: 16 connections, groups of 64.
     pub fn new(url: impl Into<String>) -> Options {
-        Options { url: url.into(), connections: 16, group: 64, may_begin_anew: false, schema: None, is_server: false }
+        Options { url: url.into(), connections: 16, group: 64, may_begin_anew: false, schema: None, is_server: false, reads_beside: false }
     }
 
     /// The file of an embedded database, if it is missing or empty: opening it begins with nothing.

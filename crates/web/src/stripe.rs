@@ -79,6 +79,13 @@ impl Answer {
         })
     }
 
+    /// Whether Stripe does not know what was asked for: neither here nor in the other of its two modes, test and live.
+    pub(crate) fn is_missing(&self) -> bool {
+        let error = &self.body["error"];
+        let is_elsewhere = error["message"].as_str().is_some_and(|words| words.contains("a similar object exists in"));
+        self.status == 404 && error["code"] == "resource_missing" && !is_elsewhere
+    }
+
     /// Whether the subscription is to end with the period that is paid for, or at a time.
     pub(crate) fn is_to_end(&self) -> bool {
         self.body["cancel_at_period_end"].as_bool().unwrap_or(false) || self.body["cancel_at"].is_number()
@@ -204,6 +211,16 @@ mod tests {
         assert_eq!((read.amount, read.interval.as_deref(), read.quantity, read.cancel_at), (Some(2_900), Some("month"), Some(3), time));
         assert!(newer.is_to_end() && older.is_to_end() && !answer(json!({"cancel_at": null})).is_to_end());
         assert!(answer(json!({"error": {}})).subscription().is_none());
+    }
+
+    #[test]
+    fn what_is_unknown_to_stripe_is_told_from_what_is_unknown_to_this_key_or_to_something_between() {
+        let told = |status, body| Answer { status, ..answer(body) }.is_missing();
+        assert!(told(404, json!({"error": {"code": "resource_missing", "message": "No such subscription: 'sub_1'"}})));
+        let other =
+            "No such subscription: 'sub_1'; a similar object exists in live mode, but a test mode key was used to make this request.";
+        assert!(!told(404, json!({"error": {"code": "resource_missing", "message": other}})));
+        assert!(!told(404, json!("<html>not found</html>")) && !told(400, json!({"error": {"code": "resource_missing"}})));
     }
 
     #[test]

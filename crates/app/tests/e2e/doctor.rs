@@ -384,12 +384,35 @@ on_both_engines! {
         let words = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && words.contains("--data"), "{words}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was made");
-        // Beside a server: PostgreSQL has room for both, the file has not.
-        let (code, out, err) = server.doctor(&[]).await;
+        server.stop().await;
+        is_sound(&server).await;
+    }
+
+    async fn a_running_server_is_looked_at_while_it_works_and_a_file_is_repaired_by_none_beside_it(engine: Engine) {
+        let mut server = start(engine).await;
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let work = async {
+            for _ in 0..40 {
+                let customer = server.new_customer(&organization, token).await;
+                let path = format!("/api/organizations/{}/customers/{customer}", organization.id);
+                expect(server.request(Method::DELETE, &path).bearer_auth(token), StatusCode::NO_CONTENT).await;
+            }
+        };
+        let looks = async {
+            for _ in 0..3 {
+                let (code, out, err) = server.doctor(&[]).await;
+                assert_eq!(code, 0, "{out}{err}");
+            }
+        };
+        tokio::join!(work, looks);
+        let (code, out, err) = server.doctor(&["--repair"]).await;
         match engine {
             Engine::Sqlite => assert!(code == 2 && err.contains("in use by another freehold"), "{out}{err}"),
             Engine::Postgresql => assert_eq!(code, 0, "{out}{err}"),
         }
+        // It holds nothing up: the server writes on, and is one file when it stops.
+        server.new_customer(&organization, token).await;
         server.stop().await;
         is_sound(&server).await;
     }

@@ -109,13 +109,14 @@ pub(crate) async fn look(cx: &Cx, tx: &mut Tx, organization: Uuid, (root, subjec
     if matches!(root, Root::Customer | Root::RetiredCustomer) {
         blockers.extend(archived(tx, organization).await?);
     }
+    let reversible_until = grace::until(cx, tx, organization, (root, subject), asked.grace_days).await?;
     Ok(Preview {
         root,
         subject,
-        reversible_until: grace::until(cx, tx, organization, (root, subject), asked.grace_days).await?,
+        reversible_until,
         tables,
         effects: heard(tx, root, organization, subject).await?,
-        subscriptions: subscriptions::planned(cx, tx, root, organization, subject).await?,
+        subscriptions: subscriptions::planned(cx, tx, root, (organization, subject), reversible_until.is_some()).await?,
         blockers,
         seconds: if found.rows <= SMALL { 0 } else { cx.plane.deletions.estimates.seconds(found.rows) },
         token: found.token,

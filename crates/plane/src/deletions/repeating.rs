@@ -8,7 +8,7 @@ use sql::{Tx, params, sql};
 use uuid::Uuid;
 
 use super::revoke_credentials::end_credentials;
-use super::{export_orders, grace};
+use super::{export_orders, grace, subscriptions};
 use crate::audit::{self, Note};
 use crate::cx::Cx;
 use crate::deletion_rules::{RULES, Root};
@@ -90,6 +90,10 @@ pub(crate) async fn repeat(
         export_orders::record(cx, tx, organization, root, subject, Some(id)).await?;
     }
     if was_there {
+        // Of one that goes on at once the drain orders the end.
+        if is_reversible {
+            subscriptions::cancel(cx, tx, organization, (id, root, subject), true).await?;
+        }
         let reason = Some("The database was restored from before this deletion.".into());
         let (action, subject) = ("deletion.repeat", Some(subject));
         let note = Note { action, subject: root.noun(), subject_id: subject, reason, deletion_id: Some(id), ..Note::default() };
@@ -121,6 +125,7 @@ pub(crate) async fn restore_again(cx: &Cx, tx: &mut Tx, taken_back: &ledger::Tak
         );
         tx.execute(take, params![organization, id, cx.now]).await?;
         root.plan().reopen(tx, organization, subject).await?;
+        subscriptions::resume(cx, tx, organization, id).await?;
     }
     if !grace::is_kept(cx, tx, root, organization, subject).await? {
         end_credentials(cx, tx, (root, organization, subject), root.credentials()).await?;

@@ -315,8 +315,11 @@ pub(super) fn deliveries<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings
 pub(super) fn effects<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a> {
     Box::pin(async move {
         let mut findings = Vec::new();
-        let dead = sql!("SELECT count(*) FROM effects WHERE kind <> 'webhook' AND state = 'failed' AND NOT is_given_up");
-        let list = sql!("SELECT id FROM effects WHERE kind <> 'webhook' AND state = 'failed' AND NOT is_given_up ORDER BY id LIMIT $1");
+        let dead =
+            sql!("SELECT count(*) FROM effects WHERE state = 'failed' AND kind <> 'webhook' AND state <> 'delivered' AND NOT is_given_up");
+        let list = sql!(
+            "SELECT id FROM effects WHERE state = 'failed' AND kind <> 'webhook' AND state <> 'delivered' AND NOT is_given_up ORDER BY id LIMIT $1"
+        );
         let (rows, sample) = rows_and_sample(context, (dead, Vec::new()), (list, id), params![MOST_SAMPLES].to_vec()).await?;
         if rows > 0 {
             findings.push(Finding {
@@ -331,9 +334,12 @@ pub(super) fn effects<'a>(context: &'a CheckContext, _: Tell<'a>) -> Findings<'a
             });
         }
         let limit = before(context.now, LATE_AFTER);
-        let late = sql!("SELECT count(*) FROM effects WHERE kind <> 'webhook' AND state = 'pending' AND next_attempt_at <= $1");
-        let list =
-            sql!("SELECT id FROM effects WHERE kind <> 'webhook' AND state = 'pending' AND next_attempt_at <= $1 ORDER BY id LIMIT $2");
+        let late = sql!(
+            "SELECT count(*) FROM effects WHERE state = 'pending' AND kind <> 'webhook' AND state <> 'delivered' AND next_attempt_at <= $1"
+        );
+        let list = sql!(
+            "SELECT id FROM effects WHERE state = 'pending' AND kind <> 'webhook' AND state <> 'delivered' AND next_attempt_at <= $1 ORDER BY id LIMIT $2"
+        );
         let (rows, sample) =
             rows_and_sample(context, (late, params![limit].to_vec()), (list, id), params![limit, MOST_SAMPLES].to_vec()).await?;
         if rows > 0 {

@@ -122,6 +122,8 @@ pub struct StripeAccount {
     pub secret_key: Option<String>,
     /// What signs its events; during a rotation two.
     pub webhook_secrets: Vec<String>,
+    /// The prices that organizations can choose at a checkout.
+    pub prices: Vec<String>,
     /// Where its API is.
     pub api_url: String,
 }

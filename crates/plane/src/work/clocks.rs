@@ -42,7 +42,7 @@ pub const TIMERS: [Timer; 3] = [
     Timer {
         table: "effects",
         column: "next_attempt_at",
-        furthest: |config| LONGEST_RETRY.max(PATIENCE + config.lease),
+        furthest: |config| LONGEST_RETRY.max(2 * PATIENCE + config.lease),
         pull_back: sql!("UPDATE effects SET next_attempt_at = $1 WHERE state = 'pending' AND next_attempt_at > $2"),
     },
     Timer {

@@ -24,6 +24,12 @@ const LONG_NAP: Duration = Duration::from_secs(30);
 /// The longest time for which one that waits for webhooks is left alone.
 pub(crate) const LONGEST_NAP: Duration = Duration::from_mins(10);
 
+/// How long a deletion is left alone that waits for others since then: the longer it has waited, the less often it looks.
+fn nap(now: Timestamp, since: Option<Timestamp>, longest: Duration) -> Duration {
+    let waited = since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or_default();
+    (waited / 4).clamp(NAP, LONGEST_NAP).min(longest)
+}
+
 /// The nouns of a server.
 #[derive(Clone)]
 struct Server(Arc<Plane>);
@@ -64,12 +70,16 @@ impl Nouns for Server {
             // Who pays for what is gone would have to be found by hand.
             if is_beginning && subscriptions::has_any(root) {
                 let of = (deletion.id, root, deletion.subject);
-                let ordered = subscriptions::cancel(&self.cx(), tx, deletion.tenant, of, false).await?;
-                let unconfirmed = subscriptions::unconfirmed(tx, deletion.tenant, deletion.id).await?;
-                if unconfirmed > 0 {
+                let mut unconfirmed = subscriptions::unconfirmed(tx, deletion.tenant, deletion.id).await?;
+                if unconfirmed.number < subscriptions::AT_ONCE
+                    && subscriptions::cancel(&self.cx(), tx, deletion.tenant, of, false).await? > 0
+                {
+                    unconfirmed = subscriptions::unconfirmed(tx, deletion.tenant, deletion.id).await?;
+                }
+                if unconfirmed.number > 0 {
                     // The last confirmation wakes it, as an operator does who gives one up.
-                    let lasts = if ordered < subscriptions::AT_ONCE { LONG_NAP } else { NAP };
-                    return Ok(Some(Pause { waiting: Waiting::counted(BILLING, unconfirmed), lasts }));
+                    let lasts = nap(now, unconfirmed.since, LONGEST_NAP);
+                    return Ok(Some(Pause { waiting: Waiting::counted(BILLING, unconfirmed.number), lasts }));
                 }
             }
             Ok(None)
@@ -111,7 +121,7 @@ impl Nouns for Server {
                 // The last delivery wakes it, and many may wait for one endpoint for long: the longer it has waited, the less often it looks.
                 let waited = pending.since.and_then(|since| Duration::try_from(cx.now.duration_since(since)).ok()).unwrap_or_default();
                 let left = cx.plane.config.completion_wait.saturating_sub(waited);
-                let lasts = (waited / 4).clamp(NAP, LONGEST_NAP).min(left.max(NAP));
+                let lasts = nap(cx.now, pending.since, left.max(NAP));
                 return Ok(Some(Pause { waiting: Waiting::counted(DELIVERIES, pending.number), lasts }));
             }
             if root == Root::Organization {

@@ -73,7 +73,8 @@ pub async fn snapshot(plane: &Arc<Plane>) -> Result<Snapshot> {
             oldest = first.map_or(oldest, |time| oldest.min(time));
         }
         let pending = sql!("SELECT kind, count(*), min(created_at) FROM effects WHERE state = 'pending' GROUP BY kind");
-        let dead = sql!("SELECT count(*) FROM effects WHERE kind <> 'webhook' AND state = 'failed' AND NOT is_given_up");
+        let dead =
+            sql!("SELECT count(*) FROM effects WHERE state = 'failed' AND kind <> 'webhook' AND state <> 'delivered' AND NOT is_given_up");
         let mut effects: Vec<PendingEffects> = Kind::ALL.map(|kind| PendingEffects { kind, pending: 0, oldest_seconds: 0 }).into();
         for (kind, number, first) in tx.read_all::<(Kind, i64, Timestamp)>(pending, &[]).await? {
             for found in effects.iter_mut().filter(|found| found.kind == kind) {

@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::database::Kind;
-use crate::hooks::{panic_words, run_hooks};
+use crate::hooks::{panic_words, run_before, run_hooks};
 use crate::log::{self, Committed, Log, answer_all};
 use crate::readers::{self, ReadJob};
 use crate::{Error, Files, Options, Result, Tx};
@@ -60,9 +60,8 @@ struct Queues {
 struct Threads {
     /// Those that answer requests.
     workers: Vec<JoinHandle<()>>,
-    /// Its end is the end of the checkpointer.
-    open: std::sync::mpsc::Sender<()>,
-    checkpointer: JoinHandle<()>,
+    /// The end of the first is the end of the checkpointer.
+    closing: Option<(std::sync::mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
 /// What comes to the writer.
@@ -99,7 +98,16 @@ impl Sqlite {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             crate::make_folder(folder).map_err(|error| Error::Unavailable(format!("cannot create {}: {error}", folder.display())))?;
         }
-        let lock = lock(&path)?;
+        let lock = match lock(&path)? {
+            Locked::Here(lock) => lock,
+            Locked::Elsewhere(lock) if options.reads_beside => return Sqlite::open_beside(path, options, lock),
+            Locked::Elsewhere(_) => {
+                return Err(Error::Unavailable(format!(
+                    "{} is in use by another freehold process: stop it first, or give this one its own --data folder",
+                    path.display()
+                )));
+            }
+        };
         if options.missing_file().is_some() && !options.may_begin_anew && was_there(&path, &lock)? {
             return Err(Error::Migration(format!(
                 "{} is missing or empty, though there was a database here: put the file back, or begin with an empty one with `freehold serve --new`",
@@ -131,17 +139,27 @@ impl Sqlite {
             }
         })?;
 
-        let (readers, reads) = mpsc::channel(QUEUE);
-        let (searchers, searches) = mpsc::channel(QUEUE);
-        let connect_all = |number: usize| (0..number).map(|_| connect(&path, true)).collect::<Result<Vec<_>>>();
-        let number = options.connections.max(1);
-        let reading = readers::start(connect_all(number)?, reads, connect_all(number.min(SEARCHERS))?, searches)?;
-        let threads = Threads { workers: vec![writing, syncing, reading], open, checkpointer };
+        let (readers, searchers, reading) = start_readers(&path, options)?;
+        let threads = Threads { workers: vec![writing, syncing, reading], closing: Some((open, checkpointer)) };
         Ok(Sqlite {
             file: path.into(),
             queues: Arc::new(RwLock::new(Some(Queues { writer, readers, searchers }))),
             log,
             threads: Arc::new(Mutex::new(Some(threads))),
+            lock: Arc::new(lock),
+        })
+    }
+
+    /// Reads beside the process that has the database, and writes nothing: that one looks after the log.
+    fn open_beside(path: PathBuf, options: &Options, lock: File) -> Result<Sqlite> {
+        let (readers, searchers, reading) = start_readers(&path, options)?;
+        // No thread takes what is written: it is refused.
+        let (writer, _) = mpsc::channel(1);
+        Ok(Sqlite {
+            file: path.into(),
+            queues: Arc::new(RwLock::new(Some(Queues { writer, readers, searchers }))),
+            log: Arc::new(Log::default()),
+            threads: Arc::new(Mutex::new(Some(Threads { workers: vec![reading], closing: None }))),
             lock: Arc::new(lock),
         })
     }
@@ -165,12 +183,14 @@ impl Sqlite {
         drop(self.queues.write().unwrap_or_else(PoisonError::into_inner).take());
         let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let closing = tokio::task::spawn_blocking(|| {
-            let Threads { workers, open, checkpointer } = threads;
+            let Threads { workers, closing } = threads;
             for worker in workers {
                 let _ = worker.join();
             }
-            drop(open);
-            let _ = checkpointer.join();
+            if let Some((open, checkpointer)) = closing {
+                drop(open);
+                let _ = checkpointer.join();
+            }
         });
         if let Err(error) = closing.await {
             tracing::error!(%error, "the embedded database was not closed as it should");
@@ -286,16 +306,30 @@ fn was_there(path: &Path, lock: &File) -> Result<bool> {
     Ok(found.len() > 0 || std::fs::metadata(log::beside(path, "-wal")).is_ok_and(|log| log.len() > 0))
 }
 
-fn lock(path: &Path) -> Result<File> {
+/// The lock file of a database.
+enum Locked {
+    /// This process has it.
+    Here(File),
+    /// Another one has it.
+    Elsewhere(File),
+}
+
+fn start_readers(path: &Path, options: &Options) -> Result<(mpsc::Sender<ReadJob>, mpsc::Sender<ReadJob>, JoinHandle<()>)> {
+    let (readers, reads) = mpsc::channel(QUEUE);
+    let (searchers, searches) = mpsc::channel(QUEUE);
+    let connect_all = |number: usize| (0..number).map(|_| connect(path, true)).collect::<Result<Vec<_>>>();
+    let number = options.connections.max(1);
+    let reading = readers::start(connect_all(number)?, reads, connect_all(number.min(SEARCHERS))?, searches)?;
+    Ok((readers, searchers, reading))
+}
+
+fn lock(path: &Path) -> Result<Locked> {
     let name = path.with_extension("lock");
     let unavailable = |error| Error::Unavailable(format!("cannot open {}: {error}", name.display()));
     let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(unavailable)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Unavailable(format!(
-            "{} is in use by another freehold process: stop it first, or give this one its own --data folder",
-            path.display()
-        ))),
+        Ok(()) => Ok(Locked::Here(file)),
+        Err(TryLockError::WouldBlock) => Ok(Locked::Elsewhere(file)),
         Err(TryLockError::Error(error)) => Err(unavailable(error)),
     }
 }
@@ -419,6 +453,7 @@ fn commit_group(tx: &mut Tx, begun: Result<()>, first: WriteJob, queue: &mut Que
         }
     }
     begun.and(fate).inspect_err(|_| sqlite(tx).hooks.clear())?;
+    run_before(&mut sqlite(tx).hooks);
     sqlite(tx).execute("COMMIT", &[]).map(drop).inspect_err(|error| {
         if error.is_refusal() {
             sqlite(tx).hooks.clear();

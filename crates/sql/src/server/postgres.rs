@@ -15,7 +15,7 @@ use tokio_postgres::error::Severity;
 use crate::address::Address;
 use crate::connecting::{Connector, PooledConnector};
 use crate::database::Kind;
-use crate::hooks::{Hook, panic_words, run_hooks};
+use crate::hooks::{Hook, panic_words, run_before, run_hooks};
 use crate::server_lock::ServerLock;
 use crate::survey;
 use crate::{Connections, Error, Options, Result, Row, Tx, Value};
@@ -157,6 +157,7 @@ impl Postgres {
         };
         match result {
             Ok(value) if commit => {
+                run_before(&mut client.hooks);
                 client.is_committing = true;
                 let fate = client.commit().await;
                 client.is_committing = false;

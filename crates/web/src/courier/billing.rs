@@ -31,7 +31,7 @@ async fn take_step(plane: &Arc<Plane>, stripe: &Stripe, due: &Due, order: &StepO
     let subscription = &order.subscription;
     let found = stripe.read(subscription).await?;
     let state = match found.status {
-        404 => SubscriptionState::missing(),
+        404 if found.is_missing() => SubscriptionState::missing(),
         _ => match found.subscription().filter(|_| found.is_good()) {
             Some(state) => state,
             None => return Ok(refused(&found)),
@@ -57,6 +57,11 @@ async fn take_step(plane: &Arc<Plane>, stripe: &Stripe, due: &Due, order: &StepO
             let is_to_end = answer.is_to_end();
             Ok(judged(&answer, |_| is_to_end))
         }
+        Step::Resume if !is_ours && found.is_to_end() && found.body["metadata"][DELETION_KEY].is_string() => Ok(Attempt {
+            error: Some("the subscription is to end because of another deletion: look at it at Stripe"),
+            is_final: true,
+            ..done(&found, state, false)
+        }),
         Step::Resume if !is_ours => unchanged,
         Step::Resume if state.has_ended() => Ok(Attempt {
             error: Some("the subscription has ended at Stripe and cannot be taken up again: begin a new one"),
@@ -105,7 +110,7 @@ fn refused(answer: &Answer) -> Attempt {
     let words = match answer.status {
         401 | 403 => "Stripe refuses the server's key: look at --stripe-secret-key and what it may do",
         402 => "Stripe says that a payment is needed (402)",
-        404 => "Stripe does not know it (404)",
+        404 => "Stripe does not know it in this account and mode: look at --stripe-secret-key",
         409 => "Stripe is at work on the same (409)",
         429 => "Stripe asks to be called less often (429)",
         500.. => "Stripe failed (5xx)",

@@ -80,12 +80,14 @@ pub(crate) fn surface() -> Surface {
         .unlimited()
         .says("Hear an event from Stripe")
         .explains(
-            "The endpoint to register at Stripe, for `customer.subscription.*` and `checkout.session.completed`. What an event says is not believed but \
+            "The endpoint to register at Stripe, for `customer.subscription.*`. What an event says is not believed but \
              read again at Stripe: one that comes twice, late or out of order does no harm, and one about what is gone is no error. A subscription \
              belongs to the organization whose id stands in its metadata as `freehold_organization`, and to the customer in `freehold_customer`.",
         )
         .takes(Type::of::<StripeEvent>())
         .gives(200, "It was heard.")
+        .refuses(409, "The server has no key of Stripe.")
+        .refuses(503, "Stripe does not answer: it sends the event again.")
         .refuses(400, "It is not signed by Stripe, now (`Stripe-Signature`), or the server has no secret for that.");
     let figures = Operation::get("/metrics", "metrics", metrics)
         .says("Figures for Prometheus")

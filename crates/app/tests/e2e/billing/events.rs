@@ -50,14 +50,25 @@ on_both_engines! {
 
     async fn a_checkout_and_metadata_link_a_subscription_to_its_organization_and_customer(engine: Engine) {
         let stripe = Stripe::open().await;
-        let (server, _, organization) = found(engine, &stripe).await;
+        let (server, operator, organization) = found(engine, &stripe).await;
         let other = server.new_organization().await;
         let (billing, token) = (format!("/api/organizations/{}/billing", organization.id), &organization.owner.token);
         let customer = server.new_customer(&organization, token).await;
-        stripe.subscribe("sub_own", json!({}));
-        let checkout = json!({"id": "evt_1", "type": "checkout.session.completed", "data": {"object": {
-            "id": "cs_1", "client_reference_id": organization.id, "subscription": "sub_own", "metadata": {}}}});
-        assert_eq!(tell(&server, event(&checkout)).await, "linked");
+        let checkout = json!({"price": "price_basic", "successUrl": "https://example.com/welcome"});
+        expect(server.request(Method::POST, &format!("{billing}/checkout")).bearer_auth(token).json(&checkout), StatusCode::CREATED).await;
+        // What the server has asked Stripe to write there.
+        let form = stripe.forms().remove(0);
+        stripe.subscribe("sub_own", json!({"freehold_organization": form["subscription_data[metadata][freehold_organization]"]}));
+        assert_eq!(tell(&server, stripe.event("customer.subscription.created", "sub_own")).await, "linked");
+        // A browser can give a payment link whatever reference it likes.
+        stripe.subscribe("sub_alices", json!({}));
+        let spoofed = json!({"id": "evt_1", "type": "checkout.session.completed", "data": {"object": {
+            "id": "cs_1", "client_reference_id": organization.id, "subscription": "sub_alices", "metadata": {"freehold_organization": organization.id}}}});
+        assert_eq!(tell(&server, event(&spoofed)).await, "ignored");
+        // And what an event says of the metadata counts for nothing: Stripe is asked.
+        let mut old = json!({"id": "evt_2", "type": "customer.subscription.updated", "data": {"object": {"id": "sub_alices"}}});
+        old["data"]["object"]["metadata"] = json!({"freehold_organization": organization.id});
+        assert_eq!(tell(&server, event(&old)).await, "unknown");
         stripe.subscribe("sub_theirs", json!({"freehold_organization": organization.id, "freehold_customer": customer}));
         assert_eq!(tell(&server, stripe.event("customer.subscription.created", "sub_theirs")).await, "linked");
         let path = format!("{billing}/subscriptions");
@@ -68,8 +79,28 @@ on_both_engines! {
         // Metadata that says otherwise later moves nothing.
         stripe.subscribe("sub_own", json!({"freehold_organization": other.id}));
         assert_eq!(tell(&server, stripe.event("customer.subscription.updated", "sub_own")).await, "read");
+        // Of a customer who is not there operators hear.
         stripe.subscribe("sub_nobody", json!({"freehold_organization": organization.id, "freehold_customer": "nobody"}));
-        assert_eq!(tell(&server, stripe.event("customer.subscription.created", "sub_nobody")).await, "unknown");
+        for _ in 0..2 {
+            assert_eq!(tell(&server, stripe.event("customer.subscription.created", "sub_nobody")).await, "unknown");
+        }
+        let list = expect(server.request(Method::GET, "/api/operator/effects?state=failed").bearer_auth(&operator.token), StatusCode::OK).await;
+        assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
+        let again = format!("/api/operator/effects/{}/retry", list["data"][0]["id"].as_str().unwrap());
+        let body = json!({"reason": "They left meanwhile"});
+        expect(server.request(Method::POST, &again).bearer_auth(&operator.token).json(&body), StatusCode::ACCEPTED).await;
+        until(&server, "/api/operator/effects?state=failed", &operator.token, |page| page["data"] == json!([])).await;
+        let cancelled = "/api/operator/effects?state=delivered";
+        until(&server, cancelled, &operator.token, |page| page["data"].to_string().contains("subscription.cancel")).await;
+        assert_eq!(stripe.subscription("sub_nobody").status, "canceled");
+        // One that was softly deleted is known, and what begins for it ends.
+        expect(server.request(Method::DELETE, &format!("/customer/{customer}")).bearer_auth(token), StatusCode::OK).await;
+        stripe.subscribe("sub_late", json!({"freehold_organization": organization.id, "freehold_customer": customer}));
+        assert_eq!(tell(&server, stripe.event("customer.subscription.created", "sub_late")).await, "cancelled");
+        until(&server, &path, token, |page| {
+            page["data"].as_array().unwrap().iter().any(|one| one["stripeSubscriptionId"] == "sub_late" && one["status"] == "canceled")
+        })
+        .await;
     }
 
     async fn what_begins_for_an_organization_that_is_deleted_is_cancelled_and_what_ends_late_is_no_error(engine: Engine) {
@@ -92,6 +123,13 @@ on_both_engines! {
         })
         .await;
         assert_eq!((stripe.subscription("sub_2").status, stripe.subscription("sub_2").changes.len()), ("canceled", 1));
+        // While Stripe does not answer, the event is refused, and comes again.
+        stripe.subscribe("sub_4", json!({"freehold_organization": organization.id}));
+        let (body, signature) = stripe.event("customer.subscription.created", "sub_4");
+        stripe.set_down(Some(500));
+        let request = server.request(Method::POST, "/stripe/events").header("Stripe-Signature", signature).header("content-type", "application/json");
+        refused(request.body(body), StatusCode::SERVICE_UNAVAILABLE).await;
+        stripe.set_down(None);
         // An account at Stripe may serve several servers: what this one has not deleted is none of its business.
         stripe.subscribe("sub_3", json!({"freehold_organization": crate::tools::UNKNOWN_ID}));
         assert_eq!(tell(&server, stripe.event("customer.subscription.created", "sub_3")).await, "unknown");

@@ -64,7 +64,9 @@ on_both_engines! {
         let page = expect(ask(&biller.token, "checkout", &checkout), StatusCode::CREATED).await;
         assert!(page["url"].as_str().unwrap().ends_with("/v1/checkout/sessions"), "{page}");
         let form = stripe.forms().remove(0);
-        assert_eq!((form["client_reference_id"].as_str(), form["line_items[0][quantity]"].as_str()), (organization.id.as_str(), "1"));
+        assert_eq!((form["mode"].as_str(), form["line_items[0][quantity]"].as_str()), ("subscription", "1"));
+        let hidden = json!({"price": "price_of_others", "successUrl": "https://example.com/welcome"});
+        refused(ask(&biller.token, "checkout", &hidden), StatusCode::BAD_REQUEST).await;
         assert_eq!(form["subscription_data[metadata][freehold_organization]"], organization.id);
         stripe.subscribe("sub_1", json!({}));
         link(&server, &operator, &organization, "sub_1", None).await;
@@ -96,7 +98,15 @@ on_both_engines! {
         let unlink = |path: String| server.request(Method::DELETE, &path).bearer_auth(&operator.token);
         refused(unlink(path(&organization.id, "sub_1")), StatusCode::BAD_REQUEST).await;
         refused(unlink(path(&other.id, "sub_1") + "?reason=moves"), StatusCode::NOT_FOUND).await;
+        // What its metadata says would link it again.
+        stripe.subscribe("sub_1", json!({"freehold_organization": organization.id}));
+        refused(unlink(path(&organization.id, "sub_1") + "?reason=moves"), StatusCode::CONFLICT).await;
+        stripe.subscribe("sub_1", json!({}));
         expect(unlink(path(&organization.id, "sub_1") + "?reason=moves"), StatusCode::NO_CONTENT).await;
+        // No portal leads to who pays for what is another's now.
+        let record = server.request(Method::GET, &format!("/api/organizations/{}", organization.id)).bearer_auth(&organization.owner.token);
+        let record = expect(record, StatusCode::OK).await;
+        assert_eq!((&record["stripeCustomerId"], &record["subscriptionStatus"]), (&json!(null), &json!("none")));
         link(&server, &operator, &other, "sub_1", None).await;
         stripe.set_down(Some(503));
         refused(put(&operator.token, path(&organization.id, "sub_3"), why), StatusCode::SERVICE_UNAVAILABLE).await;

@@ -124,7 +124,7 @@ pub(crate) async fn record(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<
         sql!("SELECT state, count(*) FROM effects WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'webhook' GROUP BY state");
     let mut outcomes = Map::from_iter([("delivered".to_owned(), Json::from(0)), ("failed".to_owned(), Json::from(0))]);
     let rows: Vec<(String, i64)> = tx.read_all(count, params![organization, id]).await?;
-    let billing = record_billing(tx, organization, id).await?;
+    let billing = record_billing(tx, organization, id, None).await?;
     let webhooks = (!rows.is_empty()).then(|| {
         outcomes.extend(rows.into_iter().map(|(state, number)| (state, Json::from(number))));
         Json::from(outcomes)
@@ -140,11 +140,18 @@ pub(crate) async fn record(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<
 }
 
 /// Writes into the receipt of a deletion what has come of its subscriptions after its completion.
-pub(crate) async fn record_billing_again(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
+pub(crate) async fn record_billing_again(tx: &mut Tx, organization: Uuid, id: Uuid, effect: Uuid) -> Result<()> {
     let read = sql!("SELECT effects FROM deletions WHERE organization_id = $1 AND id = $2 AND state = 'completed' FOR UPDATE");
     let Some(mut effects) = tx.read_opt::<Json>(read, params![organization, id]).await? else { return Ok(()) };
-    let (Some(all), Some(billing)) = (effects.as_object_mut(), record_billing(tx, organization, id).await?) else { return Ok(()) };
-    all.insert("billing".to_owned(), billing);
+    // What was confirmed before is forgotten by now, but for what stands here.
+    let Some(now) = record_billing(tx, organization, id, Some(effect)).await? else { return Ok(()) };
+    let Some(billing) = effects.get_mut("billing").and_then(Json::as_object_mut) else { return Ok(()) };
+    if let (Some(entries), Some(entry)) = (billing.get_mut("subscriptions").and_then(Json::as_array_mut), now["subscriptions"].get(0)) {
+        entries.iter_mut().filter(|known| known["effectId"] == entry["effectId"]).for_each(|known| *known = entry.clone());
+    }
+    for count in ["confirmed", "givenUp"] {
+        billing.insert(count.to_owned(), now[count].clone());
+    }
     let update = sql!("UPDATE deletions SET effects = $3 WHERE organization_id = $1 AND id = $2");
     tx.execute(update, params![organization, id, effects]).await?;
     Ok(())
@@ -159,27 +166,28 @@ fn written(time: Timestamp) -> String {
 }
 
 /// What has come of subscriptions at the payment provider: which it was, what was done, its answer and when.
-async fn record_billing(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<Option<Json>> {
+async fn record_billing(tx: &mut Tx, organization: Uuid, id: Uuid, only: Option<Uuid>) -> Result<Option<Json>> {
     let count = sql!(
-        "SELECT count(*), count(CASE WHEN state = 'delivered' THEN 1 END) FROM effects
+        "SELECT count(DISTINCT queue_id), count(DISTINCT CASE WHEN state <> 'delivered' THEN queue_id END) FROM effects
          WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing'"
     );
-    let (all, confirmed): (i64, i64) = tx.read_one(count, params![organization, id]).await?;
+    let (all, given_up): (i64, i64) = tx.read_one(count, params![organization, id]).await?;
     if all == 0 {
         return Ok(None);
     }
     let list = sql!(
-        "SELECT action, payload, state, outcome, finished_at FROM effects
-         WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing' ORDER BY queue_id, sequence LIMIT $3"
+        "SELECT id, action, payload, state, outcome, finished_at FROM effects
+         WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing' AND ($4 IS NULL OR id = $4) ORDER BY queue_id, sequence LIMIT $3"
     );
-    type Row = (Step, Option<String>, String, Option<Json>, Option<Timestamp>);
-    let rows: Vec<Row> = tx.read_all(list, params![organization, id, MOST_NAMED]).await?;
+    type Row = (Uuid, Step, Option<String>, String, Option<Json>, Option<Timestamp>);
+    let rows: Vec<Row> = tx.read_all(list, params![organization, id, MOST_NAMED, only]).await?;
     let named: Vec<Json> = rows
         .into_iter()
-        .map(|(step, payload, state, outcome, at)| {
+        .map(|(effect, step, payload, state, outcome, at)| {
             let order = payload.and_then(|payload| serde_json::from_str::<StepOrder>(&payload).ok());
             let state_there = outcome.and_then(|outcome| serde_json::from_value::<SubscriptionState>(outcome).ok()).unwrap_or_default();
             json!({
+                "effectId": effect,
                 "action": step,
                 "stripeSubscriptionId": order.map(|order| order.subscription),
                 "state": state,
@@ -190,7 +198,7 @@ async fn record_billing(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<Opt
             })
         })
         .collect();
-    Ok(Some(json!({"confirmed": confirmed, "givenUp": all - confirmed, "subscriptions": named})))
+    Ok(Some(json!({"confirmed": all - given_up, "givenUp": given_up, "subscriptions": named})))
 }
 
 /// What follows the completion: what its deliveries said is forgotten, and the organization's webhooks hear that it is done.
@@ -251,7 +259,7 @@ async fn hand_over(tx: &mut Tx, organization: Uuid, id: Uuid, customer: Uuid) ->
 /// Forgets what the deliveries of a completed deletion said that have arrived. The others can be sent again.
 pub(crate) async fn forget(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<()> {
     let forget = sql!(
-        "UPDATE effects SET payload = NULL, response_body = NULL
+        "UPDATE effects SET payload = NULL, response_body = NULL, outcome = NULL
          WHERE organization_id = $1 AND deletion_id = $2 AND state NOT IN ('pending', 'failed') AND payload IS NOT NULL"
     );
     tx.execute(forget, params![organization, id]).await?;

@@ -141,8 +141,29 @@ pub(crate) struct Linked {
 
 columns! { Linked { id, subscription: "stripe_subscription_id", customer: "subject_id" } }
 
-/// Puts a step into the queue of a subscription, in the transaction of its cause.
+/// Puts a step into the queue of a subscription, in the transaction of its cause; unless its link is gone by now. Its row is locked from then on.
 pub(crate) async fn queue(
+    cx: &Cx,
+    tx: &mut Tx,
+    organization: Uuid,
+    linked: &Linked,
+    (step, deletion): (Step, Option<Uuid>),
+    terms: &Terms,
+) -> Result<()> {
+    match lock(tx, organization, linked.id).await? {
+        true => insert(cx, tx, organization, linked, (step, deletion), terms).await,
+        false => Ok(()),
+    }
+}
+
+/// Locks the row of a link, before anything of its queue. Returns whether it is there.
+pub(crate) async fn lock(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<bool> {
+    let statement = sql!("SELECT 1 FROM billing_subscriptions WHERE organization_id = $1 AND id = $2 FOR UPDATE");
+    Ok(tx.query_opt(statement, params![organization, id]).await?.is_some())
+}
+
+/// Puts a step for a subscription that has no link into a queue of its own.
+pub(crate) async fn insert(
     cx: &Cx,
     tx: &mut Tx,
     organization: Uuid,

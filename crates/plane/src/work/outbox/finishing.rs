@@ -11,15 +11,18 @@ use super::queue::job;
 use super::{Attempt, Due, FAILING_FOR, GONE, IN_ORDER, Kind, LONGEST_RETRY, RETRIES, State};
 use crate::audit::{self, Note};
 use crate::cx::Cx;
-use crate::deletions::effects;
+use crate::deletions::{effects, subscriptions};
 use crate::events::Event;
 use crate::notify::{About, emit};
 use crate::payloads::RecordEvent;
+use crate::subscription_steps::{self, Step};
 use crate::{Plane, Result, billing, ledger, locks};
 use deletion::{after, before};
 
 /// Deliveries that were made and that a webhook's history keeps. Those that were given up go by their age.
 const HISTORY: i64 = 100;
+/// The same of a subscription.
+const HISTORY_OF_BILLING: i64 = 10;
 
 /// Writes down how an attempt went: done, to be tried again, or given up when its time is over.
 ///
@@ -58,7 +61,9 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt, chance: u
     };
     let is_finished = state != State::Pending;
     if due.kind == Kind::Billing {
+        // The organization first, then the link, and then what hangs on it.
         billing::lock_organization(tx, due.organization).await?;
+        subscription_steps::lock(tx, due.organization, due.queue).await?;
     }
     // A worker that took it over after this lease has another number of attempts, or has finished it.
     let update = sql!(
@@ -100,10 +105,17 @@ async fn finish_in(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt, chance: u
     }
     if is_finished {
         match (due.kind, due.deletion) {
-            (Kind::Billing, Some(deletion)) if is_counted => effects::record_billing_again(tx, due.organization, deletion).await?,
+            (Kind::Billing, Some(deletion)) if is_counted => {
+                effects::record_billing_again(tx, due.organization, deletion, due.id).await?;
+                effects::forget(tx, due.organization, deletion).await?;
+            }
+            (Kind::Billing, Some(deletion)) if due.action == Step::CancelAtPeriodEnd.name() => {
+                subscriptions::go_on_in_grace(cx, tx, due.organization, deletion).await?;
+                ended(cx, tx, due.organization, (due.deletion, is_counted), state).await?;
+            }
             _ => ended(cx, tx, due.organization, (due.deletion, is_counted), state).await?,
         }
-        forget(cx, tx, due.organization, due.queue).await?;
+        forget(cx, tx, (due.organization, due.queue), due.kind).await?;
     }
     Ok(())
 }
@@ -187,7 +199,7 @@ async fn note_health(cx: &Cx, tx: &mut Tx, due: &Due, attempt: &Attempt) -> Resu
 
 /// Cuts the history to its length. What a deletion is still to count stays until it is completed, and what a legal hold is on, the organization or
 /// the customer it speaks of, as long as that lasts. What stays because one is being placed goes with the next delivery.
-async fn forget(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid) -> Result<()> {
+async fn forget(cx: &Cx, tx: &mut Tx, (organization, queue): (Uuid, Uuid), kind: Kind) -> Result<()> {
     if !locks::try_keep_holds_out(tx, organization).await? {
         return Ok(());
     }
@@ -199,7 +211,7 @@ async fn forget(cx: &Cx, tx: &mut Tx, organization: Uuid, webhook: Uuid) -> Resu
            AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.organization_id = $1 AND holds.subject_id IN ($1, effects.subject_id)
                                                  AND released_at IS NULL AND (until IS NULL OR until > $4))"
     );
-    tx.execute(statement, params![organization, webhook, HISTORY, cx.now]).await?;
+    tx.execute(statement, params![organization, queue, if kind == Kind::Webhook { HISTORY } else { HISTORY_OF_BILLING }, cx.now]).await?;
     Ok(())
 }
 

@@ -49,6 +49,9 @@ pub struct Effect {
     /// Why the last attempt failed.
     #[schemars(length(min = 1, max = 200), example = &"no answer within 10 seconds")]
     pub error: Option<String>,
+    /// The beginning of the answer that refused it; null once its deletion is completed.
+    #[schemars(length(min = 0, max = 1_000), example = &"resource_missing: No such subscription: 'sub_1PqR'")]
+    pub response_body: Option<String>,
     /// What would let it go on; null once it is done.
     #[schemars(length(min = 1, max = 500), example = &"It is tried again by itself.")]
     pub remedy: Option<&'static str>,
@@ -65,7 +68,7 @@ pub struct Effect {
 }
 
 columns! { Effect {
-    id, organization_id, kind, action, to: "queue_id", deletion_id, state, is_given_up, attempts, response_status, error, outcome => read_outcome,
+    id, organization_id, kind, action, to: "queue_id", deletion_id, state, is_given_up, attempts, response_status, error, response_body, outcome => read_outcome,
     next_attempt_at: "CASE WHEN state = 'pending' THEN next_attempt_at END", retry_until: "CASE WHEN state = 'pending' THEN retry_until END",
     created_at, finished_at; remedy = None,
 } }
@@ -128,7 +131,7 @@ pub async fn list(cx: &Cx, state: Option<State>, request: PageRequest) -> Result
                 Some(state) => vec![state.name().to_owned()],
                 None => vec![State::Pending.name().to_owned(), State::Failed.name().to_owned()],
             };
-            let count = sql!("SELECT count(*) FROM effects WHERE kind <> 'webhook' AND state = ANY($1) AND NOT is_given_up");
+            let count = sql!("SELECT count(*) FROM effects WHERE state = ANY($1) AND kind <> 'webhook' AND NOT is_given_up");
             let total = match request.after {
                 Some(_) => 0,
                 None => tx.read_one(count, params![states.clone()]).await?,
@@ -229,7 +232,9 @@ async fn change(
             work(cx, tx, &found).await?;
             let note = Note { detail: Some(found.action.clone()), deletion_id: found.deletion_id, ..note.clone() };
             audit::record(cx, tx, SERVER_SCOPE, &note).await?;
-            audit::record(cx, tx, found.organization_id, &note).await?;
+            if found.organization_id != SERVER_SCOPE {
+                audit::record(cx, tx, found.organization_id, &note).await?;
+            }
             load(tx, id).await
         })
         .await

@@ -1,7 +1,8 @@
 //! The queues of the outbox: what is due is taken, for the caller to carry out.
 //!
 //! Each webhook and each subscription has a queue of its own. A webhook has two places; one that takes nothing has one, and all of those together have
-//! half of the places. A subscription has one place, and all of them together have a quarter. An organization has eight. Nothing waits for what
+//! half of the places. A subscription has one place, and all of them together have a quarter. An organization has eight, four of them at the most for
+//! subscriptions. Nothing waits for what
 //! another's receiver does.
 //!
 //! `rank` orders a queue: 0 is what a deletion waits for and what is to be told before that, 1 everything else.
@@ -32,6 +33,8 @@ const AT_ONCE: usize = 2;
 const LOOKED_AT: i64 = 64;
 /// Effects of one organization under way at once: it can have many webhooks, and none of them may be quick.
 const AT_ONCE_IN_ALL: usize = 8;
+/// Subscriptions of one organization that are changed at once.
+const BILLING_AT_ONCE: usize = AT_ONCE_IN_ALL / 2;
 /// How long an effect is out of the way at least that waits for one before it.
 const OUT_OF_THE_WAY: Duration = Duration::from_secs(1);
 
@@ -82,7 +85,8 @@ pub async fn take(plane: &Arc<Plane>, under_way: &UnderWay) -> Result<Taken> {
     let carried = |organization| under_way.count(|carried| carried.organization == organization);
     waiting.sort_by_cached_key(|queue| {
         let is_carried = under_way.0.contains_key(&queue.id);
-        (carried(queue.organization), queue.failing_since.is_some(), is_carried, due_at(queue))
+        // Webhooks before subscriptions: their receivers wait, and a deletion for them only so long.
+        (carried(queue.organization), queue.kind == Kind::Billing, queue.failing_since.is_some(), is_carried, due_at(queue))
     });
     let mut left = ROOM.saturating_sub(under_way.count(|_| true));
     let mut left_of_failing = ROOM_OF_FAILING.saturating_sub(under_way.count(|carried| carried.is_failing));
@@ -94,7 +98,12 @@ pub async fn take(plane: &Arc<Plane>, under_way: &UnderWay) -> Result<Taken> {
         let of_organization = of_organizations.entry(queue.organization).or_insert_with(|| carried(queue.organization));
         let room = AT_ONCE_IN_ALL.saturating_sub(*of_organization).min(left);
         let share = match (queue.kind, queue.failing_since) {
-            (Kind::Billing, _) => 1_usize.saturating_sub(own).min(room).min(left_of_billing),
+            (Kind::Billing, _) => {
+                let of_billing = under_way.count(|carried| carried.organization == queue.organization && carried.kind == Kind::Billing);
+                let of_billing = of_billing
+                    + shares.iter().filter(|((other, _, kind), _)| (*other, *kind) == (queue.organization, Kind::Billing)).count();
+                1_usize.saturating_sub(own).min(room).min(left_of_billing).min(BILLING_AT_ONCE.saturating_sub(of_billing))
+            }
             (Kind::Webhook, None) => AT_ONCE.saturating_sub(own).min(room),
             (Kind::Webhook, Some(_)) => 1_usize.saturating_sub(own).min(room).min(left_of_failing),
         };
@@ -241,8 +250,8 @@ async fn take_one(
         }
         return Ok(None);
     }
-    // Time enough for the call and for writing down how it went.
-    let lease_end = after(cx.now, PATIENCE + cx.plane.config.lease);
+    // Time enough for the calls, of which a subscription takes two, and for writing down how it went.
+    let lease_end = after(cx.now, 2 * PATIENCE + cx.plane.config.lease);
     let take = sql!(
         "UPDATE effects SET next_attempt_at = $5
          WHERE organization_id = $1 AND queue_id = $2 AND id = $3 AND state = 'pending' AND next_attempt_at <= $4

@@ -37,7 +37,7 @@ const LINES: &[Line] = &[
     Line { retention: Retention::Holds, table: "holds", since: "until", only: "released_at IS NULL", about: &["organization_id", "subject_id"] },
     Line { retention: Retention::Invitations, table: "invitations", since: "expires_at", only: "", about: &["organization_id", "(SELECT user_id FROM members WHERE members.organization_id = aged.organization_id AND members.id = aged.invited_by)", "(SELECT users.id FROM users WHERE users.email_key = aged.email_key)"] },
     // What a deletion is still to count stays until it is completed.
-    Line { retention: Retention::Deliveries, table: "effects", since: "finished_at", only: "state <> 'pending' AND (deletion_id IS NULL OR is_counted)", about: &["organization_id", "subject_id"] },
+    Line { retention: Retention::Deliveries, table: "effects", since: "finished_at", only: "state <> 'pending' AND (deletion_id IS NULL OR is_counted) AND (kind = 'webhook' OR state = 'delivered' OR is_given_up)", about: &["organization_id", "subject_id"] },
     Line { retention: Retention::Exports, table: "exports", since: "created_at", only: "state = 'expired'", about: &["organization_id", "subject_id", "actor_id"] },
     Line { retention: Retention::Exports, table: "exports", since: "created_at", only: "state = 'failed' AND deletion_id IS NULL", about: &["organization_id", "subject_id", "actor_id"] },
     // These open nothing any more and hold nothing worth reading: no hold keeps them, and the audit trail does not say that they went.

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use plane::Error;
-use plane::billing::{self, Billing, BillingChange, BillingSubscription, Heard, NewCheckout, StripeForm};
+use plane::billing::{self, Begun, Billing, BillingChange, BillingSubscription, Heard, NewCheckout, ORGANIZATION_KEY, StripeForm, Told};
 use plane::subscription_steps::SubscriptionState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -109,9 +109,22 @@ pub(crate) async fn link(
     Ok(caller.one(StatusCode::OK, &linked))
 }
 
-pub(crate) async fn unlink(caller: Caller, Segments((organization, subscription)): Segments<(String, String)>) -> Answer {
-    let reason = caller.reason().unwrap_or_default();
-    billing::unlink(&caller.cx, &caller.organization(&organization)?, subscription, reason).await?;
+pub(crate) async fn unlink(
+    State(app): State<Arc<AppState>>,
+    caller: Caller,
+    Segments((organization, subscription)): Segments<(String, String)>,
+) -> Answer {
+    let (organization, reason) = (caller.organization(&organization)?, caller.reason().unwrap_or_default());
+    billing::may_link(&caller.cx, &organization).await?;
+    billing::check_id(&subscription)?;
+    // Its next event would link it again.
+    let found = of(&app)?.read(&subscription).await;
+    if !found.as_ref().is_ok_and(stripe::Answer::is_missing) && asked(found)?.body["metadata"][ORGANIZATION_KEY].is_string() {
+        let words =
+            "Its metadata at Stripe names an organization, so that it would be linked again: take freehold_organization out of it first.";
+        return Err(Error::Conflict(words.into()).into());
+    }
+    billing::unlink(&caller.cx, &organization, subscription, reason).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -147,9 +160,23 @@ pub(crate) async fn hear(
     body: Bytes,
 ) -> Answer<One<StripeEventHeard>> {
     let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
-    let heard: Heard = billing::hear(&asking.cx, signature, &body).await?;
+    let heard = match billing::hear(&asking.cx, signature, &body).await? {
+        Told::Heard(heard) => heard,
+        Told::Unlinked(subscription) => claim(&app, &asking, subscription).await?,
+    };
+    tracing::info!(request_id = %asking.cx.request_id, outcome = heard.name(), "an event from Stripe");
     app.metrics.count_event(heard.name());
     Ok(asking.one(StatusCode::OK, &StripeEventHeard { outcome: heard.name() }))
+}
+
+/// Asks Stripe whose a subscription is. While it does not answer, the event is refused, and Stripe sends it again.
+async fn claim(app: &AppState, asking: &Anonymous, subscription: String) -> Result<Heard, Failure> {
+    let found = match of(app)?.read(&subscription).await {
+        Ok(found) if found.is_missing() => return Ok(Heard::Unknown),
+        found => asked(found)?,
+    };
+    let Some(state) = found.subscription() else { return Ok(Heard::Unknown) };
+    Ok(billing::claim(&asking.cx, Begun { subscription, metadata: found.body["metadata"].clone(), state }).await?)
 }
 
 fn of(app: &AppState) -> Result<&Stripe, Failure> {

@@ -33,7 +33,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             )
             .may(Action::ManageBilling)
             .gives(201, "Where the checkout is.")
-            .refuses(409, "Stripe refuses it, the server has no key of Stripe, or the organization is archived.")
+            .refuses(409, "Stripe refuses it, the server has no key of Stripe or offers no prices, or the organization is archived.")
             .refuses(503, "Stripe does not answer."),
         Operation::post("/organizations/{organizationId}/billing/portal", "openBillingPortal", billing::open_portal)
             .says("Manage the subscription at Stripe")

@@ -103,6 +103,8 @@ pub(crate) fn operator_operations() -> Vec<Operation> {
         .explains("It goes on at Stripe, and nothing here ends it any more. In the server's audit trail and in the organization's, with the reason.")
         .may(Action::LinkSubscription)
         .parameters::<Reason>()
-        .answers(204, "The link is gone.", Nothing),
+        .answers(204, "The link is gone.", Nothing)
+        .refuses(409, "Its metadata at Stripe names an organization: it would be linked again. Or the server has no key of Stripe.")
+        .refuses(503, "Stripe does not answer."),
     ]
 }

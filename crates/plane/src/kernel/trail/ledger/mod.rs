@@ -8,12 +8,14 @@
 //! No line is lost while the disk takes none, nor by a stop then. What the records of deletions tell is looked for there by the next start; every
 //! other line lies in the table `ledger_lines` from the transaction that it tells of until the files have it.
 
+mod commits;
 mod entry;
 pub(crate) mod folder;
 pub(crate) mod state;
 pub(crate) mod writer;
 
 use crate::cx::Actor;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use aws_lc_rs::digest;
@@ -69,10 +71,17 @@ pub(crate) async fn note(cx: &Cx, tx: &mut Tx, entry: Entry) -> Result<()> {
             Some(id)
         }
     };
-    let cx = cx.clone();
+    let (cx, commit) = (cx.clone(), Arc::new(cx.plane.ledger.commits.announce()));
+    let begun = commit.clone();
     // A commit with an unknown outcome gets no line: if it was rolled back, a restore months later would do it. If it was not, the next start
     // finds that its line is missing.
-    tx.on_sure_commit(move || cx.plane.ledger.add(cx.now, (id, &entry), cx.ledger_line()));
+    tx.around_sure_commit(
+        move || begun.begin(),
+        move || {
+            cx.plane.ledger.add(cx.now, (id, &entry), cx.ledger_line());
+            drop(commit);
+        },
+    );
     Ok(())
 }
 

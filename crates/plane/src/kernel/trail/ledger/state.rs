@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::commits::Commits;
 use super::entry::Entry;
 use super::writer::Writer;
 
@@ -34,6 +35,8 @@ pub enum LedgerPlace {
 pub(crate) struct Ledger {
     /// What writes it, and the last line that was there before. Nothing without a ledger.
     pub(crate) opened: OnceLock<(Writer, u64)>,
+    /// Commits that are under way, and whose lines come when they are done.
+    pub(super) commits: Arc<Commits>,
     /// Transactions since the last beat.
     pub(super) writes: AtomicU64,
     /// Whether the database may know of deletions that have no line, until the next start looks for them.
@@ -92,10 +95,12 @@ impl Ledger {
         }
     }
 
-    /// Waits until the disk has what it was given by now: before deletions that others have ordered are shown. While the disk takes nothing, they
-    /// are shown all the same.
+    /// Waits until the disk has the lines of all that was committed by now: before deletions that others have ordered are shown. While the disk takes
+    /// nothing, they are shown all the same.
     pub(crate) async fn settled(&self) {
         if self.opened.get().is_some_and(|(writer, first)| !writer.state(*first).is_failing) {
+            // What can be read already may have its line in a moment.
+            let _ = tokio::time::timeout(PATIENCE, self.commits.are_done()).await;
             self.written(self.last_line()).await;
         }
     }

@@ -1,15 +1,16 @@
 //! What Stripe tells. An event is believed when it is signed, and then only as a reason to read the subscription again.
 
 use aws_lc_rs::{digest, hmac};
+use deletion::State;
 use serde_json::Value as Json;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
-use super::linking::{check_id, find, insert};
+use super::linking::{check_id, find, insert, write_state};
 use crate::audit::{self, Note};
 use crate::cx::Actor;
 use crate::ids::{self, SERVER_SCOPE};
-use crate::subscription_steps::{Linked, Step, Terms, queue};
+use crate::subscription_steps::{self, Linked, Step, SubscriptionState, Terms, queue, terms};
 use crate::{Cx, Error, Result, locks};
 
 /// What the metadata of a subscription says at Stripe: the organization's id.
@@ -35,18 +36,33 @@ sql::words! {
     }
 }
 
+/// What an event leads to.
+#[derive(Debug)]
+pub enum Told {
+    /// This has come of it.
+    Heard(Heard),
+    /// It is about this subscription, which is linked to nothing here: Stripe is to be asked what it is, and [`claim`] then.
+    Unlinked(String),
+}
+
 /// Hears an event from Stripe: what it says is not believed, but read again there. So one that comes twice, late or before an earlier one does no
 /// harm.
 ///
 /// # Errors
 /// [`Error::Malformed`] when it is not signed by Stripe, now.
-pub async fn hear(cx: &Cx, signature: Option<&str>, body: &[u8]) -> Result<Heard> {
+pub async fn hear(cx: &Cx, signature: Option<&str>, body: &[u8]) -> Result<Told> {
     check_signature(&cx.plane.config.stripe.webhook_secrets, signature, body, cx.now.as_second())?;
     let event: Json = serde_json::from_slice(body).map_err(|_| Error::Malformed("The event is not JSON.".into()))?;
-    let Some(begun) = Begun::read(&event) else { return Ok(Heard::Ignored) };
-    let heard = cx.clone().with_actor(Actor::System).write_as_server(async move |cx, tx| hear_in(cx, tx, &begun).await).await?;
-    tracing::info!(event = event["id"].as_str().filter(|id| id.len() <= 255), outcome = heard.name(), "an event from Stripe");
-    Ok(heard)
+    let subscription = event["data"]["object"]["id"].as_str().filter(|id| check_id(id).is_ok());
+    let is_about_one = event["type"].as_str().is_some_and(|kind| kind.starts_with("customer.subscription."));
+    let Some(subscription) = subscription.filter(|_| is_about_one).map(str::to_owned) else { return Ok(Told::Heard(Heard::Ignored)) };
+    let cx = cx.clone().with_actor(Actor::System);
+    cx.write_as_server(async move |cx, tx| {
+        let Some((organization, linked)) = find(tx, &subscription).await? else { return Ok(Told::Unlinked(subscription.clone())) };
+        read_again(cx, tx, organization, &linked).await?;
+        Ok(Told::Heard(Heard::Read))
+    })
+    .await
 }
 
 fn check_signature(secrets: &[String], header: Option<&str>, body: &[u8], now: i64) -> Result<()> {
@@ -79,45 +95,55 @@ fn check_signature(secrets: &[String], header: Option<&str>, body: &[u8], now: i
     }
 }
 
-/// A subscription that an event speaks of.
-struct Begun {
-    subscription: String,
-    organization: Option<Uuid>,
-    customer: Option<String>,
-    has_ended: bool,
+/// A subscription as Stripe has it, which is linked to nothing here.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// Stripe's id.
+    pub subscription: String,
+    /// Its metadata: [`ORGANIZATION_KEY`] and [`CUSTOMER_KEY`].
+    pub metadata: Json,
+    /// How it stands.
+    pub state: SubscriptionState,
 }
 
-impl Begun {
-    fn read(event: &Json) -> Option<Begun> {
-        let (kind, object) = (event["type"].as_str()?, &event["data"]["object"]);
-        let (subscription, named) = match kind {
-            _ if kind.starts_with("customer.subscription.") => (object["id"].as_str(), &object["metadata"][ORGANIZATION_KEY]),
-            "checkout.session.completed" => {
-                (object["subscription"].as_str().or(object["subscription"]["id"].as_str()), &object["client_reference_id"])
-            }
-            _ => return None,
-        };
-        let subscription = subscription.filter(|id| check_id(id).is_ok())?;
-        Some(Begun {
-            subscription: subscription.to_owned(),
-            organization: named.as_str().and_then(ids::parse),
-            customer: object["metadata"][CUSTOMER_KEY].as_str().map(str::to_owned),
-            has_ended: matches!(object["status"].as_str(), Some("canceled" | "incomplete_expired")),
-        })
-    }
+/// Links a subscription to the organization and customer that its metadata at Stripe names. One that begins for what is deleted ends instead.
+///
+/// # Errors
+/// The database's.
+pub async fn claim(cx: &Cx, begun: Begun) -> Result<Heard> {
+    let Some(organization) = begun.metadata[ORGANIZATION_KEY].as_str().and_then(ids::parse) else { return Ok(Heard::Unknown) };
+    let cx = cx.clone().with_actor(Actor::System);
+    cx.write_as_server(async move |cx, tx| claim_in(cx, tx, organization, &begun).await).await
 }
 
-async fn hear_in(cx: &Cx, tx: &mut Tx, begun: &Begun) -> Result<Heard> {
+async fn claim_in(cx: &Cx, tx: &mut Tx, organization: Uuid, begun: &Begun) -> Result<Heard> {
+    // Locked, but for its key: what refers to it goes on meanwhile.
+    let state = sql!("UPDATE organizations SET version = version WHERE id = $1 RETURNING state");
+    let state: Option<String> = tx.read_opt(state, params![organization]).await?;
     if let Some((organization, linked)) = find(tx, &begun.subscription).await? {
         read_again(cx, tx, organization, &linked).await?;
         return Ok(Heard::Read);
     }
-    let Some(organization) = begun.organization else { return Ok(Heard::Unknown) };
-    let state = sql!("SELECT state FROM organizations WHERE id = $1 FOR UPDATE");
-    match tx.read_opt::<String>(state, params![organization]).await?.as_deref() {
-        Some("live") => link_begun(cx, tx, organization, begun).await,
-        _ if begun.has_ended => Ok(Heard::Unknown),
-        _ => cancel_begun(cx, tx, organization, begun).await,
+    if begun.state.has_ended() {
+        return Ok(Heard::Unknown);
+    }
+    let deletion = sql!(
+        "SELECT id, state FROM deletions WHERE organization_id = $1 AND subject_id = $1 AND root = 'organization'
+                                           AND state IN ('reversible', 'closed', 'draining', 'completed') ORDER BY id DESC LIMIT 1"
+    );
+    let deletion: Option<(Uuid, State)> = tx.read_opt(deletion, params![organization]).await?;
+    match (state.as_deref(), deletion) {
+        (Some("live"), _) => link_begun(cx, tx, organization, begun).await,
+        // As everything else that its organization pays for.
+        (Some(_), Some((deletion, State::Reversible))) => {
+            let linked = link_to(cx, tx, organization, None, begun).await?;
+            let step = (Step::CancelAtPeriodEnd, Some(deletion));
+            queue(cx, tx, organization, &linked, step, &Terms::default()).await?;
+            Ok(Heard::Linked)
+        }
+        (_, Some(_)) => cancel_begun(cx, tx, organization, begun).await,
+        // Other servers may share the account at Stripe.
+        (_, None) => Ok(Heard::Unknown),
     }
 }
 
@@ -134,14 +160,26 @@ async fn read_again(cx: &Cx, tx: &mut Tx, organization: Uuid, linked: &Linked) -
 }
 
 async fn link_begun(cx: &Cx, tx: &mut Tx, organization: Uuid, begun: &Begun) -> Result<Heard> {
-    let customer = match &begun.customer {
-        None => None,
-        Some(reference) => match locks::hold_customer(tx, organization, reference).await? {
-            Some(customer) => Some(customer),
-            None => return Ok(Heard::Unknown),
-        },
+    let Some(reference) = begun.metadata[CUSTOMER_KEY].as_str() else {
+        link_to(cx, tx, organization, None, begun).await?;
+        return Ok(Heard::Linked);
     };
+    let Some(customer) = locks::hold_customer(tx, organization, reference).await? else {
+        return report(cx, tx, organization, begun).await;
+    };
+    let linked = link_to(cx, tx, organization, Some(customer), begun).await?;
+    let deleted = sql!("SELECT 1 FROM customers WHERE organization_id = $1 AND id = $2 AND state = 'deleted'");
+    if tx.query_opt(deleted, params![organization, customer]).await?.is_none() {
+        return Ok(Heard::Linked);
+    }
+    let terms = terms(tx, organization).await?;
+    queue(cx, tx, organization, &linked, (Step::Cancel, None), &terms).await?;
+    Ok(Heard::Cancelled)
+}
+
+async fn link_to(cx: &Cx, tx: &mut Tx, organization: Uuid, customer: Option<Uuid>, begun: &Begun) -> Result<Linked> {
     let id = insert(cx, tx, organization, customer, &begun.subscription).await?;
+    write_state(cx, tx, (organization, id), &begun.state).await?;
     let note = Note {
         action: "billing.link",
         subject: "organization",
@@ -150,26 +188,41 @@ async fn link_begun(cx: &Cx, tx: &mut Tx, organization: Uuid, begun: &Begun) -> 
         ..Note::default()
     };
     audit::record(cx, tx, organization, &note).await?;
-    let linked = Linked { id, subscription: begun.subscription.clone(), customer };
-    queue(cx, tx, organization, &linked, (Step::Read, None), &Terms::default()).await?;
-    Ok(Heard::Linked)
+    Ok(Linked { id, subscription: begun.subscription.clone(), customer })
 }
 
-/// Cancels a subscription that began while its organization was being deleted, or after that: no one is left to use what it pays for. Only where
-/// this server has deleted it: other servers may share the account at Stripe.
-async fn cancel_begun(cx: &Cx, tx: &mut Tx, organization: Uuid, begun: &Begun) -> Result<Heard> {
-    let deleted = sql!(
-        "SELECT 1 FROM deletions WHERE organization_id = $1 AND subject_id = $1 AND root = 'organization' AND state IN ('closed', 'draining', 'completed')"
-    );
-    if tx.query_opt(deleted, params![organization]).await?.is_none() {
-        return Ok(Heard::Unknown);
-    }
-    let hash = digest::digest(&digest::SHA256, begun.subscription.as_bytes());
-    let id = Uuid::from_slice(&hash.as_ref()[..16]).map_err(|error| Error::Internal(error.to_string()))?;
-    let known = sql!("SELECT 1 FROM effects WHERE organization_id = $1 AND queue_id = $2");
-    if tx.query_opt(known, params![SERVER_SCOPE, id]).await?.is_none() {
+/// The queue of a subscription that has no link here.
+fn queue_of(subscription: &str) -> Result<Uuid> {
+    let hash = digest::digest(&digest::SHA256, subscription.as_bytes());
+    Uuid::from_slice(&hash.as_ref()[..16]).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// Whether something was done about a subscription that has no link here.
+async fn is_queued(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<bool> {
+    let known = sql!("SELECT 1 FROM effects WHERE organization_id = $1 AND queue_id = $2 LIMIT 1");
+    Ok(tx.query_opt(known, params![organization, id]).await?.is_some())
+}
+
+/// Has operators look at a subscription whose customer is not there: one that was deleted meanwhile is known by no name any more, and one that the
+/// product misspelt is to be linked.
+async fn report(cx: &Cx, tx: &mut Tx, organization: Uuid, begun: &Begun) -> Result<Heard> {
+    let id = queue_of(&begun.subscription)?;
+    if !is_queued(tx, organization, id).await? {
         let linked = Linked { id, subscription: begun.subscription.clone(), customer: None };
-        queue(cx, tx, SERVER_SCOPE, &linked, (Step::Cancel, None), &Terms::default()).await?;
+        subscription_steps::insert(cx, tx, organization, &linked, (Step::Cancel, None), &Terms::default()).await?;
+        let failed = sql!("UPDATE effects SET state = 'failed', error = $3, finished_at = $4 WHERE organization_id = $1 AND queue_id = $2");
+        let words = "the customer in its metadata is not there: link it to the one it is for, or retry this to cancel it";
+        tx.execute(failed, params![organization, id, words, cx.now]).await?;
+    }
+    Ok(Heard::Unknown)
+}
+
+/// Cancels a subscription that began while its organization was being deleted, or after that: no one is left to use what it pays for.
+async fn cancel_begun(cx: &Cx, tx: &mut Tx, organization: Uuid, begun: &Begun) -> Result<Heard> {
+    let id = queue_of(&begun.subscription)?;
+    if !is_queued(tx, SERVER_SCOPE, id).await? {
+        let linked = Linked { id, subscription: begun.subscription.clone(), customer: None };
+        subscription_steps::insert(cx, tx, SERVER_SCOPE, &linked, (Step::Cancel, None), &Terms::default()).await?;
         let note = Note {
             action: "billing.cancel",
             subject: "organization",

@@ -104,6 +104,8 @@ pub async fn unlink(cx: &Cx, organization: &OrganizationRef, subscription: Strin
                 if tx.execute(remove, params![organization, &subscription]).await? == 0 {
                     return Err(Error::NotFound("Subscription"));
                 }
+                // What it said of who pays is no longer shown, and no portal leads there.
+                show(cx, tx, organization).await?;
                 let note = Note { subject_id: Some(organization), detail: Some(subscription.clone()), ..note.clone() };
                 audit::record(cx, tx, SERVER_SCOPE, &note).await?;
                 audit::record(cx, tx, organization, &note).await
@@ -148,17 +150,18 @@ pub(crate) async fn note_state(cx: &Cx, tx: &mut Tx, place: (Uuid, Uuid), outcom
 
 /// Keeps others who lock the organization and then something of its outbox out of the way.
 pub(crate) async fn lock_organization(tx: &mut Tx, organization: Uuid) -> Result<()> {
-    tx.query_opt(sql!("SELECT 1 FROM organizations WHERE id = $1 FOR UPDATE"), params![organization]).await?;
+    // Not its key: what refers to it goes on meanwhile.
+    tx.execute(sql!("UPDATE organizations SET version = version WHERE id = $1"), params![organization]).await?;
     Ok(())
 }
 
-async fn write_state(cx: &Cx, tx: &mut Tx, (organization, id): (Uuid, Uuid), state: &SubscriptionState) -> Result<()> {
+pub(super) async fn write_state(cx: &Cx, tx: &mut Tx, (organization, id): (Uuid, Uuid), state: &SubscriptionState) -> Result<()> {
     let ended_at = state.ended_at.or(state.has_ended().then_some(cx.now));
     let update = sql!(
         "UPDATE billing_subscriptions SET status = $3, stripe_customer_id = coalesce($4, stripe_customer_id), price = coalesce($5, price),
                 amount = coalesce($6, amount), currency = coalesce($7, currency), billing_interval = coalesce($8, billing_interval),
                 quantity = coalesce($9, quantity), current_period_end = coalesce($10, current_period_end), cancel_at = $11,
-                ended_at = coalesce(ended_at, $12), updated_at = $13
+                ended_at = CASE WHEN $12 IS NULL THEN NULL ELSE coalesce(ended_at, $12) END, updated_at = $13
          WHERE organization_id = $1 AND id = $2 RETURNING subject_id"
     );
     let bound = params![
@@ -176,17 +179,24 @@ async fn write_state(cx: &Cx, tx: &mut Tx, (organization, id): (Uuid, Uuid), sta
         ended_at,
         cx.now,
     ];
-    let Some(None) = tx.read_opt::<Option<Uuid>>(update, bound).await? else { return Ok(()) };
+    match tx.read_opt::<Option<Uuid>>(update, bound).await? {
+        Some(None) => show(cx, tx, organization).await,
+        _ => Ok(()),
+    }
+}
+
+/// Shows in the organization's record how its own subscriptions stand, and who pays for them.
+async fn show(cx: &Cx, tx: &mut Tx, organization: Uuid) -> Result<()> {
     // Of several of its own the newest that has not ended says how the organization stands.
     let newest = sql!(
         "SELECT status, stripe_customer_id FROM billing_subscriptions WHERE organization_id = $1 AND subject_id IS NULL
          ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, id DESC LIMIT 1"
     );
-    let (status, customer): (Option<String>, Option<String>) = tx.read_one(newest, params![organization]).await?;
+    let found: Option<(Option<String>, Option<String>)> = tx.read_opt(newest, params![organization]).await?;
+    let (status, customer) = found.unwrap_or_default();
     let shown = sql!(
-        "UPDATE organizations SET subscription_status = $2, stripe_customer_id = coalesce($3, stripe_customer_id), revision = revision + 1,
-                updated_at = $4
-         WHERE id = $1 AND (subscription_status <> $2 OR coalesce(stripe_customer_id, '') <> coalesce($3, stripe_customer_id, ''))"
+        "UPDATE organizations SET subscription_status = $2, stripe_customer_id = $3, revision = revision + 1, updated_at = $4
+         WHERE id = $1 AND (subscription_status <> $2 OR coalesce(stripe_customer_id, '') <> coalesce($3, ''))"
     );
     tx.execute(shown, params![organization, status.unwrap_or_else(|| "none".into()), customer, cx.now]).await?;
     Ok(())

@@ -9,7 +9,7 @@ mod linking;
 mod seats;
 mod terms;
 
-pub use events::{CUSTOMER_KEY, Heard, ORGANIZATION_KEY, hear};
+pub use events::{Begun, CUSTOMER_KEY, Heard, ORGANIZATION_KEY, Told, claim, hear};
 pub use linking::{check_id, link, may_link, unlink};
 pub(crate) use linking::{lock_organization, note_state};
 pub(crate) use seats::follow_seats;

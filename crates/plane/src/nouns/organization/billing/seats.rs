@@ -36,17 +36,21 @@ pub async fn seats(plane: &Arc<Plane>, organization: Uuid) -> Result<Option<i64>
 /// # Errors
 /// The database's.
 pub(crate) async fn follow_seats(cx: &Cx) -> Result<()> {
+    // The newest of the organization's own; what was tried in vain is not tried on by itself.
     let different = sql!(
-        "SELECT organization_id, {columns} FROM billing_subscriptions AS own
-         WHERE subject_id IS NULL AND ended_at IS NULL AND quantity IS NOT NULL
-           AND quantity <> (SELECT (SELECT count(*) FROM members
-                                    WHERE members.organization_id = billing_terms.organization_id AND state = 'live'
-                                      AND seat_roles LIKE '%,' || role || ',%')
-                            FROM billing_terms WHERE billing_terms.organization_id = own.organization_id AND seat_roles <> '')
+        "SELECT own.organization_id, {columns}
+         FROM billing_terms JOIN billing_subscriptions AS own
+              ON own.organization_id = billing_terms.organization_id
+             AND own.id = (SELECT newest.id FROM billing_subscriptions AS newest
+                           WHERE newest.organization_id = billing_terms.organization_id AND newest.subject_id IS NULL AND newest.ended_at IS NULL
+                           ORDER BY newest.id DESC LIMIT 1)
+         WHERE seat_roles <> '' AND quantity IS NOT NULL
+           AND quantity <> (SELECT count(*) FROM members
+                            WHERE members.organization_id = billing_terms.organization_id AND state = 'live' AND seat_roles LIKE '%,' || role || ',%')
            AND EXISTS (SELECT 1 FROM organizations WHERE organizations.id = own.organization_id AND state = 'live' AND archived_at IS NULL)
            AND NOT EXISTS (SELECT 1 FROM effects WHERE effects.organization_id = own.organization_id AND effects.queue_id = own.id
-                                                   AND action = 'subscription.set_quantity' AND state <> 'delivered' AND NOT is_given_up)
-         ORDER BY organization_id, id LIMIT $1",
+                                                   AND action = 'subscription.set_quantity' AND effects.state <> 'delivered')
+         ORDER BY own.organization_id LIMIT $1",
         Linked
     );
     let found: Vec<(Uuid, Linked)> = cx.read(async move |_, tx| Ok(tx.read_all(different, params![QUANTITIES]).await?)).await?;

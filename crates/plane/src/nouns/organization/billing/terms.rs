@@ -227,7 +227,15 @@ async fn load(tx: &mut Tx, organization: Uuid) -> Result<Billing> {
 pub async fn checkout(cx: &Cx, organization: &OrganizationRef, new: NewCheckout) -> Result<StripeForm> {
     let tenant = enter(cx, organization, Action::ManageBilling).await?;
     let mut check = Check::new();
-    check.text("price", &new.price, 1..=255).link("success_url", Some(&new.success_url)).link("cancel_url", new.cancel_url.as_deref());
+    let prices = &cx.plane.config.stripe.prices;
+    if prices.is_empty() {
+        let words = "This server offers no prices: its operator names them with --stripe-prices.";
+        return Err(Error::Conflict(words.into()));
+    }
+    if !prices.contains(&new.price) {
+        check.refuse("price", "unknown_price", "must be one of the prices that the server offers (--stripe-prices)");
+    }
+    check.link("success_url", Some(&new.success_url)).link("cancel_url", new.cancel_url.as_deref());
     check.finish()?;
     cx.read(async move |_, tx| {
         tenant.is_writable(tx).await?;
@@ -246,7 +254,6 @@ pub async fn checkout(cx: &Cx, organization: &OrganizationRef, new: NewCheckout)
             ("line_items[0][price]", new.price.clone()),
             ("line_items[0][quantity]", quantity.to_string()),
             ("success_url", new.success_url.clone()),
-            ("client_reference_id", organization.to_string()),
             ("subscription_data[metadata][freehold_organization]", organization.to_string()),
         ];
         form.extend(new.cancel_url.clone().map(|url| ("cancel_url", url)));
