@@ -95,7 +95,7 @@ impl Stripe {
         vec![
             format!("--stripe-secret-key={KEY}"),
             format!("--stripe-webhook-secret=whsec_before,{WEBHOOK_SECRET}"),
-            "--stripe-prices=price_basic,price_more".to_owned(),
+            "--stripe-prices=price_basic,price_1PqR".to_owned(),
             format!("--stripe-api-url={}", self.url),
         ]
     }

@@ -177,7 +177,7 @@ async fn record_billing(tx: &mut Tx, organization: Uuid, id: Uuid, only: Option<
     }
     let list = sql!(
         "SELECT id, action, payload, state, outcome, finished_at FROM effects
-         WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing' AND ($4 IS NULL OR id = $4) ORDER BY queue_id, sequence LIMIT $3"
+         WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing' AND (id = $4 OR $4 IS NULL) ORDER BY queue_id, sequence LIMIT $3"
     );
     type Row = (Uuid, Step, Option<String>, String, Option<Json>, Option<Timestamp>);
     let rows: Vec<Row> = tx.read_all(list, params![organization, id, MOST_NAMED, only]).await?;

@@ -15,6 +15,7 @@ use crate::AppState;
 use crate::answers::{One, Sliced};
 use crate::body::Body;
 use crate::caller::{Anonymous, Caller, Segments};
+use crate::content::media_type;
 use crate::problem::{Answer, Failure};
 use crate::stripe::{self, Stripe};
 
@@ -159,6 +160,10 @@ pub(crate) async fn hear(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer<One<StripeEventHeard>> {
+    if media_type(&headers)? != "application/json" {
+        let words = "Send an event of Stripe with the header Content-Type: application/json.";
+        return Err(Failure::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, words));
+    }
     let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
     let heard = match billing::hear(&asking.cx, signature, &body).await? {
         Told::Heard(heard) => heard,

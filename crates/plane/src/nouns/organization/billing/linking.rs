@@ -161,7 +161,7 @@ pub(super) async fn write_state(cx: &Cx, tx: &mut Tx, (organization, id): (Uuid,
         "UPDATE billing_subscriptions SET status = $3, stripe_customer_id = coalesce($4, stripe_customer_id), price = coalesce($5, price),
                 amount = coalesce($6, amount), currency = coalesce($7, currency), billing_interval = coalesce($8, billing_interval),
                 quantity = coalesce($9, quantity), current_period_end = coalesce($10, current_period_end), cancel_at = $11,
-                ended_at = CASE WHEN $12 IS NULL THEN NULL ELSE coalesce(ended_at, $12) END, updated_at = $13
+                ended_at = CASE WHEN CAST($14 AS boolean) THEN coalesce(ended_at, $12) END, updated_at = $13
          WHERE organization_id = $1 AND id = $2 RETURNING subject_id"
     );
     let bound = params![
@@ -178,6 +178,7 @@ pub(super) async fn write_state(cx: &Cx, tx: &mut Tx, (organization, id): (Uuid,
         state.cancel_at,
         ended_at,
         cx.now,
+        ended_at.is_some(),
     ];
     match tx.read_opt::<Option<Uuid>>(update, bound).await? {
         Some(None) => show(cx, tx, organization).await,
