@@ -80,12 +80,13 @@ async fn run(step: Step, long: bool) -> Result {
 }
 
 /// What fails on purpose: in words, the test program, and which of its tests.
-const FAULTS: [(&str, &str, &[&str]); 14] = [
+const FAULTS: [(&str, &str, &[&str]); 15] = [
     ("kills", "drills", &["crash::", "exports::", "overtaking::", "races::", "revocation::"]),
     ("power failures: only what was synced is left", "drills", &["disk::power"]),
     ("a disk that refuses: EIO, ENOSPC", "drills", &["disk::refusing"]),
     ("crashes and restarts of PostgreSQL", "drills", &["restarts::"]),
     ("webhooks whose receivers fail, and kills", "drills", &["telling::"]),
+    ("a payment provider that fails, and kills", "drills", &["billing::"]),
     ("restores of older backups", "drills", &["restores::"]),
     ("full, read-only and lost databases", "e2e", &["faults::databases"]),
     ("frozen and replaced PostgreSQL", "e2e", &["faults::frozen"]),
@@ -107,6 +108,7 @@ pub(crate) async fn faults() -> Result {
         ("FREEHOLD_TEST_BACKUPS", "200"),
         ("FREEHOLD_TEST_RESTORES", "40"),
         ("FREEHOLD_TEST_TELLING_KILLS", "50"),
+        ("FREEHOLD_TEST_BILLING_KILLS", "50"),
         ("FREEHOLD_TEST_POWER_FAILURES", "40"),
         ("FREEHOLD_TEST_REFUSALS", "5"),
         ("FREEHOLD_TEST_POSTGRESQL_RESTARTS", "40"),

@@ -12,7 +12,7 @@ const AS_SERVER: [(&str, usize, &str); 16] = [
     ("nouns/keys/api_keys/expiring.rs", 1, "the job that tells of keys that are about to end"),
     ("nouns/keys/oauth_tokens/mod.rs", 3, "an app proves itself by its secret, or by a token"),
     ("nouns/keys/signing_key_rotation.rs", 1, "the job that erases keys whose tokens have ended"),
-    ("nouns/organization/billing.rs", 1, "what Stripe signs"),
+    ("nouns/organization/billing/events.rs", 2, "what Stripe signs"),
     ("nouns/organization/webhooks.rs", 1, "the job that erases secrets whose time is over"),
     ("nouns/people/sessions.rs", 2, "a person proves themselves by a password, or by a refresh token"),
     ("nouns/people/users/mod.rs", 2, "anybody may sign up; the operator at the command line resets passwords"),
@@ -20,7 +20,7 @@ const AS_SERVER: [(&str, usize, &str); 16] = [
     ("work/idempotency.rs", 4, "the answers to requests, whatever they do"),
     ("work/maintenance.rs", 1, "the job that writes down when keys were used"),
     ("work/orphans.rs", 1, "the job that ends what has lost its maker"),
-    ("work/outbox/queue.rs", 1, "the job that carries the outbox out"),
+    ("work/outbox/finishing.rs", 1, "the job that carries the outbox out"),
 ];
 
 /// How often each source file of the plane has a text, as `folder/file.rs`.

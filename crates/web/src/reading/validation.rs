@@ -97,6 +97,7 @@ impl Validator<'_> {
             }
             ("array", Json::Array(entries)) => self.list(field, schema, entries),
             ("object", Json::Object(fields)) if schema.get("properties").is_some() => Some(self.object(field, schema, fields).into()),
+            ("object", Json::Object(anything)) if schema["additionalProperties"] == true => Some(anything.into()),
             ("object", Json::Object(texts)) => self.texts(field, property, schema, texts),
             // A whole number or a text.
             ("", value) => match (whole(&value).and_then(|number| i64::try_from(number).ok()), value) {

@@ -161,6 +161,39 @@ on_both_engines! {
         assert_eq!(expect(given_up, StatusCode::OK).await["isGivenUp"], true);
     }
 
+    async fn a_restored_database_ends_and_takes_up_again_what_it_does_not_know_of(engine: Engine) {
+        let stripe = Stripe::open().await;
+        let (mut server, operator, organization) = found(engine, &stripe).await;
+        let (own, token) = (format!("/api/organizations/{}", organization.id), &organization.owner.token);
+        let none = json!({"reasonRequired": false, "confirmationRequired": false, "freshMinutes": null, "approvalRequired": false, "graceDays": 0});
+        let mut grace = none.clone();
+        grace["graceDays"] = json!(1);
+        let asked = json!({"organization": none, "member": none, "customer": grace});
+        expect(server.request(Method::PUT, &format!("{own}/deletion-requirements")).bearer_auth(token).json(&asked), StatusCode::OK).await;
+        let customer = server.new_customer(&organization, token).await;
+        stripe.subscribe("sub_1", json!({}));
+        link(&server, &operator, &organization, "sub_1", Some(&customer)).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("backup.db");
+        let (code, out, err) = server.command(&["backup", file.to_str().unwrap()]).await;
+        assert_eq!(code, 0, "{out}{err}");
+        let deletion = deleted(server.request(Method::DELETE, &format!("{own}/customers/{customer}")).bearer_auth(token), StatusCode::NO_CONTENT).await;
+        let effects = format!("/api/deletions/{deletion}/effects");
+        let are_done = |page: &serde_json::Value, number: usize| {
+            let all = page["data"].as_array().unwrap();
+            all.len() == number && all.iter().all(|effect| effect["state"] == "delivered")
+        };
+        until(&server, &effects, token, |page| are_done(page, 1)).await;
+        server.kill().await;
+        let restored = server.start_restored(engine, &file).await;
+        let token = restored.sign_in(&organization.owner.email, None).await;
+        until(&restored, &effects, &token, |page| are_done(page, 1)).await;
+        assert_eq!(stripe.subscription("sub_1").changes, ["cancel_at_period_end true"], "it was so already");
+        expect(restored.request(Method::POST, &format!("/api/deletions/{deletion}/restore")).bearer_auth(&token), StatusCode::OK).await;
+        until(&restored, &effects, &token, |page| are_done(page, 2)).await;
+        assert_eq!(stripe.subscription("sub_1").changes, ["cancel_at_period_end true", "cancel_at_period_end false"]);
+    }
+
     async fn a_server_without_a_key_waits_until_an_operator_gives_the_subscription_up(engine: Engine) {
         let stripe = Stripe::open().await;
         let (mut server, operator, organization) = found(engine, &stripe).await;

@@ -251,7 +251,8 @@ async fn take_one(
         return Ok(None);
     }
     // Time enough for the calls, of which a subscription takes two, and for writing down how it went.
-    let lease_end = after(cx.now, 2 * PATIENCE + cx.plane.config.lease);
+    let calls = if kind == Kind::Billing { 2 } else { 1 };
+    let lease_end = after(cx.now, calls * PATIENCE + cx.plane.config.lease);
     let take = sql!(
         "UPDATE effects SET next_attempt_at = $5
          WHERE organization_id = $1 AND queue_id = $2 AND id = $3 AND state = 'pending' AND next_attempt_at <= $4
