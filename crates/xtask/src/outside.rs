@@ -42,7 +42,7 @@ const ORGANIZATIONS: &str = "openapi-organizations.json";
 const ACCOUNT: &str = "openapi-account.json";
 const CUSTOMER: &str = "openapi-customer.json";
 
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 18] = [
     Check { name: "short ids and PyPI shortuuid", commands: &[&["python", "short_ids.py"]] },
     Check {
         name: "the documents and PyPI openapi-spec-validator",
@@ -108,6 +108,7 @@ const CHECKS: [Check; 17] = [
     },
     Check { name: "refusals and the statuses of the document", commands: &[&["python", "declared.py"]] },
     Check { name: "webhooks and standardwebhooks of npm and PyPI", commands: &[&["python", "webhooks.py"]] },
+    Check { name: "subscriptions and PyPI localstripe", commands: &[&["python", "billing.py"]] },
     Check { name: "rate limits and npm ratelimit-header-parser", commands: &[&["node", "rate_limits.mjs"]] },
     Check { name: "the alert rules, /metrics and promtool", commands: &[&["python", "monitoring.py"]] },
     Check { name: "nginx and Caddy before the server", commands: &[&["python", "proxies.py"]] },
@@ -126,13 +127,14 @@ const PACKAGES: [(&str, &str); 3] = [("nginx", "nginx"), ("caddy", "caddy"), ("p
 pub(crate) async fn prepare() -> Result<PathBuf> {
     let folder = target().join("outside");
     copy(&workspace().join("crates/app/tests/outside"), &folder)?;
-    // What moto needs does not go together with what the other tools need.
-    let (python, moto, node) = tokio::join!(
+    // What moto and localstripe need does not go together with what the other tools need.
+    let (python, moto, localstripe, node) = tokio::join!(
         install_into(&folder, "venv", "requirements.txt"),
         install_into(&folder, "moto", "requirements-moto.txt"),
+        install_into(&folder, "localstripe", "requirements-localstripe.txt"),
         install_node(&folder, &[])
     );
-    python.and(moto).and(node)?;
+    python.and(moto).and(localstripe).and(node)?;
     Ok(folder)
 }
 
