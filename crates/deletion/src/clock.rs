@@ -80,3 +80,9 @@ pub fn new_id(now: Timestamp) -> Result<Uuid> {
     bytes[..2].copy_from_slice(&fraction.to_be_bytes());
     Ok(uuid::Builder::from_unix_timestamp_millis(micros / 1_000, &bytes).into_uuid())
 }
+
+/// The least id that [`new_id`] gives at this time or later: those before it have lesser ones.
+pub fn first_id(at: Timestamp) -> Uuid {
+    let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}

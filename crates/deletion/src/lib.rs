@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 pub use batch::{advance, advance_in_parallel};
 pub use cascade_groups::SMALL_GROUP;
-pub use clock::{Clock, Stopwatch, after, before, new_id, random};
+pub use clock::{Clock, Stopwatch, after, before, first_id, new_id, random};
 pub use condition::{DATABASE, Pause, Waiting};
 pub use counting::{Counted, add};
 pub use drain::{Lease, Nouns, Others, Outcome, Work, run, take, work_a_turn};

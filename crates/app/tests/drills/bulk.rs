@@ -28,6 +28,7 @@ enum Place {
     Hold,
     Approval,
     Purge,
+    Subscription,
 }
 
 /// What is put into one organization.
@@ -157,7 +158,7 @@ pub async fn fill(store: &Store, organization: Uuid, filling: Filling) {
 }
 
 /// Rows, columns and values of what came with the whole account plane. The webhooks are told nothing: no receiver is there to hear it.
-fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 12] {
+fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -> [(u64, &'static str, String); 14] {
     let Filling { number, customers, dependants } = filling;
     let made = |place, n: &str| id(store, number, place, n);
     let hash = |place, n: &str| bytes(store, number, place, n);
@@ -239,6 +240,17 @@ fn newer_tables(store: &Store, filling: Filling, member: &str, customer: &str) -
             1,
             "requirements (organization_id, kind, reason_required, confirmation_required, approval_required, grace_days, updated_at)",
             format!("'customer', {no}, {no}, {no}, 0, {now}"),
+        ),
+        // Ended: no deletion waits for a payment provider.
+        (
+            few,
+            "billing_subscriptions (organization_id, id, subject_id, stripe_subscription_id, status, ended_at, created_at, updated_at)",
+            format!("{}, {customer}, 'sub_{}_' || n, 'canceled', {now}, {now}, {now}", made(Place::Subscription, "n"), filling.number),
+        ),
+        (
+            1,
+            "billing_terms (organization_id, on_deletion, final_invoice, prorate, seat_roles, updated_at)",
+            format!("'cancel_now', {no}, {no}, '', {now}"),
         ),
         (
             few,

@@ -32,4 +32,5 @@ mod snapshot;
 mod stage;
 mod statements;
 mod telling;
+mod trail;
 mod world;

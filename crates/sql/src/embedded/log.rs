@@ -27,6 +27,8 @@ const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Copies nothing.
 const STATE: &str = "PRAGMA wal_checkpoint(NOOP)";
 /// How often the log is looked at, and how many of its frames (4 KiB) are worth copying.
+/// How long the end of a program waits for others who read.
+const LAST_PATIENCE: Duration = Duration::from_millis(500);
 const CHECKPOINT_ROUND: Duration = Duration::from_millis(100);
 const CHECKPOINT_AT: i64 = 1_000;
 /// Rounds in which the log has not grown after which it is cut off, and rounds after which it is though it has.
@@ -91,6 +93,18 @@ pub(crate) fn begin(connection: &Connection, database: &Path) -> Result<File> {
     let unavailable = |error| Error::Unavailable(format!("cannot open the write-ahead log of {}: {error}", database.display()));
     // Where the database is a link, the log lies beside what that leads to.
     File::open(beside(&database.canonicalize().map_err(unavailable)?, "-wal")).map_err(unavailable)
+}
+
+/// Copies what is left of the log into the database and empties it, before the last connection of a program that writes is closed: one of another
+/// process that only reads may be open, and would leave it as it is.
+pub(crate) fn copy_the_rest(connection: &Connection, log: &Log) {
+    if log.check().is_ok() {
+        // A reader that is at work for longer keeps no stop waiting.
+        let copied = connection.busy_timeout(LAST_PATIENCE).and_then(|()| copy(connection, TRUNCATE, log));
+        if let Err(error) = copied {
+            tracing::warn!(%error, "the write-ahead log could not be emptied at the end");
+        }
+    }
 }
 
 /// Ends a connection that may copy the log, as the last one does that is closed, which removes it: not what the disk may have dropped.

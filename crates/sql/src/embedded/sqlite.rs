@@ -135,6 +135,7 @@ impl Sqlite {
             let (log, files) = (log.clone(), log::Files::of(&path)?);
             move || {
                 log::checkpoint_loop(&connection, &closed, &log, &files);
+                log::copy_the_rest(&connection, &log);
                 log::end(&connection, &log);
             }
         })?;
@@ -182,14 +183,25 @@ impl Sqlite {
     pub(crate) async fn close(&self) {
         drop(self.queues.write().unwrap_or_else(PoisonError::into_inner).take());
         let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        let closing = tokio::task::spawn_blocking(|| {
+        let (lock, file) = (self.lock.clone(), self.file.clone());
+        let closing = tokio::task::spawn_blocking(move || {
             let Threads { workers, closing } = threads;
             for worker in workers {
                 let _ = worker.join();
             }
-            if let Some((open, checkpointer)) = closing {
-                drop(open);
-                let _ = checkpointer.join();
+            match closing {
+                Some((open, checkpointer)) => {
+                    drop(open);
+                    let _ = checkpointer.join();
+                }
+                // The process that had the database may have ended meanwhile: then it is for the last one here to leave one file.
+                None => {
+                    if lock.try_lock().is_ok()
+                        && let Err(error) = connect(&file, false)
+                    {
+                        tracing::warn!(%error, "the write-ahead log of the database may have been left beside it");
+                    }
+                }
             }
         });
         if let Err(error) = closing.await {
@@ -419,7 +431,7 @@ fn write_loop(mut tx: Tx, mut queue: Queue, group: usize, log: &Log, syncer: &st
             // Harmless when the engine has rolled back already.
             let _ = sqlite(&mut tx).script("ROLLBACK");
         }
-        run_hooks(std::mem::take(&mut sqlite(&mut tx).hooks), true);
+        run_hooks(std::mem::take(&mut sqlite(&mut tx).hooks), fate.is_ok());
         match fate {
             Ok(()) if !is_lazy => match syncer.send(answers) {
                 Ok(()) => queue.unsynced += 1,

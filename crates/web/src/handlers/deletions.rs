@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
 use jiff::Timestamp;
 use plane::audit::{self, Entry};
 use plane::customers::Deleting;
 use plane::deletions::{Deletion, DeletionFilter, Details, Effect, Progress, RateSample, Root, TablePreview, Wanted, Watched};
-use plane::ids::OrganizationRef;
+use plane::ids::{self, OrganizationRef};
 use plane::outbox::operating;
 use plane::plans::Subject;
 use plane::subscription_steps::Cancellation;
@@ -22,6 +23,7 @@ use crate::blocker_links::{BlockerOut, Case};
 use crate::caller::{Caller, Segments};
 use crate::problem::{Answer, Failure};
 use crate::query::must_be;
+use crate::schema::write;
 use crate::{AppState, deletion_events};
 
 /// A deletion: who ordered what, how far it is, and the receipt of what was done.
@@ -111,6 +113,18 @@ pub(crate) async fn events(
 pub(crate) async fn list_audit(caller: Caller, Segments(organization): Segments<String>) -> Answer<Sliced<Entry>> {
     let page = audit::list(&caller.cx, &caller.organization(&organization)?, caller.query.part()?).await?;
     Ok(caller.slice(page, |entry| entry))
+}
+
+/// Entries that one answer holds at the most.
+const MOST_ENTRIES: u16 = 1_000;
+
+pub(crate) async fn follow_audit(caller: Caller, Segments(organization): Segments<String>) -> Answer {
+    let after = caller.query.read("after_id", "must be the id of an entry: a UUID or a shortuuid of 22 characters", ids::parse)?;
+    let is_limit = |limit: &u16| (1..=MOST_ENTRIES).contains(limit);
+    let limit = caller.query.read("limit", "must be a whole number from 1 to 1000", |text| text.parse().ok().filter(is_limit))?;
+    let entries = audit::follow(&caller.cx, &caller.organization(&organization)?, after, limit.unwrap_or(MOST_ENTRIES)).await?;
+    let lines: String = entries.iter().map(|entry| format!("{}\n", write(caller.dialect, entry))).collect();
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 
 pub(crate) async fn plan_of_organization(caller: Caller, Segments(organization): Segments<String>) -> Answer<One<DeletionPlan>> {

@@ -49,6 +49,16 @@ pub(crate) struct DeletionsWanted {
     state: DeletionFilter,
 }
 
+/// Where to go on in the audit trail.
+#[derive(JsonSchema)]
+pub(crate) struct AuditAfter {
+    /// The last entry that is known: those after it are meant. Missing: from the beginning.
+    after_id: Uuid,
+    /// Entries at the most, 1000 if missing.
+    #[schemars(range(min = 1, max = 1_000))]
+    limit: u16,
+}
+
 /// Which effects of a list.
 #[derive(JsonSchema)]
 pub(crate) struct EffectState {

@@ -202,6 +202,7 @@ const WITHOUT: &[(&str, Why)] = &[
     ("ready", Why::Because("for whatever supervises the server")),
     ("metrics", Why::Because("for Prometheus")),
     ("hearStripeEvent", Why::Because("for Stripe")),
+    ("followAudit", Why::Because("for programs that keep a copy; `audit tail --follow --json` is for people")),
     ("listOperators", Why::Because("`operators list` reads the database itself: the first operator has to come from somewhere")),
     ("addOperator", Why::Because("`operators add` changes the database itself")),
     ("removeOperator", Why::Because("`operators remove` changes the database itself")),

@@ -5,8 +5,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
 use crate::on_both_engines;
-use crate::support::{Engine, Server, expect};
-use crate::tools::{Cast, UNKNOWN_ID, answered, deleted, entries, is_like, new_customer, refused, refused_somehow};
+use crate::support::{Engine, Server, expect, header};
+use crate::tools::{Cast, UNKNOWN_ID, answered, change_database, deleted, entries, is_like, new_customer, refused, refused_somehow};
 
 /// The organization under which attempts on unknown organizations are kept.
 const SERVER_SCOPE: &str = "00000000-0000-0000-0000-000000000000";
@@ -22,6 +22,32 @@ async fn user_id(server: &Server, token: &str) -> Json {
 }
 
 on_both_engines! {
+    async fn the_trail_is_followed_a_line_an_entry(server: Server) {
+        let organization = server.new_organization().await;
+        let token = &organization.owner.token;
+        let path = format!("/api/organizations/{}/audit/log", organization.id);
+        let ask = async |query: &str| {
+            let answer = server.request(Method::GET, &format!("{path}{query}")).bearer_auth(token).send().await.unwrap();
+            assert_eq!((answer.status(), header(&answer, "content-type")), (StatusCode::OK, "application/x-ndjson"));
+            answer.text().await.unwrap()
+        };
+        assert_eq!(ask("").await, "", "it comes two minutes later");
+        let id = match server.engine {
+            Engine::Sqlite => "x'01900000000070008000000000000001'",
+            Engine::Postgresql => "'01900000-0000-7000-8000-000000000001'",
+        };
+        change_database(&server, &format!("UPDATE audit_entries SET id = {id} WHERE action = 'organization.create'")).await;
+        let lines = ask("").await;
+        let entry: Json = serde_json::from_str(lines.strip_suffix('\n').unwrap()).unwrap();
+        assert_eq!(entry, trail(&server, &organization.id, "organization.create", token).await[0]);
+        assert_eq!(ask(&format!("?after_id={}", entry["id"].as_str().unwrap())).await, "");
+        for query in ["?after_id=yesterday", "?limit=0", "?limit=1001"] {
+            refused(server.request(Method::GET, &format!("{path}{query}")).bearer_auth(token), StatusCode::BAD_REQUEST).await;
+        }
+        let (viewer, _) = server.new_member(&organization, "viewer").await;
+        refused(server.request(Method::GET, &path).bearer_auth(&viewer.token), StatusCode::FORBIDDEN).await;
+    }
+
     async fn a_deletion_is_filed_with_who_what_when_and_why(server: Server) {
         let organization = server.new_organization().await;
         let token = &organization.owner.token;

@@ -124,7 +124,13 @@ pub(crate) async fn record(tx: &mut Tx, organization: Uuid, id: Uuid) -> Result<
         sql!("SELECT state, count(*) FROM effects WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'webhook' GROUP BY state");
     let mut outcomes = Map::from_iter([("delivered".to_owned(), Json::from(0)), ("failed".to_owned(), Json::from(0))]);
     let rows: Vec<(String, i64)> = tx.read_all(count, params![organization, id]).await?;
-    let billing = record_billing(tx, organization, id, None).await?;
+    // What a receipt says already was written while its rows still said so.
+    let known = sql!("SELECT effects FROM deletions WHERE organization_id = $1 AND id = $2");
+    let known = tx.read_opt::<Json>(known, params![organization, id]).await?.and_then(|effects| effects.get("billing").cloned());
+    let billing = match known {
+        Some(known) => Some(known),
+        None => record_billing(tx, organization, id, None).await?,
+    };
     let webhooks = (!rows.is_empty()).then(|| {
         outcomes.extend(rows.into_iter().map(|(state, number)| (state, Json::from(number))));
         Json::from(outcomes)
@@ -149,8 +155,11 @@ pub(crate) async fn record_billing_again(tx: &mut Tx, organization: Uuid, id: Uu
     if let (Some(entries), Some(entry)) = (billing.get_mut("subscriptions").and_then(Json::as_array_mut), now["subscriptions"].get(0)) {
         entries.iter_mut().filter(|known| known["effectId"] == entry["effectId"]).for_each(|known| *known = entry.clone());
     }
-    for count in ["confirmed", "givenUp"] {
-        billing.insert(count.to_owned(), now[count].clone());
+    if now["subscriptions"][0]["state"] == "delivered" {
+        for (count, more) in [("confirmed", 1), ("givenUp", -1)] {
+            let number = billing.get(count).and_then(Json::as_i64).unwrap_or(0) + more;
+            billing.insert(count.to_owned(), number.max(0).into());
+        }
     }
     let update = sql!("UPDATE deletions SET effects = $3 WHERE organization_id = $1 AND id = $2");
     tx.execute(update, params![organization, id, effects]).await?;
@@ -168,8 +177,12 @@ fn written(time: Timestamp) -> String {
 /// What has come of subscriptions at the payment provider: which it was, what was done, its answer and when.
 async fn record_billing(tx: &mut Tx, organization: Uuid, id: Uuid, only: Option<Uuid>) -> Result<Option<Json>> {
     let count = sql!(
-        "SELECT count(DISTINCT queue_id), count(DISTINCT CASE WHEN state <> 'delivered' THEN queue_id END) FROM effects
-         WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing'"
+        "SELECT count(DISTINCT queue_id),
+                count(CASE WHEN state <> 'delivered'
+                            AND NOT EXISTS (SELECT 1 FROM effects AS later
+                                            WHERE later.organization_id = $1 AND later.deletion_id = $2 AND later.queue_id = own.queue_id
+                                              AND later.kind = 'billing' AND later.sequence > own.sequence) THEN 1 END)
+         FROM effects AS own WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing'"
     );
     let (all, given_up): (i64, i64) = tx.read_one(count, params![organization, id]).await?;
     if all == 0 {

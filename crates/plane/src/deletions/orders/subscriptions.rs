@@ -47,6 +47,15 @@ pub(crate) async fn cancel(cx: &Cx, tx: &mut Tx, organization: Uuid, (deletion, 
         (false, OnDeletion::CancelNow) => Step::Cancel,
         _ => Step::CancelAtPeriodEnd,
     };
+    if step == Step::Cancel {
+        // What was to end with its period, and has not come to that, ends now.
+        let superseded = sql!(
+            "UPDATE effects SET state = 'failed', is_given_up = true, error = 'its grace period is over, and it ends at once', finished_at = $3
+             WHERE organization_id = $1 AND deletion_id = $2 AND kind = 'billing' AND action = $4 AND state IN ('pending', 'failed')
+               AND NOT is_given_up"
+        );
+        tx.execute(superseded, params![organization, deletion, cx.now, Step::CancelAtPeriodEnd]).await?;
+    }
     // In the order of their ids: what comes after the last that was ordered is still to be.
     let last = sql!(
         "SELECT queue_id FROM effects WHERE organization_id = $1 AND deletion_id = $2 AND action = $3 AND kind = 'billing'

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use deletion::Blocker;
 use jiff::{SignedDuration, Timestamp};
@@ -222,7 +223,7 @@ pub(crate) fn refused_sign_in(cx: &Cx, user: Option<Uuid>) {
 
 /// Writes an entry, and beside it the address it came from, which is personal: it goes before the entry does, and with the account.
 async fn write_with_address(cx: &Cx, tx: &mut Tx, mut entry: [Value; 15], user: Uuid) -> Result<()> {
-    let id = cx.new_id()?;
+    let id = deletion::new_id(cx.plane.clock.now())?;
     entry[ID] = id.into();
     tx.query_all(&ENTRY.of(&entry)).await?;
     let Some(client) = cx.client else { return Ok(()) };
@@ -348,7 +349,8 @@ fn columns(cx: &Cx, organization: Uuid, note: &Note, outcome: &str, detail: Opti
     let (actor, actor_id, credential_id) = actor_columns(cx);
     Ok([
         organization.into(),
-        cx.new_id()?.into(),
+        // Of the moment in which it is written: who follows the trail goes by it.
+        deletion::new_id(cx.plane.clock.now())?.into(),
         note.action.into(),
         outcome.into(),
         note.subject.into(),
@@ -371,11 +373,7 @@ fn columns(cx: &Cx, organization: Uuid, note: &Note, outcome: &str, detail: Opti
 /// # Errors
 /// Those of [`enter`].
 pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest) -> Result<Page<Entry>> {
-    let organization = match enter(cx, organization, Action::ReadAudit).await {
-        Ok(tenant) => tenant.organization(),
-        Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await?,
-        Err(error) => return Err(error),
-    };
+    let organization = readable(cx, organization).await?;
     let page = cx
         .read(async move |_, tx| {
             let count = sql!("SELECT count(*) FROM audit_entries WHERE organization_id = $1");
@@ -394,6 +392,42 @@ pub async fn list(cx: &Cx, organization: &OrganizationRef, request: PageRequest)
         .await?;
     cx.plane.ledger.settled().await;
     Ok(page)
+}
+
+/// How old an entry is before [`follow`] shows it. Its id has the time at which it was written, and its transaction ends later: after this no other comes
+/// before it.
+pub const SETTLES_AFTER: Duration = Duration::from_secs(120);
+
+/// Reads entries in the order of their ids, those after this one: so that who asks again and again with the last id has each of them once. For owners,
+/// admins and operators.
+///
+/// # Errors
+/// Those of [`enter`].
+pub async fn follow(cx: &Cx, organization: &OrganizationRef, after: Option<Uuid>, limit: u16) -> Result<Vec<Entry>> {
+    let organization = readable(cx, organization).await?;
+    let until = deletion::before(cx.now, SETTLES_AFTER);
+    let entries = cx
+        .read(async move |_, tx| {
+            let statement = sql!(
+                "SELECT {columns} FROM audit_entries LEFT JOIN client_addresses ON client_addresses.id = audit_entries.id
+                 WHERE organization_id = $1 AND audit_entries.id > $2 AND audit_entries.id < $3 ORDER BY audit_entries.id LIMIT $4",
+                Entry
+            );
+            let bound = params![organization, after.unwrap_or_default(), deletion::first_id(until), i64::from(limit)];
+            Ok(tx.read_all(statement, bound).await?)
+        })
+        .await?;
+    cx.plane.ledger.settled().await;
+    Ok(entries)
+}
+
+/// The organization whose trail is meant, if the caller may read it. Operators can also read that of one that is gone.
+async fn readable(cx: &Cx, organization: &OrganizationRef) -> Result<Uuid> {
+    match enter(cx, organization, Action::ReadAudit).await {
+        Ok(tenant) => Ok(tenant.organization()),
+        Err(Error::NotFound(_)) if cx.principal()?.is_operator => access::find(cx, organization).await,
+        Err(error) => Err(error),
+    }
 }
 
 /// The statements that write entries, for the test that prepares them.

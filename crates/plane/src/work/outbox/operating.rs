@@ -205,6 +205,7 @@ pub async fn give_up(cx: &Cx, id: Uuid, reason: String) -> Result<Effect> {
         }
         if let Some(deletion) = found.deletion_id {
             super::finishing::wake(cx, tx, found.organization_id, deletion).await?;
+            deletions::subscriptions::go_on_in_grace(cx, tx, found.organization_id, deletion).await?;
         }
         super::finishing::release_next(cx, tx, (found.organization_id, found.to), Some(found.to), found.id).await
     })

@@ -120,7 +120,9 @@ pub(crate) async fn unlink(
     billing::check_id(&subscription)?;
     // Its next event would link it again.
     let found = of(&app)?.read(&subscription).await;
-    if !found.as_ref().is_ok_and(stripe::Answer::is_missing) && asked(found)?.body["metadata"][ORGANIZATION_KEY].is_string() {
+    // What the server's key cannot read is not linked again either.
+    let is_missing = found.as_ref().is_ok_and(|found| found.status == 404 && found.body["error"]["code"] == "resource_missing");
+    if !is_missing && asked(found)?.body["metadata"][ORGANIZATION_KEY].is_string() {
         let words =
             "Its metadata at Stripe names an organization, so that it would be linked again: take freehold_organization out of it first.";
         return Err(Error::Conflict(words.into()).into());

@@ -8,7 +8,7 @@ use crate::catalogue::{Operation, Surface, tagged};
 use crate::dialect::API;
 use crate::endpoint::Endpoint;
 use crate::handlers::{api_keys, auth, deletions, invitations, members, organizations, purges, retention, users};
-use crate::parameters::{AtOnce, Confirm, DeletionsWanted, Export, ItemFilter, MemberFilter, MetadataFilter, Said};
+use crate::parameters::{AtOnce, AuditAfter, Confirm, DeletionsWanted, Export, ItemFilter, MemberFilter, MetadataFilter, Said};
 use crate::surfaces::{api_billing, api_customers, api_exports, api_holds, api_operators, api_requirements, api_webhooks, oauth};
 
 /// Every operation of this surface.
@@ -248,6 +248,16 @@ fn organization_operations() -> Vec<Operation> {
             .says("Read the audit trail")
             .may(Action::ReadAudit)
             .gives(200, "Entries, newest first."),
+        Operation::get("/organizations/{organizationId}/audit/log", "followAudit", deletions::follow_audit)
+            .says("Follow the audit trail")
+            .explains(
+                "For whatever keeps a copy of it, such as a SIEM: one entry a line (NDJSON), in the order of their ids, those after `after_id`. Ask again \
+                 with the id of the last line: each entry comes once, two minutes after it was written, and none is left out. An empty answer says that \
+                 there is none yet. An entry holds the same as in `listAudit`.",
+            )
+            .may(Action::ReadAudit)
+            .parameters::<AuditAfter>()
+            .answers(200, "Entries, the oldest first.", Text("application/x-ndjson")),
     ]
 }
 

@@ -79,7 +79,7 @@ pub(crate) async fn note(cx: &Cx, tx: &mut Tx, entry: Entry) -> Result<()> {
         move || begun.begin(),
         move || {
             cx.plane.ledger.add(cx.now, (id, &entry), cx.ledger_line());
-            drop(commit);
+            commit.has_its_line();
         },
     );
     Ok(())

@@ -58,7 +58,7 @@ impl Ledger {
     /// Whether the disk has a line for everything that was committed before this.
     pub(crate) fn is_whole(&self) -> bool {
         let state = self.opened.get().map(|(writer, first)| writer.state(*first)).unwrap_or_default();
-        state.waiting == 0 && state.left_out == 0 && !self.lacks_lines.load(Ordering::Relaxed)
+        state.waiting == 0 && state.left_out == 0 && !self.lacks_lines.load(Ordering::Relaxed) && !self.commits.have_lost()
     }
 
     /// Waits until everything is written, and ends it.

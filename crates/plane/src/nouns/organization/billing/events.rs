@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::linking::{check_id, find, insert, write_state};
 use crate::audit::{self, Note};
 use crate::cx::Actor;
+use crate::deletions::{Root, subscriptions};
 use crate::ids::{self, SERVER_SCOPE};
-use crate::subscription_steps::{self, Linked, Step, SubscriptionState, Terms, queue, terms};
+use crate::subscription_steps::{self, Linked, OnDeletion, Step, SubscriptionState, Terms, queue, terms};
 use crate::{Cx, Error, Result, locks};
 
 /// What the metadata of a subscription says at Stripe: the organization's id.
@@ -136,9 +137,9 @@ async fn claim_in(cx: &Cx, tx: &mut Tx, organization: Uuid, begun: &Begun) -> Re
         (Some("live"), _) => link_begun(cx, tx, organization, begun).await,
         // As everything else that its organization pays for.
         (Some(_), Some((deletion, State::Reversible))) => {
-            let linked = link_to(cx, tx, organization, None, begun).await?;
-            let step = (Step::CancelAtPeriodEnd, Some(deletion));
-            queue(cx, tx, organization, &linked, step, &Terms::default()).await?;
+            link_to(cx, tx, organization, None, begun).await?;
+            // In its turn, after those that were there before.
+            subscriptions::cancel(cx, tx, organization, (deletion, Root::Organization, organization), true).await?;
             Ok(Heard::Linked)
         }
         (_, Some(_)) => cancel_begun(cx, tx, organization, begun).await,
@@ -172,8 +173,18 @@ async fn link_begun(cx: &Cx, tx: &mut Tx, organization: Uuid, begun: &Begun) -> 
     if tx.query_opt(deleted, params![organization, customer]).await?.is_none() {
         return Ok(Heard::Linked);
     }
+    let resting =
+        sql!("SELECT id FROM deletions WHERE organization_id = $1 AND subject_id = $2 AND state = 'reversible' ORDER BY id DESC LIMIT 1");
+    if let Some(deletion) = tx.read_opt(resting, params![organization, customer]).await? {
+        subscriptions::cancel(cx, tx, organization, (deletion, Root::RetiredCustomer, customer), true).await?;
+        return Ok(Heard::Cancelled);
+    }
     let terms = terms(tx, organization).await?;
-    queue(cx, tx, organization, &linked, (Step::Cancel, None), &terms).await?;
+    let step = match terms.on_deletion {
+        OnDeletion::CancelNow => Step::Cancel,
+        OnDeletion::CancelAtPeriodEnd => Step::CancelAtPeriodEnd,
+    };
+    queue(cx, tx, organization, &linked, (step, None), &terms).await?;
     Ok(Heard::Cancelled)
 }
 
@@ -192,7 +203,7 @@ async fn link_to(cx: &Cx, tx: &mut Tx, organization: Uuid, customer: Option<Uuid
 }
 
 /// The queue of a subscription that has no link here.
-fn queue_of(subscription: &str) -> Result<Uuid> {
+pub(super) fn queue_of(subscription: &str) -> Result<Uuid> {
     let hash = digest::digest(&digest::SHA256, subscription.as_bytes());
     Uuid::from_slice(&hash.as_ref()[..16]).map_err(|error| Error::Internal(error.to_string()))
 }

@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 use sql::{Tx, params, sql};
 use uuid::Uuid;
 
+use super::events::queue_of;
 use super::terms::BillingSubscription;
 use crate::access::enter;
 use crate::audit::{self, Note};
@@ -100,10 +101,17 @@ pub async fn unlink(cx: &Cx, organization: &OrganizationRef, subscription: Strin
             .write(cx, async move |cx, tx, tenant| {
                 tenant.lock(tx).await?;
                 let organization = tenant.organization();
-                let remove = sql!("DELETE FROM billing_subscriptions WHERE organization_id = $1 AND stripe_subscription_id = $2");
-                if tx.execute(remove, params![organization, &subscription]).await? == 0 {
+                let remove =
+                    sql!("DELETE FROM billing_subscriptions WHERE organization_id = $1 AND stripe_subscription_id = $2 RETURNING id");
+                let Some(id) = tx.read_opt::<Uuid>(remove, params![organization, &subscription]).await? else {
                     return Err(Error::NotFound("Subscription"));
-                }
+                };
+                // What was still to be done to it is not, and nothing waits for it.
+                let end = sql!(
+                    "UPDATE effects SET state = 'failed', is_given_up = true, error = 'the subscription was unlinked', finished_at = $3
+                     WHERE organization_id = $1 AND queue_id = $2 AND state <> 'delivered' AND NOT is_given_up"
+                );
+                tx.execute(end, params![organization, id, cx.now]).await?;
                 // What it said of who pays is no longer shown, and no portal leads there.
                 show(cx, tx, organization).await?;
                 let note = Note { subject_id: Some(organization), detail: Some(subscription.clone()), ..note.clone() };
@@ -132,6 +140,9 @@ pub(super) async fn insert(cx: &Cx, tx: &mut Tx, organization: Uuid, customer: O
         sql::Error::Unique(words) => sql::Error::Retry(words),
         other => other,
     })?;
+    // What operators were asked about it is settled.
+    let settled = sql!("UPDATE effects SET is_given_up = true WHERE organization_id = $1 AND queue_id = $2 AND state = 'failed'");
+    tx.execute(settled, params![organization, queue_of(subscription)?]).await?;
     Ok(id)
 }
 
