@@ -23,7 +23,7 @@ use whole::{copying, folders, health, migrate, schema};
 use server::{address, connecting, postgres, server_lock, survey};
 
 pub use embedded::long_work;
-use embedded::{log, readers, sqlite, sqlite_tx};
+use embedded::{lock_file, log, readers, sqlite, sqlite_tx};
 
 pub use copying::{Content, Contents, copy_file};
 pub use database::{Database, Statement};

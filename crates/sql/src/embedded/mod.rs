@@ -1,5 +1,6 @@
 //! The embedded engine.
 
+pub(crate) mod lock_file;
 pub(crate) mod log;
 pub mod long_work;
 pub(crate) mod readers;

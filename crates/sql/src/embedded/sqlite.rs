@@ -4,7 +4,7 @@
 //! only then lets each caller have its answer: one wait for the disk (`log.rs`) for up to [`Options::group`](crate::Options) requests.
 
 use super::sqlite_tx::SqliteTx;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::database::Kind;
 use crate::hooks::{panic_words, run_before, run_hooks};
+use crate::lock_file::{Locked, lock, was_there};
 use crate::log::{self, Committed, Log, answer_all};
 use crate::readers::{self, ReadJob};
 use crate::{Error, Files, Options, Result, Tx};
@@ -312,20 +313,6 @@ fn keep_private(database: &Path, with_folder: bool) -> Result<()> {
     Ok(())
 }
 
-/// Whether the lock file, or a log, says that there was a database before.
-fn was_there(path: &Path, lock: &File) -> Result<bool> {
-    let found = lock.metadata().map_err(|error| Error::Unavailable(format!("cannot look at the lock file of the database: {error}")))?;
-    Ok(found.len() > 0 || std::fs::metadata(log::beside(path, "-wal")).is_ok_and(|log| log.len() > 0))
-}
-
-/// The lock file of a database.
-enum Locked {
-    /// This process has it.
-    Here(File),
-    /// Another one has it.
-    Elsewhere(File),
-}
-
 fn start_readers(path: &Path, options: &Options) -> Result<(mpsc::Sender<ReadJob>, mpsc::Sender<ReadJob>, JoinHandle<()>)> {
     let (readers, reads) = mpsc::channel(QUEUE);
     let (searchers, searches) = mpsc::channel(QUEUE);
@@ -333,17 +320,6 @@ fn start_readers(path: &Path, options: &Options) -> Result<(mpsc::Sender<ReadJob
     let number = options.connections.max(1);
     let reading = readers::start(connect_all(number)?, reads, connect_all(number.min(SEARCHERS))?, searches)?;
     Ok((readers, searchers, reading))
-}
-
-fn lock(path: &Path) -> Result<Locked> {
-    let name = path.with_extension("lock");
-    let unavailable = |error| Error::Unavailable(format!("cannot open {}: {error}", name.display()));
-    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(unavailable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Locked::Here(file)),
-        Err(TryLockError::WouldBlock) => Ok(Locked::Elsewhere(file)),
-        Err(TryLockError::Error(error)) => Err(unavailable(error)),
-    }
 }
 
 fn connect(path: &Path, reader: bool) -> Result<Connection> {
