@@ -78,11 +78,11 @@ on_both_engines! {
         let deletion = deleted(deletion, StatusCode::NO_CONTENT).await;
         let record = server.wait_for_completion(&deletion, token).await;
         assert_eq!(record["effects"], json!({"webhooks": {"delivered": 0, "failed": 0, "pending": 2}}));
-        let deliveries = format!("/api/deletions/{deletion}/deliveries");
-        let list = async || expect(server.request(Method::GET, &deliveries).bearer_auth(token), StatusCode::OK).await["data"].clone();
+        let effects = format!("/api/deletions/{deletion}/effects");
+        let list = async || expect(server.request(Method::GET, &effects).bearer_auth(token), StatusCode::OK).await["data"].clone();
         let waiting = list().await;
         assert_eq!(waiting.as_array().unwrap().len(), 2);
-        assert!(waiting.as_array().unwrap().iter().all(|one| one["state"] == "pending" && one["webhookId"] == *webhook), "{waiting}");
+        assert!(waiting.as_array().unwrap().iter().all(|one| one["state"] == "pending" && one["to"] == *webhook), "{waiting}");
         assert_eq!(waiting[0]["responseStatus"], 503);
         // They are tried on, and the receipt is brought up to date.
         receiver.relent();
