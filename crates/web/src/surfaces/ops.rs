@@ -86,9 +86,9 @@ pub(crate) fn surface() -> Surface {
         )
         .takes(Type::of::<StripeEvent>())
         .gives(200, "It was heard.")
-        .refuses(409, "The server has no key of Stripe.")
+        .refuses(409, "The server has no key of Stripe, or no secret for its events.")
         .refuses(503, "Stripe does not answer: it sends the event again.")
-        .refuses(400, "It is not signed by Stripe, now (`Stripe-Signature`), or the server has no secret for that.");
+        .refuses(400, "It is not signed by Stripe, now (`Stripe-Signature`).");
     let figures = Operation::get("/metrics", "metrics", metrics)
         .says("Figures for Prometheus")
         .explains(

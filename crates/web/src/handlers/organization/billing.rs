@@ -16,6 +16,7 @@ use crate::answers::{One, Sliced};
 use crate::body::Body;
 use crate::caller::{Anonymous, Caller, Segments};
 use crate::content::media_type;
+use crate::json;
 use crate::problem::{Answer, Failure};
 use crate::stripe::{self, Stripe};
 
@@ -166,6 +167,8 @@ pub(crate) async fn hear(
         let words = "Send an event of Stripe with the header Content-Type: application/json.";
         return Err(Failure::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, words));
     }
+    // A name that stands twice can be read in two ways; Stripe repeats none.
+    json::parse(&body).map_err(|error| Error::Malformed(format!("The body is not JSON: {error}.")))?;
     let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
     let heard = match billing::hear(&asking.cx, signature, &body).await? {
         Told::Heard(heard) => heard,

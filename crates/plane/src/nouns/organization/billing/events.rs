@@ -50,7 +50,7 @@ pub enum Told {
 /// harm.
 ///
 /// # Errors
-/// [`Error::Malformed`] when it is not signed by Stripe, now.
+/// [`Error::Malformed`] when it is not signed by Stripe, now; [`Error::Conflict`] when the server has no secret for that.
 pub async fn hear(cx: &Cx, signature: Option<&str>, body: &[u8]) -> Result<Told> {
     check_signature(&cx.plane.config.stripe.webhook_secrets, signature, body, cx.now.as_second())?;
     let event: Json = serde_json::from_slice(body).map_err(|_| Error::Malformed("The event is not JSON.".into()))?;
@@ -69,7 +69,7 @@ pub async fn hear(cx: &Cx, signature: Option<&str>, body: &[u8]) -> Result<Told>
 fn check_signature(secrets: &[String], header: Option<&str>, body: &[u8], now: i64) -> Result<()> {
     let refused = |words: &str| Err(Error::Malformed(words.into()));
     if secrets.is_empty() {
-        return refused("This server takes no events from Stripe: its operator sets --stripe-webhook-secret.");
+        return Err(Error::Conflict("This server takes no events from Stripe: its operator sets --stripe-webhook-secret.".into()));
     }
     let parts = || header.unwrap_or_default().split(',').filter_map(|part| part.trim().split_once('='));
     let time: Option<i64> = parts().find(|(name, _)| *name == "t").and_then(|(_, time)| time.parse().ok());
